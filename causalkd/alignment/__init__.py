@@ -1,0 +1,1 @@
+"""What corresponds to what, and the interchange that both training and verification run."""

@@ -1,0 +1,185 @@
+"""The interchange intervention: run base with a source's activations at some sites. Training and verification use it.
+
+Definition: papers DIITO (Wu et al. 2022, section 3) and Geiger et al. 2021. What differs from two plain forwards is only
+cost: blocks before the first site are taken from the base run, and a source is run no further than it is read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalkd.alignment.resolve import ResolvedSite
+from causalkd.data.positions import Positions
+from causalkd.models.hooked import Donor, Hook, HookedModel, Inputs, Run
+from causalkd.models.places import Place
+
+# Where one block ends and the next begins: nothing random happens between such a site and the resumed blocks.
+_BOUNDARIES = ("block_input", "block_output")
+
+
+def interchange(
+    model: HookedModel,
+    sites: Sequence[ResolvedSite],
+    base: Run | Inputs,
+    source: Donor | Run | Inputs,
+    positions: Positions,
+    keep: Iterable[Place] = (),
+) -> Run:
+    """The counterfactual run: base, with the source's activations at the sites' selected positions.
+
+    The k-th selected base position of a row receives what stands at the k-th selected source position of the same row.
+    Several sites are exchanged in one run, each with what the source's own plain run has there. Gradient flows through
+    the base and the source (a teacher has none). With dropout on, everything before the first site keeps the base
+    run's dropout, and what follows draws its own.
+
+    Costs the blocks after the first site, plus a forward for a base given as inputs, plus the blocks up to the last
+    site that is read for a source given as inputs.
+
+    Args:
+        model: Teacher or student.
+        sites: Where to exchange, in one model; not empty.
+        base: Inputs, or a run of them that kept `places_needed(model, sites)`.
+        source: Inputs, or what a run of them kept at `places_needed(model, sites)`.
+        positions: Which positions, per row.
+        keep: Places whose counterfactual activations the returned run carries.
+
+    Raises:
+        ValueError: A position is padding or written twice, a run lacks a needed activation, or the model is in a state
+            in which hooks inside its blocks give wrong gradients.
+    """
+    _refuse_unsafe(model)
+    if not isinstance(base, Run):
+        base = model.run(base, places_needed(model, sites))
+    donor = _donor(model, sites, source)
+    _check(model, sites, base, donor, positions)
+    exchanged = [(site.place, _exchange(site, donor, positions)) for site in sites]
+    with _from_first_site(model, sites, base), model.hooks(exchanged):
+        return model.run(base.inputs, keep)
+
+
+def places_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tuple[Place, ...]:
+    """What a run must keep to serve as the base or the source of an interchange at these sites."""
+    sites = tuple(sites)
+    resume = _resume_place(model, sites)
+    return tuple(dict.fromkeys([*([resume] if resume else []), *_read_places(sites)]))
+
+
+def _read_places(sites: Iterable[ResolvedSite]) -> list[Place]:
+    return list(dict.fromkeys((site.source or site).place for site in sites))
+
+
+def _first(sites: Iterable[ResolvedSite]) -> Place:
+    return min((site.place for site in sites), key=lambda place: place.depth)
+
+
+def _resume_place(model: HookedModel, sites: Iterable[ResolvedSite]) -> Place | None:
+    """The last block boundary that no site changes; None when a site comes before every block."""
+    first = _first(sites)
+    if first.component == "token_embedding":
+        return None
+    return first if first.component in _BOUNDARIES else model.place("block_input", first.layer)
+
+
+@contextmanager
+def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: Run) -> Iterator[None]:
+    place, site = _resume_place(model, sites), _first(sites)
+    if place is None:
+        yield
+        return
+    entry = place.layer + (place.component == "block_output")
+    inside = site.component not in _BOUNDARIES
+    replay = _replayed_dropout(model, site, base) if inside and model.model.training else nullcontext()
+    with model.resumed(entry, base.activations[place]), replay:
+        yield
+
+
+@contextmanager
+def _replayed_dropout(model: HookedModel, site: Place, base: Run) -> Iterator[None]:
+    """Between the entry of the site's block and the site, dropout draws what it drew in the base run."""
+    fresh = model.generator_state()
+
+    def replay(_: Tensor) -> None:
+        model.set_generator_state(base.generator_states[site.layer])
+
+    def resume(_: Tensor) -> None:
+        model.set_generator_state(fresh)
+
+    hooks: list[tuple[Place, Hook]] = [(model.place("block_input", site.layer), replay), (site, resume)]
+    with model.hooks(hooks):
+        yield
+
+
+def _donor(model: HookedModel, sites: Sequence[ResolvedSite], source: Donor | Run | Inputs) -> Donor:
+    if isinstance(source, Donor):
+        return source
+    return source.donor() if isinstance(source, Run) else model.read(source, _read_places(sites))
+
+
+def _exchange(site: ResolvedSite, donor: Donor, positions: Positions) -> Hook:
+    read = site.source or site
+    given = donor.activations[read.place]
+
+    def exchange(recipient: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+        index, receives = _by_position(positions, recipient.shape[1])
+        donated = given.gather(1, index[..., None].expand(-1, -1, given.shape[2]))
+        if site.columns is None and read.columns is None:
+            return torch.where(receives[..., None], donated, recipient)
+        columns = _all_columns(site, recipient)
+        changed = torch.where(
+            receives[..., None], donated[..., _all_columns(read, given)], recipient[..., columns]
+        )
+        return recipient.index_copy(2, columns, changed)
+
+    return exchange
+
+
+def _all_columns(site: ResolvedSite, tensor: Tensor) -> Int[Tensor, " columns"]:
+    if site.columns is None:
+        return torch.arange(tensor.shape[-1], device=tensor.device)
+    return site.columns.to(tensor.device)
+
+
+def _by_position(
+    positions: Positions, length: int
+) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
+    """For each base position, the source position that donates to it and whether any does.
+
+    A dense map instead of an indexed write: filler never collides with a real write at position 0, and one `where`
+    leaves untouched values as they were to the bit.
+    """
+    slots = positions.base.where(positions.valid, length)  # filler goes to a spare slot past the end
+    index = slots.new_zeros(slots.shape[0], length + 1).scatter(1, slots, positions.source)
+    receives = torch.zeros_like(index, dtype=torch.bool).scatter(1, slots, positions.valid)
+    return index[:, :length], receives[:, :length]
+
+
+def _check(
+    model: HookedModel, sites: Sequence[ResolvedSite], base: Run, donor: Donor, positions: Positions
+) -> None:
+    resume = _resume_place(model, sites)
+    lacking = [place.name for place in _read_places(sites) if place not in donor.activations]
+    if resume is not None and resume not in base.activations:
+        lacking.append(resume.name)
+    if lacking:
+        raise ValueError(
+            f"the given run kept no activation of {', '.join(lacking)}; run it with keep=places_needed(model, sites), or give inputs"
+        )
+    # On an accelerator this would stall the queue at every step; the collator has checked these positions on the host.
+    if positions.base.device.type == "cpu":
+        positions.check(base.inputs["attention_mask"].bool(), donor.attention_mask.bool())
+
+
+def _refuse_unsafe(model: HookedModel) -> None:
+    training = model.role == "student" and model.model.training
+    if training and model.model.is_gradient_checkpointing:
+        raise ValueError(
+            "gradient checkpointing is on, which recomputes blocks after their hooks are gone and gives wrong gradients; "
+            "turn it off (gradient_checkpointing: false) to train with an interchange"
+        )
+    if training and getattr(model.model.config, "layerdrop", 0.0) > 0:
+        raise ValueError(
+            f"layerdrop is {model.model.config.layerdrop}, so a training forward may leave a site out; set it to 0"
+        )

@@ -1,0 +1,264 @@
+"""An alignment against two real models: resolved sites, or one error that lists every fault."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from causalkd.alignment.spec import Alignment, Site, SitePair
+from causalkd.data.positions import PositionPolicy
+from causalkd.models.hooked import HookedModel
+from causalkd.models.places import COMPONENTS, Place, nearest
+
+_BY_HEAD = "head_attention_value_output"
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedSite:
+    """A site that exists.
+
+    Attributes:
+        place: Where base's activation is replaced.
+        columns: Which of the place's columns are exchanged, in order; None for all.
+        source: Where the source's activation is read; None for `place`. It has as many columns.
+    """
+
+    place: Place
+    columns: Int[Tensor, " n"] | None = None
+    source: "ResolvedSite | None" = None
+
+    @property
+    def count(self) -> int:
+        """Number of columns exchanged."""
+        return self.place.width if self.columns is None else len(self.columns)
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedPair:
+    """A pair whose sites exist in both models, with the policy that draws its positions."""
+
+    name: str
+    teacher: tuple[ResolvedSite, ...]
+    student: tuple[ResolvedSite, ...]
+    policy: PositionPolicy
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedAlignment:
+    """An alignment that fits two models."""
+
+    alignment: Alignment
+    pairs: tuple[ResolvedPair, ...]
+
+    def table(self) -> str:
+        """One line a site: pair, side, place, module, width, columns exchanged, how positions are chosen."""
+        rows = [("pair", "side", "place", "module", "width", "columns", "positions")]
+        for pair in self.pairs:
+            for side, sites in (("teacher", pair.teacher), ("student", pair.student)):
+                for site in sites:
+                    rows.append((pair.name, side, *_cells(site), _policy_text(pair.policy)))
+                    if site.source is not None:
+                        rows.append(("", "  reads source at", *_cells(site.source), ""))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def resolve(alignment: Alignment, teacher: HookedModel, student: HookedModel) -> ResolvedAlignment:
+    """The alignment's sites in these two models.
+
+    Raises:
+        ValueError: Something does not fit; every fault is a line, with its path and the nearest valid name.
+    """
+    faults = _name_faults(alignment)
+    pairs: list[ResolvedPair] = []
+    for number, pair in enumerate(alignment.pairs):
+        sides: list[tuple[ResolvedSite, ...]] = []
+        for side, sites, model in (("teacher", pair.teacher, teacher), ("student", pair.student, student)):
+            path = f"pairs[{number}].{side}"
+            resolved = [_resolve(site, model, f"{path}[{index}]", faults) for index, site in enumerate(sites)]
+            sides.append(tuple(site for site in resolved if site is not None))
+            faults += _side_faults(sides[-1], path) if sites else [f"{path}: no site; give at least one"]
+        pairs.append(ResolvedPair(pair.name, sides[0], sides[1], alignment.policy(pair)))
+    if faults:
+        raise ValueError(
+            f"alignment {alignment.name!r} does not fit this teacher ({_described(teacher)}) and student "
+            f"({_described(student)}):\n" + "\n".join(f"  {fault}" for fault in faults)
+        )
+    return ResolvedAlignment(alignment, tuple(pairs))
+
+
+def resolve_site(site: Site, model: HookedModel) -> ResolvedSite:
+    """One site in one model.
+
+    Raises:
+        ValueError: Something does not fit; every fault is a line.
+    """
+    faults: list[str] = []
+    resolved = _resolve(site, model, "site", faults)
+    if resolved is None:
+        raise ValueError("\n".join(faults))
+    return resolved
+
+
+def _described(model: HookedModel) -> str:
+    return f"{model.architecture}, layers 0–{model.n_layers - 1}, width {model.width}, {model.n_heads} heads"
+
+
+def _name_faults(alignment: Alignment) -> list[str]:
+    names = [pair.name for pair in alignment.pairs]
+    faults = [
+        f"pairs[{number}].name: {name!r} is the name of pairs[{names.index(name)}] too; names are unique"
+        for number, name in enumerate(names)
+        if names.index(name) < number
+    ]
+    return faults if names else ["pairs: no pair; give at least one"]
+
+
+def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> ResolvedSite | None:
+    """The resolved site; or None, with what is wrong appended to `faults`."""
+    found: list[str] = []
+    place = _find_place(site, model, found)
+    found += _unit_faults(site)
+    if place is not None:
+        heads = place.heads if site.component == _BY_HEAD else 1
+        if place.width % heads:
+            found.append(f"{heads} heads do not divide the width {place.width} of {place.name}")
+        found += _head_faults(site, heads) + _partition_faults(site, place.width // heads)
+    found = [f"{path}: {fault}" for fault in found]
+    source = None
+    if site.source is not None:
+        if site.source.source is not None:
+            found.append(f"{path}.source: has a source of its own; a source's activation is read at one site")
+        source = _resolve(site.source, model, f"{path}.source", found)
+    if found or place is None:
+        faults += found
+        return None
+    resolved = ResolvedSite(place, _columns(site, place), source)
+    if source is not None and source.count != resolved.count:
+        faults.append(
+            f"{path}.source: {source.place.name} gives {source.count} columns, but {resolved.count} columns of "
+            f"{place.name} are written; choose as many"
+        )
+        return None
+    return resolved
+
+
+def _find_place(site: Site, model: HookedModel, faults: list[str]) -> Place | None:
+    if site.component not in COMPONENTS:
+        faults.append(f"component {site.component!r} is not exchanged here; {nearest(site.component, list(COMPONENTS))}")
+        return None
+    layers = [place.layer for place in model.places() if place.component == site.component]
+    if not layers:
+        faults.append(f"{model.architecture} has no {site.component}")
+        return None
+    if site.layer in layers:
+        return model.place(site.component, site.layer)
+    close = model.place(site.component, min(layers, key=lambda layer: abs(layer - site.layer)))
+    faults.append(
+        f"{site.component} of layer {site.layer} does not exist; {model.architecture} has it in layers "
+        f"{layers[0]}–{layers[-1]}; did you mean layer {close.layer} ({close.name})?"
+    )
+    return None
+
+
+def _unit_faults(site: Site) -> list[str]:
+    if site.component == _BY_HEAD and site.unit != "h.pos":
+        return [f"{_BY_HEAD} is split by heads; write unit: h.pos, or component: attention_value_output"]
+    faults = []
+    if site.component != _BY_HEAD and site.unit == "h.pos":
+        faults.append(f"unit h.pos needs a component that is split by heads, which {site.component} is not; use {_BY_HEAD}")
+    elif site.unit != "h.pos" and site.heads is not None:
+        faults.append(f"heads {list(site.heads)} given with unit {site.unit}; use {_BY_HEAD} and unit: h.pos")
+    return faults
+
+
+def _head_faults(site: Site, heads: int) -> list[str]:
+    if site.heads is None or site.unit != "h.pos":
+        return []
+    return _index_faults("heads", site.heads, heads)
+
+
+def _index_faults(key: str, given: Sequence[int], count: int) -> list[str]:
+    wrong = [index for index in given if not 0 <= index < count]
+    faults = [f"{key} {wrong} do not exist; there are {key} 0–{count - 1}"] if wrong else []
+    if len(set(given)) < len(given):
+        faults.append(f"{key} {list(given)} names one twice")
+    return faults if given else [f"{key} is empty; name at least one, or leave the key out for all"]
+
+
+def _partition_faults(site: Site, width: int) -> list[str]:
+    if site.subspace_partition is None:
+        return [] if site.subspaces is None else ["subspaces given without subspace_partition, which they count"]
+    faults = [] if site.subspace_partition else ["subspace_partition is empty; give at least one [start, stop]"]
+    for part in site.subspace_partition:
+        if len(part) == 2 and part[0] >= part[1]:
+            faults.append(f"subspace_partition {list(part)} is empty; start lies before stop, which is not included")
+        elif not part or min(part) < 0 or max(_part_columns(part)) >= width:
+            where = f"one head, {width} columns" if site.unit == "h.pos" else f"{width} columns"
+            faults.append(f"subspace_partition {list(part)} lies outside {site.component} ({where}: [0, {width}])")
+    columns = sorted(column for part in site.subspace_partition for column in _part_columns(part))
+    shared = sorted({column for column, following in pairwise(columns) if column == following})
+    if shared:
+        faults.append(f"subspace_partition overlaps in columns {_ranges(shared)}; a column belongs to one subspace")
+    if site.subspaces is not None and site.subspace_partition:
+        faults += _index_faults("subspaces", site.subspaces, len(site.subspace_partition))
+    return faults
+
+
+def _part_columns(part: tuple[int, ...]) -> Sequence[int]:
+    """The columns of one group, as pyvene reads it: two numbers are a range, any other count lists columns."""
+    return range(*part) if len(part) == 2 else part
+
+
+def _columns(site: Site, place: Place) -> Int[Tensor, " n"] | None:
+    if site.heads is None and site.subspace_partition is None:
+        return None
+    total = place.heads if site.unit == "h.pos" else 1
+    width = place.width // total
+    parts = site.subspace_partition or ((0, width),)
+    chosen = range(len(parts)) if site.subspaces is None else site.subspaces
+    inside = [column for index in chosen for column in _part_columns(parts[index])]
+    heads = range(total) if site.heads is None else site.heads
+    return torch.tensor([head * width + column for head in heads for column in inside])
+
+
+def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
+    """Sites of one side that write the same columns, which no interchange can do."""
+    faults = []
+    for index, site in enumerate(sites):
+        for other in sites[:index]:
+            if (site.place.module, site.place.side) != (other.place.module, other.place.side):
+                continue
+            shared = sorted(set(_column_list(site)) & set(_column_list(other)))
+            if shared:
+                faults.append(f"{path}: two sites write columns {_ranges(shared)} of {site.place.name}; keep one of them")
+    return faults
+
+
+def _column_list(site: ResolvedSite) -> list[int]:
+    return list(range(site.place.width)) if site.columns is None else site.columns.tolist()
+
+
+def _cells(site: ResolvedSite) -> tuple[str, str, str, str]:
+    place = site.place
+    return place.name, place.module, str(place.width), "all" if site.columns is None else _ranges(_column_list(site))
+
+
+def _ranges(columns: Sequence[int]) -> str:
+    """`0–7, 12` for columns 0 to 7 and 12, in the order given."""
+    runs: list[list[int]] = []
+    for column in columns:
+        if runs and column == runs[-1][-1] + 1:
+            runs[-1].append(column)
+        else:
+            runs.append([column])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _policy_text(policy: PositionPolicy) -> str:
+    given = policy.model_dump(mode="json", exclude_defaults=True, exclude={"policy"})
+    return ", ".join([policy.policy, *(f"{key} {value}" for key, value in given.items())])

@@ -1,0 +1,294 @@
+"""Which places of a teacher and a student correspond: pure data, in pyvene's vocabulary, as YAML or Python."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from transformers import PretrainedConfig
+
+from causalkd.alignment.faults import fault_lines, read_yaml
+from causalkd.alignment.names import component_fault, read_hook_name
+from causalkd.data.positions import PositionPolicy
+
+LEARNED = "only vanilla interventions are exchanged; learned alignments come with search"
+
+
+class Site(BaseModel):
+    """One place in one model; the keys are those of pyvene's `RepresentationConfig`, and four of ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: StrictInt
+    """Index of the block, from 0; left out where `component` is a TransformerLens hook name."""
+    component: str = "block_output"
+    """pyvene's component name, or a TransformerLens hook name such as `blocks.6.hook_resid_post`."""
+    unit: Literal["pos", "h.pos"] = "pos"
+    """Positions, or positions of attention heads."""
+    heads: tuple[StrictInt, ...] | None = None
+    """Which heads are exchanged, with unit `h.pos`; None for all. Ours: pyvene takes them with each call."""
+    subspace_partition: tuple[tuple[StrictInt, ...], ...] | None = None
+    """Groups of columns of a unit (of one head, with `h.pos`): two numbers are a range `[start, stop]`, any other count
+    lists columns."""
+    subspaces: tuple[StrictInt, ...] | None = None
+    """Which groups of the partition are exchanged; None for all. Ours: pyvene takes them with each call."""
+    source: "Site | None" = None
+    """Where the source's activation is read, if not at this site. Ours: reproduces the DIITO release."""
+    max_number_of_units: StrictInt = 1
+    """Carried for pyvene."""
+    group_key: StrictInt | StrictStr | None = None
+    """Carried for pyvene, where sites of one group share a source; here the sites of one pair do."""
+    intervention_link_key: StrictInt | StrictStr | None = None
+    """Carried for pyvene."""
+    intervention_type: Literal["VanillaIntervention"] | None = None
+    """Carried for pyvene."""
+    low_rank_dimension: None = None
+    """pyvene's key for learned interventions; refused."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _translate_hook_name(cls, given: Any) -> Any:
+        name = given.get("component") if isinstance(given, Mapping) else None
+        hook = read_hook_name(name, given.get("unit")) if isinstance(name, str) else None
+        if hook is None or given.get("layer", hook.layer) != hook.layer:
+            return given
+        return {**given, **hook._asdict()}
+
+    @field_validator("component")
+    @classmethod
+    def _check_component(cls, component: str, info: ValidationInfo) -> str:
+        fault = component_fault(component, info.data.get("layer"))
+        if fault is not None:
+            raise ValueError(fault)
+        return component
+
+    @field_validator("intervention_type", "low_rank_dimension", mode="before")
+    @classmethod
+    def _refuse_learned(cls, given: Any) -> Any:
+        if given is None or given == "VanillaIntervention":
+            return given
+        raise ValueError(f"{given!r} given, but {LEARNED}")
+
+    @model_serializer(mode="wrap")
+    def _name_the_place(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Writes layer, component and unit even where they are defaults."""
+        return {"layer": self.layer, "component": self.component, "unit": self.unit, **handler(self)}
+
+
+class SitePair(BaseModel):
+    """One named entry of an alignment: these sites of the teacher correspond to these of the student."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Unique in the alignment; names the pair in logs, tables and reports."""
+    teacher: tuple[Site, ...]
+    """Exchanged together, with one source."""
+    student: tuple[Site, ...]
+    """Exchanged together, with one source."""
+    positions: PositionPolicy | None = None
+    """Overrides the alignment's."""
+
+
+class ConfigRest(BaseModel):
+    """What a pyvene config says beside its representations; carried unchanged and read by nothing here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_type: str | None = None
+    """The class pyvene last built an `IntervenableModel` around."""
+    sorted_keys: tuple[str, ...] | None = None
+    intervention_dimensions: tuple[StrictInt | None, ...] | None = None
+    intervention_constant_sources: tuple[StrictBool, ...] | None = None
+    listed_types: StrictInt | None = None
+    """Length of `intervention_types` where it is a list; None where it is one class."""
+
+
+class Alignment(BaseModel):
+    """The declared correspondence between places of a teacher and of a student.
+
+    Example:
+        >>> Alignment.from_yaml('''
+        ... name: middle
+        ... positions: {policy: consecutive, fraction: 0.3}
+        ... pairs:
+        ...   - name: middle
+        ...     teacher: [{layer: 6, component: block_output, unit: pos}]
+        ...     student: [{layer: 3, component: block_output, unit: pos}]
+        ... ''').pairs[0].teacher[0].layer
+        6
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Stands in reports and file names."""
+    positions: PositionPolicy
+    """How base and source positions are chosen, for every pair that does not say otherwise."""
+    pairs: tuple[SitePair, ...]
+    teacher_config: ConfigRest = ConfigRest()
+    """Carried for pyvene."""
+    student_config: ConfigRest = ConfigRest()
+    """Carried for pyvene."""
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> Self:
+        """Reads a file, or YAML text.
+
+        Raises:
+            ValueError: Unknown keys or bad values; one line for each, with its path and the nearest valid name.
+        """
+        data = read_yaml(source)
+        if not isinstance(data, dict):
+            raise ValueError(f"an alignment has the keys name, positions and pairs; {data!r} was given")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            where = f"alignment {data.get('name', '')!r}" + (f" in {source}" if isinstance(source, Path) else "")
+            raise ValueError(_listed(f"{where} cannot be read", fault_lines(error, cls))) from None
+
+    def to_yaml(self) -> str:
+        """The alignment as YAML, without the keys that have their defaults; `from_yaml` reads it back unchanged."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+
+    @classmethod
+    def from_pyvene(
+        cls,
+        teacher_config: PretrainedConfig | dict[str, Any] | Sequence[Any],
+        student_config: PretrainedConfig | dict[str, Any] | Sequence[Any],
+        *,
+        name: str = "from_pyvene",
+        positions: PositionPolicy | None = None,
+    ) -> Self:
+        """Takes over two pyvene configs; what pyvene cannot hold has to be given, or added later.
+
+        Sites of one `group_key` form a pair. Without group keys the k-th site of one config corresponds to the k-th of
+        the other, or all to all where they have different numbers of sites.
+
+        Args:
+            teacher_config: An `IntervenableConfig`, or anything that its `representations` may be; never changed.
+            student_config: The same for the student.
+            name: The alignment's name.
+            positions: How positions are chosen; the paper's random spans of 0.3 of the row if not given.
+
+        Raises:
+            ValueError: A config holds what an alignment cannot; lists every such field.
+        """
+        from causalkd.alignment.pyvene_models import read_config
+
+        faults: list[str] = []
+        sides: list[tuple[Site, ...]] = []
+        rests: list[ConfigRest] = []
+        for side, config in (("teacher_config", teacher_config), ("student_config", student_config)):
+            plain = read_config(config)
+            faults += [f"{side}.{fault}" for fault in plain.faults]
+            read = [_read_site(fields, f"{side}.representations[{i}]") for i, fields in enumerate(plain.sites)]
+            faults += [line for part in read if isinstance(part, list) for line in part]
+            sides.append(tuple(site for site in read if isinstance(site, Site)))
+            rests.append(ConfigRest.model_validate(plain.rest))
+        if faults:
+            raise ValueError(_listed("these parts of a pyvene config cannot be carried by an alignment", faults))
+        pairs = tuple(
+            SitePair(name=f"pair_{number}", teacher=teacher, student=student)
+            for number, (teacher, student) in enumerate(_pair_up(*sides))
+        )
+        policy = positions or PositionPolicy(policy="consecutive", fraction=0.3)
+        return cls(name=name, positions=policy, pairs=pairs, teacher_config=rests[0], student_config=rests[1])
+
+    def to_pyvene(self) -> tuple[PretrainedConfig, PretrainedConfig, tuple[str, ...]]:
+        """The teacher's and the student's `IntervenableConfig`, and a line for each thing they leave out.
+
+        pyvene learns every architecture TransformerLens knows on the way, so `pyvene.IntervenableModel` takes them. It
+        exchanges all pairs at once. Where it could not tell the pairs apart otherwise, each becomes a pyvene group.
+        """
+        from causalkd.alignment.pyvene_models import teach_pyvene, write_config
+
+        teach_pyvene()
+        teacher, student = self._grouped()
+        return (
+            write_config(teacher, self.teacher_config.model_dump()),
+            write_config(student, self.student_config.model_dump()),
+            tuple(self._left_out()),
+        )
+
+    def policy(self, pair: SitePair) -> PositionPolicy:
+        """How a pair's positions are chosen: its own policy, or the alignment's."""
+        return pair.positions or self.positions
+
+    def policies(self) -> dict[str, PositionPolicy]:
+        """How the positions of each pair are chosen, by the pair's name."""
+        return {pair.name: self.policy(pair) for pair in self.pairs}
+
+    def _grouped(self) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+        """The sites of both sides; with the pair's number as group key if pyvene could not tell the pairs otherwise."""
+        sides = [tuple(site for pair in self.pairs for site in getattr(pair, side)) for side in ("teacher", "student")]
+        plain = tuple([site.model_dump() for site in side] for side in sides)
+        if _pair_up(*sides) == [(pair.teacher, pair.student) for pair in self.pairs]:
+            return plain
+        if any(site.group_key is not None for side in sides for site in side):
+            return plain
+        for side, fields in zip(("teacher", "student"), plain, strict=True):
+            numbers = [number for number, pair in enumerate(self.pairs) for _ in getattr(pair, side)]
+            for site, number in zip(fields, numbers, strict=True):
+                site["group_key"] = number
+        return plain
+
+    def _left_out(self) -> list[str]:
+        lines = [f"name: {self.name}", f"positions: {_said(self.positions)}"]
+        for number, pair in enumerate(self.pairs):
+            path = f"pairs[{number}]"
+            lines.append(f"{path}.name: {pair.name}")
+            if pair.positions is not None:
+                lines.append(f"{path}.positions: {_said(pair.positions)}")
+            for side in ("teacher", "student"):
+                for index, site in enumerate(getattr(pair, side)):
+                    kept = {key: getattr(site, key) for key in ("heads", "subspaces", "source")}
+                    lines += [
+                        f"{path}.{side}[{index}].{key}: {_said(value) if isinstance(value, Site) else list(value)}"
+                        for key, value in kept.items()
+                        if value is not None
+                    ]
+        return lines
+
+
+def _said(part: PositionPolicy | Site) -> str:
+    fields = part.model_dump(mode="json", exclude_defaults=True)
+    return ", ".join(f"{key} {value}" for key, value in fields.items())
+
+
+def _read_site(fields: Mapping[str, object], path: str) -> Site | list[str]:
+    try:
+        return Site.model_validate(fields)
+    except ValidationError as error:
+        return fault_lines(error, Site, path)
+
+
+def _pair_up(teacher: tuple[Site, ...], student: tuple[Site, ...]) -> list[tuple[tuple[Site, ...], tuple[Site, ...]]]:
+    """The pairs that two lists of sites form by themselves, such that concatenating them gives the lists back."""
+    sides = (teacher, student)
+    keys = [list(dict.fromkeys(site.group_key for site in side)) for side in sides]
+    if keys[0] == keys[1] == [None] and len(teacher) == len(student):
+        return [((one,), (other,)) for one, other in zip(teacher, student, strict=True)]
+    grouped = [[tuple(site for site in side if site.group_key == key) for key in keys[0]] for side in sides]
+    in_order = all(side == sum(groups, ()) for side, groups in zip(sides, grouped, strict=True))
+    if keys[0] == keys[1] and None not in keys[0] and in_order:
+        return list(zip(*grouped, strict=True))
+    return [(teacher, student)]
+
+
+def _listed(headline: str, faults: Sequence[str]) -> str:
+    return headline + ":\n" + "\n".join(f"  {fault}" for fault in faults)

@@ -1,0 +1,126 @@
+"""One batch: what goes into a forward pass, what it is compared with, and what an interchange exchanges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from causalkd.data.positions import Positions
+
+Inputs = Mapping[str, Tensor]
+"""What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
+Example = Mapping[str, Any]
+"""One row of data before padding: `input_ids`, perhaps `token_type_ids`; `label` (a class, a number, one per token with
+-100 where none counts, or the (start, end) tokens of an answer); perhaps `segments`, {name: (start, stop)} in tokens of
+the unpadded row, and `text`."""
+NestedTensors = Mapping[str, Any]
+"""Mappings of mappings of tensors."""
+PaddingSide = Literal["left", "right"]
+
+IGNORED = -100
+"""The label of what does not count."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Base rows, their labels, the source of each and the positions to exchange."""
+
+    inputs: Inputs
+    labels: Tensor | None = None
+    """Shape (batch,), (batch, pos) or, for the start and end of an answer, (batch, 2)."""
+    source: Inputs | None = None
+    """Separate source rows, one for each base row, perhaps of another width."""
+    source_rows: Int[Tensor, "batch"] | None = None
+    """Instead of `source`: the row of this very batch that donates to each row."""
+    positions: Mapping[str, Positions] = field(default_factory=dict)
+    """What is exchanged, by the name of the site pair."""
+    index: Int[Tensor, "batch"] | None = None
+    """Example numbers of the base rows."""
+
+    def __post_init__(self):
+        if self.source is not None and self.source_rows is not None:
+            raise ValueError("a batch has `source` or `source_rows`, not both: give one of them")
+
+    @property
+    def counted(self) -> Bool[Tensor, "batch pos"]:
+        """True at the real tokens of base, false at padding."""
+        return self.inputs["attention_mask"].bool()
+
+    @property
+    def source_counted(self) -> Bool[Tensor, "batch source_pos"]:
+        """True at the real tokens of each row's source.
+
+        Raises ValueError where the batch has no sources.
+        """
+        if self.source is not None:
+            return self.source["attention_mask"].bool()
+        if self.source_rows is not None:
+            return self.counted[self.source_rows]
+        raise ValueError("this batch has no sources; collate it with position policies")
+
+    def tensors(self) -> NestedTensors:
+        """The batch as nested dicts of tensors, parts that are None left out: what a Trainer moves to its device."""
+        optional = {"labels": self.labels, "source_rows": self.source_rows, "index": self.index}
+        nested: dict[str, Any] = {"inputs": dict(self.inputs)}
+        nested |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+        if self.source is not None:
+            nested["source"] = dict(self.source)
+        if self.positions:
+            nested["positions"] = {
+                name: {"base": drawn.base, "source": drawn.source, "valid": drawn.valid}
+                for name, drawn in self.positions.items()
+            }
+        return nested
+
+    @classmethod
+    def from_tensors(cls, nested: NestedTensors) -> "Batch":
+        """The batch that `tensors` gave."""
+        positions = {name: Positions(**drawn) for name, drawn in nested.get("positions", {}).items()}
+        return cls(**{**nested, "positions": positions})
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device."""
+
+        def move(part: Any) -> Any:
+            return {name: move(value) for name, value in part.items()} if isinstance(part, Mapping) else part.to(device)
+
+        return Batch.from_tensors(move(self.tensors()))
+
+
+def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -> Inputs:
+    """The examples as one rectangle of tokens, as wide as the longest; `token_type_ids` if every example has them.
+
+    Raises ValueError for no examples or an example without tokens.
+    """
+    if not examples:
+        raise ValueError("a batch of no examples was asked for; give at least one")
+    empty = [number for number, example in enumerate(examples) if not len(example["input_ids"])]
+    if empty:
+        raise ValueError(f"examples without any token, by place in the batch: {empty}. Leave them out")
+    rows = [example["input_ids"] for example in examples]
+    inputs = {
+        "input_ids": pad_rows(rows, pad_id, side),
+        "attention_mask": pad_rows([[1] * len(row) for row in rows], 0, side),
+    }
+    if all("token_type_ids" in example for example in examples):
+        inputs["token_type_ids"] = pad_rows([example["token_type_ids"] for example in examples], 0, side)
+    return inputs
+
+
+def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tensor | None:
+    """The labels of the examples: one per token padded with -100, or stacked; None if they have none."""
+    if not all("label" in example for example in examples):
+        return None
+    labels = [example["label"] for example in examples]
+    return pad_rows(labels, IGNORED, side) if isinstance(labels[0], list) else torch.tensor(labels)
+
+
+def pad_rows(rows: Sequence[Sequence[int]], filler: int, side: PaddingSide) -> Int[Tensor, "batch pos"]:
+    """Rows of whole numbers, filled up to the longest on one side."""
+    width = max(len(row) for row in rows)
+    if side == "left":
+        return torch.tensor([[filler] * (width - len(row)) + list(row) for row in rows])
+    return torch.tensor([list(row) + [filler] * (width - len(row)) for row in rows])

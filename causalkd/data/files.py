@@ -1,0 +1,107 @@
+"""Readers of the file formats that tasks come in; each gives rows of plain Python values.
+
+Lines end at line feeds only (text may hold other characters that Unicode calls line ends), quotes mean nothing.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[str, ...]]:
+    """The columns of a tab-separated file: by name, where its first line names them, or by number from 0.
+
+    Raises ValueError for a column that is not there or lines that are too short.
+    """
+    lines = [line.split("\t") for line in _lines(path)]
+    if not lines:
+        return []
+    numbers = []
+    for column in columns:
+        if isinstance(column, str) and column not in lines[0]:
+            raise ValueError(
+                f"{path} has no column '{column}'; it has {', '.join(lines[0])}. Give the file of the task"
+            )
+        numbers.append(lines[0].index(column) if isinstance(column, str) else column)
+    named = isinstance(columns[0], str)
+    short = [number for number, line in enumerate(lines, 1) if len(line) <= max(numbers)]
+    if short:
+        raise ValueError(
+            f"{path}: lines {short[:5]} have fewer than {max(numbers) + 1} columns. Correct or remove them"
+        )
+    return [tuple(line[number] for number in numbers) for line in lines[named:]]
+
+
+def read_jsonl(path: Path, keys: Sequence[str]) -> list[tuple]:
+    """The values of some keys of a file with one JSON object a line.
+
+    Raises ValueError for lines that are not JSON or lack a key.
+    """
+    rows, faults = [], []
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            row = json.loads(line)
+            rows.append(tuple(row[key] for key in keys))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            faults.append(f"line {number} ({type(error).__name__}: {error})")
+    if faults:
+        raise ValueError(f"{path}: no JSON object with the keys {list(keys)} on {'; '.join(faults[:5])}. Correct them")
+    return rows
+
+
+def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
+    """Words and tags of each sentence of a file with one `word<TAB>tag` a line and blank lines between sentences.
+
+    Raises ValueError for lines that are neither.
+    """
+    sentences, words, tags, faults = [], [], [], []
+    for number, line in enumerate([*_lines(path), ""], 1):
+        parts = line.split("\t")
+        if not line.strip():
+            if words:
+                sentences.append((words, tags))
+            words, tags = [], []
+        elif len(parts) == 2 and all(parts):
+            words.append(parts[0])
+            tags.append(parts[1])
+        else:
+            faults.append(number)
+    if faults:
+        raise ValueError(f"{path}: lines {faults[:5]} are not a word, a tab and a tag. Correct them")
+    return sentences
+
+
+def read_squad(path: Path) -> list[tuple[str, str, list[tuple[int, str]]]]:
+    """Question, context and accepted answers (start, text) of SQuAD's nested JSON, or of one JSON object a line.
+
+    Raises ValueError where the file has another structure.
+    """
+    try:
+        if path.suffix == ".jsonl":
+            rows = read_jsonl(path, ("question", "context", "answers"))
+            return [(question, context, _answers(answers)) for question, context, answers in rows]
+        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        return [
+            (question["question"], paragraph["context"], [(a["answer_start"], a["text"]) for a in question["answers"]])
+            for article in articles
+            for paragraph in article["paragraphs"]
+            for question in paragraph["qas"]
+        ]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not in SQuAD's form ({type(error).__name__}: {error}). Give such a file") from None
+
+
+def read_text(path: Path) -> list[tuple[str]]:
+    """A whole text file, as one document; none if it is blank."""
+    text = path.read_text(encoding="utf-8")
+    return [(text,)] if text.strip() else []
+
+
+def _answers(answers: dict) -> list[tuple[int, str]]:
+    return list(zip(answers["answer_start"], answers["text"], strict=True))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for line in file:
+            yield line.rstrip("\r\n")

@@ -1,0 +1,225 @@
+"""Text to examples: tokenised, cut to length, labelled by token where the task is, with the texts' segments named.
+
+Every row keeps its place: nothing is left out, what was cut is counted. The tokenizer must be a fast one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tokenizers import Encoding
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.batch import IGNORED
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """Examples, and what did not fit into them."""
+
+    examples: list[dict[str, Any]]
+    truncated: int = 0
+    """Rows that were cut to the greatest length."""
+    lost: int = 0
+    """Answers, or tagged words, of which no token is left; they count in no loss."""
+
+
+def sentence_examples(
+    first: Sequence[str],
+    second: Sequence[str] | None,
+    labels: Sequence[int] | Sequence[float],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> Tokenised:
+    """One example a text, or a pair of texts, with one label.
+
+    Segments are `text`, or `first` and `second`; the longer text of a pair is cut first.
+    """
+    names = ("text",) if second is None else ("first", "second")
+    encodings = _encode(first, second, tokenizer, max_length, "longest_first")
+    examples = [
+        {**_example(encoding, tokenizer, names), "label": label}
+        for encoding, label in zip(encodings, labels, strict=True)
+    ]
+    return Tokenised(examples, _cut(encodings))
+
+
+def tag_examples(
+    words: Sequence[Sequence[str]],
+    tags: Sequence[Sequence[int]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> Tokenised:
+    """One example a sentence; a word's tag is the label of its first token, every other token has -100.
+
+    The words are joined by spaces, so that any tokenizer will do.
+    """
+    encodings = _encode([" ".join(sentence) for sentence in words], None, tokenizer, max_length, "longest_first")
+    examples, lost = [], 0
+    for encoding, sentence, row_tags in zip(encodings, words, tags, strict=True):
+        first_tokens = _first_tokens(encoding, sentence)
+        label = [IGNORED] * len(encoding.ids)
+        for word, token in first_tokens.items():
+            label[token] = row_tags[word]
+        lost += len(sentence) - len(first_tokens)
+        examples.append({**_example(encoding, tokenizer, ("text",)), "label": label})
+    return Tokenised(examples, _cut(encodings), lost)
+
+
+def answer_examples(
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    answers: Sequence[Sequence[tuple[int, str]]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> Tokenised:
+    """One example a question, labelled with the first and last token of its answer, (-100, -100) where that was cut off.
+
+    `answers` holds the accepted ones of each question, the first for the label, as (character where it starts in the
+    context, text). Segments are `first`, the question, and `second`, the context, which alone is cut. Examples also
+    have `text`, the context; `offsets`, the characters of it that each token stands for, (0, 0) elsewhere; `answers`,
+    the accepted texts. Raises ValueError where an answer is not in its context or a question leaves no room.
+    """
+    pairs = list(zip(contexts, answers, strict=True))
+    wrong = [row for row, (context, accepted) in enumerate(pairs) if not _stand(accepted, context)]
+    if wrong:
+        raise ValueError(
+            f"answers that do not stand in their context at the character given, rows {_some(wrong)}. Correct the "
+            "`answer_start` of these rows, or leave them out"
+        )
+    lengths = [len(encoding.ids) for encoding in _run(tokenizer, list(questions), add_special_tokens=False)]
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
+    long = [row for row, length in enumerate(lengths) if length >= room]
+    if long:
+        raise ValueError(
+            f"questions that leave no room for their context within max_length {max_length}, rows {_some(long)} (the "
+            f"longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
+        )
+    encodings = _encode(questions, contexts, tokenizer, max_length, "only_second")
+    examples = []
+    for encoding, (context, accepted) in zip(encodings, pairs, strict=True):
+        start, text = accepted[0]
+        label = _answer_tokens(encoding, start, start + len(text))
+        inside = [sequence == 1 for sequence in encoding.sequence_ids]
+        offsets = [span if here else (0, 0) for span, here in zip(encoding.offsets, inside, strict=True)]
+        extra = {"label": label, "text": context, "offsets": offsets, "answers": [text for _, text in accepted]}
+        examples.append(_example(encoding, tokenizer, ("first", "second")) | extra)
+    return Tokenised(examples, _cut(encodings), sum(example["label"] == (IGNORED, IGNORED) for example in examples))
+
+
+def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokenised:
+    """The documents as one stream of tokens, cut into rows of `max_length` that each have the special tokens of a text.
+
+    An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single
+    token left over is dropped. Segment `text` is a row without its special tokens. There are no labels.
+    """
+    probe = _run(tokenizer, ["a"])[0]
+    inside = [place for place, sequence in enumerate(probe.sequence_ids) if sequence is not None]
+    before, after = probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
+    size = max_length - len(before) - len(after)
+    _check_room(size, tokenizer, max_length)
+    separator = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
+    stream: list[int] = []
+    for encoding in _run(tokenizer, list(documents), add_special_tokens=False):
+        stream += (separator if stream else []) + encoding.ids
+    blocks = [stream[start : start + size] for start in range(0, len(stream), size)]
+    typed = "token_type_ids" in tokenizer.model_input_names
+    examples: list[dict[str, Any]] = []
+    for block in blocks:
+        if len(block) > 1:
+            ids = before + block + after
+            types = {"token_type_ids": [0] * len(ids)} if typed else {}
+            segments = {"text": (len(before), len(before) + len(block))}
+            examples.append({"input_ids": ids, **types, "segments": segments})
+    return Tokenised(examples)
+
+
+def _encode(
+    first: Sequence[str],
+    second: Sequence[str] | None,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    cut: Literal["longest_first", "only_second"],
+) -> list[Encoding]:
+    pair = second is not None
+    _check_room(max_length - tokenizer.num_special_tokens_to_add(pair=pair) - pair, tokenizer, max_length)
+    texts = [list(first), list(second)] if second is not None else [list(first)]
+    encodings = _run(tokenizer, *texts, truncation=cut, max_length=max_length)
+    empty = [row for row, encoding in enumerate(encodings) if not encoding.ids]
+    if empty:
+        raise ValueError(f"texts without any token, rows {_some(empty)}. Leave them out")
+    return encodings
+
+
+def _run(tokenizer: PreTrainedTokenizerBase, *texts: list[str], **options: Any) -> list[Encoding]:
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{type(tokenizer).__name__} is not a fast tokenizer, and only those say which token stands for which "
+            "characters. Load it with AutoTokenizer, or give the folder of one that has a tokenizer.json"
+        )
+    encodings = tokenizer(*texts, verbose=False, **options).encodings
+    assert encodings is not None
+    return encodings
+
+
+def _check_room(room: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    if room < 1:
+        raise ValueError(
+            f"max_length {max_length} leaves no room for text beside the special tokens of {type(tokenizer).__name__}. "
+            "Give a greater one"
+        )
+
+
+def _example(encoding: Encoding, tokenizer: PreTrainedTokenizerBase, names: tuple[str, ...]) -> dict[str, Any]:
+    sequences = encoding.sequence_ids
+    example: dict[str, Any] = {"input_ids": encoding.ids}
+    if "token_type_ids" in tokenizer.model_input_names:
+        example["token_type_ids"] = encoding.type_ids
+    starts = {name: sequences.index(number) for number, name in enumerate(names) if number in sequences}
+    stops = {name: starts[name] + sequences.count(number) for number, name in enumerate(names) if name in starts}
+    return example | {"segments": {name: (start, stops[name]) for name, start in starts.items()}}
+
+
+def _first_tokens(encoding: Encoding, words: Sequence[str]) -> dict[int, int]:
+    """The first token of each word that has one, where the words were joined by spaces."""
+    word_at = [number for number, word in enumerate(words) for _ in range(len(word) + 1)]
+    ends, tokens = _word_ends(words), {}
+    for token, ((start, stop), sequence) in enumerate(zip(encoding.offsets, encoding.sequence_ids, strict=True)):
+        if sequence is None or start == stop:
+            continue
+        word = word_at[stop - 1]  # the last character: byte-level tokens may begin with the space before the word
+        if stop <= ends[word]:
+            tokens.setdefault(word, token)
+    return tokens
+
+
+def _word_ends(words: Sequence[str]) -> list[int]:
+    """The character after each word, where the words were joined by spaces."""
+    ends, place = [], -1
+    for word in words:
+        place += len(word) + 1
+        ends.append(place)
+    return ends
+
+
+def _stand(answers: Sequence[tuple[int, str]], context: str) -> bool:
+    return bool(answers) and all(text and context.startswith(text, start) for start, text in answers)
+
+
+def _answer_tokens(encoding: Encoding, start: int, stop: int) -> tuple[int, int]:
+    """First and last token of the second text that stand for characters start ... stop - 1."""
+    context = [token for token, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
+    spans = encoding.offsets
+    if encoding.overflowing and spans[context[-1]][1] < stop:
+        return IGNORED, IGNORED
+    first = next((token for token in context if spans[token][1] > start), None)
+    last = next((token for token in reversed(context) if spans[token][0] < stop), None)
+    return (IGNORED, IGNORED) if first is None or last is None or first > last else (first, last)
+
+
+def _cut(encodings: Sequence[Encoding]) -> int:
+    return sum(bool(encoding.overflowing) for encoding in encodings)
+
+
+def _some(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")

@@ -1,0 +1,15 @@
+"""The mean over what counts."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def mean_where(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"] | None = None) -> Float[Tensor, ""]:
+    """Mean of the values where the mask is true (everywhere without one); 0, with zero gradient, where it never is.
+
+    Values outside may be anything, NaN included. Makes no host–device copy.
+    """
+    if mask is None:
+        return values.mean()
+    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""Who computes: stock Hugging Face models whose places TransformerLens names."""

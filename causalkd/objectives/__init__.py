@@ -1,0 +1,1 @@
+"""One method, one file: which forwards to run, which loss to compute."""

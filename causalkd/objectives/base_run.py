@@ -1,0 +1,80 @@
+"""BaseRun: what every objective may look at; and what an objective is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+from causalkd.models.hooked import HookedModel, Run
+from causalkd.models.places import Place
+
+
+class Kept(NamedTuple):
+    """The places whose activations an objective needs from the base runs."""
+
+    teacher: tuple[Place, ...] = ()
+    student: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class BaseRun:
+    """Both models' runs of the base inputs, made once and shared by all objectives of a step.
+
+    Attributes:
+        student: The model being trained.
+        batch: Base rows, labels, sources and positions.
+        student_run: The student's run, in its graph.
+        teacher: The frozen model; None when a model is trained on its task alone.
+        teacher_run: The teacher's run, without a graph.
+        step: Optimizer steps done so far.
+        shared: What one objective worked out and another can use, by key; empty when a step begins.
+    """
+
+    student: HookedModel
+    batch: Batch
+    student_run: Run
+    teacher: HookedModel | None = None
+    teacher_run: Run | None = None
+    step: int = 0
+    shared: dict[Any, Any] = field(default_factory=dict)
+
+    def taught(self) -> tuple[HookedModel, Run]:
+        """The teacher and its run.
+
+        Raises:
+            ValueError: There is no teacher.
+        """
+        if self.teacher is None or self.teacher_run is None:
+            raise ValueError("this objective compares with a teacher, and there is none; only `task` works without")
+        return self.teacher, self.teacher_run
+
+
+class Objective(Protocol):
+    """One method of distillation: which forwards, which loss."""
+
+    def places(self) -> Kept:
+        """What the base runs must keep for it."""
+        ...
+
+    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+        """The unweighted term, a mean over what counts."""
+        ...
+
+
+class Weighted(NamedTuple):
+    """An objective and its factor in the sum."""
+
+    weight: float
+    objective: Objective
+
+
+def places_of(objectives: Mapping[str, Weighted]) -> Kept:
+    """Everything the base runs must keep for a set of objectives."""
+    kept = [weighted.objective.places() for weighted in objectives.values()]
+    return Kept(
+        tuple(dict.fromkeys(place for each in kept for place in each.teacher)),
+        tuple(dict.fromkeys(place for each in kept for place in each.student)),
+    )

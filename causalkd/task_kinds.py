@@ -1,0 +1,9 @@
+"""The kinds of task a model head can have; a leaf module, so that models and data can both name them."""
+
+from typing import Literal, get_args
+
+Task = Literal["masked_lm", "causal_lm", "classification", "regression", "token_classification", "question_answering"]
+"""What the head predicts: tokens, one label a row, one number a row, one label a token, or the two ends of a span."""
+
+TASKS: tuple[Task, ...] = get_args(Task)
+"""Every task kind, in the order they are declared."""

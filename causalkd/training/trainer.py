@@ -1,0 +1,88 @@
+"""DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer
+
+from causalkd.data.batch import Batch
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import check_pair
+from causalkd.objectives.base_run import BaseRun, Weighted, places_of
+
+
+class DistillationTrainer(Trainer):
+    """Trains a student on Σ weight · term; everything else (devices, resume, trackers) is the Trainer's.
+
+    Every term is logged unweighted under `term/<name>`, averaged over the steps since the last log. Batches come from a
+    `PairingCollator`. The student stays a stock model, so checkpoints are stock checkpoints.
+
+    Args:
+        student: The model to train; also a teacher-to-be, trained on its task alone.
+        objectives: Name → weight and objective.
+        teacher: The frozen model; None where no objective compares with one.
+        **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
+
+    Raises:
+        ValueError: No objectives, a student that is a teacher, or a teacher and student whose outputs cannot be compared.
+    """
+
+    def __init__(
+        self,
+        student: HookedModel,
+        objectives: Mapping[str, Weighted],
+        teacher: HookedModel | None = None,
+        **trainer: Any,
+    ) -> None:
+        if not objectives:
+            raise ValueError("there is nothing to train on: name at least one objective, such as `task` or `response_kd`")
+        if student.role != "student":
+            raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
+        if teacher is not None:
+            check_pair(teacher, student)
+        super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
+        # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
+        self.model_accepts_loss_kwargs = False
+        self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
+        self._kept = places_of(self.objectives)
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        if teacher is not None:
+            teacher.model.to(self.args.device)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Clean runs of both models, every objective on them, and the weighted sum."""
+        batch = Batch.from_tensors(inputs)
+        student_run = self.student.run(batch.inputs, self._kept.student, forward=model)
+        teacher_run = self.teacher.run(batch.inputs, self._kept.teacher) if self.teacher else None
+        run = BaseRun(self.student, batch, student_run, self.teacher, teacher_run, self.state.global_step)
+        terms = {name: weighted.objective(run) for name, weighted in self.objectives.items()}
+        loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()
+        if model.training:
+            self._remember(loss, terms)
+        return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the mean of every term since the last log."""
+        if self._count and "loss" in logs:
+            # The one host–device copy of the terms, at the rate of logging.
+            logs |= {f"term/{name}": (total / self._count).item() for name, total in self._sums.items()}
+            self._sums, self._count = {}, 0
+        super().log(logs, start_time)
+
+    def _remember(self, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
+        for name, term in terms.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(loss)) + term.detach()
+        self._count += 1
+
+    def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
+        # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
+        return data_collator

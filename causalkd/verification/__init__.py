@@ -1,0 +1,1 @@
+"""Whether the claim is true."""

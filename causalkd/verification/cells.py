@@ -1,0 +1,142 @@
+"""Which teacher place is compared with which student place: the declared pairs, and a component's layer grid."""
+
+import difflib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair, ResolvedSite
+from causalkd.alignment.spec import Site
+from causalkd.models.hooked import HookedModel
+from causalkd.models.places import COMPONENTS
+from causalkd.verification.report import GRID
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One exchange in one model; cells that share it share its counterfactual runs."""
+
+    name: str
+    """Tells it from every other side of the same model."""
+    sites: tuple[ResolvedSite, ...]
+    positions: str
+    """Name of the declared pair at whose positions it exchanges."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One teacher side compared with one student side; the fields of a report row that identify it."""
+
+    pair: str
+    component: str
+    unit: str
+    head: int | None
+    teacher_layer: int
+    student_layer: int
+    trained: bool
+    teacher: Side
+    student: Side
+
+
+def plan(
+    teacher: HookedModel,
+    student: HookedModel,
+    alignment: ResolvedAlignment,
+    component: str,
+    trained: Collection[str] | None,
+) -> tuple[Cell, ...]:
+    """Every cell to measure: a grid for each distinct position policy, and the declared pairs that are no cell of it.
+
+    Args:
+        teacher: Gives the rows of a grid.
+        student: Gives its columns.
+        alignment: Its pairs are measured, and their policies give the positions of the grids.
+        component: What a grid exchanges, whole, in every layer.
+        trained: Names of the pairs that were in an objective; None for all of them.
+
+    Raises:
+        ValueError: The component or a trained pair does not exist.
+    """
+    names = [pair.name for pair in alignment.pairs]
+    faults = [
+        f"trained pair {name!r} is not declared; the alignment has {names}"
+        for name in trained or ()
+        if name not in names
+    ]
+    if component not in COMPONENTS:
+        close = difflib.get_close_matches(component, COMPONENTS, n=1, cutoff=0)
+        faults.append(f"component {component!r} does not exist; did you mean {close[0]}?")
+    if faults:
+        raise ValueError("\n".join(faults))
+    declared = [(pair, trained is None or pair.name in trained) for pair in alignment.pairs]
+    grids: list[ResolvedPair] = []
+    for pair in alignment.pairs:
+        if all(pair.policy != grid.policy for grid in grids):
+            grids.append(pair)
+    cells = [cell for grid in grids for cell in _grid(teacher, student, grid, component, declared)]
+    in_grid = {cell.pair for cell in cells}
+    own = [_own_cell(alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
+    return (*cells, *own)
+
+
+def _grid(
+    teacher: HookedModel,
+    student: HookedModel,
+    grid: ResolvedPair,
+    component: str,
+    declared: list[tuple[ResolvedPair, bool]],
+) -> list[Cell]:
+    """The cells of one policy; a declared pair that is exactly a cell gives it its name."""
+    cells = []
+    columns = _sides(student, component, grid.name)
+    for t, teacher_side in _sides(teacher, component, grid.name).items():
+        for s, student_side in columns.items():
+            exact = [
+                pair.name for pair, _ in declared if pair.policy == grid.policy and _is_cell(pair, component, t, s)
+            ]
+            touched = any(_touches(pair, component, t, s) for pair, was in declared if was)
+            name = exact[0] if exact else f"{GRID}{grid.name}"
+            cells.append(Cell(name, component, "pos", None, t, s, touched, teacher_side, student_side))
+    return cells
+
+
+def _sides(model: HookedModel, component: str, positions: str) -> dict[int, Side]:
+    places = [place for place in model.places() if place.component == component]
+    return {
+        place.layer: Side(f"{GRID}{positions}/{place.layer}", (ResolvedSite(place, None, None),), positions)
+        for place in places
+    }
+
+
+def _own_cell(alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool) -> Cell:
+    site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
+    teacher, student = (Side(pair.name, sites, pair.name) for sites in (pair.teacher, pair.student))
+    place = pair.teacher[0].place
+    layers = (place.layer, pair.student[0].place.layer)
+    return Cell(pair.name, place.component, site.unit, _only_head(site), *layers, trained, teacher, student)
+
+
+def _only_head(site: Site) -> int | None:
+    return site.heads[0] if site.heads is not None and len(site.heads) == 1 else None
+
+
+def _is_cell(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
+    """Whether the pair is one whole place per model, read where it is written."""
+    if len(pair.teacher) != 1 or len(pair.student) != 1:
+        return False
+    sites = (pair.teacher[0], pair.student[0])
+    whole = all(site.columns is None and site.source is None for site in sites)
+    return whole and _touches(pair, component, teacher_layer, student_layer)
+
+
+def _touches(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
+    """Whether the pair writes at both places, alone or among others, whole or in part."""
+    sides = ((pair.teacher, teacher_layer), (pair.student, student_layer))
+    return all(
+        any(_tensor(site.place.component, site.place.layer) == _tensor(component, layer) for site in sites)
+        for sites, layer in sides
+    )
+
+
+def _tensor(component: str, layer: int) -> tuple[str, int]:
+    """One name for each tensor: a block's input is the output of the block before, heads are columns of the whole."""
+    return ("block_output", layer - 1) if component == "block_input" else (component.removeprefix("head_"), layer)

@@ -1,0 +1,225 @@
+"""VerificationReport: everything a verification found, as frozen dataclasses and as JSON with the same keys."""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from causalkd.alignment.spec import Alignment
+from causalkd.models.hooked import HookedModel
+
+Control = Literal["none", "no_intervention", "permuted_source", "modal_class", "random_student"]
+Measure = Literal["iia", "iia_effective"]
+
+GRID = "grid:"
+"""Begins the `pair` of a grid cell that is no declared pair; the name of the pair whose positions it uses follows."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", "datasets", "accelerate", "numpy")
+
+
+@dataclass(frozen=True)
+class TeacherResult:
+    """The teacher, and how well it does the task."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    task: str
+    """Kind of task, e.g. `classification`."""
+    metric: str
+    """What every `task_metric` of the report is, e.g. `accuracy`."""
+    task_metric: float | None
+
+
+@dataclass(frozen=True)
+class StudentResult:
+    """One trained student; students of one `name` differ in their seed only."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    objectives: Mapping[str, float]
+    """The weight of each objective it was trained with."""
+    seed: int
+    task_metric: float | None
+    agreement: float | None
+    """Share of evaluation predictions that equal the teacher's, without any intervention."""
+    block_forwards: float | None = None
+    """Forwards of one block over one row that its training cost, teacher and student together."""
+    seconds: float | None = None
+    """Wall-clock seconds its training took."""
+
+
+@dataclass(frozen=True)
+class InterchangeRow:
+    """The interchange accuracy of one student, under one control, at one teacher place and one student place."""
+
+    __pydantic_config__ = _STRICT
+
+    student: str
+    control: Control
+    """`none` is the measurement itself; the others say what the number would be for a reason that is not alignment."""
+    pair: str
+    """Name of the declared pair, or `grid:NAME` for an undeclared cell measured at the positions of pair NAME."""
+    component: str
+    unit: str
+    """`pos` for whole positions, `h.pos` for heads."""
+    head: int | None
+    """The teacher's head, where exactly one is exchanged."""
+    teacher_layer: int
+    """Layer of the teacher's first site."""
+    student_layer: int
+    """Layer of the student's first site."""
+    trained: bool
+    """Whether a trained pair holds the place on both sides, so that accuracy there was in an objective."""
+    reachable: bool
+    """False where an exchange that changed activations changed no counted logit; such a row counts in no mean."""
+    iia: float | None
+    iia_low: float | None
+    """Lower end of the 95 % bootstrap interval over pairs."""
+    iia_high: float | None
+    iia_effective: float | None
+    """IIA on effective pairs; None where there are none."""
+    effective_pairs: int
+    pairs: int
+    kl: float | None
+    """Mean KL(teacher counterfactual || student counterfactual) in nats; None where a control has no distribution."""
+    seed: int | None = None
+    """The student's seed."""
+    iia_effective_low: float | None = None
+    iia_effective_high: float | None = None
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """How much higher one student scores than a reference on the same pairs at one cell."""
+
+    __pydantic_config__ = _STRICT
+
+    student: str
+    seed: int
+    reference: str
+    """The student it is compared with; the same name where it is compared with its own control."""
+    control: Control
+    """What of the reference it is compared with."""
+    pair: str
+    teacher_layer: int
+    student_layer: int
+    measure: Measure
+    pairs: int
+    """Pairs the measure counts: all of them, or the effective ones."""
+    difference: float
+    low: float
+    """Lower end of the 95 % paired bootstrap interval."""
+    high: float
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the numbers were computed with."""
+
+    __pydantic_config__ = _STRICT
+
+    versions: Mapping[str, str]
+    attention: str
+    """transformers' attention implementation."""
+    dtype: str
+    seed: int
+    """Seed of the held-out pairs, their positions and the resamples."""
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """Where each student computes as the teacher does, and with what certainty."""
+
+    __pydantic_config__ = _STRICT
+
+    teacher: TeacherResult
+    students: tuple[StudentResult, ...]
+    alignment: Alignment
+    interchange: tuple[InterchangeRow, ...]
+    environment: Environment
+    differences: tuple[DifferenceRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {student.name for student in self.students}
+        unknown = sorted({row.student for row in (*self.interchange, *self.differences)} - known)
+        if unknown:
+            raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
+
+    def to_json(self) -> str:
+        """The report as JSON text, keys in the order of the fields."""
+        return json.dumps(_REPORT.dump_python(self, mode="json"), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "the report") -> "VerificationReport":
+        """The report that a JSON text holds.
+
+        Raises:
+            ValueError: No JSON, or keys are missing, unknown or of a wrong kind; lists them all.
+        """
+        try:
+            return _REPORT.validate_json(text)
+        except ValidationError as error:
+            faults = "\n".join(f"- {_fault(found['loc'], found['msg'])}" for found in error.errors())
+            raise ValueError(
+                f"{origin} is no verification report of this version:\n{faults}\nWrite it anew with `causalkd verify`."
+            ) from None
+
+    def write(self, path: str | Path) -> None:
+        """Writes the JSON in one step: the file is the old report or the whole new one, never a part."""
+        path = Path(path)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.to_json())
+            os.chmod(draft, 0o644)  # mkstemp makes it private
+            os.replace(draft, path)
+        except BaseException:
+            os.unlink(draft)
+            raise
+
+    @classmethod
+    def read(cls, path: str | Path) -> "VerificationReport":
+        """The report in a file; raises ValueError where there is none or it does not hold one."""
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no report at {path}; `causalkd verify RUN` writes one into the run's folder")
+        return cls.from_json(path.read_text(encoding="utf-8"), str(path))
+
+
+_REPORT = TypeAdapter(VerificationReport)
+
+
+def environment(model: HookedModel, seed: int) -> Environment:
+    """The environment of a measurement: installed versions, and how this model computes."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # e.g. causalkd itself, used from a checkout
+            continue
+    return Environment(
+        versions=versions,
+        attention=str(model.model.config._attn_implementation),
+        dtype=str(model.model.dtype).removeprefix("torch."),
+        seed=seed,
+        threads=torch.get_num_threads(),
+        device=str(model.model.device),
+    )
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return f"{place or 'the whole'}: {message}"

