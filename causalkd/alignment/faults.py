@@ -1,4 +1,4 @@
-"""Faults of declared data, in the words of whoever declared it: the path in the file, what was given, the nearest name."""
+"""Faults of declared data in the words of whoever declared it: the path, what was given, the nearest valid name."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ def read_yaml(source: str | Path) -> Any:
             raise ValueError(f"{text!r} is neither a file nor YAML text; check the path")
         text = Path(source).read_text(encoding="utf-8")
     try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of the safe loader
+        return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         raise ValueError(f"{line}{error.problem or error.context}") from None
@@ -89,7 +89,8 @@ def _message(fault: Any, owner: type[BaseModel]) -> str:
         case "missing":
             return "missing; this key is required"
         case "literal_error":
-            return f"{given!r} is not valid; {nearest(str(given), re.findall(r"'([^']*)'", context['expected']))}"
+            valid = re.findall(r"'([^']*)'", context["expected"])
+            return f"{given!r} is not valid; {nearest(str(given), valid)}"
         case "value_error":
             return str(context["error"])
         case "tuple_type":

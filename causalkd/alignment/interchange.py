@@ -174,7 +174,7 @@ def _check(
 
 def _refuse_unsafe(model: HookedModel) -> None:
     training = model.role == "student" and model.model.training
-    if training and model.model.is_gradient_checkpointing:
+    if training and model.model.is_activation_checkpointing:
         raise ValueError(
             "gradient checkpointing is on, which recomputes blocks after their hooks are gone and gives wrong gradients; "
             "turn it off (gradient_checkpointing: false) to train with an interchange"

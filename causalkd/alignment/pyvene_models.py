@@ -6,12 +6,11 @@ The only importer of pyvene. Imported lazily, because pyvene takes seconds to im
 import contextlib
 import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import transformers
 from transformer_lens.factories import architecture_adapter_factory
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -20,11 +19,13 @@ from causalkd.models.places import Place, find_places
 
 with contextlib.redirect_stdout(io.StringIO()):
     import pyvene
+    from pyvene.models import modeling_utils
     from pyvene.models.constants import CONST_INPUT_HOOK, CONST_OUTPUT_HOOK, split_head_and_permute
     from pyvene.models.intervenable_modelcard import type_to_dimension_mapping, type_to_module_mapping
 
 _BY_HEAD = "head_attention_value_output"
-# What a pyvene config must say to be vanilla and parallel, and may not say otherwise. None stands for "not given".
+_NOT_VANILLA = "but only VanillaIntervention is exchanged; learned alignments come with search"
+# Fields of a representation that must be None, and what they would make of it.
 _REFUSED_FIELDS: dict[str, str] = {
     "intervention": "an intervention object; give intervention_type=VanillaIntervention instead",
     "low_rank_dimension": "learned; learned alignments come with search",
@@ -33,7 +34,10 @@ _REFUSED_FIELDS: dict[str, str] = {
     "source_representation": "a constant source; here a source is always an input",
     "hidden_source_representation": "a constant source; here a source is always an input",
 }
-_CARRIED_FIELDS = ("layer", "component", "unit", "max_number_of_units", "subspace_partition", "group_key")
+_CARRIED_FIELDS = (
+    *("layer", "component", "unit", "max_number_of_units"),
+    *("subspace_partition", "group_key", "intervention_link_key"),
+)
 _CARRIED_REST = ("model_type", "sorted_keys", "intervention_dimensions", "intervention_constant_sources")
 _OF_CONFIG = {"representations", "intervention_types", "mode", *_CARRIED_REST}
 
@@ -73,15 +77,17 @@ def read_config(config: PretrainedConfig | Mapping[str, Any] | Sequence[Any]) ->
 
 
 def write_config(sites: Sequence[Mapping[str, Any]], rest: Mapping[str, Any]) -> PretrainedConfig:
-    """The `IntervenableConfig` of some sites and a `ConfigRest`, given as their fields; the inverse of `read_config`."""
+    """The `IntervenableConfig` of some sites and a `ConfigRest`, given as their fields: `read_config` undone."""
     # pyvene takes a type for all sites or for none.
     typed = any(site["intervention_type"] is not None for site in sites)
     config = pyvene.IntervenableConfig(
         [
             pyvene.RepresentationConfig(
-                **{key: site[key] for key in (*_CARRIED_FIELDS, "intervention_link_key") if key != "subspace_partition"},
-                subspace_partition=_listed(site["subspace_partition"]),
-                intervention_type=pyvene.VanillaIntervention if typed else None,
+                **{
+                    **{key: site[key] for key in _CARRIED_FIELDS},
+                    "subspace_partition": _listed(site["subspace_partition"]),
+                    "intervention_type": pyvene.VanillaIntervention if typed else None,
+                }
             )
             for site in sites
         ]
@@ -93,41 +99,143 @@ def write_config(sites: Sequence[Mapping[str, Any]], rest: Mapping[str, Any]) ->
     return config
 
 
-@functools.cache
-def teach_pyvene() -> None:
-    """Makes `pyvene.IntervenableModel` accept every text model that TransformerLens has an adapter for.
+class _LearningTable(Mapping[type, dict[str, Any]]):
+    """One of pyvene's two tables of model classes, which learns a class from TransformerLens when it is looked up."""
 
-    Costs about two seconds, once a process. A class that cannot be built from its default config is left to
-    `teach_model`.
+    def __init__(self, known: dict[type, dict[str, Any]]) -> None:
+        self.known = known
+
+    def __getitem__(self, cls: type) -> dict[str, Any]:
+        _learn(cls)
+        return self.known[cls]
+
+    def __iter__(self) -> Iterator[type]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
+def teach_pyvene() -> None:
+    """Makes `pyvene.IntervenableModel` accept every class TransformerLens has an adapter for; calling it again is free.
+
+    A class is learnt when pyvene first looks it up, which costs some ten milliseconds; to learn all of them here would
+    import a hundred architectures. Components then mean what they mean in an `Alignment`: pyvene's own entries for
+    them are replaced, because its GPT-2 `attention_output` and `mlp_output` come after dropout and its Qwen2 heads do
+    not work. Its other entries are kept.
     """
-    register_adapters()
-    for name in architecture_adapter_factory.SUPPORTED_ARCHITECTURES:
-        # Multimodal wrappers come to seconds each; `teach_model` takes them.
-        cls = None if "ConditionalGeneration" in name else getattr(transformers, name, None)
-        if cls is None:
-            continue
-        try:
-            model = _one_block(cls)
-            teach_model(model)
-        except (AttributeError, ImportError, TypeError, ValueError):
-            # No blocks of attention and one MLP (state-space models, experts), or no usable default config.
-            continue
+    if not isinstance(modeling_utils.type_to_module_mapping, _LearningTable):
+        modeling_utils.type_to_module_mapping = _LearningTable(type_to_module_mapping)
+        modeling_utils.type_to_dimension_mapping = _LearningTable(type_to_dimension_mapping)
 
 
 def teach_model(model: PreTrainedModel) -> None:
-    """Makes `pyvene.IntervenableModel` accept the class of a model, with the components' meaning in an `Alignment`.
-
-    Replaces pyvene's own entries for these components where it knows the class: its GPT-2 `attention_output` and
-    `mlp_output` come after dropout, and its Qwen2 heads do not work. Its other entries are kept.
+    """Makes pyvene accept the class of this model; for a class whose default config does not make a model.
 
     Raises:
         ValueError: TransformerLens has no adapter for the class, or the adapter lacks one of the components.
     """
-    blocks = [place for place in find_places(adapter_for(model), model) if place.layer == 0]
+    adapter = adapter_for(model)
+    blocks = adapter.translate_transformer_lens_path("blocks")
+    places = [place for place in find_places(adapter, model) if place.layer == 0]
+    dimensions = _dimensions(model.config, {place.component: place for place in places})
+    modules = {place.component: _module(place, blocks) for place in places}
     cls = type(model)
-    dimensions = _dimensions(model.config, blocks)
-    modules = {place.component: _module(place) for place in blocks}
-    if "n_head" not in dimensions:
-        del modules[_BY_HEAD]
     type_to_module_mapping[cls] = {**type_to_module_mapping.get(cls, {}), **modules}
     type_to_dimension_mapping[cls] = {**type_to_dimension_mapping.get(cls, {}), **dimensions}
+
+
+@functools.cache
+def _learn(cls: type) -> None:
+    """Teaches a class from a model of one block that has no memory; leaves pyvene's own entry where that fails."""
+    register_adapters()
+    known = cls.__name__ in architecture_adapter_factory.SUPPORTED_ARCHITECTURES
+    if not known or not issubclass(cls, PreTrainedModel) or cls.config_class is None:
+        return
+    try:
+        config = cls.config_class()
+        for part in (config, *(part for part in vars(config).values() if isinstance(part, PretrainedConfig))):
+            part.num_hidden_layers = 1
+        with torch.device("meta"):
+            model = cls(config)
+        teach_model(model)
+    except (AttributeError, ImportError, TypeError, ValueError):
+        # No usable default config, or blocks that are not one attention and one MLP (state-space models, experts).
+        return
+
+
+def _module(place: Place, blocks: str) -> tuple[Any, ...]:
+    path = place.module.replace(f"{blocks}.0", f"{blocks}[%s]", 1)
+    hook = CONST_INPUT_HOOK if place.side == "input" else CONST_OUTPUT_HOOK
+    return (path, hook, (split_head_and_permute, "n_head")) if place.component == _BY_HEAD else (path, hook)
+
+
+def _dimensions(config: PretrainedConfig, places: Mapping[str, Place]) -> dict[str, tuple[str, ...]]:
+    """Widths as names in a config, because pyvene keeps one entry for models of every size.
+
+    A width that no name gives is left out; a vanilla intervention then takes all columns. So is that of the attention's
+    values where the config has a `head_dim`, because heads times `head_dim` cannot be written in pyvene's notation.
+    """
+    text = config.get_text_config()
+    prefix = next((f"{key}." for key, part in vars(config).items() if part is text), "")
+    heads, width, head_dim = f"{prefix}num_attention_heads", f"{prefix}hidden_size", f"{prefix}head_dim"
+    block = ("block_input", "block_output", "attention_output", "mlp_output")
+    dimensions: dict[str, tuple[str, ...]] = {"n_head": (heads,)} | {component: (width,) for component in block}
+    if "head_dim" in text.to_dict():
+        return dimensions | {_BY_HEAD: (head_dim, f"{width}/{heads}")}
+    return dimensions | {"attention_value_output": (width,), _BY_HEAD: (f"{width}/{heads}",)}
+
+
+def _representation(given: Any) -> Any:
+    """A representation, of which pyvene also takes the fields, by name or in order."""
+    if isinstance(given, pyvene.RepresentationConfig):
+        return given
+    return pyvene.RepresentationConfig(**given) if isinstance(given, Mapping) else pyvene.RepresentationConfig(*given)
+
+
+def _part_faults(part: Any) -> list[str]:
+    """What one representation says that a vanilla interchange does not."""
+    faults = [
+        f"{key}: {_shown(getattr(part, key))} given, which is {reason}"
+        for key, reason in _REFUSED_FIELDS.items()
+        if getattr(part, key) is not None
+    ]
+    if part.intervention_type not in (None, pyvene.VanillaIntervention):
+        faults.append(f"intervention_type: {_shown(part.intervention_type)} given, {_NOT_VANILLA}")
+    return faults
+
+
+def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
+    """What a config says beside its representations that a vanilla, parallel interchange does not."""
+    faults = []
+    if config.mode != "parallel":
+        faults.append(f"mode: {config.mode!r} given; only 'parallel' interventions are exchanged")
+    types = config.intervention_types if isinstance(config.intervention_types, list) else [config.intervention_types]
+    by_part = [part.intervention_type or part.intervention for part in map(_representation, config.representations)]
+    if not any(by_part):  # otherwise pyvene copied them from the representations, which have answered for them
+        wrong = {_shown(kind): None for kind in types if kind is not pyvene.VanillaIntervention}
+        faults += [f"intervention_types: {kind} given, {_NOT_VANILLA}" for kind in wrong]
+    if any(config.intervention_constant_sources or ()):
+        faults.append("intervention_constant_sources: a constant source; here a source is always an input")
+    plain = vars(pyvene.IntervenableConfig([]))
+    own = {key: value for key, value in vars(config).items() if key not in _OF_CONFIG and not key.startswith("_")}
+    own.pop("transformers_version", None)  # written by transformers when a config is loaded
+    return faults + [
+        f"{key}: {_shown(value)} given, which is no field of an intervention"
+        for key, value in own.items()
+        if key not in plain or plain[key] != value
+    ]
+
+
+def _site_fields(part: Any) -> dict[str, object]:
+    fields = {key: getattr(part, key) for key in _CARRIED_FIELDS}
+    # Beside this type a config may name none: faults name any other.
+    return {**fields, "intervention_type": "VanillaIntervention" if part.intervention_type is not None else None}
+
+
+def _listed(partition: Sequence[Sequence[int]] | None) -> list[list[int]] | None:
+    return None if partition is None else [list(part) for part in partition]
+
+
+def _shown(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else repr(value)

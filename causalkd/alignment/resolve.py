@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from causalkd.alignment.spec import Alignment, Site, SitePair
+from causalkd.alignment.spec import Alignment, Site
 from causalkd.data.positions import PositionPolicy
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import COMPONENTS, Place, nearest
@@ -149,7 +149,9 @@ def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> Re
 
 def _find_place(site: Site, model: HookedModel, faults: list[str]) -> Place | None:
     if site.component not in COMPONENTS:
-        faults.append(f"component {site.component!r} is not exchanged here; {nearest(site.component, list(COMPONENTS))}")
+        faults.append(
+            f"component {site.component!r} is not exchanged here; {nearest(site.component, list(COMPONENTS))}"
+        )
         return None
     layers = [place.layer for place in model.places() if place.component == site.component]
     if not layers:
@@ -170,7 +172,9 @@ def _unit_faults(site: Site) -> list[str]:
         return [f"{_BY_HEAD} is split by heads; write unit: h.pos, or component: attention_value_output"]
     faults = []
     if site.component != _BY_HEAD and site.unit == "h.pos":
-        faults.append(f"unit h.pos needs a component that is split by heads, which {site.component} is not; use {_BY_HEAD}")
+        faults.append(
+            f"unit h.pos needs a component that is split by heads, which {site.component} is not; use {_BY_HEAD}"
+        )
     elif site.unit != "h.pos" and site.heads is not None:
         faults.append(f"heads {list(site.heads)} given with unit {site.unit}; use {_BY_HEAD} and unit: h.pos")
     return faults
@@ -235,7 +239,9 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
                 continue
             shared = sorted(set(_column_list(site)) & set(_column_list(other)))
             if shared:
-                faults.append(f"{path}: two sites write columns {_ranges(shared)} of {site.place.name}; keep one of them")
+                faults.append(
+                    f"{path}: two sites write columns {_ranges(shared)} of {site.place.name}; keep one of them"
+                )
     return faults
 
 

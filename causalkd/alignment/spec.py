@@ -206,7 +206,7 @@ class Alignment(BaseModel):
             SitePair(name=f"pair_{number}", teacher=teacher, student=student)
             for number, (teacher, student) in enumerate(_pair_up(*sides))
         )
-        policy = positions or PositionPolicy(policy="consecutive", fraction=0.3)
+        policy = positions or PositionPolicy(policy="consecutive", fraction=0.3, maximum=None)
         return cls(name=name, positions=policy, pairs=pairs, teacher_config=rests[0], student_config=rests[1])
 
     def to_pyvene(self) -> tuple[PretrainedConfig, PretrainedConfig, tuple[str, ...]]:
@@ -218,10 +218,10 @@ class Alignment(BaseModel):
         from causalkd.alignment.pyvene_models import teach_pyvene, write_config
 
         teach_pyvene()
-        teacher, student = self._grouped()
+        by_pair = self._needs_groups()
         return (
-            write_config(teacher, self.teacher_config.model_dump()),
-            write_config(student, self.student_config.model_dump()),
+            write_config(self._side("teacher", by_pair), self.teacher_config.model_dump()),
+            write_config(self._side("student", by_pair), self.student_config.model_dump()),
             tuple(self._left_out()),
         )
 
@@ -233,19 +233,18 @@ class Alignment(BaseModel):
         """How the positions of each pair are chosen, by the pair's name."""
         return {pair.name: self.policy(pair) for pair in self.pairs}
 
-    def _grouped(self) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-        """The sites of both sides; with the pair's number as group key if pyvene could not tell the pairs otherwise."""
-        sides = [tuple(site for pair in self.pairs for site in getattr(pair, side)) for side in ("teacher", "student")]
-        plain = tuple([site.model_dump() for site in side] for side in sides)
-        if _pair_up(*sides) == [(pair.teacher, pair.student) for pair in self.pairs]:
-            return plain
-        if any(site.group_key is not None for side in sides for site in side):
-            return plain
-        for side, fields in zip(("teacher", "student"), plain, strict=True):
-            numbers = [number for number, pair in enumerate(self.pairs) for _ in getattr(pair, side)]
-            for site, number in zip(fields, numbers, strict=True):
-                site["group_key"] = number
-        return plain
+    def _side(self, side: Literal["teacher", "student"], by_pair: bool) -> list[dict[str, Any]]:
+        """The fields of one side's sites; with the pair's number as group key if asked for."""
+        numbered = [(number, site) for number, pair in enumerate(self.pairs) for site in getattr(pair, side)]
+        fields = [(number, site.model_dump()) for number, site in numbered]
+        return [{**site, "group_key": number} if by_pair else site for number, site in fields]
+
+    def _needs_groups(self) -> bool:
+        """Whether pyvene could not tell the pairs apart, and nobody has chosen group keys."""
+        teacher = tuple(site for pair in self.pairs for site in pair.teacher)
+        student = tuple(site for pair in self.pairs for site in pair.student)
+        chosen = any(site.group_key is not None for site in teacher + student)
+        return not chosen and _pair_up(teacher, student) != [(pair.teacher, pair.student) for pair in self.pairs]
 
     def _left_out(self) -> list[str]:
         lines = [f"name: {self.name}", f"positions: {_said(self.positions)}"]

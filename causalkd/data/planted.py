@@ -18,7 +18,9 @@ projects them are MacCartney and Manning, 2009, "An extended model of natural lo
 """
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -43,16 +45,8 @@ class Relation(IntEnum):
 QUANTIFIERS = ("some", "every", "no", "not-every")
 NO_MODIFIER = "-"
 MODIFIERS = (NO_MODIFIER, "old", "happy", "wild", "small")
-NOUN_PARENTS = {
-    "creature": None,
-    "animal": "creature",
-    "mammal": "animal",
-    "carnivore": "mammal",
-    "canine": "carnivore",
-    "dog": "canine",
-    "hound": "dog",
-    "beagle": "hound",
-}
+NOUNS = ("creature", "animal", "mammal", "carnivore", "canine", "dog", "hound", "beagle")
+NOUN_PARENTS = dict(zip(NOUNS, (None, *NOUNS), strict=False))
 """Each noun and the noun whose set it is a subset of."""
 VERB_PARENTS = {
     "moves": None,
@@ -68,17 +62,41 @@ VERB_PARENTS = {
 }
 """Each verb and the verb whose set it is a subset of."""
 
+SENTENCES = ("premise", "hypothesis")
 SLOTS = ("quantifier", "modifier", "noun", "verb")
 LEXICON = {"quantifier": QUANTIFIERS, "modifier": MODIFIERS, "noun": tuple(NOUN_PARENTS), "verb": tuple(VERB_PARENTS)}
-INPUTS = tuple(f"{sentence}_{slot}" for sentence in ("premise", "hypothesis") for slot in SLOTS)
+INPUTS = tuple(f"{sentence}_{slot}" for sentence in SENTENCES for slot in SLOTS)
 """The eight input variables, in the order of the words."""
-VARIABLES = (*INPUTS, "noun_relation", "modifier_relation", "subject_relation", "verb_relation", "predicate_relation", "label")
+VARIABLES = (
+    *INPUTS,
+    "noun_relation",
+    "modifier_relation",
+    "subject_relation",
+    "verb_relation",
+    "predicate_relation",
+    "label",
+)
 """Every variable of the causal model, causes before effects."""
-SPECIAL_TOKENS = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-SEGMENTS = {"premise": (1, 5), "hypothesis": (6, 10)} | {
-    name: (position, position + 1) for name, position in zip(INPUTS, (1, 2, 3, 4, 6, 7, 8, 9), strict=True)
+SPECIAL_TOKENS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
 }
-"""Named half-open ranges of token positions in `[CLS] premise [SEP] hypothesis [SEP]`."""
+VOCABULARY = {
+    token: i for i, token in enumerate((*SPECIAL_TOKENS.values(), *(w for slot in SLOTS for w in LEXICON[slot])))
+}
+WORD_POSITIONS = np.array([1, 2, 3, 4, 6, 7, 8, 9])
+"""Where the words stand in `[CLS] premise [SEP] hypothesis [SEP]`, 11 tokens."""
+FIRST_IDS = np.array([VOCABULARY[LEXICON[slot][0]] for slot in SLOTS * 2])
+"""Token id of the first word of each input variable's part of the lexicon."""
+SEGMENTS = {"premise": (1, 5), "hypothesis": (6, 10)} | {
+    name: (position, position + 1) for name, position in zip(INPUTS, WORD_POSITIONS.tolist(), strict=True)
+}
+"""Named half-open ranges of token positions."""
+HELDOUT_FRAMES = np.add.outer(np.arange(len(NOUN_PARENTS)), 2 * np.arange(len(VERB_PARENTS))) % 5 == 0
+"""Which frames are held out, shape (nouns, verbs); every noun and every verb has frames on both sides."""
 
 ENTAILMENT, CONTRADICTION, NEUTRAL = range(3)
 
@@ -130,8 +148,12 @@ def _label(premise_quantifier, hypothesis_quantifier, subject, predicate):
     contains = np.isin(subject, (_E, _SUP))
     # Where one noun phrase contains the other, the smaller one's members (it has some) carry a universal over to an existential.
     share = contained | contains
-    entails = np.where(premise_universal, np.where(hypothesis_universal, contains, share), ~hypothesis_universal & contained)
-    excludes = np.where(hypothesis_universal, np.where(premise_universal, share, contained), premise_universal & contains)
+    entails = np.where(
+        premise_universal, np.where(hypothesis_universal, contains, share), ~hypothesis_universal & contained
+    )
+    excludes = np.where(
+        hypothesis_universal, np.where(premise_universal, share, contained), premise_universal & contains
+    )
     entails &= np.isin(predicate, (_E, _SUB))
     excludes &= np.isin(predicate, (_DIS, _COM))
     return np.where(entails, ENTAILMENT, np.where(excludes, CONTRADICTION, NEUTRAL))
@@ -139,7 +161,7 @@ def _label(premise_quantifier, hypothesis_quantifier, subject, predicate):
 
 _NOUN_RELATIONS = _taxonomy_relations(NOUN_PARENTS)
 _VERB_RELATIONS = _taxonomy_relations(VERB_PARENTS)
-_EQUATIONS = {
+EQUATIONS = {
     "noun_relation": (("premise_noun", "hypothesis_noun"), lambda p, h: _NOUN_RELATIONS[p, h]),
     "modifier_relation": (("premise_modifier", "hypothesis_modifier"), _modifier_relation),
     "subject_relation": (("noun_relation", "modifier_relation"), _subject_relation),
@@ -160,7 +182,20 @@ def solve(inputs, interventions=None):
     """
     held = interventions or {}
     values = inputs | held
-    for name, (causes, mechanism) in _EQUATIONS.items():
+    for name, (causes, mechanism) in EQUATIONS.items():
+        if name not in held:
+            values[name] = mechanism(*(values[cause] for cause in causes))
+    return values
+
+
+def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    """Every variable of the causal model, with those in `interventions` held at the values given.
+
+    inputs: the eight variables `INPUTS`, arrays of one shape, each an index into its part of `LEXICON`.
+    """
+    held = interventions or {}
+    values = inputs | held
+    for name, (causes, mechanism) in EQUATIONS.items():
         if name not in held:
             values[name] = mechanism(*(values[cause] for cause in causes))
     return values
@@ -171,35 +206,97 @@ class PlantedNLI:
     """Settings of the task; the same settings, split, n and seed give the same examples."""
 
     neutral_share: float = 1 / 3
-    """Share of examples labelled neutral; the other two classes divide the rest evenly."""
+    """Share of examples labelled neutral, 0 to 1; the other two classes divide the rest evenly."""
     modifier_share: float = 0.4
-    """Probability that a noun carries a modifier, before classes are balanced."""
-    frame_fold: int = 0
-    """Which fifth of the (noun, verb) frames is held out, 0 to 4: both sentences of a held-out example have a held-out frame,
-    both sentences of a training example do not."""
+    """Probability that a noun carries a modifier, before classes are balanced, 0 to 1."""
 
     @property
-    def label_names(self):
+    def label_names(self) -> tuple[str, str, str]:
+        """Class names in the order of the label indices."""
         return ("entailment", "contradiction", "neutral")
 
-    def words(self, split, n, seed):
-        """(n, 8) word indices."""
-        rng = np.random.default_rng((seed, ("train", "heldout").index(split)))
-        frames = np.array([(i, j) for i in range(len(NOUN_PARENTS)) for j in range(len(VERB_PARENTS)) if ((i + 2*j) % 5 == self.frame_fold) == (split == "heldout")])
-        shares = np.array([(1 - self.neutral_share) / 2] * 2 + [self.neutral_share])
-        quota = np.floor(np.arange(1,4)*0 + shares * n + 0.5).astype(int); quota[2] = n - quota[:2].sum()
-        kept = [[], [], []]
-        while any(sum(map(len, kept[c])) < quota[c] for c in range(3)):
-            m = 4 * n + 64
-            cols = []
-            for _ in range(2):
-                q = rng.integers(0, 4, m)
-                a = rng.integers(1, len(MODIFIERS), m) * (rng.random(m) < self.modifier_share)
-                f = frames[rng.integers(0, len(frames), m)]
-                cols += [q, a, f[:, 0], f[:, 1]]
-            w = np.stack(cols, 1)
-            y = solve(dict(zip(INPUTS, w.T)))["label"]
-            for c in range(3):
-                kept[c].append(w[y == c])
-        w = np.concatenate([np.concatenate(kept[c])[: quota[c]] for c in range(3)])
-        return w[rng.permutation(n)]
+    def examples(self, split: Literal["train", "heldout"], n: int, seed: int) -> list[dict]:
+        """`n` examples, each with `input_ids` (11), `token_type_ids` (11), `label`, `segments` and `text`.
+
+        The frame of a sentence is its (noun, verb). One frame in five is held out: a training example has no held-out
+        frame, a held-out example has one in both of its sentences. Examples may repeat within and between seeds.
+        """
+        if split not in ("train", "heldout"):
+            raise ValueError(
+                f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one of these."
+            )
+        words = self._words(split, n, np.random.default_rng((seed, split == "heldout")))
+        labels = solve(dict(zip(INPUTS, words.T, strict=True)))["label"]
+        ids = np.full((n, 11), VOCABULARY["[SEP]"])
+        ids[:, 0] = VOCABULARY["[CLS]"]
+        ids[:, WORD_POSITIONS] = words + FIRST_IDS
+        tokens = np.array(list(VOCABULARY))[ids]
+        return [
+            {
+                "input_ids": row,
+                "token_type_ids": [0] * 6 + [1] * 5,
+                "label": label,
+                "segments": dict(SEGMENTS),
+                "text": (" ".join(text[1:5]), " ".join(text[6:10])),
+            }
+            for row, label, text in zip(ids.tolist(), labels.tolist(), tokens.tolist(), strict=True)
+        ]
+
+    def _words(self, split: str, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Word indices, shape (n, 8), drawn until every class has its share and shuffled."""
+        nouns, verbs = np.nonzero(HELDOUT_FRAMES if split == "heldout" else ~HELDOUT_FRAMES)
+        rest = round(n * (1 - self.neutral_share) / 2)
+        wanted = (rest, rest, n - 2 * rest)
+        kept = np.empty((0, 8), dtype=int)
+        labels = np.empty(0, dtype=int)
+        while any((labels == c).sum() < count for c, count in enumerate(wanted)):
+            draws = (4 * n + 64, 2)
+            frame = rng.integers(0, len(nouns), draws)
+            modifier = rng.integers(1, len(MODIFIERS), draws) * (rng.random(draws) < self.modifier_share)
+            slots = np.stack([rng.integers(0, len(QUANTIFIERS), draws), modifier, nouns[frame], verbs[frame]], axis=-1)
+            kept = np.concatenate([kept, slots.reshape(-1, 8)])
+            labels = solve(dict(zip(INPUTS, kept.T, strict=True)))["label"]
+        chosen = np.concatenate([np.flatnonzero(labels == c)[:count] for c, count in enumerate(wanted)])
+        return kept[rng.permutation(chosen)]
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """A stock fast tokenizer, one token a word; encodes a pair exactly as `examples` does."""
+        backend = Tokenizer(models.WordLevel(VOCABULARY, unk_token="[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        backend.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[(token, VOCABULARY[token]) for token in ("[CLS]", "[SEP]")],
+        )
+        return PreTrainedTokenizerFast(
+            tokenizer_object=backend,
+            model_max_length=11,
+            model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+            **SPECIAL_TOKENS,
+        )
+
+    def variables(self, example: dict) -> dict[str, int]:
+        """Value of every variable: an index into `LEXICON` for words, a `Relation`, and the label's index."""
+        values = solve(_inputs(example))
+        return {k: Relation(v.item()) if k.endswith("_relation") else v.item() for k, v in values.items()}
+
+    def counterfactual_label(self, base: dict, source: dict, variable: str) -> int:
+        """Label of `base` after `variable` takes the value it has in `source`.
+
+        variable: one of `VARIABLES`, or `premise` or `hypothesis` for all four words of a sentence.
+        """
+        values = solve(_inputs(source))
+        replaced = [name for name in INPUTS if name.startswith(f"{variable}_")] if variable in SENTENCES else [variable]
+        if replaced[0] not in values:
+            near = get_close_matches(variable, (*SENTENCES, *VARIABLES), n=1, cutoff=0)[0]
+            known = ", ".join((*SENTENCES, *VARIABLES))
+            raise ValueError(
+                f"variable {variable!r} is not in the causal model; it has {known}. Did you mean {near!r}?"
+            )
+        return solve(_inputs(base), {name: values[name] for name in replaced})["label"].item()
+
+
+def _inputs(example: dict) -> dict[str, np.ndarray]:
+    """The eight input variables read off the example's tokens, each of shape (1,)."""
+    words = np.array(example["input_ids"])[WORD_POSITIONS] - FIRST_IDS
+    return dict(zip(INPUTS, words[:, None], strict=True))

@@ -73,7 +73,7 @@ def answer_examples(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> Tokenised:
-    """One example a question, labelled with the first and last token of its answer, (-100, -100) where that was cut off.
+    """One example a question, labelled with the first and last token of its answer: (-100, -100) where it was cut off.
 
     `answers` holds the accepted ones of each question, the first for the label, as (character where it starts in the
     context, text). Segments are `first`, the question, and `second`, the context, which alone is cut. Examples also
@@ -87,7 +87,7 @@ def answer_examples(
             f"answers that do not stand in their context at the character given, rows {_some(wrong)}. Correct the "
             "`answer_start` of these rows, or leave them out"
         )
-    lengths = [len(encoding.ids) for encoding in _run(tokenizer, list(questions), add_special_tokens=False)]
+    lengths = [len(encoding.ids) for encoding in _run(tokenizer, questions, special=False)]
     room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
     long = [row for row, length in enumerate(lengths) if length >= room]
     if long:
@@ -120,7 +120,7 @@ def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase,
     _check_room(size, tokenizer, max_length)
     separator = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
     stream: list[int] = []
-    for encoding in _run(tokenizer, list(documents), add_special_tokens=False):
+    for encoding in _run(tokenizer, documents, special=False):
         stream += (separator if stream else []) + encoding.ids
     blocks = [stream[start : start + size] for start in range(0, len(stream), size)]
     typed = "token_type_ids" in tokenizer.model_input_names
@@ -143,23 +143,32 @@ def _encode(
 ) -> list[Encoding]:
     pair = second is not None
     _check_room(max_length - tokenizer.num_special_tokens_to_add(pair=pair) - pair, tokenizer, max_length)
-    texts = [list(first), list(second)] if second is not None else [list(first)]
-    encodings = _run(tokenizer, *texts, truncation=cut, max_length=max_length)
+    encodings = _run(tokenizer, first, second, cut, max_length)
     empty = [row for row, encoding in enumerate(encodings) if not encoding.ids]
     if empty:
         raise ValueError(f"texts without any token, rows {_some(empty)}. Leave them out")
     return encodings
 
 
-def _run(tokenizer: PreTrainedTokenizerBase, *texts: list[str], **options: Any) -> list[Encoding]:
+def _run(
+    tokenizer: PreTrainedTokenizerBase,
+    first: Sequence[str],
+    second: Sequence[str] | None = None,
+    cut: Literal["longest_first", "only_second", "do_not_truncate"] = "do_not_truncate",
+    max_length: int | None = None,
+    special: bool = True,
+) -> list[Encoding]:
     if not tokenizer.is_fast:
         raise ValueError(
             f"{type(tokenizer).__name__} is not a fast tokenizer, and only those say which token stands for which "
             "characters. Load it with AutoTokenizer, or give the folder of one that has a tokenizer.json"
         )
-    encodings = tokenizer(*texts, verbose=False, **options).encodings
-    assert encodings is not None
-    return encodings
+    pair = None if second is None else list(second)
+    batch = tokenizer(
+        list(first), pair, truncation=cut, max_length=max_length, add_special_tokens=special, verbose=False
+    )
+    assert batch.encodings is not None
+    return batch.encodings
 
 
 def _check_room(room: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

@@ -76,7 +76,18 @@ def load_model(
             f"checkpoint {name} has no weights for {', '.join(lacking)}, which the {task} head needs. "
             "Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
-    return HookedModel(model, AutoTokenizer.from_pretrained(location), task=task, role=role)
+    return HookedModel(model, load_tokenizer(name), task=task, role=role)
+
+
+def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint that `load_model` knows.
+
+    Raises:
+        ValueError: No such checkpoint.
+    """
+    location = _locate(str(name))
+    _read_config(location, name)
+    return AutoTokenizer.from_pretrained(location)
 
 
 def model_from_config(

@@ -4,8 +4,7 @@ Both models exchange the same positions of the same held-out pairs, each with it
 `interchange` that trains. See design.md, "Quality of an interchange accuracy", for why each number is there.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, random_like
 from causalkd.verification.cells import Cell, Side, plan
 from causalkd.verification.controls import CONTROLS, modal_matches
-from causalkd.verification.exchanges import Donors, Exchanges, Reach
+from causalkd.verification.exchanges import Donors, Exchanges, Reach, evaluating
 from causalkd.verification.predictions import Predictions, divergence, same
 from causalkd.verification.report import Control
 from causalkd.verification.scores import Measurement, Score
@@ -83,7 +82,7 @@ def measure_all(
     ]
     sides = {cell.teacher.name: cell.teacher for table in tables for cell in table.cells}
     truth = _Truth(teacher, tuple(sides.values()))
-    with torch.no_grad(), _evaluating([teacher, *(student for student, _ in students)]):
+    with torch.no_grad(), evaluating([teacher, *(student for student, _ in students)]):
         for batch in batches:
             batch = batch.to(teacher.model.device)
             truth.add(batch)
@@ -191,19 +190,6 @@ class _Table:
 def _by_row(values: Float[Tensor, "item"], items: Predictions, rows: int) -> Float[np.ndarray, "batch"]:
     summed = torch.zeros(rows, dtype=torch.float64, device=values.device).index_add(0, items.row, values.double())
     return summed.cpu().numpy()
-
-
-@contextmanager
-def _evaluating(models: Iterable[HookedModel]) -> Iterator[None]:
-    """Dropout off, and every module back in its own mode afterwards."""
-    modes = {module: module.training for model in models for module in model.model.modules()}
-    try:
-        for module in modes:
-            module.training = False
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _check(batches: Sequence[Batch], names: Sequence[str], controls: Collection[Control]) -> None:

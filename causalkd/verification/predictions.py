@@ -71,9 +71,18 @@ def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Ten
     if task == "regression":
         return Predictions(row, values[:, 0], values)
     if task == "question_answering":
-        ends = values.argmax(-1)
-        return Predictions(row, ends[:, 0] * _SPAN_BASE + ends[:, 1], values.log_softmax(-1))
+        ends = values.log_softmax(-1)
+        return Predictions(row, _best_spans(ends), ends)
     return Predictions(row, values.argmax(-1), values.log_softmax(-1))
+
+
+def _best_spans(ends: Float[Tensor, "item 2 pos"]) -> Int[Tensor, "item"]:
+    """The code of the likeliest span that ends no earlier than it starts."""
+    positions = ends.shape[2]
+    both = ends[:, 0, :, None] + ends[:, 1, None, :]
+    backwards = torch.ones(positions, positions, dtype=torch.bool, device=ends.device).tril(-1)
+    best = both.masked_fill(backwards, -torch.inf).flatten(1).argmax(1)
+    return best // positions * _SPAN_BASE + best % positions
 
 
 def same(first: Tensor, second: Tensor) -> Bool[Tensor, "item"]:

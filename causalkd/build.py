@@ -1,0 +1,221 @@
+"""A recipe's parts become objects: data, models, objectives, trainers. Objects take flat arguments, never a recipe."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from causalkd.alignment.ready_made import READY_MADE, ready_made
+from causalkd.alignment.resolve import ResolvedAlignment, resolve
+from causalkd.alignment.spec import Alignment
+from causalkd.data.masking import Masking
+from causalkd.data.pairing import ExampleSet, PairingCollator
+from causalkd.data.planted import PlantedNLI
+from causalkd.data.tasks import Examples, load_examples
+from causalkd.models.hooked import HookedModel, Role
+from causalkd.models.load import load_model, load_tokenizer, model_from_config, student_from_teacher
+from causalkd.objectives.base_run import Objective, Weighted
+from causalkd.objectives.diito import DIITO, DIITOHidden
+from causalkd.objectives.hidden_kd import HiddenKD
+from causalkd.objectives.response_kd import ResponseKD, TaskLoss
+from causalkd.recipe import Recipe
+from causalkd.recipe_parts import DataPart, ObjectivesPart, StudentPart, TeacherPart, TrainingPart
+from causalkd.training.callbacks import EpochOfData, Progress, TermFile
+from causalkd.training.trainer import DistillationTrainer
+
+_LONGEST = 128
+_PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
+
+# Every objective a recipe can name: (settings, alignment, teacher, student, seed) → objective.
+OBJECTIVES: dict[str, Callable[[Mapping[str, Any], ResolvedAlignment, HookedModel, HookedModel, int], Objective]] = {
+    "task": lambda settings, alignment, teacher, student, seed: TaskLoss(),
+    "response_kd": lambda settings, alignment, teacher, student, seed: ResponseKD(**settings),
+    "hidden_kd": lambda settings, alignment, teacher, student, seed: HiddenKD(teacher, student, **settings),
+    "diito": lambda settings, alignment, teacher, student, seed: DIITO(
+        alignment, teacher, student, seed=seed, **settings
+    ),
+    "diito_hidden": lambda settings, alignment, teacher, student, seed: DIITOHidden(
+        alignment, teacher, student, seed=seed, **settings
+    ),
+}
+# Those that exchange activations, and so need sources and positions in their batches.
+INTERCHANGING = frozenset({"diito", "diito_hidden"})
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A task's examples, and the tokenizer they were made with."""
+
+    train: Examples
+    heldout: Examples
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Label names, where the task has labels."""
+        return self.train.labels or None
+
+
+def build_data(part: DataPart, teacher: TeacherPart) -> Data:
+    """Both splits of the recipe's task, with the teacher's tokenizer.
+
+    Raises:
+        ValueError: The task is unknown, its data are not there, or a split is empty.
+    """
+    tokenizer = _tokenizer(part, teacher)
+    longest = part.max_length or min(_LONGEST, tokenizer.model_max_length)
+
+    def load(split: str, limit: int | None) -> Examples:
+        return load_examples(part.task, split, tokenizer, limit=limit, max_length=longest, seed=part.seed)
+
+    return Data(load("train", part.train_limit), load("validation", part.eval_limit), tokenizer)
+
+
+def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
+    """The recipe's teacher before any training: a checkpoint, or fresh weights of a configuration.
+
+    Raises:
+        ValueError: The checkpoint is not there or lacks the head, and no training is to make one.
+    """
+    task, labels = data.train.kind, data.labels
+    if part.model is not None:
+        fresh = part.training is not None
+        return load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
+    settings = dict(part.config or {})
+    kind = settings.pop("model_type")
+    tokenizer = data.tokenizer
+    named = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **settings}
+    try:
+        config = AutoConfig.for_model(kind, **named)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"teacher.config: transformers cannot make it: {error}") from error
+    return model_from_config(config, tokenizer, task=task, role=role, labels=labels, seed=part.seed)
+
+
+def build_student(part: StudentPart, teacher: HookedModel, labels: tuple[str, ...] | None, seed: int) -> HookedModel:
+    """An untrained student: cut from the teacher, or from its own checkpoint.
+
+    Raises:
+        ValueError: A layer, width or checkpoint that does not exist.
+    """
+    if part.model is not None:
+        return load_model(part.model, task=teacher.task, role="student", labels=labels, new_head=True, seed=seed)
+    return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
+
+
+def build_alignment(given: Alignment | str, teacher: HookedModel, student: HookedModel) -> Alignment:
+    """The recipe's alignment: inline, from a file, or ready-made for these depths."""
+    if isinstance(given, Alignment):
+        return given
+    if given in READY_MADE:
+        return ready_made(given, teacher.n_layers, student.n_layers)
+    return Alignment.from_yaml(given)
+
+
+def build_objectives(
+    part: ObjectivesPart, alignment: Alignment, teacher: HookedModel, student: HookedModel, seed: int
+) -> dict[str, Weighted]:
+    """The student's objectives with their weights.
+
+    Raises:
+        ValueError: The alignment does not fit the models, or an objective does not fit their widths.
+    """
+    resolved = resolve(alignment, teacher, student)
+    built = {}
+    for name, chosen in part.chosen().items():
+        settings = chosen.model_dump(exclude={"weight"})
+        built[name] = Weighted(chosen.weight, OBJECTIVES[name](settings, resolved, teacher, student, seed))
+    return built
+
+
+def build_collator(
+    part: DataPart, examples: Examples, tokenizer: PreTrainedTokenizerBase, alignment: Alignment | None, seed: int
+) -> PairingCollator:
+    """The collator of a training; with an alignment it draws sources and positions."""
+    assert isinstance(tokenizer.pad_token_id, int)
+    return PairingCollator(
+        examples.examples,
+        {} if alignment is None else alignment.policies(),
+        tokenizer.pad_token_id,
+        "left" if tokenizer.padding_side == "left" else "right",
+        part.sources,
+        part.group,
+        seed,
+        build_masking(examples, tokenizer),
+    )
+
+
+def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Masking | None:
+    """The corruption of a masked LM's inputs; None for every other task."""
+    return Masking.from_tokenizer(tokenizer) if examples.kind == "masked_lm" else None
+
+
+def build_trainer(
+    recipe: Recipe,
+    training: TrainingPart,
+    data: Data,
+    student: HookedModel,
+    objectives: Mapping[str, Weighted],
+    *,
+    teacher: HookedModel | None,
+    alignment: Alignment | None,
+    name: str,
+    seed: int,
+    folder: Path,
+    metrics: Path,
+) -> DistillationTrainer:
+    """A trainer whose checkpoints lie in `folder` and whose terms go to the file `metrics`."""
+    examples = ExampleSet(data.train.examples)
+    trainer = DistillationTrainer(
+        student,
+        objectives,
+        teacher,
+        args=_arguments(training, folder, seed),
+        train_dataset=examples,
+        data_collator=build_collator(recipe.data, data.train, data.tokenizer, alignment, seed),
+        callbacks=[EpochOfData(examples), TermFile(metrics, name, seed)],
+    )
+    for loud in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(loud)
+    trainer.add_callback(Progress(f"{name} (seed {seed})"))
+    return trainer
+
+
+def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
+    if teacher.model is not None:
+        return load_tokenizer(teacher.model)
+    if part.tokenizer is not None:
+        return AutoTokenizer.from_pretrained(part.tokenizer)
+    if part.task != "planted":
+        raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
+    return PlantedNLI().tokenizer()
+
+
+def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
+    length = {"max_steps": training.steps} if training.steps else {"num_train_epochs": training.epochs or 3.0}
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=training.warmup,
+        lr_scheduler_type=training.schedule,
+        max_grad_norm=training.max_grad_norm,
+        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
+        logging_steps=training.logging_steps,
+        save_steps=training.save_steps,
+        save_total_limit=1,
+        report_to=list(training.trackers) or "none",
+        seed=seed,
+        dataloader_drop_last=True,
+        dataloader_pin_memory=torch.accelerator.is_available(),
+        remove_unused_columns=False,
+        disable_tqdm=False,
+        **length,
+        **_PRECISIONS[training.precision],
+    )

@@ -1,0 +1,124 @@
+"""The command line: causalkd distill | verify | report | check | recipes | schema."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="causalkd",
+    help="Distil how a teacher computes, not only what it answers, and verify it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
+SetOption = Annotated[list[str], typer.Option("--set", help="Change a key: training.learning_rate=1e-4 (repeatable).")]
+
+
+@app.command()
+def distill(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    overwrite: Annotated[bool, typer.Option(help="Delete an earlier run in the folder.")] = False,
+) -> None:
+    """Train what a recipe names, verify it, and write report.json and report.html."""
+    with _told():
+        from causalkd import runs
+        from causalkd.recipe import Recipe
+
+        parsed = Recipe.load(recipe, set_)
+        report = runs.distill(parsed, overwrite=overwrite, page=_page())
+        _tell(report, parsed.folder)
+
+
+@app.command()
+def verify(run: RunArgument) -> None:
+    """Measure a run's students again on its held-out pairs and rewrite its report."""
+    with _told():
+        from causalkd import runs
+
+        _tell(runs.verify(run, page=_page()), run)
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Print a finished run's report and draw its page anew."""
+    with _told():
+        from causalkd.runs import RunFolder
+        from causalkd.training.callbacks import read_rows
+        from causalkd.verification.report import VerificationReport
+
+        folder = RunFolder(run)
+        found = VerificationReport.read(folder.report)
+        (run / "report.html").write_text(_page()(found, read_rows(folder.metrics)), encoding="utf-8")
+        _tell(found, run)
+
+
+@app.command()
+def check(
+    alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.")],
+    teacher: Annotated[str, typer.Option(help="Hub name or folder.")],
+    student: Annotated[str, typer.Option(help="Hub name or folder.")],
+    task: Annotated[str, typer.Option(help="What both heads compute.")] = "masked_lm",
+) -> None:
+    """Resolve an alignment against two models: print the table, or every fault."""
+    with _told():
+        from causalkd.alignment.resolve import resolve
+        from causalkd.build import build_alignment
+        from causalkd.models.load import load_model
+
+        # Only names and shapes matter here, so a head that is missing may start at random.
+        models = [
+            load_model(name, task=task, role=role, new_head=True)  # type: ignore[arg-type]
+            for name, role in ((teacher, "teacher"), (student, "student"))
+        ]
+        typer.echo(resolve(build_alignment(alignment, *models), *models).table())
+
+
+@app.command()
+def recipes() -> None:
+    """Name the recipes that come with the package."""
+    from causalkd.recipe import shipped_recipes
+
+    typer.echo("\n".join(shipped_recipes()))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a recipe, every key with its meaning."""
+    from causalkd.recipe import Recipe
+
+    typer.echo(json.dumps(Recipe.model_json_schema(), indent=1))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A fault of the user's is told in its own words, without a traceback; and libraries speak only when it matters."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except ValueError as error:
+        typer.echo(f"causalkd: {error}", err=True)
+        sys.exit(2)
+
+
+def _page() -> Callable[..., str]:
+    from analysis.report_page import render
+
+    return render
+
+
+def _tell(found: Any, folder: Path) -> None:
+    typer.echo(found.text())
+    typer.echo(f"\n{folder / 'report.json'}\n{folder / 'report.html'}")

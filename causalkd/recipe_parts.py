@@ -1,0 +1,210 @@
+"""The parts of a recipe: strict, frozen data whose fields are the manual."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from causalkd.models.places import COMPONENTS, nearest
+
+
+class Part(BaseModel):
+    """A part of a recipe: unknown keys are refused, nothing is edited after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataPart(Part):
+    """What the models read."""
+
+    task: str = "planted"
+    """Name in the task table (`planted`, `sst2`, `mnli`, `squad`, …)."""
+    train_limit: int | None = Field(None, ge=2)
+    """Most training examples; None for all there are."""
+    eval_limit: int | None = Field(None, ge=2)
+    """Most held-out examples; None for all there are."""
+    max_length: int | None = Field(None, ge=3)
+    """Longest row in tokens; what is longer is cut, and the number of such rows is reported. None for 128, or what the
+    tokenizer takes where that is less."""
+    seed: int = 0
+    """Seed of generated data and of masking."""
+    tokenizer: str | None = None
+    """Tokenizer of a teacher with fresh weights, a hub name or folder; None for the planted task's own."""
+    sources: Literal["batch", "dataset"] = "batch"
+    """Whether an interchange's source is another row of the batch (cheaper) or any other example."""
+    group: int = Field(8, ge=2)
+    """In-batch sources come from the same this many consecutive rows."""
+
+
+class TrainingPart(Part):
+    """How a model learns; the names are those of transformers' TrainingArguments where they mean the same."""
+
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps; give this or `epochs`."""
+    epochs: float | None = Field(None, gt=0)
+    """Passes over the training examples."""
+    batch_size: int = Field(32, ge=1)
+    """Rows of a micro-batch on one device."""
+    gradient_accumulation: int = Field(1, ge=1)
+    """Micro-batches per optimizer step."""
+    learning_rate: float = Field(5e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW's weight decay."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises to its peak."""
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    """How the learning rate falls afterwards."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    group_by_length: bool = False
+    """Batch rows of similar length together, which saves padding."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Mixed precision, where the device has it."""
+    logging_steps: int = Field(25, ge=1)
+    """Steps between two rows of metrics.jsonl."""
+    save_steps: int = Field(500, ge=1)
+    """Steps between two checkpoints that training can resume from."""
+    trackers: tuple[str, ...] = ()
+    """Trackers of transformers to report to, e.g. `tensorboard`; none unless asked."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"`steps` is {self.steps} and `epochs` is {self.epochs}; give one of them")
+        return self
+
+
+class TeacherPart(Part):
+    """The model whose computation is copied."""
+
+    model: str | None = None
+    """Hub name, folder, or `minilm-l6`."""
+    config: Mapping[str, Any] | None = None
+    """Instead of `model`: a transformers configuration with `model_type`, for fresh weights."""
+    training: TrainingPart | None = None
+    """Train it on the task first; None takes it as it is."""
+    seed: int = 0
+    """Seed of fresh weights and of its training."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.model is None) == (self.config is None):
+            raise ValueError(f"give `model` or `config`, one of them; got model={self.model!r}, config={self.config!r}")
+        if self.config is not None and "model_type" not in self.config:
+            raise ValueError("`config` needs `model_type`, such as bert or gpt2")
+        if self.config is not None and self.training is None:
+            raise ValueError("a teacher with fresh weights knows nothing: give its `training`")
+        return self
+
+
+class ResponseKDPart(Part):
+    """The student's predictions follow the teacher's."""
+
+    weight: float = Field(1.0, gt=0)
+    """Factor of the term."""
+    temperature: float = Field(2.0, gt=0)
+    """T; the term is T² · KL at temperature T."""
+    tokens: Literal["all", "labelled"] = "all"
+    """Which tokens count where the head predicts one thing per token."""
+
+
+class TaskPart(Part):
+    """The loss against the labels."""
+
+    weight: float = Field(1.0, gt=0)
+    """Factor of the term."""
+
+
+class HiddenKDPart(Part):
+    """The student's last hidden states follow the teacher's."""
+
+    weight: float = Field(1.0, gt=0)
+    """Factor of the term."""
+    distance: Literal["cosine", "squared"] = "cosine"
+    """1 − cos, or the squared difference summed over the width."""
+
+
+class DIITOPart(ResponseKDPart):
+    """The student's counterfactual predictions follow the teacher's."""
+
+    pairs: Literal["one", "all"] = "one"
+    """One site pair drawn per step, or the mean over all."""
+    crossway: bool = False
+    """Also exchange base and source."""
+
+
+class DIITOHiddenPart(HiddenKDPart):
+    """The student's counterfactual last hidden states follow the teacher's."""
+
+    pairs: Literal["one", "all"] = "one"
+    """One site pair drawn per step, or the mean over all."""
+    crossway: bool = False
+    """Also exchange base and source."""
+
+
+class ObjectivesPart(Part):
+    """What the student is trained on: the sum of weight · term over the ones named."""
+
+    task: TaskPart | None = None
+    response_kd: ResponseKDPart | None = None
+    hidden_kd: HiddenKDPart | None = None
+    diito: DIITOPart | None = None
+    diito_hidden: DIITOHiddenPart | None = None
+
+    def chosen(self) -> dict[str, Any]:
+        """The objectives that are named, by name."""
+        return {name: part for name in type(self).model_fields if (part := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.chosen():
+            raise ValueError(f"name at least one objective: {', '.join(type(self).model_fields)}")
+        return self
+
+
+class StudentPart(Part):
+    """A student: where its weights start, and what it is trained on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    """Its name in folders, tables and figures."""
+    layers: tuple[int, ...] | None = None
+    """Cut from the teacher: the teacher's block behind each block of the student."""
+    every: int | None = Field(None, ge=1)
+    """Cut from the teacher: blocks 0, every, 2·every, …"""
+    width: int | None = Field(None, ge=1)
+    """Width of a student that is cut from the teacher; None for the teacher's."""
+    model: str | None = None
+    """Instead: hub name or folder of a checkpoint."""
+    objectives: ObjectivesPart
+    """What it is trained on."""
+    training: Mapping[str, Any] = {}
+    """Keys of the recipe's `training` that differ for this student."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        given = [name for name in ("layers", "every", "model") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of `layers`, `every` and `model`; got {', '.join(given) or 'none of them'}")
+        return self
+
+
+class VerificationPart(Part):
+    """On what the claim is tested."""
+
+    pairs: int = Field(2000, ge=2)
+    """Held-out pairs of base and source."""
+    components: tuple[str, ...] = ("block_output",)
+    """Components whose teacher site × student site grid is measured."""
+    batch_size: int = Field(100, ge=2)
+    """Rows of a forward."""
+    seed: int = 0
+    """Seed of pairs, positions and resamples."""
+
+    @field_validator("components")
+    @classmethod
+    def _known(cls, components: tuple[str, ...]) -> tuple[str, ...]:
+        faults = [f"{name!r}: {nearest(name, list(COMPONENTS))}" for name in components if name not in COMPONENTS]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return components

@@ -1,0 +1,101 @@
+"""What a training run tells while it learns: a quiet progress bar, a file of terms, and the epoch to its data."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ProgressCallback
+
+from causalkd.data.pairing import ExampleSet
+
+_NOT_TERMS = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss")
+
+
+class TermFile(TrainerCallback):
+    """Appends a row per log to a file of JSON lines: `{"student", "seed", "step", "loss", "term/<name>", …}`.
+
+    Starting (or resuming at a step) first drops this student's rows from there on, so no step is told twice.
+
+    Args:
+        path: The file; other students' rows in it stay.
+        student: Name in every row.
+        seed: Seed in every row.
+    """
+
+    def __init__(self, path: Path, student: str, seed: int) -> None:
+        self._path, self._owner = path, {"student": student, "seed": seed}
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Forgets what will be told again."""
+        if state.is_world_process_zero:
+            kept = [row for row in read_rows(self._path) if not self._mine(row) or row["step"] <= state.global_step]
+            self._path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Writes one row."""
+        if state.is_world_process_zero and logs and "loss" in logs:
+            told = {name: value for name, value in logs.items() if name not in _NOT_TERMS}
+            with self._path.open("a") as file:
+                file.write(json.dumps({**self._owner, "step": state.global_step, **told}) + "\n")
+
+    def _mine(self, row: Mapping[str, Any]) -> bool:
+        return all(row.get(key) == value for key, value in self._owner.items())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+class EpochOfData(TrainerCallback):
+    """Tells the data which epoch it is, on which every drawn source and position depends.
+
+    Args:
+        examples: The training data.
+    """
+
+    def __init__(self, examples: ExampleSet) -> None:
+        self._examples = examples
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Passes the epoch on."""
+        self._examples.set_epoch(int(state.epoch or 0))
+
+
+class Progress(ProgressCallback):
+    """The Trainer's progress bar with the last loss beside it, instead of a printed line per log.
+
+    Args:
+        label: What is being trained.
+    """
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self._label = label
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Opens the bar."""
+        super().on_train_begin(args, state, control)
+        if self.training_bar is not None:
+            self.training_bar.set_description(self._label)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Shows the loss in the bar."""
+        if self.training_bar is not None and logs and "loss" in logs:
+            self.training_bar.set_postfix(loss=f"{logs['loss']:.4f}")

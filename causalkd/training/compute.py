@@ -1,0 +1,39 @@
+"""What a training costs, counted while it runs, so that students can be compared at equal compute."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from causalkd.models.hooked import HookedModel
+
+# A backward takes about two forwards' worth of multiplications (Kaplan et al. 2020, section 2.1).
+_FORWARD_AND_BACKWARD = 3
+
+
+class BlockForwards:
+    """A running total of block-forwards: one block run over one row; a trained block counts three times.
+
+    Blocks that an interchange skips are not run and so not counted; one that ends early counts up to where it ended.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    @contextmanager
+    def counting(self, student: HookedModel, teacher: HookedModel | None) -> Iterator[None]:
+        """Counts this process's forwards of both models inside the block."""
+        handles = [self._count(block, _FORWARD_AND_BACKWARD) for block in student.blocks]
+        handles += [self._count(block, 1) for block in (teacher.blocks if teacher else ())]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _count(self, block: nn.Module, times: int) -> Any:
+        def count(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            self.total += times * args[0].shape[0]
+
+        return block.register_forward_hook(count)

@@ -1,0 +1,195 @@
+"""How a model behaves without any intervention: its task metric, and how often it predicts what the teacher does."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from scipy import stats
+from seqeval.metrics import f1_score as entity_f1
+from sklearn import metrics
+from torch import Tensor
+
+from causalkd.data.batch import IGNORED, Batch
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import label_names
+from causalkd.models.places import nearest
+from causalkd.task_kinds import Task
+from causalkd.verification.exchanges import evaluating
+from causalkd.verification.predictions import (
+    TOKEN_TASKS,
+    Predictions,
+    counted_logits,
+    counted_positions,
+    predictions,
+    same,
+    spans,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Every prediction of an evaluation set beside its label, one entry a prediction."""
+
+    row: Int[Tensor, "item"]
+    """The row each belongs to, counted over the whole set."""
+    choice: Int[Tensor, "item"] | Float[Tensor, "item"]
+    gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item 2"]
+    gold_log_probability: Float[Tensor, "item"] | None
+    """In nats; None for regression and question answering."""
+    labels: tuple[str, ...]
+    """Names of the classes; empty where there are none."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What one model does on an evaluation set."""
+
+    task_metric: float | None
+    """None where it is not defined, e.g. a correlation with a constant."""
+    agreement: float | None
+    """Share of predictions equal to the teacher's; None without a teacher."""
+    rows: int
+
+
+def evaluate(
+    model: HookedModel, batches: Iterable[Batch], metric: str, teacher: HookedModel | None = None
+) -> Behaviour:
+    """The task metric of a model, and its agreement with a teacher.
+
+    Costs one forward of each model a batch; modes stay as they were.
+
+    Args:
+        model: Teacher or student.
+        batches: With labels; sources and positions are not looked at.
+        metric: A name in `METRICS`.
+        teacher: Whom the predictions are compared with.
+
+    Raises:
+        ValueError: The metric does not exist or does not fit the task, or there are no labels.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric {metric!r} does not exist; {nearest(metric, list(METRICS))}")
+    fitting, compute = METRICS[metric]
+    if model.task not in fitting:
+        raise ValueError(f"metric {metric!r} is for {' or '.join(fitting)}, and the model's task is {model.task}")
+    parts: list[Answers] = []
+    agreed: list[Tensor] = []
+    rows = 0
+    with torch.no_grad(), evaluating([model] if teacher is None else [model, teacher]):
+        for batch in batches:
+            batch = batch.to(model.model.device)
+            found = predict(model, batch)
+            parts.append(_answers(model, batch, found, rows))
+            if teacher is not None:
+                agreed.append(same(predict(teacher, batch).choice, found.choice).cpu())
+            rows += len(batch.counted)
+    if not parts:
+        raise ValueError("no batch was given; a task metric needs at least one labelled row")
+    together = _join(parts)
+    share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
+    return Behaviour(compute(together) if len(together.row) else None, share, rows)
+
+
+def predict(model: HookedModel, batch: Batch) -> Predictions:
+    """The predictions of one plain forward at what counts."""
+    counted = counted_positions(model.task, batch)
+    return predictions(model.task, counted_logits(model.task, model.run(batch.inputs).logits, counted), counted)
+
+
+def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) -> Answers:
+    if batch.labels is None:
+        raise ValueError("a batch has no labels, so no task metric can be computed; give labelled rows")
+    gold = batch.labels
+    if model.task in TOKEN_TASKS:
+        if model.task == "causal_lm":  # the logits at a position predict the next token
+            gold = torch.nn.functional.pad(gold[:, 1:], (0, 1), value=IGNORED)
+        gold = gold[counted_positions(model.task, batch)]
+    log_probability = None
+    if model.task not in ("regression", "question_answering"):
+        log_probability = found.log_probabilities.gather(1, gold[:, None])[:, 0].cpu()
+    return Answers((found.row + rows).cpu(), found.choice.cpu(), gold.cpu(), log_probability, label_names(model))
+
+
+def _join(parts: Sequence[Answers]) -> Answers:
+    known = [part.gold_log_probability for part in parts if part.gold_log_probability is not None]
+    return Answers(
+        torch.cat([part.row for part in parts]),
+        torch.cat([part.choice for part in parts]),
+        torch.cat([part.gold for part in parts]),
+        torch.cat(known) if known else None,
+        parts[0].labels,
+    )
+
+
+def _accuracy(answers: Answers) -> float:
+    return float((answers.choice == answers.gold).double().mean())
+
+
+def _matthews(answers: Answers) -> float | None:
+    """None where only one class occurs among labels and predictions."""
+    if len(torch.cat([answers.gold, answers.choice]).unique()) < 2:
+        return None
+    return float(metrics.matthews_corrcoef(answers.gold.numpy(), answers.choice.numpy()))
+
+
+def _f1(answers: Answers) -> float:
+    """Of class 1, as GLUE scores MRPC and QQP."""
+    return float(metrics.f1_score(answers.gold.numpy(), answers.choice.numpy(), pos_label=1, zero_division=0.0))
+
+
+def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Answers], float | None]:
+    def correlate(answers: Answers) -> float | None:
+        numbers = [side.double().numpy() for side in (answers.gold, answers.choice)]
+        if any(len(set(side.tolist())) < 2 for side in numbers):
+            return None
+        return float(function(*numbers)[0])
+
+    return correlate
+
+
+def _seqeval(answers: Answers) -> float:
+    """F1 of whole entities in BIO tags, micro-averaged."""
+    tags: list[list[list[str]]] = []
+    for side in (answers.gold, answers.choice):
+        by_row: dict[int, list[str]] = {}
+        for row, label in zip(answers.row.tolist(), side.tolist(), strict=True):
+            by_row.setdefault(row, []).append(answers.labels[label])
+        tags.append(list(by_row.values()))
+    return float(entity_f1(*tags, zero_division=0))
+
+
+def _exact_match(answers: Answers) -> float:
+    return float((spans(answers.choice) == answers.gold).all(1).double().mean())
+
+
+def _span_f1(answers: Answers) -> float:
+    """Mean F1 of the tokens of the answer; tokens stand for SQuAD's normalised words, and there is one gold answer."""
+    found, gold = spans(answers.choice), answers.gold
+    shared = torch.minimum(found[:, 1], gold[:, 1]) - torch.maximum(found[:, 0], gold[:, 0]) + 1
+    lengths = (found[:, 1] - found[:, 0] + 1) + (gold[:, 1] - gold[:, 0] + 1)
+    return float((2 * shared.clamp_min(0) / lengths).double().mean())
+
+
+def _perplexity(answers: Answers) -> float:
+    """The mean negative log-probability of the labels in nats, exponentiated."""
+    assert answers.gold_log_probability is not None
+    return math.exp(-float(answers.gold_log_probability.double().mean()))
+
+
+Compute = Callable[[Answers], float | None]
+
+_CLASSES: tuple[Task, ...] = ("classification",)
+METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
+    "accuracy": (("classification", *TOKEN_TASKS), _accuracy),
+    "matthews": (_CLASSES, _matthews),
+    "f1": (_CLASSES, _f1),
+    "pearson": (("regression",), _correlation(stats.pearsonr)),
+    "spearman": (("regression",), _correlation(stats.spearmanr)),
+    "seqeval_f1": (("token_classification",), _seqeval),
+    "exact_match": (("question_answering",), _exact_match),
+    "span_f1": (("question_answering",), _span_f1),
+    "perplexity": (("masked_lm", "causal_lm"), _perplexity),
+}
+"""The tasks each metric fits, and how it is computed."""

@@ -1,0 +1,174 @@
+"""A report as a table: what each student scores at trained and untrained sites, beside what its controls score."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from causalkd.verification.report import DifferenceRow, InterchangeRow, StudentResult, VerificationReport
+
+CONTROL_TITLES = {
+    "modal_class": "modal",
+    "permuted_source": "permuted",
+    "no_intervention": "no exch.",
+    "random_student": "random",
+}
+"""Short names of the controls, in the order of the table."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Mean accuracies over some cells; each None where nothing counts. Unreachable cells count in none of them."""
+
+    cells: int
+    iia: float | None
+    iia_effective: float | None
+    low: float | None
+    """Ends of the 95 % interval of `iia_effective`, where there is one cell."""
+    high: float | None
+    effective_pairs: float | None
+    """Mean over the cells."""
+    pairs: float | None
+    controls: dict[str, float | None]
+    """`iia_effective` of each control at the same cells."""
+
+
+@dataclass(frozen=True)
+class StudentSummary:
+    """One student, or the mean over the seeds of one name."""
+
+    name: str
+    seed: int | None
+    """None for a mean over seeds."""
+    seeds: int
+    task_metric: float | None
+    agreement: float | None
+    trained: Levels
+    untrained: Levels
+
+
+def summaries(report: VerificationReport) -> tuple[StudentSummary, ...]:
+    """A summary of every student, each name's followed by their mean where it has several seeds."""
+    found: list[StudentSummary] = []
+    for name in dict.fromkeys(student.name for student in report.students):
+        singles = [_summary(report, student) for student in report.students if student.name == name]
+        found += singles
+        if len(singles) > 1:
+            found.append(_mean_summary(singles))
+    return tuple(found)
+
+
+def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[InterchangeRow]:
+    """The rows of one student; a row that says no seed belongs to every student of its name."""
+    return [row for row in report.interchange if row.student == name and row.seed in (None, seed)]
+
+
+def text(report: VerificationReport) -> str:
+    """One screen of text."""
+    teacher = report.teacher
+    lines = [f"Teacher {teacher.name}: {teacher.metric} {_number(teacher.task_metric)} ({teacher.task})", ""]
+    trained = [row for row in report.interchange if row.trained and row.control == "none" and row.reachable]
+    if trained:
+        lines.append(f"Interchange accuracy at trained sites ({_sites(trained)}), on held-out pairs")
+    heads = ("student", "seed", teacher.metric, "agree", "IIA", "effective", "95 %", "n effective")
+    heads += tuple(CONTROL_TITLES.values())
+    lines += _table([heads, *(_cells(summary, summary.trained) for summary in summaries(report))])
+    unreached = {(r.pair, r.teacher_layer, r.student_layer) for r in report.interchange if not r.reachable}
+    lines += ["", "At untrained sites (mean over cells; the objective never saw them)"]
+    lines += _table([heads, *(_cells(summary, summary.untrained) for summary in summaries(report))])
+    if unreached:
+        lines.append(f"{len(unreached)} cells cannot reach the output and count in no mean.")
+    compared = [row for row in report.differences if row.reference != row.student and row.measure == "iia_effective"]
+    if compared:
+        lines += ["", "Paired differences of effective IIA at trained sites, 95 % bootstrap interval over pairs"]
+        lines += [_difference(row) for row in compared]
+    lines += ["", "effective: on pairs where the teacher's prediction changed, as are the controls on the right:"]
+    lines.append("best constant guess, another row's source, no exchange, untrained student.")
+    return "\n".join(lines) + "\n"
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are not None."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _summary(report: VerificationReport, student: StudentResult) -> StudentSummary:
+    rows = [row for row in rows_of(report, student.name, student.seed) if row.reachable]
+    trained, untrained = (_levels([row for row in rows if row.trained == was]) for was in (True, False))
+    return StudentSummary(student.name, student.seed, 1, student.task_metric, student.agreement, trained, untrained)
+
+
+def _levels(rows: list[InterchangeRow]) -> Levels:
+    real = [row for row in rows if row.control == "none"]
+    single = real[0] if len(real) == 1 else None
+    return Levels(
+        cells=len(real),
+        iia=mean(row.iia for row in real),
+        iia_effective=mean(row.iia_effective for row in real),
+        low=single and single.iia_effective_low,
+        high=single and single.iia_effective_high,
+        effective_pairs=mean(row.effective_pairs for row in real),
+        pairs=mean(row.pairs for row in real),
+        controls={name: mean(row.iia_effective for row in rows if row.control == name) for name in CONTROL_TITLES},
+    )
+
+
+def _mean_summary(singles: list[StudentSummary]) -> StudentSummary:
+    return StudentSummary(
+        singles[0].name,
+        None,
+        len(singles),
+        mean(single.task_metric for single in singles),
+        mean(single.agreement for single in singles),
+        _mean_levels([single.trained for single in singles]),
+        _mean_levels([single.untrained for single in singles]),
+    )
+
+
+def _mean_levels(levels: list[Levels]) -> Levels:
+    return Levels(
+        cells=levels[0].cells,
+        iia=mean(level.iia for level in levels),
+        iia_effective=mean(level.iia_effective for level in levels),
+        low=None,
+        high=None,
+        effective_pairs=mean(level.effective_pairs for level in levels),
+        pairs=mean(level.pairs for level in levels),
+        controls={name: mean(level.controls[name] for level in levels) for name in CONTROL_TITLES},
+    )
+
+
+def _cells(summary: StudentSummary, levels: Levels) -> tuple[str, ...]:
+    interval = "" if levels.low is None or levels.high is None else f"{levels.low:.3f}–{levels.high:.3f}"
+    counted = "" if levels.effective_pairs is None else f"{levels.effective_pairs:.0f} of {levels.pairs:.0f}"
+    seed = f"mean of {summary.seeds}" if summary.seed is None else str(summary.seed)
+    behaviour = (_number(summary.task_metric), _number(summary.agreement))
+    accuracies = (_number(levels.iia), _number(levels.iia_effective), interval, counted)
+    return (summary.name, seed, *behaviour, *accuracies, *(_number(levels.controls[name]) for name in CONTROL_TITLES))
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *rest]).rstrip())
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def _sites(rows: list[InterchangeRow]) -> str:
+    places = dict.fromkeys(f"{r.pair}: teacher {r.teacher_layer} → student {r.student_layer}" for r in rows)
+    return ", ".join(places)
+
+
+def _difference(row: DifferenceRow) -> str:
+    return (
+        f"  {row.student} − {row.reference}, seed {row.seed}, {row.pair}: {row.difference:+.3f} "
+        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.pairs} effective pairs"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,382 @@
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from causalkd.alignment.pyvene_models import pyvene
+from causalkd.alignment.spec import Alignment, Site, SitePair
+from causalkd.data.positions import PositionPolicy
+
+MIDDLE = """
+name: middle
+positions: {policy: consecutive, fraction: 0.3}
+pairs:
+  - name: middle
+    teacher: [{layer: 6, component: block_output, unit: pos}]
+    student: [{layer: 3, component: block_output, unit: pos}]
+"""
+
+EVERYTHING = """
+name: "everything: é, yes"
+positions: {policy: scattered, fraction: 0.1, maximum: 4, same: true}
+pairs:
+  - name: heads
+    teacher:
+      - {layer: 2, component: head_attention_value_output, unit: h.pos, heads: [0, 3], subspace_partition: [[0, 4]]}
+      - {layer: 5, max_number_of_units: 7, group_key: a, intervention_link_key: 3}
+    student:
+      - layer: 1
+        subspace_partition: [[0, 4], [4, 16], [16, 17, 19]]
+        subspaces: [0, 2]
+        intervention_type: VanillaIntervention
+        source: {layer: 1, component: block_input, subspace_partition: [[4, 11]]}
+    positions: {policy: segments, segments: [premise, "no"]}
+  - name: second
+    teacher: [{layer: 0, component: token_embedding}]
+    student: [{layer: 0, component: query_output}]
+    positions: {policy: explicit, base: [0, 2], source: [1, 3]}
+teacher_config: {model_type: "<class 'x.BertModel'>", sorted_keys: [a, b], listed_types: 3}
+"""
+
+
+def _policy() -> PositionPolicy:
+    return PositionPolicy(policy="all")
+
+
+def _alignment(*pairs: tuple[list[Site], list[Site]]) -> Alignment:
+    named = tuple(SitePair(name=f"p{i}", teacher=tuple(t), student=tuple(s)) for i, (t, s) in enumerate(pairs))
+    return Alignment(name="a", positions=_policy(), pairs=named)
+
+
+# YAML
+
+
+def test_reads_the_documented_example():
+    alignment = Alignment.from_yaml(MIDDLE)
+    assert alignment.name == "middle"
+    assert alignment.positions == PositionPolicy(policy="consecutive", fraction=0.3)
+    assert alignment.pairs[0].teacher == (Site(layer=6, component="block_output", unit="pos"),)
+    assert alignment.pairs[0].student[0].layer == 3
+    assert alignment.policies() == {"middle": alignment.positions}
+
+
+@pytest.mark.parametrize("text", [MIDDLE, EVERYTHING])
+def test_yaml_and_back_loses_nothing(text: str):
+    alignment = Alignment.from_yaml(text)
+    written = alignment.to_yaml()
+    assert Alignment.from_yaml(written) == alignment
+    assert Alignment.from_yaml(written).to_yaml() == written
+
+
+def test_written_yaml_names_the_place_and_no_other_defaults():
+    assert Alignment.from_yaml(MIDDLE).to_yaml() == MIDDLE.lstrip().replace("  - ", "- ").replace("    ", "  ").replace(
+        "teacher: [{layer: 6, component: block_output, unit: pos}]",
+        "teacher:\n  - {layer: 6, component: block_output, unit: pos}",
+    ).replace(
+        "student: [{layer: 3, component: block_output, unit: pos}]",
+        "student:\n  - {layer: 3, component: block_output, unit: pos}",
+    )
+
+
+def test_reads_a_file_by_path_or_name(tmp_path: Path):
+    file = tmp_path / "a.yaml"
+    file.write_text(MIDDLE)
+    assert Alignment.from_yaml(file) == Alignment.from_yaml(str(file)) == Alignment.from_yaml(MIDDLE)
+
+
+def test_a_pair_may_have_its_own_policy():
+    alignment = Alignment.from_yaml(EVERYTHING)
+    assert alignment.policy(alignment.pairs[0]).segments == ("premise", "no")
+    assert alignment.policies()["second"].source == (1, 3)
+
+
+def test_one_error_lists_every_fault_with_the_nearest_valid_name():
+    with pytest.raises(ValueError) as error:
+        Alignment.from_yaml("""
+name: bad
+position: {policy: consecutive}
+positions: {policy: consecutiv, fraction: 2}
+pairs:
+  - name: first
+    teacher: [{layer: six, component: block_outputs}, {componnt: block_output, layer: 1, unit: h_pos}]
+    student: {layer: 1}
+  - teacher: [{component: block_output}, 7]
+    student: [{layer: 1, low_rank_dimension: 4, intervention_type: RotatedSpaceIntervention, source: {layr: 2}}]
+""")
+    assert str(error.value).splitlines() == [
+        "alignment 'bad' cannot be read:",
+        "  positions.policy: 'consecutiv' is not valid; did you mean consecutive?",
+        "  positions.fraction: 2 given; input should be less than or equal to 1",
+        "  pairs[0].teacher[0].layer: 'six' given; input should be a valid integer",
+        "  pairs[0].teacher[0].component: 'block_outputs' is no component; did you mean block_output?",
+        "  pairs[0].teacher[1].unit: 'h_pos' is not valid; did you mean h.pos?",
+        "  pairs[0].teacher[1].componnt: unknown key; did you mean component?",
+        "  pairs[0].student: {'layer': 1} given, but this is a list; write it in brackets or as lines that begin with a "
+        "dash",
+        "  pairs[1].name: missing; this key is required",
+        "  pairs[1].teacher[0].layer: missing; this key is required",
+        "  pairs[1].teacher[1]: 7 given, but this has keys: layer, component, unit, heads, subspace_partition, "
+        "subspaces, source, max_number_of_units, group_key, intervention_link_key, intervention_type, "
+        "low_rank_dimension",
+        "  pairs[1].student[0].source.layer: missing; this key is required",
+        "  pairs[1].student[0].source.layr: unknown key; did you mean layer?",
+        "  pairs[1].student[0].intervention_type: 'RotatedSpaceIntervention' given, but only vanilla interventions are "
+        "exchanged; learned alignments come with search",
+        "  pairs[1].student[0].low_rank_dimension: 4 given, but only vanilla interventions are exchanged; learned "
+        "alignments come with search",
+        "  position: unknown key; did you mean positions?",
+    ]
+
+
+def test_a_fault_of_a_union_or_a_policy_is_one_line():
+    with pytest.raises(ValueError) as error:
+        Alignment.from_yaml("""
+name: bad
+positions: {policy: segments}
+pairs: [{name: p, teacher: [{layer: 1, group_key: 1.5}], student: [{layer: 1}]}]
+""")
+    first, second = str(error.value).splitlines()[1:]
+    assert first.startswith("  positions: position policy 'segments'")
+    assert second == (
+        "  pairs[0].teacher[0].group_key: 1.5 given; input should be a valid integer or 1.5 given; input should be a "
+        "valid string"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nname: b\n", "line 2: key 'name' is written twice"),
+        ("name: [a\npairs: b", "line 2: "),
+        ("- a\n- b", "an alignment has the keys name, positions and pairs; ['a', 'b'] was given"),
+        ("nowhere.yaml", "'nowhere.yaml' is neither a file nor YAML text; check the path"),
+    ],
+)
+def test_text_that_is_no_alignment(text: str, message: str):
+    with pytest.raises(ValueError, match="") as error:
+        Alignment.from_yaml(text)
+    assert message in str(error.value)
+
+
+def test_sites_are_frozen_and_refuse_unknown_keys_in_python_too():
+    site = Site(layer=1)
+    with pytest.raises(ValidationError):
+        site.layer = 2  # type: ignore[misc]
+    with pytest.raises(ValueError, match="learned alignments come with search"):
+        Site.model_validate({"layer": 1, "low_rank_dimension": 8})
+    with pytest.raises(ValueError, match="Extra inputs"):
+        Site.model_validate({"layer": 1, "layers": 2})
+
+
+# TransformerLens' names
+
+
+@pytest.mark.parametrize(
+    ("name", "site"),
+    [
+        ("blocks.6.hook_resid_post", Site(layer=6, component="block_output")),
+        ("blocks.6.hook_out", Site(layer=6, component="block_output")),
+        ("blocks.6.hook_resid_pre", Site(layer=6, component="block_input")),
+        ("blocks.0.hook_in", Site(layer=0, component="block_input")),
+        ("blocks.2.attn.o.hook_out", Site(layer=2, component="attention_output")),
+        ("blocks.2.hook_attn_out", Site(layer=2, component="attention_output")),
+        ("blocks.12.mlp.out.hook_out", Site(layer=12, component="mlp_output")),
+        ("blocks.12.hook_mlp_out", Site(layer=12, component="mlp_output")),
+        ("blocks.2.attn.o.hook_in", Site(layer=2, component="attention_value_output")),
+        ("blocks.2.hook_z", Site(layer=2, component="attention_value_output")),
+        ("blocks.2.attn.hook_z", Site(layer=2, component="attention_value_output")),
+        ("embed.hook_out", Site(layer=0, component="token_embedding")),
+    ],
+)
+def test_hook_names_are_synonyms(name: str, site: Site):
+    assert Site.model_validate({"component": name}) == site
+    assert Site.model_validate({"component": name, "layer": site.layer}) == site
+
+
+def test_a_hook_name_with_heads_is_the_head_component():
+    site = Site.model_validate({"component": "blocks.2.hook_z", "unit": "h.pos", "heads": [1]})
+    assert site == Site(layer=2, component="head_attention_value_output", unit="h.pos", heads=(1,))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"component": "blocks.6.hook_out", "layer": 2}, "is in layer 6, but layer 2 is given as well; give one of them"),
+        ({"component": "blocks.6.attn.hook_out", "layer": 6}, "did you mean blocks.6.attn.o.hook_out?"),
+        ({"component": "attn_output", "layer": 6}, "did you mean attention_output?"),
+    ],
+)
+def test_hook_names_that_name_no_site(given: dict[str, object], message: str):
+    with pytest.raises(ValueError) as error:
+        Site.model_validate(given)
+    assert message in str(error.value)
+
+
+# pyvene
+
+
+def _config(*parts: object, **rest: object) -> pyvene.IntervenableConfig:
+    return pyvene.IntervenableConfig(list(parts), **rest)
+
+
+PART = pyvene.RepresentationConfig
+VANILLA = pyvene.VanillaIntervention
+CONFIGS = {
+    "default": (_config(PART()), _config(PART())),
+    "positional": (_config(PART(6, "block_output", "pos", 1)), _config([3, "mlp_output", "pos", 2])),
+    "by_name": (_config({"layer": 4, "component": "attention_output"}), _config({"layer": 2})),
+    "heads": (
+        _config({"layer": 1, "component": "head_attention_value_output", "unit": "h.pos", "max_number_of_units": 3}),
+        _config({"layer": 0, "component": "head_query_output", "unit": "h.pos"}),
+    ),
+    "partition": (
+        _config(PART(layer=1, subspace_partition=[[0, 4], [4, 16], [16, 18, 21]], intervention_link_key=0)),
+        _config(PART(layer=1, subspace_partition=[[0, 32]], intervention_link_key="k")),
+    ),
+    "several": (_config(PART(1), PART(2), PART(3)), _config(PART(0), PART(1), PART(2))),
+    "uneven": (_config(PART(1), PART(2), PART(3)), _config(PART(0))),
+    "none": (_config(), _config(PART(0))),
+    "groups": (
+        _config(PART(1, group_key=0), PART(2, group_key=0), PART(3, group_key=1)),
+        _config(PART(0, group_key=0), PART(1, group_key=1)),
+    ),
+    "other_groups": (_config(PART(1, group_key=0), PART(2, group_key=1)), _config(PART(0), PART(1))),
+    "mixed_groups": (
+        _config(PART(1, group_key=0), PART(2, group_key=1), PART(3, group_key=0)),
+        _config(PART(1, group_key=0), PART(2, group_key=1), PART(3, group_key=0)),
+    ),
+    "typed": (
+        _config(PART(1, intervention_type=VANILLA), PART(2, intervention_type=VANILLA)),
+        _config(PART(0), intervention_types=[VANILLA]),
+    ),
+    "loaded": (
+        _config(
+            PART(1),
+            sorted_keys=["layer_1_comp_block_output_unit_pos_nunit_1#0"],
+            model_type="<class 'transformers.models.bert.modeling_bert.BertModel'>",
+            intervention_dimensions=[None, 32],
+            intervention_constant_sources=[False],
+        ),
+        _config(PART(1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_pyvene_and_back_loses_nothing(name: str):
+    teacher, student = CONFIGS[name]
+    before = copy.deepcopy((vars(teacher), vars(student)))
+    alignment = Alignment.from_pyvene(teacher, student)
+    back_teacher, back_student, _ = alignment.to_pyvene()
+    assert (vars(back_teacher), vars(back_student)) == (vars(teacher), vars(student))
+    assert (vars(teacher), vars(student)) == before
+    assert type(back_teacher) is pyvene.IntervenableConfig
+    # And the way over YAML, with everything pyvene said on board.
+    assert Alignment.from_yaml(alignment.to_yaml()) == alignment
+
+
+def test_takes_what_pyvene_takes_for_a_config():
+    expected = Alignment.from_pyvene(_config(PART(2, "mlp_output")), _config(PART(2, "mlp_output")))
+    by_name = {"layer": 2, "component": "mlp_output"}
+    for given in (PART(2, "mlp_output"), by_name, [by_name], [PART(2, "mlp_output")], [[2, "mlp_output"]]):
+        assert Alignment.from_pyvene(given, given) == expected
+    assert by_name == {"layer": 2, "component": "mlp_output"}
+
+
+def test_pyvene_pairs_form_by_order_or_by_group():
+    ordered = Alignment.from_pyvene(*CONFIGS["several"])
+    assert [(pair.teacher[0].layer, pair.student[0].layer) for pair in ordered.pairs] == [(1, 0), (2, 1), (3, 2)]
+    grouped = Alignment.from_pyvene(*CONFIGS["groups"])
+    assert [[site.layer for site in pair.teacher] for pair in grouped.pairs] == [[1, 2], [3]]
+    assert [len(Alignment.from_pyvene(*CONFIGS[name]).pairs) for name in ("uneven", "mixed_groups")] == [1, 1]
+
+
+def test_pairs_of_several_sites_become_groups():
+    alignment = _alignment(([Site(layer=0), Site(layer=1)], [Site(layer=0)]), ([Site(layer=2)], [Site(layer=1)]))
+    teacher, student, _ = alignment.to_pyvene()
+    assert [part.group_key for part in teacher.representations] == [0, 0, 1]
+    assert [part.group_key for part in student.representations] == [0, 1]
+    again = Alignment.from_pyvene(teacher, student)
+    assert [(len(pair.teacher), len(pair.student)) for pair in again.pairs] == [(2, 1), (1, 1)]
+
+
+def test_what_pyvene_cannot_hold_is_named():
+    *_, left_out = Alignment.from_yaml(EVERYTHING).to_pyvene()
+    assert left_out == (
+        "name: everything: é, yes",
+        "positions: policy scattered, fraction 0.1, maximum 4, same True",
+        "pairs[0].name: heads",
+        "pairs[0].positions: policy segments, segments ['premise', 'no']",
+        "pairs[0].teacher[0].heads: [0, 3]",
+        "pairs[0].student[0].subspaces: [0, 2]",
+        "pairs[0].student[0].source: layer 1, component block_input, unit pos, subspace_partition [[4, 11]]",
+        "pairs[1].name: second",
+        "pairs[1].positions: policy explicit, base [0, 2], source [1, 3]",
+    )
+
+
+def test_a_type_for_some_sites_becomes_one_for_all():
+    site = Site(layer=0, intervention_type="VanillaIntervention")
+    teacher, _, _ = _alignment(([site, Site(layer=1)], [site])).to_pyvene()
+    assert [part.intervention_type for part in teacher.representations] == [VANILLA, VANILLA]
+
+
+def test_one_error_lists_everything_that_cannot_be_carried():
+    import torch
+
+    teacher = _config(
+        PART(1, low_rank_dimension=4, intervention_type=pyvene.LowRankRotatedSpaceIntervention),
+        PART(2, "h[0].mlp.output", "t", intervention_type=VANILLA, moe_key=1, latent_dim=3),
+        PART(True, intervention=lambda base, source: base, max_number_of_units=None, subspace_partition=[1]),
+        mode="serial",
+        flavour="sweet",
+    )
+    student = _config(
+        PART(1, source_representation=torch.zeros(3)),
+        intervention_types=pyvene.AdditionIntervention,
+        intervention_constant_sources=[True],
+    )
+    with pytest.raises(ValueError) as error:
+        Alignment.from_pyvene(teacher, student)
+    lines = str(error.value).splitlines()
+    starts = [
+        "these parts of a pyvene config cannot be carried by an alignment:",
+        "  teacher_config.representations[0].low_rank_dimension: 4 given, which is learned",
+        "  teacher_config.representations[0].intervention_type: LowRankRotatedSpaceIntervention given, but only Vanilla",
+        "  teacher_config.representations[1].latent_dim: 3 given, which is learned; learned alignments come with search",
+        "  teacher_config.representations[1].moe_key: 1 given, which is a single expert",
+        "  teacher_config.representations[2].intervention: <function",
+        "  teacher_config.mode: 'serial' given; only 'parallel' interventions are exchanged",
+        "  teacher_config.flavour: 'sweet' given, which is no field of an intervention",
+        "  teacher_config.representations[1].component: 'h[0].mlp.output' is no component; ",
+        "  teacher_config.representations[1].unit: 't' is not valid; ",
+        "  teacher_config.representations[2].layer: True given; input should be a valid integer",
+        "  teacher_config.representations[2].subspace_partition[0]: 1 given, but this is a list",
+        "  teacher_config.representations[2].max_number_of_units: None given; input should be a valid integer",
+        "  student_config.representations[0].source_representation: tensor([0., 0., 0.]) given, which is a constant",
+        "  student_config.intervention_types: AdditionIntervention given, but only VanillaIntervention is exchanged",
+        "  student_config.intervention_constant_sources: a constant source",
+    ]
+    assert len(lines) == len(starts)
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(start), line
+
+
+def test_values_that_are_no_config():
+    with pytest.raises(ValueError, match=r"teacher_config.representations: .*unexpected keyword argument 'layr'"):
+        Alignment.from_pyvene({"layr": 1}, {"layer": 1})
+
+
+def test_reading_the_spec_imports_no_pyvene():
+    code = "import sys, causalkd.alignment.spec, causalkd.alignment.resolve; print('pyvene' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_pyvene_is_imported_without_a_print():
+    code = "import causalkd.alignment.pyvene_models"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""

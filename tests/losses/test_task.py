@@ -1,0 +1,87 @@
+"""The loss of each task: equal to what the stock model computes, and to a loop; no label, no loss."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from causalkd.losses.task import task_loss
+from causalkd.task_kinds import Task
+from tests.tiny import VOCABULARY, tiny, tiny_inputs
+
+CASES: list[tuple[str, Task]] = [
+    ("bert", "masked_lm"),
+    ("gpt2", "causal_lm"),
+    ("bert", "classification"),
+    ("bert", "regression"),
+    ("bert", "token_classification"),
+    ("bert", "question_answering"),
+]
+
+
+def _labels(task: Task, mask: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    rows, positions = mask.shape
+    if task == "regression":
+        return torch.randn(rows, generator=generator)
+    if task == "classification":
+        return torch.randint(3, (rows,), generator=generator)
+    if task == "question_answering":
+        return torch.randint(positions // 2, (rows, 2), generator=generator)
+    choices = 3 if task == "token_classification" else VOCABULARY
+    return torch.randint(choices, mask.shape, generator=generator).masked_fill(~mask, -100)
+
+
+@pytest.mark.parametrize(("architecture", "task"), CASES, ids=[task for _, task in CASES])
+def test_it_is_the_stock_models_loss(architecture: str, task: Task) -> None:
+    model, inputs = tiny(architecture, task), tiny_inputs()
+    labels = _labels(task, inputs["attention_mask"].bool())
+    if task == "question_answering":
+        stock = model(**inputs, start_positions=labels[:, 0], end_positions=labels[:, 1])
+        logits = torch.stack([stock.start_logits, stock.end_logits], -1)
+    else:
+        stock = model(**inputs, labels=labels)
+        logits = stock.logits
+    torch.testing.assert_close(task_loss(task, logits, labels), stock.loss, rtol=1e-6, atol=1e-6)
+
+
+def test_a_causal_label_is_predicted_one_position_earlier() -> None:
+    logits = torch.randn(2, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[3, 1, 4, -100], [2, -100, 0, 1]])
+    wanted = [(row, place, int(labels[row, place])) for row in range(2) for place in range(1, 4)]
+    terms = [-logits[r, p - 1].log_softmax(-1)[label] for r, p, label in wanted if label >= 0]
+    torch.testing.assert_close(task_loss("causal_lm", logits, labels), torch.stack(terms).mean())
+
+
+@pytest.mark.parametrize("task", ["masked_lm", "causal_lm", "token_classification"])
+def test_no_label_counts(task: Task) -> None:
+    logits = torch.randn(2, 4, 5, requires_grad=True)
+    loss = task_loss(task, logits, torch.full((2, 4), -100))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad is not None and logits.grad.abs().sum() == 0
+
+
+def test_what_has_no_label_may_be_anything() -> None:
+    logits = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[2, -100, -100]])
+    dirty = logits.masked_fill(torch.tensor([False, True, True])[None, :, None], torch.nan)
+    assert torch.equal(task_loss("masked_lm", dirty, labels), task_loss("masked_lm", logits, labels))
+
+
+@pytest.mark.parametrize("task", ["masked_lm", "classification", "regression", "question_answering"])
+def test_gradcheck(task: Task) -> None:
+    shape = {"masked_lm": (2, 3, 5), "classification": (2, 5), "regression": (2, 1), "question_answering": (2, 5, 2)}
+    labels = {
+        "masked_lm": torch.tensor([[0, -100, 4], [-100, -100, 1]]),
+        "classification": torch.tensor([0, 4]),
+        "regression": torch.tensor([0.5, -1.0]),
+        "question_answering": torch.tensor([[0, 1], [2, 4]]),
+    }
+    logits = torch.randn(shape[task], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda values: task_loss(task, values, labels[task]), logits)
+
+
+def test_zero_at_agreement() -> None:
+    labels = torch.tensor([1, 0])
+    assert task_loss("classification", 80.0 * torch.nn.functional.one_hot(labels), labels).item() == 0.0
+    assert task_loss("regression", torch.tensor([[0.5], [2.0]]), torch.tensor([0.5, 2.0])).item() == 0.0

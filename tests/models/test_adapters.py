@@ -1,0 +1,66 @@
+"""The adapters added to TransformerLens: registered with it, for classes that exist, and enough for its own bridge."""
+
+import pytest
+import torch
+import transformers
+from transformer_lens.factories import architecture_adapter_factory as factory
+
+from causalkd.models.adapters import _head_adapters, adapter_for, register_adapters
+from causalkd.models.hooked import HookedModel
+from causalkd.task_kinds import Task
+from tests.tiny import MODELS, tiny, tiny_inputs
+
+BEFORE = set(factory.SUPPORTED_ARCHITECTURES)
+
+
+def test_registered_once_under_stock_class_names() -> None:
+    register_adapters()
+    registered = dict(factory.SUPPORTED_ARCHITECTURES)
+    register_adapters()
+    assert registered == factory.SUPPORTED_ARCHITECTURES
+    for name in _head_adapters():
+        assert name in registered
+        assert hasattr(transformers, name)
+
+
+def test_what_transformer_lens_has_itself_stays_its_own() -> None:
+    register_adapters()
+    for name in ("BertForMaskedLM", "GPT2LMHeadModel", "LlamaForCausalLM"):
+        assert factory.SUPPORTED_ARCHITECTURES[name].__module__.startswith("transformer_lens.")
+
+
+@pytest.mark.parametrize(("architecture", "task"), MODELS)
+def test_the_names_an_adapter_gives_exist(architecture: str, task: Task) -> None:
+    stock = tiny(architecture, task)
+    adapter = adapter_for(stock)
+    for path in ("embed", "blocks", "unembed", "blocks.0.attn.o", "blocks.2.mlp.out"):
+        stock.get_submodule(adapter.translate_transformer_lens_path(path))
+    assert (adapter.cfg.n_layers, adapter.cfg.n_heads, adapter.cfg.d_model) == (3, 4, 32)
+
+
+def test_reading_an_adapter_changes_nothing_in_the_model() -> None:
+    stock = tiny("bert", "classification")
+    before = {name: parameter.clone() for name, parameter in stock.state_dict().items()}
+    attention = stock.config._attn_implementation
+    adapter_for(stock)
+    assert list(stock.state_dict()) == list(before)
+    assert all(torch.equal(before[name], parameter) for name, parameter in stock.state_dict().items())
+    assert stock.config._attn_implementation == attention
+
+
+def test_an_unknown_class_is_refused() -> None:
+    config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8)
+    with pytest.raises(ValueError, match="BertForNextSentencePrediction has no TransformerLens adapter"):
+        adapter_for(transformers.BertForNextSentencePrediction(config))
+
+
+@pytest.mark.parametrize(("architecture", "task"), [m for m in MODELS if m[1] != "question_answering"])
+def test_the_bridge_computes_what_the_stock_model_does(architecture: str, task: Task) -> None:
+    """Not for question answering, whose bridge has no forward in TransformerLens 4.3."""
+    model = HookedModel(tiny(architecture, task), task=task, role="teacher")
+    inputs = tiny_inputs()
+    logits = model.bridge()(inputs["input_ids"], attention_mask=inputs["attention_mask"])
+    counted = inputs["attention_mask"].bool()
+    expected = model.run(inputs).logits
+    rows = counted if expected.dim() == 3 else slice(None)
+    torch.testing.assert_close(logits[rows], expected[rows], rtol=1e-4, atol=1e-4)
