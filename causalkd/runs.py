@@ -9,11 +9,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from transformers.trainer_utils import get_last_checkpoint
 
 from causalkd.alignment.resolve import resolve
@@ -22,75 +22,47 @@ from causalkd.build import (
     INTERCHANGING,
     Data,
     build_alignment,
+    build_collator,
     build_data,
-    build_masking,
     build_objectives,
     build_student,
     build_teacher,
     build_trainer,
 )
-from causalkd.data.pairing import evaluation_pairs, pair_batches
-from causalkd.models.hooked import HookedModel
+from causalkd.data.batch import Batch
+from causalkd.data.pairing import ExampleSet, evaluation_pairs
+from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import check_pair, load_model
 from causalkd.objectives.base_run import Weighted
 from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import StudentPart
+from causalkd.run_folder import RunFolder, write_whole
 from causalkd.training.callbacks import read_rows
 from causalkd.training.compute import BlockForwards
-from causalkd.verification.behaviour import behaviour
+from causalkd.training.trainer import DistillationTrainer
+from causalkd.verification.behaviour import evaluate
 from causalkd.verification.interchange_accuracy import measure_all
-from causalkd.verification.report import StudentResult, TeacherResult, VerificationReport, environment
+from causalkd.verification.report import (
+    DifferenceRow,
+    InterchangeRow,
+    StudentResult,
+    TeacherResult,
+    VerificationReport,
+    environment,
+)
 from causalkd.verification.scores import differences
 
 Page = Callable[[VerificationReport, list[dict[str, Any]]], str]
 """Makes a page of a report and the rows of metrics.jsonl."""
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """Where the parts of a run lie."""
+class Trained(NamedTuple):
+    """A student, its part of the recipe and its seed."""
 
-    path: Path
-
-    @property
-    def report(self) -> Path:
-        """The report; a run is finished when it exists."""
-        return self.path / "report.json"
-
-    @property
-    def recipe(self) -> Path:
-        """The complete recipe."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def alignment(self) -> Path:
-        """The alignment."""
-        return self.path / "alignment.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """The terms of every training, as JSON lines."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def teacher(self) -> Path:
-        """The trained teacher's checkpoint."""
-        return self.path / "teacher"
-
-    def student(self, recipe: Recipe, name: str, seed: int) -> Path:
-        """A student's checkpoint: `student/` itself where the recipe trains just one."""
-        if len(recipe.students) * len(recipe.seeds) == 1:
-            return self.path / "student"
-        return self.path / "student" / f"{name}-seed{seed}"
-
-    def work(self, name: str) -> Path:
-        """Where a training keeps what it can resume from; gone when it is done."""
-        return self.path / "unfinished" / name
-
-    def cost(self, name: str) -> Path:
-        """What a training cost."""
-        return self.path / "costs" / f"{name}.json"
+    part: StudentPart
+    seed: int
+    model: HookedModel
 
 
 def distill(recipe: Recipe, *, overwrite: bool = False, page: Page | None = None) -> VerificationReport:
@@ -131,11 +103,18 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
     data = build_data(recipe.data, recipe.teacher)
     alignment = Alignment.from_yaml(folder.alignment)
     teacher = _load(folder.teacher if recipe.teacher.training else recipe.teacher.model, data, "teacher")
-    trained = [(part, seed) for part in recipe.students for seed in recipe.seeds]
-    students = [_load(folder.student(recipe, part.name, seed), data, "student") for part, seed in trained]
-    report = _measure(recipe, data, alignment, teacher, list(zip(trained, students, strict=True)), folder)
+    students = [
+        Trained(part, seed, _load(folder.student(recipe, part.name, seed), data, "student"))
+        for part in recipe.students
+        for seed in recipe.seeds
+    ]
+    taught, results = _results(recipe, data, teacher, students, folder)
+    rows, compared = _measure(recipe, data, alignment, teacher, students)
+    report = VerificationReport(
+        taught, results, alignment, rows, environment(teacher, recipe.verification.seed), compared
+    )
     if page is not None:
-        _replace(folder.path / "report.html", page(report, read_rows(folder.metrics)))
+        write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics)))
     report.write(folder.report)
     return report
 
@@ -157,7 +136,7 @@ def _rehearse(recipe: Recipe) -> tuple[Data, Alignment]:
             f"alignment {recipe.alignment!r} means different layers for students of different depths; "
             "give them one depth, or a run each"
         )
-    _verification_batches(recipe, data, alignments[0])
+    _pairs(recipe, data, alignments[0])
     return data, alignments[0]
 
 
@@ -180,8 +159,8 @@ def _open(recipe: Recipe, alignment: Alignment, overwrite: bool) -> RunFolder:
             raise ValueError(f"{folder.path} holds something else than this recipe's run; choose another `output`")
         return folder
     folder.path.mkdir(parents=True, exist_ok=True)
-    _replace(folder.alignment, alignment.to_yaml())
-    _replace(folder.recipe, recipe.to_yaml())
+    write_whole(folder.alignment, alignment.to_yaml())
+    write_whole(folder.recipe, recipe.to_yaml())
     return folder
 
 
@@ -229,7 +208,7 @@ def _train_student(
     _finish(trainer, folder, name, goal)
 
 
-def _finish(trainer: Any, folder: RunFolder, name: str, goal: Path) -> None:
+def _finish(trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Path) -> None:
     """Trains from the last checkpoint there is, and puts the finished model in place in one step."""
     work = folder.work(name)
     last = get_last_checkpoint(str(work)) if work.is_dir() else None
@@ -240,7 +219,7 @@ def _finish(trainer: Any, folder: RunFolder, name: str, goal: Path) -> None:
         return
     cost = {"block_forwards": counter.total, "seconds": time.perf_counter() - began, "resumed": last is not None}
     folder.cost(name).parent.mkdir(exist_ok=True)
-    _replace(folder.cost(name), json.dumps(cost))
+    write_whole(folder.cost(name), json.dumps(cost))
     draft = work / "finished"
     trainer.student.save_pretrained(draft)
     goal.parent.mkdir(parents=True, exist_ok=True)
@@ -248,42 +227,61 @@ def _finish(trainer: Any, folder: RunFolder, name: str, goal: Path) -> None:
     shutil.rmtree(work)
 
 
-def _load(origin: str | Path | None, data: Data, role: Any) -> HookedModel:
+def _load(origin: str | Path | None, data: Data, role: Role) -> HookedModel:
     assert origin is not None
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
 
 
-def _verification_batches(recipe: Recipe, data: Data, alignment: Alignment) -> list[Any]:
+def _pairs(recipe: Recipe, data: Data, alignment: Alignment) -> list[Batch]:
+    """The held-out pairs that verification exchanges."""
     part, examples = recipe.verification, data.heldout.examples
-    possible = len(examples) * (len(examples) - 1)
-    pad_id = data.tokenizer.pad_token_id
-    assert isinstance(pad_id, int)
-    return pair_batches(
-        examples,
-        evaluation_pairs(examples, min(part.pairs, possible), part.seed),
-        alignment.policies(),
-        part.batch_size,
-        pad_id,
-        "left" if data.tokenizer.padding_side == "left" else "right",
-        part.seed,
-        build_masking(data.heldout, data.tokenizer),
-    )
+    collator = build_collator(recipe.data, data.heldout, data.tokenizer, alignment, part.seed)
+    base, source = evaluation_pairs(examples, min(part.pairs, len(examples) * (len(examples) - 1)), part.seed)
+    keys = torch.arange(len(base))
+    split = (numbers.split(part.batch_size) for numbers in (base, source, keys))
+    return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
+
+
+def _rows(recipe: Recipe, data: Data) -> list[Batch]:
+    """The held-out rows, without sources."""
+    collator = build_collator(recipe.data, data.heldout, data.tokenizer, None, recipe.verification.seed)
+    rows = list(ExampleSet(data.heldout.examples))
+    size = recipe.verification.batch_size
+    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
 
 
 def _measure(
-    recipe: Recipe,
-    data: Data,
-    alignment: Alignment,
-    teacher: HookedModel,
-    students: list[tuple[tuple[StudentPart, int], HookedModel]],
-    folder: RunFolder,
-) -> VerificationReport:
-    batches = _verification_batches(recipe, data, alignment)
-    subjects = [(student, resolve(alignment, teacher, student)) for _, student in students]
-    raise NotImplementedError
+    recipe: Recipe, data: Data, alignment: Alignment, teacher: HookedModel, students: Sequence[Trained]
+) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
+    pairs, rows, compared = _pairs(recipe, data, alignment), [], []
+    exchanged = any(INTERCHANGING & set(student.part.objectives.chosen()) for student in students)
+    subjects = [(student.model, resolve(alignment, teacher, student.model)) for student in students]
+    for component in recipe.verification.components:
+        measured = measure_all(
+            teacher,
+            subjects,
+            pairs,
+            component=component,
+            trained=None if exchanged else (),
+            seed=recipe.verification.seed,
+        )
+        found = {(part.name, seed): each for (part, seed, _), each in zip(students, measured, strict=True)}
+        rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
+        compared += differences(found)
+    # A declared pair is measured beside the grid of every component.
+    return tuple(dict.fromkeys(rows)), tuple(dict.fromkeys(compared))
 
 
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+def _results(
+    recipe: Recipe, data: Data, teacher: HookedModel, students: Sequence[Trained], folder: RunFolder
+) -> tuple[TeacherResult, tuple[StudentResult, ...]]:
+    metric, rows = data.heldout.metric, _rows(recipe, data)
+    name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
+    taught = TeacherResult(name, teacher.task, metric, evaluate(teacher, rows, metric).task_metric)
+    found = []
+    for part, seed, student in students:
+        behaviour = evaluate(student, rows, metric, teacher)
+        cost = folder.read_cost(f"{part.name}-seed{seed}")
+        weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
+        found.append(StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost))
+    return taught, tuple(found)

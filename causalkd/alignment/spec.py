@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
-    SerializerFunctionWrapHandler,
     StrictBool,
     StrictInt,
     StrictStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -69,7 +67,7 @@ class Site(BaseModel):
 
     @field_validator("component")
     @classmethod
-    def _check_component(cls, component: str, info: ValidationInfo) -> str:
+    def _check_component(cls, component: str, info: Any) -> str:  # `Any`: pydantic's protocol cannot be checked
         fault = component_fault(component, info.data.get("layer"))
         if fault is not None:
             raise ValueError(fault)
@@ -83,7 +81,7 @@ class Site(BaseModel):
         raise ValueError(f"{given!r} given, but {LEARNED}")
 
     @model_serializer(mode="wrap")
-    def _name_the_place(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _name_the_place(self, handler: Any) -> dict[str, Any]:
         """Writes layer, component and unit even where they are defaults."""
         return {"layer": self.layer, "component": self.component, "unit": self.unit, **handler(self)}
 
@@ -145,7 +143,7 @@ class Alignment(BaseModel):
     """Carried for pyvene."""
 
     @classmethod
-    def from_yaml(cls, source: str | Path) -> Self:
+    def from_yaml(cls, source: str | Path) -> "Alignment":
         """Reads a file, or YAML text.
 
         Raises:
@@ -173,7 +171,7 @@ class Alignment(BaseModel):
         *,
         name: str = "from_pyvene",
         positions: PositionPolicy | None = None,
-    ) -> Self:
+    ) -> "Alignment":
         """Takes over two pyvene configs; what pyvene cannot hold has to be given, or added later.
 
         Sites of one `group_key` form a pair. Without group keys the k-th site of one config corresponds to the k-th of

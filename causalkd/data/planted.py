@@ -1,26 +1,25 @@
 """Planted natural-language inference: sentence pairs whose causal model is written down here.
 
 A sentence is *quantifier modifier noun verb*, for instance `every old dog strolls`; a hyphen stands for no modifier.
-Nouns and verbs form taxonomies (a child is a subset of its parent, siblings exclude each other), modifiers are
-independent of everything, every noun phrase has at least one member. The label says whether all models of the premise
-are models of the hypothesis (entailment), none is (contradiction), or neither (neutral). It is computed by natural logic:
+Nouns form a chain of subsets, verbs a taxonomy (a child is a subset of its parent, siblings exclude each other),
+modifiers are independent of everything, and a sentence presupposes that its noun phrase has members. The label says
+whether all models of the premise are models of the hypothesis (entailment), none is (contradiction), or neither:
 
-    premise_noun, hypothesis_noun          -> noun_relation          which set contains which, or do they exclude each other
-    premise_modifier, hypothesis_modifier  -> modifier_relation
-    noun_relation, modifier_relation       -> subject_relation       relation of the two noun phrases
-    premise_verb, hypothesis_verb          -> verb_relation
-    verb_relation, both quantifiers        -> predicate_relation     after `no` and `not-every` have complemented the verb
+    premise_noun, hypothesis_noun         -> noun_relation       which set contains which
+    premise_modifier, hypothesis_modifier -> modifier_relation
+    noun_relation, modifier_relation      -> subject_relation    relation of the two noun phrases
+    premise_verb, hypothesis_verb         -> verb_relation
+    verb_relation, both quantifiers       -> predicate_relation  `no` and `not-every` complement the verb
     subject_relation, predicate_relation, both quantifiers -> label
 
 A simplification (one quantifier, no negation, a taxonomy) of the multiply-quantified fragment of Geiger et al., 2019,
-"Posing Fair Generalization Tasks for Natural Language Inference", arXiv 1810.13033; the relations and how negation
-projects them are MacCartney and Manning, 2009, "An extended model of natural logic".
+"Posing Fair Generalization Tasks for Natural Language Inference", arXiv 1911.00811; the relations, and how negation
+projects them, are those of MacCartney and Manning, 2009, "An extended model of natural logic".
 """
 
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import Literal
 
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -36,30 +35,19 @@ class Relation(IntEnum):
     DISJOINT = 3
     """No common member."""
     COVER = 4
-    """Together everything; arises only by complementing."""
+    """Together everything."""
     COMPLEMENT = 5
-    """Both of the last two."""
+    """Both disjoint and a cover."""
     INDEPENDENT = 6
 
 
 QUANTIFIERS = ("some", "every", "no", "not-every")
-NO_MODIFIER = "-"
-MODIFIERS = (NO_MODIFIER, "old", "happy", "wild", "small")
+MODIFIERS = ("-", "old", "happy", "wild", "small")
 NOUNS = ("creature", "animal", "mammal", "carnivore", "canine", "dog", "hound", "beagle")
 NOUN_PARENTS = dict(zip(NOUNS, (None, *NOUNS), strict=False))
 """Each noun and the noun whose set it is a subset of."""
-VERB_PARENTS = {
-    "moves": None,
-    "walks": "moves",
-    "strolls": "walks",
-    "ambles": "strolls",
-    "marches": "walks",
-    "runs": "moves",
-    "sprints": "runs",
-    "jogs": "runs",
-    "flies": "moves",
-    "glides": "flies",
-}
+VERB_PARENTS = {"walks": None, "strolls": "walks", "ambles": "walks", "runs": None, "sprints": "runs", "jogs": "runs"}
+VERB_PARENTS |= {"flies": None, "glides": "flies", "sleeps": None, "dozes": "sleeps"}
 """Each verb and the verb whose set it is a subset of."""
 
 SENTENCES = ("premise", "hypothesis")
@@ -67,26 +55,12 @@ SLOTS = ("quantifier", "modifier", "noun", "verb")
 LEXICON = {"quantifier": QUANTIFIERS, "modifier": MODIFIERS, "noun": tuple(NOUN_PARENTS), "verb": tuple(VERB_PARENTS)}
 INPUTS = tuple(f"{sentence}_{slot}" for sentence in SENTENCES for slot in SLOTS)
 """The eight input variables, in the order of the words."""
-VARIABLES = (
-    *INPUTS,
-    "noun_relation",
-    "modifier_relation",
-    "subject_relation",
-    "verb_relation",
-    "predicate_relation",
-    "label",
-)
+RELATIONS = tuple(f"{part}_relation" for part in ("noun", "modifier", "subject", "verb", "predicate"))
+VARIABLES = (*INPUTS, *RELATIONS, "label")
 """Every variable of the causal model, causes before effects."""
-SPECIAL_TOKENS = {
-    "pad_token": "[PAD]",
-    "unk_token": "[UNK]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
-}
-VOCABULARY = {
-    token: i for i, token in enumerate((*SPECIAL_TOKENS.values(), *(w for slot in SLOTS for w in LEXICON[slot])))
-}
+SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+TOKENS = (*SPECIAL_TOKENS.values(), *(word for slot in SLOTS for word in LEXICON[slot]))
+VOCABULARY = {token: index for index, token in enumerate(TOKENS)}
 WORD_POSITIONS = np.array([1, 2, 3, 4, 6, 7, 8, 9])
 """Where the words stand in `[CLS] premise [SEP] hypothesis [SEP]`, 11 tokens."""
 FIRST_IDS = np.array([VOCABULARY[LEXICON[slot][0]] for slot in SLOTS * 2])
@@ -124,43 +98,32 @@ def _modifier_relation(p, h):
 
 
 def _subject_relation(noun, modifier):
-    """Relation of two noun phrases, each the intersection of a noun and a modifier."""
+    """Relation of two noun phrases, each the intersection of a noun and a modifier; nouns are never disjoint."""
     joined = np.where((modifier == Relation.EQUAL) | (modifier == noun), noun, Relation.INDEPENDENT)
-    joined = np.where(noun == Relation.EQUAL, modifier, joined)
-    return np.where(noun == Relation.DISJOINT, Relation.DISJOINT, joined)
+    return np.where(noun == Relation.EQUAL, modifier, joined)
 
 
 _E, _SUB, _SUP, _DIS, _COV, _COM, _IND = Relation
-_PROJECTED = np.array(
-    [
-        [[_E, _SUB, _SUP, _DIS, _COV, _COM, _IND], [_COM, _DIS, _COV, _SUB, _SUP, _E, _IND]],
-        [[_COM, _COV, _DIS, _SUP, _SUB, _E, _IND], [_E, _SUP, _SUB, _COV, _DIS, _COM, _IND]],
-    ]
-)
+_AS_THEY_ARE, _FIRST = [_E, _SUB, _SUP, _DIS, _COV, _COM, _IND], [_COM, _COV, _DIS, _SUP, _SUB, _E, _IND]
+_SECOND, _BOTH = [_COM, _DIS, _COV, _SUB, _SUP, _E, _IND], [_E, _SUP, _SUB, _COV, _DIS, _COM, _IND]
+_PROJECTED = np.array([[_AS_THEY_ARE, _SECOND], [_FIRST, _BOTH]])
 """`[premise complemented, hypothesis complemented, relation]`: relation of the verbs once complemented."""
 
 
 def _label(premise_quantifier, hypothesis_quantifier, subject, predicate):
     """Label from the four variables that determine it; `no` is *every ... not*, `not-every` is *some ... not*."""
-    premise_universal = np.isin(premise_quantifier, (1, 2))
-    hypothesis_universal = np.isin(hypothesis_quantifier, (1, 2))
-    contained = np.isin(subject, (_E, _SUB))
-    contains = np.isin(subject, (_E, _SUP))
-    # Where one noun phrase contains the other, the smaller one's members (it has some) carry a universal over to an existential.
-    share = contained | contains
-    entails = np.where(
-        premise_universal, np.where(hypothesis_universal, contains, share), ~hypothesis_universal & contained
-    )
-    excludes = np.where(
-        hypothesis_universal, np.where(premise_universal, share, contained), premise_universal & contains
-    )
+    universal_p, universal_h = (np.isin(q, (1, 2)) for q in (premise_quantifier, hypothesis_quantifier))
+    contained, contains = np.isin(subject, (_E, _SUB)), np.isin(subject, (_E, _SUP))
+    # The smaller of two nested noun phrases has members, which carry a universal over to an existential.
+    nested = contained | contains
+    entails = np.where(universal_p, np.where(universal_h, contains, nested), ~universal_h & contained)
+    excludes = np.where(universal_h, np.where(universal_p, nested, contained), universal_p & contains)
     entails &= np.isin(predicate, (_E, _SUB))
     excludes &= np.isin(predicate, (_DIS, _COM))
     return np.where(entails, ENTAILMENT, np.where(excludes, CONTRADICTION, NEUTRAL))
 
 
-_NOUN_RELATIONS = _taxonomy_relations(NOUN_PARENTS)
-_VERB_RELATIONS = _taxonomy_relations(VERB_PARENTS)
+_NOUN_RELATIONS, _VERB_RELATIONS = _taxonomy_relations(NOUN_PARENTS), _taxonomy_relations(VERB_PARENTS)
 EQUATIONS = {
     "noun_relation": (("premise_noun", "hypothesis_noun"), lambda p, h: _NOUN_RELATIONS[p, h]),
     "modifier_relation": (("premise_modifier", "hypothesis_modifier"), _modifier_relation),
@@ -173,19 +136,6 @@ EQUATIONS = {
     "label": (("premise_quantifier", "hypothesis_quantifier", "subject_relation", "predicate_relation"), _label),
 }
 """The causal model: each variable's causes and its mechanism over integer arrays, causes before effects."""
-
-
-def solve(inputs, interventions=None):
-    """Every variable of the causal model, arrays of one shape, with `interventions` held at the values given.
-
-    inputs: the eight input variables, each an index into its part of `LEXICON`.
-    """
-    held = interventions or {}
-    values = inputs | held
-    for name, (causes, mechanism) in EQUATIONS.items():
-        if name not in held:
-            values[name] = mechanism(*(values[cause] for cause in causes))
-    return values
 
 
 def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
@@ -215,7 +165,7 @@ class PlantedNLI:
         """Class names in the order of the label indices."""
         return ("entailment", "contradiction", "neutral")
 
-    def examples(self, split: Literal["train", "heldout"], n: int, seed: int) -> list[dict]:
+    def examples(self, split: str, n: int, seed: int) -> list[dict]:
         """`n` examples, each with `input_ids` (11), `token_type_ids` (11), `label`, `segments` and `text`.
 
         The frame of a sentence is its (noun, verb). One frame in five is held out: a training example has no held-out
@@ -225,8 +175,7 @@ class PlantedNLI:
             raise ValueError(
                 f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one of these."
             )
-        words = self._words(split, n, np.random.default_rng((seed, split == "heldout")))
-        labels = solve(dict(zip(INPUTS, words.T, strict=True)))["label"]
+        words, labels = self._words(split, n, np.random.default_rng((seed, split == "heldout")))
         ids = np.full((n, 11), VOCABULARY["[SEP]"])
         ids[:, 0] = VOCABULARY["[CLS]"]
         ids[:, WORD_POSITIONS] = words + FIRST_IDS
@@ -242,8 +191,8 @@ class PlantedNLI:
             for row, label, text in zip(ids.tolist(), labels.tolist(), tokens.tolist(), strict=True)
         ]
 
-    def _words(self, split: str, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Word indices, shape (n, 8), drawn until every class has its share and shuffled."""
+    def _words(self, split: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Word indices, shape (n, 8), and labels, shape (n,), drawn until every class has its share, and shuffled."""
         nouns, verbs = np.nonzero(HELDOUT_FRAMES if split == "heldout" else ~HELDOUT_FRAMES)
         rest = round(n * (1 - self.neutral_share) / 2)
         wanted = (rest, rest, n - 2 * rest)
@@ -257,7 +206,8 @@ class PlantedNLI:
             kept = np.concatenate([kept, slots.reshape(-1, 8)])
             labels = solve(dict(zip(INPUTS, kept.T, strict=True)))["label"]
         chosen = np.concatenate([np.flatnonzero(labels == c)[:count] for c, count in enumerate(wanted)])
-        return kept[rng.permutation(chosen)]
+        chosen = rng.permutation(chosen)
+        return kept[chosen], labels[chosen]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """A stock fast tokenizer, one token a word; encodes a pair exactly as `examples` does."""

@@ -18,8 +18,10 @@ from causalkd.task_kinds import Task
 __all__ = ["TASKS", "Examples", "Metric", "TaskSpec", "load_examples", "task_spec"]
 
 DATA_VARIABLE = "CAUSALKD_DATA"
-PLANTED_SIZES = {"train": 50_000, "validation": 2_000}
-"""Examples generated where no limit is given."""
+USUAL_LENGTH = 128
+"""Tokens of an example where no greatest length is given and the model takes that many."""
+PLANTED_SPLITS = {"train": ("train", 50_000), "validation": ("heldout", 2_000)}
+"""The generator's name of a split, and how many examples it makes where no limit is given."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class Examples:
     truncated: int = 0
     """Rows that were cut to the greatest length."""
     lost: int = 0
-    """Answers, or tagged words, that were cut off and count in no loss."""
+    """Answers, or tagged words, of which no token is left; they count in no loss."""
 
     def summary(self) -> str:
         """One line for a log or a report."""
         notes = [f"{self.truncated} cut to length"] if self.truncated else []
-        notes += [f"{self.lost} answers or tagged words lost by it"] if self.lost else []
+        notes += [f"{self.lost} answers or tagged words without a token"] if self.lost else []
         return ", ".join([f"{len(self.examples)} examples of {self.origin}", *notes])
 
 
@@ -49,18 +51,19 @@ def load_examples(
     split: str,
     tokenizer: PreTrainedTokenizerBase,
     limit: int | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
     model_limit: int | None = None,
     seed: int = 0,
 ) -> Examples:
     """The first `limit` examples (rows; blocks of text for a language model) of a split of a task, or all.
 
-    Longer texts are cut to `max_length` tokens, which is an error if it exceeds `model_limit`, the longest text the
-    model takes (the tokenizer's own limit, if not given). `seed` matters to generated tasks. Raises one ValueError for
-    what is wrong with the request, and one for what is wrong with the rows.
+    Longer texts are cut to `max_length` tokens (128, or what the model takes if that is less), which is an error if it
+    exceeds `model_limit`, the longest text the model takes (the tokenizer's own limit, if not given). `seed` matters to
+    generated tasks. Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
     """
     spec = task_spec(task)
     allowed = tokenizer.model_max_length if model_limit is None else model_limit
+    max_length = min(USUAL_LENGTH, allowed) if max_length is None else max_length
     faults = []
     if split not in spec.splits:
         faults.append(f"it has no labelled split '{split}'; it has {', '.join(spec.splits)}: choose one")
@@ -71,7 +74,7 @@ def load_examples(
     if faults:
         raise ValueError(f"task '{task}': " + "; ".join(faults))
     if spec.name == "planted":
-        return _planted(spec, split, limit, seed)
+        return _planted(spec, split, tokenizer, limit, max_length, seed)
     rows, origin = _read(spec, split)
     if not rows:
         raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
@@ -80,12 +83,23 @@ def load_examples(
     return Examples(examples, spec.kind, spec.labels, spec.metric, origin, tokenised.truncated, tokenised.lost)
 
 
-def _planted(spec: TaskSpec, split: str, limit: int | None, seed: int) -> Examples:
+def _planted(
+    spec: TaskSpec, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int, seed: int
+) -> Examples:
     from causalkd.data.planted import PlantedNLI
 
-    frames = {"train": "train", "validation": "heldout"}[split]
-    examples = PlantedNLI().examples(frames, limit or PLANTED_SIZES[split], seed)
-    return Examples(examples, spec.kind, spec.labels, spec.metric, f"the planted task, {frames} frames, seed {seed}")
+    generator = PlantedNLI()
+    if tokenizer.get_vocab() != generator.tokenizer().get_vocab():
+        raise ValueError(
+            f"task 'planted' has a vocabulary of its own, which {type(tokenizer).__name__} does not have. Give "
+            "PlantedNLI().tokenizer(), and models that were made for it"
+        )
+    own_split, size = PLANTED_SPLITS[split]
+    examples = generator.examples(own_split, limit or size, seed)
+    longest = max(len(example["input_ids"]) for example in examples)
+    if longest > max_length:
+        raise ValueError(f"task 'planted' has {longest} tokens a row, more than max_length {max_length}: allow as many")
+    return Examples(examples, spec.kind, spec.labels, spec.metric, f"the planted task, {own_split} frames, seed {seed}")
 
 
 def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:

@@ -6,6 +6,7 @@ TransformerLens, so its own `boot_transformers` works on these models as well.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from transformer_lens.factories import architecture_adapter_factory as factory
@@ -103,6 +104,7 @@ def _with_head(
     return type(name, (base,), {"__init__": __init__, "prepare_model": prepare_model})
 
 
+@cache
 def _head_adapters() -> dict[str, type[ArchitectureAdapter]]:
     qa_prefix = ("model.", "transformer.")
     make: Callable[..., type[ArchitectureAdapter]] = _with_head

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,38 +156,20 @@ class HookedModel:
         shapes: dict[int, torch.Size] = {}
         try:
             for place, hook in hooks:
-                if place.component == "mlp_output":  # OPT flattens rows and positions there
-                    handles.append(self._remember_shape(place.layer, shapes))
-                handles.append(self._register(place, hook, shapes))
+                handles.extend(self._register(place, hook, shapes))
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _remember_shape(self, layer: int, shapes: dict[int, torch.Size]) -> Any:
-        def remember(module: nn.Module, args: tuple[Any, ...]) -> None:
-            shapes[layer] = args[0].shape[:2]
-
-        return self.blocks[layer].register_forward_pre_hook(remember)
-
-    def _register(self, place: Place, hook: Hook, shapes: Mapping[int, torch.Size]) -> Any:
-        def call(tensor: Tensor) -> Tensor | None:
-            if tensor.dim() == 3:
-                return hook(tensor)
-            replacement = hook(tensor.unflatten(0, shapes[place.layer]))
-            return None if replacement is None else replacement.flatten(0, 1)
-
-        def on_input(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-            replacement = call(args[0])
-            return None if replacement is None else (replacement, *args[1:])
-
-        def on_output(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-            return call(output)
-
+    def _register(self, place: Place, hook: Hook, shapes: dict[int, torch.Size]) -> Iterator[Any]:
+        if place.component == "mlp_output":  # OPT flattens rows and positions there
+            yield self.blocks[place.layer].register_forward_pre_hook(partial(_remember_shape, shapes, place.layer))
         module = self.model.get_submodule(place.module)
         if place.side == "input":
-            return module.register_forward_pre_hook(on_input)
-        return module.register_forward_hook(on_output)
+            yield module.register_forward_pre_hook(partial(_on_input, hook))
+        else:
+            yield module.register_forward_hook(partial(_on_output, hook, shapes, place.layer))
 
     @contextmanager
     def resumed(self, layer: int, hidden: Float[Tensor, "batch pos width"]) -> Iterator[None]:
@@ -239,14 +222,8 @@ class HookedModel:
         Costs the block-forwards up to the deepest place.
         """
         kept: dict[Place, Tensor] = {}
-
-        def record(place: Place, tensor: Tensor) -> None:
-            kept[place] = tensor
-            if len(kept) == len(places):
-                raise _Stop
-
         try:
-            with self.hooks([(p, lambda tensor, p=p: record(p, tensor)) for p in places]), self._mode():
+            with self.hooks([(p, partial(_record, kept, p, len(places))) for p in places]), self._mode():
                 self.model(**inputs, **self._options)
         except _Stop:
             pass
@@ -312,6 +289,31 @@ class HookedModel:
         self.model.eval()
         with torch.no_grad():
             yield
+
+
+# Hooks are functions of the module, not closures: the tests' shape checker compiles every closure anew.
+def _remember_shape(shapes: dict[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...]) -> None:
+    shapes[layer] = args[0].shape[:2]
+
+
+def _on_input(hook: Hook, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    replacement = hook(args[0])
+    return None if replacement is None else (replacement, *args[1:])
+
+
+def _on_output(
+    hook: Hook, shapes: Mapping[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...], output: Tensor
+) -> Tensor | None:
+    if output.dim() == 3:
+        return hook(output)
+    replacement = hook(output.unflatten(0, shapes[layer]))
+    return None if replacement is None else replacement.flatten(0, 1)
+
+
+def _record(kept: dict[Place, Tensor], place: Place, wanted: int, tensor: Tensor) -> None:
+    kept[place] = tensor
+    if len(kept) == wanted:
+        raise _Stop
 
 
 def _logits(output: Any) -> Tensor:

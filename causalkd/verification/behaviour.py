@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import stats
-from seqeval.metrics import f1_score as entity_f1
+from seqeval.metrics import f1_score as micro_f1
 from sklearn import metrics
 from torch import Tensor
 
@@ -149,7 +150,7 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Answ
     return correlate
 
 
-def _seqeval(answers: Answers) -> float:
+def _entity_f1(answers: Answers) -> float:
     """F1 of whole entities in BIO tags, micro-averaged."""
     tags: list[list[list[str]]] = []
     for side in (answers.gold, answers.choice):
@@ -157,14 +158,14 @@ def _seqeval(answers: Answers) -> float:
         for row, label in zip(answers.row.tolist(), side.tolist(), strict=True):
             by_row.setdefault(row, []).append(answers.labels[label])
         tags.append(list(by_row.values()))
-    return float(entity_f1(*tags, zero_division=0))
+    return float(np.mean(micro_f1(*tags, zero_division=0)))  # one number; its type leaves lists open
 
 
 def _exact_match(answers: Answers) -> float:
     return float((spans(answers.choice) == answers.gold).all(1).double().mean())
 
 
-def _span_f1(answers: Answers) -> float:
+def _answer_f1(answers: Answers) -> float:
     """Mean F1 of the tokens of the answer; tokens stand for SQuAD's normalised words, and there is one gold answer."""
     found, gold = spans(answers.choice), answers.gold
     shared = torch.minimum(found[:, 1], gold[:, 1]) - torch.maximum(found[:, 0], gold[:, 0]) + 1
@@ -183,13 +184,13 @@ Compute = Callable[[Answers], float | None]
 _CLASSES: tuple[Task, ...] = ("classification",)
 METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
     "accuracy": (("classification", *TOKEN_TASKS), _accuracy),
-    "matthews": (_CLASSES, _matthews),
+    "matthews_correlation": (_CLASSES, _matthews),
     "f1": (_CLASSES, _f1),
     "pearson": (("regression",), _correlation(stats.pearsonr)),
     "spearman": (("regression",), _correlation(stats.spearmanr)),
-    "seqeval_f1": (("token_classification",), _seqeval),
+    "entity_f1": (("token_classification",), _entity_f1),
     "exact_match": (("question_answering",), _exact_match),
-    "span_f1": (("question_answering",), _span_f1),
+    "answer_f1": (("question_answering",), _answer_f1),
     "perplexity": (("masked_lm", "causal_lm"), _perplexity),
 }
 """The tasks each metric fits, and how it is computed."""

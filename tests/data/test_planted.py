@@ -26,15 +26,16 @@ LABELS = dict(zip(TASK.label_names, range(3), strict=True))
 
 def example(premise, hypothesis):
     """An example as `examples` makes it, from two sentences; its label is not needed."""
-    return {"input_ids": TASK.tokenizer()(premise, hypothesis)["input_ids"], "text": (premise, hypothesis)}
+    words = f"[CLS] {premise} [SEP] {hypothesis} [SEP]".split()
+    return {"input_ids": [VOCABULARY[word] for word in words], "text": (premise, hypothesis)}
 
 
 class Oracle:
-    """Labels by satisfiability over kinds of individual, knowing nothing of natural logic.
+    """Labels by satisfiability over kinds of individual, without any relation between words.
 
-    An individual's kind is its most specific noun and verb (or none) and its set of modifiers. A sentence is a statement
-    about kinds: some kind is inhabited, or some kinds are not. A set of statements has a model if and only if each
-    *inhabited* statement names a kind that no *uninhabited* statement forbids.
+    An individual's kind is its most specific noun and verb (or none) and its set of modifiers. A sentence is a
+    statement about kinds: some kind is inhabited, or some kinds are not. A set of statements has a model if and only
+    if each *inhabited* statement names a kind that no *uninhabited* statement forbids.
     """
 
     def __init__(self):
@@ -97,21 +98,21 @@ def heldout():
 @pytest.mark.parametrize(
     ("premise", "hypothesis", "label"),
     [
-        ("every - dog runs", "every old hound moves", "entailment"),
-        ("every - dog runs", "some - animal moves", "entailment"),
+        ("every - dog sprints", "every old hound runs", "entailment"),
+        ("every - dog jogs", "some - animal runs", "entailment"),
         ("every - dog runs", "not-every - hound walks", "entailment"),
-        ("no - animal moves", "no old dog jogs", "entailment"),
+        ("no - animal runs", "no old dog jogs", "entailment"),
         ("no - dog walks", "not-every - animal strolls", "entailment"),
-        ("some old dog runs", "some - dog moves", "entailment"),
+        ("some old dog jogs", "some - dog runs", "entailment"),
         ("every - dog runs", "no - beagle runs", "contradiction"),
         ("every - dog runs", "some - hound walks", "contradiction"),
-        ("some - hound walks", "no - dog moves", "contradiction"),
-        ("not-every - dog moves", "every - animal moves", "contradiction"),
+        ("some - hound strolls", "no - dog walks", "contradiction"),
+        ("not-every - dog flies", "every - animal flies", "contradiction"),
         ("every - dog runs", "every - animal runs", "neutral"),
         ("every old dog runs", "no wild dog runs", "neutral"),
         ("every old animal runs", "no - dog runs", "neutral"),
         ("some - dog runs", "some - dog walks", "neutral"),
-        ("no - dog runs", "no - dog moves", "neutral"),
+        ("no - dog jogs", "no - dog runs", "neutral"),
         ("no - dog walks", "every - dog runs", "neutral"),
     ],
 )
@@ -170,13 +171,13 @@ def test_classes_have_their_shares(split, neutral_share, expected):
 
 
 def test_one_sentence_alone_does_not_give_the_label(train):
-    """The commonest class of a premise's quantifier and verb is right far less often than the label is determined."""
+    """Guessing from one sentence's quantifier and verb is right well below the 97 % asked of a model."""
     for words in ((0, 3), (4, 7)):
         by_words = {}
         for row in train:
             key = tuple(" ".join(row["text"]).split()[i] for i in words)
             by_words.setdefault(key, Counter())[row["label"]] += 1
-        assert sum(max(c.values()) for c in by_words.values()) / len(train) < 0.6
+        assert sum(max(c.values()) for c in by_words.values()) / len(train) < 0.7
 
 
 def test_segments_point_at_their_words(heldout):
@@ -214,11 +215,11 @@ def test_replacing_a_word_is_the_label_of_the_rewritten_pair(heldout, oracle):
 
 
 def test_replacing_a_relation_acts_downstream_of_it_only():
-    base = example("every - dog runs", "every - hound moves")
-    source = example("every - hound jogs", "every - dog sprints")
+    base = example("every - dog jogs", "every - hound runs")
+    source = example("every - hound runs", "every - dog walks")
     assert TASK.counterfactual_label(base, source, "noun_relation") == LABELS["neutral"]
     assert TASK.counterfactual_label(base, source, "subject_relation") == LABELS["neutral"]
-    assert TASK.counterfactual_label(base, source, "verb_relation") == LABELS["neutral"]
+    assert TASK.counterfactual_label(base, source, "verb_relation") == LABELS["contradiction"]
     assert TASK.counterfactual_label(base, source, "modifier_relation") == LABELS["entailment"]
 
 

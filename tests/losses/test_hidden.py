@@ -76,7 +76,7 @@ def test_cosine_distance_equals_torchs_embedding_loss() -> None:
     student, teacher = 1e-6 * _states(), _states(1)
     same = torch.ones(int(MASK.sum()), dtype=torch.float64)
     expected = torch.nn.functional.cosine_embedding_loss(student[MASK], teacher[MASK], same)
-    torch.testing.assert_close(cosine_distance(student, teacher, MASK), expected, rtol=1e-14, atol=0)
+    torch.testing.assert_close(cosine_distance(student, teacher, MASK), expected, rtol=1e-9, atol=0)
 
 
 def test_zero_states_have_a_finite_gradient() -> None:
