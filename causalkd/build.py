@@ -6,18 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, TrainingArguments
+from transformers import (
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    TrainingArguments,
+)
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from causalkd.alignment.ready_made import READY_MADE, ready_made
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch
 from causalkd.data.masking import Masking
-from causalkd.data.pairing import ExampleSet, PairingCollator
+from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs
 from causalkd.data.planted import PlantedNLI
 from causalkd.data.tasks import Examples, load_examples
+from causalkd.models.checkpoints import has_head, load_tokenizer
+from causalkd.models.configs import make_config
 from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.load import load_model, load_tokenizer, model_from_config, student_from_teacher
+from causalkd.models.load import load_model, model_from_config, student_from_teacher
+from causalkd.models.places import nearest
 from causalkd.objectives.base_run import Objective, Weighted
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
@@ -34,7 +42,7 @@ _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": Tr
 OBJECTIVES: dict[str, Callable[[Mapping[str, Any], ResolvedAlignment, HookedModel, HookedModel, int], Objective]] = {
     "task": lambda settings, alignment, teacher, student, seed: TaskLoss(),
     "response_kd": lambda settings, alignment, teacher, student, seed: ResponseKD(**settings),
-    "hidden_kd": lambda settings, alignment, teacher, student, seed: HiddenKD(teacher, student, **settings),
+    "hidden_kd": lambda settings, alignment, teacher, student, seed: HiddenKD(teacher, student, seed=seed, **settings),
     "diito": lambda settings, alignment, teacher, student, seed: DIITO(
         alignment, teacher, student, seed=seed, **settings
     ),
@@ -66,7 +74,7 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     Raises:
         ValueError: The task is unknown, its data are not there, or a split is empty.
     """
-    tokenizer = _tokenizer(part, teacher)
+    tokenizer = _with_padding(_tokenizer(part, teacher))
     longest = part.max_length or min(_LONGEST, tokenizer.model_max_length)
 
     def load(split: str, limit: int | None) -> Examples:
@@ -84,26 +92,26 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     task, labels = data.train.kind, data.labels
     if part.model is not None:
         fresh = part.training is not None
-        return load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
-    settings = dict(part.config or {})
-    kind = settings.pop("model_type")
-    tokenizer = data.tokenizer
-    named = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **settings}
+        loaded = load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
+        return _padded(loaded, data.tokenizer)
     try:
-        config = AutoConfig.for_model(kind, **named)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"teacher.config: transformers cannot make it: {error}") from error
-    return model_from_config(config, tokenizer, task=task, role=role, labels=labels, seed=part.seed)
+        config = make_config(part.config or {}, data.tokenizer)
+    except ValueError as error:
+        raise ValueError("\n".join(f"teacher.config.{line}" for line in str(error).splitlines())) from None
+    return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
 
 
-def build_student(part: StudentPart, teacher: HookedModel, labels: tuple[str, ...] | None, seed: int) -> HookedModel:
-    """An untrained student: cut from the teacher, or from its own checkpoint.
+def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
+    """An untrained student: cut from the teacher, or from its own checkpoint, whose head may be missing.
 
     Raises:
-        ValueError: A layer, width or checkpoint that does not exist.
+        ValueError: A layer, width or checkpoint that does not exist, or a checkpoint's head that has other labels.
     """
+    task = teacher.task
     if part.model is not None:
-        return load_model(part.model, task=teacher.task, role="student", labels=labels, new_head=True, seed=seed)
+        new_head = not has_head(part.model, task)
+        loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
+        return _padded(loaded, data.tokenizer)
     return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
 
 
@@ -113,7 +121,13 @@ def build_alignment(given: Alignment | str, teacher: HookedModel, student: Hooke
         return given
     if given in READY_MADE:
         return ready_made(given, teacher.n_layers, student.n_layers)
-    return Alignment.from_yaml(given)
+    if "\n" in given or ": " in given:
+        return Alignment.from_yaml(given)
+    if not Path(given).is_file():
+        raise ValueError(
+            f"there is no alignment {given!r}, ready-made or as a file; {nearest(given, list(READY_MADE))}"
+        )
+    return Alignment.from_yaml(Path(given))
 
 
 def build_objectives(
@@ -154,6 +168,36 @@ def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Mas
     return Masking.from_tokenizer(tokenizer) if examples.kind == "masked_lm" else None
 
 
+def build_pairs(recipe: Recipe, data: Data, alignment: Alignment) -> list[Batch]:
+    """The held-out pairs that verification exchanges.
+
+    Raises:
+        ValueError: The held-out examples make fewer pairs, or a position policy does not suit them.
+    """
+    part, examples = recipe.verification, data.heldout.examples
+    collator = build_collator(recipe.data, data.heldout, data.tokenizer, alignment, part.seed)
+    try:
+        base, source = evaluation_pairs(examples, part.pairs, part.seed)
+    except ValueError as error:
+        raise ValueError(f"verification.pairs: {error}") from None
+    keys = torch.arange(len(base))
+    split = (numbers.split(part.batch_size) for numbers in (base, source, keys))
+    return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
+
+
+def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
+    """The held-out rows, without sources."""
+    collator = build_collator(recipe.data, data.heldout, data.tokenizer, None, recipe.verification.seed)
+    rows = list(ExampleSet(data.heldout.examples))
+    size = recipe.verification.batch_size
+    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
+
+
+def task_only() -> dict[str, Weighted]:
+    """What a teacher is trained on."""
+    return {"task": Weighted(1.0, TaskLoss())}
+
+
 def build_trainer(
     recipe: Recipe,
     training: TrainingPart,
@@ -168,7 +212,11 @@ def build_trainer(
     folder: Path,
     metrics: Path,
 ) -> DistillationTrainer:
-    """A trainer whose checkpoints lie in `folder` and whose terms go to the file `metrics`."""
+    """A trainer whose checkpoints lie in `folder` and whose terms go to the file `metrics`.
+
+    With an alignment, batches have sources and positions where an objective exchanges activations.
+    """
+    exchanged = alignment if INTERCHANGING & set(objectives) else None
     examples = ExampleSet(data.train.examples)
     trainer = DistillationTrainer(
         student,
@@ -176,7 +224,7 @@ def build_trainer(
         teacher,
         args=_arguments(training, folder, seed),
         train_dataset=examples,
-        data_collator=build_collator(recipe.data, data.train, data.tokenizer, alignment, seed),
+        data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),
         callbacks=[EpochOfData(examples), TermFile(metrics, name, seed)],
     )
     for loud in (ProgressCallback, PrinterCallback):
@@ -189,10 +237,34 @@ def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
     if teacher.model is not None:
         return load_tokenizer(teacher.model)
     if part.tokenizer is not None:
-        return AutoTokenizer.from_pretrained(part.tokenizer)
+        try:
+            return AutoTokenizer.from_pretrained(part.tokenizer)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"
+            ) from error
     if part.task != "planted":
         raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
     return PlantedNLI().tokenizer()
+
+
+def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Lets the end token stand for padding where there is none; the attention mask hides it from the model."""
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ValueError(
+                f"tokenizer {tokenizer.name_or_path!r} has neither a padding nor an end token to fill rows up with; "
+                "give it a padding token and save it"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _padded(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedModel:
+    """Tells a checkpoint that knows no padding id which one is used: decoders find a row's last token by it."""
+    if model.model.config.pad_token_id is None:
+        model.model.config.pad_token_id = tokenizer.pad_token_id
+    return model
 
 
 def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ def distill(
         from causalkd.recipe import Recipe
 
         parsed = Recipe.load(recipe, set_)
-        report = runs.distill(parsed, overwrite=overwrite, page=_page())
+        report = runs.distill(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
         _tell(report, parsed.folder)
 
 
@@ -51,13 +52,13 @@ def verify(run: RunArgument) -> None:
 def report(run: RunArgument) -> None:
     """Print a finished run's report and draw its page anew."""
     with _told():
-        from causalkd.runs import RunFolder
+        from causalkd.run_folder import RunFolder, write_whole
         from causalkd.training.callbacks import read_rows
         from causalkd.verification.report import VerificationReport
 
         folder = RunFolder(run)
         found = VerificationReport.read(folder.report)
-        (run / "report.html").write_text(_page()(found, read_rows(folder.metrics)), encoding="utf-8")
+        write_whole(run / "report.html", _page()(found, read_rows(folder.metrics)))
         _tell(found, run)
 
 
@@ -66,17 +67,18 @@ def check(
     alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.")],
     teacher: Annotated[str, typer.Option(help="Hub name or folder.")],
     student: Annotated[str, typer.Option(help="Hub name or folder.")],
-    task: Annotated[str, typer.Option(help="What both heads compute.")] = "masked_lm",
+    task: Annotated[str | None, typer.Option(help="What the heads compute; each model's own if not given.")] = None,
 ) -> None:
     """Resolve an alignment against two models: print the table, or every fault."""
     with _told():
         from causalkd.alignment.resolve import resolve
         from causalkd.build import build_alignment
+        from causalkd.models.checkpoints import tasks_of
         from causalkd.models.load import load_model
 
         # Only names and shapes matter here, so a head that is missing may start at random.
         models = [
-            load_model(name, task=task, role=role, new_head=True)  # type: ignore[arg-type]
+            load_model(name, task=task or tasks_of(name)[0], role=role, new_head=True)  # type: ignore[arg-type]
             for name, role in ((teacher, "teacher"), (student, "student"))
         ]
         typer.echo(resolve(build_alignment(alignment, *models), *models).table())
@@ -120,5 +122,7 @@ def _page() -> Callable[..., str]:
 
 
 def _tell(found: Any, folder: Path) -> None:
-    typer.echo(found.text())
+    from causalkd.verification.summary import text
+
+    typer.echo(text(found))
     typer.echo(f"\n{folder / 'report.json'}\n{folder / 'report.html'}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -11,15 +11,16 @@ from pydantic import Field, ValidationError, model_validator
 from causalkd.alignment.faults import fault_lines, read_yaml
 from causalkd.alignment.spec import Alignment
 from causalkd.models.places import nearest
-from causalkd.recipe_parts import DataPart, Part, StudentPart, TeacherPart, TrainingPart, VerificationPart
+from causalkd.recipe_parts import NAME, DataPart, Part, StudentPart, TeacherPart, TrainingPart, VerificationPart
 
 _SHIPPED = resources.files("causalkd") / "recipes"
+_LENGTHS = ("steps", "epochs")
 
 
 class Recipe(Part):
     """A run: data, teacher, alignment, students, training, verification."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=NAME)
     """Names the run folder."""
     data: DataPart = DataPart()
     """What the models read."""
@@ -39,10 +40,15 @@ class Recipe(Part):
     """The run folder; None for `runs/<name>`."""
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
+    def _distinct(self) -> "Recipe":
         for what, names in (("students", [student.name for student in self.students]), ("seeds", list(self.seeds))):
             if len(set(names)) < len(names):
-                raise ValueError(f"{what} are named twice: {names}")
+                raise ValueError(f"{what} are named twice: {names}; give each another")
+        if self.data.tokenizer is not None and self.teacher.model is not None:
+            raise ValueError(
+                f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with its own; "
+                "leave `data.tokenizer` out"
+            )
         return self
 
     @property
@@ -51,35 +57,44 @@ class Recipe(Part):
         return Path(self.output or f"runs/{self.name}")
 
     def training_of(self, student: StudentPart) -> TrainingPart:
-        """The recipe's training with the student's own keys."""
-        return TrainingPart.model_validate({**self.training.model_dump(exclude_unset=True), **student.training})
+        """The recipe's training with the student's own keys; its own `steps` or `epochs` replaces either."""
+        shared = self.training.model_dump(exclude_unset=True)
+        if set(_LENGTHS) & set(student.training):
+            shared = {key: value for key, value in shared.items() if key not in _LENGTHS}
+        return TrainingPart.model_validate({**shared, **student.training})
 
     @classmethod
-    def load(cls, source: str | Path, changes: Sequence[str] = ()) -> Self:
+    def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "Recipe":
         """Reads a shipped recipe by name, a YAML file or YAML text, and applies changes like `training.steps=100`.
 
         Raises:
             ValueError: No such recipe, or every fault in it, one a line, with the nearest valid key.
         """
-        data = read_yaml(_find(source))
+        found = _find(source)
+        try:
+            data = read_yaml(found)
+        except ValueError as error:
+            raise ValueError(f"recipe {source} is no YAML: {error}") from None
         if not isinstance(data, dict):
-            raise ValueError(f"a recipe is a mapping of keys, {source} holds {type(data).__name__}; see `causalkd schema`")
+            raise ValueError(
+                f"a recipe is a mapping of keys, {source} holds {type(data).__name__}; see `causalkd schema`"
+            )
         for change in changes:
             _apply(data, change)
         return cls.parse(data, str(source))
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any], origin: str = "recipe") -> Self:
+    def parse(cls, data: Mapping[str, Any], origin: str = "recipe") -> "Recipe":
         """The recipe of plain data.
 
         Raises:
             ValueError: Every fault, one a line.
         """
-        faults: list[str] = []
+        data, faults = _with_alignment(data)
         try:
             recipe = cls.model_validate(data)
         except ValidationError as error:
-            faults = fault_lines(error, cls)
+            faults += fault_lines(error, cls)
         else:
             for number, student in enumerate(recipe.students):
                 try:
@@ -105,8 +120,24 @@ def _find(source: str | Path) -> str | Path:
         return Path(str(_SHIPPED / f"{source}.yaml"))
     text = str(source)
     if "\n" not in text and ": " not in text and not Path(text).is_file():
-        raise ValueError(f"there is no recipe {text!r}: it is no file, and {nearest(text, shipped_recipes())}")
+        raise ValueError(f"there is no recipe {text!r}, shipped or as a file; {nearest(text, shipped_recipes())}")
     return source
+
+
+def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The data with an inline alignment as an `Alignment`, or with a stand-in and the alignment's faults.
+
+    pydantic would report the faults of every kind of thing that may stand there.
+    """
+    given = data.get("alignment")
+    if not isinstance(given, Mapping):
+        known = isinstance(given, str | Alignment) or "alignment" not in data
+        fault = f"alignment: {given!r} given; name a file or middle, late, full, or write its keys here"
+        return ({**data}, []) if known else ({**data, "alignment": ""}, [fault])
+    try:
+        return {**data, "alignment": Alignment.model_validate(given)}, []
+    except ValidationError as error:
+        return {**data, "alignment": ""}, fault_lines(error, Alignment, "alignment")
 
 
 def _apply(data: dict[str, Any], change: str) -> None:
@@ -114,16 +145,27 @@ def _apply(data: dict[str, Any], change: str) -> None:
     path, separator, value = change.partition("=")
     if not separator or not path:
         raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"change {change!r}: {value!r} is no YAML value; put text in quotes") from None
     *parents, last = path.split(".")
     target: Any = data
-    for key in parents:
-        target = target[_key(target, key, change)] if isinstance(target, list) else target.setdefault(key, {})
-    if isinstance(target, list):
-        target[_key(target, last, change)] = yaml.safe_load(value)
-    elif isinstance(target, dict):
-        target[last] = yaml.safe_load(value)
-    else:
-        raise ValueError(f"change {change!r}: {'.'.join(parents)} is {target!r} and holds no keys")
+    for depth, key in enumerate(parents):
+        _check_holds_keys(target, parents[:depth], change)
+        if isinstance(target, list):
+            target = target[_key(target, key, change)]
+        else:
+            # A key that is there but empty holds no keys yet.
+            target[key] = {} if target.get(key) is None else target[key]
+            target = target[key]
+    _check_holds_keys(target, parents, change)
+    target[_key(target, last, change) if isinstance(target, list) else last] = parsed
+
+
+def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:
+    if not isinstance(target, dict | list):
+        raise ValueError(f"change {change!r}: {'.'.join(path)} is {target!r} and holds no keys; leave off what follows")
 
 
 def _key(items: list[Any], key: str, change: str) -> int:
@@ -133,4 +175,8 @@ def _key(items: list[Any], key: str, change: str) -> int:
         return names.index(key)
     if key.isdigit() and int(key) < len(items):
         return int(key)
-    raise ValueError(f"change {change!r}: {key!r} is no item of a list of {len(items)}; items are numbered from 0")
+    named = ", ".join(str(name) for name in names if name is not None)
+    raise ValueError(
+        f"change {change!r}: {key!r} is no item of a list of {len(items)}; items are numbered from 0"
+        + (f", or named: {named}" if named else "")
+    )

@@ -1,11 +1,14 @@
 """The parts of a recipe: strict, frozen data whose fields are the manual."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from causalkd.models.places import COMPONENTS, nearest
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+"""What names a run or a student, and so a folder: letters, digits, `_`, `.` and `-`, not beginning with the last two."""
 
 
 class Part(BaseModel):
@@ -42,7 +45,7 @@ class TrainingPart(Part):
     steps: int | None = Field(None, ge=1)
     """Optimizer steps; give this or `epochs`."""
     epochs: float | None = Field(None, gt=0)
-    """Passes over the training examples."""
+    """Passes over the training examples; 3 where neither is given."""
     batch_size: int = Field(32, ge=1)
     """Rows of a micro-batch on one device."""
     gradient_accumulation: int = Field(1, ge=1)
@@ -69,7 +72,7 @@ class TrainingPart(Part):
     """Trackers of transformers to report to, e.g. `tensorboard`; none unless asked."""
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _one_length(self) -> "TrainingPart":
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"`steps` is {self.steps} and `epochs` is {self.epochs}; give one of them")
         return self
@@ -88,7 +91,7 @@ class TeacherPart(Part):
     """Seed of fresh weights and of its training."""
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
+    def _one_origin(self) -> "TeacherPart":
         if (self.model is None) == (self.config is None):
             raise ValueError(f"give `model` or `config`, one of them; got model={self.model!r}, config={self.config!r}")
         if self.config is not None and "model_type" not in self.config:
@@ -125,6 +128,13 @@ class HiddenKDPart(Part):
     """1 − cos, or the squared difference summed over the width."""
 
 
+class ProjectedHiddenKDPart(HiddenKDPart):
+    """Hidden-state KD on base, for any widths."""
+
+    projection: bool = False
+    """Learn a linear map between the widths, with the student."""
+
+
 class DIITOPart(ResponseKDPart):
     """The student's counterfactual predictions follow the teacher's."""
 
@@ -148,7 +158,7 @@ class ObjectivesPart(Part):
 
     task: TaskPart | None = None
     response_kd: ResponseKDPart | None = None
-    hidden_kd: HiddenKDPart | None = None
+    hidden_kd: ProjectedHiddenKDPart | None = None
     diito: DIITOPart | None = None
     diito_hidden: DIITOHiddenPart | None = None
 
@@ -157,7 +167,7 @@ class ObjectivesPart(Part):
         return {name: part for name in type(self).model_fields if (part := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Self:
+    def _not_empty(self) -> "ObjectivesPart":
         if not self.chosen():
             raise ValueError(f"name at least one objective: {', '.join(type(self).model_fields)}")
         return self
@@ -166,7 +176,7 @@ class ObjectivesPart(Part):
 class StudentPart(Part):
     """A student: where its weights start, and what it is trained on."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=NAME)
     """Its name in folders, tables and figures."""
     layers: tuple[int, ...] | None = None
     """Cut from the teacher: the teacher's block behind each block of the student."""
@@ -182,10 +192,14 @@ class StudentPart(Part):
     """Keys of the recipe's `training` that differ for this student."""
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
+    def _one_origin(self) -> "StudentPart":
         given = [name for name in ("layers", "every", "model") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give one of `layers`, `every` and `model`; got {', '.join(given) or 'none of them'}")
+        if self.model is not None and self.width is not None:
+            raise ValueError(f"`width` is {self.width}, but {self.model!r} has a width; leave `width` or `model` out")
+        if self.name == "teacher":
+            raise ValueError("`name` is 'teacher', under which the teacher's own rows are logged; choose another")
         return self
 
 

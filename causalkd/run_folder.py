@@ -1,11 +1,17 @@
-"""The folder of a run: which file holds what, and when a run is finished."""
+"""The folder of a run: which file holds what, when a run is finished, and what may be deleted."""
 
 import json
 import os
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from causalkd.recipe import Recipe
+
+_FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html")
+_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers")
+_DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _FILES))})\..*")
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,60 @@ class RunFolder:
         """Where a training keeps what it can resume from; gone when it is done."""
         return self.path / "unfinished" / name
 
+    def last_checkpoint(self, name: str) -> Path | None:
+        """The last checkpoint of a training that was written to its end; None where there is none."""
+        # The Trainer writes its state last, and so not at all when it is interrupted before.
+        whole = [path.parent for path in self.work(name).glob("checkpoint-*/trainer_state.json")]
+        return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+    def tracked(self, name: str) -> Path:
+        """What trackers wrote into the folder of a training, such as TensorBoard's files."""
+        return self.path / "trackers" / name
+
     def cost(self, name: str) -> Path:
         """What a training cost."""
         return self.path / "costs" / f"{name}.json"
+
+    def holds_anything(self) -> bool:
+        """Whether there is something in the folder.
+
+        Raises:
+            ValueError: It is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{self.path} is a file, so no run can be put there; choose another `output`")
+        return self.path.is_dir() and any(self.path.iterdir())
+
+    def clear(self) -> None:
+        """Deletes the run in the folder, its report first.
+
+        Raises:
+            ValueError: The folder holds something that no run writes, or lacks what every run has; nothing is deleted.
+        """
+        if not self.holds_anything():
+            return
+        entries = list(self.path.iterdir())
+        foreign = sorted(entry.name for entry in entries if not _written_by_runs(entry))
+        lacking = [path.name for path in (self.recipe, self.alignment) if not path.is_file()]
+        if foreign or lacking:
+            holds = f"holds {', '.join(foreign)}" if foreign else f"has no {' and no '.join(lacking)}"
+            raise ValueError(
+                f"{self.path} {holds}, so it is more or less than a run, and only a run is deleted to be overwritten; "
+                "choose another `output`, or clear the folder yourself"
+            )
+        for entry in sorted(entries, key=lambda entry: entry != self.report):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def read_cost(self, name: str) -> tuple[float | None, float | None]:
         """Block-forwards and seconds of a training; None for a training that was interrupted and so not counted whole."""
         cost = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
         return (None, None) if cost["resumed"] else (cost["block_forwards"], cost["seconds"])
+
+
+def _written_by_runs(entry: Path) -> bool:
+    if entry.is_symlink():
+        return False
+    return entry.name in _FOLDERS if entry.is_dir() else entry.name in _FILES or bool(_DRAFT.fullmatch(entry.name))
 
 
 def write_whole(path: Path, text: str) -> None:

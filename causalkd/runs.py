@@ -1,8 +1,8 @@
 """A run: a recipe trained and verified in a folder. An unfinished run continues; a finished one has a report.
 
-    runs/NAME/recipe.yaml       the complete recipe            runs/NAME/student/      stock checkpoints
-    runs/NAME/alignment.yaml    the alignment it was made with runs/NAME/teacher/      stock checkpoint, if it was trained
-    runs/NAME/metrics.jsonl     every term while training      runs/NAME/report.json   written last, in one step
+runs/NAME/recipe.yaml       the complete recipe            runs/NAME/student/      stock checkpoints
+runs/NAME/alignment.yaml    the alignment it was made with runs/NAME/teacher/      stock checkpoint, if it was trained
+runs/NAME/metrics.jsonl     every term while training      runs/NAME/report.json   written last, in one step
 """
 
 import json
@@ -13,30 +13,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from transformers.trainer_utils import get_last_checkpoint
+from accelerate import PartialState
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.build import (
     INTERCHANGING,
     Data,
-    build_alignment,
-    build_collator,
     build_data,
     build_objectives,
+    build_pairs,
+    build_rows,
     build_student,
     build_teacher,
     build_trainer,
+    task_only,
 )
-from causalkd.data.batch import Batch
-from causalkd.data.pairing import ExampleSet, evaluation_pairs
 from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.load import check_pair, load_model
-from causalkd.objectives.base_run import Weighted
-from causalkd.objectives.response_kd import TaskLoss
+from causalkd.models.load import load_model
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import StudentPart
+from causalkd.rehearsal import rehearse
 from causalkd.run_folder import RunFolder, write_whole
 from causalkd.training.callbacks import read_rows
 from causalkd.training.compute import BlockForwards
@@ -65,27 +62,42 @@ class Trained(NamedTuple):
     model: HookedModel
 
 
-def distill(recipe: Recipe, *, overwrite: bool = False, page: Page | None = None) -> VerificationReport:
+def distill(
+    recipe: Recipe, *, overwrite: bool = False, page: Page | None = None, tell: Callable[[str], None] | None = None
+) -> VerificationReport:
     """Trains what the recipe names and verifies it; an interrupted run of the same recipe continues where it was.
 
-    Everything that can be wrong with the recipe, the data and the models is found before anything is trained.
+    Everything that can be wrong with the recipe, the data and the models is found before anything is trained. Started
+    in several processes (torchrun, accelerate launch) they train together; the first one writes and verifies.
 
     Args:
         recipe: What to do.
         overwrite: Delete an earlier run in the folder.
         page: Makes report.html; None writes none.
+        tell: Is told in a line each what the data are, before training begins.
 
     Raises:
         ValueError: A fault in the recipe, or the folder holds another or a finished run.
     """
-    data, alignment = _rehearse(recipe)
-    folder = _open(recipe, alignment, overwrite)
+    if not overwrite:
+        _refuse_finished(RunFolder(recipe.folder))
+    data, alignment = rehearse(recipe)
+    recipe = recipe.model_copy(update={"alignment": alignment})
+    folder, processes = RunFolder(recipe.folder), PartialState()
+    if processes.is_main_process:
+        _open(folder, recipe, alignment, overwrite)
+        for split in (data.train, data.heldout) if tell else ():
+            tell(split.summary())
+    processes.wait_for_everyone()
     teacher = _teacher(recipe, data, folder)
     for seed in recipe.seeds:
         for part in recipe.students:
             _train_student(recipe, part, seed, data, teacher, alignment, folder)
-    shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
-    return verify(folder.path, page=page)
+    if processes.is_main_process:
+        shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
+        verify(folder.path, page=page)
+    processes.wait_for_everyone()
+    return VerificationReport.read(folder.report)
 
 
 def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
@@ -119,49 +131,26 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
     return report
 
 
-def _rehearse(recipe: Recipe) -> tuple[Data, Alignment]:
-    """Builds everything once, untrained, so that every fault is met before a folder is made."""
-    data = build_data(recipe.data, recipe.teacher)
-    teacher = build_teacher(recipe.teacher, data, "teacher")
-    alignments = []
-    for part in recipe.students:
-        student = build_student(part, teacher, data.labels, recipe.seeds[0])
-        check_pair(teacher, student)
-        alignments.append(build_alignment(recipe.alignment, teacher, student))
-        build_objectives(part.objectives, alignments[-1], teacher, student, recipe.seeds[0])
-        for model in (teacher, student):
-            _check_length(recipe, model)
-    if any(alignment != alignments[0] for alignment in alignments):
+def _refuse_finished(folder: RunFolder) -> None:
+    if folder.report.is_file():
+        raise ValueError(f"{folder.path} holds a finished run; choose another `output`, or overwrite it (--overwrite)")
+
+
+def _open(folder: RunFolder, recipe: Recipe, alignment: Alignment, overwrite: bool) -> None:
+    """Makes the folder of a new run, or sees that it holds an unfinished run of this very recipe."""
+    if overwrite:
+        folder.clear()
+    if not folder.holds_anything():
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_whole(folder.alignment, alignment.to_yaml())
+        write_whole(folder.recipe, recipe.to_yaml())
+    elif not folder.recipe.is_file():
+        raise ValueError(f"{folder.path} holds something that is no run; choose another `output`")
+    elif Recipe.load(folder.recipe) != recipe:
         raise ValueError(
-            f"alignment {recipe.alignment!r} means different layers for students of different depths; "
-            "give them one depth, or a run each"
+            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}); "
+            "choose another `output`, or overwrite it (--overwrite)"
         )
-    _pairs(recipe, data, alignments[0])
-    return data, alignments[0]
-
-
-def _check_length(recipe: Recipe, model: HookedModel) -> None:
-    room = getattr(model.model.config, "max_position_embeddings", None)
-    if room is not None and (recipe.data.max_length or 0) > room:
-        raise ValueError(
-            f"data.max_length is {recipe.data.max_length}, but {model} has {room} positions; set it to {room} or less"
-        )
-
-
-def _open(recipe: Recipe, alignment: Alignment, overwrite: bool) -> RunFolder:
-    folder = RunFolder(recipe.folder)
-    if overwrite and folder.recipe.is_file():
-        shutil.rmtree(folder.path)
-    if folder.path.exists() and any(folder.path.iterdir()):
-        if folder.report.is_file():
-            raise ValueError(f"{folder.path} holds a finished run; choose another `output`, or overwrite it (--overwrite)")
-        if not folder.recipe.is_file() or Recipe.load(folder.recipe) != recipe:
-            raise ValueError(f"{folder.path} holds something else than this recipe's run; choose another `output`")
-        return folder
-    folder.path.mkdir(parents=True, exist_ok=True)
-    write_whole(folder.alignment, alignment.to_yaml())
-    write_whole(folder.recipe, recipe.to_yaml())
-    return folder
 
 
 def _read_run(folder: RunFolder) -> Recipe:
@@ -185,7 +174,7 @@ def _teacher(recipe: Recipe, data: Data, folder: RunFolder) -> HookedModel:
     if not folder.teacher.is_dir():
         learner = build_teacher(part, data, "student")
         trainer = build_trainer(
-            recipe, part.training, data, learner, {"task": Weighted(1.0, TaskLoss())}, teacher=None, alignment=None,
+            recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
             name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
         )  # fmt: skip
         _finish(trainer, folder, "teacher", folder.teacher)
@@ -193,16 +182,21 @@ def _teacher(recipe: Recipe, data: Data, folder: RunFolder) -> HookedModel:
 
 
 def _train_student(
-    recipe: Recipe, part: StudentPart, seed: int, data: Data, teacher: HookedModel, alignment: Alignment, folder: RunFolder
+    recipe: Recipe,
+    part: StudentPart,
+    seed: int,
+    data: Data,
+    teacher: HookedModel,
+    alignment: Alignment,
+    folder: RunFolder,
 ) -> None:
     goal, name = folder.student(recipe, part.name, seed), f"{part.name}-seed{seed}"
     if (goal / "config.json").is_file():
         return
-    student = build_student(part, teacher, data.labels, seed)
+    student = build_student(part, teacher, data, seed)
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
-    exchanged = alignment if INTERCHANGING & set(objectives) else None
     trainer = build_trainer(
-        recipe, recipe.training_of(part), data, student, objectives, teacher=teacher, alignment=exchanged,
+        recipe, recipe.training_of(part), data, student, objectives, teacher=teacher, alignment=alignment,
         name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics,
     )  # fmt: skip
     _finish(trainer, folder, name, goal)
@@ -210,20 +204,28 @@ def _train_student(
 
 def _finish(trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Path) -> None:
     """Trains from the last checkpoint there is, and puts the finished model in place in one step."""
-    work = folder.work(name)
-    last = get_last_checkpoint(str(work)) if work.is_dir() else None
+    last = folder.last_checkpoint(name)
     counter, began = BlockForwards(), time.perf_counter()
     with counter.counting(trainer.student, trainer.teacher):
-        trainer.train(resume_from_checkpoint=last)
-    if not trainer.is_world_process_zero():
-        return
-    cost = {"block_forwards": counter.total, "seconds": time.perf_counter() - began, "resumed": last is not None}
-    folder.cost(name).parent.mkdir(exist_ok=True)
-    write_whole(folder.cost(name), json.dumps(cost))
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    if trainer.is_world_process_zero():
+        block_forwards = counter.total * trainer.args.world_size
+        cost = {"block_forwards": block_forwards, "seconds": time.perf_counter() - began, "resumed": last is not None}
+        folder.cost(name).parent.mkdir(exist_ok=True)
+        write_whole(folder.cost(name), json.dumps(cost))
+        _put_in_place(trainer.student, folder, name, goal)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
+    work = folder.work(name)
     draft = work / "finished"
-    trainer.student.save_pretrained(draft)
+    student.save_pretrained(draft)
     goal.parent.mkdir(parents=True, exist_ok=True)
     os.replace(draft, goal)
+    if (work / "runs").is_dir():  # where trackers write that write files
+        folder.tracked(name).parent.mkdir(exist_ok=True)
+        os.replace(work / "runs", folder.tracked(name))
     shutil.rmtree(work)
 
 
@@ -232,28 +234,10 @@ def _load(origin: str | Path | None, data: Data, role: Role) -> HookedModel:
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
 
 
-def _pairs(recipe: Recipe, data: Data, alignment: Alignment) -> list[Batch]:
-    """The held-out pairs that verification exchanges."""
-    part, examples = recipe.verification, data.heldout.examples
-    collator = build_collator(recipe.data, data.heldout, data.tokenizer, alignment, part.seed)
-    base, source = evaluation_pairs(examples, min(part.pairs, len(examples) * (len(examples) - 1)), part.seed)
-    keys = torch.arange(len(base))
-    split = (numbers.split(part.batch_size) for numbers in (base, source, keys))
-    return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
-
-
-def _rows(recipe: Recipe, data: Data) -> list[Batch]:
-    """The held-out rows, without sources."""
-    collator = build_collator(recipe.data, data.heldout, data.tokenizer, None, recipe.verification.seed)
-    rows = list(ExampleSet(data.heldout.examples))
-    size = recipe.verification.batch_size
-    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
-
-
 def _measure(
     recipe: Recipe, data: Data, alignment: Alignment, teacher: HookedModel, students: Sequence[Trained]
 ) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
-    pairs, rows, compared = _pairs(recipe, data, alignment), [], []
+    pairs, rows, compared = build_pairs(recipe, data, alignment), [], []
     exchanged = any(INTERCHANGING & set(student.part.objectives.chosen()) for student in students)
     subjects = [(student.model, resolve(alignment, teacher, student.model)) for student in students]
     for component in recipe.verification.components:
@@ -275,7 +259,7 @@ def _measure(
 def _results(
     recipe: Recipe, data: Data, teacher: HookedModel, students: Sequence[Trained], folder: RunFolder
 ) -> tuple[TeacherResult, tuple[StudentResult, ...]]:
-    metric, rows = data.heldout.metric, _rows(recipe, data)
+    metric, rows = data.heldout.metric, build_rows(recipe, data)
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
     taught = TeacherResult(name, teacher.task, metric, evaluate(teacher, rows, metric).task_metric)
     found = []

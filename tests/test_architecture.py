@@ -4,10 +4,16 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import torch
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+from jaxtyping import TypeCheckError
+
+from causalkd.losses.divergence import forward_kl
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path.relative_to(ROOT) for name in ("causalkd", "analysis") for path in (ROOT / name).rglob("*.py"))
@@ -24,6 +30,11 @@ MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(home|root|Users|work|tmp|opt)/\w")
 
 def _parse(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def _mirror(path: Path) -> Path:
+    folder = path.relative_to("causalkd").parent if path.parts[0] == "causalkd" else path.parent
+    return Path("tests") / folder / f"test_{path.name}"
 
 
 def _functions(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -43,37 +54,48 @@ def test_import_layers(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
-def test_no_file_is_long(path: Path) -> None:
-    lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
-    assert lines <= FILE_LINES, f"{path} has {lines} lines; split it, {FILE_LINES} are allowed"
+def test_no_file_is_long() -> None:
+    lengths = {str(path): len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in SOURCES + TESTS}
+    long = {name: lines for name, lines in lengths.items() if lines > FILE_LINES}
+    assert not long, f"{FILE_LINES} lines are allowed; split {long}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_no_function_is_long(path: Path) -> None:
-    functions = _functions(_parse(path))
-    lengths = {f"{node.name} (line {node.lineno})": node.end_lineno - node.lineno + 1 for node in functions}
+def test_no_function_is_long() -> None:
+    functions = [(path, node) for path in SOURCES for node in _functions(_parse(path))]
+    lengths = {f"{path}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1 for path, node in functions}
     long = {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES}
-    assert not long, f"{path}: functions of more than {FUNCTION_LINES} lines: {long}"
+    assert not long, f"{FUNCTION_LINES} lines are allowed; split {long}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_nothing_is_printed_at_import(path: Path) -> None:
-    prints = [call.lineno for call in _calls_at_import(_parse(path)) if getattr(call.func, "id", "") == "print"]
-    assert not prints, f"{path} prints at import, on lines {prints}"
+def test_nothing_is_printed_at_import() -> None:
+    calls = [(path, call) for path in SOURCES for call in _calls_at_import(_parse(path))]
+    prints = [f"{path}:{call.lineno}" for path, call in calls if getattr(call.func, "id", "") == "print"]
+    assert not prints, f"printed when imported: {prints}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_no_bare_except(path: Path) -> None:
-    bare = [n.lineno for n in ast.walk(_parse(path)) if isinstance(n, ast.ExceptHandler) and n.type is None]
-    assert not bare, f"{path}: bare except on lines {bare}; name the exception"
+def test_no_bare_except() -> None:
+    handlers = [(p, node) for p in SOURCES for node in ast.walk(_parse(p)) if isinstance(node, ast.ExceptHandler)]
+    bare = [f"{path}:{node.lineno}" for path, node in handlers if node.type is None]
+    assert not bare, f"name the exception: {bare}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_every_module_is_mirrored_by_a_test(path: Path) -> None:
-    folder = path.relative_to("causalkd").parent if path.parts[0] == "causalkd" else path.parent
-    mirror = Path("tests") / folder / f"test_{path.name}"
-    assert (ROOT / mirror).is_file(), f"{path} has no {mirror}"
+def test_every_module_is_mirrored_by_a_test() -> None:
+    missing = {str(path): str(_mirror(path)) for path in MODULES if not (ROOT / _mirror(path)).is_file()}
+    assert not missing, f"modules without their test file: {missing}"
+
+
+def test_shapes_in_signatures_are_checked() -> None:
+    logits = torch.zeros(2, 3, 5)
+    with pytest.raises(TypeCheckError, match=r"student_logits|teacher_logits"):
+        forward_kl(logits, torch.zeros(2, 3, 7))
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    pins = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    missing = {re.match(r"[\w.-]+", name)[0].lower() for name in declared} - {name.lower() for name in pins}
+    assert not missing, f"constraints.txt does not pin {sorted(missing)}"
 
 
 def _project_files() -> list[Path]:

@@ -17,9 +17,21 @@ def _names_for_type_checkers() -> dict[str, str]:
 
 def test_the_list_of_public_names() -> None:
     assert set(causalkd.__all__) == {
-        *("load_model", "HookedModel", "student_from_teacher"),
-        *("Alignment", "resolve", "interchange"),
-        *("Batch", "DIITO", "ResponseKD", "HiddenKD", "DistillationTrainer"),
+        *("load_model", "student_from_teacher", "HookedModel"),
+        *("Alignment", "Site", "SitePair", "ready_made", "resolve", "interchange", "places_needed"),
+        *(
+            "Batch",
+            "ExampleSet",
+            "PairingCollator",
+            "PlantedNLI",
+            "PositionPolicy",
+            "Positions",
+            "evaluation_pairs",
+            "load_examples",
+            "pair_batches",
+        ),
+        *("DIITO", "DIITOHidden", "HiddenKD", "ResponseKD", "TaskLoss", "Weighted", "DistillationTrainer"),
+        *("measure", "VerificationReport"),
         *("Recipe", "distill", "verify"),
     }
     assert dir(causalkd) == sorted(causalkd.__all__)

@@ -51,17 +51,20 @@ def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = ""
     """
     lines: dict[str, list[str]] = {}
     for fault in error.errors(include_url=False):
-        path, owner = _locate(fault["loc"], model)
+        path, owner, value = _locate(fault["loc"], model)
         messages = lines.setdefault(f"{prefix}.{path}".strip("."), [])
-        message = _message(fault, owner)
+        message = _message(fault, owner, value)
         if message not in messages:
             messages.append(message)
     return [f"{path}: {' or '.join(messages)}" if path else " or ".join(messages) for path, messages in lines.items()]
 
 
-def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, type[BaseModel]]:
-    """The path as the user would write it, and the model whose key the last one is."""
-    path, owner, inside = "", model, [model]
+def _locate(
+    location: Sequence[int | str], model: type[BaseModel]
+) -> tuple[str, type[BaseModel], type[BaseModel] | None]:
+    """The path as the user would write it, the model that has the last key, and the model of the value there."""
+    path, owner = "", model
+    inside: list[type[BaseModel]] = [model]
     for key in location:
         if isinstance(key, int):
             path += f"[{key}]"
@@ -71,7 +74,7 @@ def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str,
             field = owner.model_fields.get(key)
             inside = [] if field is None else list(_models_in(field.annotation))
         # Anything further is the name pydantic gives to a branch of a union, which the user never wrote.
-    return path, owner
+    return path, owner, inside[0] if inside else None
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -81,7 +84,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(part)
 
 
-def _message(fault: Any, owner: type[BaseModel]) -> str:
+def _message(fault: Any, owner: type[BaseModel], value: type[BaseModel] | None) -> str:
     given, context = fault["input"], fault.get("ctx", {})
     match fault["type"]:
         case "extra_forbidden":
@@ -95,7 +98,7 @@ def _message(fault: Any, owner: type[BaseModel]) -> str:
             return str(context["error"])
         case "tuple_type":
             return f"{given!r} given, but this is a list; write it in brackets or as lines that begin with a dash"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{given!r} given, but this has keys: {', '.join(owner.model_fields)}"
+        case "model_type" if value is not None:
+            return f"{given!r} given, but this has keys: {', '.join(value.model_fields)}"
         case _:
             return f"{given!r} given; {fault['msg'][0].lower()}{fault['msg'][1:]}"

@@ -1,11 +1,12 @@
 """The interchange intervention: run base with a source's activations at some sites. Training and verification use it.
 
-Definition: papers DIITO (Wu et al. 2022, section 3) and Geiger et al. 2021. What differs from two plain forwards is only
-cost: blocks before the first site are taken from the base run, and a source is run no further than it is read.
+Definition: DIITO (Wu et al. 2022, section 3), after Geiger et al. 2021. What differs from two plain forwards is only cost:
+blocks before the first site are taken from the base run, and a source is run no further than it is read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from causalkd.alignment.resolve import ResolvedSite
 from causalkd.data.positions import Positions
-from causalkd.models.hooked import Donor, Hook, HookedModel, Inputs, Run
+from causalkd.models.hooked import Hook, HookedModel
 from causalkd.models.places import Place
+from causalkd.models.run import Donor, Inputs, Run
 
 # Where one block ends and the next begins: nothing random happens between such a site and the resumed blocks.
 _BOUNDARIES = ("block_input", "block_output")
@@ -44,20 +46,24 @@ def interchange(
         base: Inputs, or a run of them that kept `places_needed(model, sites)`.
         source: Inputs, or what a run of them kept at `places_needed(model, sites)`.
         positions: Which positions, per row.
-        keep: Places whose counterfactual activations the returned run carries.
+        keep: Places whose counterfactual activations the returned run carries; those before the first site, which are
+            the base run's, a base given as a run must have kept.
 
     Raises:
-        ValueError: A position is padding or written twice, a run lacks a needed activation, or the model is in a state
-            in which hooks inside its blocks give wrong gradients.
+        ValueError: A position is padding or written twice, base and source have different numbers of rows, a run lacks
+            what is needed of it, or the model is in a state in which hooks inside its blocks give wrong gradients.
     """
     _refuse_unsafe(model)
+    keep = tuple(keep)
+    unchanged = _before_resuming(model, sites, keep)
     if not isinstance(base, Run):
-        base = model.run(base, places_needed(model, sites))
+        base = model.run(base, (*places_needed(model, sites), *unchanged))
     donor = _donor(model, sites, source)
-    _check(model, sites, base, donor, positions)
+    _check(model, sites, base, donor, positions, unchanged)
     exchanged = [(site.place, _exchange(site, donor, positions)) for site in sites]
     with _from_first_site(model, sites, base), model.hooks(exchanged):
-        return model.run(base.inputs, keep)
+        run = model.run(base.inputs, (place for place in keep if place not in unchanged))
+    return replace(run, activations={**run.activations, **{place: base.activations[place] for place in unchanged}})
 
 
 def places_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tuple[Place, ...]:
@@ -83,6 +89,11 @@ def _resume_place(model: HookedModel, sites: Iterable[ResolvedSite]) -> Place | 
     return first if first.component in _BOUNDARIES else model.place("block_input", first.layer)
 
 
+def _before_resuming(model: HookedModel, sites: Iterable[ResolvedSite], keep: Iterable[Place]) -> tuple[Place, ...]:
+    resume = _resume_place(model, sites)
+    return () if resume is None else tuple(place for place in keep if place.depth < resume.depth)
+
+
 @contextmanager
 def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: Run) -> Iterator[None]:
     place, site = _resume_place(model, sites), _first(sites)
@@ -90,10 +101,13 @@ def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: Ru
         yield
         return
     entry = place.layer + (place.component == "block_output")
-    inside = site.component not in _BOUNDARIES
-    replay = _replayed_dropout(model, site, base) if inside and model.model.training else nullcontext()
+    replay = _replayed_dropout(model, site, base) if _replays(model, site) else nullcontext()
     with model.resumed(entry, base.activations[place]), replay:
         yield
+
+
+def _replays(model: HookedModel, first: Place) -> bool:
+    return model.training and first.component not in ("token_embedding", *_BOUNDARIES)
 
 
 @contextmanager
@@ -128,9 +142,7 @@ def _exchange(site: ResolvedSite, donor: Donor, positions: Positions) -> Hook:
         if site.columns is None and read.columns is None:
             return torch.where(receives[..., None], donated, recipient)
         columns = _all_columns(site, recipient)
-        changed = torch.where(
-            receives[..., None], donated[..., _all_columns(read, given)], recipient[..., columns]
-        )
+        changed = torch.where(receives[..., None], donated[..., _all_columns(read, given)], recipient[..., columns])
         return recipient.index_copy(2, columns, changed)
 
     return exchange
@@ -142,9 +154,7 @@ def _all_columns(site: ResolvedSite, tensor: Tensor) -> Int[Tensor, " columns"]:
     return site.columns.to(tensor.device)
 
 
-def _by_position(
-    positions: Positions, length: int
-) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
+def _by_position(positions: Positions, length: int) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
     """For each base position, the source position that donates to it and whether any does.
 
     A dense map instead of an indexed write: filler never collides with a real write at position 0, and one `where`
@@ -157,15 +167,31 @@ def _by_position(
 
 
 def _check(
-    model: HookedModel, sites: Sequence[ResolvedSite], base: Run, donor: Donor, positions: Positions
+    model: HookedModel,
+    sites: Sequence[ResolvedSite],
+    base: Run,
+    donor: Donor,
+    positions: Positions,
+    unchanged: Iterable[Place],
 ) -> None:
-    resume = _resume_place(model, sites)
-    lacking = [place.name for place in _read_places(sites) if place not in donor.activations]
-    if resume is not None and resume not in base.activations:
-        lacking.append(resume.name)
+    resume, first = _resume_place(model, sites), _first(sites)
+    of_base = [*([resume] if resume else []), *unchanged]
+    lacking = [place.name for place in of_base if place not in base.activations]
+    lacking += [place.name for place in _read_places(sites) if place not in donor.activations]
     if lacking:
         raise ValueError(
-            f"the given run kept no activation of {', '.join(lacking)}; run it with keep=places_needed(model, sites), or give inputs"
+            f"the given run kept no activation of {', '.join(dict.fromkeys(lacking))}; run it with "
+            "keep=places_needed(model, sites) and every place that `keep` names here, or give inputs"
+        )
+    if _replays(model, first) and first.layer not in base.generator_states:
+        raise ValueError(
+            f"dropout is on, but the base run knows no random state at the entry of block {first.layer}, so its "
+            "dropout cannot be repeated; make the base run in train mode and whole (not by .rows), or give inputs"
+        )
+    rows = [len(each) for each in (base.inputs["input_ids"], donor.attention_mask, positions.base)]
+    if len(set(rows)) > 1:
+        raise ValueError(
+            f"base has {rows[0]} rows, source {rows[1]}, positions {rows[2]}; each row of base takes one row of source"
         )
     # On an accelerator this would stall the queue at every step; the collator has checked these positions on the host.
     if positions.base.device.type == "cpu":
@@ -173,13 +199,12 @@ def _check(
 
 
 def _refuse_unsafe(model: HookedModel) -> None:
-    training = model.role == "student" and model.model.training
-    if training and model.model.is_activation_checkpointing:
+    if model.training and model.model.is_activation_checkpointing:
         raise ValueError(
-            "gradient checkpointing is on, which recomputes blocks after their hooks are gone and gives wrong gradients; "
-            "turn it off (gradient_checkpointing: false) to train with an interchange"
+            "gradient checkpointing is on, which recomputes blocks after their hooks are gone and gives wrong "
+            "gradients; turn it off (gradient_checkpointing: false) to train with an interchange"
         )
-    if training and getattr(model.model.config, "layerdrop", 0.0) > 0:
+    if model.training and getattr(model.model.config, "layerdrop", 0.0) > 0:
         raise ValueError(
             f"layerdrop is {model.model.config.layerdrop}, so a training forward may leave a site out; set it to 0"
         )

@@ -33,7 +33,7 @@ def uniforms(seed: int, epoch: int, index: Index, stream: Stream, count: int) ->
     """`count` numbers in [0, 1) for each example; the j-th does not depend on `count`."""
     key = _mix(np.array([seed % 2**64], dtype=np.uint64))
     for part in (np.array([epoch]), np.array([int(stream)]), np.asarray(index)):
-        key = _mix(key ^ _mix(part.astype(np.uint64)))
+        key = _mix(key ^ part.astype(np.uint64))  # in turn: were parts mixed first, seed and epoch could change places
     counters = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
     bits = _mix(key[:, None] + counters[None, :]) >> np.uint64(11)
     return torch.from_numpy(bits.astype(np.float64) * 2.0**-53)

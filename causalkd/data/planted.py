@@ -46,8 +46,8 @@ MODIFIERS = ("-", "old", "happy", "wild", "small")
 NOUNS = ("creature", "animal", "mammal", "carnivore", "canine", "dog", "hound", "beagle")
 NOUN_PARENTS = dict(zip(NOUNS, (None, *NOUNS), strict=False))
 """Each noun and the noun whose set it is a subset of."""
-VERB_PARENTS = {"walks": None, "strolls": "walks", "ambles": "walks", "runs": None, "sprints": "runs", "jogs": "runs"}
-VERB_PARENTS |= {"flies": None, "glides": "flies", "sleeps": None, "dozes": "sleeps"}
+VERB_PARENTS = {"moves": None, "walks": "moves", "strolls": "walks", "ambles": "strolls", "marches": "walks"}
+VERB_PARENTS |= {"runs": "moves", "sprints": "runs", "jogs": "runs", "flies": "moves", "glides": "flies"}
 """Each verb and the verb whose set it is a subset of."""
 
 SENTENCES = ("premise", "hypothesis")
@@ -172,9 +172,7 @@ class PlantedNLI:
         frame, a held-out example has one in both of its sentences. Examples may repeat within and between seeds.
         """
         if split not in ("train", "heldout"):
-            raise ValueError(
-                f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one of these."
-            )
+            raise ValueError(f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one.")
         words, labels = self._words(split, n, np.random.default_rng((seed, split == "heldout")))
         ids = np.full((n, 11), VOCABULARY["[SEP]"])
         ids[:, 0] = VOCABULARY["[CLS]"]
@@ -235,14 +233,12 @@ class PlantedNLI:
 
         variable: one of `VARIABLES`, or `premise` or `hypothesis` for all four words of a sentence.
         """
-        values = solve(_inputs(source))
+        values, known = solve(_inputs(source)), (*SENTENCES, *VARIABLES)
         replaced = [name for name in INPUTS if name.startswith(f"{variable}_")] if variable in SENTENCES else [variable]
         if replaced[0] not in values:
-            near = get_close_matches(variable, (*SENTENCES, *VARIABLES), n=1, cutoff=0)[0]
-            known = ", ".join((*SENTENCES, *VARIABLES))
-            raise ValueError(
-                f"variable {variable!r} is not in the causal model; it has {known}. Did you mean {near!r}?"
-            )
+            near = get_close_matches(variable, known, n=1, cutoff=0)[0]
+            has = ", ".join(known)
+            raise ValueError(f"variable {variable!r} is not in the causal model; it has {has}. Did you mean {near!r}?")
         return solve(_inputs(base), {name: values[name] for name in replaced})["label"].item()
 
 

@@ -6,6 +6,7 @@ With CAUSALKD_DATA set to a folder of real data, rows are read from its files; o
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,8 @@ def _scores(values: Sequence[str | float], origin: str) -> list[float]:
         try:
             scores.append(float(value))
         except ValueError:
+            scores.append(nan)
+        if not isfinite(scores[-1]):
             wrong.append(f"'{value}' (number {place})")
     if wrong:
         raise ValueError(f"{origin} has labels that are not numbers: {', '.join(wrong[:5])}. Correct or remove them")

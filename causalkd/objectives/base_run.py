@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalkd.data.batch import Batch
-from causalkd.models.hooked import HookedModel, Run
+from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
+from causalkd.models.run import Run
 
 
 class Kept(NamedTuple):

@@ -7,7 +7,8 @@ from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import ResolvedPair, ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
-from causalkd.models.hooked import HookedModel, Inputs, Run
+from causalkd.models.hooked import HookedModel
+from causalkd.models.run import Inputs, Run
 from causalkd.objectives.base_run import BaseRun
 
 
@@ -53,7 +54,9 @@ def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
         source = batch.source if batch.source is not None else base_run.donor(batch.source_rows)
         return interchange(model, sites, base_run, source, positions)
 
-    base = replace(batch, inputs=_source_inputs(batch), labels=None, source=None, source_rows=None) if crossed else batch
+    base = (
+        replace(batch, inputs=_source_inputs(batch), labels=None, source=None, source_rows=None) if crossed else batch
+    )
     return Counterfactuals(
         one(teacher, pair.teacher, teacher_run), one(run.student, pair.student, run.student_run), base
     )

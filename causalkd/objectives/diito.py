@@ -22,7 +22,13 @@ class _Interchanges:
     """Which counterfactuals a step compares: one drawn site pair or all of them, perhaps in both directions."""
 
     def __init__(
-        self, alignment: ResolvedAlignment, teacher: HookedModel, student: HookedModel, pairs: Pairs, crossway: bool, seed: int
+        self,
+        alignment: ResolvedAlignment,
+        teacher: HookedModel,
+        student: HookedModel,
+        pairs: Pairs,
+        crossway: bool,
+        seed: int,
     ) -> None:
         self.alignment, self._pairs, self._crossway, self._seed = alignment, pairs, crossway, seed
         self._kept = Kept(
@@ -119,7 +125,7 @@ class DIITOHidden(_Interchanges):
         crossway: bool = False,
         seed: int = 0,
     ) -> None:
-        require_equal_widths("diito_hidden", teacher, student)
+        require_equal_widths("diito_hidden", teacher, student, "leave this objective out: `diito` compares predictions")
         super().__init__(alignment, teacher, student, pairs, crossway, seed)
         self._distance = DISTANCES[distance]
 

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from causalkd.losses.hidden import cosine_distance, squared_distance
 from causalkd.models.hooked import HookedModel
@@ -13,33 +14,46 @@ Distance = Literal["cosine", "squared"]
 DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}
 
 
-class HiddenKD:
+class HiddenKD(nn.Module):
     """Distance of the last hidden states over real tokens (DIITO's L_cos, from DistilBERT). Costs no further forward.
 
     Args:
-        teacher: The model whose width the student must have.
+        teacher: The frozen model.
         student: The model being trained.
         distance: `cosine` (1 − cos) or `squared` (summed over the width).
+        projection: Learn a linear map from the student's width to the teacher's, with the student; it is no part of the
+            student's checkpoint. Without it the widths must be equal.
+        seed: Seed of the projection's first weights.
 
     Raises:
-        ValueError: The widths differ.
+        ValueError: The widths differ, and there is no projection.
     """
 
-    def __init__(self, teacher: HookedModel, student: HookedModel, distance: Distance = "cosine") -> None:
-        require_equal_widths("hidden_kd", teacher, student)
+    def __init__(
+        self,
+        teacher: HookedModel,
+        student: HookedModel,
+        distance: Distance = "cosine",
+        projection: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not projection:
+            require_equal_widths("hidden_kd", teacher, student, "set hidden_kd's `projection` to learn one")
         self._distance = DISTANCES[distance]
+        self._project = _linear_map(student, teacher, seed) if projection else nn.Identity()
 
     def places(self) -> Kept:
         """Nothing beyond the last hidden states, which every run carries."""
         return Kept()
 
-    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+    def forward(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
         _, teacher_run = run.taught()
-        return self._distance(run.student_run.hidden, teacher_run.hidden, run.batch.counted)
+        return self._distance(self._project(run.student_run.hidden), teacher_run.hidden, run.batch.counted)
 
 
-def require_equal_widths(objective: str, teacher: HookedModel, student: HookedModel) -> None:
+def require_equal_widths(objective: str, teacher: HookedModel, student: HookedModel, way_out: str) -> None:
     """Refuses to compare hidden states of different widths.
 
     Raises:
@@ -48,5 +62,12 @@ def require_equal_widths(objective: str, teacher: HookedModel, student: HookedMo
     if teacher.width != student.width:
         raise ValueError(
             f"{objective} compares hidden states, and the teacher is {teacher.width} wide, the student {student.width}: "
-            "this needs equal widths or a learned projection. Leave the objective out, or use a student of equal width."
+            f"this needs equal widths or a learned projection. Use a student of equal width, or {way_out}."
         )
+
+
+def _linear_map(student: HookedModel, teacher: HookedModel, seed: int) -> nn.Linear:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        linear = nn.Linear(student.width, teacher.width, bias=False)
+    return linear.to(device=student.model.device, dtype=student.model.dtype)

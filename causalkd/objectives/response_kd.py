@@ -45,5 +45,7 @@ class TaskLoss:
             ValueError: The batch has no labels.
         """
         if run.batch.labels is None:
-            raise ValueError("the objective `task` needs labels and the data have none; leave it out, or label the data")
+            raise ValueError(
+                "the objective `task` needs labels and the data have none; leave it out, or label the data"
+            )
         return task_loss(run.student.task, run.student_run.logits, run.batch.labels)

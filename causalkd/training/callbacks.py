@@ -10,7 +10,14 @@ from transformers.trainer_callback import ProgressCallback
 
 from causalkd.data.pairing import ExampleSet
 
-_NOT_TERMS = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss")
+_NOT_TERMS = (
+    "epoch",
+    "total_flos",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+    "train_loss",
+)
 
 
 class TermFile(TrainerCallback):

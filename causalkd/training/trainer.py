@@ -1,6 +1,7 @@
 """DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
+from causalkd.training.learned import Learned
 
 
 class DistillationTrainer(Trainer):
@@ -37,7 +39,9 @@ class DistillationTrainer(Trainer):
         **trainer: Any,
     ) -> None:
         if not objectives:
-            raise ValueError("there is nothing to train on: name at least one objective, such as `task` or `response_kd`")
+            raise ValueError(
+                "there is nothing to train on: name at least one objective, such as `task` or `response_kd`"
+            )
         if student.role != "student":
             raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
         if teacher is not None:
@@ -47,6 +51,8 @@ class DistillationTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
         self._kept = places_of(self.objectives)
+        self._learned = Learned(self.objectives)
+        self._learned.average_gradients()
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         if teacher is not None:
@@ -77,6 +83,23 @@ class DistillationTrainer(Trainer):
             logs |= {f"term/{name}": (total / self._count).item() for name, total in self._sums.items()}
             self._sums, self._count = {}, 0
         super().log(logs, start_time)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's optimizer, which also trains what objectives learn."""
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if fresh:
+            self._learned.add_to(optimizer, self.args.weight_decay)
+        return optimizer
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            self._learned.save(Path(output_dir or str(self.args.output_dir)))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self._learned.load(Path(resume_from_checkpoint))
 
     def _remember(self, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
         for name, term in terms.items():

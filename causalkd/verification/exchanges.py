@@ -11,7 +11,8 @@ from torch import Tensor
 from causalkd.alignment.interchange import interchange, places_needed
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
-from causalkd.models.hooked import Donor, HookedModel, Run
+from causalkd.models.hooked import HookedModel
+from causalkd.models.run import Donor, Run
 from causalkd.verification.cells import Side
 from causalkd.verification.controls import permuted_positions, permuted_rows
 from causalkd.verification.predictions import Predictions, counted_logits, counted_positions, predictions

@@ -8,7 +8,7 @@ from causalkd.verification.report import DifferenceRow, InterchangeRow, StudentR
 CONTROL_TITLES = {
     "modal_class": "modal",
     "permuted_source": "permuted",
-    "no_intervention": "no exch.",
+    "no_intervention": "no exchange",
     "random_student": "random",
 }
 """Short names of the controls, in the order of the table."""
@@ -63,25 +63,29 @@ def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[Int
 
 def text(report: VerificationReport) -> str:
     """One screen of text."""
-    teacher = report.teacher
+    teacher, found = report.teacher, summaries(report)
     lines = [f"Teacher {teacher.name}: {teacher.metric} {_number(teacher.task_metric)} ({teacher.task})", ""]
     trained = [row for row in report.interchange if row.trained and row.control == "none" and row.reachable]
     if trained:
-        lines.append(f"Interchange accuracy at trained sites ({_sites(trained)}), on held-out pairs")
-    heads = ("student", "seed", teacher.metric, "agree", "IIA", "effective", "95 %", "n effective")
-    heads += tuple(CONTROL_TITLES.values())
-    lines += _table([heads, *(_cells(summary, summary.trained) for summary in summaries(report))])
+        lines.append(f"Trained sites ({_sites(trained)}), held-out pairs")
+    behaviour = [(teacher.metric, "agree"), *((_number(s.task_metric), _number(s.agreement)) for s in found)]
+    levels = _level_table([(summary, summary.trained) for summary in found])
+    lines += _table([(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)])
+    lines += ["", "Untrained sites (mean over cells; no objective saw them)"]
+    several = {summary.name for summary in found if summary.seed is None}
+    lines += _table(_level_table([(s, s.untrained) for s in found if s.seed is None or s.name not in several]))
     unreached = {(r.pair, r.teacher_layer, r.student_layer) for r in report.interchange if not r.reachable}
-    lines += ["", "At untrained sites (mean over cells; the objective never saw them)"]
-    lines += _table([heads, *(_cells(summary, summary.untrained) for summary in summaries(report))])
     if unreached:
         lines.append(f"{len(unreached)} cells cannot reach the output and count in no mean.")
     compared = [row for row in report.differences if row.reference != row.student and row.measure == "iia_effective"]
     if compared:
-        lines += ["", "Paired differences of effective IIA at trained sites, 95 % bootstrap interval over pairs"]
+        lines += ["", "Differences of effective IIA at trained sites, 95 % paired bootstrap interval"]
         lines += [_difference(row) for row in compared]
-    lines += ["", "effective: on pairs where the teacher's prediction changed, as are the controls on the right:"]
-    lines.append("best constant guess, another row's source, no exchange, untrained student.")
+    lines += [
+        "",
+        "effective: on the n pairs whose exchange changed the teacher's prediction, as are the controls beside it:",
+    ]
+    lines.append("best constant guess, another row's source, no exchange at all, an untrained student.")
     return "\n".join(lines) + "\n"
 
 
@@ -137,13 +141,17 @@ def _mean_levels(levels: list[Levels]) -> Levels:
     )
 
 
-def _cells(summary: StudentSummary, levels: Levels) -> tuple[str, ...]:
+def _level_table(found: list[tuple[StudentSummary, Levels]]) -> list[tuple[str, ...]]:
+    heads = ("student", "seed", "IIA", "effective", "95 %", "n", *CONTROL_TITLES.values())
+    return [heads, *(_level_cells(summary, levels) for summary, levels in found)]
+
+
+def _level_cells(summary: StudentSummary, levels: Levels) -> tuple[str, ...]:
     interval = "" if levels.low is None or levels.high is None else f"{levels.low:.3f}–{levels.high:.3f}"
-    counted = "" if levels.effective_pairs is None else f"{levels.effective_pairs:.0f} of {levels.pairs:.0f}"
-    seed = f"mean of {summary.seeds}" if summary.seed is None else str(summary.seed)
-    behaviour = (_number(summary.task_metric), _number(summary.agreement))
+    counted = "" if levels.effective_pairs is None else f"{levels.effective_pairs:.0f}/{levels.pairs:.0f}"
+    seed = f"all {summary.seeds}" if summary.seed is None else str(summary.seed)
     accuracies = (_number(levels.iia), _number(levels.iia_effective), interval, counted)
-    return (summary.name, seed, *behaviour, *accuracies, *(_number(levels.controls[name]) for name in CONTROL_TITLES))
+    return (summary.name, seed, *accuracies, *(_number(levels.controls[name]) for name in CONTROL_TITLES))
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

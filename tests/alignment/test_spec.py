@@ -114,8 +114,8 @@ pairs:
         "  pairs[0].teacher[0].component: 'block_outputs' is no component; did you mean block_output?",
         "  pairs[0].teacher[1].unit: 'h_pos' is not valid; did you mean h.pos?",
         "  pairs[0].teacher[1].componnt: unknown key; did you mean component?",
-        "  pairs[0].student: {'layer': 1} given, but this is a list; write it in brackets or as lines that begin with a "
-        "dash",
+        "  pairs[0].student: {'layer': 1} given, but this is a list; write it in brackets or as lines that begin with "
+        "a dash",
         "  pairs[1].name: missing; this key is required",
         "  pairs[1].teacher[0].layer: missing; this key is required",
         "  pairs[1].teacher[1]: 7 given, but this has keys: layer, component, unit, heads, subspace_partition, "
@@ -204,7 +204,10 @@ def test_a_hook_name_with_heads_is_the_head_component():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"component": "blocks.6.hook_out", "layer": 2}, "is in layer 6, but layer 2 is given as well; give one of them"),
+        (
+            {"component": "blocks.6.hook_out", "layer": 2},
+            "is in layer 6, but layer 2 is given as well; give one of them",
+        ),
         ({"component": "blocks.6.attn.hook_out", "layer": 6}, "did you mean blocks.6.attn.o.hook_out?"),
         ({"component": "attn_output", "layer": 6}, "did you mean attention_output?"),
     ],
@@ -345,8 +348,8 @@ def test_one_error_lists_everything_that_cannot_be_carried():
     starts = [
         "these parts of a pyvene config cannot be carried by an alignment:",
         "  teacher_config.representations[0].low_rank_dimension: 4 given, which is learned",
-        "  teacher_config.representations[0].intervention_type: LowRankRotatedSpaceIntervention given, but only Vanilla",
-        "  teacher_config.representations[1].latent_dim: 3 given, which is learned; learned alignments come with search",
+        "  teacher_config.representations[0].intervention_type: LowRankRotatedSpaceIntervention given, but only",
+        "  teacher_config.representations[1].latent_dim: 3 given, which is learned; learned alignments",
         "  teacher_config.representations[1].moe_key: 1 given, which is a single expert",
         "  teacher_config.representations[2].intervention: <function",
         "  teacher_config.mode: 'serial' given; only 'parallel' interventions are exchanged",

@@ -122,14 +122,14 @@ def test_labels_of_sentences_a_person_can_judge(premise, hypothesis, label, orac
 
 
 def test_labels_equal_the_satisfiability_oracle(oracle, train, heldout):
-    for row in train[:2000] + heldout:
+    for row in train[:500] + heldout[:500]:
         assert row["label"] == oracle.label(*row["text"]), row["text"]
 
 
 def test_every_sentence_pair_has_the_oracles_label_whatever_its_class(oracle):
     """Uniform words, so that frames and classes the generator would not pair are covered too."""
     rng = np.random.default_rng(0)
-    for _ in range(2000):
+    for _ in range(500):
         words = [LEXICON[name.split("_")[1]][rng.integers(len(LEXICON[name.split("_")[1]]))] for name in INPUTS]
         premise, hypothesis = " ".join(words[:4]), " ".join(words[4:])
         assert TASK.variables(example(premise, hypothesis))["label"] == oracle.label(premise, hypothesis)
@@ -199,14 +199,14 @@ def test_a_counterfactual_from_itself_is_the_label(heldout):
 
 
 def test_replacing_a_sentence_is_the_label_of_the_mixed_pair(heldout, oracle):
-    for base, source in zip(heldout[:200], heldout[200:400], strict=True):
+    for base, source in zip(heldout[:60], heldout[60:120], strict=True):
         assert TASK.counterfactual_label(base, source, "premise") == oracle.label(source["text"][0], base["text"][1])
         assert TASK.counterfactual_label(base, source, "hypothesis") == oracle.label(base["text"][0], source["text"][1])
         assert TASK.counterfactual_label(base, source, "label") == source["label"]
 
 
 def test_replacing_a_word_is_the_label_of_the_rewritten_pair(heldout, oracle):
-    for base, source in zip(heldout[:50], heldout[50:100], strict=True):
+    for base, source in zip(heldout[:20], heldout[20:40], strict=True):
         for position, name in enumerate(INPUTS):
             words = " ".join(base["text"]).split()
             words[position] = " ".join(source["text"]).split()[position]

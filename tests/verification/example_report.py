@@ -97,7 +97,7 @@ def _row(name, seed, control, t, s, here, layers, pairs, rank, random) -> Interc
         teacher_layer=t,
         student_layer=s,
         trained=here,
-        reachable=t < layers[0] - 1 and s < layers[1] - 1 or (t < layers[0] - 1 and layers[1] == 2),
+        reachable=t < layers[0] - 1,
         iia=whole,
         iia_low=whole - 0.02,
         iia_high=min(whole + 0.02, 1.0),

@@ -1,0 +1,61 @@
+"""The grids of a report: for each student the teacher's layers against the student's, under every control."""
+
+from dataclasses import dataclass
+
+from causalkd.verification.report import GRID, Control, InterchangeRow, Measure, VerificationReport
+from causalkd.verification.summary import rows_of
+
+CONTROLS: tuple[Control, ...] = ("modal_class", "permuted_source", "no_intervention", "random_student")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of one student at one choice of positions.
+
+    Attributes:
+        positions: Name of the pair whose positions are exchanged.
+        component: What is exchanged in every layer.
+        teacher_layers: Ascending.
+        student_layers: Ascending.
+        cells: Rows by (teacher layer, student layer, control).
+    """
+
+    positions: str
+    component: str
+    teacher_layers: tuple[int, ...]
+    student_layers: tuple[int, ...]
+    cells: dict[tuple[int, int, Control], InterchangeRow]
+
+    def value(
+        self, teacher_layer: int, student_layer: int, measure: Measure, control: Control = "none"
+    ) -> float | None:
+        """One accuracy; None where the cell is absent or counts nothing."""
+        row = self.cells.get((teacher_layer, student_layer, control))
+        if row is None:
+            return None
+        return row.iia if measure == "iia" else row.iia_effective
+
+    def above_control(self, teacher_layer: int, student_layer: int, measure: Measure) -> float | None:
+        """The accuracy minus that of the best control at the same cell."""
+        value = self.value(teacher_layer, student_layer, measure)
+        controls = [self.value(teacher_layer, student_layer, measure, control) for control in CONTROLS]
+        known = [control for control in controls if control is not None]
+        return None if value is None or not known else value - max(known)
+
+
+def find_grids(report: VerificationReport, student: str, seed: int | None) -> list[Grid]:
+    """The grids of one student, in the order of the report; empty where only single pairs were measured."""
+    whole = [row for row in rows_of(report, student, seed) if row.unit == "pos" and row.head is None]
+    names = list(dict.fromkeys(row.pair for row in whole if row.pair.startswith(GRID)))
+    return [_grid(name, whole) for name in names]
+
+
+def _grid(name: str, rows: list[InterchangeRow]) -> Grid:
+    own = [row for row in rows if row.pair == name]
+    component, positions = own[0].component, name.removeprefix(GRID)
+    teacher_layers = tuple(sorted({row.teacher_layer for row in rows if row.component == component}))
+    student_layers = tuple(sorted({row.student_layer for row in rows if row.component == component}))
+    declared = [row for row in rows if not row.pair.startswith(GRID) and row.component == component]
+    declared.sort(key=lambda row: row.pair == positions)  # of two pairs at one cell, the grid's own is written last
+    cells = {(row.teacher_layer, row.student_layer, row.control): row for row in (*declared, *own)}
+    return Grid(positions, component, teacher_layers, student_layers, cells)

@@ -1,0 +1,171 @@
+"""Heat maps of interchange accuracy: the teacher's layers against the student's, one panel a student."""
+
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import CenteredNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from analysis.grids import Grid, find_grids
+from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, SHARE_MAP, readable_on, styled
+from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
+from causalkd.verification.summary import mean
+
+_CELL = (0.62, 0.46)  # inches
+_NAMES = {"iia": "IIA", "iia_effective": "effective IIA"}
+_OF = {"iia": "share of pairs", "iia_effective": "share of effective pairs"}
+
+
+@styled
+def interchange_maps(
+    report: VerificationReport, measure: Measure = "iia_effective", *, above_control: bool = False
+) -> Figure:
+    """The accuracy of every teacher layer against every student layer, for each student's first seed.
+
+    Students stand side by side, and one row of panels below the other if pairs differ in their positions. Beside each
+    teacher layer stands how many pairs count there and what the best constant guess scores.
+
+    Args:
+        report: Where the numbers come from.
+        measure: Over all pairs, or over the effective ones.
+        above_control: Show the accuracy minus that of the best control at the same cell.
+
+    Raises:
+        ValueError: The report holds no grid.
+    """
+    students = {student.name: student.seed for student in reversed(report.students)}  # the first seed stays
+    names = list(dict.fromkeys(student.name for student in report.students))
+    columns = [find_grids(report, name, students[name]) for name in names]
+    rows = min(len(grids) for grids in columns) if columns else 0
+    if not rows:
+        raise ValueError("the report holds no grid of layers, only single pairs; verify a component to get one")
+    panels = [[grids[row] for grids in columns] for row in range(rows)]
+    figure = Figure(figsize=_size(panels), layout="constrained")
+    axes = figure.subplots(rows, len(names), squeeze=False)
+    every = [grid for row in panels for grid in row]
+    shades = _shades(every, measure, above_control)
+    for line, grids in zip(axes, panels, strict=True):
+        for ax, grid, name in zip(line, grids, names, strict=True):
+            _draw(ax, grid, measure, shades, above_control)
+            where = f"\npositions of {grid.positions!r}" if rows > 1 else ""
+            ax.set_title(f"{name}, seed {students[name]}{where}", color=INK)
+            ax.set_xlabel(f"student layer ({grid.component})")
+        _name_teacher_layers(line[0], grids[0])
+        _count_pairs(line[-1], grids[-1], measure)
+    level = 0.0 if above_control else _chance(every, measure)
+    _colour_bar(figure, axes.ravel().tolist(), shades, level, measure, above_control)
+    named = "best control" if above_control else f"best guess (mean {level:.2f})" if level else None
+    _legend(figure, every, measure, named)
+    return figure
+
+
+def _size(panels: Sequence[Sequence[Grid]]) -> tuple[float, float]:
+    width = sum(max(_CELL[0] * len(grid.student_layers), 1.9) + 0.3 for grid in panels[0])
+    height = sum(_CELL[1] * len(row[0].teacher_layers) + 0.75 for row in panels)
+    return width + 2.2, height + 0.55
+
+
+def _shades(grids: list[Grid], measure: Measure, above_control: bool) -> ScalarMappable:
+    if not above_control:
+        return ScalarMappable(Normalize(0, 1), matplotlib.colormaps[SHARE_MAP])
+    values = [grid.above_control(t, s, measure) for grid in grids for t, s, control in grid.cells if control == "none"]
+    reach = max([abs(value) for value in values if value is not None], default=0)
+    return ScalarMappable(CenteredNorm(0, 1.2 * max(reach, 0.1)), matplotlib.colormaps[DIFFERENCE_MAP])
+
+
+def _draw(ax: Axes, grid: Grid, measure: Measure, shades: ScalarMappable, above_control: bool) -> None:
+    for x, student_layer in enumerate(grid.student_layers):
+        for y, teacher_layer in enumerate(grid.teacher_layers):
+            row = grid.cells.get((teacher_layer, student_layer, "none"))
+            if row is None:
+                continue
+            compute = grid.above_control if above_control else grid.value
+            _draw_cell(ax, x, y, row, compute(teacher_layer, student_layer, measure), shades, above_control)
+    for x, student_layer in enumerate(grid.student_layers):  # on top, so that no neighbour covers an outline
+        for y, teacher_layer in enumerate(grid.teacher_layers):
+            row = grid.cells.get((teacher_layer, student_layer, "none"))
+            if row is not None and row.trained:
+                ax.add_patch(_square(x, y, fill=False, edgecolor=INK, linewidth=3, inset=0.0, zorder=3, clip_on=False))
+    ax.set_xlim(-0.5, len(grid.student_layers) - 0.5)
+    ax.set_ylim(-0.5, len(grid.teacher_layers) - 0.5)
+    ax.set_xticks(range(len(grid.student_layers)), [str(layer) for layer in grid.student_layers])
+    ax.set_yticks(range(len(grid.teacher_layers)), [])
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _draw_cell(
+    ax: Axes, x: int, y: int, row: InterchangeRow, value: float | None, shades: ScalarMappable, signed: bool
+) -> None:
+    if not row.reachable:
+        ax.add_patch(_square(x, y, facecolor="white", edgecolor=MUTED, linewidth=0, hatch="////"))
+        return
+    if value is None:
+        ax.add_patch(_square(x, y, facecolor=FAINT, linewidth=0))
+        ax.text(x, y, "–", ha="center", va="center", color=MUTED)
+        return
+    colour = shades.to_rgba(value)
+    ax.add_patch(_square(x, y, facecolor=colour, linewidth=0))
+    shown = f"{value:+.2f}" if signed and abs(value) >= 0.005 else f"{abs(value):.2f}"
+    ax.text(x, y, shown.replace("-", "−"), ha="center", va="center", color=readable_on(colour))
+
+
+def _square(x: int, y: int, inset: float = 0.03, **style: object) -> Rectangle:
+    side = 1 - 2 * inset
+    return Rectangle((x - side / 2, y - side / 2), side, side, **style)  # type: ignore[arg-type]
+
+
+def _name_teacher_layers(ax: Axes, grid: Grid) -> None:
+    ax.set_yticks(range(len(grid.teacher_layers)), [str(layer) for layer in grid.teacher_layers])
+    ax.set_ylabel(f"teacher layer ({grid.component})")
+
+
+def _count_pairs(ax: Axes, grid: Grid, measure: Measure) -> None:
+    """Beside each teacher layer, which alone decides them: how many pairs count, what the best guess scores."""
+    labels = []
+    for layer in grid.teacher_layers:
+        row = next(row for (t, _, control), row in grid.cells.items() if t == layer and control == "none")
+        guess = mean(grid.value(layer, s, measure, "modal_class") for s in grid.student_layers)
+        counted = row.pairs if measure == "iia" else row.effective_pairs
+        labels.append(f"n = {counted}" + ("" if guess is None else f"\nguess {guess:.2f}"))
+    right = ax.secondary_yaxis("right")
+    right.set_yticks(range(len(labels)), labels, fontsize=8, color=MUTED)
+    right.tick_params(length=0)
+    right.spines["right"].set_visible(False)
+
+
+def _colour_bar(
+    figure: Figure, axes: list[Axes], shades: ScalarMappable, level: float | None, measure: Measure, above_control: bool
+) -> None:
+    title = f"{_NAMES[measure]} minus best control" if above_control else f"{_NAMES[measure]} ({_OF[measure]})"
+    bar = figure.colorbar(shades, ax=axes, label=title, fraction=0.06, pad=0.02)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    if level is not None:
+        bar.ax.axhline(level, color=CHANCE, linewidth=2)
+
+
+def _chance(grids: list[Grid], measure: Measure) -> float | None:
+    """The mean over reachable cells of what the best constant guess scores."""
+    cells = [(grid, key) for grid in grids for key, row in grid.cells.items() if key[2] == "none" and row.reachable]
+    return mean(grid.value(t, s, measure, "modal_class") for grid, (t, s, _) in cells)
+
+
+def _legend(figure: Figure, grids: list[Grid], measure: Measure, level: str | None) -> None:
+    rows = [row for grid in grids for (_, _, control), row in grid.cells.items() if control == "none"]
+    entries: list[Patch | Line2D] = []
+    if any(row.trained for row in rows):
+        entries.append(Patch(facecolor="white", edgecolor=INK, linewidth=2, label="trained site"))
+    if any(not row.reachable for row in rows):
+        style = {"facecolor": "white", "edgecolor": MUTED, "hatch": "////", "linewidth": 0}
+        entries.append(Patch(**style, label="cannot reach the output"))
+    if measure == "iia_effective" and any(row.reachable and not row.effective_pairs for row in rows):
+        entries.append(Patch(facecolor=FAINT, label="no effective pair"))
+    if level is not None:
+        entries.append(Line2D([], [], color=CHANCE, linewidth=2, label=level))
+    columns = min(len(entries), max(int(figure.get_figwidth() / 2.1), 1))
+    figure.legend(handles=entries, loc="outside lower center", ncols=max(columns, 1), fontsize=8)

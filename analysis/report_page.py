@@ -1,0 +1,132 @@
+"""One self-contained HTML page of a report: tables, figures inside the page, and what each number means."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from analysis.grids import find_grids
+from analysis.interchange_maps import interchange_maps
+from analysis.site_scores import site_scores
+from analysis.style import student_colours, to_svg
+from analysis.training_curves import Metrics, terms, training_curves
+from causalkd.verification.report import InterchangeRow, VerificationReport
+from causalkd.verification.summary import CONTROL_TITLES, summaries
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as it stands in the page."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures that answer one question."""
+
+    title: str
+    meaning: str
+    pictures: tuple[Picture, ...]
+
+
+def render(report: VerificationReport, metrics: Metrics = ()) -> str:
+    """The page as text; it needs no network and no file beside it.
+
+    Args:
+        report: What a verification found.
+        metrics: Rows of the run's metrics file, for the loss curves; none leaves the curves out.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"share": _share, "signed": _signed, "count": _count}
+    template = environment.from_string(
+        resources.files("analysis").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
+    )
+    return template.render(
+        report=report,
+        summaries=summaries(report),
+        control_titles=CONTROL_TITLES,
+        colours=student_colours(student.name for student in report.students),
+        between=[row for row in report.differences if row.student != row.reference],
+        against_controls=[row for row in report.differences if row.student == row.reference],
+        sections=[*_sections(report), *_curves(metrics)],
+        cells=_cells(report),
+        alignment=report.alignment.to_yaml(),
+        facts=_facts(report),
+    )
+
+
+def _sections(report: VerificationReport) -> list[Section]:
+    scores = _picture("scores", site_scores(report), "Every seed a point; a line is its 95 % interval, for one site.")
+    meaning = "Trained sites are in the objective: what is learned beyond it shows at the untrained ones."
+    sections = [Section("Trained and untrained sites", meaning, (scores,))]
+    if not any(find_grids(report, student.name, student.seed) for student in report.students):
+        return sections
+    for measure, title, meaning in (
+        (
+            "iia_effective",
+            "Effective interchange accuracy",
+            "On pairs whose exchange changed the teacher's prediction.",
+        ),
+        ("iia", "Interchange accuracy on all pairs", "On many of them an exchange may change nothing, which is easy."),
+    ):
+        above = interchange_maps(report, measure, above_control=True)
+        pictures = (
+            _picture(measure, interchange_maps(report, measure), "Layer by layer, for each student's first seed."),
+            _picture(f"{measure} above", above, "The same minus the best control of each cell; blue is above it."),
+        )
+        sections.append(Section(title, meaning, pictures))
+    return sections
+
+
+def _curves(metrics: Metrics) -> list[Section]:
+    if not terms(metrics):
+        return []
+    picture = _picture("curves", training_curves(metrics), "Thin lines are single seeds, thick ones their mean.")
+    return [Section("Training", "Every term of the loss, unweighted.", (picture,))]
+
+
+def _picture(name: str, figure: Figure, caption: str) -> Picture:
+    return Picture(Markup(to_svg(figure, name)), caption)
+
+
+def _cells(report: VerificationReport) -> list[dict[str, object]]:
+    """One line a cell and seed: the measurement, with each control's accuracy beside it."""
+    controls: dict[tuple[object, ...], dict[str, float | None]] = {}
+    for row in report.interchange:
+        controls.setdefault(_key(row), {})[row.control] = row.iia_effective
+    return [
+        asdict(row) | {"controls": [controls[_key(row)].get(name) for name in CONTROL_TITLES]}
+        for row in report.interchange
+        if row.control == "none"
+    ]
+
+
+def _key(row: InterchangeRow) -> tuple[object, ...]:
+    place = (row.pair, row.component, row.unit, row.head, row.teacher_layer, row.student_layer)
+    return (row.student, row.seed, *place)
+
+
+def _facts(report: VerificationReport) -> Mapping[str, str]:
+    """The environment, as name and value."""
+    found = report.environment
+    facts = {name: str(value) for name, value in asdict(found).items() if name != "versions"}
+    return facts | dict(found.versions)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")

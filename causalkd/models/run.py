@@ -1,0 +1,51 @@
+"""Run: one executed forward with the activations it kept; and what it can donate to an interchange."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from causalkd.models.places import Place
+
+Inputs = Mapping[str, Tensor]
+"""What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Donor:
+    """What an interchange takes from a source: its activations and which of its positions are real."""
+
+    activations: Mapping[Place, Tensor]
+    attention_mask: Int[Tensor, "batch pos"]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One executed forward.
+
+    Attributes:
+        inputs: What the model was given.
+        logits: (batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2).
+        hidden: Last hidden states, after a final norm where the architecture has one.
+        activations: The tensors at the places that were asked for, in the graph of the forward.
+        generator_states: The random state at the entry of a block, kept while dropout is on, by layer.
+    """
+
+    inputs: Inputs
+    logits: Tensor
+    hidden: Float[Tensor, "batch pos width"]
+    activations: Mapping[Place, Tensor]
+    generator_states: Mapping[int, Tensor] = field(default_factory=dict)
+
+    def donor(self, rows: Int[Tensor, " batch"] | None = None) -> Donor:
+        """This run as a source; `rows` names, for each receiving row, the row of this run that donates to it."""
+        if rows is None:
+            return Donor(self.activations, self.inputs["attention_mask"])
+        return Donor({p: a[rows] for p, a in self.activations.items()}, self.inputs["attention_mask"][rows])
+
+    def rows(self, index: Int[Tensor, " rows"]) -> "Run":
+        """The run of some of its rows; random states are those of the whole run and are left out."""
+        inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
+        activations = {place: tensor[index] for place, tensor in self.activations.items()}
+        return Run(inputs, self.logits[index], self.hidden[index], activations)

@@ -1,0 +1,116 @@
+"""A rehearsal: everything a run needs is built once and tried on two rows, so that faults show before it begins."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from causalkd.alignment.spec import Alignment
+from causalkd.build import (
+    Data,
+    build_alignment,
+    build_data,
+    build_objectives,
+    build_pairs,
+    build_student,
+    build_teacher,
+    build_trainer,
+    task_only,
+)
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import check_pair
+from causalkd.recipe import Recipe
+from causalkd.recipe_parts import StudentPart
+from causalkd.training.trainer import DistillationTrainer
+
+
+def rehearse(recipe: Recipe) -> tuple[Data, Alignment]:
+    """Builds what a recipe names, untrained, and computes every student's loss on two rows.
+
+    Writes nothing that stays.
+
+    Raises:
+        ValueError: Something of the recipe, the data or the models does not fit.
+    """
+    data = build_data(recipe.data, recipe.teacher)
+    teacher = build_teacher(recipe.teacher, data, "teacher")
+    _check_rows(recipe, data, teacher)
+    if recipe.teacher.training is not None:
+        _rehearse_teacher(recipe, data)
+    alignments = [_rehearse_student(recipe, part, data, teacher) for part in recipe.students]
+    if any(alignment != alignments[0] for alignment in alignments):
+        raise ValueError(
+            f"alignment {recipe.alignment!r} means different layers for students of different depths; "
+            "give them one depth, or a run each"
+        )
+    build_pairs(recipe, data, alignments[0])
+    return data, alignments[0]
+
+
+def _rehearse_teacher(recipe: Recipe, data: Data) -> None:
+    part = recipe.teacher
+    assert part.training is not None
+    learner = build_teacher(part, data, "student")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build_trainer(
+            recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
+            name="teacher", seed=part.seed, folder=Path(folder), metrics=Path(folder) / "metrics.jsonl",
+        )  # fmt: skip
+        _try_a_step(trainer, "teacher")
+
+
+def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: HookedModel) -> Alignment:
+    """The alignment as it is for this student's depth."""
+    seed = recipe.seeds[0]
+    student = build_student(part, teacher, data, seed)
+    check_pair(teacher, student)
+    _check_rows(recipe, data, student)
+    alignment = build_alignment(recipe.alignment, teacher, student)
+    objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build_trainer(
+            recipe, recipe.training_of(part), data, student, objectives, teacher=teacher, alignment=alignment,
+            name=part.name, seed=seed, folder=Path(folder), metrics=Path(folder) / "metrics.jsonl",
+        )  # fmt: skip
+        _try_a_step(trainer, f"student {part.name!r}")
+    return alignment
+
+
+def _try_a_step(trainer: DistillationTrainer, who: str) -> None:
+    examples, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
+    if size > len(examples):
+        raise ValueError(
+            f"{who}: batch_size is {size}, but there are {len(examples)} training examples, so no batch would be full; "
+            f"set batch_size to {len(examples)} or less, or allow more examples (data.train_limit)"
+        )
+    batch = trainer._prepare_inputs(trainer.data_collator([examples[number] for number in range(min(size, 2))]))
+    with torch.random.fork_rng(), torch.no_grad():
+        trainer.student.model.train()
+        trainer.compute_loss(trainer.student.model, batch)
+
+
+def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
+    """Every row must have room in the model, and every token id a place in its vocabulary."""
+    rows = [example["input_ids"] for split in (data.train, data.heldout) for example in split.examples]
+    longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
+    if (recipe.data.max_length or 0) > room:
+        raise ValueError(
+            f"data.max_length is {recipe.data.max_length}, but {model} has {room} positions; set it to {room} or less"
+        )
+    if longest > room:
+        raise ValueError(
+            f"the longest row has {longest} tokens, but {model} has {room} positions; "
+            f"set data.max_length to {room} or less, or use a model with more"
+        )
+    if highest >= model.vocabulary:
+        raise ValueError(
+            f"the data hold the token id {highest}, but {model} has a vocabulary of {model.vocabulary} entries; "
+            "use the model's own tokenizer, or a model whose vocabulary is as large"
+        )
+
+
+def _positions(model: HookedModel) -> int:
+    """How many tokens a row may have."""
+    config = model.model.config
+    # RoBERTa numbers positions from the one after the padding id.
+    return config.max_position_embeddings - (config.pad_token_id + 1 if config.model_type == "roberta" else 0)

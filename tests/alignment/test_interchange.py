@@ -1,0 +1,235 @@
+"""The interchange against its definition: plain hooks over two whole forwards, for every architecture and component."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from causalkd.alignment.interchange import interchange, places_needed
+from causalkd.alignment.resolve import ResolvedSite
+from causalkd.data.positions import Positions
+from causalkd.models.hooked import HookedModel
+from causalkd.models.run import Donor
+from causalkd.models.places import COMPONENTS
+from causalkd.task_kinds import Task
+from tests.alignment.exchanges import (
+    BASE,
+    PAIRS,
+    SOURCE,
+    doubled,
+    every_position,
+    gradients,
+    hooked,
+    oracle,
+    positions,
+    site,
+)
+from tests.oracles.interchange import Pairs
+from tests.tiny import ARCHITECTURES, MODELS, tiny_inputs
+
+CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def _compare(
+    model: HookedModel,
+    sites: list[ResolvedSite],
+    base: dict[str, Tensor] = BASE,
+    source: dict[str, Tensor] = SOURCE,
+    pairs: Pairs = PAIRS,
+) -> None:
+    fast = interchange(model, sites, base, source, positions(pairs))
+    slow = oracle(model, sites, base, source, pairs)
+    torch.testing.assert_close(fast.logits, slow[0], **CLOSE)
+    torch.testing.assert_close(fast.hidden, slow.hidden_states[-1], **CLOSE)
+    assert not torch.allclose(fast.logits, model.run(base).logits), "the interchange changed nothing"
+    weights = torch.linspace(-1, 1, slow[0].numel(), dtype=torch.float64).reshape(slow[0].shape)
+    mine, expected = (gradients(model, (logits * weights).sum()) for logits in (fast.logits, slow[0]))
+    for (name, _), one, other in zip(model.model.named_parameters(), mine, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_logits_and_gradients_equal_plain_hooks(architecture: str, component: str) -> None:
+    model = doubled(architecture)
+    _compare(model, [site(model, component)])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_left_padding(architecture: str) -> None:
+    model = doubled(architecture)
+    base, source = tiny_inputs(4, 10, side="left"), tiny_inputs(4, 8, seed=1, side="left")
+    _compare(model, [site(model)], base, source, [[(0, 3), (9, 7)], [(2, 2)], [], [(4, 4), (5, 3), (9, 7)]])
+
+
+@pytest.mark.parametrize(("architecture", "task"), [model for model in MODELS if model[1] != "question_answering"])
+def test_every_head(architecture: str, task: Task) -> None:
+    model = doubled(architecture, task)
+    _compare(model, [site(model)], pairs=[[(0, 3), (9, 7)], [(0, 0), (8, 6)], [(0, 1), (7, 5)], [(0, 4), (6, 1)]])
+
+
+def test_token_types_reach_the_counterfactual() -> None:
+    model = doubled("bert")
+    _compare(model, [site(model)], tiny_inputs(4, 10, types=True), tiny_inputs(4, 8, seed=1, types=True))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("component", COMPONENTS[1:])
+def test_every_layer(component: str, layer: int) -> None:
+    for architecture in ("bert", "gpt2"):
+        model = doubled(architecture)
+        # The last position's last block reaches the logits of every architecture, whatever the component.
+        _compare(model, [site(model, component, layer)])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_several_sites(architecture: str) -> None:
+    """Each receives what the source's own run has there, although an earlier site changed what enters the later one."""
+    model = doubled(architecture)
+    _compare(model, [site(model, "block_output", 1), site(model, "attention_output", 0)])
+    _compare(model, [site(model, "mlp_output", 1), site(model, "attention_output", 1), site(model, "block_input", 2)])
+    _compare(model, [site(model, "token_embedding"), site(model, "block_output", 2)])
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_columns(component: str) -> None:
+    for architecture in ("bert", "opt"):
+        model = doubled(architecture)
+        chosen = {"subspace_partition": ((0, 3), (3, 6), (6, 8)), "subspaces": (2, 0)}
+        _compare(model, [site(model, component, **chosen)])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_heads(architecture: str) -> None:
+    model = doubled(architecture)
+    heads = site(model, "head_attention_value_output", heads=(3, 1))
+    assert heads.columns is not None and heads.columns.tolist() == [*range(24, 32), *range(8, 16)]
+    _compare(model, [heads])
+    inside = site(model, "head_attention_value_output", heads=(2,), subspace_partition=((2, 5),))
+    assert inside.columns is not None and inside.columns.tolist() == [18, 19, 20]
+    _compare(model, [inside])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_separate_source_site(architecture: str) -> None:
+    """As the DIITO release has it, one block early; and columns of one place into other columns of another."""
+    model = doubled(architecture)
+    _compare(model, [site(model, source={"layer": 1, "component": "block_input"})])
+    other = {"layer": 2, "component": "mlp_output", "subspace_partition": ((20, 24),)}
+    _compare(model, [site(model, "attention_output", 0, subspace_partition=((1, 5),), source=other)])
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_source_equal_to_base_changes_nothing(architecture: str, component: str) -> None:
+    model = hooked(architecture)
+    one = site(model, component)
+    run = model.run(BASE, places_needed(model, [one]))
+    for base, source in ((BASE, BASE), (run, run), (run, run.donor())):
+        assert torch.equal(interchange(model, [one], base, source, every_position(BASE)).logits, run.logits)
+    nothing = positions([[], [], [], []])
+    assert torch.equal(interchange(model, [one], run, SOURCE, nothing).logits, run.logits)
+
+
+@pytest.mark.parametrize("task", ["lm", "classification"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_position_of_the_last_block_gives_the_source_run(architecture: str, task: str) -> None:
+    model = hooked(architecture, None if task == "lm" else "classification")
+    source = {**BASE, "input_ids": BASE["input_ids"].roll(1, 1).where(BASE["attention_mask"].bool(), 1)}
+    run = interchange(model, [site(model, layer=2)], BASE, source, every_position(BASE))
+    counted = BASE["attention_mask"].bool() if task == "lm" else slice(None)
+    expected = model.run(source)
+    assert not torch.equal(model.run(BASE).logits[counted], expected.logits[counted])
+    assert torch.equal(run.logits[counted], expected.logits[counted])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_rows_never_mix(architecture: str) -> None:
+    model = hooked(architecture)
+    one = [site(model)]
+    expected = interchange(model, one, BASE, SOURCE, positions(PAIRS)).logits
+    for changed, row in (("base", 0), ("source", 3)):
+        base, source = ({name: tensor.clone() for name, tensor in each.items()} for each in (BASE, SOURCE))
+        ids = (base if changed == "base" else source)["input_ids"]
+        ids[row, :5] = (ids[row, :5] + 7) % 90
+        logits = interchange(model, one, base, source, positions(PAIRS)).logits
+        others = [other for other in range(4) if other != row]
+        assert torch.equal(logits[others], expected[others])
+        assert not torch.equal(logits[row], expected[row])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_donor_in_the_batch_is_a_separate_source(architecture: str) -> None:
+    model = doubled(architecture)
+    one, rows = [site(model, "mlp_output")], torch.tensor([1, 3, 0, 2])
+    source = {name: tensor[rows] for name, tensor in BASE.items()}
+    run = model.run(BASE, places_needed(model, one))
+    inside = interchange(model, one, run, run.donor(rows), positions(PAIRS))
+    outside = interchange(model, one, BASE, source, positions(PAIRS))
+    torch.testing.assert_close(inside.logits, outside.logits, **CLOSE)
+    for mine, expected in zip(*(gradients(model, r.logits.square().sum()) for r in (inside, outside)), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kept_activations_are_the_counterfactuals(architecture: str) -> None:
+    """Before the site those of base, at it what was written, after it what follows from that."""
+    model = doubled(architecture)
+    one = site(model, "mlp_output", 1)
+    run = interchange(model, [one], BASE, SOURCE, positions(PAIRS), keep=model.places())
+    base, source = model.run(BASE, model.places()), model.run(SOURCE, [one.place])
+    assert set(run.activations) == set(model.places())
+    for place in model.places():
+        if place.depth < one.place.depth:
+            torch.testing.assert_close(run.activations[place], base.activations[place], **CLOSE)
+    at, given = run.activations[one.place], source.activations[one.place]
+    assert all(torch.equal(at[row, b], given[row, s]) for row, pairs in enumerate(PAIRS) for b, s in pairs)
+    module = model.model.get_submodule(model.place("attention_output", 2).module)
+    entering, leaving = (run.activations[model.place(c, 2)] for c in ("attention_value_output", "attention_output"))
+    torch.testing.assert_close(module(entering), leaving, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("component", "layer", "blocks"), [("block_output", 1, 1), ("mlp_output", 1, 2), ("block_input", 1, 2)]
+)
+def test_only_the_blocks_after_the_site_are_run(component: str, layer: int, blocks: int) -> None:
+    model, reached = hooked(), []
+    one = [site(model, component, layer)]
+    run = model.run(BASE, places_needed(model, one))
+    for number, block in enumerate(model.blocks):
+        block.register_forward_hook(lambda *_, number=number: reached.append(number))
+    interchange(model, one, run, run.donor(), every_position(BASE))
+    assert reached == list(range(3 - blocks, 3))
+
+
+def test_filler_is_never_exchanged() -> None:
+    """Filler points at position 0, which a real pair may write as well."""
+    model = doubled()
+    filled = Positions(torch.tensor([[0, 0]]), torch.tensor([[3, 0]]), torch.tensor([[True, False]]))
+    base, source = ({name: tensor[:1] for name, tensor in each.items()} for each in (BASE, SOURCE))
+    expected = oracle(model, [site(model)], base, source, [[(0, 3)]])[0]
+    torch.testing.assert_close(interchange(model, [site(model)], base, source, filled).logits, expected, **CLOSE)
+
+
+def test_a_donor_may_be_given_alone() -> None:
+    model = doubled()
+    one = site(model)
+    given = model.run(SOURCE, [one.place]).activations[one.place].detach()
+    donor = Donor({one.place: given}, SOURCE["attention_mask"])
+    run = interchange(model, [one], BASE, donor, positions(PAIRS))
+    torch.testing.assert_close(run.logits, oracle(model, [one], BASE, SOURCE, PAIRS)[0], **CLOSE)
+
+
+def test_the_teacher_has_no_graph_and_stays_as_it_was() -> None:
+    teacher = hooked("bert", role="teacher", dropout=0.5)
+    before = {name: weight.clone() for name, weight in teacher.model.state_dict().items()}
+    teacher.model.train()  # whatever happens around it
+    for component in ("block_output", "mlp_output"):
+        one = [site(teacher, component)]
+        run = teacher.run(BASE, places_needed(teacher, one))
+        teacher.model.train()
+        again = interchange(teacher, one, run, run.donor(), every_position(BASE))
+        assert torch.equal(again.logits, run.logits) and not again.logits.requires_grad
+    assert not teacher.model.training and not any(p.requires_grad for p in teacher.model.parameters())
+    assert all(torch.equal(before[name], weight) for name, weight in teacher.model.state_dict().items())

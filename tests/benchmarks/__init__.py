@@ -1,0 +1,1 @@
+"""What the methods cost beside the plain distillation step: `make bench`, or `python -m tests.benchmarks`."""

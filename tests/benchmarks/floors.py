@@ -1,0 +1,47 @@
+"""What a step must cost, counted instead of measured (design.md, "What an interchange must cost").
+
+The unit is one block run forward over one row. A backward counts as two forwards. The teacher only runs forward, so with
+T and S blocks a plain step costs T + 3 S. After an interchange at the output of block t of the teacher and s of the
+student, T − 1 − t blocks of the one and S − 1 − s of the other run again; everything before is the base run's, and an
+in-batch source has been run already.
+"""
+
+from dataclasses import dataclass
+
+from tests.benchmarks.setting import Setting
+
+_FORWARD_AND_BACKWARD = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Executed forwards of blocks and of heads, per row; a trained one counts three times."""
+
+    blocks: float
+    heads: float
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.blocks + other.blocks, self.heads + other.heads)
+
+    def flops(self, setting: Setting) -> float:
+        """Floating-point operations per token; an elementwise operation counts nothing."""
+        width = setting.width
+        # Four attention maps and two of the MLP four times as wide; queries with keys, and weights with values.
+        block = 2 * (4 + 8) * width**2 + 4 * setting.tokens * width
+        head = 2 * width**2 + 2 * width * setting.vocabulary
+        return self.blocks * block + self.heads * head
+
+
+def plain_cost(setting: Setting) -> Cost:
+    """One forward of the teacher, one forward and backward of the student."""
+    return Cost(
+        setting.teacher_layers + _FORWARD_AND_BACKWARD * setting.student_layers,
+        1 + _FORWARD_AND_BACKWARD,
+    )
+
+
+def diito_cost(setting: Setting) -> Cost:
+    """A plain step, and both models' blocks after the site with their heads."""
+    (pair,) = setting.alignment.pairs
+    again = [setting.teacher_layers - 1 - pair.teacher[0].layer, setting.student_layers - 1 - pair.student[0].layer]
+    return plain_cost(setting) + Cost(again[0] + _FORWARD_AND_BACKWARD * again[1], 1 + _FORWARD_AND_BACKWARD)

@@ -1,0 +1,1 @@
+"""One module for each group of rows; a new one is found by being here."""

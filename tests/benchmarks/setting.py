@@ -1,0 +1,83 @@
+"""The shape of what is measured, and the models and the batch of that shape."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from transformers import BertConfig, BertForMaskedLM
+
+from causalkd.alignment.ready_made import ready_made
+from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch
+from causalkd.data.masking import Masking
+from causalkd.data.pairing import ExampleSet, PairingCollator
+
+_SPECIAL = {"pad": 0, "cls": 1, "sep": 2, "mask": 3}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """BERT-shaped masked language models with random weights, and one batch of full rows."""
+
+    teacher_layers: int = 6
+    student_layers: int = 3
+    width: int = 384
+    heads: int = 12
+    vocabulary: int = 30522
+    rows: int = 16
+    tokens: int = 128
+    dropout: float = 0.1
+    rounds: int = 9
+    threads: int = min(2, os.cpu_count() or 1)
+
+    @property
+    def alignment(self) -> Alignment:
+        """One site pair, in the middle of both models; random spans of 0.3 of the row."""
+        return ready_made("middle", self.teacher_layers, self.student_layers)
+
+
+FULL = Setting()
+SMOKE = Setting(4, 2, width=32, heads=4, vocabulary=97, rows=8, tokens=16, rounds=2, threads=1)
+
+
+def teacher_of(setting: Setting) -> BertForMaskedLM:
+    """A stock teacher in eval mode, frozen."""
+    return _model(setting, setting.teacher_layers, seed=0).eval().requires_grad_(False)
+
+
+def student_of(setting: Setting) -> BertForMaskedLM:
+    """A stock student in train mode."""
+    return _model(setting, setting.student_layers, seed=1).train()
+
+
+def batch_of(setting: Setting, padding: bool = False) -> Batch:
+    """The batch that a `PairingCollator` makes: 15 % of the tokens masked, sources from the batch.
+
+    With `padding`, rows lose 0, 1, 2, … of their last tokens.
+    """
+    generator = torch.Generator().manual_seed(0)
+    lengths = [setting.tokens - (row % (setting.tokens // 2) if padding else 0) for row in range(setting.rows)]
+    examples = [
+        {"input_ids": torch.randint(len(_SPECIAL), setting.vocabulary, (length,), generator=generator).tolist()}
+        for length in lengths
+    ]
+    masking = Masking(_SPECIAL["mask"], tuple(_SPECIAL.values()), setting.vocabulary)
+    collator = PairingCollator(examples, setting.alignment.policies(), _SPECIAL["pad"], masking=masking)
+    return Batch.from_tensors(collator(list(ExampleSet(examples))))
+
+
+def _model(setting: Setting, layers: int, seed: int) -> BertForMaskedLM:
+    config = BertConfig(
+        vocab_size=setting.vocabulary,
+        hidden_size=setting.width,
+        num_hidden_layers=layers,
+        num_attention_heads=setting.heads,
+        intermediate_size=4 * setting.width,
+        max_position_embeddings=setting.tokens,
+        hidden_dropout_prob=setting.dropout,
+        attention_probs_dropout_prob=setting.dropout,
+        pad_token_id=_SPECIAL["pad"],
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return BertForMaskedLM(config)

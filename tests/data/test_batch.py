@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from causalkd.data.batch import Batch, pad, pad_labels
+from causalkd.data.positions import Positions
+
+EXAMPLES = [
+    {"input_ids": [5, 6, 7], "token_type_ids": [0, 0, 1], "label": [1, -100, 2]},
+    {"input_ids": [8], "token_type_ids": [1], "label": [3]},
+]
+
+
+@pytest.mark.parametrize(
+    ("side", "ids", "mask", "types", "labels"),
+    [
+        (
+            "right",
+            [[5, 6, 7], [8, 9, 9]],
+            [[1, 1, 1], [1, 0, 0]],
+            [[0, 0, 1], [1, 0, 0]],
+            [[1, -100, 2], [3, -100, -100]],
+        ),
+        (
+            "left",
+            [[5, 6, 7], [9, 9, 8]],
+            [[1, 1, 1], [0, 0, 1]],
+            [[0, 0, 1], [0, 0, 1]],
+            [[1, -100, 2], [-100, -100, 3]],
+        ),
+    ],
+)
+def test_rows_are_filled_up_on_the_side_asked_for(side, ids, mask, types, labels) -> None:
+    inputs = pad(EXAMPLES, 9, side)
+    assert {name: tensor.tolist() for name, tensor in inputs.items()} == {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "token_type_ids": types,
+    }
+    assert pad_labels(EXAMPLES, side).tolist() == labels
+
+
+def test_labels_keep_their_kind() -> None:
+    def labels(*values):
+        return pad_labels([{"input_ids": [1], "label": value} for value in values])
+
+    assert labels(1, 2).tolist() == [1, 2] and labels(1, 2).dtype == torch.long
+    assert labels(0.5, 2.0).dtype == torch.float32
+    assert labels((1, 4), (-100, -100)).tolist() == [[1, 4], [-100, -100]]
+    assert pad_labels([{"input_ids": [1]}]) is None
+
+
+def test_no_examples_and_examples_without_tokens_are_errors() -> None:
+    with pytest.raises(ValueError, match="no examples was asked for; give at least one"):
+        pad([], 0)
+    with pytest.raises(ValueError, match=r"without any token, by place in the batch: \[1\]"):
+        pad([{"input_ids": [1]}, {"input_ids": []}], 0)
+
+
+def make_batch(**parts) -> Batch:
+    inputs = pad(EXAMPLES, 9)
+    positions = {"middle": Positions.from_masks(torch.eye(2, 3).bool(), torch.eye(2, 3).bool())}
+    return Batch(inputs, pad_labels(EXAMPLES), positions=positions, index=torch.tensor([4, 2]), **parts)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{}, {"source": pad(EXAMPLES[:1] * 2, 9, "left")}, {"source_rows": torch.tensor([1, 0])}],
+    ids=lambda p: str([*p]),
+)
+def test_a_batch_survives_as_nested_tensors(parts: dict) -> None:
+    batch = make_batch(**parts)
+    nested = batch.to("cpu").tensors()
+    assert all(part is not None for part in nested.values())
+    again = Batch.from_tensors(nested)
+    assert torch.equal(again.inputs["input_ids"], batch.inputs["input_ids"])
+    assert torch.equal(again.labels, batch.labels) and torch.equal(again.index, batch.index)
+    assert torch.equal(again.positions["middle"].valid, batch.positions["middle"].valid)
+    assert (again.source is None, again.source_rows is None) == (batch.source is None, batch.source_rows is None)
+    assert again.tensors().keys() == nested.keys()
+
+
+def test_counted_is_true_at_real_tokens_of_base_and_of_source() -> None:
+    plain = make_batch()
+    assert plain.counted.tolist() == [[True, True, True], [True, False, False]]
+    with pytest.raises(ValueError, match="this batch has no sources; collate it with position policies"):
+        plain.source_counted  # noqa: B018
+    assert make_batch(source_rows=torch.tensor([1, 0])).source_counted.tolist() == plain.counted.flip(0).tolist()
+    assert make_batch(source=pad(EXAMPLES[1:] * 2, 9)).source_counted.tolist() == [[True], [True]]
+
+
+def test_a_batch_has_one_kind_of_source() -> None:
+    with pytest.raises(ValueError, match="`source` or `source_rows`, not both"):
+        make_batch(source=pad(EXAMPLES, 9), source_rows=torch.tensor([1, 0]))

@@ -1,0 +1,261 @@
+"""HookedModel: places read and replaced, nothing left behind, the teacher frozen, stock checkpoints."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+
+from causalkd.models.hooked import HookedModel, Role
+from causalkd.models.places import Place
+from causalkd.task_kinds import Task
+from tests.tiny import ARCHITECTURES, MODELS, TASKS_OF, tiny, tiny_inputs
+
+INPUTS = tiny_inputs()
+
+
+def _hooked(architecture: str = "bert", task: Task | None = None, role: Role = "student", **options: float) -> HookedModel:
+    task = task or TASKS_OF[architecture][0]
+    return HookedModel(tiny(architecture, task, **options), task=task, role=role)  # type: ignore[arg-type]
+
+
+def _hooks(model: nn.Module) -> list[tuple[object, ...]]:
+    modules = list(model.modules())
+    return [(*m._forward_hooks.values(), *m._forward_pre_hooks.values(), *m._backward_hooks.values()) for m in modules]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_hook_sees_and_replaces_every_place(architecture: str) -> None:
+    model = _hooked(architecture)
+    plain = model.run(INPUTS).logits
+    for place in model.places():
+        seen: list[Tensor] = []
+        with model.hooks([(place, seen.append)]):
+            assert torch.equal(model.run(INPUTS).logits, plain), f"looking at {place.name} changed the logits"
+        assert seen[0].shape == (*INPUTS["input_ids"].shape, place.width)
+        with model.hooks([(place, lambda tensor: tensor + torch.linspace(0, 1, tensor.shape[-1]))]):
+            changed = model.run(INPUTS).logits
+        assert not torch.allclose(changed, plain), f"replacing {place.name} did nothing"
+        assert torch.equal(model.run(INPUTS).logits, plain)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kept_activations_chain(architecture: str) -> None:
+    model = _hooked(architecture)
+    run = model.run(INPUTS, model.places())
+    assert set(run.activations) == set(model.places())
+    for layer in range(2):
+        following = run.activations[model.place("block_input", layer + 1)]
+        assert torch.equal(run.activations[model.place("block_output", layer)], following)
+    attention = model.model.get_submodule(model.place("attention_output", 1).module)
+    entering, leaving = (run.activations[model.place(c, 1)] for c in ("attention_value_output", "attention_output"))
+    torch.testing.assert_close(attention(entering), leaving)
+
+
+@pytest.mark.parametrize(("architecture", "task"), MODELS)
+def test_a_run_is_the_stock_forward(architecture: str, task: Task) -> None:
+    model = _hooked(architecture, task)
+    run, stock = model.run(INPUTS), model.model(**INPUTS, output_hidden_states=True)
+    names = ("start_logits", "end_logits") if task == "question_answering" else ("logits",)
+    expected = torch.stack([stock[name] for name in names], -1) if len(names) > 1 else stock.logits
+    assert torch.equal(run.logits, expected)
+    assert torch.equal(run.hidden, stock.hidden_states[-1])
+    assert run.activations == {}
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("architecture", ["bert", "opt", "qwen2"])
+def test_nothing_is_left_behind(architecture: str, error: type[BaseException]) -> None:
+    model = _hooked(architecture)
+    before, blocks = _hooks(model.model), list(model.blocks)
+
+    def fail(_: Tensor) -> None:
+        raise error
+
+    with model.hooks([(place, lambda tensor: tensor) for place in model.places()]):
+        model.run(INPUTS, model.places())
+    assert _hooks(model.model) == before
+    place = model.place("mlp_output", 1)
+    hidden = model.run(INPUTS, [model.place("block_output", 0)]).activations[model.place("block_output", 0)]
+    for attempt in (model.run, lambda inputs, keep: model.read(inputs, keep), model.run_with_cache):
+        keep = [place.name] if attempt == model.run_with_cache else [place]
+        with pytest.raises(error), model.resumed(1, hidden), model.hooks([(place, fail)]):
+            attempt(INPUTS, keep)
+        assert _hooks(model.model) == before
+        assert all(one is other for one, other in zip(model.blocks, blocks, strict=True))
+
+
+def test_a_place_of_another_model_leaves_no_hook() -> None:
+    model, other = _hooked("bert"), _hooked("gpt2")
+    before = _hooks(model.model)
+    for component in ("mlp_output", "attention_output"):
+        with (
+            pytest.raises(AttributeError),
+            model.hooks([(model.place(component, 0), lambda t: t), (other.place(component, 0), lambda t: t)]),
+        ):
+            pass
+    assert _hooks(model.model) == before
+
+
+def test_hooks_at_one_place_run_in_their_order() -> None:
+    model, order = _hooked(), []
+    place = model.place("block_output", 1)
+    with model.hooks([(place, lambda t: order.append(t.sum().item())), (place, lambda t: 2 * t), (place, lambda t: order.append(t.sum().item()))]):
+        model.run(INPUTS)
+    assert order[1] == pytest.approx(2 * order[0])
+
+
+@pytest.mark.parametrize(("architecture", "task"), MODELS)
+def test_resuming_equals_a_whole_forward(architecture: str, task: Task) -> None:
+    model = _hooked(architecture, task)
+    entries = [model.place("block_input", layer) for layer in range(3)]
+    last = model.place("block_output", 2)
+    whole = model.run(INPUTS, [*entries, last])
+    expected = torch.autograd.grad(whole.logits.square().sum(), model.model.get_input_embeddings().weight, retain_graph=True)
+    for layer, place in enumerate([*entries, last]):
+        with model.resumed(layer, whole.activations[place]):
+            resumed = model.run(INPUTS)
+        assert torch.equal(resumed.logits, whole.logits)
+        assert torch.equal(resumed.hidden, whole.hidden)
+        tied = [resumed.logits.square().sum(), model.model.get_input_embeddings().weight]
+        torch.testing.assert_close(torch.autograd.grad(*tied, retain_graph=True), expected)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_reading_stops_at_the_last_place(architecture: str) -> None:
+    model, reached = _hooked(architecture), []
+    handles = [block.register_forward_hook(lambda *_, n=n: reached.append(n)) for n, block in enumerate(model.blocks)]
+    places = [model.place("attention_output", 1), model.place("block_output", 0)]
+    donor = model.read(INPUTS, places)
+    assert reached == [0]
+    for handle in handles:
+        handle.remove()
+    run = model.run(INPUTS, places)
+    assert all(torch.equal(donor.activations[place], run.activations[place]) for place in places)
+    assert torch.equal(donor.attention_mask, INPUTS["attention_mask"])
+    # A forward that was cut short leaves transformers' own recording of hidden states whole.
+    assert len(model.model(**INPUTS, output_hidden_states=True).hidden_states) == 4
+
+
+def test_a_run_as_donor() -> None:
+    model = _hooked()
+    place, rows = model.place("block_output", 1), torch.tensor([2, 2, 0, 1])
+    run = model.run(INPUTS, [place])
+    donor = run.donor(rows)
+    assert torch.equal(donor.activations[place], run.activations[place][rows])
+    assert torch.equal(donor.attention_mask, INPUTS["attention_mask"][rows])
+    some = run.rows(rows[:2])
+    assert torch.equal(some.logits, run.logits[rows[:2]])
+    assert torch.equal(some.activations[place], run.activations[place][rows[:2]])
+    assert torch.equal(some.inputs["input_ids"], INPUTS["input_ids"][rows[:2]])
+
+
+def test_the_cache_keeps_gradients_when_asked() -> None:
+    model = _hooked()
+    names = ["blocks.1.hook_out", "embed.hook_out"]
+    logits, cache = model.run_with_cache(INPUTS, names, gradients=True)
+    assert list(cache) == names
+    (gradient,) = torch.autograd.grad(logits.sum(), cache["blocks.1.hook_out"])
+    assert gradient.abs().sum() > 0
+    logits, cache = model.run_with_cache(INPUTS)
+    assert set(cache) == {place.name for place in model.places()}
+    assert not logits.requires_grad and not any(tensor.requires_grad for tensor in cache.values())
+
+
+def test_the_cache_names_every_wrong_name() -> None:
+    with pytest.raises(ValueError) as caught:
+        _hooked().run_with_cache(INPUTS, ["blocks.1.hook_out", "blocks.1.hook_outt", "embedd.hook_out"])
+    assert str(caught.value).splitlines() == [
+        "'blocks.1.hook_outt' is no place of BertForMaskedLM; did you mean blocks.1.hook_out?",
+        "'embedd.hook_out' is no place of BertForMaskedLM; did you mean embed.hook_out?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("component", "layer", "message"),
+    [
+        ("block_ouput", 0, "component 'block_ouput' does not exist; did you mean block_output?"),
+        ("block_output", 3, "block_output of layer 3 does not exist; BertForMaskedLM has block_output in layers 0–2"),
+        ("token_embedding", 1, "BertForMaskedLM has token_embedding in layers 0–0"),
+    ],
+)
+def test_a_place_that_does_not_exist(component: str, layer: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _hooked().place(component, layer)
+
+
+def test_the_teacher_stays_frozen_whatever_happens_around_it() -> None:
+    teacher = _hooked("bert", role="teacher", dropout=0.5)
+    expected = teacher.run(INPUTS).logits
+    assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
+    place = teacher.place("block_output", 1)
+    for use in (lambda: teacher.run(INPUTS, [place]), lambda: teacher.run_with_cache(INPUTS, gradients=True)):
+        teacher.model.train().requires_grad_(True)
+        use()
+        assert not teacher.model.training
+    teacher.model.train().requires_grad_(True)
+    assert not teacher.training
+    assert not teacher.read(INPUTS, [place]).activations[place].requires_grad
+    teacher.model.train()
+    run = teacher.run(INPUTS, [teacher.place("block_input", 1)])
+    assert torch.equal(run.logits, expected) and not run.logits.requires_grad
+    assert run.generator_states == {}
+
+
+def test_a_student_follows_its_mode() -> None:
+    student = _hooked("bert", dropout=0.5)
+    assert not student.training and torch.equal(student.run(INPUTS).logits, student.run(INPUTS).logits)
+    student.model.train()
+    assert student.training and not torch.equal(student.run(INPUTS).logits, student.run(INPUTS).logits)
+    assert student.run(INPUTS).logits.requires_grad
+
+
+def test_a_forward_of_ones_own_is_called() -> None:
+    student, called = _hooked(), []
+
+    def wrapper(**inputs: Tensor) -> object:
+        called.append(sorted(inputs))
+        return student.model(**inputs)
+
+    run = student.run(INPUTS, [student.place("block_output", 0)], forward=wrapper)
+    assert called == [["attention_mask", "input_ids"]]
+    assert torch.equal(run.logits, student.run(INPUTS).logits) and run.activations
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_bridge_agrees_at_every_place(architecture: str) -> None:
+    model = _hooked(architecture)
+    weights = {name: weight.clone() for name, weight in model.model.state_dict().items()}
+    attention, bridge = model.model.config._attn_implementation, model.bridge()
+    places: dict[str, Place] = {place.name: place for place in model.places()}
+    logits, ours = model.run_with_cache(INPUTS)
+    theirs, cache = bridge.run_with_cache(
+        INPUTS["input_ids"], attention_mask=INPUTS["attention_mask"], names_filter=list(places)
+    )
+    counted = INPUTS["attention_mask"].bool()
+    torch.testing.assert_close(theirs[counted], logits[counted], rtol=1e-4, atol=1e-4)
+    for name in places:
+        shared = cache[name].reshape(ours[name].shape)  # OPT flattens there, too
+        torch.testing.assert_close(shared[counted], ours[name][counted], rtol=1e-4, atol=1e-4, msg=name)
+    # The bridge stands on a copy: the model itself is as it was, and is still a stock model.
+    assert list(model.model.state_dict()) == list(weights)
+    assert all(torch.equal(weights[name], weight) for name, weight in model.model.state_dict().items())
+    assert model.model.config._attn_implementation == attention
+    assert torch.equal(model.run(INPUTS).logits, logits)
+
+
+@pytest.mark.parametrize(("architecture", "task"), MODELS)
+def test_a_saved_model_is_a_stock_checkpoint(architecture: str, task: Task, tmp_path: Path) -> None:
+    model = _hooked(architecture, task)
+    with model.hooks([(place, lambda tensor: tensor) for place in model.places()]):
+        model.run(INPUTS)
+    model.bridge()
+    model.save_pretrained(tmp_path)
+    stock = getattr(transformers, model.architecture).from_pretrained(tmp_path)
+    saved, loaded = model.model.state_dict(), stock.state_dict()
+    assert list(saved) == list(loaded)
+    for name, weight in saved.items():
+        assert weight.dtype == loaded[name].dtype and torch.equal(weight, loaded[name]), name
+    assert torch.equal(stock.eval()(**INPUTS)[0], model.model(**INPUTS)[0])
+    assert "causalkd" not in (tmp_path / "config.json").read_text(encoding="utf-8")

@@ -1,0 +1,88 @@
+"""The interchange intervention the slow way: stock models, plain hooks, two whole forwards, loops over rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+Pairs = Sequence[Sequence[tuple[int, int]]]
+"""For each row the (base position, source position) pairs that are exchanged."""
+
+
+class Spot(NamedTuple):
+    """A tensor of positions: what enters or leaves a module; `columns` None for all of them."""
+
+    module: str
+    side: str
+    columns: Sequence[int] | None = None
+
+
+class Exchange(NamedTuple):
+    """What is written, and where its values are read."""
+
+    write: Spot
+    read: Spot
+
+
+def slow_interchange(
+    model: PreTrainedModel,
+    exchanges: Sequence[Exchange],
+    base: Mapping[str, Tensor],
+    source: Mapping[str, Tensor],
+    pairs: Pairs,
+) -> Any:
+    """The stock output of base with source's activations, hidden states included."""
+    donated: dict[int, Tensor] = {}
+    handles = []
+    for number, exchange in enumerate(exchanges):
+
+        def record(tensor: Tensor, number: int = number) -> None:
+            donated[number] = tensor
+
+        handles.append(_hook(model, exchange.read, record, source["input_ids"].shape))
+    model(**source)
+    for handle in handles:
+        handle.remove()
+    handles = []
+    for number, exchange in enumerate(exchanges):
+
+        def write(tensor: Tensor, number: int = number, exchange: Exchange = exchange) -> Tensor:
+            return _written(tensor, donated[number], exchange, pairs)
+
+        handles.append(_hook(model, exchange.write, write, base["input_ids"].shape))
+    output = model(**base, output_hidden_states=True)
+    for handle in handles:
+        handle.remove()
+    return output
+
+
+def _written(recipient: Tensor, donor: Tensor, exchange: Exchange, pairs: Pairs) -> Tensor:
+    result = recipient.clone()
+    for row, of_row in enumerate(pairs):
+        for base_position, source_position in of_row:
+            given = donor[row, source_position]
+            if exchange.read.columns is not None:
+                given = given[list(exchange.read.columns)]
+            if exchange.write.columns is None:
+                result[row, base_position] = given
+            else:
+                result[row, base_position, list(exchange.write.columns)] = given
+    return result
+
+
+def _hook(model: nn.Module, spot: Spot, function: Any, shape: Sequence[int]) -> Any:
+    def seen(tensor: Tensor) -> Tensor | None:
+        given = tensor.reshape(*shape, tensor.shape[-1])  # OPT flattens rows and positions
+        result = function(given)
+        return None if result is None else result.reshape(tensor.shape)
+
+    def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        result = seen(args[0])
+        return None if result is None else (result, *args[1:])
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        return seen(output)
+
+    module = model.get_submodule(spot.module)
+    return module.register_forward_pre_hook(before) if spot.side == "input" else module.register_forward_hook(after)
