@@ -97,7 +97,7 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     try:
         config = make_config(part.config or {}, data.tokenizer)
     except ValueError as error:
-        raise ValueError("\n".join(f"teacher.config.{line}" for line in str(error).splitlines())) from None
+        raise ValueError("\n".join(f"teacher.config: {line}" for line in str(error).splitlines())) from None
     return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
 
 

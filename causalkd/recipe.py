@@ -46,7 +46,7 @@ class Recipe(Part):
                 raise ValueError(f"{what} are named twice: {names}; give each another")
         if self.data.tokenizer is not None and self.teacher.model is not None:
             raise ValueError(
-                f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with its own; "
+                f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with one; "
                 "leave `data.tokenizer` out"
             )
         return self

@@ -100,7 +100,7 @@ class RunFolder:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def read_cost(self, name: str) -> tuple[float | None, float | None]:
-        """Block-forwards and seconds of a training; None for a training that was interrupted and so not counted whole."""
+        """Block-forwards and seconds of a training; None where it was interrupted, and so not counted whole."""
         cost = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
         return (None, None) if cost["resumed"] else (cost["block_forwards"], cost["seconds"])
 

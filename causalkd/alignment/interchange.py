@@ -1,6 +1,6 @@
 """The interchange intervention: run base with a source's activations at some sites. Training and verification use it.
 
-Definition: DIITO (Wu et al. 2022, section 3), after Geiger et al. 2021. What differs from two plain forwards is only cost:
+Definition: DIITO (Wu et al. 2022, section 3), after Geiger et al. 2021. What differs from two plain forwards is cost:
 blocks before the first site are taken from the base run, and a source is run no further than it is read.
 """
 

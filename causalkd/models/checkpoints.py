@@ -54,7 +54,7 @@ def read_config(name: str | Path) -> PreTrainedConfig:
     """
     try:
         return AutoConfig.from_pretrained(locate(name))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         known = ", ".join(_PACKAGED)
         raise ValueError(
             f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "

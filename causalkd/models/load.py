@@ -75,8 +75,8 @@ def load_model(
     lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     if lacking and not new_head:
         raise ValueError(
-            f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head needs. "
-            "Fine-tune it on the task first, or pass new_head=True to start them at random."
+            f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
+            "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
     return HookedModel(model, load_tokenizer(name), task=task, role=role)
 

@@ -28,7 +28,7 @@ class DistillationTrainer(Trainer):
         **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
-        ValueError: No objectives, a student that is a teacher, or a teacher and student whose outputs cannot be compared.
+        ValueError: No objectives, a student that is a teacher, or a teacher and student that cannot be compared.
     """
 
     def __init__(

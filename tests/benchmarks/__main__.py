@@ -16,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     """Measures the rows that the arguments name."""
     modules = row_modules()
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=sorted(modules), help="the modules of tests/benchmarks/rows to run")
+    parser.add_argument(
+        "--only", nargs="+", choices=sorted(modules), help="the modules of tests/benchmarks/rows to run"
+    )
     parser.add_argument("--rounds", type=int, help=f"rounds of each ratio ({FULL.rounds})")
     parser.add_argument("--threads", type=int, help=f"threads of torch ({FULL.threads})")
     parser.add_argument("--smoke", action="store_true", help="tiny shapes: shows that it runs, not what it costs")

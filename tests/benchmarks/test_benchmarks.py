@@ -33,7 +33,9 @@ def test_it_writes_and_prints_every_row(
     written = json.loads(path.read_text(encoding="utf-8"))
     printed = capsys.readouterr().out
     assert [row["id"] for row in written] == [row.id for row in rows]
-    assert {"diito_step_vs_kd", "diito_memory_vs_kd", "hooked_vs_bare", "hooked_vs_bare_kept"} <= {row.id for row in rows}
+    assert {"diito_step_vs_kd", "diito_memory_vs_kd", "hooked_vs_bare", "hooked_vs_bare_kept"} <= {
+        row.id for row in rows
+    }
     for row in written:
         assert {"id", "value", "bar", "floor", "unit"} <= set(row)
         assert row["value"] > 0
