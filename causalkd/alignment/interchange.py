@@ -202,7 +202,7 @@ def _refuse_unsafe(model: HookedModel) -> None:
     if model.training and model.model.is_activation_checkpointing:
         raise ValueError(
             "gradient checkpointing is on, which recomputes blocks after their hooks are gone and gives wrong "
-            "gradients; turn it off (gradient_checkpointing: false) to train with an interchange"
+            "gradients; turn it off to train with an interchange"
         )
     if model.training and getattr(model.model.config, "layerdrop", 0.0) > 0:
         raise ValueError(

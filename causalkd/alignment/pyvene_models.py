@@ -107,6 +107,8 @@ class _LearningTable(Mapping[type, dict[str, Any]]):
 
     def __getitem__(self, cls: type) -> dict[str, Any]:
         _learn(cls)
+        if cls not in self.known:
+            raise KeyError(f"pyvene does not know {cls.__name__}, and TransformerLens names no places of it")
         return self.known[cls]
 
     def __iter__(self) -> Iterator[type]:
@@ -142,7 +144,8 @@ def teach_model(model: PreTrainedModel) -> None:
     modules = {place.component: _module(place, blocks) for place in places}
     cls = type(model)
     type_to_module_mapping[cls] = {**type_to_module_mapping.get(cls, {}), **modules}
-    type_to_dimension_mapping[cls] = {**type_to_dimension_mapping.get(cls, {}), **dimensions}
+    others = {key: names for key, names in type_to_dimension_mapping.get(cls, {}).items() if key not in modules}
+    type_to_dimension_mapping[cls] = {**others, **dimensions}
 
 
 @functools.cache
@@ -173,8 +176,8 @@ def _module(place: Place, blocks: str) -> tuple[Any, ...]:
 def _dimensions(config: PretrainedConfig, places: Mapping[str, Place]) -> dict[str, tuple[str, ...]]:
     """Widths as names in a config, because pyvene keeps one entry for models of every size.
 
-    A width that no name gives is left out; a vanilla intervention then takes all columns. So is that of the attention's
-    values where the config has a `head_dim`, because heads times `head_dim` cannot be written in pyvene's notation.
+    Where a width is left out a vanilla intervention takes all columns. The attention's values are, where the config has
+    a `head_dim`: pyvene's notation has no product of two names, and its own `hidden_size` would exchange a part.
     """
     text = config.get_text_config()
     prefix = next((f"{key}." for key, part in vars(config).items() if part is text), "")

@@ -84,7 +84,7 @@ def has_head(name: str | Path, task: Task) -> bool:
         ValueError: No such checkpoint.
     """
     config = read_config(name)
-    head = _HEADS[task].get(type(config))
+    head = _HEADS[task].get(type(config), None)
     return head is not None and head.__name__ in (config.architectures or ())
 
 

@@ -35,4 +35,6 @@ def make_config(settings: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase)
     try:
         return made(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **values})
     except (ValueError, KeyError, TypeError, StrictDataclassError) as error:
-        raise ValueError(f"transformers refuses this configuration of {kind}: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"transformers refuses this configuration of {kind}: {' '.join(str(error).split())}"
+        ) from error

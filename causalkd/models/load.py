@@ -185,7 +185,7 @@ def _set_labels(
         config.num_labels = 2
     elif task in _LABELLED and labels is not None:
         own = [config.id2label[index] for index in range(len(config.id2label))]
-        unnamed = own == [f"LABEL_{index}" for index in range(len(labels))]
+        unnamed = own == [f"LABEL_{index}" for index in range(len(own))]
         if not new_head and own != list(labels) and not unnamed:
             raise ValueError(
                 f"checkpoint {name} has the labels {own}, asked for were {list(labels)}; "

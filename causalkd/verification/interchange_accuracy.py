@@ -34,7 +34,7 @@ def measure(
     *,
     component: str = "block_output",
     trained: Collection[str] | None = None,
-    controls: Collection[Control] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     seed: int = 0,
 ) -> Measurement:
     """Scores one student; see `measure_all`."""
@@ -51,7 +51,7 @@ def measure_all(
     *,
     component: str = "block_output",
     trained: Collection[str] | None = None,
-    controls: Collection[Control] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     seed: int = 0,
 ) -> list[Measurement]:
     """Scores every student on the same held-out pairs: the declared pairs, and every layer against every layer.
@@ -73,11 +73,12 @@ def measure_all(
     Raises:
         ValueError: Batches lack sources or positions, a name does not exist, or a student does not fit the teacher.
     """
-    for student, alignment in students:
-        _check(batches, [pair.name for pair in alignment.pairs], controls)
+    _check(students, batches, controls)
+    for student, _ in students:
         check_pair(teacher, student)
+    chosen = tuple(name for name in CONTROLS if name in controls)
     tables = [
-        _Table(student, plan(teacher, student, alignment, component, trained), controls, seed)
+        _Table(student, plan(teacher, student, alignment, component, trained), chosen, seed)
         for student, alignment in students
     ]
     sides = {cell.teacher.name: cell.teacher for table in tables for cell in table.cells}
@@ -192,14 +193,20 @@ def _by_row(values: Float[Tensor, "item"], items: Predictions, rows: int) -> Flo
     return summed.cpu().numpy()
 
 
-def _check(batches: Sequence[Batch], names: Sequence[str], controls: Collection[Control]) -> None:
-    if not batches:
-        raise ValueError("no batch of held-out pairs was given; interchange accuracy needs at least one pair")
+def _check(students: Sequence[Subject], batches: Sequence[Batch], controls: Collection[str]) -> None:
+    if not batches or not students:
+        raise ValueError(
+            f"{len(students)} students and {len(batches)} batches of pairs were given; give at least one of each"
+        )
+    declared = [alignment.alignment for _, alignment in students]
     faults = [
         f"control {name!r} does not exist; choose from {', '.join(CONTROLS)}"
         for name in controls
         if name not in CONTROLS
     ]
+    if any(alignment != declared[0] for alignment in declared):
+        faults.append("the students have different alignments; measure those of one alignment together")
+    names = [pair.name for pair in declared[0].pairs]
     for number, batch in enumerate(batches):
         if batch.source is None and batch.source_rows is None:
             faults.append(f"batch {number} has no sources; make it with pair_batches")

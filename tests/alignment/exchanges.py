@@ -38,7 +38,8 @@ def site(model: HookedModel, component: str = "block_output", layer: int = 1, **
 def positions(pairs: Pairs) -> Positions:
     """The pairs of every row, the shorter rows filled up with (0, 0)."""
     width = max(map(len, pairs))
-    filled = torch.tensor([[*row, *[(0, 0)] * (width - len(row))] for row in pairs]).reshape(len(pairs), width, 2)
+    filled = torch.tensor([[*row, *[(0, 0)] * (width - len(row))] for row in pairs], dtype=torch.long)
+    filled = filled.reshape(len(pairs), width, 2)
     valid = torch.arange(width) < torch.tensor([[len(row)] for row in pairs])
     return Positions(filled[..., 0], filled[..., 1], valid)
 

@@ -10,8 +10,8 @@ from causalkd.alignment.interchange import interchange, places_needed
 from causalkd.alignment.resolve import ResolvedSite
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel
-from causalkd.models.run import Donor
 from causalkd.models.places import COMPONENTS
+from causalkd.models.run import Donor
 from causalkd.task_kinds import Task
 from tests.alignment.exchanges import (
     BASE,
@@ -168,8 +168,10 @@ def test_a_donor_in_the_batch_is_a_separate_source(architecture: str) -> None:
     inside = interchange(model, one, run, run.donor(rows), positions(PAIRS))
     outside = interchange(model, one, BASE, source, positions(PAIRS))
     torch.testing.assert_close(inside.logits, outside.logits, **CLOSE)
+    # Llama's and Qwen2's norms compute in float32 whatever the model's type, so the order of sums shows there.
+    within = 1e-3 if architecture in ("llama", "qwen2") else 1e-9
     for mine, expected in zip(*(gradients(model, r.logits.square().sum()) for r in (inside, outside)), strict=True):
-        torch.testing.assert_close(mine, expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(mine, expected, rtol=within, atol=within)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -1,6 +1,6 @@
 """What a step must cost, counted instead of measured (design.md, "What an interchange must cost").
 
-The unit is one block run forward over one row. A backward counts as two forwards. The teacher only runs forward, so with
+The unit is one block run forward over one row. A backward counts as two forwards. The teacher only runs forward: with
 T and S blocks a plain step costs T + 3 S. After an interchange at the output of block t of the teacher and s of the
 student, T − 1 − t blocks of the one and S − 1 − s of the other run again; everything before is the base run's, and an
 in-batch source has been run already.

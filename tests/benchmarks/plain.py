@@ -1,4 +1,4 @@
-"""The plain distillation step: what everything is compared with. Nothing of causalkd is in it, and it stays as it is."""
+"""The plain distillation step, which everything is compared with. Nothing of causalkd is in it; it stays as it is."""
 
 from collections.abc import Mapping
 

@@ -1,0 +1,104 @@
+"""A recipe's training becomes a trainer: its arguments, its data and what it tells while it learns."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from causalkd.alignment.spec import Alignment
+from causalkd.build import INTERCHANGING, Data, build_collator
+from causalkd.data.pairing import ExampleSet
+from causalkd.models.hooked import HookedModel
+from causalkd.models.places import nearest
+from causalkd.objectives.base_run import Weighted
+from causalkd.objectives.response_kd import TaskLoss
+from causalkd.recipe import Recipe
+from causalkd.recipe_parts import TrainingPart
+from causalkd.training.callbacks import EpochOfData, Progress, TermFile
+from causalkd.training.trainer import DistillationTrainer
+
+_PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
+
+
+def task_only() -> dict[str, Weighted]:
+    """What a teacher is trained on."""
+    return {"task": Weighted(1.0, TaskLoss())}
+
+
+def build_trainer(
+    recipe: Recipe,
+    training: TrainingPart,
+    data: Data,
+    student: HookedModel,
+    objectives: Mapping[str, Weighted],
+    *,
+    teacher: HookedModel | None,
+    alignment: Alignment | None,
+    name: str,
+    seed: int,
+    folder: Path,
+    metrics: Path,
+) -> DistillationTrainer:
+    """A trainer whose checkpoints lie in `folder` and whose terms go to the file `metrics`.
+
+    With an alignment, batches have sources and positions where an objective exchanges activations.
+    """
+    exchanged = alignment if INTERCHANGING & set(objectives) else None
+    examples = ExampleSet(data.train.examples)
+    trainer = DistillationTrainer(
+        student,
+        objectives,
+        teacher,
+        args=_arguments(training, folder, seed),
+        train_dataset=examples,
+        data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),
+        callbacks=[EpochOfData(examples), TermFile(metrics, name, seed)],
+    )
+    for loud in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(loud)
+    trainer.add_callback(Progress(f"{name} (seed {seed})"))
+    return trainer
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    usable, known = get_available_reporting_integrations(), list(INTEGRATION_TO_CALLBACK)
+    faults = [f"there is no tracker {name!r}; {nearest(name, known)}" for name in names if name not in known]
+    faults += [
+        f"tracker {name!r} is not installed; install its package, or choose from {', '.join(usable) or 'none'}"
+        for name in names
+        if name in known and name not in usable
+    ]
+    if faults:
+        raise ValueError("\n".join(f"training.trackers: {fault}" for fault in faults))
+
+
+def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
+    _check_trackers(training.trackers)
+    length = {"max_steps": training.steps} if training.steps else {"num_train_epochs": training.epochs or 3.0}
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=training.warmup,
+        lr_scheduler_type=training.schedule,
+        max_grad_norm=training.max_grad_norm,
+        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
+        logging_steps=training.logging_steps,
+        save_steps=training.save_steps,
+        save_total_limit=1,
+        report_to=list(training.trackers) or "none",
+        seed=seed,
+        dataloader_drop_last=True,
+        dataloader_pin_memory=torch.accelerator.is_available(),
+        remove_unused_columns=False,
+        disable_tqdm=False,
+        use_cpu=not torch.accelerator.is_available(),
+        **length,
+        **_PRECISIONS[training.precision],
+    )

@@ -1,0 +1,71 @@
+import pytest
+
+from causalkd.alignment.spec import Alignment
+
+
+def test_one_error_lists_every_fault_with_the_nearest_valid_name():
+    with pytest.raises(ValueError) as error:
+        Alignment.from_yaml("""
+name: bad
+position: {policy: consecutive}
+positions: {policy: consecutiv, fraction: 2}
+pairs:
+  - name: first
+    teacher: [{layer: six, component: block_outputs}, {componnt: block_output, layer: 1, unit: h_pos}]
+    student: {layer: 1}
+  - teacher: [{component: block_output}, 7]
+    student: [{layer: 1, low_rank_dimension: 4, intervention_type: RotatedSpaceIntervention, source: {layr: 2}}]
+""")
+    assert str(error.value).splitlines() == [
+        "alignment 'bad' cannot be read:",
+        "  positions.policy: 'consecutiv' is not valid; did you mean consecutive?",
+        "  positions.fraction: 2 given; input should be less than or equal to 1",
+        "  pairs[0].teacher[0].layer: 'six' given; input should be a valid integer",
+        "  pairs[0].teacher[0].component: 'block_outputs' is no component; did you mean block_output?",
+        "  pairs[0].teacher[1].unit: 'h_pos' is not valid; did you mean h.pos?",
+        "  pairs[0].teacher[1].componnt: unknown key; did you mean component?",
+        "  pairs[0].student: {'layer': 1} given, but this is a list; write it in brackets or as lines that begin with "
+        "a dash",
+        "  pairs[1].name: missing; this key is required",
+        "  pairs[1].teacher[0].layer: missing; this key is required",
+        "  pairs[1].teacher[1]: 7 given, but this has keys: layer, component, unit, heads, subspace_partition, "
+        "subspaces, source, max_number_of_units, group_key, intervention_link_key, intervention_type, "
+        "low_rank_dimension",
+        "  pairs[1].student[0].source.layer: missing; this key is required",
+        "  pairs[1].student[0].source.layr: unknown key; did you mean layer?",
+        "  pairs[1].student[0].intervention_type: 'RotatedSpaceIntervention' given, but only vanilla interventions are "
+        "exchanged; learned alignments come with search",
+        "  pairs[1].student[0].low_rank_dimension: 4 given, but only vanilla interventions are exchanged; learned "
+        "alignments come with search",
+        "  position: unknown key; did you mean positions?",
+    ]
+
+
+def test_a_fault_of_a_union_or_a_policy_is_one_line():
+    with pytest.raises(ValueError) as error:
+        Alignment.from_yaml("""
+name: bad
+positions: {policy: segments}
+pairs: [{name: p, teacher: [{layer: 1, group_key: 1.5}], student: [{layer: 1}]}]
+""")
+    first, second = str(error.value).splitlines()[1:]
+    assert first.startswith("  positions: position policy 'segments'")
+    assert second == (
+        "  pairs[0].teacher[0].group_key: 1.5 given; input should be a valid integer or 1.5 given; input should be a "
+        "valid string"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nname: b\n", "line 2: key 'name' is written twice"),
+        ("name: [a\npairs: b", "line 2: "),
+        ("- a\n- b", "an alignment has the keys name, positions and pairs; ['a', 'b'] was given"),
+        ("nowhere.yaml", "'nowhere.yaml' is neither a file nor YAML text; check the path"),
+    ],
+)
+def test_text_that_is_no_alignment(text: str, message: str):
+    with pytest.raises(ValueError) as error:
+        Alignment.from_yaml(text)
+    assert message in str(error.value)

@@ -1,0 +1,129 @@
+"""With dropout on, a counterfactual shares the base run's dropout up to its first site and draws its own after it."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from causalkd.alignment.interchange import interchange, places_needed
+from causalkd.models.hooked import HookedModel, Run
+from causalkd.models.places import COMPONENTS, Place
+from tests.alignment.exchanges import BASE, PAIRS, SOURCE, every_position, hooked, positions, site
+from tests.tiny import ARCHITECTURES
+
+INSIDE = ("attention_value_output", "head_attention_value_output", "attention_output", "mlp_output")
+# These drop attention weights only.
+ATTENTION_ONLY = ("llama", "qwen2")
+
+
+def _student(architecture: str) -> HookedModel:
+    model = hooked(architecture, dropout=0.3)
+    model.model.train()
+    return model
+
+
+def _up_to(model: HookedModel, last: Place) -> list[Place]:
+    """The places that nothing after the site can have reached."""
+    return [place for place in model.places() if place.depth <= last.depth]
+
+
+def _runs(model: HookedModel, component: str, layer: int = 1) -> tuple[Run, Run, Place]:
+    """A base run, and its counterfactual with itself as source."""
+    one = [site(model, component, layer)]
+    base = model.run(BASE, [*places_needed(model, one), *model.places()])
+    return base, interchange(model, one, base, base.donor(), every_position(BASE), keep=model.places()), one[0].place
+
+
+@pytest.mark.parametrize("component", COMPONENTS[1:])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_everything_up_to_the_site_is_the_base_runs(architecture: str, component: str) -> None:
+    """What enters the site is compared before anything is written: nothing is exchanged here, or the same value."""
+    model = _student(architecture)
+    base, same, place = _runs(model, component)
+    nothing = interchange(
+        model, [site(model, component)], base, base.donor(), positions([[], [], [], []]), keep=model.places()
+    )
+    for run in (same, nothing):
+        for kept in _up_to(model, place):
+            assert torch.equal(run.activations[kept], base.activations[kept]), kept.name
+        assert not torch.equal(run.logits, base.logits), "no dropout of its own after the site"
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in ATTENTION_ONLY])
+@pytest.mark.parametrize("component", INSIDE)
+def test_dropout_is_new_right_after_the_site(architecture: str, component: str) -> None:
+    """In the site's own block: what leaves it differs although what leaves the site does not."""
+    model = _student(architecture)
+    base, same, place = _runs(model, component)
+    following = model.place("block_output", place.layer)
+    assert torch.equal(same.activations[place], base.activations[place])
+    assert not torch.equal(same.activations[following], base.activations[following])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_after_the_last_block_nothing_is_random(architecture: str) -> None:
+    """For a head without dropout the counterfactual is the base run to the bit."""
+    base, same, _ = _runs(_student(architecture), "block_output", 2)
+    assert torch.equal(same.logits, base.logits)
+
+
+@pytest.mark.parametrize("component", ["block_output", "mlp_output", "token_embedding"])
+def test_every_counterfactual_draws_anew_from_the_one_stream(component: str) -> None:
+    model = _student("bert")
+    one = [site(model, component)]
+
+    def twice() -> list[Tensor]:
+        torch.manual_seed(5)
+        base = model.run(BASE, places_needed(model, one))
+        return [interchange(model, one, base, base.donor(), every_position(BASE)).logits for _ in range(2)]
+
+    first, again = twice(), twice()
+    assert not torch.equal(first[0], first[1])
+    assert all(torch.equal(one_run, other) for one_run, other in zip(first, again, strict=True))
+
+
+def test_the_stream_is_not_wound_back() -> None:
+    """Replaying the base run's dropout must leave the generator where the counterfactual's own draws end."""
+    model = _student("bert")
+    one = [site(model, "mlp_output")]
+    base = model.run(BASE, places_needed(model, one))
+    met = [model.generator_state()]
+    for _ in range(3):
+        interchange(model, one, base, base.donor(), every_position(BASE))
+        met.append(model.generator_state())
+    seen = [state.numpy().tobytes() for state in (*met, *base.generator_states.values())]
+    assert len(set(seen)) == len(seen)
+
+
+def test_the_gradient_is_that_of_the_replayed_dropout() -> None:
+    """Nothing exchanged inside the last block: the path through its replayed part has the base run's gradient."""
+    model = _student("bert")
+    place = model.place("mlp_output", 2)
+    one = [site(model, "mlp_output", 2)]
+    base = model.run(BASE, [*places_needed(model, one), place])
+    nothing = interchange(model, one, base, base.donor(), positions([[], [], [], []]), keep=[place])
+    weights = [p for name, p in model.model.named_parameters() if "layer.2.attention" in name or "layer.0" in name]
+    grads = [
+        torch.autograd.grad(run.activations[place].square().sum(), weights, retain_graph=True, allow_unused=True)
+        for run in (base, nothing)
+    ]
+    assert any(gradient is not None for gradient in grads[0])
+    for expected, mine in zip(*grads, strict=True):
+        assert (expected is None) == (mine is None)
+        if expected is not None:
+            torch.testing.assert_close(mine, expected)
+
+
+def test_inputs_may_stand_for_the_base_run() -> None:
+    model = _student("bert")
+    for component in ("mlp_output", "block_output"):
+        run = interchange(model, [site(model, component)], BASE, SOURCE, positions(PAIRS))
+        assert run.logits.isfinite().all() and run.logits.requires_grad
+
+
+def test_a_base_run_without_its_random_states_is_refused() -> None:
+    model = _student("bert")
+    inside, boundary = [site(model, "mlp_output")], [site(model, "block_output")]
+    part = model.run(BASE, [*places_needed(model, inside), *places_needed(model, boundary)]).rows(torch.arange(4))
+    with pytest.raises(ValueError, match="knows no random state at the entry of block 1.*make the base run in train mode"):
+        interchange(model, inside, part, part.donor(), every_position(BASE))
+    interchange(model, boundary, part, part.donor(), every_position(BASE))

@@ -1,0 +1,38 @@
+"""Interchange accuracy of classifiers as its definition says it: row by row, two forwards, one hook."""
+
+from torch import nn
+
+from causalkd.data.batch import Batch
+
+
+def counterfactual_class(model: nn.Module, block: nn.Module, batch: Batch, row: int, pair: str) -> int:
+    """The class predicted for one row when the block's output takes the source's values at the pair's positions."""
+    base, source = ({k: v[row : row + 1] for k, v in side.items()} for side in (batch.inputs, batch.source))
+    drawn, seen = batch.positions[pair], {}
+    with _hook(block, lambda output: seen.setdefault("source", output.clone())):
+        model(**source)
+
+    def exchange(output):
+        for to, origin, valid in zip(drawn.base[row], drawn.source[row], drawn.valid[row], strict=True):
+            if valid:
+                output[0, to] = seen["source"][0, origin]
+        return output
+
+    with _hook(block, lambda output: exchange(output.clone())):
+        return int(model(**base).logits.argmax())
+
+
+def plain_class(model: nn.Module, batch: Batch, row: int) -> int:
+    """The class predicted for one row."""
+    return int(model(**{k: v[row : row + 1] for k, v in batch.inputs.items()}).logits.argmax())
+
+
+class _hook:
+    def __init__(self, module, change):
+        self.module, self.change = module, change
+
+    def __enter__(self):
+        self.handle = self.module.register_forward_hook(lambda module, args, output: self.change(output))
+
+    def __exit__(self, *error):
+        self.handle.remove()

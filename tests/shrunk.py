@@ -1,0 +1,105 @@
+"""The shipped recipes, shrunk to run in seconds, and tiny checkpoints to put into them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock
+from transformers import TrainerCallback
+from typer.testing import CliRunner
+
+from causalkd import build_trainer as build
+from causalkd import runs
+from causalkd.cli import app
+from causalkd.data.planted import PlantedNLI
+from causalkd.models.configs import make_config
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import model_from_config
+from causalkd.recipe import Recipe
+from causalkd.run_folder import RunFolder
+from causalkd.task_kinds import Task
+
+_TEACHER = "teacher.training"
+SHRUNK: dict[str, tuple[str, ...]] = {
+    "quickstart": (
+        *("data.train_limit=96", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
+        *(f"{_TEACHER}.steps=6", f"{_TEACHER}.batch_size=16", "training.batch_size=16", "training.logging_steps=2"),
+        *("students.kd.training.steps=6", "students.diito.training.steps=4"),
+    ),
+    "sst2-minilm": (
+        *("data.train_limit=24", "data.eval_limit=12", "data.max_length=16", "seeds=[0]"),
+        *("verification.pairs=12", "verification.batch_size=6"),
+        *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4", "training.batch_size=4"),
+        *("students.kd.training.steps=2", "students.diito.training.steps=2", "training.logging_steps=1"),
+    ),
+}
+"""What makes each shipped recipe small, as for `--set`."""
+
+TINY = tuple(
+    f"teacher.config.{key}={value}"
+    for key, value in {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}.items()
+)
+"""What makes the quickstart's models small."""
+
+
+def shrunk(name: str, output: Path, *changes: str) -> Recipe:
+    """A shipped recipe, shrunk, that writes into `output`."""
+    return Recipe.load(name, [*SHRUNK[name], f"output={output}", *changes])
+
+
+def planted_model(task: Task = "classification", labels: tuple[str, ...] | None = None, **settings: Any) -> HookedModel:
+    """A tiny random BERT for the planted task, with its tokenizer."""
+    tokenizer = PlantedNLI().tokenizer()
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16}
+    config = make_config({"model_type": "bert", "num_hidden_layers": 2, **sizes, **settings}, tokenizer)
+    labels = labels if labels or task != "classification" else PlantedNLI().label_names
+    return model_from_config(config, tokenizer, task=task, role="student", labels=labels)
+
+
+class _Interrupt(TrainerCallback):
+    def __init__(self, step: int, after_saving: bool) -> None:
+        self._step, self._event = step, "on_save" if after_saving else "on_step_end"
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._strike("on_step_end", state)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._strike("on_save", state)
+
+    def _strike(self, event: str, state: Any) -> None:
+        if event == self._event and state.global_step == self._step:
+            raise KeyboardInterrupt
+
+
+def interrupted(name: str, step: int, after_saving: bool = False) -> Callable[..., Any]:
+    """A `build_trainer` whose training of `name` is interrupted at the end of a step, or right after saving at it."""
+
+    def build_trainer(*args: Any, **options: Any) -> Any:
+        trainer = build.build_trainer(*args, **options)
+        if options["name"] == name:
+            trainer.add_callback(_Interrupt(step, after_saving))
+        return trainer
+
+    assert runs.build_trainer is build.build_trainer
+    return build_trainer
+
+
+class FinishedRun(NamedTuple):
+    """A run that is done; tests read its folder and change nothing in it."""
+
+    folder: RunFolder
+    recipe: Recipe
+    told: str
+    """What the command line printed."""
+
+
+def finished_run(name: str, base: Path) -> FinishedRun:
+    """The shrunk run of a shipped recipe below `base`, made by whoever comes first: test processes share it."""
+    output, told = base / name, base / f"{name}.txt"
+    with FileLock(base / f"{name}.lock"):
+        if not told.is_file():
+            changes = [part for change in (*SHRUNK[name], f"output={output}") for part in ("--set", change)]
+            done = CliRunner().invoke(app, ["distill", name, *changes], catch_exceptions=False)
+            assert done.exit_code == 0, done.output
+            told.write_text(done.output)
+    return FinishedRun(RunFolder(output), shrunk(name, output), told.read_text())
