@@ -128,5 +128,5 @@ def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
-def _count(value: float | None) -> str:
+def _count(value: int | float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")

@@ -102,7 +102,7 @@ class RunFolder:
     def read_cost(self, name: str) -> tuple[float | None, float | None]:
         """Block-forwards and seconds of a training; None where it was interrupted, and so not counted whole."""
         cost = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
-        return (None, None) if cost["resumed"] else (cost["block_forwards"], cost["seconds"])
+        return (None, None) if cost["resumed"] else (float(cost["block_forwards"]), cost["seconds"])
 
 
 def _written_by_runs(entry: Path) -> bool:

@@ -206,7 +206,10 @@ def _finish(trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Pa
     last = folder.last_checkpoint(name)
     counter, began = BlockForwards(), time.perf_counter()
     with counter.counting(trainer.student, trainer.teacher):
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        if last is not None and _is_last_step(last):
+            trainer._load_from_checkpoint(str(last))  # the Trainer would train a step too many
+        else:
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if trainer.is_world_process_zero():
         block_forwards = counter.total * trainer.args.world_size
         cost = {"block_forwards": block_forwards, "seconds": time.perf_counter() - began, "resumed": last is not None}
@@ -214,6 +217,11 @@ def _finish(trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Pa
         write_whole(folder.cost(name), json.dumps(cost))
         _put_in_place(trainer.student, folder, name, goal)
     trainer.accelerator.wait_for_everyone()
+
+
+def _is_last_step(checkpoint: Path) -> bool:
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    return state["global_step"] >= state["max_steps"]
 
 
 def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:

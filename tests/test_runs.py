@@ -96,7 +96,7 @@ def test_the_report_covers_every_site_of_every_student(quickstart: FinishedRun) 
     rows = VerificationReport.read(quickstart.folder.report).interchange
     controls = {"none", "no_intervention", "permuted_source", "modal_class", "random_student"}
     cells = {(r.student, r.control, r.teacher_layer, r.student_layer) for r in rows}
-    assert cells == {(s, c, t, l) for s in ("kd", "diito") for c in controls for t in range(4) for l in range(2)}
+    assert cells == {(s, c, i, j) for s in ("kd", "diito") for c in controls for i in range(4) for j in range(2)}
     assert len(rows) == len(cells)
     trained = {(r.pair, r.teacher_layer, r.student_layer) for r in rows if r.trained}
     assert trained == {("middle", 1, 0)}

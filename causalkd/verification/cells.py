@@ -121,11 +121,14 @@ def _only_head(site: Site) -> int | None:
 
 def _is_cell(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
     """Whether the pair is one whole place per model, read where it is written."""
-    if len(pair.teacher) != 1 or len(pair.student) != 1:
-        return False
-    sites = (pair.teacher[0], pair.student[0])
-    whole = all(site.columns is None and site.source is None for site in sites)
-    return whole and _touches(pair, component, teacher_layer, student_layer)
+    sides = ((pair.teacher, teacher_layer), (pair.student, student_layer))
+    return all(
+        len(sites) == 1
+        and sites[0].columns is None
+        and sites[0].source is None
+        and (sites[0].place.component, sites[0].place.layer) == (component, layer)
+        for sites, layer in sides
+    )
 
 
 def _touches(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:

@@ -12,7 +12,9 @@ from tests.tiny import tiny_inputs
 
 def _state(model: HookedModel) -> list[object]:
     modules = list(model.model.modules())
-    hooks = [hook for module in modules for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())]
+    hooks = [
+        hook for module in modules for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    ]
     return [*map(id, modules), *hooks, *(module.training for module in modules)]
 
 
@@ -119,7 +121,9 @@ def test_activation_checkpointing_is_refused_while_training() -> None:
     student.model.activation_checkpointing_enable()
     interchange(student, [site(student)], BASE, SOURCE, positions(PAIRS))  # nothing is recomputed in eval mode
     student.model.train()
-    with pytest.raises(ValueError, match=r"checkpointing is on, which recomputes .* turn it off to train with an interchange"):
+    with pytest.raises(
+        ValueError, match=r"checkpointing is on, which recomputes .* turn it off to train with an interchange"
+    ):
         interchange(student, [site(student)], BASE, SOURCE, positions(PAIRS))
     teacher = hooked("bert", role="teacher")
     teacher.model.activation_checkpointing_enable()

@@ -33,7 +33,9 @@ def test_zero_at_agreement(distance: Distance) -> None:
     assert distance(states, states).abs().item() < 1e-11
 
 
-@pytest.mark.parametrize(("distance", "oracle"), [(cosine_distance, _cosine_oracle), (squared_distance, _squared_oracle)])
+@pytest.mark.parametrize(
+    ("distance", "oracle"), [(cosine_distance, _cosine_oracle), (squared_distance, _squared_oracle)]
+)
 def test_value_and_gradient_equal_a_loop(distance: Distance, oracle: Distance) -> None:
     student, teacher = _states().requires_grad_(), _states(1)
     fast, slow = distance(student, teacher, MASK), oracle(student, teacher, MASK)

@@ -15,7 +15,9 @@ from tests.tiny import ARCHITECTURES, MODELS, TASKS_OF, tiny, tiny_inputs
 INPUTS = tiny_inputs()
 
 
-def _hooked(architecture: str = "bert", task: Task | None = None, role: Role = "student", **options: float) -> HookedModel:
+def _hooked(
+    architecture: str = "bert", task: Task | None = None, role: Role = "student", **options: float
+) -> HookedModel:
     task = task or TASKS_OF[architecture][0]
     return HookedModel(tiny(architecture, task, **options), task=task, role=role)  # type: ignore[arg-type]
 
@@ -101,7 +103,13 @@ def test_a_place_of_another_model_leaves_no_hook() -> None:
 def test_hooks_at_one_place_run_in_their_order() -> None:
     model, order = _hooked(), []
     place = model.place("block_output", 1)
-    with model.hooks([(place, lambda t: order.append(t.sum().item())), (place, lambda t: 2 * t), (place, lambda t: order.append(t.sum().item()))]):
+    with model.hooks(
+        [
+            (place, lambda t: order.append(t.sum().item())),
+            (place, lambda t: 2 * t),
+            (place, lambda t: order.append(t.sum().item())),
+        ]
+    ):
         model.run(INPUTS)
     assert order[1] == pytest.approx(2 * order[0])
 
@@ -112,7 +120,9 @@ def test_resuming_equals_a_whole_forward(architecture: str, task: Task) -> None:
     entries = [model.place("block_input", layer) for layer in range(3)]
     last = model.place("block_output", 2)
     whole = model.run(INPUTS, [*entries, last])
-    expected = torch.autograd.grad(whole.logits.square().sum(), model.model.get_input_embeddings().weight, retain_graph=True)
+    expected = torch.autograd.grad(
+        whole.logits.square().sum(), model.model.get_input_embeddings().weight, retain_graph=True
+    )
     for layer, place in enumerate([*entries, last]):
         with model.resumed(layer, whole.activations[place]):
             resumed = model.run(INPUTS)

@@ -23,7 +23,9 @@ def _tokenizer(first: str = "w") -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(model), unk_token="[UNK]", pad_token="[PAD]")
 
 
-def _hooked(architecture: str = "bert", task: Task | None = None, role: Role = "teacher", **options: int) -> HookedModel:
+def _hooked(
+    architecture: str = "bert", task: Task | None = None, role: Role = "teacher", **options: int
+) -> HookedModel:
     task = task or TASKS_OF[architecture][0]
     return HookedModel(tiny(architecture, task, **options), _tokenizer(), task=task, role=role)  # type: ignore[arg-type]
 

@@ -39,7 +39,9 @@ def test_every_component_of_every_layer_is_a_module_of_the_model(architecture: s
 def test_a_forward_reaches_the_places_in_their_order(architecture: str, task: Task) -> None:
     model = HookedModel(tiny(architecture, task), task=task, role="teacher")
     inputs, met = tiny_inputs(), []
-    with model.hooks([(place, lambda tensor, place=place: met.append((place, tensor.shape))) for place in model.places()]):
+    with model.hooks(
+        [(place, lambda tensor, place=place: met.append((place, tensor.shape))) for place in model.places()]
+    ):
         model.run(inputs)
     assert sorted(met, key=lambda entry: entry[0].depth) == sorted(met, key=lambda entry: entry[0].depth[0])
     assert {place for place, _ in met} == set(model.places())

@@ -132,7 +132,7 @@ def test_a_random_student_is_near_chance():
 
 
 def test_controls_are_what_they_say(setting, measured):
-    teacher, student, alignment, batches = setting
+    teacher, student, _alignment, batches = setting
     assert {score.control for score in measured.scores} == {"none", *CONTROLS}
     with torch.no_grad():
         plain = torch.cat([student.run(batch.inputs).logits.argmax(-1) for batch in batches])
@@ -237,6 +237,6 @@ def test_faults_are_listed_at_once(setting):
 def test_other_vocabularies_are_refused():
     teacher, student = teacher_and_student()
     other = HookedModel(tiny("bert", "regression"), task="regression", role="student")
-    alignment, batches = pairs_of(teacher, student)
+    _alignment, batches = pairs_of(teacher, student)
     with pytest.raises(ValueError, match="teacher and student do not fit"):
         measure(teacher, other, resolve(Alignment.from_yaml(MIDDLE), teacher, other), batches)

@@ -1,0 +1,50 @@
+import dataclasses
+
+from analysis.grids import find_grids
+from tests.example_report import example_report
+
+
+def test_a_grid_holds_every_cell_the_trained_one_included():
+    (grid,) = find_grids(example_report(), "diito", 0)
+    assert (grid.positions, grid.component) == ("premise", "block_output")
+    assert (grid.teacher_layers, grid.student_layers) == ((0, 1, 2, 3), (0, 1))
+    assert all((t, s, "none") in grid.cells for t in range(4) for s in range(2))
+    assert grid.cells[1, 0, "none"].trained
+
+
+def test_values_are_those_of_the_student_and_seed():
+    report = example_report()
+    (grid,) = find_grids(report, "kd", 2)
+    (row,) = (
+        r
+        for r in report.interchange
+        if (r.student, r.seed, r.control, r.teacher_layer, r.student_layer) == ("kd", 2, "none", 2, 1)
+    )
+    assert grid.value(2, 1, "iia") == row.iia
+    assert grid.value(2, 1, "iia_effective") == row.iia_effective
+    assert grid.value(0, 0, "iia_effective") is None
+    assert grid.value(9, 9, "iia") is None
+
+
+def test_above_control_takes_the_best_control_of_the_cell():
+    (grid,) = find_grids(example_report(), "diito", 0)
+    best = max(grid.value(1, 0, "iia_effective", c) for c in ("modal_class", "permuted_source", "random_student"))
+    assert grid.above_control(1, 0, "iia_effective") == grid.value(1, 0, "iia_effective") - best
+    assert grid.above_control(0, 0, "iia_effective") is None
+
+
+def test_two_choices_of_positions_are_two_grids_and_each_keeps_its_own_pair():
+    report = example_report()
+    other = [
+        dataclasses.replace(row, pair=row.pair.replace("premise", "verb"), iia=0.123) for row in report.interchange
+    ]
+    report = dataclasses.replace(report, interchange=(*report.interchange, *other))
+    premise, verb = find_grids(report, "kd", 0)
+    assert (premise.positions, verb.positions) == ("premise", "verb")
+    assert verb.value(1, 0, "iia") == 0.123 and premise.value(1, 0, "iia") != 0.123
+
+
+def test_single_pairs_are_no_grid():
+    report = example_report()
+    pairs = tuple(row for row in report.interchange if row.trained)
+    assert find_grids(dataclasses.replace(report, interchange=pairs), "kd", 0) == []

@@ -1,0 +1,97 @@
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from analysis.report_page import render
+from causalkd.verification.report import TeacherResult
+from tests.example_report import example_metrics, example_report
+
+
+class _Page(HTMLParser):
+    """Counts tags, checks that they close, and collects what a browser would fetch."""
+
+    EMPTY = ("meta", "link", "img", "br", "hr", "input", "use", "path", "image", "rect", "line", "stop")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.fetched, self.ids = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href", "data", "srcset") and not str(value).startswith("#"):
+                self.fetched.append(value)
+            if name == "id":
+                self.ids.append(value)
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.EMPTY:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def report():
+    return example_report()
+
+
+@pytest.fixture(scope="module")
+def html(report):
+    return render(report, example_metrics(report))
+
+
+def test_the_page_is_whole_and_fetches_nothing(html):
+    page = _Page(html)
+    assert page.open == []
+    assert page.fetched == [] and "script" not in page.tags and "link" not in page.tags
+    assert "@import" not in html and not re.findall(r"url\((?!#)", html)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_it_has_the_table_the_maps_and_the_curves(html):
+    assert _Page(html).tags.count("svg") == 6  # scores, two maps for each of two measures, curves
+    for words in (
+        "diito",
+        "all 3",
+        "+0.240",
+        "What each number means",
+        "student layer (block_output)",
+        "training step",
+    ):
+        assert words in html
+    assert "2.13.0+cpu" in html and "sdpa" in html and "policy: segments" in html
+
+
+def test_every_cell_stands_in_the_table(report, html):
+    cells = sum(row.control == "none" for row in report.interchange)
+    assert f"Every cell ({cells})" in html
+    assert html.count("unreachable</td>") == sum(not r.reachable and r.control == "none" for r in report.interchange)
+
+
+def test_without_metrics_there_are_no_curves(report):
+    assert "training step" not in render(report)
+
+
+def test_single_pairs_give_a_page_without_maps(report):
+    single = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.trained))
+    assert _Page(render(single)).tags.count("svg") == 1
+
+
+def test_names_are_text_not_markup(report):
+    named = dataclasses.replace(report, teacher=TeacherResult("<script>x</script>", "classification", "f1", None))
+    html = render(named)
+    assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+def test_the_same_results_give_the_same_page(report, html):
+    assert render(report, example_metrics(report)) == html

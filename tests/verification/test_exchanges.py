@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from causalkd.verification.cells import plan
+from causalkd.verification.exchanges import Answer, Exchanges, Reach, evaluating
+from tests.held_out import pairs_of, teacher_and_student
+
+
+@pytest.fixture(scope="module")
+def setting():
+    teacher, student = teacher_and_student()
+    alignment, batches = pairs_of(teacher, student)
+    sides = {cell.teacher.name: cell.teacher for cell in plan(teacher, student, alignment, "block_output", None)}
+    return teacher, tuple(sides.values()), batches
+
+
+def test_base_and_source_run_once_however_many_sides(setting):
+    teacher, sides, batches = setting
+    calls = []
+    handle = teacher.blocks[0].register_forward_hook(lambda *_: calls.append(1))
+    try:
+        exchanges = Exchanges.of(teacher, sides, batches[0])
+        for side in sides:
+            exchanges.counterfactual(side)
+    finally:
+        handle.remove()
+    assert len(calls) == 2
+
+
+def test_permuting_two_equal_rows_changes_nothing(setting):
+    teacher, sides, batches = setting
+    batch = batches[0]
+    twice = torch.zeros(2, dtype=torch.long)
+    inputs, source = ({k: v[twice] for k, v in part.items()} for part in (batch.inputs, batch.source))
+    doubled = type(batch)(inputs, source=source, positions={"middle": batch.positions["middle"].rows(twice)})
+    exchanges = Exchanges.of(teacher, sides, doubled)
+    own, permuted = exchanges.counterfactual(sides[1]).predictions, exchanges.permuted(sides[1], exchanges.donors)
+    assert permuted.log_probabilities.equal(own.log_probabilities)
+
+
+def test_a_side_is_out_of_reach_only_if_activations_changed_and_no_logit_did(setting):
+    _, sides, _ = setting
+    reach = Reach()
+    answers = {0: (True, True), 1: (False, True), 2: (False, False)}
+    for index, (moved, differed) in answers.items():
+        reach.note(sides[index], Answer(None, moved, differed))
+    assert [side in reach for side in sides] == [True, False, True]
+    reach.note(sides[1], Answer(None, True, True))  # one batch that moves is enough
+    assert sides[1] in reach
+
+
+def test_modes_come_back_even_after_an_error(setting):
+    teacher, *_ = setting
+    student = teacher_and_student()[1]
+    student.model.train()
+    student.blocks[0].eval()
+    before = [module.training for module in student.model.modules()]
+    with pytest.raises(RuntimeError, match="stop"), evaluating([teacher, student]):
+        assert not any(module.training for module in student.model.modules())
+        raise RuntimeError("stop")
+    assert [module.training for module in student.model.modules()] == before

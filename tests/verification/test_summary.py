@@ -1,0 +1,74 @@
+import dataclasses
+
+import pytest
+
+from causalkd.verification.summary import mean, rows_of, summaries, text
+from tests.example_report import example_report
+
+
+@pytest.fixture(scope="module")
+def report():
+    return example_report()
+
+
+def _by_name(report):
+    return {(summary.name, summary.seed): summary for summary in summaries(report)}
+
+
+def test_each_seed_has_a_summary_and_each_name_a_mean(report):
+    assert list(_by_name(report)) == [(name, seed) for name in ("kd", "diito") for seed in (0, 1, 2, None)]
+    assert list(_by_name(example_report(seeds=1))) == [("kd", 0), ("diito", 0)]
+
+
+def test_trained_levels_are_those_of_the_trained_row(report):
+    (row,) = (r for r in rows_of(report, "diito", 1) if r.trained and r.control == "none")
+    found = _by_name(report)["diito", 1].trained
+    assert (found.cells, found.iia, found.iia_effective, found.low, found.high) == (
+        1, row.iia, row.iia_effective, row.iia_effective_low, row.iia_effective_high,
+    )  # fmt: skip
+    assert found.controls["no_intervention"] == 0.0
+
+
+def test_unreachable_cells_count_in_no_mean(report):
+    rows = [r for r in rows_of(report, "kd", 0) if r.control == "none" and not r.trained]
+    found = _by_name(report)["kd", 0].untrained
+    assert found.cells == sum(row.reachable for row in rows) < len(rows)
+    known = [row.iia_effective for row in rows if row.reachable and row.iia_effective is not None]
+    assert found.iia_effective == pytest.approx(sum(known) / len(known))
+    spoiled = tuple(
+        r if r.reachable else dataclasses.replace(r, iia=0.0, iia_effective=0.0) for r in report.interchange
+    )
+    assert summaries(dataclasses.replace(report, interchange=spoiled)) == summaries(report)
+
+
+def test_the_mean_over_seeds_is_the_mean_of_the_seeds(report):
+    found = _by_name(report)
+    seeds = [found["diito", seed] for seed in (0, 1, 2)]
+    whole = found["diito", None]
+    assert whole.seeds == 3 and whole.trained.low is None
+    assert whole.trained.iia_effective == pytest.approx(sum(s.trained.iia_effective for s in seeds) / 3)
+    assert whole.untrained.controls["modal_class"] == pytest.approx(
+        sum(s.untrained.controls["modal_class"] for s in seeds) / 3
+    )
+
+
+def test_text_is_one_screen_and_says_what_a_claim_needs(report):
+    lines = text(report).splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 120
+    whole = "\n".join(lines)
+    assert "premise: teacher 1 → student 0" in whole
+    assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290] on 480 effective pairs" in whole
+    assert "2 cells cannot reach the output" in whole
+    row = _by_name(report)["diito", 0].trained
+    (line,) = (line for line in lines if line.split()[:2] == ["diito", "0"])
+    assert f"{row.low:.3f}–{row.high:.3f}" in line and f"{row.controls['modal_class']:.3f}" in line
+
+
+def test_text_of_a_report_without_rows(report):
+    empty = dataclasses.replace(report, interchange=(), differences=())
+    assert "diito" in text(empty)
+
+
+def test_a_mean_of_nothing_is_none():
+    assert mean([None, None]) is None
+    assert mean([None, 1.0, 0.0]) == 0.5
