@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from causalkd.training.trainer import DistillationTrainer
     from causalkd.verification.interchange_accuracy import measure
     from causalkd.verification.report import VerificationReport
+    from causalkd.verification.summary import as_text
 
 __all__ = [
     "DIITO",
@@ -49,6 +50,7 @@ __all__ = [
     "TaskLoss",
     "VerificationReport",
     "Weighted",
+    "as_text",
     "distill",
     "evaluation_pairs",
     "interchange",
@@ -83,6 +85,7 @@ _MODULE_OF = {
     "TaskLoss": "causalkd.objectives.response_kd",
     "VerificationReport": "causalkd.verification.report",
     "Weighted": "causalkd.objectives.base_run",
+    "as_text": "causalkd.verification.summary",
     "distill": "causalkd.runs",
     "evaluation_pairs": "causalkd.data.pairing",
     "interchange": "causalkd.alignment.interchange",

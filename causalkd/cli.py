@@ -122,7 +122,7 @@ def _page() -> Callable[..., str]:
 
 
 def _tell(found: Any, folder: Path) -> None:
-    from causalkd.verification.summary import text
+    from causalkd.verification.summary import as_text
 
-    typer.echo(text(found))
+    typer.echo(as_text(found))
     typer.echo(f"\n{folder / 'report.json'}\n{folder / 'report.html'}")

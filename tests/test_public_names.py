@@ -31,7 +31,7 @@ def test_the_list_of_public_names() -> None:
             "pair_batches",
         ),
         *("DIITO", "DIITOHidden", "HiddenKD", "ResponseKD", "TaskLoss", "Weighted", "DistillationTrainer"),
-        *("measure", "VerificationReport"),
+        *("measure", "VerificationReport", "as_text"),
         *("Recipe", "distill", "verify"),
     }
     assert dir(causalkd) == sorted(causalkd.__all__)

@@ -61,7 +61,7 @@ def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[Int
     return [row for row in report.interchange if row.student == name and row.seed in (None, seed)]
 
 
-def text(report: VerificationReport) -> str:
+def as_text(report: VerificationReport) -> str:
     """One screen of text."""
     teacher, found = report.teacher, summaries(report)
     lines = [f"Teacher {teacher.name}: {teacher.metric} {_number(teacher.task_metric)} ({teacher.task})", ""]

@@ -125,7 +125,7 @@ def test_a_base_run_without_its_random_states_is_refused() -> None:
     inside, boundary = [site(model, "mlp_output")], [site(model, "block_output")]
     part = model.run(BASE, [*places_needed(model, inside), *places_needed(model, boundary)]).rows(torch.arange(4))
     with pytest.raises(
-        ValueError, match="knows no random state at the entry of block 1.*make the base run in train mode"
+        ValueError, match=r"knows no random state at the entry of block 1.*make the base run in train mode"
     ):
         interchange(model, inside, part, part.donor(), every_position(BASE))
     interchange(model, boundary, part, part.donor(), every_position(BASE))

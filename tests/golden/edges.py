@@ -22,7 +22,7 @@ def check_edges(described: dict[str, Any]) -> None:
     assert named, described["what"]
     models = f"diito_models_{named[1]}"
     for outcome in described["outcomes"]:
-        variable = re.search(r"\$L:\d+(\$H:\S+?\$\[\d+:\d+\])?(?=[\s,)])", outcome)
+        variable = re.search(r"\$L:\d+(\$H:\S+?\$\[\d+:\d+\])?(?=[\s,)]|$)", outcome)
         counts = re.match(r"totals differ \((\d+) base positions, (\d+) source positions\)", outcome)
         if counts:
             _check_totals(int(counts[1]), int(counts[2]))

@@ -55,8 +55,8 @@ def _path(file: str) -> Path:
 class GoldenModel(HookedModel):
     """A model whose source rows may be read in padding.
 
-    The release draws scattered positions over the padded length. causalkd refuses such positions; here padding counts as
-    real on the reading side, so that the release's numbers can be compared.
+    The release draws scattered positions over the padded length. causalkd refuses such positions; here padding counts
+    as real on the reading side, so that the release's numbers can be compared.
     """
 
     def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:
@@ -116,8 +116,8 @@ class Sides(NamedTuple):
 def selected(described: dict[str, Any]) -> tuple[Sides, Sides]:
     """What a step wrote and read, teacher first: the drawn entry of the mapping, and the names that were read.
 
-    The release reads the names as they stand, that is `hidden_states[L]`, the input of the block whose output it writes.
-    The paper's variant was made by feeding names with L + 1.
+    The release reads the names as they stand, that is `hidden_states[L]`, the input of the block whose output it
+    writes. The paper's variant was made by feeding names with L + 1.
     """
     read = [expand(described[f"selected_{side}_variables"]) for side in ("teacher", "student")]
     for shift in (1, 0) if "VARIANT" in described["case"] else (0, 1):

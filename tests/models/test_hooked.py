@@ -16,10 +16,10 @@ INPUTS = tiny_inputs()
 
 
 def _hooked(
-    architecture: str = "bert", task: Task | None = None, role: Role = "student", **options: float
+    architecture: str = "bert", task: Task | None = None, role: Role = "student", dropout: float = 0.0
 ) -> HookedModel:
     task = task or TASKS_OF[architecture][0]
-    return HookedModel(tiny(architecture, task, **options), task=task, role=role)  # type: ignore[arg-type]
+    return HookedModel(tiny(architecture, task, dropout=dropout), task=task, role=role)
 
 
 def _hooks(model: nn.Module) -> list[tuple[object, ...]]:
@@ -101,17 +101,15 @@ def test_a_place_of_another_model_leaves_no_hook() -> None:
 
 
 def test_hooks_at_one_place_run_in_their_order() -> None:
-    model, order = _hooked(), []
+    model, sums = _hooked(), []
+
+    def look(tensor: Tensor) -> None:
+        sums.append(tensor.sum().item())
+
     place = model.place("block_output", 1)
-    with model.hooks(
-        [
-            (place, lambda t: order.append(t.sum().item())),
-            (place, lambda t: 2 * t),
-            (place, lambda t: order.append(t.sum().item())),
-        ]
-    ):
+    with model.hooks([(place, look), (place, lambda tensor: 2 * tensor), (place, look)]):
         model.run(INPUTS)
-    assert order[1] == pytest.approx(2 * order[0])
+    assert sums[1] == pytest.approx(2 * sums[0])
 
 
 @pytest.mark.parametrize(("architecture", "task"), MODELS)
@@ -120,16 +118,15 @@ def test_resuming_equals_a_whole_forward(architecture: str, task: Task) -> None:
     entries = [model.place("block_input", layer) for layer in range(3)]
     last = model.place("block_output", 2)
     whole = model.run(INPUTS, [*entries, last])
-    expected = torch.autograd.grad(
-        whole.logits.square().sum(), model.model.get_input_embeddings().weight, retain_graph=True
-    )
+    embedding = model.model.get_input_embeddings().weight
+    expected = torch.autograd.grad(whole.logits.square().sum(), embedding, retain_graph=True)
     for layer, place in enumerate([*entries, last]):
         with model.resumed(layer, whole.activations[place]):
             resumed = model.run(INPUTS)
         assert torch.equal(resumed.logits, whole.logits)
         assert torch.equal(resumed.hidden, whole.hidden)
-        tied = [resumed.logits.square().sum(), model.model.get_input_embeddings().weight]
-        torch.testing.assert_close(torch.autograd.grad(*tied, retain_graph=True), expected)
+        gradient = torch.autograd.grad(resumed.logits.square().sum(), embedding, retain_graph=True)
+        torch.testing.assert_close(gradient, expected)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -24,10 +24,10 @@ def _tokenizer(first: str = "w") -> PreTrainedTokenizerFast:
 
 
 def _hooked(
-    architecture: str = "bert", task: Task | None = None, role: Role = "teacher", **options: int
+    architecture: str = "bert", task: Task | None = None, role: Role = "teacher", layers: int = 3
 ) -> HookedModel:
     task = task or TASKS_OF[architecture][0]
-    return HookedModel(tiny(architecture, task, **options), _tokenizer(), task=task, role=role)  # type: ignore[arg-type]
+    return HookedModel(tiny(architecture, task, layers=layers), _tokenizer(), task=task, role=role)
 
 
 @pytest.fixture(scope="module")

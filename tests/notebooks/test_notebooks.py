@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SECONDS = 300  # for one cell, on a busy machine; a whole notebook takes less than 40 s on an idle one
+SECONDS = 900  # for one cell, on a busy machine; a whole notebook takes less than 40 s on an idle one
 
 
 def _read(path: Path) -> NotebookNode:

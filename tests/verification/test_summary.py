@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from causalkd.verification.summary import mean, rows_of, summaries, text
+from causalkd.verification.summary import as_text, mean, rows_of, summaries
 from tests.example_report import example_report
 
 
@@ -53,7 +53,7 @@ def test_the_mean_over_seeds_is_the_mean_of_the_seeds(report):
 
 
 def test_text_is_one_screen_and_says_what_a_claim_needs(report):
-    lines = text(report).splitlines()
+    lines = as_text(report).splitlines()
     assert len(lines) <= 40 and max(map(len, lines)) <= 120
     whole = "\n".join(lines)
     assert "premise: teacher 1 → student 0" in whole
@@ -66,7 +66,7 @@ def test_text_is_one_screen_and_says_what_a_claim_needs(report):
 
 def test_text_of_a_report_without_rows(report):
     empty = dataclasses.replace(report, interchange=(), differences=())
-    assert "diito" in text(empty)
+    assert "diito" in as_text(empty)
 
 
 def test_a_mean_of_nothing_is_none():
