@@ -46,23 +46,6 @@ def test_the_alignment_in_the_folder(quickstart: FinishedRun) -> None:
     assert VerificationReport.read(quickstart.folder.report).alignment == quickstart.recipe.alignment
 
 
-def test_a_ready_made_alignment_is_written_out(tmp_path: Path) -> None:
-    recipe = shrunk(
-        "quickstart",
-        tmp_path / "run",
-        *TINY,
-        "alignment=middle",
-        "students.0={name: only, layers: [1, 3], objectives: {task: {}}}",
-    )
-    report = runs.distill(recipe)
-    folder = RunFolder(tmp_path / "run")
-    written = Recipe.load(folder.recipe)
-    assert isinstance(written.alignment, Alignment) and written.alignment == report.alignment
-    assert written.alignment == Alignment.from_yaml(folder.alignment)
-    assert written.model_copy(update={"alignment": "middle"}) == recipe
-    assert not (tmp_path / "run" / "report.html").exists()  # nobody gave a page to make
-
-
 @pytest.mark.parametrize(("student", "steps"), [("teacher", 6), ("kd", 6), ("diito", 4)])
 def test_every_term_is_logged_unweighted(quickstart: FinishedRun, student: str, steps: int) -> None:
     rows = [row for row in read_rows(quickstart.folder.metrics) if row["student"] == student]
@@ -198,7 +181,7 @@ RESUMED = (
     *("training.save_steps=2", "teacher.training.save_steps=2"),
     *("training.logging_steps=1", "teacher.training.logging_steps=1"),
     "students=[{name: only, layers: [0, 1], training: {steps: 8}, objectives: {response_kd: {}, diito: {weight: 2}}}]",
-    "alignment.pairs.0.teacher.0.layer=0",
+    "alignment=middle",
 )
 
 
@@ -219,49 +202,50 @@ def _interrupt(recipe: Recipe, name: str, step: int, after_saving: bool = False)
     return folder
 
 
-def _same_run(folder: RunFolder, other: RunFolder) -> None:
-    for part in ("teacher", "student"):
-        assert _equal(_weights(folder.path / part), _weights(other.path / part)), part
-    untimed: list[Any] = [[{**row, "grad_norm": 0} for row in read_rows(run.metrics)] for run in (folder, other)]
-    assert untimed[0] == untimed[1]
-    reports = [VerificationReport.read(run.report) for run in (folder, other)]
-    assert reports[0].interchange == reports[1].interchange
-    assert not (folder.path / "unfinished").exists()
-
-
 def test_an_interrupted_run_continues_where_it_was(tmp_path: Path, uninterrupted: RunFolder) -> None:
     recipe = shrunk("quickstart", tmp_path / "run", *RESUMED)
     folder = _interrupt(recipe, "teacher", 3)
     assert not folder.teacher.exists()
     assert folder.last_checkpoint("teacher") == folder.work("teacher") / "checkpoint-2"
-    _interrupt(recipe, "only", 7)  # in the second epoch; saved at step 6
+
+    _interrupt(recipe, "only", 5)
     assert folder.teacher.is_dir() and not (folder.path / "student").exists()
     with pytest.raises(ValueError, match=r"is unfinished: .*student is not there yet; continue it with the same"):
         runs.verify(folder.path)
     with pytest.raises(ValueError, match=r"holds an unfinished run of another recipe.*--overwrite"):
         runs.distill(shrunk("quickstart", tmp_path / "run", *RESUMED, "seeds=[1]"))
-    report = runs.distill(recipe)
-    _same_run(folder, uninterrupted)
-    assert (folder.path / "student" / "config.json").is_file()  # a single student lies in `student` itself
-    assert report.students[0].block_forwards is None  # only a part of it was counted
 
-
-def test_an_interrupt_after_the_last_step_trains_no_further(tmp_path: Path, uninterrupted: RunFolder) -> None:
-    recipe = shrunk("quickstart", tmp_path / "run", *RESUMED)
-    folder = _interrupt(recipe, "only", 8, after_saving=True)
-    runs.distill(recipe)
-    _same_run(folder, uninterrupted)
-
-
-def test_a_checkpoint_cut_short_is_not_resumed_from(tmp_path: Path, uninterrupted: RunFolder) -> None:
-    recipe = shrunk("quickstart", tmp_path / "run", *RESUMED)
-    folder = _interrupt(recipe, "only", 5)
+    # A checkpoint that an interrupt cut short while it was written is not resumed from.
     whole = folder.last_checkpoint("only-seed0")
     assert whole is not None and whole.name == "checkpoint-4"
     cut = shutil.copytree(whole, whole.with_name("checkpoint-6"))
     (cut / "trainer_state.json").unlink()
-    runs.distill(recipe)
-    _same_run(folder, uninterrupted)
+
+    # After the last step nothing is left to train; transformers' own resume would go one step too far.
+    _interrupt(recipe, "only", 8, after_saving=True)
+    assert not (folder.path / "student").exists()
+
+    report = runs.distill(recipe)
+    for part in ("teacher", "student"):
+        assert _equal(_weights(folder.path / part), _weights(uninterrupted.path / part)), part
+    assert _without_norms(folder) == _without_norms(uninterrupted)
+    assert report.interchange == VerificationReport.read(uninterrupted.report).interchange
+    assert report.students[0].block_forwards is None  # only a part of it was counted
+    assert not (folder.path / "unfinished").exists()
+
+
+def _without_norms(folder: RunFolder) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "grad_norm"} for row in read_rows(folder.metrics)]
+
+
+def test_a_single_student_and_a_ready_made_alignment(uninterrupted: RunFolder) -> None:
+    assert (uninterrupted.path / "student" / "config.json").is_file()  # in `student` itself
+    report, written = VerificationReport.read(uninterrupted.report), Recipe.load(uninterrupted.recipe)
+    assert report.alignment == written.alignment == Alignment.from_yaml(uninterrupted.alignment)
+    assert report.alignment.name == "middle" and report.alignment.pairs[0].teacher[0].layer == 0
+    asked = shrunk("quickstart", uninterrupted.path, *RESUMED)
+    assert asked.alignment == "middle" and written.model_copy(update={"alignment": "middle"}) == asked
+    assert not (uninterrupted.path / "report.html").exists()  # nobody gave a function that makes a page
 
 
 def test_a_finished_run_is_kept_unless_told_otherwise(uninterrupted: RunFolder, tmp_path: Path) -> None:
@@ -271,7 +255,10 @@ def test_a_finished_run_is_kept_unless_told_otherwise(uninterrupted: RunFolder, 
     with pytest.raises(ValueError, match=r"holds a finished run; choose another `output`, or overwrite it \(--overwri"):
         runs.distill(recipe)
     assert (path / "report.json").stat().st_mtime_ns == before
-    runs.distill(shrunk("quickstart", path, *RESUMED, "teacher.training.steps=1"), overwrite=True)
+    runs.distill(
+        shrunk("quickstart", path, *RESUMED, "teacher.training.steps=1", "students.only.training.steps=1"),
+        overwrite=True,
+    )
     assert (path / "report.json").stat().st_mtime_ns > before
     assert len([row for row in read_rows(path / "metrics.jsonl") if row["student"] == "teacher"]) == 1
 

@@ -1,7 +1,7 @@
 """Interchange intervention accuracy: does the student's counterfactual prediction equal the teacher's, place by place?
 
 Both models exchange the same positions of the same held-out pairs, each with its own activations, through the same
-`interchange` that trains. See design.md, "Quality of an interchange accuracy", for why each number is there.
+`interchange` that trains. The README says what each number is for.
 """
 
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""What a step must cost, counted instead of measured (design.md, "What an interchange must cost").
+"""What a step must cost, counted instead of measured.
 
 The unit is one block run forward over one row. A backward counts as two forwards. The teacher only runs forward: with
 T and S blocks a plain step costs T + 3 S. After an interchange at the output of block t of the teacher and s of the

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS = 900  # for one cell, on a busy machine; a whole notebook takes less than 40 s on an idle one
 
+FIGURES = ("interchange_maps(", "site_scores(", "training_curves(")
+
 
 def _read(path: Path) -> NotebookNode:
     return nbformat.read(path, as_version=4)
@@ -55,5 +57,6 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert shown
     assert not any(output.output_type == "error" for output in shown)
+    drawn = sum("image/png" in output.get("data", {}) for output in shown)
+    assert drawn == sum(cell.splitlines()[-1].startswith(FIGURES) for cell in _code(path))
