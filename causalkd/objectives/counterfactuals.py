@@ -54,12 +54,18 @@ def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
         source = batch.source if batch.source is not None else base_run.donor(batch.source_rows)
         return interchange(model, sites, base_run, source, positions)
 
-    base = (
-        replace(batch, inputs=_source_inputs(batch), labels=None, source=None, source_rows=None) if crossed else batch
-    )
+    base = _crossed(batch) if crossed else batch
     return Counterfactuals(
         one(teacher, pair.teacher, teacher_run), one(run.student, pair.student, run.student_run), base
     )
+
+
+def _crossed(batch: Batch) -> Batch:
+    """The source rows as base; rows from outside the batch come without labels."""
+    labels = None
+    if batch.labels is not None and batch.source_rows is not None:
+        labels = batch.labels[batch.source_rows]
+    return replace(batch, inputs=_source_inputs(batch), labels=labels, source=None, source_rows=None)
 
 
 def _source_inputs(batch: Batch) -> Inputs:

@@ -32,7 +32,9 @@ def prediction_distance(
         return squared_distance(student_logits, teacher_logits)
     mask = counted_tokens(task, batch, tokens)
     if task == "question_answering":
-        student_logits, teacher_logits = (_over_tokens(each, batch) for each in (student_logits, teacher_logits))
+        student_logits, teacher_logits = (
+            _over_tokens(each, batch, temperature) for each in (student_logits, teacher_logits)
+        )
     return temperature**2 * forward_kl(student_logits, teacher_logits, mask, temperature)
 
 
@@ -48,5 +50,9 @@ def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Ten
     return torch.nn.functional.pad(batch.labels[:, 1:] != IGNORED, (0, 1))
 
 
-def _over_tokens(logits: Float[Tensor, "batch pos 2"], batch: Batch) -> Float[Tensor, "batch 2 pos"]:
-    return logits.transpose(1, 2).masked_fill(~batch.counted[:, None], torch.finfo(logits.dtype).min)
+def _over_tokens(
+    logits: Float[Tensor, "batch pos 2"], batch: Batch, temperature: float
+) -> Float[Tensor, "batch 2 pos"]:
+    # Finite after the division by the temperature: two infinities make a difference that is not a number.
+    lowest = torch.finfo(logits.dtype).min * min(temperature, 1.0)
+    return logits.transpose(1, 2).masked_fill(~batch.counted[:, None], lowest)

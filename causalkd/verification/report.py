@@ -53,7 +53,7 @@ class StudentResult:
     task_metric: float | None
     agreement: float | None
     """Share of evaluation predictions that equal the teacher's, without any intervention."""
-    block_forwards: float | None = None
+    block_forwards: float | int | None = None
     """Forwards of one block over one row that its training cost, teacher and student together."""
     seconds: float | None = None
     """Wall-clock seconds its training took."""

@@ -61,8 +61,9 @@ def test_n_and_chance_are_drawn(report):
     assert "best control" in to_svg(interchange_maps(report, above_control=True))
 
 
-def test_the_same_report_gives_the_same_bytes(report):
-    assert to_svg(interchange_maps(report)) == to_svg(interchange_maps(report))
+def test_the_same_report_gives_the_same_bytes():
+    small = example_report(("kd",), seeds=1, layers=(2, 1), trained=(0, 0))
+    assert to_svg(interchange_maps(small)) == to_svg(interchange_maps(small))
 
 
 def test_other_depths_and_positions_have_panels_of_their_own():

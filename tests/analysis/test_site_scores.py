@@ -31,4 +31,5 @@ def test_a_report_without_untrained_cells_says_so():
 
 
 def test_the_same_report_gives_the_same_bytes():
-    assert to_svg(site_scores(example_report())) == to_svg(site_scores(example_report()))
+    small = example_report(("kd",), seeds=1)
+    assert to_svg(site_scores(small)) == to_svg(site_scores(small))

@@ -98,7 +98,7 @@ def test_answers_share_tokens():
 
 def test_what_does_not_fit_is_refused():
     student = teacher_and_student()[1]
-    with pytest.raises(ValueError, match="metric 'acuracy' does not exist; did you mean accuracy?"):
+    with pytest.raises(ValueError, match=r"metric 'acuracy' does not exist; did you mean accuracy\?"):
         evaluate(student, _batches("classification"), "acuracy")
     with pytest.raises(ValueError, match="'perplexity' is for masked_lm or causal_lm, and the model's task is class"):
         evaluate(student, _batches("classification"), "perplexity")

@@ -39,13 +39,14 @@ def test_permuting_two_equal_rows_changes_nothing(setting):
 
 
 def test_a_side_is_out_of_reach_only_if_activations_changed_and_no_logit_did(setting):
-    _, sides, _ = setting
+    teacher, sides, batches = setting
+    found = Exchanges.of(teacher, sides, batches[0]).plain()
     reach = Reach()
     answers = {0: (True, True), 1: (False, True), 2: (False, False)}
     for index, (moved, differed) in answers.items():
-        reach.note(sides[index], Answer(None, moved, differed))
+        reach.note(sides[index], Answer(found, moved, differed))
     assert [side in reach for side in sides] == [True, False, True]
-    reach.note(sides[1], Answer(None, True, True))  # one batch that moves is enough
+    reach.note(sides[1], Answer(found, True, True))  # one batch that moves is enough
     assert sides[1] in reach
 
 

@@ -58,7 +58,7 @@ def test_every_fault_of_a_file_is_named_at_once(report, tmp_path):
 
 
 def test_no_file_and_no_json_are_said_plainly(tmp_path):
-    with pytest.raises(ValueError, match="there is no report at .*nowhere.json"):
+    with pytest.raises(ValueError, match=r"there is no report at .*nowhere\.json"):
         VerificationReport.read(tmp_path / "nowhere.json")
     with pytest.raises(ValueError, match="is no verification report"):
         VerificationReport.from_json('{"teacher": ')

@@ -1,0 +1,92 @@
+"""The parts of a recipe: what excludes what, and that every key says what it means."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from causalkd.build import INTERCHANGING, OBJECTIVES
+from causalkd.recipe import Recipe
+from causalkd.recipe_parts import (
+    NAME,
+    DataPart,
+    DIITOHiddenPart,
+    DIITOPart,
+    HiddenKDPart,
+    ObjectivesPart,
+    Part,
+    ProjectedHiddenKDPart,
+    ResponseKDPart,
+    StudentPart,
+    TaskPart,
+    TeacherPart,
+    TrainingPart,
+    VerificationPart,
+)
+
+OBJECTIVE: dict[str, Any] = {"objectives": {"task": {}}}
+REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
+    (TrainingPart, {"steps": 3, "epochs": 1}, "`steps` is 3 and `epochs` is 1.0; give one of them"),
+    (TrainingPart, {"warmup": 1.0}, "less than 1"),
+    (TeacherPart, {}, "give `model` or `config`, one of them; got model=None, config=None"),
+    (TeacherPart, {"model": "a", "config": {"model_type": "bert"}}, "give `model` or `config`, one of them"),
+    (TeacherPart, {"config": {"hidden_size": 8}, "training": {}}, "`config` needs `model_type`, such as bert or gpt2"),
+    (TeacherPart, {"config": {"model_type": "bert"}}, "fresh weights knows nothing: give its `training`"),
+    (StudentPart, {"name": "a", **OBJECTIVE}, "give one of `layers`, `every` and `model`; got none of them"),
+    (StudentPart, {"name": "a", "every": 2, "model": "b", **OBJECTIVE}, "got every, model"),
+    (StudentPart, {"name": "a", "model": "b", "width": 8, **OBJECTIVE}, "`width` is 8, but 'b' has a width; leave"),
+    (StudentPart, {"name": "teacher", "every": 2, **OBJECTIVE}, "the teacher's own rows are logged; choose another"),
+    (ObjectivesPart, {}, "name at least one objective: task, response_kd, hidden_kd, diito, diito_hidden"),
+    (VerificationPart, {"components": ["mlp_outptu"]}, "'mlp_outptu': did you mean mlp_output?"),
+    (DataPart, {"group": 1}, "greater than or equal to 2"),
+    (DIITOPart, {"weight": 0}, "greater than 0"),
+]
+
+
+@pytest.mark.parametrize(("part", "given", "message"), REFUSED)
+def test_what_a_part_refuses(part: type[Part], given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        part.model_validate(given)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "-x", "a/b", "", "a b"])
+def test_names_that_are_no_good_folder(name: str) -> None:
+    with pytest.raises(ValidationError, match="string_pattern_mismatch"):
+        StudentPart.model_validate({"name": name, "every": 2, **OBJECTIVE})
+    assert NAME.startswith("^") and NAME.endswith("$")
+
+
+def test_the_chosen_objectives_are_those_that_are_named() -> None:
+    part = ObjectivesPart.model_validate({"diito": {"weight": 2}, "task": {}})
+    assert list(part.chosen()) == ["task", "diito"]
+    assert part.chosen()["diito"].weight == 2 and part.chosen()["diito"].temperature == 2.0
+
+
+def test_every_objective_can_be_named_and_built() -> None:
+    assert set(ObjectivesPart.model_fields) == set(OBJECTIVES) >= INTERCHANGING
+    parts = (TaskPart, ResponseKDPart, ProjectedHiddenKDPart, DIITOPart, DIITOHiddenPart, HiddenKDPart)
+    assert all("weight" in part.model_fields for part in parts)
+
+
+def _undescribed(schema: dict[str, Any]) -> Iterator[str]:
+    for name, definition in {"Recipe": schema, **schema.get("$defs", {})}.items():
+        for key, value in definition.get("properties", {}).items():
+            if "description" not in value:
+                yield f"{name}.{key}"
+
+
+def test_the_schema_says_what_every_key_means() -> None:
+    assert list(_undescribed(Recipe.model_json_schema())) == []
+
+
+def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for child in model.__subclasses__():
+        yield from _models(child)
+
+
+def test_no_part_takes_an_unknown_key_or_can_be_edited() -> None:
+    for part in _models(Part):
+        assert part.model_config.get("extra") == "forbid" and part.model_config.get("frozen")

@@ -1,0 +1,92 @@
+"""What is told while a model learns: rows without repeats, the epoch, a quiet bar."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from causalkd.data.pairing import ExampleSet
+from causalkd.training.callbacks import EpochOfData, Progress, TermFile, read_rows
+
+LOGS = {"loss": 0.5, "term/task": 0.25, "learning_rate": 0.1, "grad_norm": 1.0, "epoch": 0.5}
+
+
+@pytest.fixture
+def args(tmp_path: Path) -> TrainingArguments:
+    return TrainingArguments(output_dir=str(tmp_path / "work"), report_to="none")
+
+
+def _at(step: int, main: bool = True, epoch: float = 0.0) -> TrainerState:
+    return TrainerState(global_step=step, is_world_process_zero=main, epoch=epoch, max_steps=10)
+
+
+def _log(
+    file: TermFile, args: TrainingArguments, step: int, logs: dict[str, float] | None = LOGS, main: bool = True
+) -> None:
+    file.on_log(args, _at(step, main), TrainerControl(), logs=logs)
+
+
+def test_a_row_has_its_owner_its_step_and_the_terms(tmp_path: Path, args: TrainingArguments) -> None:
+    path = tmp_path / "metrics.jsonl"
+    file = TermFile(path, "kd", 3)
+    file.on_train_begin(args, _at(0), TrainerControl())
+    assert path.read_text() == ""  # there even if nothing is logged
+    _log(file, args, 2)
+    expected = {"student": "kd", "seed": 3, "step": 2, "loss": 0.5, "term/task": 0.25}
+    assert read_rows(path) == [{**expected, "learning_rate": 0.1, "grad_norm": 1.0}]
+    _log(file, args, 4, {"train_loss": 0.1, "train_runtime": 3.0})
+    _log(file, args, 4, None)
+    assert len(read_rows(path)) == 1
+
+
+def test_other_processes_write_nothing(tmp_path: Path, args: TrainingArguments) -> None:
+    file = TermFile(tmp_path / "metrics.jsonl", "kd", 0)
+    file.on_train_begin(args, _at(0, main=False), TrainerControl())
+    _log(file, args, 1, main=False)
+    assert not (tmp_path / "metrics.jsonl").exists() and read_rows(tmp_path / "metrics.jsonl") == []
+
+
+def test_resuming_forgets_what_will_be_told_again_and_nothing_else(tmp_path: Path, args: TrainingArguments) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for owner in (("kd", 0), ("kd", 1), ("diito", 0)):
+        for step in (2, 4, 6):
+            _log(TermFile(path, *owner), args, step)
+    TermFile(path, "kd", 0).on_train_begin(args, _at(4), TrainerControl())
+    steps = {(row["student"], row["seed"], row["step"]) for row in read_rows(path)}
+    assert steps == {(name, seed, s) for name, seed in (("kd", 1), ("diito", 0)) for s in (2, 4, 6)} | {
+        ("kd", 0, 2),
+        ("kd", 0, 4),
+    }
+    TermFile(path, "kd", 1).on_train_begin(args, _at(0), TrainerControl())
+    assert not [row for row in read_rows(path) if (row["student"], row["seed"]) == ("kd", 1)]
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_the_data_are_told_their_epoch(args: TrainingArguments) -> None:
+    examples = ExampleSet([{"input_ids": [1, 2]}])
+    told = EpochOfData(examples)
+    for epoch, expected in ((0.0, 0), (0.8, 0), (1.0, 1), (2.0, 2)):  # resumed within epoch 0: still epoch 0
+        told.on_epoch_begin(args, _at(0, epoch=epoch), TrainerControl())
+        assert examples[0]["epoch"] == expected
+
+
+def test_the_bar_shows_its_label_and_the_loss_and_prints_no_rows(
+    args: TrainingArguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bar, control = Progress("kd (seed 0)"), TrainerControl()
+    bar.on_log(args, _at(0), control, logs=LOGS)  # before it is open
+    bar.on_train_begin(args, _at(0), control)
+    bar.on_step_end(args, _at(1), control)
+    bar.on_log(args, _at(1), control, logs=LOGS)
+    bar.on_train_end(args, _at(1), control)
+    told = capsys.readouterr()
+    assert told.out == "" and "kd (seed 0)" in told.err and "loss=0.5000" in told.err
+
+
+def test_only_the_first_process_has_a_bar(args: TrainingArguments, capsys: pytest.CaptureFixture[str]) -> None:
+    bar, control = Progress("kd"), TrainerControl()
+    bar.on_train_begin(args, _at(0, main=False), control)
+    bar.on_log(args, _at(0, main=False), control, logs=LOGS)
+    bar.on_train_end(args, _at(0, main=False), control)
+    assert capsys.readouterr() == ("", "")
