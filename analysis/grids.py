@@ -57,5 +57,7 @@ def _grid(name: str, rows: list[InterchangeRow]) -> Grid:
     student_layers = tuple(sorted({row.student_layer for row in rows if row.component == component}))
     declared = [row for row in rows if not row.pair.startswith(GRID) and row.component == component]
     declared.sort(key=lambda row: row.pair == positions)  # of two pairs at one cell, the grid's own is written last
-    cells = {(row.teacher_layer, row.student_layer, row.control): row for row in (*declared, *own)}
+    cells: dict[tuple[int, int, Control], InterchangeRow] = {}
+    for row in (*declared, *own):
+        cells[row.teacher_layer, row.student_layer, row.control] = row
     return Grid(positions, component, teacher_layers, student_layers, cells)

@@ -109,7 +109,7 @@ def _draw_cell(
         ax.add_patch(_square(x, y, facecolor=FAINT, linewidth=0))
         ax.text(x, y, "–", ha="center", va="center", color=MUTED)
         return
-    colour = shades.to_rgba(value)
+    colour = shades.cmap(shades.norm(value))
     ax.add_patch(_square(x, y, facecolor=colour, linewidth=0))
     shown = f"{value:+.2f}" if signed and abs(value) >= 0.005 else f"{abs(value):.2f}"
     ax.text(x, y, shown.replace("-", "−"), ha="center", va="center", color=readable_on(colour))

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -93,6 +93,6 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
 
 
-def _settings() -> dict[str, object]:
+def _settings() -> dict[Any, Any]:
     defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
     return {**defaults, **_SETTINGS}

@@ -71,9 +71,13 @@ def test_every_objective_can_be_named_and_built() -> None:
 
 
 def _undescribed(schema: dict[str, Any]) -> Iterator[str]:
-    for name, definition in {"Recipe": schema, **schema.get("$defs", {})}.items():
+    """The keys that neither say what they mean nor are of a kind that does."""
+    definitions = schema["$defs"]
+    for name, definition in {"Recipe": schema, **definitions}.items():
         for key, value in definition.get("properties", {}).items():
-            if "description" not in value:
+            branches = [value, value.get("items", {}), *value.get("anyOf", ())]
+            kinds = [definitions[branch["$ref"].rpartition("/")[2]] for branch in branches if "$ref" in branch]
+            if not any("description" in each for each in (value, *kinds)):
                 yield f"{name}.{key}"
 
 

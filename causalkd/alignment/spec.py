@@ -28,7 +28,7 @@ LEARNED = "only vanilla interventions are exchanged; learned alignments come wit
 class Site(BaseModel):
     """One place in one model; the keys are those of pyvene's `RepresentationConfig`, and four of ours."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     layer: StrictInt
     """Index of the block, from 0; left out where `component` is a TransformerLens hook name."""
@@ -89,7 +89,7 @@ class Site(BaseModel):
 class SitePair(BaseModel):
     """One named entry of an alignment: these sites of the teacher correspond to these of the student."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """Unique in the alignment; names the pair in logs, tables and reports."""
@@ -104,13 +104,16 @@ class SitePair(BaseModel):
 class ConfigRest(BaseModel):
     """What a pyvene config says beside its representations; carried unchanged and read by nothing here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model_type: str | None = None
     """The class pyvene last built an `IntervenableModel` around."""
     sorted_keys: tuple[str, ...] | None = None
+    """pyvene's names of the interventions, in the order of a forward."""
     intervention_dimensions: tuple[StrictInt | None, ...] | None = None
+    """The width of each intervention."""
     intervention_constant_sources: tuple[StrictBool, ...] | None = None
+    """Whether each intervention brings its own source."""
     listed_types: StrictInt | None = None
     """Length of `intervention_types` where it is a list; None where it is one class."""
 
@@ -130,7 +133,7 @@ class Alignment(BaseModel):
         6
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """Stands in reports and file names."""

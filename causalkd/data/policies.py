@@ -14,7 +14,7 @@ class PositionPolicy(BaseModel):
     be 0, and then nothing is exchanged in that row.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     policy: PolicyName
     """`all`: every token (the first min(len) where lengths differ). `consecutive`: one span, uniformly placed.

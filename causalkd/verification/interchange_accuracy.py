@@ -76,7 +76,7 @@ def measure_all(
     _check(students, batches, controls)
     for student, _ in students:
         check_pair(teacher, student)
-    chosen = tuple(name for name in CONTROLS if name in controls)
+    chosen: tuple[Control, ...] = tuple(name for name in CONTROLS if name in controls)
     tables = [
         _Table(student, plan(teacher, student, alignment, component, trained), chosen, seed)
         for student, alignment in students

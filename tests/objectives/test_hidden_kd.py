@@ -1,0 +1,55 @@
+"""Hidden-state KD against the stock models' last hidden states; unequal widths need a projection."""
+
+import pytest
+import torch
+from torch import nn
+
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import student_from_teacher
+from causalkd.objectives.base_run import Kept
+from causalkd.objectives.hidden_kd import HiddenKD
+from tests.objectives.steps import assert_same_term, batch_of, models, step_of
+
+
+def _narrow(teacher: HookedModel) -> HookedModel:
+    return student_from_teacher(teacher, every=2, width=16)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "squared"])
+def test_the_stock_hidden_states_at_real_tokens(distance: str) -> None:
+    (teacher, student), batch = models(), batch_of()
+    s, t = (m.model(**batch.inputs, output_hidden_states=True).hidden_states[-1] for m in (student, teacher))
+    s, t = s[batch.counted], t[batch.counted]
+    cosine = 1 - nn.functional.cosine_similarity(s, t)
+    expected = (cosine if distance == "cosine" else (s - t).square().sum(-1)).mean()
+    objective = HiddenKD(teacher, student, distance)  # type: ignore[arg-type]
+    assert objective.places() == Kept()
+    assert list(objective.parameters()) == []
+    assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
+
+
+def test_unequal_widths_are_refused() -> None:
+    teacher, _ = models()
+    with pytest.raises(ValueError) as caught:
+        HiddenKD(teacher, _narrow(teacher))
+    assert str(caught.value) == (
+        "hidden_kd compares hidden states, and the teacher is 32 wide, the student 16; it needs equal widths or a "
+        "learned projection. Use a student of equal width, or set hidden_kd's `projection` to learn one."
+    )
+
+
+def test_a_projection_from_its_seed() -> None:
+    teacher, _ = models()
+    student, batch, state = _narrow(teacher), batch_of(), torch.get_rng_state()
+    objectives = [HiddenKD(teacher, student, projection=True, seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), state)
+    weights = [next(objective.parameters()) for objective in objectives]
+    assert weights[0].shape == (32, 16) and weights[0].dtype == torch.float64
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    run = step_of(objectives[0], teacher, student, batch)
+    objectives[0](run).backward()
+    assert weights[0].grad is not None and weights[0].grad.abs().sum() > 0
+    assert any(torch.any(p.grad != 0) for p in student.model.parameters() if p.grad is not None)
+    t = teacher.run(batch.inputs).hidden[batch.counted]
+    s = (run.student_run.hidden @ weights[0].T)[batch.counted]
+    torch.testing.assert_close(objectives[0](run), (1 - nn.functional.cosine_similarity(s, t)).mean())

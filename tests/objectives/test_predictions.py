@@ -1,0 +1,98 @@
+"""Comparing predictions: what counts for each head, against loops over what counts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from causalkd.data.batch import IGNORED, Batch
+from causalkd.objectives.predictions import counted_tokens, prediction_distance
+from causalkd.task_kinds import Task
+from tests.objectives.steps import batch_of
+
+SHAPES: dict[Task, tuple[int, ...]] = {
+    "masked_lm": (4, 10, 7),
+    "causal_lm": (4, 10, 7),
+    "token_classification": (4, 10, 3),
+    "classification": (4, 3),
+    "regression": (4, 1),
+    "question_answering": (4, 10, 2),
+}
+
+
+def _logits(task: Task, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(SHAPES[task], generator=generator, dtype=torch.float64)
+
+
+def _kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    s, t = (each.div(temperature).log_softmax(-1) for each in (student, teacher))
+    return temperature**2 * (t.exp() * (t - s)).sum()
+
+
+def _counted(task: Task, batch: Batch, labelled: bool) -> list[tuple[int, int]]:
+    """(row, position) of every prediction that counts."""
+    assert batch.labels is not None
+    places = [(row, place) for row in range(4) for place in range(10) if batch.counted[row, place]]
+    if not labelled:
+        return places
+    if task != "causal_lm":
+        return [(row, place) for row, place in places if batch.labels[row, place] != IGNORED]
+    return [(r, p) for r, p in places if p < 9 and batch.labels[r, p + 1] != IGNORED]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@pytest.mark.parametrize("tokens", ["all", "labelled"])
+@pytest.mark.parametrize("task", ["masked_lm", "causal_lm", "token_classification"])
+def test_one_prediction_a_token(task: Task, tokens: str, temperature: float) -> None:
+    student, teacher, batch = _logits(task, 0), _logits(task, 1), batch_of(task)
+    places = _counted(task, batch, tokens == "labelled")
+    expected = torch.stack([_kl(student[place], teacher[place], temperature) for place in places]).mean()
+    mine = prediction_distance(task, student, teacher, batch, temperature, tokens)  # type: ignore[arg-type]
+    torch.testing.assert_close(mine, expected)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 2.0])
+def test_one_prediction_a_row(temperature: float) -> None:
+    student, teacher = _logits("classification", 0), _logits("classification", 1)
+    expected = torch.stack([_kl(student[row], teacher[row], temperature) for row in range(4)]).mean()
+    mine = prediction_distance("classification", student, teacher, batch_of("classification"), temperature)
+    torch.testing.assert_close(mine, expected)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 2.0])
+def test_an_answers_ends_over_real_tokens(temperature: float) -> None:
+    student, teacher = _logits("question_answering", 0).requires_grad_(), _logits("question_answering", 1)
+    batch = batch_of("question_answering")
+    terms = []
+    for row, length in enumerate(batch.counted.sum(1).tolist()):
+        terms += [_kl(student[row, :length, end], teacher[row, :length, end], temperature) for end in range(2)]
+    mine = prediction_distance("question_answering", student, teacher, batch, temperature)
+    torch.testing.assert_close(mine, torch.stack(terms).mean())
+    (gradient,) = torch.autograd.grad(mine, student)
+    assert gradient.isfinite().all() and (gradient[~batch.counted] == 0).all()
+
+
+def test_a_number_has_no_distribution() -> None:
+    student, teacher = _logits("regression", 0), _logits("regression", 1)
+    mine = prediction_distance("regression", student, teacher, batch_of("regression"), 2.0)
+    torch.testing.assert_close(mine, (student - teacher).square().mean())
+
+
+@pytest.mark.parametrize("task", list(SHAPES))
+def test_zero_at_agreement_and_blind_to_padding(task: Task) -> None:
+    student, teacher, batch = _logits(task, 0), _logits(task, 1), batch_of(task)
+    assert prediction_distance(task, student, student, batch, 2.0).item() == pytest.approx(0, abs=1e-12)
+    if len(SHAPES[task]) < 3:
+        return
+    other = student.masked_fill(~batch.counted[..., None], 50.0)
+    expected = prediction_distance(task, student, teacher, batch, 2.0)
+    assert torch.equal(prediction_distance(task, other, teacher, batch, 2.0), expected)
+
+
+def test_without_labels_every_real_token_counts() -> None:
+    batch = replace(batch_of(), labels=None)
+    counted = counted_tokens("masked_lm", batch, "labelled")
+    assert counted is not None and torch.equal(counted, batch.counted)
+    assert counted_tokens("classification", batch) is None

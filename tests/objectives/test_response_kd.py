@@ -1,0 +1,70 @@
+"""Response KD and the task loss against the stock models' own outputs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from causalkd.objectives.response_kd import ResponseKD, TaskLoss
+from causalkd.task_kinds import Task
+from tests.objectives.steps import assert_same_term, batch_of, labels_of, models, step_of
+
+TASKS: list[tuple[Task, str, str]] = [
+    ("masked_lm", "bert", "distilbert"),
+    ("causal_lm", "gpt2", "opt"),
+    ("classification", "llama", "bert"),
+]
+
+
+@pytest.mark.parametrize(("task", "of_teacher", "of_student"), TASKS)
+def test_the_stock_outputs_at_a_temperature(task: Task, of_teacher: str, of_student: str) -> None:
+    (teacher, student), batch = models(task, of_teacher, of_student), batch_of(task)
+    s, t = (model.model(**batch.inputs).logits for model in (student, teacher))
+    if task != "classification":
+        s, t = s[batch.counted], t[batch.counted]
+    p, q = (each.div(3).softmax(-1) for each in (t, s))
+    expected = 9 * (p * (p / q).log()).sum(-1).mean()
+    objective = ResponseKD(temperature=3.0)
+    assert objective.places() == ((), ())
+    assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
+
+
+def test_labelled_tokens_only() -> None:
+    (teacher, student), batch = models(), batch_of()
+    assert batch.labels is not None
+    labelled = batch.labels >= 0
+    s, t = (model.model(**batch.inputs).logits[labelled].log_softmax(-1) for model in (student, teacher))
+    objective = ResponseKD(1.0, "labelled")
+    expected = (t.exp() * (t - s)).sum(-1).mean()
+    assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
+
+
+def test_an_identical_student_has_nothing_to_learn() -> None:
+    teacher, _ = models()
+    twin, _ = models()
+    student = type(twin)(twin.model.requires_grad_(True), task="masked_lm", role="student")
+    loss = ResponseKD()(step_of(ResponseKD(), teacher, student, batch_of()))
+    assert loss.item() == pytest.approx(0, abs=1e-14)
+
+
+@pytest.mark.parametrize(("task", "of_teacher", "of_student"), TASKS)
+def test_the_task_loss_is_the_stock_models(task: Task, of_teacher: str, of_student: str) -> None:
+    _, student = models(task, of_teacher, of_student)
+    batch = batch_of(task)
+    expected = student.model(**batch.inputs, labels=labels_of(task, dict(batch.inputs))).loss
+    assert_same_term(student, TaskLoss()(step_of(TaskLoss(), None, student, batch)), expected)
+
+
+def test_a_task_without_labels() -> None:
+    _, student = models()
+    run = step_of(TaskLoss(), None, student, replace(batch_of(), labels=None))
+    with pytest.raises(ValueError, match="the objective `task` needs labels and the data have none"):
+        TaskLoss()(run)
+
+
+def test_the_teacher_gets_no_gradient() -> None:
+    (teacher, student), batch = models(), batch_of()
+    teacher.model.requires_grad_(True)
+    ResponseKD()(step_of(ResponseKD(), teacher, student, batch)).backward()
+    assert all(parameter.grad is None for parameter in teacher.model.parameters())
+    assert any(torch.any(p.grad != 0) for p in student.model.parameters() if p.grad is not None)
