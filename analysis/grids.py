@@ -46,16 +46,15 @@ class Grid:
 def find_grids(report: VerificationReport, student: str, seed: int | None) -> list[Grid]:
     """The grids of one student, in the order of the report; empty where only single pairs were measured."""
     whole = [row for row in rows_of(report, student, seed) if row.unit == "pos" and row.head is None]
-    names = list(dict.fromkeys(row.pair for row in whole if row.pair.startswith(GRID)))
-    return [_grid(name, whole) for name in names]
+    named = dict.fromkeys((row.pair, row.component) for row in whole if row.pair.startswith(GRID))
+    return [_grid(name, component, [row for row in whole if row.component == component]) for name, component in named]
 
 
-def _grid(name: str, rows: list[InterchangeRow]) -> Grid:
-    own = [row for row in rows if row.pair == name]
-    component, positions = own[0].component, name.removeprefix(GRID)
-    teacher_layers = tuple(sorted({row.teacher_layer for row in rows if row.component == component}))
-    student_layers = tuple(sorted({row.student_layer for row in rows if row.component == component}))
-    declared = [row for row in rows if not row.pair.startswith(GRID) and row.component == component]
+def _grid(name: str, component: str, rows: list[InterchangeRow]) -> Grid:
+    own, positions = [row for row in rows if row.pair == name], name.removeprefix(GRID)
+    teacher_layers = tuple(sorted({row.teacher_layer for row in rows}))
+    student_layers = tuple(sorted({row.student_layer for row in rows}))
+    declared = [row for row in rows if not row.pair.startswith(GRID)]
     declared.sort(key=lambda row: row.pair == positions)  # of two pairs at one cell, the grid's own is written last
     cells: dict[tuple[int, int, Control], InterchangeRow] = {}
     for row in (*declared, *own):

@@ -13,8 +13,13 @@ from analysis.interchange_maps import interchange_maps
 from analysis.site_scores import site_scores
 from analysis.style import student_colours, to_svg
 from analysis.training_curves import Metrics, terms, training_curves
-from causalkd.verification.report import InterchangeRow, VerificationReport
+from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.summary import CONTROL_TITLES, summaries
+
+_MEASURES: dict[Measure, tuple[str, str]] = {
+    "iia_effective": ("Effective interchange accuracy", "On pairs whose exchange changed the teacher's prediction."),
+    "iia": ("Interchange accuracy on all pairs", "On many of them an exchange may change nothing, which is easy."),
+}
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,7 @@ def _sections(report: VerificationReport) -> list[Section]:
     sections = [Section("Trained and untrained sites", meaning, (scores,))]
     if not any(find_grids(report, student.name, student.seed) for student in report.students):
         return sections
-    for measure, title, meaning in (
-        (
-            "iia_effective",
-            "Effective interchange accuracy",
-            "On pairs whose exchange changed the teacher's prediction.",
-        ),
-        ("iia", "Interchange accuracy on all pairs", "On many of them an exchange may change nothing, which is easy."),
-    ):
+    for measure, (title, meaning) in _MEASURES.items():
         above = interchange_maps(report, measure, above_control=True)
         pictures = (
             _picture(measure, interchange_maps(report, measure), "Layer by layer, for each student's first seed."),
@@ -102,7 +100,7 @@ def _cells(report: VerificationReport) -> list[dict[str, object]]:
     for row in report.interchange:
         controls.setdefault(_key(row), {})[row.control] = row.iia_effective
     return [
-        asdict(row) | {"controls": [controls[_key(row)].get(name) for name in CONTROL_TITLES]}
+        {**asdict(row), "controls": [controls[_key(row)].get(name) for name in CONTROL_TITLES]}
         for row in report.interchange
         if row.control == "none"
     ]

@@ -137,7 +137,8 @@ def _matthews(answers: Answers) -> float | None:
 
 def _f1(answers: Answers) -> float:
     """Of class 1, as GLUE scores MRPC and QQP."""
-    return float(metrics.f1_score(answers.gold.numpy(), answers.choice.numpy(), pos_label=1, zero_division=0.0))  # type: ignore[arg-type]
+    gold, choice = answers.gold.numpy(), answers.choice.numpy()
+    return float(metrics.f1_score(gold, choice, pos_label=1, zero_division=0.0))  # type: ignore[arg-type]
 
 
 def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Answers], float | None]:
@@ -158,7 +159,7 @@ def _entity_f1(answers: Answers) -> float:
         for row, label in zip(answers.row.tolist(), side.tolist(), strict=True):
             by_row.setdefault(row, []).append(answers.labels[label])
         tags.append(list(by_row.values()))
-    return float(np.mean(micro_f1(*tags, zero_division=0)))  # type: ignore[arg-type] # one number; its type leaves lists open
+    return float(np.mean(micro_f1(*tags, zero_division=0)))  # type: ignore[arg-type]
 
 
 def _exact_match(answers: Answers) -> float:

@@ -19,6 +19,7 @@ from tests.tiny import VOCABULARY, tiny, tiny_inputs
 
 BASE, SOURCE = tiny_inputs(4, 10), tiny_inputs(4, 8, seed=1)
 ROWS = torch.tensor([1, 2, 3, 0])
+FIRST = ("first", 1, 0)
 CROSSED: Pairs = [[(s, b) for b, s in row] for row in PAIRS]
 
 
@@ -31,13 +32,15 @@ def models(
     return HookedModel(one, task=task, role="teacher"), HookedModel(other, task=task, role="student")
 
 
-def aligned(teacher: HookedModel, student: HookedModel, *more: tuple[str, int, int]) -> ResolvedAlignment:
-    """One pair, `first`: block 1 of the teacher and block 0 of the student; and `more` (name, layers)."""
-    pairs = tuple(
+def aligned(
+    teacher: HookedModel, student: HookedModel, *pairs: tuple[str, int, int], first: tuple[str, int, int] = FIRST
+) -> ResolvedAlignment:
+    """`first` and further pairs of (name, teacher's block, student's block)."""
+    declared = tuple(
         SitePair(name=name, teacher=(Site(layer=of_teacher),), student=(Site(layer=of_student),))
-        for name, of_teacher, of_student in (("first", 1, 0), *more)
+        for name, of_teacher, of_student in (first, *pairs)
     )
-    return resolve(Alignment(name="tests", positions=PositionPolicy(policy="all"), pairs=pairs), teacher, student)
+    return resolve(Alignment(name="tests", positions=PositionPolicy(policy="all"), pairs=declared), teacher, student)
 
 
 def labels_of(task: Task, inputs: dict[str, Tensor]) -> Tensor:

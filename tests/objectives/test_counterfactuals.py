@@ -1,4 +1,4 @@
-"""Both models' counterfactuals: made once a step, against plain hooks, and the errors where a batch cannot give them."""
+"""Both models' counterfactuals: against plain hooks, made once a step, and what a batch must have for them."""
 
 from dataclasses import replace
 

@@ -1,14 +1,17 @@
 """DIITO against its slow reading: three whole forwards per model with plain hooks, then the loss."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import student_from_teacher
+from causalkd.objectives.counterfactuals import counterfactuals
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.task_kinds import Task
-from tests.alignment.exchanges import PAIRS
+from tests.alignment.exchanges import PAIRS, positions
 from tests.objectives.steps import (
     BASE,
     CROSSED,
@@ -160,14 +163,10 @@ def test_labelled_tokens_only() -> None:
 def test_an_identical_student_has_nothing_to_learn() -> None:
     teacher, _ = models()
     student = student_from_teacher(teacher, every=1)
-    for objective in (DIITO, DIITOHidden):
-        one = objective(aligned(teacher, student, ("second", 2, 2)), teacher, student, crossway=True)
-        batch = batch_of(names=("first", "second"))
-        # The student's own block 1 stands where the teacher's does in the second pair only.
-        run = step_of(one, teacher, student, batch, step=0)
-        second = one.alignment.pairs[1]
-        object.__setattr__(one.alignment, "pairs", (second,))
-        loss = one(run)
+    same = aligned(teacher, student, first=("first", 1, 1))
+    for one in (DIITO, DIITOHidden):
+        objective = one(same, teacher, student, crossway=True)
+        loss = objective(step_of(objective, teacher, student, batch_of()))
         assert loss.item() == pytest.approx(0, abs=1e-11)
         assert max(gradient.abs().max().item() for gradient in gradients(student, loss)) < 1e-6
 
@@ -176,12 +175,8 @@ def test_with_dropout_the_counterfactual_is_of_this_very_base_run() -> None:
     """Nothing exchanged at the last block: the student's counterfactual is its base run, dropout included."""
     teacher, student = models(dropout=0.5)
     student.model.train()
-    resolved = aligned(teacher, student, ("last", 2, 1))
-    batch = batch_of(names=("last",))
+    resolved = aligned(teacher, student, first=("last", 2, 1))
+    nothing = replace(batch_of(), positions={"last": positions([[], [], [], []])})
     objective = DIITO(resolved, teacher, student)
-    run = step_of(objective, teacher, student, batch)
-    from causalkd.objectives.counterfactuals import counterfactuals
-
-    nothing = {"last": type(batch.positions["last"])(*(each[:, :0] for each in vars(batch.positions["last"]).values()))}
-    object.__setattr__(batch, "positions", nothing)
-    assert torch.equal(counterfactuals(run, resolved.pairs[1]).student.logits, run.student_run.logits)
+    run = step_of(objective, teacher, student, nothing)
+    assert torch.equal(counterfactuals(run, resolved.pairs[0]).student.logits, run.student_run.logits)

@@ -52,7 +52,10 @@ def test_the_task_loss_is_the_stock_models(task: Task, of_teacher: str, of_stude
     _, student = models(task, of_teacher, of_student)
     batch = batch_of(task)
     expected = student.model(**batch.inputs, labels=labels_of(task, dict(batch.inputs))).loss
-    assert_same_term(student, TaskLoss()(step_of(TaskLoss(), None, student, batch)), expected)
+    mine = TaskLoss()(step_of(TaskLoss(), None, student, batch))
+    # A stock causal LM computes its loss in float32 whatever its own type.
+    within = {"rtol": 1e-5, "atol": 1e-5} if expected.dtype == torch.float32 else {}
+    torch.testing.assert_close(mine, expected.double(), **within)
 
 
 def test_a_task_without_labels() -> None:
