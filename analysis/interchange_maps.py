@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import CenteredNorm, Normalize
+from matplotlib.colors import CenteredNorm, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -109,7 +110,7 @@ def _draw_cell(
         ax.add_patch(_square(x, y, facecolor=FAINT, linewidth=0))
         ax.text(x, y, "–", ha="center", va="center", color=MUTED)
         return
-    colour = shades.cmap(shades.norm(value))
+    colour = to_rgba(shades.to_rgba(np.array([value]))[0])
     ax.add_patch(_square(x, y, facecolor=colour, linewidth=0))
     shown = f"{value:+.2f}" if signed and abs(value) >= 0.005 else f"{abs(value):.2f}"
     ax.text(x, y, shown.replace("-", "−"), ha="center", va="center", color=readable_on(colour))

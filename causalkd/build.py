@@ -88,7 +88,7 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     try:
         if part.model is not None:
             loaded = load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
-            return _padded(loaded, data.tokenizer)
+            return _completed(loaded, data.tokenizer)
         config = make_config(part.config or {}, data.tokenizer)
         return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
     except ValueError as error:
@@ -107,7 +107,7 @@ def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int
     if part.model is not None:
         new_head = not has_head(part.model, task)
         loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
-        return _padded(loaded, data.tokenizer)
+        return _completed(loaded, data.tokenizer)
     return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
 
 
@@ -217,8 +217,10 @@ def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase
     return tokenizer
 
 
-def _padded(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedModel:
-    """Tells a checkpoint that knows no padding id which one is used: decoders find a row's last token by it."""
+def _completed(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedModel:
+    """Gives a checkpoint that lacks them the tokenizer and its padding id, by which decoders find a last token."""
+    if model.tokenizer is None:
+        model.tokenizer = tokenizer
     if model.model.config.pad_token_id is None:
         model.model.config.pad_token_id = tokenizer.pad_token_id
     return model

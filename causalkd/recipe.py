@@ -32,7 +32,7 @@ class Recipe(Part):
     """The students; the first is the one the others are compared with."""
     training: TrainingPart
     """How the students learn."""
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Every student is trained once with each."""
     verification: VerificationPart = VerificationPart()
     """On what the claim is tested."""

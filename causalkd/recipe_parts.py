@@ -22,11 +22,11 @@ class DataPart(Part):
 
     task: str = "planted"
     """Name in the task table (`planted`, `sst2`, `mnli`, `squad`, …)."""
-    train_limit: int | None = Field(None, ge=2)
+    train_limit: int | None = Field(default=None, ge=2)
     """Most training examples; None for all there are."""
-    eval_limit: int | None = Field(None, ge=2)
+    eval_limit: int | None = Field(default=None, ge=2)
     """Most held-out examples; None for all there are."""
-    max_length: int | None = Field(None, ge=3)
+    max_length: int | None = Field(default=None, ge=3)
     """Longest row in tokens; what is longer is cut, and the number of such rows is reported. None for 128, or what the
     tokenizer takes where that is less."""
     seed: int = 0
@@ -35,38 +35,38 @@ class DataPart(Part):
     """Tokenizer of a teacher with fresh weights, a hub name or folder; None for the planted task's own."""
     sources: Literal["batch", "dataset"] = "batch"
     """Whether an interchange's source is another row of the batch (cheaper) or any other example."""
-    group: int = Field(8, ge=2)
+    group: int = Field(default=8, ge=2)
     """In-batch sources come from the same this many consecutive rows."""
 
 
 class TrainingPart(Part):
     """How a model learns; the names are those of transformers' TrainingArguments where they mean the same."""
 
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
     """Optimizer steps; give this or `epochs`."""
-    epochs: float | None = Field(None, gt=0)
+    epochs: float | None = Field(default=None, gt=0)
     """Passes over the training examples; 3 where neither is given."""
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Rows of a micro-batch on one device."""
-    gradient_accumulation: int = Field(1, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
     """Micro-batches per optimizer step."""
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0)
     """Peak learning rate of AdamW."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's weight decay."""
-    warmup: float = Field(0.1, ge=0, lt=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps over which the learning rate rises to its peak."""
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     """How the learning rate falls afterwards."""
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
     group_by_length: bool = False
     """Batch rows of similar length together, which saves padding."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Mixed precision, where the device has it."""
-    logging_steps: int = Field(25, ge=1)
+    logging_steps: int = Field(default=25, ge=1)
     """Steps between two rows of metrics.jsonl."""
-    save_steps: int = Field(500, ge=1)
+    save_steps: int = Field(default=500, ge=1)
     """Steps between two checkpoints that training can resume from."""
     trackers: tuple[str, ...] = ()
     """Trackers of transformers to report to, e.g. `tensorboard`; none unless asked."""
@@ -104,9 +104,9 @@ class TeacherPart(Part):
 class ResponseKDPart(Part):
     """The student's predictions follow the teacher's."""
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     """Factor of the term."""
-    temperature: float = Field(2.0, gt=0)
+    temperature: float = Field(default=2.0, gt=0)
     """T; the term is T² · KL at temperature T."""
     tokens: Literal["all", "labelled"] = "all"
     """Which tokens count where the head predicts one thing per token."""
@@ -115,14 +115,14 @@ class ResponseKDPart(Part):
 class TaskPart(Part):
     """The loss against the labels."""
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     """Factor of the term."""
 
 
 class HiddenKDPart(Part):
     """The student's last hidden states follow the teacher's."""
 
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     """Factor of the term."""
     distance: Literal["cosine", "squared"] = "cosine"
     """1 − cos, or the squared difference summed over the width."""
@@ -180,9 +180,9 @@ class StudentPart(Part):
     """Its name in folders, tables and figures."""
     layers: tuple[int, ...] | None = None
     """Cut from the teacher: the teacher's block behind each block of the student."""
-    every: int | None = Field(None, ge=1)
+    every: int | None = Field(default=None, ge=1)
     """Cut from the teacher: blocks 0, every, 2·every, …"""
-    width: int | None = Field(None, ge=1)
+    width: int | None = Field(default=None, ge=1)
     """Width of a student that is cut from the teacher; None for the teacher's."""
     model: str | None = None
     """Instead: hub name or folder of a checkpoint."""
@@ -206,11 +206,11 @@ class StudentPart(Part):
 class VerificationPart(Part):
     """On what the claim is tested."""
 
-    pairs: int = Field(2000, ge=2)
+    pairs: int = Field(default=2000, ge=2)
     """Held-out pairs of base and source."""
     components: tuple[str, ...] = ("block_output",)
     """Components whose teacher site × student site grid is measured."""
-    batch_size: int = Field(100, ge=2)
+    batch_size: int = Field(default=100, ge=2)
     """Rows of a forward."""
     seed: int = 0
     """Seed of pairs, positions and resamples."""

@@ -16,6 +16,7 @@ from causalkd.build import (
     build_teacher,
 )
 from causalkd.build_trainer import build_trainer, task_only
+from causalkd.data.pairing import ExampleSet
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair
 from causalkd.models.places import nearest
@@ -87,6 +88,7 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
 
 def _try_a_step(trainer: DistillationTrainer) -> None:
     examples, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
+    assert isinstance(examples, ExampleSet)
     if size > len(examples):
         raise ValueError(
             f"batch_size is {size}, but there are {len(examples)} training examples, so no batch would be full; "

@@ -85,8 +85,9 @@ def distill(
     folder, processes = RunFolder(recipe.folder), PartialState()
     if processes.is_main_process:
         _open(folder, recipe, alignment, overwrite)
-        for split in (data.train, data.heldout) if tell else ():
-            tell(split.summary())
+        for split in (data.train, data.heldout):
+            if tell is not None:
+                tell(split.summary())
     processes.wait_for_everyone()
     teacher = _teacher(recipe, data, folder)
     for seed in recipe.seeds:

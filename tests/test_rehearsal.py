@@ -154,15 +154,15 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("training: `steps` is 2 and `epochs` is 1.0; give one of them",),
     ),
     "segment": (
-        ("alignment.positions={{policy: segments, segments: [premis]}}",),
+        ("alignment.positions={policy: segments, segments: [premis]}",),
         ("no row of task 'planted' has a segment 'premis'; did you mean premise?",),
     ),
     "token": (
-        ("alignment.positions={{policy: explicit, base: [11], source: [0]}}",),
+        ("alignment.positions={policy: explicit, base: [11], source: [0]}",),
         ("student 'diito': position policy 'explicit' (base): example 0 has no token 11: it has 11 tokens",),
     ),
     "masked tokens": (
-        ("alignment.positions={{policy: masked}}",),
+        ("alignment.positions={policy: masked}",),
         ("position policy 'masked'", "only masked_lm corrupts its input. Choose another policy"),
     ),
     "verification pairs": (
@@ -184,7 +184,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_gets_one_message_and_no_folder(case: str, checkpoints: Path, tmp_path: Path) -> None:
     changes, parts = BAD[case]
-    message = _told(tmp_path / "run", *(change.format(checkpoints=checkpoints) for change in changes))
+    message = _told(tmp_path / "run", *(change.replace("{checkpoints}", str(checkpoints)) for change in changes))
     assert [part for part in parts if part not in message] == [], message
 
 

@@ -49,7 +49,7 @@ class DistilBertArchitectureAdapter(ArchitectureAdapter):
         cfg.gated_mlp = cfg.attn_only = False
         # Folding assumes a norm before each sublayer; here it comes after.
         self.supports_fold_ln = False
-        self.weight_processing_conversions = self._qkvo_weight_conversions()
+        self.weight_processing_conversions = dict(self._qkvo_weight_conversions())
         attention = {"q": "q_lin", "k": "k_lin", "v": "v_lin", "o": "out_lin"}
         mlp = {"in": "ffn.lin1", "out": "ffn.lin2"}
         self.component_mapping = {

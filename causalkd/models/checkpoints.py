@@ -62,19 +62,32 @@ def read_config(name: str | Path) -> PreTrainedConfig:
         ) from error
 
 
+def find_tokenizer(name: str | Path) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a checkpoint; None where there is none, for which transformers often makes one without words.
+
+    Raises:
+        ValueError: No such checkpoint.
+    """
+    read_config(name)
+    try:
+        found = AutoTokenizer.from_pretrained(locate(name))
+    except (OSError, ValueError):
+        return None
+    return found if len(found) > len(found.all_special_tokens) else None
+
+
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint.
 
     Raises:
         ValueError: No such checkpoint, or no tokenizer in it.
     """
-    read_config(name)
-    try:
-        return AutoTokenizer.from_pretrained(locate(name))
-    except (OSError, ValueError) as error:
+    found = find_tokenizer(name)
+    if found is None:
         raise ValueError(
             f"checkpoint {name} has no tokenizer that transformers can load; save the one it was trained with beside it"
-        ) from error
+        )
+    return found
 
 
 def has_head(name: str | Path, task: Task) -> bool:
@@ -95,5 +108,5 @@ def tasks_of(name: str | Path) -> tuple[Task, ...]:
         ValueError: No such checkpoint.
     """
     config = read_config(name)
-    possible = [task for task in TASKS if type(config) in _HEADS[task]]
+    possible: list[Task] = [task for task in TASKS if type(config) in _HEADS[task]]
     return tuple(sorted(possible, key=lambda task: not has_head(name, task)))

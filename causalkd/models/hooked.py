@@ -60,7 +60,9 @@ class HookedModel:
         task: Task,
         role: Role,
     ) -> None:
-        self.model, self.tokenizer, self.task, self.role = model, tokenizer, task, role
+        self.model, self.tokenizer = model, tokenizer
+        self.task: Task = task
+        self.role: Role = role
         self.adapter = adapter_for(model)
         self.architecture = type(model).__name__
         self.n_layers: int = self.adapter.cfg.n_layers
@@ -168,15 +170,13 @@ class HookedModel:
         entries = {place.layer for place in keep if place.component == "block_input"}
         stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
         handle = stack.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
-        recorders = [(place, lambda tensor, place=place: kept.__setitem__(place, tensor)) for place in keep]
+
+        def note_state(layer: int, _: Tensor) -> None:
+            states[layer] = self.generator_state()
+
+        recorders: list[tuple[Place, Hook]] = [(place, partial(kept.__setitem__, place)) for place in keep]
         if self.training:
-            for layer in entries:
-                recorders.append(
-                    (
-                        self.place("block_input", layer),
-                        lambda _, at=layer: states.__setitem__(at, self.generator_state()),
-                    )
-                )
+            recorders += [(self.place("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
             with self.hooks(recorders), self._mode():
                 output = (forward or self.model)(**inputs, **self._options)

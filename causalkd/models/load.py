@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from causalkd.models.checkpoints import load_tokenizer, locate, read_config, tasks_of
+from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.places import nearest
 from causalkd.task_kinds import TASKS, Task
@@ -78,7 +78,7 @@ def load_model(
             f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
             "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
-    return HookedModel(model, load_tokenizer(name), task=task, role=role)
+    return HookedModel(model, find_tokenizer(name), task=task, role=role)
 
 
 def model_from_config(
@@ -132,15 +132,21 @@ def student_from_teacher(
         _narrow(config, teacher, width)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
     _copy_weights(teacher, student, chosen)
-    student.model.to(device=teacher.model.device, dtype=teacher.model.dtype)
+    _move_like(student, teacher)
     return student
 
 
 def random_like(model: HookedModel, seed: int) -> HookedModel:
     """A model of the same configuration with fresh weights: the untrained control."""
     twin = model_from_config(model.model.config, model.tokenizer, task=model.task, role="student", seed=seed)
-    twin.model.to(device=model.model.device, dtype=model.model.dtype).eval()
+    _move_like(twin, model)
+    twin.model.eval()
     return twin
+
+
+def _move_like(moved: HookedModel, model: HookedModel) -> None:
+    module: nn.Module = moved.model
+    module.to(device=model.model.device, dtype=model.model.dtype)
 
 
 def check_pair(teacher: HookedModel, student: HookedModel) -> None:
@@ -172,7 +178,11 @@ def label_names(model: HookedModel) -> tuple[str, ...]:
     """The names of the head's outputs, in their order; empty for heads without labels."""
     if model.task not in _LABELLED:
         return ()
-    names = model.model.config.id2label
+    return _names(model.model.config)
+
+
+def _names(config: PreTrainedConfig) -> tuple[str, ...]:
+    names: dict[Any, str] = dict(config.id2label or {})
     return tuple(names[index] for index in range(len(names)))
 
 
@@ -184,7 +194,7 @@ def _set_labels(
     elif task == "question_answering":
         config.num_labels = 2
     elif task in _LABELLED and labels is not None:
-        own = [config.id2label[index] for index in range(len(config.id2label))]
+        own = list(_names(config))
         unnamed = own == [f"LABEL_{index}" for index in range(len(own))]
         if not new_head and own != list(labels) and not unnamed:
             raise ValueError(

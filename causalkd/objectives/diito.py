@@ -86,7 +86,8 @@ class DIITO(_Interchanges):
         seed: int = 0,
     ) -> None:
         super().__init__(alignment, teacher, student, pairs, crossway, seed)
-        self.temperature, self.tokens = temperature, tokens
+        self.temperature = temperature
+        self.tokens: Tokens = tokens
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""

@@ -61,8 +61,9 @@ def require_equal_widths(objective: str, teacher: HookedModel, student: HookedMo
     """
     if teacher.width != student.width:
         raise ValueError(
-            f"{objective} compares hidden states, and the teacher is {teacher.width} wide, the student {student.width}; it "
-            f"needs equal widths or a learned projection. Use a student of equal width, or {way_out}."
+            f"{objective} compares hidden states, and the teacher is {teacher.width} wide, the student "
+            f"{student.width}; this needs equal widths or a learned projection. "
+            f"Use a student of equal width, or {way_out}."
         )
 
 

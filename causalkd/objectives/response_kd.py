@@ -17,7 +17,8 @@ class ResponseKD:
     """
 
     def __init__(self, temperature: float = 2.0, tokens: Tokens = "all") -> None:
-        self.temperature, self.tokens = temperature, tokens
+        self.temperature = temperature
+        self.tokens: Tokens = tokens
 
     def places(self) -> Kept:
         """Nothing beyond the logits."""

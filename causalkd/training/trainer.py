@@ -56,7 +56,8 @@ class DistillationTrainer(Trainer):
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         if teacher is not None:
-            teacher.model.to(self.args.device)
+            module: nn.Module = teacher.model
+            module.to(self.args.device)
 
     def compute_loss(
         self,

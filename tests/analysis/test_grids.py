@@ -44,6 +44,16 @@ def test_two_choices_of_positions_are_two_grids_and_each_keeps_its_own_pair():
     assert verb.value(1, 0, "iia") == 0.123 and premise.value(1, 0, "iia") != 0.123
 
 
+def test_each_component_has_a_grid_of_its_own():
+    report = example_report()
+    grid_rows = [row for row in report.interchange if row.pair.startswith("grid:")]
+    other = [dataclasses.replace(row, component="mlp_output", trained=False, iia=0.25) for row in grid_rows]
+    report = dataclasses.replace(report, interchange=(*report.interchange, *other))
+    blocks, mlps = find_grids(report, "kd", 0)
+    assert (blocks.component, mlps.component) == ("block_output", "mlp_output")
+    assert blocks.value(2, 1, "iia") != 0.25 and mlps.value(2, 1, "iia") == 0.25
+
+
 def test_single_pairs_are_no_grid():
     report = example_report()
     pairs = tuple(row for row in report.interchange if row.trained)

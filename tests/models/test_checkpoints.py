@@ -1,12 +1,15 @@
 """What a checkpoint says about itself before its weights are read."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
 
-from causalkd.models.checkpoints import has_head, load_tokenizer, locate, read_config, tasks_of
+from causalkd.models.checkpoints import find_tokenizer, has_head, load_tokenizer, locate, read_config, tasks_of
+from causalkd.models.load import load_model
 from causalkd.task_kinds import Task
+from tests.data.tiny_tokenizers import bert_like
 from tests.tiny import MODELS, TASKS_OF, tiny
 
 
@@ -54,9 +57,19 @@ def test_names_that_do_not_exist(saved: Path) -> None:
             read_config(name)
 
 
-def test_a_checkpoint_without_a_tokenizer(saved: Path) -> None:
+@pytest.mark.parametrize("name", ["bert-classification", "gpt2-causal_lm"])
+def test_a_checkpoint_without_a_tokenizer(saved: Path, name: str) -> None:
+    """transformers makes an empty one, to which every word is unknown."""
+    assert find_tokenizer(saved / name) is None
     with pytest.raises(ValueError, match="has no tokenizer that transformers can load; save the one it was trained"):
-        load_tokenizer(saved / "bert-classification")
+        load_tokenizer(saved / name)
+    assert load_model(saved / name, task=tasks_of(saved / name)[0], role="teacher").tokenizer is None
+
+
+def test_the_tokenizer_of_a_checkpoint(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved / "bert-classification", tmp_path, dirs_exist_ok=True)
+    bert_like().save_pretrained(tmp_path)
+    assert load_tokenizer(tmp_path).get_vocab() == bert_like().get_vocab()
 
 
 def test_packaged_weights_are_found_or_named(monkeypatch: pytest.MonkeyPatch) -> None:

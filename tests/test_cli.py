@@ -1,0 +1,165 @@
+"""The command line: what each command prints and writes, and how it ends."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from causalkd.alignment.spec import Alignment
+from causalkd.cli import app
+from causalkd.recipe import Recipe, shipped_recipes
+from causalkd.task_kinds import Task
+from causalkd.verification.report import VerificationReport
+from causalkd.verification.summary import as_text
+from tests.shrunk import FinishedRun
+from tests.tiny import ARCHITECTURES, TASKS_OF, tiny
+
+
+def _run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def _refusal(*arguments: str | Path) -> str:
+    """The one message of a command that refuses."""
+    done = _run(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "") and "Traceback" not in done.stderr
+    assert done.stderr.startswith("causalkd: ") and done.stderr.count("causalkd: ") == 1
+    return done.stderr.removeprefix("causalkd: ").strip()
+
+
+@pytest.fixture
+def copied(quickstart: FinishedRun, tmp_path: Path) -> Path:
+    """A copy of the shrunk quickstart's folder that a test may change."""
+    return shutil.copytree(quickstart.folder.path, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny checkpoints without tokenizers, `<architecture>-<layers>`."""
+    base = tmp_path_factory.mktemp("saved")
+    for architecture in ARCHITECTURES:
+        tasks: Sequence[Task] = TASKS_OF[architecture]
+        for layers, task in ((4, tasks[0]), (2, "classification")):
+            tiny(architecture, task, layers=layers).save_pretrained(base / f"{architecture}-{layers}")
+    return base
+
+
+def test_distill_prints_the_data_the_table_and_the_files(quickstart: FinishedRun) -> None:
+    report = VerificationReport.read(quickstart.folder.report)
+    assert "96 examples of the planted task, train frames" in quickstart.told
+    assert "24 examples of the planted task, heldout frames" in quickstart.told
+    assert as_text(report) in quickstart.told
+    assert f"{quickstart.folder.path / 'report.json'}\n{quickstart.folder.path / 'report.html'}" in quickstart.told
+    assert "Traceback" not in quickstart.told and "Warning" not in quickstart.told
+
+
+def test_distill_keeps_a_finished_run(quickstart: FinishedRun) -> None:
+    changes = ("--set", f"output={quickstart.folder.path}")
+    message = _refusal("distill", "quickstart", *changes)
+    assert message == (
+        f"{quickstart.folder.path} holds a finished run; choose another `output`, or overwrite it (--overwrite)"
+    )
+
+
+def test_distill_names_the_nearest_recipe_and_key() -> None:
+    assert "did you mean quickstart?" in _refusal("distill", "quikstart")
+    assert "training.stepz: unknown key; did you mean steps?" in _refusal(
+        "distill", "quickstart", "--set", "training.stepz=1"
+    )
+    assert "has no value" in _refusal("distill", "quickstart", "--set", "training.steps")
+
+
+def test_verify_gives_the_numbers_of_distill(copied: Path) -> None:
+    before = (copied / "report.json").read_text()
+    for name in ("report.json", "report.html"):
+        (copied / name).unlink()
+    done = _run("verify", copied)
+    assert done.exit_code == 0 and (copied / "report.json").read_text() == before
+    assert as_text(VerificationReport.read(copied / "report.json")) in done.stdout
+    assert (copied / "report.html").is_file()
+
+
+def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) -> None:
+    assert "holds no run (no recipe.yaml); `causalkd distill RECIPE` makes one" in _refusal("verify", tmp_path)
+    shutil.rmtree(copied / "student" / "diito-seed0")
+    message = _refusal("verify", copied)
+    assert "is unfinished" in message and "diito-seed0 is not there yet; continue it with the same" in message
+
+
+def test_report_prints_the_report_and_draws_its_page_anew(copied: Path) -> None:
+    page, numbers = (copied / "report.html").read_text(), (copied / "report.json").read_text()
+    (copied / "report.html").write_text("old")
+    done = _run("report", copied)
+    assert done.exit_code == 0 and as_text(VerificationReport.read(copied / "report.json")) in done.stdout
+    assert (copied / "report.html").read_text() == page and (copied / "report.json").read_text() == numbers
+
+
+def test_report_without_a_report(copied: Path) -> None:
+    (copied / "report.json").unlink()
+    assert "there is no report at" in _refusal("report", copied)
+    (copied / "report.json").write_text("{}")
+    assert "is no verification report of this version" in _refusal("report", copied)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_check_prints_where_an_alignment_lies(saved: Path, architecture: str) -> None:
+    """For any architecture and whatever heads the two checkpoints have."""
+    models = ("--teacher", saved / f"{architecture}-4", "--student", saved / f"{architecture}-2")
+    done = _run("check", "middle", *models)
+    assert done.exit_code == 0, done.output
+    assert "blocks.2.hook_out" in done.stdout and "blocks.0.hook_out" in done.stdout
+    assert "consecutive, fraction 0.3" in done.stdout
+
+
+def test_check_reads_a_file_and_lists_every_fault(saved: Path, tmp_path: Path) -> None:
+    models = ("--teacher", saved / "bert-4", "--student", saved / "gpt2-2")
+    path = tmp_path / "mine.yaml"
+    sites = "{name: %s, teacher: [{layer: %d}], student: [{layer: %d, component: mlp_output}]}"
+    path.write_text(f"name: mine\npositions: {{policy: all}}\npairs: [{sites % ('a', 1, 1)}, {sites % ('b', 3, 0)}]\n")
+    done = _run("check", path, *models, "--task", "classification")
+    assert done.exit_code == 0 and done.stdout.count("blocks.") >= 4 and "transformer.h.1.mlp.c_proj" in done.stdout
+    path.write_text(f"name: mine\npositions: {{policy: all}}\npairs: [{sites % ('a', 7, 1)}, {sites % ('b', 3, 8)}]\n")
+    message = _refusal("check", path, *models)
+    assert "pairs[0].teacher[0]: block_output of layer 7 does not exist" in message
+    assert "pairs[1].student[0]: mlp_output of layer 8 does not exist" in message
+
+
+def test_check_names_what_is_wrong_with_its_arguments(saved: Path, tmp_path: Path) -> None:
+    models = ("--teacher", saved / "bert-4", "--student", saved / "bert-2")
+    assert "there is no alignment 'midle'" in _refusal("check", "midle", *models)
+    assert "no checkpoint" in _refusal("check", "middle", "--teacher", tmp_path, "--student", saved / "bert-2")
+    assert "did you mean classification?" in _refusal("check", "middle", *models, "--task", "clasification")
+    gpt2 = ("--teacher", saved / "gpt2-4", "--student", saved / "gpt2-2")
+    message = _refusal("check", "middle", *gpt2, "--task", "masked_lm")
+    assert "is a gpt2, for which transformers has no masked_lm head, only causal_lm, classification" in message
+    (tmp_path / "bad.yaml").write_text("name: x\npositions: {policy: al}\npairs: []\n")
+    assert "did you mean all?" in _refusal("check", tmp_path / "bad.yaml", *models)
+
+
+def test_recipes_are_named() -> None:
+    assert _run("recipes").stdout.split() == shipped_recipes()
+
+
+def test_the_schema_is_that_of_recipes() -> None:
+    schema = json.loads(_run("schema").stdout)
+    assert schema == Recipe.model_json_schema()
+    assert {"Alignment", "PositionPolicy", "DIITOPart"} <= set(schema["$defs"]) and Alignment.__name__ in schema[
+        "$defs"
+    ]
+
+
+def test_help_names_every_command() -> None:
+    listing = _run("--help").stdout
+    assert all(command in listing for command in ("distill", "verify", "report", "check", "recipes", "schema"))
+
+
+def test_the_installed_command() -> None:
+    command = Path(sys.executable).with_name("causalkd")
+    done = subprocess.run([command, "recipes"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == shipped_recipes() and done.stderr == ""

@@ -1,0 +1,161 @@
+"""DistillationTrainer: the sum of its terms, repeatable to the bit, resumable, the teacher untouched."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from causalkd.data.batch import Batch
+from causalkd.data.pairing import ExampleSet
+from causalkd.models.hooked import HookedModel
+from causalkd.objectives.base_run import Weighted
+from causalkd.objectives.response_kd import ResponseKD, TaskLoss
+from causalkd.training.trainer import DistillationTrainer
+from tests.tiny import tiny, tiny_inputs
+from tests.training.small import examples, logged, models, objectives, same, trainer, weights
+
+TERMS = ("task", "response_kd", "hidden_kd", "diito")
+
+
+def test_the_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
+    finished = []
+    for seed in (0, 0, 1):
+        pair = models()
+        one = trainer(tmp_path / str(len(finished)), pair, seed=seed)
+        torch.manual_seed(len(finished))  # whatever was drawn before
+        one.train()
+        finished.append((logged(one), weights(pair[1])))
+    assert len(finished[0][0]) == 6 and finished[0][0] == finished[1][0] != finished[2][0]
+    assert same(finished[0][1], finished[1][1]) and not same(finished[0][1], finished[2][1])
+
+
+@pytest.mark.parametrize("stop", [2, 3])  # within an epoch, and at its end
+def test_resuming_equals_never_stopping(tmp_path: Path, stop: int) -> None:
+    """Dropout, order, sources, positions, site pair, optimizer and projection all go on where they were."""
+    pair, again = models(), models()
+    whole = trainer(
+        tmp_path / "whole", pair, objectives(*pair, projection=True), save_strategy="steps", save_steps=stop
+    )
+    whole.train()
+    resumed = trainer(tmp_path / "resumed", again, objectives(*again, projection=True))
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{stop}"))
+    assert logged(resumed) == logged(whole)
+    assert same(weights(again[1]), weights(pair[1]))
+    for mine, expected in zip(
+        resumed.objectives["hidden_kd"].objective.parameters(),  # type: ignore[attr-defined]
+        whole.objectives["hidden_kd"].objective.parameters(),  # type: ignore[attr-defined]
+        strict=True,
+    ):
+        assert torch.equal(mine, expected)
+
+
+def test_accumulated_gradients_equal_one_large_batch(tmp_path: Path) -> None:
+    """Rows, sources and positions are the same ones, since sources are drawn within groups of four rows."""
+    finished = []
+    for size, times in ((8, 1), (4, 2)):
+        pair = models(dropout=0.0, dtype=torch.float64)
+        one = trainer(
+            tmp_path / str(size),
+            pair,
+            group=4,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=times,
+            optim="sgd",
+            learning_rate=0.05,
+        )
+        one.train()
+        finished.append((one, weights(pair[1])))
+    (large, of_large), (small, of_small) = finished
+    for key in ("loss", *(f"term/{name}" for name in TERMS)):
+        assert logged(small, key) == pytest.approx(logged(large, key), rel=1e-6), key
+    for name, weight in of_large.items():
+        torch.testing.assert_close(of_small[name], weight, rtol=1e-8, atol=1e-8, msg=name)
+
+
+def test_terms_are_logged_unweighted_and_averaged(tmp_path: Path) -> None:
+    every, second = (trainer(tmp_path / str(steps), models(), logging_steps=steps) for steps in (1, 2))
+    every.train()
+    second.train()
+    weight_of = {name: weighted.weight for name, weighted in every.objectives.items()}
+    total = [0.0] * 6
+    for name in TERMS:
+        values = logged(every, f"term/{name}")
+        assert len(values) == 6 and min(values) > 0
+        pairs = [(values[2 * n] + values[2 * n + 1]) / 2 for n in range(3)]
+        assert logged(second, f"term/{name}") == pytest.approx(pairs)
+        total = [sum_so_far + weight_of[name] * value for sum_so_far, value in zip(total, values, strict=True)]
+    assert logged(every) == pytest.approx(total, rel=1e-4)
+
+
+def test_the_teacher_is_untouched(tmp_path: Path) -> None:
+    teacher, student = models()
+    before = weights(teacher)
+    trainer(tmp_path, (teacher, student)).train()
+    assert same(weights(teacher), before)
+    assert not teacher.model.training
+    assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
+
+
+def test_a_checkpoint_is_a_stock_checkpoint(tmp_path: Path) -> None:
+    teacher, student = models()
+    trainer(tmp_path, (teacher, student), save_strategy="steps", save_steps=6).train()
+    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint-6").eval()
+    student.model.eval()
+    inputs = tiny_inputs()
+    assert torch.equal(stock(**inputs).logits, student.run(inputs).logits)
+    assert not (tmp_path / "checkpoint-6" / "objectives.safetensors").exists()
+
+
+def test_one_loss_is_the_weighted_sum(tmp_path: Path) -> None:
+    teacher, student = models(dropout=0.0)
+    one = trainer(tmp_path, (teacher, student))
+    rows = [ExampleSet(examples())[number] for number in range(8)]
+    inputs = one.data_collator(rows)
+    loss, outputs = one.compute_loss(student.model, inputs, return_outputs=True)
+    assert torch.equal(outputs["logits"], student.model(**Batch.from_tensors(inputs).inputs).logits)
+    alone = [
+        DistillationTrainer(student, {name: Weighted(1.0, weighted.objective)}, teacher, args=one.args)
+        for name, weighted in one.objectives.items()
+    ]
+    terms = [each.compute_loss(student.model, inputs).item() for each in alone]
+    weight_of = [weighted.weight for weighted in one.objectives.values()]
+    assert loss.item() == pytest.approx(sum(w * term for w, term in zip(weight_of, terms, strict=True)))
+
+
+def test_evaluation_changes_no_logged_term(tmp_path: Path) -> None:
+    pair = models()
+    one = trainer(tmp_path, pair)
+    metrics = one.evaluate(ExampleSet(examples(8)))  # type: ignore[arg-type]
+    assert metrics["eval_loss"] > 0
+    one.train()
+    other = trainer(tmp_path, models())
+    other.train()
+    assert logged(one, "term/diito") == logged(other, "term/diito")
+
+
+def test_a_model_is_trained_on_its_task_alone(tmp_path: Path) -> None:
+    _, student = models()
+    one = trainer(tmp_path, models())
+    alone = DistillationTrainer(
+        student,
+        {"task": Weighted(1.0, TaskLoss())},
+        args=one.args,
+        train_dataset=one.train_dataset,
+        data_collator=one.data_collator,
+    )
+    before = weights(student)
+    alone.train()
+    assert not same(weights(student), before) and len(logged(alone, "term/task")) == 6
+
+
+def test_what_cannot_be_trained() -> None:
+    teacher, student = models()
+    task = {"task": Weighted(1.0, TaskLoss())}
+    with pytest.raises(ValueError, match="there is nothing to train on: name at least one objective, such as `task`"):
+        DistillationTrainer(student, {}, teacher)
+    with pytest.raises(ValueError, match="was loaded as a teacher, which is frozen; load it with role='student'"):
+        DistillationTrainer(teacher, task)
+    other = HookedModel(tiny("bert", "classification", labels=2), task="classification", role="student")
+    with pytest.raises(ValueError, match="the teacher's labels are .*; load both with the same labels"):
+        DistillationTrainer(other, {"response_kd": Weighted(1.0, ResponseKD())}, teacher)
