@@ -132,21 +132,22 @@ def student_from_teacher(
         _narrow(config, teacher, width)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
     _copy_weights(teacher, student, chosen)
-    _move_like(student, teacher)
+    move_to(student, teacher.model.device, teacher.model.dtype)
     return student
 
 
 def random_like(model: HookedModel, seed: int) -> HookedModel:
     """A model of the same configuration with fresh weights: the untrained control."""
     twin = model_from_config(model.model.config, model.tokenizer, task=model.task, role="student", seed=seed)
-    _move_like(twin, model)
+    move_to(twin, model.model.device, model.model.dtype)
     twin.model.eval()
     return twin
 
 
-def _move_like(moved: HookedModel, model: HookedModel) -> None:
-    module: nn.Module = moved.model
-    module.to(device=model.model.device, dtype=model.model.dtype)
+def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None = None) -> None:
+    """Moves a model's weights, and casts them where a dtype is given."""
+    # Through the base class, whose `to` type checkers understand.
+    torch.nn.Module.to(model.model, device=device, dtype=dtype)
 
 
 def check_pair(teacher: HookedModel, student: HookedModel) -> None:

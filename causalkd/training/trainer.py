@@ -10,7 +10,7 @@ from transformers import Trainer
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
-from causalkd.models.load import check_pair
+from causalkd.models.load import check_pair, move_to
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
 from causalkd.training.learned import Learned
 
@@ -56,8 +56,7 @@ class DistillationTrainer(Trainer):
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         if teacher is not None:
-            module: nn.Module = teacher.model
-            module.to(self.args.device)
+            move_to(teacher, self.args.device)
 
     def compute_loss(
         self,

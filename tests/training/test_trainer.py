@@ -22,8 +22,8 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
     finished = []
     for seed in (0, 0, 1):
         pair = models()
+        torch.manual_seed(len(finished))  # whatever was drawn before the trainer was made
         one = trainer(tmp_path / str(len(finished)), pair, seed=seed)
-        torch.manual_seed(len(finished))  # whatever was drawn before
         one.train()
         finished.append((logged(one), weights(pair[1])))
     assert len(finished[0][0]) == 6 and finished[0][0] == finished[1][0] != finished[2][0]
@@ -51,13 +51,19 @@ def test_resuming_equals_never_stopping(tmp_path: Path, stop: int) -> None:
 
 
 def test_accumulated_gradients_equal_one_large_batch(tmp_path: Path) -> None:
-    """Rows, sources and positions are the same ones, since sources are drawn within groups of four rows."""
+    """Rows, sources and positions are the same ones, since sources are drawn within groups of four rows.
+
+    For terms that average over rows: one that averages over tokens weighs the tokens of a shorter half more.
+    """
     finished = []
     for size, times in ((8, 1), (4, 2)):
         pair = models(dropout=0.0, dtype=torch.float64)
+        terms = objectives(*pair)
+        del terms["hidden_kd"]
         one = trainer(
             tmp_path / str(size),
             pair,
+            terms,
             group=4,
             per_device_train_batch_size=size,
             gradient_accumulation_steps=times,
@@ -67,15 +73,16 @@ def test_accumulated_gradients_equal_one_large_batch(tmp_path: Path) -> None:
         one.train()
         finished.append((one, weights(pair[1])))
     (large, of_large), (small, of_small) = finished
-    for key in ("loss", *(f"term/{name}" for name in TERMS)):
+    for key in ("loss", "term/task", "term/response_kd", "term/diito"):
         assert logged(small, key) == pytest.approx(logged(large, key), rel=1e-6), key
     for name, weight in of_large.items():
         torch.testing.assert_close(of_small[name], weight, rtol=1e-8, atol=1e-8, msg=name)
 
 
 def test_terms_are_logged_unweighted_and_averaged(tmp_path: Path) -> None:
-    every, second = (trainer(tmp_path / str(steps), models(), logging_steps=steps) for steps in (1, 2))
+    every = trainer(tmp_path / "every", models())
     every.train()
+    second = trainer(tmp_path / "second", models(), logging_steps=2)
     second.train()
     weight_of = {name: weighted.weight for name, weighted in every.objectives.items()}
     total = [0.0] * 6
@@ -124,12 +131,11 @@ def test_one_loss_is_the_weighted_sum(tmp_path: Path) -> None:
 
 
 def test_evaluation_changes_no_logged_term(tmp_path: Path) -> None:
-    pair = models()
-    one = trainer(tmp_path, pair)
+    one = trainer(tmp_path, models(dropout=0.0))
+    other = trainer(tmp_path, models(dropout=0.0))
     metrics = one.evaluate(ExampleSet(examples(8)))  # type: ignore[arg-type]
     assert metrics["eval_loss"] > 0
     one.train()
-    other = trainer(tmp_path, models())
     other.train()
     assert logged(one, "term/diito") == logged(other, "term/diito")
 
@@ -157,5 +163,5 @@ def test_what_cannot_be_trained() -> None:
     with pytest.raises(ValueError, match="was loaded as a teacher, which is frozen; load it with role='student'"):
         DistillationTrainer(teacher, task)
     other = HookedModel(tiny("bert", "classification", labels=2), task="classification", role="student")
-    with pytest.raises(ValueError, match="the teacher's labels are .*; load both with the same labels"):
+    with pytest.raises(ValueError, match=r"the teacher's labels are .*; load both with the same labels"):
         DistillationTrainer(other, {"response_kd": Weighted(1.0, ResponseKD())}, teacher)
