@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from analysis.style import FAINT, student_colours, styled
 
 Metrics = Sequence[Mapping[str, object]]
-"""Rows of a run's metrics file: `student`, `seed`, `step`, and one number a term."""
+"""Rows of a run's metrics file: `student`, `seed`, `step`, `loss`, and one number a term, under `term/NAME`."""
 
 _KEYS = ("student", "seed", "step")
-_UNITS = {"hidden_kd": "1 − cosine", "diito_cosine": "1 − cosine", "learning_rate": "per step", "iia": "share of pairs"}
-_LEFT_OUT = ("epoch", "learning_rate", "grad_norm", "seconds")
+_UNITS = {"hidden_kd": "1 − cosine", "diito_cosine": "1 − cosine"}
+_TERM = "term/"
+_LOSS = "loss"
 
 
 def read_metrics(path: str | Path) -> list[dict[str, object]]:
@@ -40,9 +41,9 @@ def read_metrics(path: str | Path) -> list[dict[str, object]]:
 
 
 def terms(metrics: Metrics) -> list[str]:
-    """The names of the logged terms, in the order in which they first come."""
-    names = dict.fromkeys(key for row in metrics for key, value in row.items() if isinstance(value, int | float))
-    return [name for name in names if name not in _KEYS and name not in _LEFT_OUT]
+    """The keys to draw: every term in the order in which they first come, then the loss."""
+    logged = dict.fromkeys(key for row in metrics for key, value in row.items() if isinstance(value, int | float))
+    return [key for key in logged if key.startswith(_TERM)] + [key for key in logged if key == _LOSS]
 
 
 @styled
@@ -54,7 +55,7 @@ def training_curves(metrics: Metrics) -> Figure:
     """
     names = terms(metrics)
     if not names:
-        raise ValueError("the metrics hold no term to draw; a row has student, seed, step and a number for each term")
+        raise ValueError("the metrics hold no term to draw; a row has student, seed, step, loss and term/NAME for each")
     columns = min(len(names), 3)
     lines = math.ceil(len(names) / columns)
     figure = Figure(figsize=(3.3 * columns, 2.3 * lines + 0.4), layout="constrained")
@@ -83,9 +84,10 @@ def _draw_term(ax: Axes, metrics: Metrics, term: str, colours: Mapping[str, str]
         if shared:
             average = [sum(curve[step] for curve in curves.values()) / len(curves) for step in shared]
             ax.plot(shared, average, color=colour, linewidth=1.6, label=student)
-    ax.set_title(term)
+    name = term.removeprefix(_TERM)
+    ax.set_title("loss (weighted sum)" if term == _LOSS else name)
     ax.set_xlabel("training step")
-    ax.set_ylabel(_UNITS.get(term, "nats"))
+    ax.set_ylabel(_UNITS.get(name, "nats"))
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.grid(axis="y", color=FAINT, linewidth=0.8)
     ax.set_axisbelow(True)

@@ -75,7 +75,11 @@ def check(
         from causalkd.build import build_alignment
         from causalkd.models.checkpoints import tasks_of
         from causalkd.models.load import load_model
+        from causalkd.models.places import nearest
+        from causalkd.task_kinds import TASKS
 
+        if task is not None and task not in TASKS:
+            raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
         # Only names and shapes matter here, so a head that is missing may start at random.
         models = [
             load_model(name, task=task or tasks_of(name)[0], role=role, new_head=True)  # type: ignore[arg-type]

@@ -114,7 +114,8 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
     recipe = _read_run(folder)
     data = build_data(recipe.data, recipe.teacher)
     alignment = Alignment.from_yaml(folder.alignment)
-    teacher = _load(folder.teacher if recipe.teacher.training else recipe.teacher.model, data, "teacher")
+    taught_here = recipe.teacher.training is not None
+    teacher = _load(folder.teacher, data, "teacher") if taught_here else build_teacher(recipe.teacher, data, "teacher")
     students = [
         Trained(part, seed, _load(folder.student(recipe, part.name, seed), data, "student"))
         for part in recipe.students
@@ -237,8 +238,7 @@ def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path
     shutil.rmtree(work)
 
 
-def _load(origin: str | Path | None, data: Data, role: Role) -> HookedModel:
-    assert origin is not None
+def _load(origin: Path, data: Data, role: Role) -> HookedModel:
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
 
 

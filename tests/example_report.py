@@ -70,7 +70,7 @@ def example_metrics(report: VerificationReport, steps: int = 40) -> list[dict[st
         for step in range(1, steps + 1):
             row: dict[str, object] = {"student": student.name, "seed": student.seed, "step": 20 * step}
             for rank, term in enumerate(student.objectives):
-                row[term] = (1.2 - 0.3 * rank) * np.exp(-step / 12) + 0.1 + 0.02 * abs(random.normal())
+                row[f"term/{term}"] = (1.2 - 0.3 * rank) * np.exp(-step / 12) + 0.1 + 0.02 * abs(random.normal())
             rows.append(row)
     return rows
 

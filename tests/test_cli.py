@@ -159,7 +159,7 @@ def test_help_names_every_command() -> None:
     assert all(command in listing for command in ("distill", "verify", "report", "check", "recipes", "schema"))
 
 
-def test_the_installed_command() -> None:
-    command = Path(sys.executable).with_name("causalkd")
-    done = subprocess.run([command, "recipes"], capture_output=True, text=True, check=True)
+def test_a_command_of_its_own_process() -> None:
+    command = [sys.executable, "-W", "error", "-c", "from causalkd.cli import app; app()", "recipes"]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
     assert done.stdout.split() == shipped_recipes() and done.stderr == ""

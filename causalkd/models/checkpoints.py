@@ -52,8 +52,9 @@ def read_config(name: str | Path) -> PreTrainedConfig:
     Raises:
         ValueError: No such checkpoint.
     """
+    location = locate(name)
     try:
-        return AutoConfig.from_pretrained(locate(name))
+        return AutoConfig.from_pretrained(location)
     except (OSError, ValueError) as error:
         known = ", ".join(_PACKAGED)
         raise ValueError(

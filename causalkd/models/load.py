@@ -71,7 +71,10 @@ def load_model(
         torch.manual_seed(seed)
         # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, found = _AUTO[task].from_pretrained(locate(name), config=config, **options)
+        try:
+            model, found = _AUTO[task].from_pretrained(locate(name), config=config, **options)
+        except OSError as error:
+            raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
     lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     if lacking and not new_head:
         raise ValueError(

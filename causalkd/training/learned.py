@@ -32,6 +32,10 @@ class Learned:
         for parameter in self.parameters:
             parameter.register_post_accumulate_grad_hook(_average)
 
+    def forget_gradients(self) -> None:
+        """Drops their gradients once a step has used them: the Trainer drops those of its own model only."""
+        self.modules.zero_grad()
+
     def add_to(self, optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
         """Lets an optimizer train them."""
         if self.parameters:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
@@ -52,7 +52,9 @@ class DistillationTrainer(Trainer):
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
         self._kept = places_of(self.objectives)
         self._learned = Learned(self.objectives)
+        self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
+        self.add_callback(_AfterStep(self._learned))
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         if teacher is not None:
@@ -109,3 +111,14 @@ class DistillationTrainer(Trainer):
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
         return data_collator
+
+
+class _AfterStep(TrainerCallback):
+    def __init__(self, learned: Learned) -> None:
+        self._learned = learned
+
+    # Also called after a step that mixed precision skipped.
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._learned.forget_gradients()

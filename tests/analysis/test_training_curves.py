@@ -23,13 +23,15 @@ def test_seeds_are_thin_and_their_mean_is_thick(metrics):
     response = training_curves(metrics).axes[0]
     assert len(response.get_lines()) == 8  # two students, three seeds and a mean each
     (mean,) = (line for line in response.get_lines() if line.get_label() == "kd")
-    first = [row["response_kd"] for row in metrics if row["student"] == "kd" and row["step"] == 20]
+    first = [row["term/response_kd"] for row in metrics if row["student"] == "kd" and row["step"] == 20]
     assert mean.get_ydata()[0] == pytest.approx(sum(first) / 3)
 
 
 def test_a_mean_is_drawn_where_all_seeds_have_logged():
     rows = [
-        {"student": "kd", "seed": seed, "step": step, "task": 1.0} for seed in (0, 1) for step in range(1, 5 - seed)
+        {"student": "kd", "seed": seed, "step": step, "term/task": 1.0}
+        for seed in (0, 1)
+        for step in range(1, 5 - seed)
     ]
     (mean,) = (line for line in training_curves(rows).axes[0].get_lines() if line.get_label() == "kd")
     assert list(mean.get_xdata()) == [1, 2, 3]

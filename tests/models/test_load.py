@@ -226,3 +226,9 @@ def test_a_students_checkpoint_needs_nothing_of_ours(saved: Path, tmp_path: Path
     assert torch.equal(stock(**INPUTS).logits, student.run(INPUTS).logits)
     again = load_model(tmp_path, task="classification", role="student")
     assert _same_weights(again, student) and again.tokenizer is not None
+
+
+def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
+    tiny("bert", "classification").config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has a configuration but no weights that load"):
+        load_model(tmp_path, task="classification", role="teacher")

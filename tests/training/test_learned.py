@@ -59,6 +59,7 @@ def test_the_trainer_trains_and_keeps_them(tmp_path: Path) -> None:
     )
     one.train()
     assert not torch.equal(projection, before)
+    assert projection.grad is None  # or it would add to those of the next step
     assert one.optimizer is not None and one.optimizer.param_groups[-1]["params"] == [projection]
     assert one.optimizer.param_groups[-1]["weight_decay"] == pytest.approx(0.1)
     assert not any("project" in name for name in load_file(tmp_path / "checkpoint-2" / "model.safetensors"))
