@@ -60,7 +60,7 @@ def render(report: VerificationReport, metrics: Metrics = ()) -> str:
         colours=student_colours(student.name for student in report.students),
         between=[row for row in report.differences if row.student != row.reference],
         against_controls=[row for row in report.differences if row.student == row.reference],
-        sections=[*_sections(report), *_curves(metrics)],
+        sections=[*_sections(report), *_curves(report, metrics)],
         cells=_cells(report),
         alignment=report.alignment.to_yaml(),
         facts=_facts(report),
@@ -83,10 +83,11 @@ def _sections(report: VerificationReport) -> list[Section]:
     return sections
 
 
-def _curves(metrics: Metrics) -> list[Section]:
+def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
     if not terms(metrics):
         return []
-    picture = _picture("curves", training_curves(metrics), "Thin lines are single seeds, thick ones their mean.")
+    unit = "squared difference" if report.teacher.task == "regression" else "nats"
+    picture = _picture("curves", training_curves(metrics, unit), "Thin lines are single seeds, thick ones their mean.")
     return [Section("Training", "Every term of the loss, unweighted.", (picture,))]
 
 

@@ -14,7 +14,6 @@ Metrics = Sequence[Mapping[str, object]]
 """Rows of a run's metrics file: `student`, `seed`, `step`, `loss`, and one number a term, under `term/NAME`."""
 
 _KEYS = ("student", "seed", "step")
-_UNITS = {"hidden_kd": "1 − cosine", "diito_cosine": "1 − cosine"}
 _TERM = "term/"
 _LOSS = "loss"
 
@@ -47,8 +46,12 @@ def terms(metrics: Metrics) -> list[str]:
 
 
 @styled
-def training_curves(metrics: Metrics) -> Figure:
+def training_curves(metrics: Metrics, unit: str = "nats") -> Figure:
     """One panel a term, one colour a student: each seed a thin line, the mean over seeds a thick one.
+
+    Args:
+        metrics: Rows of the log.
+        unit: Of the terms that compare predictions; those that compare hidden states are distances.
 
     Raises:
         ValueError: The log holds no term.
@@ -62,7 +65,7 @@ def training_curves(metrics: Metrics) -> Figure:
     axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
     colours = student_colours(str(row["student"]) for row in metrics)
     for ax, name in zip(axes, names, strict=False):
-        _draw_term(ax, metrics, name, colours)
+        _draw_term(ax, metrics, name, colours, unit)
     for ax in axes[len(names) :]:
         ax.set_visible(False)
     handles = {line.get_label(): line for ax in axes for line in ax.get_lines() if line.get_label() in colours}
@@ -71,7 +74,7 @@ def training_curves(metrics: Metrics) -> Figure:
     return figure
 
 
-def _draw_term(ax: Axes, metrics: Metrics, term: str, colours: Mapping[str, str]) -> None:
+def _draw_term(ax: Axes, metrics: Metrics, term: str, colours: Mapping[str, str], unit: str) -> None:
     for student, colour in colours.items():
         rows = [row for row in metrics if row["student"] == student and isinstance(row.get(term), int | float)]
         curves: dict[object, dict[int, float]] = {}
@@ -87,7 +90,7 @@ def _draw_term(ax: Axes, metrics: Metrics, term: str, colours: Mapping[str, str]
     name = term.removeprefix(_TERM)
     ax.set_title("loss (weighted sum)" if term == _LOSS else name)
     ax.set_xlabel("training step")
-    ax.set_ylabel(_UNITS.get(name, "nats"))
+    ax.set_ylabel("distance" if name.endswith("hidden") or name.startswith("hidden") else unit)
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.grid(axis="y", color=FAINT, linewidth=0.8)
     ax.set_axisbelow(True)

@@ -89,6 +89,7 @@ def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArgum
         max_grad_norm=training.max_grad_norm,
         train_sampling_strategy="group_by_length" if training.group_by_length else "random",
         logging_steps=training.logging_steps,
+        logging_nan_inf_filter=False,  # it would hide a loss that is not a number, and copy each to the host
         save_steps=training.save_steps,
         save_total_limit=1,
         report_to=list(training.trackers) or "none",

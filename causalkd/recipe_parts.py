@@ -30,7 +30,7 @@ class DataPart(Part):
     """Longest row in tokens; what is longer is cut, and the number of such rows is reported. None for 128, or what the
     tokenizer takes where that is less."""
     seed: int = 0
-    """Seed of generated data and of masking."""
+    """Seed of generated data; sources, positions and masking are drawn by the seed of the training or verification."""
     tokenizer: str | None = None
     """Tokenizer of a teacher with fresh weights, a hub name or folder; None for the planted task's own."""
     sources: Literal["batch", "dataset"] = "batch"
@@ -59,7 +59,7 @@ class TrainingPart(Part):
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     """How the learning rate falls afterwards."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm."""
+    """The student's gradients are scaled down to this norm."""
     group_by_length: bool = False
     """Batch rows of similar length together, which saves padding."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

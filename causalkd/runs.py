@@ -29,7 +29,7 @@ from causalkd.build import (
 )
 from causalkd.build_trainer import build_trainer, task_only
 from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.load import load_model
+from causalkd.models.load import load_model, move_to
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import StudentPart
 from causalkd.rehearsal import rehearse
@@ -121,6 +121,8 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
         for part in recipe.students
         for seed in recipe.seeds
     ]
+    for model in (teacher, *(student.model for student in students)):
+        move_to(model, PartialState().device)
     taught, results = _results(recipe, data, teacher, students, folder)
     rows, compared = _measure(recipe, data, alignment, teacher, students)
     report = VerificationReport(

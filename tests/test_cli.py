@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from causalkd import cli
 from causalkd.alignment.spec import Alignment
 from causalkd.cli import app
 from causalkd.recipe import Recipe, shipped_recipes
@@ -75,14 +76,15 @@ def test_distill_names_the_nearest_recipe_and_key() -> None:
     assert "has no value" in _refusal("distill", "quickstart", "--set", "training.steps")
 
 
-def test_verify_gives_the_numbers_of_distill(copied: Path) -> None:
+def test_verify_gives_the_numbers_of_distill(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_page", lambda: lambda report, rows: f"{len(report.students)} students")  # a quick one
     before = (copied / "report.json").read_text()
     for name in ("report.json", "report.html"):
         (copied / name).unlink()
     done = _run("verify", copied)
     assert done.exit_code == 0 and (copied / "report.json").read_text() == before
     assert as_text(VerificationReport.read(copied / "report.json")) in done.stdout
-    assert (copied / "report.html").is_file()
+    assert (copied / "report.html").read_text() == "2 students"
 
 
 def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) -> None:

@@ -124,9 +124,8 @@ def test_students_are_stock_checkpoints(quickstart: FinishedRun, name: str) -> N
     inputs = AutoTokenizer.from_pretrained(folder)("some old dog walks", "no dog runs", return_tensors="pt")
     with torch.no_grad():
         assert torch.equal(stock(**inputs).logits, ours.run(dict(inputs)).logits)
-    assert (
-        not _equal(stock.state_dict(), _weights(quickstart.folder.student(quickstart.recipe, "kd", 0))) or name == "kd"
-    )
+    other = quickstart.folder.student(quickstart.recipe, {"kd": "diito", "diito": "kd"}[name], 0)
+    assert not _equal(stock.state_dict(), _weights(other))
 
 
 def test_nothing_unfinished_stays(quickstart: FinishedRun) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from causalkd.data.batch import IGNORED
 from causalkd.data.task_table import TASKS, Metric, TaskSpec, task_spec
 from causalkd.data.text import Tokenised, answer_examples, block_examples, sentence_examples, tag_examples
 from causalkd.task_kinds import Task
@@ -159,7 +160,8 @@ def _tokenise(
             return block_examples(columns[0], tokenizer, max_length)
         case "causal_lm":
             blocks = block_examples(columns[0], tokenizer, max_length)
-            return Tokenised([{**block, "label": block["input_ids"]} for block in blocks.examples])
+            # Nothing stands before a first token to predict it from but, in a row padded on the left, padding.
+            return Tokenised([{**block, "label": [IGNORED, *block["input_ids"][1:]]} for block in blocks.examples])
 
 
 def _classes(values: Sequence[str | int], labels: tuple[str, ...], origin: str) -> list[int]:

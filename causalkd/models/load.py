@@ -200,7 +200,8 @@ def _set_labels(
     elif task in _LABELLED and labels is not None:
         own = list(_names(config))
         unnamed = own == [f"LABEL_{index}" for index in range(len(own))]
-        if not new_head and own != list(labels) and not unnamed:
+        same = [name.casefold() for name in own] == [name.casefold() for name in labels]
+        if not new_head and not same and not unnamed:
             raise ValueError(
                 f"checkpoint {name} has the labels {own}, asked for were {list(labels)}; "
                 "use a checkpoint of this task, or pass new_head=True to train a new head."

@@ -47,7 +47,7 @@ def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Ten
     if task != "causal_lm":
         return batch.labels != IGNORED
     # The prediction of a label stands one position before it.
-    return torch.nn.functional.pad(batch.labels[:, 1:] != IGNORED, (0, 1))
+    return torch.nn.functional.pad(batch.labels[:, 1:] != IGNORED, (0, 1)) & batch.counted
 
 
 def _over_tokens(

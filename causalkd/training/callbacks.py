@@ -59,8 +59,12 @@ class TermFile(TrainerCallback):
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """The rows of a file of JSON lines; none where there is no file.
+
+    A last line without its line break is what a killed process was writing, and is left out.
+    """
+    written = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]
 
 
 class EpochOfData(TrainerCallback):

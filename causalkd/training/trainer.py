@@ -18,8 +18,8 @@ from causalkd.training.learned import Learned
 class DistillationTrainer(Trainer):
     """Trains a student on Σ weight · term; everything else (devices, resume, trackers) is the Trainer's.
 
-    Every term is logged unweighted under `term/<name>`, averaged over the steps since the last log. Batches come from a
-    `PairingCollator`. The student stays a stock model, so checkpoints are stock checkpoints.
+    Every term is logged unweighted under `term/<name>`, averaged over this process's steps since the last log. Batches
+    come from a `PairingCollator`. The student stays a stock model, so checkpoints are stock checkpoints.
 
     Args:
         student: The model to train; also a teacher-to-be, trained on its task alone.
@@ -46,6 +46,12 @@ class DistillationTrainer(Trainer):
             raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
         if teacher is not None:
             check_pair(teacher, student)
+        args = trainer.get("args")
+        if args is not None and args.n_gpu > 1:
+            raise ValueError(
+                f"one process sees {args.n_gpu} accelerators and would split each batch between copies of the model, "
+                "which hooks cannot follow; start one process each (torchrun), or show it one (CUDA_VISIBLE_DEVICES=0)"
+            )
         super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False

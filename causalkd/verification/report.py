@@ -80,7 +80,8 @@ class InterchangeRow:
     student_layer: int
     """Layer of the student's first site."""
     trained: bool
-    """Whether a trained pair holds the place on both sides, so that accuracy there was in an objective."""
+    """Whether a declared pair holds the place on both sides and a student of this run was trained on it; true for every
+    student of the run, so that they compare. The objectives in `students` say which of them it was."""
     reachable: bool
     """False where an exchange that changed activations changed no counted logit; such a row counts in no mean."""
     iia: float | None

@@ -38,9 +38,19 @@ def test_a_mean_is_drawn_where_all_seeds_have_logged():
 
 
 def test_bookkeeping_is_no_term():
-    assert terms([{"student": "kd", "seed": 0, "step": 1, "epoch": 0.1, "learning_rate": 1e-4, "task": 1.0}]) == [
-        "task"
-    ]
+    row = {
+        "student": "kd",
+        "seed": 0,
+        "step": 1,
+        "loss": 2.0,
+        "grad_norm": 1.0,
+        "term/task": 1.0,
+        "term/hidden_kd": 0.5,
+    }
+    assert terms([row]) == ["term/task", "term/hidden_kd", "loss"]
+    figure = training_curves([row], "squared difference")
+    assert [ax.get_title() for ax in figure.axes] == ["task", "hidden_kd", "loss (weighted sum)"]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["squared difference", "distance", "squared difference"]
     with pytest.raises(ValueError, match="hold no term"):
         training_curves([{"student": "kd", "seed": 0, "step": 1}])
 

@@ -72,7 +72,7 @@ def test_tags_become_numbers_of_the_tag_set(folder: Path) -> None:
 def test_language_models_get_blocks_with_labels_where_the_next_token_is_asked_for(folder: Path) -> None:
     causal = load_examples("wikitext_causal_lm", "test", gpt2_like(), max_length=16, limit=3)
     assert [len(example["input_ids"]) for example in causal.examples] == [16, 16, 16]
-    assert all(example["label"] == example["input_ids"] for example in causal.examples)
+    assert all(example["label"] == [-100, *example["input_ids"][1:]] for example in causal.examples)
     masked = load_examples("wikitext_masked_lm", "test", bert_like(), max_length=16, limit=3)
     assert len(masked.examples) == 3 and not any("label" in example for example in masked.examples)
 

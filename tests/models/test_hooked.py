@@ -145,19 +145,6 @@ def test_reading_stops_at_the_last_place(architecture: str) -> None:
     assert len(model.model(**INPUTS, output_hidden_states=True).hidden_states) == 4
 
 
-def test_a_run_as_donor() -> None:
-    model = _hooked()
-    place, rows = model.place("block_output", 1), torch.tensor([2, 2, 0, 1])
-    run = model.run(INPUTS, [place])
-    donor = run.donor(rows)
-    assert torch.equal(donor.activations[place], run.activations[place][rows])
-    assert torch.equal(donor.attention_mask, INPUTS["attention_mask"][rows])
-    some = run.rows(rows[:2])
-    assert torch.equal(some.logits, run.logits[rows[:2]])
-    assert torch.equal(some.activations[place], run.activations[place][rows[:2]])
-    assert torch.equal(some.inputs["input_ids"], INPUTS["input_ids"][rows[:2]])
-
-
 def test_the_cache_keeps_gradients_when_asked() -> None:
     model = _hooked()
     names = ["blocks.1.hook_out", "embed.hook_out"]

@@ -103,6 +103,14 @@ def test_a_head_of_another_size(saved: Path, task: Task, labels: tuple[str, ...]
     assert all(torch.equal(weight, original[name]) for name, weight in blocks.items())
 
 
+def test_an_architecture_without_the_head(tmp_path: Path) -> None:
+    _hooked("opt").save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match="is a opt, for which transformers has no token_classification head, only caus"
+    ):
+        load_model(tmp_path, task="token_classification", role="student")
+
+
 def test_names_that_do_not_exist(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no checkpoint '.*nowhere'.*Name a folder, a hub model, or one of minilm-l6"):
         load_model(tmp_path / "nowhere", task="masked_lm", role="teacher")
