@@ -165,7 +165,7 @@ def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Mas
 
 
 def build_pairs(recipe: Recipe, data: Data, alignment: Alignment) -> list[Batch]:
-    """The held-out pairs that verification exchanges.
+    """The held-out pairs that verification exchanges, the short ones first, so that little of a batch is padding.
 
     Raises:
         ValueError: The held-out examples make fewer pairs, or a position policy does not suit them.
@@ -176,8 +176,10 @@ def build_pairs(recipe: Recipe, data: Data, alignment: Alignment) -> list[Batch]
         base, source = evaluation_pairs(examples, part.pairs, part.seed)
     except ValueError as error:
         raise ValueError(f"verification.pairs: {error}") from None
-    keys = torch.arange(len(base))
-    split = (numbers.split(part.batch_size) for numbers in (base, source, keys))
+    lengths = torch.tensor([len(example["input_ids"]) for example in examples])
+    # Positions are drawn by the number of the pair, so the order of pairs changes none.
+    keys = torch.argsort(torch.maximum(lengths[base], lengths[source]), stable=True)
+    split = (numbers.split(part.batch_size) for numbers in (base[keys], source[keys], keys))
     return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
 
 
