@@ -1,0 +1,52 @@
+"""Two processes learn what one learns from the same rows: same sources, same positions, same parameters."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from causalkd import runs
+from causalkd.recipe import Recipe
+from causalkd.training.callbacks import read_rows
+from tests.shrunk import planted_model, shrunk
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def _recipe(folder: Path, rows: int) -> Recipe:
+    """Dropout is off: each process draws its own. Every group of rows, in which sources lie, stays in one process."""
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    if not (folder.parent / "teacher").is_dir():
+        planted_model(num_hidden_layers=4, **dropout).save_pretrained(folder.parent / "teacher")
+    student = "{name: only, layers: [1, 3], training: {steps: 5}, objectives: {response_kd: {}, diito: {}, task: {}}}"
+    changes = ("teacher.config=null", "teacher.training=null", f"teacher.model={folder.parent / 'teacher'}")
+    changes += (f"students=[{student}]", f"training.batch_size={rows}", "training.logging_steps=1", "data.group=4")
+    return shrunk("quickstart", folder, *changes)
+
+
+def _parameters(folder: Path) -> dict[str, torch.Tensor]:
+    return AutoModelForSequenceClassification.from_pretrained(folder / "student").state_dict()
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(_recipe(tmp_path / "two", rows=8).to_yaml())
+    program = [sys.executable, "-m", "tests.training.two_processes", str(tmp_path / "recipe.yaml")]
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs.distill(_recipe(tmp_path / "one", rows=16))
+
+    one, two = _parameters(tmp_path / "one"), _parameters(tmp_path / "two")
+    start = planted_model(num_hidden_layers=4).model.state_dict()
+    moved = (one["classifier.weight"] - start["classifier.weight"]).abs().max()
+    assert moved > 1e-3
+    assert max((tensor - two[name]).abs().max().item() for name, tensor in one.items()) < 1e-6
+    rows = [read_rows(tmp_path / name / "metrics.jsonl") for name in ("one", "two")]
+    assert [row["step"] for row in rows[1]] == [1, 2, 3, 4, 5]  # told once, not by each process
+    assert [row["loss"] for row in rows[1]] == pytest.approx([row["loss"] for row in rows[0]], rel=1e-5)
+    costs = [(tmp_path / name / "costs" / "only-seed0.json").read_text().split(",")[0] for name in ("one", "two")]
+    assert costs[0] == costs[1]  # the work of both processes counts
