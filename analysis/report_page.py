@@ -84,11 +84,13 @@ def _sections(report: VerificationReport) -> list[Section]:
 
 
 def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
+    names = dict.fromkeys(student.name for student in report.students)
+    metrics = [row for name in names for row in metrics if row["student"] == name]  # not the teacher's own training
     if not terms(metrics):
         return []
     unit = "squared difference" if report.teacher.task == "regression" else "nats"
     picture = _picture("curves", training_curves(metrics, unit), "Thin lines are single seeds, thick ones their mean.")
-    return [Section("Training", "Every term of the loss, unweighted.", (picture,))]
+    return [Section("Training", "Every term unweighted, and the loss they sum up to with their weights.", (picture,))]
 
 
 def _picture(name: str, figure: Figure, caption: str) -> Picture:

@@ -59,7 +59,7 @@ def training_curves(metrics: Metrics, unit: str = "nats") -> Figure:
     names = terms(metrics)
     if not names:
         raise ValueError("the metrics hold no term to draw; a row has student, seed, step, loss and term/NAME for each")
-    columns = min(len(names), 3)
+    columns = 2 if len(names) == 4 else min(len(names), 3)
     lines = math.ceil(len(names) / columns)
     figure = Figure(figsize=(3.3 * columns, 2.3 * lines + 0.4), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()

@@ -121,8 +121,10 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
         for part in recipe.students
         for seed in recipe.seeds
     ]
+    device = PartialState().device
+    assert device is not None
     for model in (teacher, *(student.model for student in students)):
-        move_to(model, PartialState().device)
+        move_to(model, device)
     taught, results = _results(recipe, data, teacher, students, folder)
     rows, compared = _measure(recipe, data, alignment, teacher, students)
     report = VerificationReport(

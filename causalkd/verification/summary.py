@@ -74,7 +74,8 @@ def as_text(report: VerificationReport) -> str:
     lines += ["", "Untrained sites (mean over cells; no objective saw them)"]
     several = {summary.name for summary in found if summary.seed is None}
     lines += _table(_level_table([(s, s.untrained) for s in found if s.seed is None or s.name not in several]))
-    unreached = {(r.pair, r.teacher_layer, r.student_layer) for r in report.interchange if not r.reachable}
+    lost = [row for row in report.interchange if not row.reachable]
+    unreached = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
     if unreached:
         lines.append(f"{len(unreached)} cells cannot reach the output and count in no mean.")
     compared = [row for row in report.differences if row.reference != row.student and row.measure == "iia_effective"]

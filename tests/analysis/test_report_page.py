@@ -77,6 +77,13 @@ def test_it_has_the_table_the_maps_and_the_curves(html):
     assert "2.13.0+cpu" in html and "sdpa" in html and "policy: segments" in html
 
 
+def test_curves_leave_the_teacher_out_and_the_same_results_give_the_same_page(small):
+    rows = example_metrics(small)
+    teacher = [{"student": "teacher", "seed": 0, "step": 1, "loss": 1.0, "term/own": 1.0}]
+    assert render(small, [*teacher, *rows]) == render(small, rows)
+    assert "training step" not in render(small, teacher)
+
+
 def test_every_cell_stands_in_the_table(report, html):
     cells = sum(row.control == "none" for row in report.interchange)
     assert f"Every cell ({cells})" in html
@@ -93,7 +100,3 @@ def test_names_are_text_not_markup(small):
     named = dataclasses.replace(small, teacher=TeacherResult("<script>x</script>", "classification", "f1", None))
     html = render(named)
     assert "<script>" not in html and "&lt;script&gt;" in html
-
-
-def test_the_same_results_give_the_same_page(small):
-    assert render(small, example_metrics(small)) == render(small, example_metrics(small))
