@@ -54,9 +54,11 @@ def test_an_unknown_class_is_refused() -> None:
         adapter_for(transformers.BertForNextSentencePrediction(config))
 
 
-@pytest.mark.parametrize(("architecture", "task"), [m for m in MODELS if m[1] != "question_answering"])
+@pytest.mark.parametrize(
+    ("architecture", "task"), [m for m in MODELS if m[1] in ("classification", "token_classification")]
+)
 def test_the_bridge_computes_what_the_stock_model_does(architecture: str, task: Task) -> None:
-    """Not for question answering, whose bridge has no forward in TransformerLens 4.3."""
+    """With the heads added here; but for question answering, whose bridge has no forward in TransformerLens 4.3."""
     model = HookedModel(tiny(architecture, task), task=task, role="teacher")
     inputs = tiny_inputs()
     logits = model.bridge()(inputs["input_ids"], attention_mask=inputs["attention_mask"])
