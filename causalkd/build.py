@@ -1,18 +1,12 @@
-"""A recipe's parts become objects: data, models, objectives, batches. Objects take flat arguments, never a recipe."""
+"""A recipe's parts become objects: data, models, batches. Objects take flat arguments, never a recipe."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import (
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from causalkd.alignment.ready_made import READY_MADE, ready_made
-from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.masking import Masking
@@ -24,29 +18,10 @@ from causalkd.models.configs import make_config
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config, student_from_teacher
 from causalkd.models.places import nearest
-from causalkd.objectives.base_run import Objective, Weighted
-from causalkd.objectives.diito import DIITO, DIITOHidden
-from causalkd.objectives.hidden_kd import HiddenKD
-from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.recipe import Recipe
-from causalkd.recipe_parts import DataPart, ObjectivesPart, StudentPart, TeacherPart
+from causalkd.recipe_parts import DataPart, StudentPart, TeacherPart
 
 _LONGEST = 128
-
-# Every objective a recipe can name: (settings, alignment, teacher, student, seed) → objective.
-OBJECTIVES: dict[str, Callable[[Mapping[str, Any], ResolvedAlignment, HookedModel, HookedModel, int], Objective]] = {
-    "task": lambda settings, alignment, teacher, student, seed: TaskLoss(),
-    "response_kd": lambda settings, alignment, teacher, student, seed: ResponseKD(**settings),
-    "hidden_kd": lambda settings, alignment, teacher, student, seed: HiddenKD(teacher, student, seed=seed, **settings),
-    "diito": lambda settings, alignment, teacher, student, seed: DIITO(
-        alignment, teacher, student, seed=seed, **settings
-    ),
-    "diito_hidden": lambda settings, alignment, teacher, student, seed: DIITOHidden(
-        alignment, teacher, student, seed=seed, **settings
-    ),
-}
-# Those that exchange activations, and so need sources and positions in their batches.
-INTERCHANGING = frozenset({"diito", "diito_hidden"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,22 +99,6 @@ def build_alignment(given: Alignment | str, teacher: HookedModel, student: Hooke
             f"there is no alignment {given!r}, ready-made or as a file; {nearest(given, list(READY_MADE))}"
         )
     return Alignment.from_yaml(Path(given))
-
-
-def build_objectives(
-    part: ObjectivesPart, alignment: Alignment, teacher: HookedModel, student: HookedModel, seed: int
-) -> dict[str, Weighted]:
-    """The student's objectives with their weights.
-
-    Raises:
-        ValueError: The alignment does not fit the models, or an objective does not fit their widths.
-    """
-    resolved = resolve(alignment, teacher, student)
-    built = {}
-    for name, chosen in part.chosen().items():
-        settings = chosen.model_dump(exclude={"weight"})
-        built[name] = Weighted(chosen.weight, OBJECTIVES[name](settings, resolved, teacher, student, seed))
-    return built
 
 
 def build_collator(

@@ -9,7 +9,8 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK,
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from causalkd.alignment.spec import Alignment
-from causalkd.build import INTERCHANGING, Data, build_collator
+from causalkd.build import Data, build_collator
+from causalkd.build_objectives import INTERCHANGING
 from causalkd.data.pairing import ExampleSet
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import nearest

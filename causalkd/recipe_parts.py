@@ -3,18 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from causalkd.models.places import COMPONENTS, nearest
+from causalkd.recipe_objectives import ObjectivesPart, Part
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 """What names a run or a student, and so a folder: letters, digits, `_`, `.` and `-`, the last two not at the start."""
-
-
-class Part(BaseModel):
-    """A part of a recipe: unknown keys are refused, nothing is edited after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class DataPart(Part):
@@ -98,78 +93,6 @@ class TeacherPart(Part):
             raise ValueError("`config` needs `model_type`, such as bert or gpt2")
         if self.config is not None and self.training is None:
             raise ValueError("a teacher with fresh weights knows nothing: give its `training`")
-        return self
-
-
-class ResponseKDPart(Part):
-    """The student's predictions follow the teacher's."""
-
-    weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
-    temperature: float = Field(default=2.0, gt=0)
-    """T; the term is T² · KL at temperature T."""
-    tokens: Literal["all", "labelled"] = "all"
-    """Which tokens count where the head predicts one thing per token."""
-
-
-class TaskPart(Part):
-    """The loss against the labels."""
-
-    weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
-
-
-class HiddenKDPart(Part):
-    """The student's last hidden states follow the teacher's."""
-
-    weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
-    distance: Literal["cosine", "squared"] = "cosine"
-    """1 − cos, or the squared difference summed over the width."""
-
-
-class ProjectedHiddenKDPart(HiddenKDPart):
-    """Hidden-state KD on base, for any widths."""
-
-    projection: bool = False
-    """Learn a linear map between the widths, with the student."""
-
-
-class DIITOPart(ResponseKDPart):
-    """The student's counterfactual predictions follow the teacher's."""
-
-    pairs: Literal["one", "all"] = "one"
-    """One site pair drawn per step, or the mean over all."""
-    crossway: bool = False
-    """Also exchange base and source."""
-
-
-class DIITOHiddenPart(HiddenKDPart):
-    """The student's counterfactual last hidden states follow the teacher's."""
-
-    pairs: Literal["one", "all"] = "one"
-    """One site pair drawn per step, or the mean over all."""
-    crossway: bool = False
-    """Also exchange base and source."""
-
-
-class ObjectivesPart(Part):
-    """What the student is trained on: the sum of weight · term over the ones named."""
-
-    task: TaskPart | None = None
-    response_kd: ResponseKDPart | None = None
-    hidden_kd: ProjectedHiddenKDPart | None = None
-    diito: DIITOPart | None = None
-    diito_hidden: DIITOHiddenPart | None = None
-
-    def chosen(self) -> dict[str, Any]:
-        """The objectives that are named, by name."""
-        return {name: part for name in type(self).model_fields if (part := getattr(self, name)) is not None}
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> "ObjectivesPart":
-        if not self.chosen():
-            raise ValueError(f"name at least one objective: {', '.join(type(self).model_fields)}")
         return self
 
 

@@ -10,11 +10,11 @@ from causalkd.build import (
     Data,
     build_alignment,
     build_data,
-    build_objectives,
     build_pairs,
     build_student,
     build_teacher,
 )
+from causalkd.build_objectives import build_objectives
 from causalkd.build_trainer import build_trainer, task_only
 from causalkd.data.pairing import ExampleSet
 from causalkd.models.hooked import HookedModel

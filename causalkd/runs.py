@@ -18,15 +18,14 @@ from accelerate import PartialState
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.build import (
-    INTERCHANGING,
     Data,
     build_data,
-    build_objectives,
     build_pairs,
     build_rows,
     build_student,
     build_teacher,
 )
+from causalkd.build_objectives import INTERCHANGING, build_objectives
 from causalkd.build_trainer import build_trainer, task_only
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import load_model, move_to

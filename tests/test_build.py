@@ -1,4 +1,4 @@
-"""Parts of a recipe become objects: data, models, alignments, objectives, batches."""
+"""Parts of a recipe become objects: data, models, alignments, batches."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from causalkd.build import (
     build_collator,
     build_data,
     build_masking,
-    build_objectives,
     build_pairs,
     build_rows,
     build_student,
@@ -23,11 +22,8 @@ from causalkd.data.pairing import ExampleSet
 from causalkd.data.planted import PlantedNLI
 from causalkd.data.tasks import load_examples
 from causalkd.models.hooked import HookedModel
-from causalkd.objectives.diito import DIITO, DIITOHidden
-from causalkd.objectives.hidden_kd import HiddenKD
-from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.recipe import Recipe
-from causalkd.recipe_parts import DataPart, ObjectivesPart, StudentPart, TeacherPart
+from causalkd.recipe_parts import DataPart, StudentPart, TeacherPart
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.shrunk import SHRUNK, TINY, planted_model
 
@@ -147,34 +143,6 @@ def test_alignments_by_name_by_file_and_inline(
     assert build_alignment(middle.to_yaml(), teacher, student) == middle
     with pytest.raises(ValueError, match=r"there is no alignment 'ful', ready-made or as a file; did you mean full\?"):
         build_alignment("ful", teacher, student)
-
-
-def test_objectives_get_their_settings_and_weights(recipe: Recipe, teacher: HookedModel, data: Data) -> None:
-    student = build_student(recipe.students[0], teacher, data, 0)
-    chosen = {
-        "task": {"weight": 0.5},
-        "response_kd": {"temperature": 3, "tokens": "labelled"},
-        "hidden_kd": {"distance": "squared"},
-        "diito": {"weight": 2, "temperature": 4, "pairs": "all", "crossway": True},
-        "diito_hidden": {},
-    }
-    built = build_objectives(
-        ObjectivesPart.model_validate(chosen), build_alignment(recipe.alignment, teacher, student), teacher, student, 7
-    )
-    assert {name: weighted.weight for name, weighted in built.items()} == {
-        **{"task": 0.5, "response_kd": 1.0, "hidden_kd": 1.0, "diito": 2.0, "diito_hidden": 1.0}
-    }
-    kinds = {
-        "task": TaskLoss,
-        "response_kd": ResponseKD,
-        "hidden_kd": HiddenKD,
-        "diito": DIITO,
-        "diito_hidden": DIITOHidden,
-    }
-    assert all(isinstance(built[name].objective, kind) for name, kind in kinds.items())
-    response, diito = built["response_kd"].objective, built["diito"].objective
-    assert isinstance(response, ResponseKD) and (response.temperature, response.tokens) == (3, "labelled")
-    assert isinstance(diito, DIITO) and diito.temperature == 4
 
 
 def test_batches_have_sources_only_for_an_alignment(recipe: Recipe, teacher: HookedModel, data: Data) -> None:

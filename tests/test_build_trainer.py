@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from causalkd.build import build_alignment, build_data, build_objectives, build_student, build_teacher
+from causalkd.build import build_alignment, build_data, build_student, build_teacher
+from causalkd.build_objectives import build_objectives
 from causalkd.build_trainer import build_trainer, task_only
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import TrainingPart

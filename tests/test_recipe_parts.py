@@ -6,20 +6,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from causalkd.build import INTERCHANGING, OBJECTIVES
 from causalkd.recipe import Recipe
+from causalkd.recipe_objectives import Part
 from causalkd.recipe_parts import (
     NAME,
     DataPart,
-    DIITOHiddenPart,
-    DIITOPart,
-    HiddenKDPart,
-    ObjectivesPart,
-    Part,
-    ProjectedHiddenKDPart,
-    ResponseKDPart,
     StudentPart,
-    TaskPart,
     TeacherPart,
     TrainingPart,
     VerificationPart,
@@ -37,10 +29,8 @@ REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
     (StudentPart, {"name": "a", "every": 2, "model": "b", **OBJECTIVE}, "got every, model"),
     (StudentPart, {"name": "a", "model": "b", "width": 8, **OBJECTIVE}, "`width` is 8, but 'b' has a width; leave"),
     (StudentPart, {"name": "teacher", "every": 2, **OBJECTIVE}, "the teacher's own rows are logged; choose another"),
-    (ObjectivesPart, {}, "name at least one objective: task, response_kd, hidden_kd, diito, diito_hidden"),
     (VerificationPart, {"components": ["mlp_outptu"]}, "'mlp_outptu': did you mean mlp_output?"),
     (DataPart, {"group": 1}, "greater than or equal to 2"),
-    (DIITOPart, {"weight": 0}, "greater than 0"),
 ]
 
 
@@ -56,18 +46,6 @@ def test_names_that_are_no_good_folder(name: str) -> None:
     with pytest.raises(ValidationError, match="string_pattern_mismatch"):
         StudentPart.model_validate({"name": name, "every": 2, **OBJECTIVE})
     assert NAME.startswith("^") and NAME.endswith("$")
-
-
-def test_the_chosen_objectives_are_those_that_are_named() -> None:
-    part = ObjectivesPart.model_validate({"diito": {"weight": 2}, "task": {}})
-    assert list(part.chosen()) == ["task", "diito"]
-    assert part.chosen()["diito"].weight == 2 and part.chosen()["diito"].temperature == 2.0
-
-
-def test_every_objective_can_be_named_and_built() -> None:
-    assert set(ObjectivesPart.model_fields) == set(OBJECTIVES) >= INTERCHANGING
-    parts = (TaskPart, ResponseKDPart, ProjectedHiddenKDPart, DIITOPart, DIITOHiddenPart, HiddenKDPart)
-    assert all("weight" in part.model_fields for part in parts)
 
 
 def _undescribed(schema: dict[str, Any]) -> Iterator[str]:
