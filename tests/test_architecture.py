@@ -121,8 +121,12 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
     assert not faults, "\n".join(faults)
 
 
-def test_importing_the_package_imports_nothing_heavy() -> None:
-    heavy = "{'torch', 'transformers', 'pydantic', 'matplotlib', 'pyvene', 'transformer_lens'}"
-    program = f"import sys, causalkd; print(sorted({heavy} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("module", "light"),
+    [("causalkd", {"pydantic"}), ("causalkd.cli", {"pydantic"}), ("causalkd.recipe", set())],
+)
+def test_importing_names_and_recipes_imports_nothing_heavy(module: str, light: set[str]) -> None:
+    heavy = {"torch", "transformers", "matplotlib", "pyvene", "transformer_lens", *light}
+    program = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -15,7 +15,8 @@ from transformer_lens.factories import architecture_adapter_factory
 from transformers import PretrainedConfig, PreTrainedModel
 
 from causalkd.models.adapters import adapter_for, register_adapters
-from causalkd.models.places import Place, find_places
+from causalkd.models.find_places import find_places
+from causalkd.models.places import Place
 
 with contextlib.redirect_stdout(io.StringIO()):
     import pyvene

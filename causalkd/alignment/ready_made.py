@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.positions import PositionPolicy
+from causalkd.data.policies import PositionPolicy
 from causalkd.models.places import nearest
 
 Name = Literal["middle", "late", "full"]

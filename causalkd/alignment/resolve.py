@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from causalkd.alignment.spec import Alignment, Site
-from causalkd.data.positions import PositionPolicy
+from causalkd.data.policies import PositionPolicy
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import COMPONENTS, Place, nearest
 

@@ -16,11 +16,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from transformers import PretrainedConfig
 
 from causalkd.alignment.faults import fault_lines, read_yaml
 from causalkd.alignment.names import component_fault, read_hook_name
-from causalkd.data.positions import PositionPolicy
+from causalkd.data.policies import PositionPolicy
 
 LEARNED = "only vanilla interventions are exchanged; learned alignments come with search"
 
@@ -169,8 +168,8 @@ class Alignment(BaseModel):
     @classmethod
     def from_pyvene(
         cls,
-        teacher_config: PretrainedConfig | dict[str, Any] | Sequence[Any],
-        student_config: PretrainedConfig | dict[str, Any] | Sequence[Any],
+        teacher_config: Any,
+        student_config: Any,
         *,
         name: str = "from_pyvene",
         positions: PositionPolicy | None = None,
@@ -181,7 +180,7 @@ class Alignment(BaseModel):
         the other, or all to all where they have different numbers of sites.
 
         Args:
-            teacher_config: An `IntervenableConfig`, or anything that its `representations` may be; never changed.
+            teacher_config: A pyvene `IntervenableConfig`, or what its `representations` may be; never changed.
             student_config: The same for the student.
             name: The alignment's name.
             positions: How positions are chosen; the paper's random spans of 0.3 of the row if not given.
@@ -210,7 +209,7 @@ class Alignment(BaseModel):
         policy = positions or PositionPolicy(policy="consecutive", fraction=0.3, maximum=None)
         return cls(name=name, positions=policy, pairs=pairs, teacher_config=rests[0], student_config=rests[1])
 
-    def to_pyvene(self) -> tuple[PretrainedConfig, PretrainedConfig, tuple[str, ...]]:
+    def to_pyvene(self) -> tuple[Any, Any, tuple[str, ...]]:
         """The teacher's and the student's `IntervenableConfig`, and a line for each thing they leave out.
 
         pyvene learns every architecture TransformerLens knows on the way, so `pyvene.IntervenableModel` takes them. It

@@ -16,7 +16,8 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.models.adapters import adapter_for
-from causalkd.models.places import COMPONENTS, Place, find_places, nearest
+from causalkd.models.find_places import find_places
+from causalkd.models.places import COMPONENTS, Place, nearest
 from causalkd.models.run import Donor, Inputs, Run
 from causalkd.task_kinds import Task
 
