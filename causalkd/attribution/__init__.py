@@ -1,0 +1,1 @@
+"""Which input positions a prediction rests on, and how far two models agree in that."""
