@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from causalkd.data.batch import Batch
     from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs, pair_batches
     from causalkd.data.planted import PlantedNLI
+    from causalkd.data.planted_lm import PlantedLM
     from causalkd.data.policies import PositionPolicy
     from causalkd.data.positions import Positions
     from causalkd.data.tasks import load_examples
@@ -40,6 +41,7 @@ __all__ = [
     "HiddenKD",
     "HookedModel",
     "PairingCollator",
+    "PlantedLM",
     "PlantedNLI",
     "PositionPolicy",
     "Positions",
@@ -75,6 +77,7 @@ _MODULE_OF = {
     "HiddenKD": "causalkd.objectives.hidden_kd",
     "HookedModel": "causalkd.models.hooked",
     "PairingCollator": "causalkd.data.pairing",
+    "PlantedLM": "causalkd.data.planted_lm",
     "PlantedNLI": "causalkd.data.planted",
     "PositionPolicy": "causalkd.data.policies",
     "Positions": "causalkd.data.positions",

@@ -9,9 +9,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from causalkd.alignment.ready_made import READY_MADE, ready_made
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
+from causalkd.data.generated import GENERATORS
 from causalkd.data.masking import Masking
 from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs
-from causalkd.data.planted import PlantedNLI
 from causalkd.data.tasks import Examples, load_examples, task_spec
 from causalkd.models.checkpoints import has_head, load_tokenizer
 from causalkd.models.configs import make_config
@@ -161,9 +161,9 @@ def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
             raise ValueError(
                 f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"
             ) from error
-    if part.task != "planted":
+    if part.task not in GENERATORS:
         raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
-    return PlantedNLI().tokenizer()
+    return GENERATORS[part.task]().tokenizer()
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

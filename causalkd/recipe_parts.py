@@ -16,7 +16,7 @@ class DataPart(Part):
     """What the models read."""
 
     task: str = "planted"
-    """Name in the task table (`planted`, `sst2`, `mnli`, `squad`, …)."""
+    """Name in the task table (`planted`, `planted_lm`, `sst2`, `mnli`, `squad`, …)."""
     train_limit: int | None = Field(default=None, ge=2)
     """Most training examples; None for all there are."""
     eval_limit: int | None = Field(default=None, ge=2)
@@ -27,7 +27,7 @@ class DataPart(Part):
     seed: int = 0
     """Seed of generated data; sources, positions and masking are drawn by the seed of the training or verification."""
     tokenizer: str | None = None
-    """Tokenizer of a teacher with fresh weights, a hub name or folder; None for the planted task's own."""
+    """Tokenizer of a teacher with fresh weights, a hub name or folder; None for a planted task's own."""
     sources: Literal["batch", "dataset"] = "batch"
     """Whether an interchange's source is another row of the batch (cheaper) or any other example."""
     group: int = Field(default=8, ge=2)

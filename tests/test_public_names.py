@@ -23,6 +23,7 @@ def test_the_list_of_public_names() -> None:
             "Batch",
             "ExampleSet",
             "PairingCollator",
+            "PlantedLM",
             "PlantedNLI",
             "PositionPolicy",
             "Positions",

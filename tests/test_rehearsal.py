@@ -66,7 +66,10 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("teacher.config: hiden_size: unknown key of bert; did you mean hidden_size?",),
     ),
     "no such architecture": (("teacher.config.model_type=brt",), ("transformers has no 'brt'; did you mean bert?",)),
-    "task": (("data.task=plantd",), ("there is no task 'plantd'; there are planted, sst2", "Did you mean 'planted'?")),
+    "task": (
+        ("data.task=plantd",),
+        ("there is no task 'plantd'; there are planted, planted_lm, sst2", "Did you mean 'planted'?"),
+    ),
     "alignment": (("alignment=midle",), ("there is no alignment 'midle'", "did you mean middle?")),
     "layer": (
         (f"{SITE}.layer=9",),

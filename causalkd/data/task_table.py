@@ -110,6 +110,7 @@ TASKS: Mapping[str, TaskSpec] = {
     spec.name: spec
     for spec in (
         TaskSpec("planted", "classification", (), ("entailment", "contradiction", "neutral"), "accuracy"),
+        TaskSpec("planted_lm", "causal_lm", (), (), "accuracy"),
         _glue("sst2", "SST-2", ("sentence",), ("negative", "positive")),
         _glue("cola", "CoLA", ("sentence",), ("unacceptable", "acceptable"), "matthews_correlation", (3, 1)),
         _glue("mrpc", "MRPC", _PAIR, ("not_equivalent", "equivalent"), "f1", ("#1 String", "#2 String", "Quality")),

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
+from causalkd.data.generated import GENERATORS, generated_examples
 from causalkd.data.task_table import TASKS, Metric, TaskSpec, task_spec
 from causalkd.data.text import Tokenised, answer_examples, block_examples, sentence_examples, tag_examples
 from causalkd.task_kinds import Task
@@ -22,8 +23,6 @@ __all__ = ["TASKS", "Examples", "Metric", "TaskSpec", "load_examples", "task_spe
 DATA_VARIABLE = "CAUSALKD_DATA"
 USUAL_LENGTH = 128
 """Tokens of an example where no greatest length is given and the model takes that many."""
-PLANTED_SPLITS = {"train": ("train", 50_000), "validation": ("heldout", 2_000)}
-"""The generator's name of a split, and how many examples it makes where no limit is given."""
 
 
 @dataclass(frozen=True)
@@ -75,33 +74,15 @@ def load_examples(
         faults.append(f"max_length {max_length} is more than the {allowed} tokens the model takes; give at most that")
     if faults:
         raise ValueError(f"task '{task}': " + "; ".join(faults))
-    if spec.name == "planted":
-        return _planted(spec, split, tokenizer, limit, max_length, seed)
+    if task in GENERATORS:
+        made, origin = generated_examples(task, split, tokenizer, limit, max_length, seed)
+        return Examples(made, spec.kind, spec.labels, spec.metric, origin)
     rows, origin = _read(spec, split)
     if not rows:
         raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
     tokenised = _tokenise(spec, rows if spec.fields == ("text",) else rows[:limit], origin, tokenizer, max_length)
     examples = tokenised.examples[:limit]
     return Examples(examples, spec.kind, spec.labels, spec.metric, origin, tokenised.truncated, tokenised.lost)
-
-
-def _planted(
-    spec: TaskSpec, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int, seed: int
-) -> Examples:
-    from causalkd.data.planted import PlantedNLI
-
-    generator = PlantedNLI()
-    if tokenizer.get_vocab() != generator.tokenizer().get_vocab():
-        raise ValueError(
-            f"task 'planted' has a vocabulary of its own, which {type(tokenizer).__name__} does not have. Give "
-            "PlantedNLI().tokenizer(), and models that were made for it"
-        )
-    own_split, size = PLANTED_SPLITS[split]
-    examples = generator.examples(own_split, limit or size, seed)
-    longest = max(len(example["input_ids"]) for example in examples)
-    if longest > max_length:
-        raise ValueError(f"task 'planted' has {longest} tokens a row, more than max_length {max_length}: allow as many")
-    return Examples(examples, spec.kind, spec.labels, spec.metric, f"the planted task, {own_split} frames, seed {seed}")
 
 
 def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:

@@ -1,0 +1,59 @@
+"""Tasks that are generated instead of read: each with its own vocabulary and a causal model that is known."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.batch import IGNORED
+from causalkd.data.planted import PlantedNLI
+from causalkd.data.planted_lm import PlantedLM
+
+SPLITS = {"train": ("train", 50_000), "validation": ("heldout", 2_000)}
+"""The generator's name of a split, and how many examples it makes where no limit is given."""
+
+
+class Generator(Protocol):
+    """A task that makes its own examples."""
+
+    def examples(self, split: str, n: int, seed: int) -> list[dict]:
+        """`n` examples of the split `train` or `heldout`."""
+        ...
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of its vocabulary."""
+        ...
+
+
+GENERATORS: Mapping[str, type[Generator]] = {"planted": PlantedNLI, "planted_lm": PlantedLM}
+"""By the name of the task."""
+
+
+def generated_examples(
+    task: str, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int, seed: int
+) -> tuple[list[dict[str, Any]], str]:
+    """The examples of a generated task, and a line that says where they came from.
+
+    Held-out stories are labelled at their answer alone, as what else comes next in them is mostly chance.
+    Raises ValueError for another vocabulary than the task's, or too little room for its rows.
+    """
+    generator = GENERATORS[task]()
+    if tokenizer.get_vocab() != generator.tokenizer().get_vocab():
+        name = GENERATORS[task].__name__
+        raise ValueError(
+            f"task '{task}' has a vocabulary of its own, which {type(tokenizer).__name__} does not have. Give "
+            f"{name}().tokenizer(), and models that were made for it"
+        )
+    own_split, size = SPLITS[split]
+    examples = generator.examples(own_split, limit or size, seed)
+    longest = max(len(example["input_ids"]) for example in examples)
+    if longest > max_length:
+        raise ValueError(f"task '{task}' has {longest} tokens a row, more than max_length {max_length}: allow as many")
+    if task == "planted_lm" and own_split == "heldout":
+        examples = [{**example, "label": _answer_alone(example)} for example in examples]
+    return examples, f"the {'planted' if task == 'planted' else task} task, {own_split} frames, seed {seed}"
+
+
+def _answer_alone(example: dict[str, Any]) -> list[int]:
+    start, stop = example["segments"]["answer"]
+    return [label if start <= place < stop else IGNORED for place, label in enumerate(example["label"])]

@@ -1,0 +1,35 @@
+import pytest
+
+from causalkd.data.generated import GENERATORS
+from causalkd.data.planted_lm import PlantedLM
+from causalkd.data.task_table import TASKS
+from causalkd.data.tasks import load_examples
+from tests.data.tiny_tokenizers import gpt2_like
+
+
+@pytest.mark.parametrize("task", GENERATORS)
+def test_generated_tasks_are_in_the_table_and_give_both_splits(task: str) -> None:
+    tokenizer = GENERATORS[task]().tokenizer()
+    train, heldout = (load_examples(task, split, tokenizer, limit=30, seed=3) for split in ("train", "validation"))
+    assert train.kind == heldout.kind == TASKS[task].kind
+    assert len(train.examples) == len(heldout.examples) == 30
+    assert "task, train frames, seed 3" in train.origin and "task, heldout frames, seed 3" in heldout.origin
+
+
+def test_held_out_stories_are_labelled_at_their_answer() -> None:
+    train, heldout = (
+        load_examples("planted_lm", split, PlantedLM().tokenizer(), limit=5).examples
+        for split in ("train", "validation")
+    )
+    for row in train:
+        assert row["label"] == [-100, *row["input_ids"][1:]]
+    for row in heldout:
+        (place,) = [place for place, label in enumerate(row["label"]) if label != -100]
+        assert (place, place + 1) == row["segments"]["answer"] and row["label"][place] == row["input_ids"][place]
+
+
+def test_a_generated_task_needs_its_own_vocabulary_and_room() -> None:
+    with pytest.raises(ValueError, match=r"'planted_lm' has a vocabulary of its own.*PlantedLM\(\)\.tokenizer\(\)"):
+        load_examples("planted_lm", "train", gpt2_like())
+    with pytest.raises(ValueError, match="27 tokens a row, more than max_length 20"):
+        load_examples("planted_lm", "train", PlantedLM().tokenizer(), limit=3, max_length=20)

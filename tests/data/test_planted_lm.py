@@ -1,0 +1,143 @@
+"""The planted stories: their answers, their counterfactuals, their splits, their chances and their tokenizer."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+from causalkd.data.planted_lm import (
+    GROUPS,
+    LENGTH,
+    MANNERS,
+    PERSONS,
+    PLACES,
+    SEGMENTS,
+    VARIABLES,
+    VOCABULARY,
+    PlantedLM,
+)
+
+TASK = PlantedLM()
+TOKENS = list(VOCABULARY)
+
+
+@pytest.fixture(scope="module")
+def train():
+    return TASK.examples("train", 4000, seed=0)
+
+
+@pytest.fixture(scope="module")
+def heldout():
+    return TASK.examples("heldout", 1000, seed=0)
+
+
+def read(text):
+    """Who is where, and who is asked for, by reading the words: the oracle."""
+    words = text.split()
+    where = {words[i - 2]: words[i + 1] for i, word in enumerate(words) if word == "to"}
+    return where, words[words.index("is") + 1]
+
+
+def told(example, **words):
+    """The text of an example after some segments were given other words."""
+    tokens = [TOKENS[i] for i in example["input_ids"]]
+    for name, word in words.items():
+        tokens[SEGMENTS[name][0]] = word
+    return " ".join(tokens[1:-1])
+
+
+def answer_of(example):
+    return example["input_ids"][slice(*example["segments"]["answer"])][0]
+
+
+def test_the_answer_is_where_the_story_says_the_person_went(train, heldout):
+    for row in train[:500] + heldout[:500]:
+        where, asked = read(row["text"])
+        assert row["text"].split()[-1] == where[asked] == TOKENS[answer_of(row)]
+        assert set(where) == set(PERSONS) and set(where.values()) <= set(PLACES)
+        assert row["label"] == [-100, *row["input_ids"][1:]] and len(row["input_ids"]) == LENGTH
+
+
+def test_counterfactuals_equal_the_story_told_anew(train):
+    bases, sources = train[:200], train[200:400]
+    for base, source in zip(bases, sources, strict=True):
+        given, (where, asked) = TASK.variables(source), read(base["text"])
+        for n in range(1, 5):
+            changed, _ = read(told(base, **{f"place_{n}": PLACES[given[f"place_{n}"]]}))
+            assert TOKENS[TASK.counterfactual_answer(base, source, f"place_{n}")] == changed[asked]
+        from_source = TOKENS[TASK.counterfactual_answer(base, source, "facts")]
+        assert from_source == read(source["text"])[0][asked]
+        assert TOKENS[TASK.counterfactual_answer(base, source, "question")] == where[read(source["text"])[1]]
+        assert TASK.counterfactual_answer(base, source, "located") == answer_of(source)
+
+
+def test_a_person_nobody_mentions_is_where_the_first_fact_says(train):
+    base = next(row for row in train if TASK.variables(row)["mention"] == 2)
+    source = next(row for row in train if TASK.variables(row)["person_3"] != TASK.variables(base)["person_3"])
+    answer = TASK.counterfactual_answer(base, source, "person_3")
+    assert TOKENS[answer] == PLACES[TASK.variables(base)["place_1"]]
+
+
+def test_a_counterfactual_from_itself_is_the_answer(heldout):
+    for row in heldout[:20]:
+        for variable in (*VARIABLES, *GROUPS):
+            assert TASK.counterfactual_answer(row, row, variable) == answer_of(row)
+
+
+def test_an_unknown_variable_or_split_is_refused(heldout):
+    with pytest.raises(ValueError, match=r"variable 'mentioned' is not in the causal model.*Did you mean 'mention'\?"):
+        TASK.counterfactual_answer(heldout[0], heldout[1], "mentioned")
+    with pytest.raises(ValueError, match="split 'test' does not exist; the splits are 'train' and 'heldout'"):
+        TASK.examples("test", 3, seed=0)
+
+
+def test_same_seed_same_examples_and_another_seed_others():
+    assert TASK.examples("train", 20, seed=3) == TASK.examples("train", 20, seed=3)
+    assert TASK.examples("train", 20, seed=3) != TASK.examples("train", 20, seed=4)
+
+
+def test_no_frame_is_in_both_splits(train, heldout):
+    frames = [{frame for row in rows for frame in read(row["text"])[0].items()} for rows in (train, heldout)]
+    assert not frames[0] & frames[1]
+    assert [len(each) for each in frames] == [36, 12]
+    assert {place for _, place in frames[0]} == {place for _, place in frames[1]} == set(PLACES)
+
+
+def test_what_is_chance_is_spread_as_it_says(train):
+    """Persons are any order, manners follow their shares, every person is asked for equally often."""
+    ids = np.array([row["input_ids"] for row in train])
+    for segment in ("person_1", "person_4", "asked"):
+        counts = Counter(ids[:, SEGMENTS[segment][0]].tolist())
+        assert all(abs(counts[VOCABULARY[person]] / len(train) - 1 / 4) < 0.03 for person in PERSONS)
+    manners = Counter(ids[:, SEGMENTS["person_2"][0] + 1].tolist())
+    assert all(abs(manners[VOCABULARY[word]] / len(train) - share) < 0.03 for word, share in MANNERS.items())
+    asked = Counter(TASK.variables(row)["mention"] for row in train)
+    assert all(abs(asked[fact] / len(train) - 1 / 4) < 0.03 for fact in range(4))
+
+
+def test_guessing_a_place_of_the_asked_person_is_seldom_right(heldout):
+    """On held-out frames a person has three places, so whoever does not read the story is right a third of the time."""
+    chosen = Counter((read(row["text"])[1], answer_of(row)) for row in heldout)
+    best = {person: max(n for (who, _), n in chosen.items() if who == person) for person in PERSONS}
+    assert sum(best.values()) / len(heldout) < 0.42
+
+
+def test_segments_point_at_their_words(heldout):
+    row = heldout[0]
+    words = {name: [TOKENS[i] for i in row["input_ids"][slice(*span)]] for name, span in row["segments"].items()}
+    text = row["text"].split()
+    assert words["facts"] == text[:20] and words["question"] == text[20:24] and words["answer"] == text[24:]
+    assert words["fact_2"] == text[5:10] and words["fact_2"][0] == words["person_2"][0]
+    assert words["place_2"] == [text[8]] and words["asked"] == [text[22]]
+    assert row["segments"] is not heldout[1]["segments"]
+
+
+def test_a_saved_folder_is_stock(tmp_path, heldout):
+    """`AutoTokenizer` finds the same tokenizer beside a GPT-2 checkpoint, and it encodes as the task does."""
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(VOCABULARY), n_embd=8, n_layer=1, n_head=2)).save_pretrained(tmp_path)
+    TASK.tokenizer().save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    for row in heldout[:20]:
+        assert loaded(row["text"])["input_ids"] == row["input_ids"]
+    assert (loaded.pad_token_id, loaded.bos_token, loaded.eos_token) == (0, "[BOS]", "[EOS]")
