@@ -15,9 +15,9 @@ from torch import Tensor
 from causalkd.data.batch import IGNORED, Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import label_names
+from causalkd.models.modes import evaluating
 from causalkd.models.places import nearest
 from causalkd.task_kinds import Task
-from causalkd.verification.exchanges import evaluating
 from causalkd.verification.predictions import (
     TOKEN_TASKS,
     Predictions,

@@ -1,7 +1,6 @@
 """The counterfactuals of one model over one batch: base and source run once, then one exchange a side."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -125,16 +124,3 @@ class Reach:
 
     def __contains__(self, side: Side) -> bool:
         return side.name in self._moved or side.name not in self._differed
-
-
-@contextmanager
-def evaluating(models: Iterable[HookedModel]) -> Iterator[None]:
-    """Dropout off, and every module back in its own mode afterwards."""
-    modes = {module: module.training for model in models for module in model.model.modules()}
-    try:
-        for module in modes:
-            module.training = False
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -15,9 +15,10 @@ from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, random_like
+from causalkd.models.modes import evaluating
 from causalkd.verification.cells import Cell, Side, plan
 from causalkd.verification.controls import CONTROLS, modal_matches
-from causalkd.verification.exchanges import Donors, Exchanges, Reach, evaluating
+from causalkd.verification.exchanges import Donors, Exchanges, Reach
 from causalkd.verification.predictions import Predictions, divergence, same
 from causalkd.verification.report import Control
 from causalkd.verification.scores import Measurement, Score
