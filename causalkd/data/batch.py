@@ -11,11 +11,12 @@ from torch import Tensor
 from causalkd.data.positions import Positions
 
 Inputs = Mapping[str, Tensor]
-"""What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
+"""What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels.
+Packed rows have `documents`: the number of each token's document from 1, which attention does not leave."""
 Example = Mapping[str, Any]
-"""One row of data before padding: `input_ids`, perhaps `token_type_ids`; `label` (a class, a number, one per token with
--100 where none counts, or the (start, end) tokens of an answer); perhaps `segments`, {name: (start, stop)} in tokens of
-the unpadded row, and `text`."""
+"""One row of data before padding: `input_ids`, perhaps `token_type_ids` and `documents`; `label` (a class, a
+number, one per token with -100 where none counts, or the (start, end) tokens of an answer); perhaps `segments`, {name:
+(start, stop)} in tokens of the unpadded row, and `text`."""
 NestedTensors = Mapping[str, Any]
 """Mappings of mappings of tensors."""
 PaddingSide = Literal["left", "right"]
@@ -91,7 +92,7 @@ class Batch:
 
 
 def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -> Inputs:
-    """The examples as one rectangle of tokens, as wide as the longest; `token_type_ids` if every example has them.
+    """The examples as one rectangle of tokens, as wide as the longest; `token_type_ids` and `documents` if all have.
 
     Raises ValueError for no examples or an example without tokens.
     """
@@ -105,8 +106,9 @@ def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -
         "input_ids": pad_rows(rows, pad_id, side),
         "attention_mask": pad_rows([[1] * len(row) for row in rows], 0, side),
     }
-    if all("token_type_ids" in example for example in examples):
-        inputs["token_type_ids"] = pad_rows([example["token_type_ids"] for example in examples], 0, side)
+    for further in ("token_type_ids", "documents"):
+        if all(further in example for example in examples):
+            inputs[further] = pad_rows([example[further] for example in examples], 0, side)
     return inputs
 
 

@@ -19,6 +19,7 @@ from causalkd.models.adapters import adapter_for
 from causalkd.models.find_places import find_places
 from causalkd.models.places import COMPONENTS, Place, nearest
 from causalkd.models.run import Donor, Inputs, Run
+from causalkd.models.stock_inputs import stock_inputs
 from causalkd.task_kinds import Task
 
 Hook = Callable[[Tensor], Tensor | None]
@@ -74,7 +75,8 @@ class HookedModel:
         self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         accepted = inspect.signature(model.forward).parameters
         # A decoder would otherwise build a key-value cache that no pass here reads.
-        self._options: dict[str, bool] = {"use_cache": False} if "use_cache" in accepted else {}
+        self._decodes = "use_cache" in accepted
+        self._options: dict[str, bool] = {"use_cache": False} if self._decodes else {}
         if role == "teacher":
             model.requires_grad_(False)
             model.eval()
@@ -180,7 +182,9 @@ class HookedModel:
             recorders += [(self.place("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
             with self.hooks(recorders), self._mode():
-                output = (forward or self.model)(**inputs, **self._options)
+                output = (forward or self.model)(
+                    **stock_inputs(self.model, inputs, decodes=self._decodes), **self._options
+                )
         finally:
             handle.remove()
         return Run(inputs, _logits(output), hidden[-1], kept, states)
@@ -193,7 +197,7 @@ class HookedModel:
         kept: dict[Place, Tensor] = {}
         try:
             with self.hooks([(p, partial(_record, kept, p, len(places))) for p in places]), self._mode():
-                self.model(**inputs, **self._options)
+                self.model(**stock_inputs(self.model, inputs, decodes=self._decodes), **self._options)
         except _Stop:
             pass
         return Donor(kept, inputs["attention_mask"])
