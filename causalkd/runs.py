@@ -9,30 +9,23 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from accelerate import PartialState
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
-from causalkd.build import (
-    Data,
-    build_data,
-    build_pairs,
-    build_rows,
-    build_student,
-    build_teacher,
-)
+from causalkd.build import Data, build_pairs, build_rows, build_student, build_teacher
 from causalkd.build_objectives import INTERCHANGING, build_objectives
 from causalkd.build_trainer import build_trainer, task_only
-from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.load import load_model, move_to
+from causalkd.models.hooked import HookedModel
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import StudentPart
 from causalkd.rehearsal import rehearse
 from causalkd.run_folder import RunFolder, write_whole
+from causalkd.trained_run import TrainedRun, load_trained
 from causalkd.training.callbacks import read_rows
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer
@@ -50,14 +43,6 @@ from causalkd.verification.scores import differences
 
 Page = Callable[[VerificationReport, list[dict[str, Any]]], str]
 """Makes a page of a report and the rows of metrics.jsonl."""
-
-
-class Trained(NamedTuple):
-    """A student, its part of the recipe and its seed."""
-
-    part: StudentPart
-    seed: int
-    model: HookedModel
 
 
 def distill(
@@ -109,29 +94,15 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
     Raises:
         ValueError: The folder holds no run, or one whose training is unfinished.
     """
-    folder = RunFolder(Path(path))
-    recipe = _read_run(folder)
-    data = build_data(recipe.data, recipe.teacher)
-    alignment = Alignment.from_yaml(folder.alignment)
-    taught_here = recipe.teacher.training is not None
-    teacher = _load(folder.teacher, data, "teacher") if taught_here else build_teacher(recipe.teacher, data, "teacher")
-    students = [
-        Trained(part, seed, _load(folder.student(recipe, part.name, seed), data, "student"))
-        for part in recipe.students
-        for seed in recipe.seeds
-    ]
-    device = PartialState().device
-    assert device is not None
-    for model in (teacher, *(student.model for student in students)):
-        move_to(model, device)
-    taught, results = _results(recipe, data, teacher, students, folder)
-    rows, compared = _measure(recipe, data, alignment, teacher, students)
+    run = TrainedRun.load(path)
+    taught, results = _results(run)
+    rows, compared = _measure(run)
     report = VerificationReport(
-        taught, results, alignment, rows, environment(teacher, recipe.verification.seed), compared
+        taught, results, run.alignment, rows, environment(run.teacher, run.recipe.verification.seed), compared
     )
     if page is not None:
-        write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics)))
-    report.write(folder.report)
+        write_whole(run.folder.path / "report.html", page(report, read_rows(run.folder.metrics)))
+    report.write(run.folder.report)
     return report
 
 
@@ -157,20 +128,6 @@ def _open(folder: RunFolder, recipe: Recipe, alignment: Alignment, overwrite: bo
         )
 
 
-def _read_run(folder: RunFolder) -> Recipe:
-    if not folder.recipe.is_file():
-        raise ValueError(f"{folder.path} holds no run (no recipe.yaml); `causalkd distill RECIPE` makes one")
-    recipe = Recipe.load(folder.recipe)
-    wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
-    lacking = [str(path) for path in wanted if not (path / "config.json").is_file()]
-    if lacking:
-        raise ValueError(
-            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is not there yet; "
-            "continue it with the same `causalkd distill` call"
-        )
-    return recipe
-
-
 def _teacher(recipe: Recipe, data: Data, folder: RunFolder) -> HookedModel:
     part = recipe.teacher
     if part.training is None:
@@ -182,7 +139,7 @@ def _teacher(recipe: Recipe, data: Data, folder: RunFolder) -> HookedModel:
             name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
         )  # fmt: skip
         _finish(trainer, folder, "teacher", folder.teacher)
-    return _load(folder.teacher, data, "teacher")
+    return load_trained(folder.teacher, data, "teacher")
 
 
 def _train_student(
@@ -241,42 +198,36 @@ def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path
     shutil.rmtree(work)
 
 
-def _load(origin: Path, data: Data, role: Role) -> HookedModel:
-    return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
-
-
-def _measure(
-    recipe: Recipe, data: Data, alignment: Alignment, teacher: HookedModel, students: Sequence[Trained]
-) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
-    pairs, rows, compared = build_pairs(recipe, data, alignment), [], []
-    exchanged = any(INTERCHANGING & set(student.part.objectives.chosen()) for student in students)
-    subjects = [(student.model, resolve(alignment, teacher, student.model)) for student in students]
-    for component in recipe.verification.components:
+def _measure(run: TrainedRun) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
+    part, rows, compared = run.recipe.verification, [], []
+    pairs = build_pairs(run.recipe, run.data, run.alignment)
+    exchanged = any(INTERCHANGING & set(student.part.objectives.chosen()) for student in run.students)
+    subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
+    for component in part.components:
         measured = measure_all(
-            teacher,
+            run.teacher,
             subjects,
             pairs,
             component=component,
             trained=None if exchanged else (),
-            seed=recipe.verification.seed,
+            seed=part.seed,
         )
-        found = {(part.name, seed): each for (part, seed, _), each in zip(students, measured, strict=True)}
+        found = {(student.name, seed): each for (student, seed, _), each in zip(run.students, measured, strict=True)}
         rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
         compared += differences(found)
     # A declared pair is measured beside the grid of every component.
     return tuple(dict.fromkeys(rows)), tuple(dict.fromkeys(compared))
 
 
-def _results(
-    recipe: Recipe, data: Data, teacher: HookedModel, students: Sequence[Trained], folder: RunFolder
-) -> tuple[TeacherResult, tuple[StudentResult, ...]]:
-    metric, rows = data.heldout.metric, build_rows(recipe, data)
+def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]:
+    recipe, teacher = run.recipe, run.teacher
+    metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
     taught = TeacherResult(name, teacher.task, metric, evaluate(teacher, rows, metric).task_metric)
     found = []
-    for part, seed, student in students:
+    for part, seed, student in run.students:
         behaviour = evaluate(student, rows, metric, teacher)
-        cost = folder.read_cost(f"{part.name}-seed{seed}")
+        cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         found.append(StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost))
     return taught, tuple(found)
