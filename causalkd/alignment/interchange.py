@@ -14,7 +14,8 @@ from torch import Tensor
 
 from causalkd.alignment.resolve import ResolvedSite
 from causalkd.data.positions import Positions
-from causalkd.models.hooked import Hook, HookedModel
+from causalkd.models.hook_calls import Hook
+from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
 from causalkd.models.run import Donor, Inputs, Run
 
@@ -29,6 +30,7 @@ def interchange(
     source: Donor | Run | Inputs,
     positions: Positions,
     keep: Iterable[Place] = (),
+    logits_at: Int[Tensor, " item"] | None = None,
 ) -> Run:
     """The counterfactual run: base, with the source's activations at the sites' selected positions.
 
@@ -48,6 +50,7 @@ def interchange(
         positions: Which positions, per row.
         keep: Places whose counterfactual activations the returned run carries; those before the first site, which are
             the base run's, a base given as a run must have kept.
+        logits_at: As for `HookedModel.run`.
 
     Raises:
         ValueError: A position is padding or written twice, base and source have different numbers of rows, a run lacks
@@ -57,12 +60,12 @@ def interchange(
     keep = tuple(keep)
     unchanged = _before_resuming(model, sites, keep)
     if not isinstance(base, Run):
-        base = model.run(base, (*places_needed(model, sites), *unchanged))
+        base = model.run(base, (*places_needed(model, sites), *unchanged), logits_at=logits_at)
     donor = _donor(model, sites, source)
     _check(model, sites, base, donor, positions, unchanged)
     exchanged = [(site.place, _exchange(site, donor, positions)) for site in sites]
     with _from_first_site(model, sites, base), model.hooks(exchanged):
-        run = model.run(base.inputs, (place for place in keep if place not in unchanged))
+        run = model.run(base.inputs, (place for place in keep if place not in unchanged), logits_at=logits_at)
     return replace(run, activations={**run.activations, **{place: base.activations[place] for place in unchanged}})
 
 
@@ -186,7 +189,7 @@ def _check(
     if _replays(model, first) and first.layer not in base.generator_states:
         raise ValueError(
             f"dropout is on, but the base run knows no random state at the entry of block {first.layer}, so its "
-            "dropout cannot be repeated; make the base run in train mode and whole (not by .rows), or give inputs"
+            "dropout cannot be repeated; make the base run in train mode, or give inputs"
         )
     rows = [len(each) for each in (base.inputs["input_ids"], donor.attention_mask, positions.base)]
     if len(set(rows)) > 1:

@@ -14,15 +14,13 @@ def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) 
 
     Args:
         task: What the head computes.
-        logits: (batch, pos, choice), (batch, choice), (batch, 1) for regression, (batch, pos, 2) for the two ends of an
-            answer.
-        labels: (batch, pos) with −100 where none counts, (batch,), or (batch, 2) start and end; a causal LM's label at
-            a position is that position's own token, and is predicted from the one before.
+        logits: (…, choice) for per-token heads, (batch, choice), (batch, 1) for regression, (batch, pos, 2) for the two
+            ends of an answer.
+        labels: What each prediction is compared with, −100 where none counts; (batch,), or (batch, 2) start and end. A
+            causal LM predicts the next token, so its labels are `data.counted.targets`.
     """
     if task == "regression":
         return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
-    if task == "causal_lm":
-        logits, labels = logits[:, :-1], labels[:, 1:]
     if task == "question_answering":
         logits = logits.transpose(1, 2)
     flat, wanted = logits.flatten(0, -2), labels.flatten()

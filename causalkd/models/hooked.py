@@ -2,14 +2,14 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.models.adapters import adapter_for
 from causalkd.models.find_places import find_places
+from causalkd.models.hook_calls import Hook, on_input, on_output, on_stack, remember_shape
 from causalkd.models.places import COMPONENTS, Place, nearest
 from causalkd.models.run import Donor, Inputs, Run
 from causalkd.models.stock_inputs import stock_inputs
 from causalkd.task_kinds import Task
 
-Hook = Callable[[Tensor], Tensor | None]
 Role = Literal["teacher", "student"]
 
 
@@ -134,12 +134,12 @@ class HookedModel:
 
     def _register(self, place: Place, hook: Hook, shapes: dict[int, torch.Size]) -> Iterator[Any]:
         if place.component == "mlp_output":  # OPT flattens rows and positions there
-            yield self.blocks[place.layer].register_forward_pre_hook(partial(_remember_shape, shapes, place.layer))
+            yield self.blocks[place.layer].register_forward_pre_hook(partial(remember_shape, shapes, place.layer))
         module = self.model.get_submodule(place.module)
         if place.side == "input":
-            yield module.register_forward_pre_hook(partial(_on_input, hook))
+            yield module.register_forward_pre_hook(partial(on_input, hook))
         else:
-            yield module.register_forward_hook(partial(_on_output, hook, shapes, place.layer))
+            yield module.register_forward_hook(partial(on_output, hook, shapes, place.layer))
 
     @contextmanager
     def resumed(self, layer: int, hidden: Float[Tensor, "batch pos width"]) -> Iterator[None]:
@@ -158,13 +158,20 @@ class HookedModel:
             for index, block in enumerate(skipped):
                 blocks[index] = block
 
-    def run(self, inputs: Inputs, keep: Iterable[Place] = (), forward: Callable[..., Any] | None = None) -> Run:
+    def run(
+        self,
+        inputs: Inputs,
+        keep: Iterable[Place] = (),
+        forward: Callable[..., Any] | None = None,
+        logits_at: Int[Tensor, " item"] | None = None,
+    ) -> Run:
         """One forward of the whole model.
 
         Args:
             inputs: Tensors for the stock forward; labels are never among them.
             keep: Places whose activations the run carries.
             forward: What to call instead of the stock model, e.g. its distributed wrapper.
+            logits_at: For a per-token head, the flat positions at which it predicts; everywhere without them.
         """
         kept: dict[Place, Tensor] = {}
         states: dict[int, Tensor] = {}
@@ -172,7 +179,7 @@ class HookedModel:
         keep = tuple(dict.fromkeys(keep))
         entries = {place.layer for place in keep if place.component == "block_input"}
         stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
-        handle = stack.register_forward_hook(lambda module, args, output: hidden.append(output[0]))
+        handle = stack.register_forward_hook(partial(on_stack, hidden, logits_at))
 
         def note_state(layer: int, _: Tensor) -> None:
             states[layer] = self.generator_state()
@@ -187,7 +194,8 @@ class HookedModel:
                 )
         finally:
             handle.remove()
-        return Run(inputs, _logits(output), hidden[-1], kept, states)
+        logits = _logits(output)
+        return Run(inputs, logits if logits_at is None else logits[0], hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:
         """The activations at some places, from a forward that ends at the last of them.
@@ -266,25 +274,6 @@ class HookedModel:
         self.model.eval()
         with torch.no_grad():
             yield
-
-
-# Hooks are functions of the module, not closures: the tests' shape checker compiles every closure anew.
-def _remember_shape(shapes: dict[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...]) -> None:
-    shapes[layer] = args[0].shape[:2]
-
-
-def _on_input(hook: Hook, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    replacement = hook(args[0])
-    return None if replacement is None else (replacement, *args[1:])
-
-
-def _on_output(
-    hook: Hook, shapes: Mapping[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...], output: Tensor
-) -> Tensor | None:
-    if output.dim() == 3:
-        return hook(output)
-    replacement = hook(output.unflatten(0, shapes[layer]))
-    return None if replacement is None else replacement.flatten(0, 1)
 
 
 def _record(kept: dict[Place, Tensor], place: Place, wanted: int, tensor: Tensor) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from causalkd.models.places import Place
@@ -26,10 +26,12 @@ class Run:
 
     Attributes:
         inputs: What the model was given.
-        logits: (batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2).
+        logits: (batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2). With
+            `logits_at`, (item, vocabulary or label).
         hidden: Last hidden states, after a final norm where the architecture has one.
         activations: The tensors at the places that were asked for, in the graph of the forward.
         generator_states: The random state at the entry of a block, kept while dropout is on, by layer.
+        logits_at: The positions that the logits are of, counted through the rows; None where they are of all.
     """
 
     inputs: Inputs
@@ -37,15 +39,20 @@ class Run:
     hidden: Float[Tensor, "batch pos width"]
     activations: Mapping[Place, Tensor]
     generator_states: Mapping[int, Tensor] = field(default_factory=dict)
+    logits_at: Int[Tensor, " item"] | None = None
+
+    @property
+    def item_logits(self) -> Float[Tensor, "item choice"]:
+        """The logits of a per-token head, one row for each position that has some."""
+        return self.logits.flatten(0, -2)
+
+    def of_items(self, values: Shaped[Tensor, "batch pos"]) -> Shaped[Tensor, " item"]:
+        """What belongs to each row of `item_logits`, from what belongs to each position."""
+        flat = values.flatten()
+        return flat if self.logits_at is None else flat[self.logits_at]
 
     def donor(self, rows: Int[Tensor, " batch"] | None = None) -> Donor:
         """This run as a source; `rows` names, for each receiving row, the row of this run that donates to it."""
         if rows is None:
             return Donor(self.activations, self.inputs["attention_mask"])
         return Donor({p: a[rows] for p, a in self.activations.items()}, self.inputs["attention_mask"][rows])
-
-    def rows(self, index: Int[Tensor, " rows"]) -> "Run":
-        """The run of some of its rows; random states are those of the whole run and are left out."""
-        inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
-        activations = {place: tensor[index] for place, tensor in self.activations.items()}
-        return Run(inputs, self.logits[index], self.hidden[index], activations)

@@ -2,22 +2,40 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalkd.data.batch import Batch
+from causalkd.data.counted import TOKEN_TASKS, counted_tokens, flat_positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
 from causalkd.models.run import Run
+from causalkd.task_kinds import Task
+
+Logits = Literal["none", "labelled", "all"]
+_MOST_FIRST: tuple[Logits, ...] = ("all", "labelled", "none")
 
 
 class Kept(NamedTuple):
-    """The places whose activations an objective needs from the base runs."""
+    """What an objective needs of the base runs: places whose activations they keep, and tokens they predict at."""
 
     teacher: tuple[Place, ...] = ()
     student: tuple[Place, ...] = ()
+    logits: Logits = "all"
+    """At which real tokens a per-token head must predict, in base and counterfactual runs."""
+
+    def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
+        """The flat positions at which a per-token head must predict; None for other heads."""
+        if task not in TOKEN_TASKS:
+            return None
+        if self.logits == "none":
+            return torch.zeros(0, dtype=torch.long, device=batch.counted.device)
+        counted = counted_tokens(task, batch, self.logits)
+        assert counted is not None
+        return flat_positions(counted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,4 +96,5 @@ def places_of(objectives: Mapping[str, Weighted]) -> Kept:
     return Kept(
         tuple(dict.fromkeys(place for each in kept for place in each.teacher)),
         tuple(dict.fromkeys(place for each in kept for place in each.student)),
+        _MOST_FIRST[min(_MOST_FIRST.index(each.logits) for each in kept)],
     )

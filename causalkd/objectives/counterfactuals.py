@@ -6,6 +6,7 @@ from typing import NamedTuple
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import ResolvedPair, ResolvedSite
 from causalkd.data.batch import Batch
+from causalkd.data.counted import flat_positions
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.run import Inputs, Run
@@ -47,14 +48,17 @@ def _shared(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
 def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
     teacher, teacher_run = run.taught()
     batch, positions = run.batch, _positions(run.batch, pair)
+    base = _crossed(batch) if crossed else batch
+    logits_at = run.student_run.logits_at
+    if crossed and logits_at is not None:
+        logits_at = flat_positions(base.counted)
 
     def one(model: HookedModel, sites: tuple[ResolvedSite, ...], base_run: Run) -> Run:
         if crossed:
-            return interchange(model, sites, _source_inputs(batch), base_run.donor(), positions.exchanged())
+            return interchange(model, sites, base.inputs, base_run.donor(), positions.exchanged(), logits_at=logits_at)
         source = batch.source if batch.source is not None else base_run.donor(batch.source_rows)
-        return interchange(model, sites, base_run, source, positions)
+        return interchange(model, sites, base_run, source, positions, logits_at=logits_at)
 
-    base = _crossed(batch) if crossed else batch
     return Counterfactuals(
         one(teacher, pair.teacher, teacher_run), one(run.student, pair.student, run.student_run), base
     )

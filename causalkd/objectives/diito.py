@@ -9,11 +9,12 @@ from torch import Tensor
 
 from causalkd.alignment.interchange import places_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
+from causalkd.data.counted import Tokens
 from causalkd.models.hooked import HookedModel
-from causalkd.objectives.base_run import BaseRun, Kept
+from causalkd.objectives.base_run import BaseRun, Kept, Logits
 from causalkd.objectives.counterfactuals import Counterfactuals, counterfactuals, crossed_counterfactuals
 from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
-from causalkd.objectives.predictions import Tokens, prediction_distance
+from causalkd.objectives.predictions import prediction_distance
 
 Pairs = Literal["one", "all"]
 
@@ -29,15 +30,17 @@ class _Interchanges:
         pairs: Pairs,
         crossway: bool,
         seed: int,
+        logits: Logits,
     ) -> None:
         self.alignment, self._pairs, self._crossway, self._seed = alignment, pairs, crossway, seed
         self._kept = Kept(
             tuple(place for pair in alignment.pairs for place in places_needed(teacher, pair.teacher)),
             tuple(place for pair in alignment.pairs for place in places_needed(student, pair.student)),
+            logits,
         )
 
     def places(self) -> Kept:
-        """Where the base runs' prefixes end and in-batch sources are read."""
+        """Where the base runs' prefixes end and in-batch sources are read; and the logits that are compared."""
         return self._kept
 
     def _of(self, run: BaseRun) -> Iterator[Counterfactuals]:
@@ -85,14 +88,14 @@ class DIITO(_Interchanges):
         crossway: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(alignment, teacher, student, pairs, crossway, seed)
+        super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
         self.temperature = temperature
         self.tokens: Tokens = tokens
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
         return _mean(
-            prediction_distance(run.student.task, s.logits, t.logits, batch, self.temperature, self.tokens)
+            prediction_distance(run.student.task, s, t, batch, self.temperature, self.tokens)
             for t, s, batch in self._of(run)
         )
 
@@ -127,7 +130,7 @@ class DIITOHidden(_Interchanges):
         seed: int = 0,
     ) -> None:
         require_equal_widths("diito_hidden", teacher, student, "leave this objective out: `diito` compares predictions")
-        super().__init__(alignment, teacher, student, pairs, crossway, seed)
+        super().__init__(alignment, teacher, student, pairs, crossway, seed, "none")
         self._distance = DISTANCES[distance]
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:

@@ -45,7 +45,7 @@ class HiddenKD(nn.Module):
 
     def places(self) -> Kept:
         """Nothing beyond the last hidden states, which every run carries."""
-        return Kept()
+        return Kept(logits="none")
 
     def forward(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""

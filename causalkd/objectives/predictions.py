@@ -1,24 +1,21 @@
 """Comparing what two models predict, whatever the head."""
 
-from typing import Literal
-
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.data.batch import IGNORED, Batch
+from causalkd.data.batch import Batch
+from causalkd.data.counted import Tokens, counted_tokens
 from causalkd.losses.divergence import forward_kl
 from causalkd.losses.hidden import squared_distance
+from causalkd.models.run import Run
 from causalkd.task_kinds import Task
-
-Tokens = Literal["all", "labelled"]
-_PER_TOKEN = ("masked_lm", "causal_lm", "token_classification")
 
 
 def prediction_distance(
     task: Task,
-    student_logits: Float[Tensor, "batch *rest"],
-    teacher_logits: Float[Tensor, "batch *rest"],
+    student: Run,
+    teacher: Run,
     batch: Batch,
     temperature: float,
     tokens: Tokens = "all",
@@ -27,27 +24,17 @@ def prediction_distance(
 
     What counts: every real token for language models and tagging (or the labelled ones), every row for classification,
     start and end over the real tokens for question answering. Regression has no distribution: the squared difference.
+    Both runs have their logits at the same positions, and at all that count.
     """
     if task == "regression":
-        return squared_distance(student_logits, teacher_logits)
-    mask = counted_tokens(task, batch, tokens)
-    if task == "question_answering":
-        student_logits, teacher_logits = (
-            _over_tokens(each, batch, temperature) for each in (student_logits, teacher_logits)
-        )
-    return temperature**2 * forward_kl(student_logits, teacher_logits, mask, temperature)
-
-
-def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Tensor, "batch pos"] | None:
-    """Where a per-token prediction counts; None for heads that predict once a row."""
-    if task not in _PER_TOKEN:
-        return None
-    if tokens == "all" or batch.labels is None:
-        return batch.counted
-    if task != "causal_lm":
-        return batch.labels != IGNORED
-    # The prediction of a label stands one position before it.
-    return torch.nn.functional.pad(batch.labels[:, 1:] != IGNORED, (0, 1)) & batch.counted
+        return squared_distance(student.logits, teacher.logits)
+    mask, logits = None, (student.logits, teacher.logits)
+    counted = counted_tokens(task, batch, tokens)
+    if counted is not None:
+        mask, logits = student.of_items(counted), (student.item_logits, teacher.item_logits)
+    elif task == "question_answering":
+        logits = (_over_tokens(student.logits, batch, temperature), _over_tokens(teacher.logits, batch, temperature))
+    return temperature**2 * forward_kl(*logits, mask, temperature)
 
 
 def _over_tokens(

@@ -3,9 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from causalkd.data.counted import TOKEN_TASKS, Tokens, targets
 from causalkd.losses.task import task_loss
 from causalkd.objectives.base_run import BaseRun, Kept
-from causalkd.objectives.predictions import Tokens, prediction_distance
+from causalkd.objectives.predictions import prediction_distance
 
 
 class ResponseKD:
@@ -21,14 +22,14 @@ class ResponseKD:
         self.tokens: Tokens = tokens
 
     def places(self) -> Kept:
-        """Nothing beyond the logits."""
-        return Kept()
+        """The logits it compares."""
+        return Kept(logits=self.tokens)
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
         _, teacher_run = run.taught()
         return prediction_distance(
-            run.student.task, run.student_run.logits, teacher_run.logits, run.batch, self.temperature, self.tokens
+            run.student.task, run.student_run, teacher_run, run.batch, self.temperature, self.tokens
         )
 
 
@@ -36,8 +37,8 @@ class TaskLoss:
     """The loss of the task itself against the labels; needs no teacher and no further forward."""
 
     def places(self) -> Kept:
-        """Nothing beyond the logits."""
-        return Kept()
+        """The logits that have a label."""
+        return Kept(logits="labelled")
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step.
@@ -49,4 +50,7 @@ class TaskLoss:
             raise ValueError(
                 "the objective `task` needs labels and the data have none; leave it out, or label the data"
             )
-        return task_loss(run.student.task, run.student_run.logits, run.batch.labels)
+        task, student_run, labels = run.student.task, run.student_run, run.batch.labels
+        if task in TOKEN_TASKS:
+            return task_loss(task, student_run.item_logits, student_run.of_items(targets(task, labels)))
+        return task_loss(task, student_run.logits, labels)

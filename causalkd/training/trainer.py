@@ -73,10 +73,16 @@ class DistillationTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Clean runs of both models, every objective on them, and the weighted sum."""
+        """Clean runs of both models, every objective on them, and the weighted sum.
+
+        Per-token heads predict where some objective looks; where outputs are returned, everywhere.
+        """
         batch = Batch.from_tensors(inputs)
-        student_run = self.student.run(batch.inputs, self._kept.student, forward=model)
-        teacher_run = self.teacher.run(batch.inputs, self._kept.teacher) if self.teacher else None
+        logits_at = None if return_outputs else self._kept.logits_at(self.student.task, batch)
+        student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
+        teacher_run = None
+        if self.teacher is not None:
+            teacher_run = self.teacher.run(batch.inputs, self._kept.teacher, logits_at=logits_at)
         run = BaseRun(self.student, batch, student_run, self.teacher, teacher_run, self.state.global_step)
         terms = {name: weighted.objective(run) for name, weighted in self.objectives.items()}
         loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()

@@ -12,17 +12,18 @@ from seqeval.metrics import f1_score as micro_f1
 from sklearn import metrics
 from torch import Tensor
 
-from causalkd.data.batch import IGNORED, Batch
+from causalkd.data.batch import Batch
+from causalkd.data.counted import TOKEN_TASKS, targets
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import label_names
 from causalkd.models.modes import evaluating
 from causalkd.models.places import nearest
 from causalkd.task_kinds import Task
 from causalkd.verification.predictions import (
-    TOKEN_TASKS,
     Predictions,
     counted_logits,
     counted_positions,
+    logits_wanted,
     predictions,
     same,
     spans,
@@ -96,7 +97,8 @@ def evaluate(
 def predict(model: HookedModel, batch: Batch) -> Predictions:
     """The predictions of one plain forward at what counts."""
     counted = counted_positions(model.task, batch)
-    return predictions(model.task, counted_logits(model.task, model.run(batch.inputs).logits, counted), counted)
+    run = model.run(batch.inputs, logits_at=logits_wanted(model.task, counted))
+    return predictions(model.task, counted_logits(model.task, run.logits, counted), counted)
 
 
 def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) -> Answers:
@@ -104,9 +106,7 @@ def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) ->
         raise ValueError("a batch has no labels, so no task metric can be computed; give labelled rows")
     gold = batch.labels
     if model.task in TOKEN_TASKS:
-        if model.task == "causal_lm":  # the logits at a position predict the next token
-            gold = torch.nn.functional.pad(gold[:, 1:], (0, 1), value=IGNORED)
-        gold = gold[counted_positions(model.task, batch)]
+        gold = targets(model.task, gold)[counted_positions(model.task, batch)]
     log_probability = None
     if model.task not in ("regression", "question_answering"):
         log_probability = found.log_probabilities.gather(1, gold[:, None])[:, 0].cpu()

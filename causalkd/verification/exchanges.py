@@ -14,7 +14,13 @@ from causalkd.models.hooked import HookedModel
 from causalkd.models.run import Donor, Run
 from causalkd.verification.cells import Side
 from causalkd.verification.controls import permuted_positions, permuted_rows
-from causalkd.verification.predictions import Predictions, counted_logits, counted_positions, predictions
+from causalkd.verification.predictions import (
+    Predictions,
+    counted_logits,
+    counted_positions,
+    logits_wanted,
+    predictions,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +63,12 @@ class Exchanges:
         sites = [site for side in sides for site in side.sites]
         needed = [place for side in sides for place in places_needed(model, side.sites)]
         read = list(dict.fromkeys((site.source or site).place for site in sites))
-        base = model.run(batch.inputs, [*needed, *(site.place for site in sites)])
+        counted = counted_positions(model.task, batch)
+        base = model.run(
+            batch.inputs, [*needed, *(site.place for site in sites)], logits_at=logits_wanted(model.task, counted)
+        )
         donor = base.donor(batch.source_rows) if batch.source is None else model.read(batch.source, read)
-        return cls(model, base, Donors(donor, batch.positions), counted_positions(model.task, batch))
+        return cls(model, base, Donors(donor, batch.positions), counted)
 
     def plain(self) -> Predictions:
         """What the model predicts without an exchange."""
@@ -84,7 +93,8 @@ class Exchanges:
         return self._exchange(side, donors.rows(rows), positions).predictions
 
     def _exchange(self, side: Side, donor: Donor, positions: Positions) -> Answer:
-        logits = self._counted(interchange(self.model, side.sites, self.base, donor, positions))
+        run = interchange(self.model, side.sites, self.base, donor, positions, logits_at=self.base.logits_at)
+        logits = self._counted(run)
         return Answer(
             predictions(self.model.task, logits, self.counted),
             moved=not torch.equal(logits, self._counted(self.base)),

@@ -11,12 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from causalkd.data.batch import IGNORED, Batch
+from causalkd.data.batch import Batch
+from causalkd.data.counted import TOKEN_TASKS, counted_tokens, flat_positions
 from causalkd.task_kinds import Task
 
 REGRESSION_TOLERANCE = 0.5
 """Two predicted numbers at most this far apart are the same prediction; in the unit of the labels."""
-TOKEN_TASKS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
 
 _SPAN_BASE = 1 << 24  # a span is coded as start * _SPAN_BASE + end
 
@@ -37,25 +37,23 @@ class Predictions:
 
 
 def counted_positions(task: Task, batch: Batch) -> Bool[Tensor, "batch pos"]:
-    """Where a token task's logits count: at labels where the batch has them, else at every real token.
+    """Where a token task's logits count: at labels where the batch has them, else at every real token."""
+    tokens = counted_tokens(task, batch, "labelled")
+    return batch.counted if tokens is None else tokens
 
-    For a causal LM the logits at a position predict the next one, so what counts is shifted by one.
-    """
-    real = batch.counted
-    if batch.labels is None or task not in TOKEN_TASKS:
-        return real
-    labelled = batch.labels != IGNORED
-    if task == "causal_lm":
-        labelled = functional.pad(labelled[:, 1:], (0, 1))
-    return labelled & real
+
+def logits_wanted(task: Task, counted: Bool[Tensor, "batch pos"]) -> Int[Tensor, "item"] | None:
+    """The flat positions at which a token task's run must predict; None for heads that predict once a row."""
+    return flat_positions(counted) if task in TOKEN_TASKS else None
 
 
 def counted_logits(
-    task: Task, logits: Float[Tensor, "batch ..."], counted: Bool[Tensor, "batch pos"]
+    task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Tensor, "batch pos"]
 ) -> Float[Tensor, "item ..."]:
-    """The logits that decide the predictions, item by item; spans have (end, pos), with padding at the minimum."""
-    if task in TOKEN_TASKS:
-        return logits[counted]
+    """The logits that decide the predictions, item by item; spans have (end, pos), with padding at the minimum.
+
+    For token tasks they are those of a run at `logits_wanted`.
+    """
     if task != "question_answering":
         return logits
     return logits.masked_fill(~counted[..., None], torch.finfo(logits.dtype).min).transpose(1, 2)

@@ -12,13 +12,13 @@ from transformers import TrainingArguments
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair, ResolvedSite
 from causalkd.data.batch import Batch
+from causalkd.data.counted import Tokens, counted_tokens
 from causalkd.losses.hidden import squared_distance
 from causalkd.models.hooked import HookedModel
 from causalkd.objectives.base_run import BaseRun, Kept, Objective, Weighted
 from causalkd.objectives.counterfactuals import counterfactuals
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
-from causalkd.objectives.predictions import Tokens, counted_tokens
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
 from tests.golden import reader
@@ -80,7 +80,8 @@ class Step:
 
     def run(self, batch: Batch) -> dict[str, Tensor]:
         """Everything a manifest may name; gradients of the total are added to the student's."""
-        total = self._trainer.compute_loss(self._student.model, dict(batch.tensors()))
+        # Where outputs are returned, heads predict at every token, as the release's do.
+        total, _ = self._trainer.compute_loss(self._student.model, dict(batch.tensors()), return_outputs=True)
         total.backward()
         terms = {re.sub("^(causal_)?", r"\1loss_", term): each.value for term, each in self._recorded.items()}
         run = self._recorded["ce"].run

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from causalkd.data.counted import TOKEN_TASKS, targets
 from causalkd.losses.task import task_loss
 from causalkd.task_kinds import Task
 from tests.tiny import VOCABULARY, tiny, tiny_inputs
@@ -41,6 +42,8 @@ def test_it_is_the_stock_models_loss(architecture: str, task: Task) -> None:
     else:
         stock = model(**inputs, labels=labels)
         logits = stock.logits
+    if task in TOKEN_TASKS:
+        labels = targets(task, labels)
     torch.testing.assert_close(task_loss(task, logits, labels), stock.loss, rtol=1e-6, atol=1e-6)
 
 
@@ -49,7 +52,7 @@ def test_a_causal_label_is_predicted_one_position_earlier() -> None:
     labels = torch.tensor([[3, 1, 4, -100], [2, -100, 0, 1]])
     wanted = [(row, place, int(labels[row, place])) for row in range(2) for place in range(1, 4)]
     terms = [-logits[r, p - 1].log_softmax(-1)[label] for r, p, label in wanted if label >= 0]
-    torch.testing.assert_close(task_loss("causal_lm", logits, labels), torch.stack(terms).mean())
+    torch.testing.assert_close(task_loss("causal_lm", logits, targets("causal_lm", labels)), torch.stack(terms).mean())
 
 
 @pytest.mark.parametrize("task", ["masked_lm", "causal_lm", "token_classification"])

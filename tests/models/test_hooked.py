@@ -7,6 +7,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from causalkd.data.counted import TOKEN_TASKS
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.places import Place
 from causalkd.task_kinds import Task
@@ -253,3 +254,22 @@ def test_a_saved_model_is_a_stock_checkpoint(architecture: str, task: Task, tmp_
         assert weight.dtype == loaded[name].dtype and torch.equal(weight, loaded[name]), name
     assert torch.equal(stock.eval()(**INPUTS)[0], model.model(**INPUTS)[0])
     assert "causalkd" not in (tmp_path / "config.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("architecture", "task"), [each for each in MODELS if each[1] in TOKEN_TASKS])
+def test_a_head_predicts_where_it_is_asked_to(architecture: str, task: Task) -> None:
+    model = _hooked(architecture, task)
+    entry = model.place("block_input", 1)
+    whole, at = model.run(INPUTS, [entry]), torch.tensor([11, 0, 3, 26])
+    with model.resumed(1, whole.activations[entry]):
+        resumed = model.run(INPUTS, logits_at=at)
+    for run in (model.run(INPUTS, logits_at=at), resumed):
+        torch.testing.assert_close(run.logits, whole.logits.flatten(0, 1)[at], rtol=1e-5, atol=1e-5)
+        assert torch.equal(run.hidden, whole.hidden)
+        gradients = [
+            torch.autograd.grad(logits.square().sum(), list(model.model.parameters()), allow_unused=True)
+            for logits in (run.logits, model.run(INPUTS).item_logits[at])
+        ]
+        for mine, expected in zip(*gradients, strict=True):
+            torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-4)
+    assert model.run(INPUTS, logits_at=at[:0]).logits.shape == (0, whole.logits.shape[-1])

@@ -1,4 +1,4 @@
-"""Run: some of its rows, and what it donates to which row."""
+"""Run: what it donates to which row, and which positions its logits are of."""
 
 import torch
 
@@ -32,15 +32,9 @@ def test_rows_donate_to_named_rows() -> None:
     assert any(parameter.grad is not None for parameter in MODEL.model.parameters())
 
 
-def test_some_rows_of_a_run() -> None:
-    run, rows = _run(training=True), torch.tensor([3, 1])
-    assert list(run.generator_states) == [1]
-    some = run.rows(rows)
-    assert torch.equal(some.logits, run.logits[rows])
-    assert torch.equal(some.hidden, run.hidden[rows])
-    assert torch.equal(some.activations[PLACE], run.activations[PLACE][rows])
-    assert {name: tensor.tolist() for name, tensor in some.inputs.items()} == {
-        name: tensor[rows].tolist() for name, tensor in INPUTS.items()
-    }
-    # A random state is that of the whole batch: it would draw other dropout for fewer rows.
-    assert some.generator_states == {}
+def test_what_belongs_to_the_logits() -> None:
+    run, at = _run(), torch.tensor([3, 17, 0])
+    some = MODEL.run(INPUTS, logits_at=at)
+    assert torch.equal(run.of_items(INPUTS["input_ids"]), INPUTS["input_ids"].flatten())
+    assert torch.equal(some.of_items(INPUTS["input_ids"]), INPUTS["input_ids"].flatten()[at])
+    torch.testing.assert_close(some.item_logits, run.item_logits[at])

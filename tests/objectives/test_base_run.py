@@ -2,7 +2,7 @@
 
 import pytest
 
-from causalkd.objectives.base_run import Weighted, places_of
+from causalkd.objectives.base_run import Kept, Weighted, places_of
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from tests.objectives.steps import aligned, batch_of, models, step_of
@@ -15,7 +15,7 @@ def test_the_places_of_all_objectives_once() -> None:
     kept = places_of({"a": Weighted(1.0, one), "b": Weighted(0.0, other), "c": Weighted(1.0, ResponseKD())})
     assert kept.teacher == (teacher.place("block_output", 1), teacher.place("block_output", 2))
     assert kept.student == (student.place("block_output", 0), student.place("block_output", 1))
-    assert places_of({"task": Weighted(1.0, TaskLoss())}) == ((), ())
+    assert places_of({"task": Weighted(1.0, TaskLoss())}) == Kept(logits="labelled")
 
 
 def test_without_a_teacher() -> None:

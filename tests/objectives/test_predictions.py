@@ -1,13 +1,15 @@
 """Comparing predictions: what counts for each head, against loops over what counts."""
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from causalkd.data.batch import IGNORED, Batch
-from causalkd.objectives.predictions import counted_tokens, prediction_distance
+from causalkd.data.counted import Tokens, flat_positions
+from causalkd.models.run import Run
+from causalkd.objectives.predictions import prediction_distance
 from causalkd.task_kinds import Task
 from tests.objectives.steps import batch_of
 
@@ -24,6 +26,11 @@ SHAPES: dict[Task, tuple[int, ...]] = {
 def _logits(task: Task, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(SHAPES[task], generator=generator, dtype=torch.float64)
+
+
+def _distance(task: Task, student: Tensor, teacher: Tensor, batch: Batch, *settings: Any) -> Tensor:
+    runs = (Run(batch.inputs, logits, torch.zeros(4, 10, 1), {}) for logits in (student, teacher))
+    return prediction_distance(task, *runs, batch, *settings)
 
 
 def _kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -49,7 +56,7 @@ def test_one_prediction_a_token(task: Task, tokens: str, temperature: float) -> 
     student, teacher, batch = _logits(task, 0), _logits(task, 1), batch_of(task)
     places = _counted(task, batch, tokens == "labelled")
     expected = torch.stack([_kl(student[place], teacher[place], temperature) for place in places]).mean()
-    mine = prediction_distance(task, student, teacher, batch, temperature, tokens)  # type: ignore[arg-type]
+    mine = _distance(task, student, teacher, batch, temperature, tokens)
     torch.testing.assert_close(mine, expected)
 
 
@@ -57,7 +64,7 @@ def test_one_prediction_a_token(task: Task, tokens: str, temperature: float) -> 
 def test_one_prediction_a_row(temperature: float) -> None:
     student, teacher = _logits("classification", 0), _logits("classification", 1)
     expected = torch.stack([_kl(student[row], teacher[row], temperature) for row in range(4)]).mean()
-    mine = prediction_distance("classification", student, teacher, batch_of("classification"), temperature)
+    mine = _distance("classification", student, teacher, batch_of("classification"), temperature)
     torch.testing.assert_close(mine, expected)
 
 
@@ -68,7 +75,7 @@ def test_an_answers_ends_over_real_tokens(temperature: float) -> None:
     terms = []
     for row, length in enumerate(batch.counted.sum(1).tolist()):
         terms += [_kl(student[row, :length, end], teacher[row, :length, end], temperature) for end in range(2)]
-    mine = prediction_distance("question_answering", student, teacher, batch, temperature)
+    mine = _distance("question_answering", student, teacher, batch, temperature)
     torch.testing.assert_close(mine, torch.stack(terms).mean())
     (gradient,) = torch.autograd.grad(mine, student)
     assert gradient.isfinite().all() and (gradient[~batch.counted] == 0).all()
@@ -76,23 +83,29 @@ def test_an_answers_ends_over_real_tokens(temperature: float) -> None:
 
 def test_a_number_has_no_distribution() -> None:
     student, teacher = _logits("regression", 0), _logits("regression", 1)
-    mine = prediction_distance("regression", student, teacher, batch_of("regression"), 2.0)
+    mine = _distance("regression", student, teacher, batch_of("regression"), 2.0)
     torch.testing.assert_close(mine, (student - teacher).square().mean())
 
 
 @pytest.mark.parametrize("task", list(SHAPES))
 def test_zero_at_agreement_and_blind_to_padding(task: Task) -> None:
     student, teacher, batch = _logits(task, 0), _logits(task, 1), batch_of(task)
-    assert prediction_distance(task, student, student, batch, 2.0).item() == pytest.approx(0, abs=1e-12)
+    assert _distance(task, student, student, batch, 2.0).item() == pytest.approx(0, abs=1e-12)
     if len(SHAPES[task]) < 3:
         return
     other = student.masked_fill(~batch.counted[..., None], 50.0)
-    expected = prediction_distance(task, student, teacher, batch, 2.0)
-    assert torch.equal(prediction_distance(task, other, teacher, batch, 2.0), expected)
+    expected = _distance(task, student, teacher, batch, 2.0)
+    assert torch.equal(_distance(task, other, teacher, batch, 2.0), expected)
 
 
-def test_without_labels_every_real_token_counts() -> None:
-    batch = replace(batch_of(), labels=None)
-    counted = counted_tokens("masked_lm", batch, "labelled")
-    assert counted is not None and torch.equal(counted, batch.counted)
-    assert counted_tokens("classification", batch) is None
+@pytest.mark.parametrize("tokens", ["all", "labelled"])
+@pytest.mark.parametrize("task", ["masked_lm", "causal_lm", "token_classification"])
+def test_logits_at_more_than_what_counts_change_nothing(task: Task, tokens: Tokens) -> None:
+    student, teacher, batch = _logits(task, 0), _logits(task, 1), batch_of(task)
+    at = flat_positions(batch.counted)
+    runs = [
+        Run(batch.inputs, each.flatten(0, 1)[at], torch.zeros(4, 10, 1), {}, logits_at=at)
+        for each in (student, teacher)
+    ]
+    mine = prediction_distance(task, *runs, batch, 2.0, tokens)
+    torch.testing.assert_close(mine, _distance(task, student, teacher, batch, 2.0, tokens))

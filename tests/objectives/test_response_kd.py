@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from causalkd.objectives.base_run import Kept
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.task_kinds import Task
 from tests.objectives.steps import assert_same_term, batch_of, labels_of, models, step_of
@@ -25,7 +26,7 @@ def test_the_stock_outputs_at_a_temperature(task: Task, of_teacher: str, of_stud
     p, q = (each.div(3).softmax(-1) for each in (t, s))
     expected = 9 * (p * (p / q).log()).sum(-1).mean()
     objective = ResponseKD(temperature=3.0)
-    assert objective.places() == ((), ())
+    assert objective.places() == Kept(logits="all")
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
 
 

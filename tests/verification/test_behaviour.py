@@ -6,6 +6,7 @@ from scipy import stats
 from sklearn import metrics
 
 from causalkd.data.batch import Batch, pad, pad_labels
+from causalkd.data.counted import targets
 from causalkd.losses.task import task_loss
 from causalkd.models.hooked import HookedModel
 from causalkd.verification.behaviour import METRICS, Answers, evaluate
@@ -61,7 +62,7 @@ def test_perplexity_is_the_exponentiated_task_loss(architecture, task):
     student = teacher_and_student(architecture, task)[1]
     (batch,) = _batches(task, n=8)
     with torch.no_grad():
-        loss = task_loss(task, student.run(batch.inputs).logits, batch.labels)
+        loss = task_loss(task, student.run(batch.inputs).logits, targets(task, batch.labels))
     assert evaluate(student, [batch], "perplexity").task_metric == pytest.approx(math.exp(loss), rel=1e-4)
 
 

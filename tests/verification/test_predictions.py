@@ -8,6 +8,7 @@ from causalkd.verification.predictions import (
     counted_logits,
     counted_positions,
     divergence,
+    logits_wanted,
     predictions,
     same,
     spans,
@@ -22,6 +23,8 @@ def _batch(labels=None):
 
 def _read(task, logits, counted=None):
     counted = MASK.bool() if counted is None else counted
+    wanted = logits_wanted(task, counted)
+    logits = logits if wanted is None else logits.flatten(0, 1)[wanted]
     return predictions(task, counted_logits(task, logits, counted), counted)
 
 
