@@ -1,0 +1,124 @@
+"""Losses of logits, a few rows at a time: what a loss keeps for its backward is the gradient and nothing else.
+
+A vocabulary's worth of logits is the largest tensor of a training step. A loss written with `log_softmax` makes five of
+them and reads each from memory several times; here a chunk of rows goes through all the arithmetic while it is in the
+processor's cache, and its gradient is written once.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Gradient = Callable[[], Float[Tensor, "row choice"]]
+Kernel = Callable[..., tuple[Float[Tensor, " row"], Gradient]]
+"""(student's logits, whatever else a row has) → the loss of each row, and how to get its gradient in those logits.
+
+It may not write into its arguments, and no row may depend on another.
+"""
+
+# Logits in a chunk: three tensors of this size stay in a processor's cache; an accelerator wants to be kept busy.
+_CHUNK_ON_CPU, _CHUNK = 2**19, 2**24
+
+
+def loss_of_rows(
+    kernel: Kernel,
+    logits: Float[Tensor, "*batch choice"],
+    others: tuple[Tensor, ...] = (),
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, "*batch"]:
+    """The loss of each row, 0 where the mask is false: such rows are not looked at, and may hold anything.
+
+    Half precision is computed, and returned, in float32; float64 stays. The gradient is made together with the loss and
+    takes one tensor the size of the logits. One host–device copy where there is a mask: how many rows count.
+
+    Args:
+        kernel: What to compute.
+        logits: The student's; the only argument that receives a gradient, once (no second derivative).
+        others: More of each row; what is shaped like logits is a model's logits too.
+        mask: The rows that count.
+        temperature: Divides all logits.
+
+    Raises:
+        ValueError: A gradient is asked of something else than the student's logits.
+    """
+    if torch.is_grad_enabled() and any(other.requires_grad for other in others):
+        raise ValueError(
+            "the teacher's logits require a gradient, and only the student's get one; run the teacher under "
+            "torch.no_grad(), or exchange the arguments and take the reverse divergence"
+        )
+    counted = None if mask is None else mask.flatten().nonzero().squeeze(-1)
+    flat = [each.flatten(0, -2) if each.shape == logits.shape else each.flatten() for each in (logits, *others)]
+    wanted = torch.is_grad_enabled() and logits.requires_grad
+    values = _LossOfRows.apply(flat[0], flat[1:], kernel, counted, temperature, wanted)
+    return values.unflatten(0, logits.shape[:-1])
+
+
+class _LossOfRows(torch.autograd.Function):
+    """Makes the gradient in forward: in backward both models' logits would have to be kept, and read again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        others: list[Tensor],
+        kernel: Kernel,
+        counted: Tensor | None,
+        temperature: float,
+        wanted: bool,
+    ) -> Tensor:
+        new = torch.empty_like if counted is None else torch.zeros_like
+        values = new(logits[:, 0], dtype=torch.promote_types(logits.dtype, torch.float32))
+        gradient = new(logits) if wanted else None
+        for chunk in _chunks(logits, counted):
+            rows = [_rows(each, chunk, temperature, values.dtype) for each in (logits, *others)]
+            loss, gradient_of = kernel(*rows)
+            _put(values, chunk, loss)
+            if gradient is not None:
+                _put(gradient, chunk, gradient_of())
+        ctx.gradient, ctx.temperature = gradient, temperature
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise NotImplementedError(
+                "this loss has no second derivative (create_graph=True), because it keeps only its gradient; write it "
+                "with torch.log_softmax where one is needed"
+            )
+        if ctx.gradient is None:
+            raise RuntimeError("backward a second time through this loss; give retain_graph=True the first time")
+        factor = (factors[0] / ctx.temperature).unsqueeze(-1)
+        # The graph is used once, unless someone retains it: then the gradient must stay as it is for the next time.
+        if torch._C._autograd._get_current_graph_task_keep_graph():
+            return (ctx.gradient * factor).to(ctx.gradient.dtype), *5 * [None]
+        gradient, ctx.gradient = ctx.gradient, None
+        return gradient.mul_(factor), *5 * [None]
+
+
+def _chunks(logits: Tensor, counted: Tensor | None) -> Iterator[slice | Tensor]:
+    size = _CHUNK_ON_CPU if logits.device.type == "cpu" else _CHUNK
+    rows = max(1, size // logits.shape[-1])
+    if counted is not None:
+        yield from counted.split(rows) if len(counted) else ()
+        return
+    for start in range(0, len(logits), rows):
+        yield slice(start, start + rows)
+
+
+def _rows(tensor: Tensor, chunk: slice | Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+    rows = tensor[chunk] if isinstance(chunk, slice) else tensor.index_select(0, chunk)
+    if tensor.dim() == 1:
+        return rows
+    rows = rows.to(dtype)
+    return rows if temperature == 1 else rows / temperature
+
+
+def _put(tensor: Tensor, chunk: slice | Tensor, rows: Tensor) -> None:
+    if isinstance(chunk, slice):
+        tensor[chunk] = rows
+    else:
+        tensor.index_copy_(0, chunk, rows.to(tensor.dtype))
