@@ -48,7 +48,7 @@ def loss_of_rows(
     if torch.is_grad_enabled() and any(other.requires_grad for other in others):
         raise ValueError(
             "the teacher's logits require a gradient, and only the student's get one; run the teacher under "
-            "torch.no_grad(), or exchange the arguments and take the reverse divergence"
+            "torch.no_grad()"
         )
     counted = None if mask is None else mask.flatten().nonzero().squeeze(-1)
     flat = [each.flatten(0, -2) if each.shape == logits.shape else each.flatten() for each in (logits, *others)]
@@ -93,7 +93,7 @@ class _LossOfRows(torch.autograd.Function):
             raise RuntimeError("backward a second time through this loss; give retain_graph=True the first time")
         factor = (factors[0] / ctx.temperature).unsqueeze(-1)
         # The graph is used once, unless someone retains it: then the gradient must stay as it is for the next time.
-        if torch._C._autograd._get_current_graph_task_keep_graph():
+        if torch._C._autograd._get_current_graph_task_keep_graph():  # pyright: ignore[reportAttributeAccessIssue]
             return (ctx.gradient * factor).to(ctx.gradient.dtype), *5 * [None]
         gradient, ctx.gradient = ctx.gradient, None
         return gradient.mul_(factor), *5 * [None]

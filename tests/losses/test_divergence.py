@@ -147,7 +147,7 @@ def test_jensen_shannon_tends_to_the_kls() -> None:
         share = beta if beta < 0.5 else 1 - beta
         expected = limit(student, teacher)
         torch.testing.assert_close(jensen_shannon(student, teacher, beta=beta) / share, expected, rtol=1e-5, atol=0)
-        assert torch.equal(jensen_shannon(student, teacher, beta=round(beta)), expected)
+        assert torch.equal(jensen_shannon(student, teacher, beta=float(round(beta))), expected)
     half, swapped = jensen_shannon(student, teacher), jensen_shannon(teacher, student)
     torch.testing.assert_close(half, swapped, rtol=1e-13, atol=0)
     assert half < math.log(2)

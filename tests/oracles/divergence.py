@@ -1,4 +1,4 @@
-"""The divergences as one would write them in five lines, with torch's own gradient; float64 and moderate logits only."""
+"""The divergences as one would write them in five lines, with torch's own gradient; float64, moderate logits."""
 
 from collections.abc import Callable
 
