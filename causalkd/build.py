@@ -1,7 +1,8 @@
 """A recipe's parts become objects: data, models, batches. Objects take flat arguments, never a recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -11,6 +12,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.generated import GENERATORS
 from causalkd.data.masking import Masking
+from causalkd.data.packing import pack
 from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs
 from causalkd.data.tasks import Examples, load_examples, task_spec
 from causalkd.models.checkpoints import has_head, load_tokenizer
@@ -48,9 +50,12 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     longest = part.max_length or min(_LONGEST, tokenizer.model_max_length)
 
     def load(split: str, limit: int | None) -> Examples:
-        return load_examples(part.task, split, tokenizer, limit=limit, max_length=longest, seed=part.seed)
+        return load_examples(part.task, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
 
-    return Data(load("train", part.train_limit), load("validation", part.eval_limit), tokenizer)
+    train = load("train", part.train_limit)
+    if part.packing:
+        train = replace(train, examples=_packed(train, longest))
+    return Data(train, load("validation", part.eval_limit), tokenizer)
 
 
 def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
@@ -148,6 +153,13 @@ def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
     rows = list(ExampleSet(data.heldout.examples))
     size = recipe.verification.batch_size
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
+
+
+def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:
+    try:
+        return pack(train.examples, longest)
+    except ValueError as error:
+        raise ValueError(f"data.packing: {error}") from None
 
 
 def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:

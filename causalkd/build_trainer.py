@@ -48,6 +48,12 @@ def build_trainer(
     With an alignment, batches have sources and positions where an objective exchanges activations.
     """
     exchanged = alignment if INTERCHANGING & set(objectives) else None
+    if exchanged is not None and recipe.data.packing:
+        names = ", ".join(sorted(INTERCHANGING & set(objectives)))
+        raise ValueError(
+            f"data.packing is on, and {names} exchanges positions within one text a row; turn packing off, or leave "
+            "the objective out"
+        )
     examples = ExampleSet(data.train.examples)
     trainer = DistillationTrainer(
         student,

@@ -24,6 +24,10 @@ class DataPart(Part):
     max_length: int | None = Field(default=None, ge=3)
     """Longest row in tokens; what is longer is cut, and the number of such rows is reported. None for 128, or what the
     tokenizer takes where that is less."""
+    prompt: Literal["alpaca", "chat"] = "alpaca"
+    """How instructions are put: Alpaca's plain text, or the tokenizer's chat template."""
+    packing: bool = False
+    """Several training examples of a causal LM in a row, attention inside each; not where activations are exchanged."""
     seed: int = 0
     """Seed of generated data; sources, positions and masking are drawn by the seed of the training or verification."""
     tokenizer: str | None = None

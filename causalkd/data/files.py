@@ -4,7 +4,7 @@ Lines end at line feeds only (text may hold other characters that Unicode calls 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 
@@ -32,15 +32,15 @@ def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[s
     return [tuple(line[number] for number in numbers) for line in lines[named:]]
 
 
-def read_jsonl(path: Path, keys: Sequence[str]) -> list[tuple]:
-    """The values of some keys of a file with one JSON object a line.
+def read_jsonl(path: Path, keys: Sequence[str], defaults: Mapping[str, str] | None = None) -> list[tuple]:
+    """The values of some keys of a file with one JSON object a line; `defaults` has those of keys that may be missing.
 
     Raises ValueError for lines that are not JSON or lack a key.
     """
     rows, faults = [], []
     for number, line in enumerate(_lines(path), 1):
         try:
-            row = json.loads(line)
+            row = {**(defaults or {}), **json.loads(line)}
             rows.append(tuple(row[key] for key in keys))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             faults.append(f"line {number} ({type(error).__name__}: {error})")

@@ -86,6 +86,18 @@ def _text(kind: Literal["causal_lm", "masked_lm"]) -> TaskSpec:
     return TaskSpec(f"wikitext_{kind}", kind, ("text",), (), "perplexity", local, hub)
 
 
+def _instructions() -> TaskSpec:
+    fields = ("instruction", "input", "output")
+    read = partial(files.read_jsonl, keys=fields, defaults={"input": ""})
+    local = {
+        "train": LocalFile("instruct/alpaca_en_demo.jsonl", read, "999 rows in Alpaca's form"),
+        "validation": LocalFile("instruct/dolly_eval.jsonl", read, "500 rows of Dolly, another source than training's"),
+        "test": LocalFile("instruct/self-inst_eval.jsonl", read, "the 242 Self-Instruct rows"),
+    }
+    split = {"train": "train[:51000]", "validation": "train[51000:]"}
+    return TaskSpec("instruct", "causal_lm", fields, (), "perplexity", local, ("vicgalle/alpaca-gpt4",), split)
+
+
 _STEMS = {"train": "train", "validation": "dev"}
 _PAIR = ("sentence1", "sentence2")
 _ENTAILED = ("entailment", "not_entailment")
@@ -155,6 +167,7 @@ TASKS: Mapping[str, TaskSpec] = {
         ),
         _text("causal_lm"),
         _text("masked_lm"),
+        _instructions(),
     )
 }
 """Every task by name. GLUE's test splits have no public labels and are not offered."""

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.generated import GENERATORS, generated_examples
+from causalkd.data.instructions import Instruction, PromptStyle, instruction_examples
 from causalkd.data.task_table import TASKS, Metric, TaskSpec, task_spec
 from causalkd.data.text import Tokenised, answer_examples, block_examples, sentence_examples, tag_examples
 from causalkd.task_kinds import Task
@@ -39,11 +40,14 @@ class Examples:
     """Rows that were cut to the greatest length."""
     lost: int = 0
     """Answers, or tagged words, of which no token is left; they count in no loss."""
+    left_out: int = 0
+    """Rows without a token to learn; they are not among the examples."""
 
     def summary(self) -> str:
         """One line for a log or a report."""
         notes = [f"{self.truncated} cut to length"] if self.truncated else []
         notes += [f"{self.lost} answers or tagged words without a token"] if self.lost else []
+        notes += [f"{self.left_out} left out: no response, or a prompt as long as a row"] if self.left_out else []
         return ", ".join([f"{len(self.examples)} examples of {self.origin}", *notes])
 
 
@@ -55,12 +59,14 @@ def load_examples(
     max_length: int | None = None,
     model_limit: int | None = None,
     seed: int = 0,
+    prompt: PromptStyle = "alpaca",
 ) -> Examples:
     """The first `limit` examples (rows; blocks of text for a language model) of a split of a task, or all.
 
     Longer texts are cut to `max_length` tokens (128, or what the model takes if that is less), which is an error if it
     exceeds `model_limit`, the longest text the model takes (the tokenizer's own limit, if not given). `seed` matters to
-    generated tasks. Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
+    generated tasks, `prompt` to instructions. Raises one ValueError for what is wrong with the request, and one for
+    what is wrong with the rows.
     """
     spec = task_spec(task)
     allowed = tokenizer.model_max_length if model_limit is None else model_limit
@@ -80,9 +86,10 @@ def load_examples(
     rows, origin = _read(spec, split)
     if not rows:
         raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
-    tokenised = _tokenise(spec, rows if spec.fields == ("text",) else rows[:limit], origin, tokenizer, max_length)
-    examples = tokenised.examples[:limit]
-    return Examples(examples, spec.kind, spec.labels, spec.metric, origin, tokenised.truncated, tokenised.lost)
+    rows = rows if spec.fields == ("text",) else rows[:limit]
+    tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt)
+    examples, counts = tokenised.examples[:limit], (tokenised.truncated, tokenised.lost, tokenised.left_out)
+    return Examples(examples, spec.kind, spec.labels, spec.metric, origin, *counts)
 
 
 def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
@@ -122,7 +129,12 @@ def _read_hub(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
 
 
 def _tokenise(
-    spec: TaskSpec, rows: list[tuple], origin: str, tokenizer: PreTrainedTokenizerBase, max_length: int
+    spec: TaskSpec,
+    rows: list[tuple],
+    origin: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    prompt: PromptStyle,
 ) -> Tokenised:
     columns = [list(column) for column in zip(*rows, strict=True)]
     match spec.kind:
@@ -139,6 +151,8 @@ def _tokenise(
             return answer_examples(columns[0], columns[1], columns[2], tokenizer, max_length)
         case "masked_lm":
             return block_examples(columns[0], tokenizer, max_length)
+        case "causal_lm" if spec.fields != ("text",):
+            return instruction_examples([Instruction(*row) for row in rows], tokenizer, max_length, prompt)
         case "causal_lm":
             blocks = block_examples(columns[0], tokenizer, max_length)
             # Nothing stands before a first token to predict it from but, in a row padded on the left, padding.

@@ -1,6 +1,6 @@
 """Text to examples: tokenised, cut to length, labelled by token where the task is, with the texts' segments named.
 
-Every row keeps its place: nothing is left out, what was cut is counted. The tokenizer must be a fast one.
+Every row keeps its place, what was cut is counted. The tokenizer must be a fast one.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,8 @@ class Tokenised:
     """Rows that were cut to the greatest length."""
     lost: int = 0
     """Answers, or tagged words, of which no token is left; they count in no loss."""
+    left_out: int = 0
+    """Rows without a token to learn; they are not among the examples."""
 
 
 def sentence_examples(
@@ -87,7 +89,7 @@ def answer_examples(
             f"answers that do not stand in their context at the character given, rows {_some(wrong)}. Correct the "
             "`answer_start` of these rows, or leave them out"
         )
-    lengths = [len(encoding.ids) for encoding in _run(tokenizer, questions, special=False)]
+    lengths = [len(ids) for ids in token_ids(tokenizer, questions)]
     room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
     long = [row for row, length in enumerate(lengths) if length >= room]
     if long:
@@ -113,15 +115,13 @@ def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase,
     An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single
     token left over is dropped. Segment `text` is a row without its special tokens. There are no labels.
     """
-    probe = _run(tokenizer, ["a"])[0]
-    inside = [place for place, sequence in enumerate(probe.sequence_ids) if sequence is not None]
-    before, after = probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
+    before, after = special_tokens_around(tokenizer)
     size = max_length - len(before) - len(after)
     _check_room(size, tokenizer, max_length)
     separator = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
     stream: list[int] = []
-    for encoding in _run(tokenizer, documents, special=False):
-        stream += (separator if stream else []) + encoding.ids
+    for ids in token_ids(tokenizer, documents):
+        stream += (separator if stream else []) + ids
     blocks = [stream[start : start + size] for start in range(0, len(stream), size)]
     typed = "token_type_ids" in tokenizer.model_input_names
     examples: list[dict[str, Any]] = []
@@ -132,6 +132,18 @@ def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase,
             segments = {"text": (len(before), len(before) + len(block))}
             examples.append({"input_ids": ids, **types, "segments": segments})
     return Tokenised(examples)
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text, without special ones around them."""
+    return [encoding.ids for encoding in _run(tokenizer, texts, special=False)]
+
+
+def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The special tokens that a tokenizer puts before and after a text."""
+    probe = _run(tokenizer, ["a"])[0]
+    inside = [place for place, sequence in enumerate(probe.sequence_ids) if sequence is not None]
+    return probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
 
 
 def _encode(

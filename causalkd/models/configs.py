@@ -14,7 +14,7 @@ _FURTHER_KEYS = ["num_labels", "attn_implementation", "rope_theta", "rope_scalin
 
 
 def make_config(settings: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-    """A configuration with this tokenizer's vocabulary and padding, unless the settings say otherwise.
+    """A configuration with this tokenizer's vocabulary, padding and ends of texts, unless the settings say otherwise.
 
     Args:
         settings: `model_type` and keys of that type's configuration.
@@ -33,7 +33,8 @@ def make_config(settings: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase)
     if unknown:
         raise ValueError("\n".join(unknown))
     try:
-        return made(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **values})
+        ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+        return made(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **ends, **values})
     except (ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise ValueError(
             f"transformers refuses this configuration of {kind}: {' '.join(str(error).split())}"
