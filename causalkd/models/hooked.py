@@ -164,6 +164,8 @@ class HookedModel:
         keep: Iterable[Place] = (),
         forward: Callable[..., Any] | None = None,
         logits_at: Int[Tensor, " item"] | None = None,
+        *,
+        graph: bool = False,
     ) -> Run:
         """One forward of the whole model.
 
@@ -172,6 +174,7 @@ class HookedModel:
             keep: Places whose activations the run carries.
             forward: What to call instead of the stock model, e.g. its distributed wrapper.
             logits_at: For a per-token head, the flat positions at which it predicts; everywhere without them.
+            graph: Give a teacher's run a graph too, from where a hook puts in a tensor that requires a gradient.
         """
         kept: dict[Place, Tensor] = {}
         states: dict[int, Tensor] = {}
@@ -188,7 +191,7 @@ class HookedModel:
         if self.training:
             recorders += [(self.place("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
-            with self.hooks(recorders), self._mode():
+            with self.hooks(recorders), self._mode(graph):
                 output = (forward or self.model)(
                     **stock_inputs(self.model, inputs, decodes=self._decodes), **self._options
                 )
@@ -267,12 +270,12 @@ class HookedModel:
             self.tokenizer.save_pretrained(folder)
 
     @contextmanager
-    def _mode(self) -> Iterator[None]:
+    def _mode(self, graph: bool = False) -> Iterator[None]:
         if self.role == "student":
             yield
             return
         self.model.eval()
-        with torch.no_grad():
+        with torch.set_grad_enabled(graph):
             yield
 
 

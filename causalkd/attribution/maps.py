@@ -1,0 +1,150 @@
+"""Attribution maps: one score for each position of each row and view, what it was made with, and its file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from causalkd.attribution.gradients import Baseline, integrated_gradients
+from causalkd.attribution.views import Target, Views
+from causalkd.models.entry import place_of
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import label_names
+from causalkd.models.places import Place
+from causalkd.models.run import Inputs
+
+Reduction = Literal["sum", "norm"]
+"""How a position's dimensions become its score: their signed sum, which is complete, or AD-KD's norm."""
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """What a map was made with.
+
+    Attributes:
+        model: Class of the stock model.
+        place: TransformerLens' name of where it was entered.
+        target: What is explained.
+        steps: Steps of the path; 1 from a zero baseline is input × gradient.
+        baseline: Where the path begins; `given` for a tensor.
+        reduction: `sum` or `norm`.
+        attention: transformers' attention implementation.
+    """
+
+    model: str
+    place: str
+    target: str
+    steps: int
+    baseline: str
+    reduction: str
+    attention: str
+
+
+@dataclass(frozen=True, eq=False)
+class AttributionMap:
+    """The scores of a batch.
+
+    Attributes:
+        scores: One a position; 0 at padding. In units of the target.
+        mask: True at real tokens.
+        tokens: The token at each position of each row.
+        views: What each view explains, by view and row, such as `entailment` or `Paris @ 5`.
+        gap: Σ attributions − (F(input) − F(baseline)), in units of the target.
+        made: The settings.
+    """
+
+    scores: Float[Tensor, "view batch pos"]
+    mask: Bool[Tensor, "batch pos"]
+    tokens: tuple[tuple[str, ...], ...]
+    views: tuple[tuple[str, ...], ...]
+    gap: Float[Tensor, "view batch"]
+    made: MadeWith
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file whose header holds the words; `load` gives an equal map, to the bit."""
+        words = {"tokens": self.tokens, "views": self.views, "made": asdict(self.made)}
+        tensors = {"scores": self.scores, "mask": self.mask, "gap": self.gap}
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"map": json.dumps(words)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "AttributionMap":
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: There is no such file, or it holds no map.
+        """
+        if not Path(path).is_file():
+            raise ValueError(f"there is no attribution map at {path}")
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            if "map" not in header:
+                raise ValueError(f"{path} holds tensors but no attribution map; AttributionMap.save writes one")
+            words = json.loads(header["map"])
+            scores, mask, gap = (file.get_tensor(name) for name in ("scores", "mask", "gap"))
+        tokens, views = (tuple(map(tuple, words[name])) for name in ("tokens", "views"))
+        return cls(scores, mask, tokens, views, gap, MadeWith(**words["made"]))
+
+
+def attribution_map(
+    model: HookedModel,
+    inputs: Inputs,
+    views: Views,
+    *,
+    place: Place | str | None = None,
+    steps: int = 32,
+    baseline: Baseline | Float[Tensor, "..."] = "zero",
+    target: Target = "probability",
+    reduction: Reduction = "sum",
+) -> AttributionMap:
+    """The map of a batch by integrated gradients; costs and errors are those of `integrated_gradients`."""
+    place = place_of(model, place)
+    found = integrated_gradients(model, inputs, views, place=place, steps=steps, baseline=baseline, target=target)
+    mask = inputs["attention_mask"].bool()
+    values = found.values.sum(-1) if reduction == "sum" else token_norms(found.values)
+    made = MadeWith(
+        model.architecture,
+        place.name,
+        target,
+        steps,
+        baseline if isinstance(baseline, str) else "given",
+        reduction,
+        found.attention,
+    )
+    tokens = tuple(tuple(_words(model, row)) for row in inputs["input_ids"].tolist())
+    return AttributionMap(values.where(mask, 0).cpu(), mask.cpu(), tokens, _names(model, views), found.gap.cpu(), made)
+
+
+def token_norms(
+    values: Float[Tensor, "view batch pos width"], top_k: int | None = None
+) -> Float[Tensor, "view batch pos"]:
+    """The Euclidean norm of each position's attributions, of the `top_k` largest dimensions if asked (AD-KD, eq. 5)."""
+    if top_k is not None and top_k < values.shape[-1]:
+        values = values.abs().topk(top_k, dim=-1, sorted=False).values
+    return torch.linalg.vector_norm(values, dim=-1)
+
+
+def _names(model: HookedModel, views: Views) -> tuple[tuple[str, ...], ...]:
+    named = [_choices(model, chosen) for chosen in views.choice.tolist()]
+    if views.position is not None:
+        named = [[f"{word} @ {at}" for word, at in zip(row, views.position.tolist(), strict=True)] for row in named]
+    return tuple(map(tuple, named))
+
+
+def _choices(model: HookedModel, chosen: Sequence[int]) -> list[str]:
+    if model.task in ("masked_lm", "causal_lm"):
+        return _words(model, chosen)
+    names = label_names(model)
+    return [names[each] if names else "output" for each in chosen]
+
+
+def _words(model: HookedModel, ids: Sequence[int]) -> list[str]:
+    if model.tokenizer is None:
+        return [str(each) for each in ids]
+    return [str(word) for word in model.tokenizer.convert_ids_to_tokens(list(ids))]
