@@ -137,9 +137,18 @@ def compared(student: Rows, teacher: Rows) -> Pair:
     most = teacher.amax(-1, keepdim=True) - student.amax(-1, keepdim=True)
     least = p.amax(-1, keepdim=True).log() - q.amax(-1, keepdim=True).log()
     log_ratio = (teacher - student).sub_(most).add_(least)
-    # Two logits of −inf agree; one of them is as far away as can be multiplied by a probability and summed.
-    far = torch.finfo(p.dtype).max / 4
-    return Pair(p, q, log_ratio.nan_to_num_(nan=0, posinf=far, neginf=-far))
+    # Two logits of −inf agree, one of them is far away.
+    return Pair(p, q, log_ratio.nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)))
+
+
+def log_normaliser(logits: Rows, probabilities: Rows) -> Float[Tensor, " row"]:
+    """The logsumexp of logits whose softmax is there already."""
+    return logits.amax(-1) - probabilities.amax(-1).log()
+
+
+def furthest(like: Tensor) -> float:
+    """What stands for infinity, so that the sum of many is finite still."""
+    return math.sqrt(torch.finfo(like.dtype).max)
 
 
 def _forward_kl(student: Rows, teacher: Rows) -> Loss:
@@ -149,7 +158,7 @@ def _forward_kl(student: Rows, teacher: Rows) -> Loss:
 
 def _reverse_kl(student: Rows, teacher: Rows) -> Loss:
     _, q, log_ratio = compared(student, teacher)
-    return -vecdot(q, log_ratio), lambda: _through_softmax(q, -log_ratio)
+    return -vecdot(q, log_ratio), lambda: through_softmax(q, -log_ratio)
 
 
 def _jensen_shannon(student: Rows, teacher: Rows, beta: float) -> Loss:
@@ -158,26 +167,26 @@ def _jensen_shannon(student: Rows, teacher: Rows, beta: float) -> Loss:
     # p is at most m/β. That also holds the sum where q is too small to divide by.
     below_p = (log_ratio - above_q).clamp_max_(-math.log(beta))
     loss = beta * vecdot(p, below_p) - (1 - beta) * vecdot(q, above_q)
-    return loss, lambda: _through_softmax(q, above_q.mul_(beta - 1))
+    return loss, lambda: through_softmax(q, above_q.mul_(beta - 1))
 
 
 def _total_variation(student: Rows, teacher: Rows) -> Loss:
     q = student.softmax(-1)
     difference = q - teacher.softmax(-1)
-    return difference.abs().sum(-1) / 2, lambda: _through_softmax(q, difference.sign_().div_(2))
+    return difference.abs().sum(-1) / 2, lambda: through_softmax(q, difference.sign_().div_(2))
 
 
 def _skewed_forward_kl(student: Rows, teacher: Rows, alpha: float) -> Loss:
     p, q = teacher.softmax(-1), student.softmax(-1)
     ratio = _quotient(p, torch.lerp(q, p, alpha))
-    return vecdot(p, ratio.log()), lambda: _through_softmax(q, (1 - ratio).mul_(1 - alpha))
+    return vecdot(p, ratio.log()), lambda: through_softmax(q, (1 - ratio).mul_(1 - alpha))
 
 
 def _skewed_reverse_kl(student: Rows, teacher: Rows, alpha: float) -> Loss:
     p, q = teacher.softmax(-1), student.softmax(-1)
     ratio = _quotient(q, torch.lerp(p, q, alpha))
     log_ratio = ratio.log()
-    return vecdot(q, log_ratio), lambda: _through_softmax(q, log_ratio.add_((1 - ratio).mul_(alpha)))
+    return vecdot(q, log_ratio), lambda: through_softmax(q, log_ratio.add_((1 - ratio).mul_(alpha)))
 
 
 def _quotient(above: Rows, below: Rows) -> Rows:
@@ -186,6 +195,6 @@ def _quotient(above: Rows, below: Rows) -> Rows:
     return above.clamp_min(least).div_(below.clamp_min(least))
 
 
-def _through_softmax(q: Rows, derivative: Rows) -> Rows:
-    """The gradient in the logits from that in q, which is used up."""
+def through_softmax(q: Rows, derivative: Rows) -> Rows:
+    """The gradient in the logits from that in q; the latter is used up."""
     return derivative.sub_(vecdot(q, derivative).unsqueeze(-1)).mul_(q)

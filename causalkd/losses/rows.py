@@ -50,7 +50,7 @@ def loss_of_rows(
             "the teacher's logits require a gradient, and only the student's get one; run the teacher under "
             "torch.no_grad()"
         )
-    counted = None if mask is None else mask.flatten().nonzero().squeeze(-1)
+    counted = None if mask is None else _counted(mask.flatten())
     flat = [each.flatten(0, -2) if each.shape == logits.shape else each.flatten() for each in (logits, *others)]
     wanted = torch.is_grad_enabled() and logits.requires_grad
     values = _LossOfRows.apply(flat[0], flat[1:], kernel, counted, temperature, wanted)
@@ -97,6 +97,11 @@ class _LossOfRows(torch.autograd.Function):
             return (ctx.gradient * factor).to(ctx.gradient.dtype), *5 * [None]
         gradient, ctx.gradient = ctx.gradient, None
         return gradient.mul_(factor), *5 * [None]
+
+
+def _counted(mask: Tensor) -> Tensor | None:
+    rows = mask.nonzero()[:, 0]
+    return None if len(rows) == len(mask) else rows  # slices are quicker than a selection
 
 
 def _chunks(logits: Tensor, counted: Tensor | None) -> Iterator[slice | Tensor]:

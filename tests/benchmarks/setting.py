@@ -17,7 +17,7 @@ _SPECIAL = {"pad": 0, "cls": 1, "sep": 2, "mask": 3}
 
 @dataclass(frozen=True)
 class Setting:
-    """BERT-shaped masked language models with random weights, and one batch of full rows."""
+    """BERT-shaped masked language models with random weights, and one batch of full rows; logits for divergences."""
 
     teacher_layers: int = 6
     student_layers: int = 3
@@ -27,6 +27,8 @@ class Setting:
     rows: int = 16
     tokens: int = 128
     dropout: float = 0.1
+    divergence_tokens: int = 512
+    divergence_vocabulary: int = 50272
     rounds: int = 9
     threads: int = min(2, os.cpu_count() or 1)
 
@@ -37,7 +39,19 @@ class Setting:
 
 
 FULL = Setting()
-SMOKE = Setting(4, 2, width=32, heads=4, vocabulary=97, rows=8, tokens=16, rounds=2, threads=1)
+SMOKE = Setting(
+    4,
+    2,
+    width=32,
+    heads=4,
+    vocabulary=97,
+    rows=8,
+    tokens=16,
+    divergence_tokens=8,
+    divergence_vocabulary=97,
+    rounds=2,
+    threads=1,
+)
 
 
 def teacher_of(setting: Setting) -> BertForMaskedLM:

@@ -27,6 +27,7 @@ def test_it_writes_and_prints_every_row(
     monkeypatch.setattr(
         "tests.benchmarks.rows.diito_step.step_memory", lambda function, setting: TINY_MEMORY[function.split(":")[1]]
     )
+    monkeypatch.setattr("tests.benchmarks.rows.divergences.step_memory", lambda function, setting: 1.0)
     threads = torch.get_num_threads()
     path = tmp_path / "folder" / "bench.json"
     rows = main(["--smoke", "--output", str(path)])
@@ -93,6 +94,13 @@ def test_a_machine_that_changes_its_speed_changes_no_ratio(monkeypatch: pytest.M
     monkeypatch.setattr(time, "process_time", lambda: 2 * clock["now"])
     ratios = measure.paired_ratios(working(1.0), {"equal": working(1.0), "dear": working(3.0)}, rounds=9)
     assert ratios == {"equal": measure.Ratio(1, 1, 1, 1), "dear": measure.Ratio(3, 3, 3, 3)}
+
+
+@pytest.mark.slow
+def test_memory_of_the_plain_forward_kl_is_two_logits_tensors_and_more() -> None:
+    setting = replace(FULL, divergence_tokens=128)
+    tensor = 128 * setting.divergence_vocabulary * 4 / 2**20
+    assert 3 < measure.step_memory("tests.benchmarks.rows.divergences:plain", setting) / tensor < 6
 
 
 @pytest.mark.slow

@@ -29,12 +29,12 @@ ANY = PositionPolicy(policy="all")
 _VARIABLE = re.compile(r"\$L:(\[\d+:\d+\]|\d+)\$H:(\[\d+:\d+\]|\d+)\$\[(\d+):(\d+)\]")
 
 
-def case_names() -> list[str]:
-    """Every DIITO case of the folder; what describes models or semantics is no case."""
-    names = sorted(path.stem for path in FOLDER.glob("diito_*.json"))
-    names = [name for name in names if not name.startswith("diito_models_") and name != "diito_semantics"]
+def case_names(method: str = "diito") -> list[str]:
+    """Every case of a method in the folder; what describes models or semantics is no case."""
+    names = sorted(path.stem for path in FOLDER.glob(f"{method}_*.json"))
+    names = [name for name in names if not name.startswith(f"{method}_models_") and name != f"{method}_semantics"]
     if not names:
-        raise FileNotFoundError(f"CAUSALKD_GOLDEN: {FOLDER} holds no diito_*.json")
+        raise FileNotFoundError(f"CAUSALKD_GOLDEN: {FOLDER} holds no {method}_*.json")
     return names
 
 
