@@ -34,7 +34,7 @@ def generated_examples(
 ) -> tuple[list[dict[str, Any]], str]:
     """The examples of a generated task, and a line that says where they came from.
 
-    Held-out stories are labelled at their answer alone, as what else comes next in them is mostly chance.
+    Held-out stories are labelled at their answers alone, as what else comes next in them is mostly chance.
     Raises ValueError for another vocabulary than the task's, or too little room for its rows.
     """
     generator = GENERATORS[task]()
@@ -50,10 +50,11 @@ def generated_examples(
     if longest > max_length:
         raise ValueError(f"task '{task}' has {longest} tokens a row, more than max_length {max_length}: allow as many")
     if task == "planted_lm" and own_split == "heldout":
-        examples = [{**example, "label": _answer_alone(example)} for example in examples]
+        examples = [{**example, "label": _answers_alone(example)} for example in examples]
     return examples, f"the {'planted' if task == 'planted' else task} task, {own_split} frames, seed {seed}"
 
 
-def _answer_alone(example: dict[str, Any]) -> list[int]:
-    start, stop = example["segments"]["answer"]
-    return [label if start <= place < stop else IGNORED for place, label in enumerate(example["label"])]
+def _answers_alone(example: dict[str, Any]) -> list[int]:
+    answers = [span for name, span in example["segments"].items() if name.startswith("answer")]
+    labelled = {place for start, stop in answers for place in range(start, stop)}
+    return [label if place in labelled else IGNORED for place, label in enumerate(example["label"])]

@@ -1,12 +1,13 @@
 """Planted language modelling: short stories whose causal model is written down here, to be continued token by token.
 
-A story is four facts and a question: `[BOS] bob ran to attic . dan went to cave . ann went to dock . cid rode to farm .
-where is ann ? dock [EOS]`. Everybody is mentioned once, in any order. The answer depends on one earlier mention:
+A story is four facts and four questions: `[BOS] bob ran to attic . dan went to cave . ann went to dock . cid rode to
+farm . where is ann ? dock . where is … ? … . [EOS]`. Everybody is mentioned and asked for once, in any order. Each
+answer depends on one earlier mention; for n in 1 … 4:
 
-    person_1 … person_4, asked          -> mention    which fact is about the person asked for
-    place_1 … place_4, mention          -> located    where that fact says the person is: the answer
+    person_1 … person_4, asked_n        -> mention_n    which fact is about the person asked for
+    place_1 … place_4, mention_n        -> located_n    where that fact says the person is: the n-th answer
 
-Some tokens are certain (the answer, the last person, the words in between), some are not (a place is one of many, the
+Some tokens are certain (the answers, the last person, the words in between), some are not (a place is one of many, a
 person one of those left, the manner follows fixed shares), so a teacher is certain of some and uncertain of others.
 
 The facts are those of bAbI's first task (Weston et al., 2015, "Towards AI-Complete Question Answering: A Set of
@@ -26,30 +27,38 @@ PERSONS = ("ann", "bob", "cid", "dan")
 MANNERS = {"went": 0.6, "ran": 0.3, "rode": 0.1}
 """How a person got there, which nothing depends on, and the probability of each."""
 PLACES = ("attic", "barn", "cave", "dock", "farm", "gym", "hall", "inn", "jail", "lake", "mill", "park")
-FACTS = len(PERSONS)
-INPUTS = (*(f"person_{n}" for n in range(1, FACTS + 1)), *(f"place_{n}" for n in range(1, FACTS + 1)), "asked")
-"""The nine input variables; persons index `PERSONS`, places index `PLACES`."""
-VARIABLES = (*INPUTS, "mention", "located")
-"""Every variable of the causal model, causes before effects; `mention` counts facts from 0."""
-GROUPS = {
-    "facts": INPUTS[:-1],
-    **{f"fact_{n}": (f"person_{n}", f"place_{n}") for n in range(1, FACTS + 1)},
-    "question": ("asked",),
+NUMBERS = range(1, len(PERSONS) + 1)
+"""Numbers of the facts, and of the questions."""
+PERSON, PLACE, ASKED, MENTION, LOCATED = (
+    tuple(f"{kind}_{n}" for n in NUMBERS) for kind in ("person", "place", "asked", "mention", "located")
+)
+INPUTS = (*PERSON, *PLACE, *ASKED)
+"""The twelve input variables; persons, also those asked for, index `PERSONS`, places index `PLACES`."""
+VARIABLES = (*INPUTS, *MENTION, *LOCATED)
+"""Every variable of the causal model, causes before effects; a mention is the number of a fact less 1."""
+GROUPS = {"facts": (*PERSON, *PLACE), "questions": ASKED} | {
+    f"fact_{n}": (f"person_{n}", f"place_{n}") for n in NUMBERS
 }
 """Names for several inputs together."""
 SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "bos", "eos")}
 TOKENS = (*SPECIAL_TOKENS.values(), *PERSONS, *MANNERS, "to", *PLACES, ".", "where", "is", "?")
 VOCABULARY = {token: index for index, token in enumerate(TOKENS)}
-_FACT = 5  # tokens of a fact: person manner to place .
-_QUESTION = 1 + _FACT * FACTS
-LENGTH = _QUESTION + 6
-"""Tokens of a row: [BOS], the facts, `where is person ?`, the answer, [EOS]."""
+_STORY = ("[BOS]", *("ann went to attic .".split() * 4), *("where is ann ? attic .".split() * 4), "[EOS]")
+_FACT, _QUESTION = 5, 6  # tokens of `person manner to place .` and of `where is person ? answer .`
+_QUESTIONS = 1 + _FACT * len(PERSONS)
+LENGTH = len(_STORY)
+"""Tokens of a row, 46."""
+PLACE_OF = (
+    {f"person_{n}": 1 + _FACT * (n - 1) for n in NUMBERS}
+    | {f"place_{n}": 4 + _FACT * (n - 1) for n in NUMBERS}
+    | {f"asked_{n}": _QUESTIONS + 2 + _QUESTION * (n - 1) for n in NUMBERS}
+    | {f"answer_{n}": _QUESTIONS + 4 + _QUESTION * (n - 1) for n in NUMBERS}
+)
+"""Position of each variable's token."""
 SEGMENTS = (
-    {"facts": (1, _QUESTION), "question": (_QUESTION, LENGTH - 2), "answer": (LENGTH - 2, LENGTH - 1)}
-    | {f"fact_{n + 1}": (1 + _FACT * n, 1 + _FACT * (n + 1)) for n in range(FACTS)}
-    | {f"person_{n + 1}": (1 + _FACT * n, 2 + _FACT * n) for n in range(FACTS)}
-    | {f"place_{n + 1}": (4 + _FACT * n, 5 + _FACT * n) for n in range(FACTS)}
-    | {"asked": (_QUESTION + 2, _QUESTION + 3)}
+    {"facts": (1, _QUESTIONS), "questions": (_QUESTIONS, LENGTH - 1)}
+    | {f"fact_{n}": (1 + _FACT * (n - 1), 1 + _FACT * n) for n in NUMBERS}
+    | {name: (position, position + 1) for name, position in PLACE_OF.items()}
 )
 """Named half-open ranges of token positions."""
 HELDOUT_FRAMES = np.subtract.outer(np.arange(len(PERSONS)), np.arange(len(PLACES))) % 4 == 0
@@ -59,16 +68,17 @@ HELDOUT_FRAMES = np.subtract.outer(np.arange(len(PERSONS)), np.arange(len(PLACES
 def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """Every variable of the causal model, with those in `interventions` held at the values given.
 
-    inputs: the nine variables `INPUTS`, arrays of one shape. Where no fact is about the person asked for, which only
-    an intervention can bring about, `mention` is the first fact.
+    inputs: the variables `INPUTS`, arrays of one shape. Where no fact is about the person asked for, which only an
+    intervention can bring about, the mention is the first fact.
     """
     held = interventions or {}
     values = inputs | held
-    persons, places = (np.stack([values[f"{what}_{n}"] for n in range(1, FACTS + 1)]) for what in ("person", "place"))
-    if "mention" not in held:
-        values["mention"] = (persons == values["asked"]).argmax(0)
-    if "located" not in held:
-        values["located"] = np.take_along_axis(places, values["mention"][None], 0)[0]
+    persons, places = (np.stack([values[name] for name in names]) for names in (PERSON, PLACE))
+    for asked, mention, located in zip(ASKED, MENTION, LOCATED, strict=True):
+        if mention not in held:
+            values[mention] = (persons == values[asked]).argmax(0)
+        if located not in held:
+            values[located] = np.take_along_axis(places, values[mention][None], 0)[0]
     return values
 
 
@@ -77,7 +87,7 @@ class PlantedLM:
     """The task; the same split, n and seed give the same examples."""
 
     def examples(self, split: str, n: int, seed: int) -> list[dict]:
-        """`n` examples, each with `input_ids` and `label` (27, the first -100), `segments` and `text`.
+        """`n` examples, each with `input_ids` and `label` (46, the first -100), `segments` and `text`.
 
         The frame of a fact is its (person, place). One frame in four is held out: a training example has none of them,
         a held-out example has them only. Examples may repeat within and between seeds.
@@ -86,12 +96,12 @@ class PlantedLM:
             raise ValueError(f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one.")
         rng = np.random.default_rng((seed, split == "heldout"))
         allowed = HELDOUT_FRAMES if split == "heldout" else ~HELDOUT_FRAMES
-        persons = rng.permuted(np.tile(np.arange(FACTS), (n, 1)), axis=1)
+        everybody = np.tile(np.arange(len(PERSONS)), (n, 1))
+        persons, asked = rng.permuted(everybody, axis=1), rng.permuted(everybody, axis=1)
         # The r-th allowed place of a person; every person has equally many.
         of_person = np.nonzero(allowed)[1].reshape(len(PERSONS), -1)
         places = of_person[persons, rng.integers(0, of_person.shape[1], persons.shape)]
-        manners = rng.choice(len(MANNERS), persons.shape, p=list(MANNERS.values()))
-        ids = _token_ids(persons, manners, places, rng.integers(0, FACTS, n))
+        ids = _token_ids(persons, places, asked, rng.choice(len(MANNERS), persons.shape, p=list(MANNERS.values())))
         tokens = np.array(TOKENS)[ids]
         return [
             {"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS), "text": " ".join(words[1:-1])}
@@ -113,11 +123,11 @@ class PlantedLM:
         )
 
     def variables(self, example: dict) -> dict[str, int]:
-        """Value of every variable: an index into `PERSONS` or `PLACES`, or the number of a fact from 0."""
+        """Value of every variable: an index into `PERSONS` or `PLACES`, or the number of a fact less 1."""
         return {name: value.item() for name, value in solve(_inputs(example)).items()}
 
-    def counterfactual_answer(self, base: dict, source: dict, variable: str) -> int:
-        """Token id of the answer of `base` after `variable` takes the value it has in `source`.
+    def counterfactual_answers(self, base: dict, source: dict, variable: str) -> list[int]:
+        """Token ids of the four answers of `base` after `variable` takes the value it has in `source`.
 
         variable: one of `VARIABLES`, or one of `GROUPS` for all of its inputs.
         """
@@ -128,34 +138,28 @@ class PlantedLM:
             near = get_close_matches(variable, known, n=1, cutoff=0)[0]
             has = ", ".join(known)
             raise ValueError(f"variable {variable!r} is not in the causal model; it has {has}. Did you mean {near!r}?")
-        located = solve(_inputs(base), {name: values[name] for name in names})["located"]
-        return VOCABULARY[PLACES[0]] + located.item()
+        solved = solve(_inputs(base), {name: values[name] for name in names})
+        return [_FIRST["place"] + solved[name].item() for name in LOCATED]
 
 
-def _token_ids(persons: np.ndarray, manners: np.ndarray, places: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Token ids, shape (n, LENGTH); the first three have the shape (n, facts), and `asked` numbers a fact of each."""
-    first = {
-        kind: VOCABULARY[word] for kind, word in (("person", PERSONS[0]), ("manner", "went"), ("place", PLACES[0]))
-    }
-    rows = np.arange(len(persons))
-    ids = np.empty((len(persons), LENGTH), dtype=int)
-    ids[:] = [
-        VOCABULARY[word] for word in ("[BOS] " + "ann went to attic . " * FACTS + "where is ann ? attic [EOS]").split()
-    ]
-    facts = ids[:, 1:_QUESTION].reshape(-1, FACTS, _FACT)
-    facts[:, :, 0], facts[:, :, 1], facts[:, :, 3] = (
-        first["person"] + persons,
-        first["manner"] + manners,
-        first["place"] + places,
-    )
-    ids[:, 1:_QUESTION] = facts.reshape(-1, FACTS * _FACT)
-    ids[:, _QUESTION + 2] = first["person"] + persons[rows, asked]
-    ids[:, LENGTH - 2] = first["place"] + places[rows, asked]
+_FIRST = {"person": VOCABULARY[PERSONS[0]], "place": VOCABULARY[PLACES[0]], "asked": VOCABULARY[PERSONS[0]]}
+"""Token id of the first word that a kind of input can be."""
+
+
+def _token_ids(persons: np.ndarray, places: np.ndarray, asked: np.ndarray, manners: np.ndarray) -> np.ndarray:
+    """Token ids, shape (n, LENGTH); each input has the shape (n, facts or questions)."""
+    ids = np.tile([VOCABULARY[word] for word in _STORY], (len(persons), 1))
+    values = dict(zip(INPUTS, np.concatenate([persons, places, asked], axis=1).T, strict=True))
+    for name, value in values.items():
+        ids[:, PLACE_OF[name]] = _FIRST[name.split("_")[0]] + value
+    ids[:, [PLACE_OF[name] + 1 for name in PERSON]] = VOCABULARY["went"] + manners
+    solved = solve(values)
+    for n in NUMBERS:
+        ids[:, PLACE_OF[f"answer_{n}"]] = _FIRST["place"] + solved[f"located_{n}"]
     return ids
 
 
 def _inputs(example: dict) -> dict[str, np.ndarray]:
     """The input variables of an example, read off its tokens; arrays of shape (1,)."""
     ids = np.array(example["input_ids"])
-    first = {name: VOCABULARY[(PLACES if name.startswith("place") else PERSONS)[0]] for name in INPUTS}
-    return {name: ids[slice(*SEGMENTS[name])] - first[name] for name in INPUTS}
+    return {name: ids[[PLACE_OF[name]]] - _FIRST[name.split("_")[0]] for name in INPUTS}

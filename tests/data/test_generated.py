@@ -16,7 +16,7 @@ def test_generated_tasks_are_in_the_table_and_give_both_splits(task: str) -> Non
     assert "task, train frames, seed 3" in train.origin and "task, heldout frames, seed 3" in heldout.origin
 
 
-def test_held_out_stories_are_labelled_at_their_answer() -> None:
+def test_held_out_stories_are_labelled_at_their_answers() -> None:
     train, heldout = (
         load_examples("planted_lm", split, PlantedLM().tokenizer(), limit=5).examples
         for split in ("train", "validation")
@@ -24,12 +24,13 @@ def test_held_out_stories_are_labelled_at_their_answer() -> None:
     for row in train:
         assert row["label"] == [-100, *row["input_ids"][1:]]
     for row in heldout:
-        (place,) = [place for place, label in enumerate(row["label"]) if label != -100]
-        assert (place, place + 1) == row["segments"]["answer"] and row["label"][place] == row["input_ids"][place]
+        labelled = [place for place, label in enumerate(row["label"]) if label != -100]
+        assert labelled == [row["segments"][f"answer_{n}"][0] for n in range(1, 5)]
+        assert all(row["label"][place] == row["input_ids"][place] for place in labelled)
 
 
 def test_a_generated_task_needs_its_own_vocabulary_and_room() -> None:
     with pytest.raises(ValueError, match=r"'planted_lm' has a vocabulary of its own.*PlantedLM\(\)\.tokenizer\(\)"):
         load_examples("planted_lm", "train", gpt2_like())
-    with pytest.raises(ValueError, match="27 tokens a row, more than max_length 20"):
+    with pytest.raises(ValueError, match="46 tokens a row, more than max_length 20"):
         load_examples("planted_lm", "train", PlantedLM().tokenizer(), limit=3, max_length=20)
