@@ -197,19 +197,6 @@ def test_kept_activations_are_the_counterfactuals(architecture: str) -> None:
     torch.testing.assert_close(module(entering), leaving, **CLOSE)
 
 
-@pytest.mark.parametrize(
-    ("component", "layer", "blocks"), [("block_output", 1, 1), ("mlp_output", 1, 2), ("block_input", 1, 2)]
-)
-def test_only_the_blocks_after_the_site_are_run(component: str, layer: int, blocks: int) -> None:
-    model, reached = hooked(), []
-    one = [site(model, component, layer)]
-    run = model.run(BASE, places_needed(model, one))
-    for number, block in enumerate(model.blocks):
-        block.register_forward_hook(lambda *_, number=number: reached.append(number))
-    interchange(model, one, run, run.donor(), every_position(BASE))
-    assert reached == list(range(3 - blocks, 3))
-
-
 def test_filler_is_never_exchanged() -> None:
     """Filler points at position 0, which a real pair may write as well."""
     model = doubled()

@@ -17,7 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     modules = row_modules()
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
-        "--only", nargs="+", choices=sorted(modules), help="the modules of tests/benchmarks/rows to run"
+        "--only",
+        nargs="+",
+        choices=sorted(modules),
+        help="the modules of tests/benchmarks/rows to run; other rows of the file stay",
     )
     parser.add_argument("--rounds", type=int, help=f"rounds of each ratio ({FULL.rounds})")
     parser.add_argument("--threads", type=int, help=f"threads of torch ({FULL.threads})")
@@ -33,9 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     finally:
         torch.set_num_threads(threads)
     print(f"{setting}\n{table(rows)}")
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    _write(given.output, rows, keep=bool(given.only))
     return rows
+
+
+def _write(path: Path, rows: Sequence[Row], keep: bool) -> None:
+    """Writes the rows; with `keep`, rows of other names that the file has stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = {row.id: asdict(row) for row in rows}
+    if keep and path.exists():
+        written = {row["id"]: row for row in json.loads(path.read_text(encoding="utf-8"))} | written
+    path.write_text(json.dumps(list(written.values()), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class Cost:
         # Four attention maps and two of the MLP four times as wide; queries with keys, and weights with values.
         block = 2 * (4 + 8) * width**2 + 4 * setting.tokens * width
         head = 2 * width**2 + 2 * width * setting.vocabulary
+        if setting.task == "classification":
+            head = (2 * width**2 + 2 * width * 2) / setting.tokens
         return self.blocks * block + self.heads * head
 
 
@@ -41,7 +43,26 @@ def plain_cost(setting: Setting) -> Cost:
 
 
 def diito_cost(setting: Setting) -> Cost:
-    """A plain step, and both models' blocks after the site with their heads."""
+    """A plain step, and both models' blocks after the site with their heads; sources from elsewhere up to the site."""
     (pair,) = setting.alignment.pairs
-    again = [setting.teacher_layers - 1 - pair.teacher[0].layer, setting.student_layers - 1 - pair.student[0].layer]
-    return plain_cost(setting) + Cost(again[0] + _FORWARD_AND_BACKWARD * again[1], 1 + _FORWARD_AND_BACKWARD)
+    read = [pair.teacher[0].layer + 1, pair.student[0].layer + 1]
+    again = [setting.teacher_layers - read[0], setting.student_layers - read[1]]
+    cost = plain_cost(setting) + Cost(again[0] + _FORWARD_AND_BACKWARD * again[1], 1 + _FORWARD_AND_BACKWARD)
+    return cost if setting.sources == "batch" else cost + Cost(read[0] + _FORWARD_AND_BACKWARD * read[1], 0)
+
+
+def whole_cost(setting: Setting) -> Cost:
+    """Base, source and counterfactual as whole forwards of both models, heads included."""
+    return plain_cost(setting) + plain_cost(setting) + plain_cost(setting)
+
+
+def sweep_cost(setting: Setting) -> Cost:
+    """Each model once, and once more from every place onwards; sources come from the batch."""
+    layers, places = (setting.teacher_layers, setting.student_layers), setting.teacher_layers + setting.student_layers
+    return Cost(sum(n + n * (n - 1) / 2 for n in layers), len(layers) + places)
+
+
+def cellwise_cost(setting: Setting) -> Cost:
+    """For every pair of places a source and a counterfactual forward of both models."""
+    cells, blocks = setting.teacher_layers * setting.student_layers, setting.teacher_layers + setting.student_layers
+    return Cost(2 * cells * blocks, 2 * 2 * cells)

@@ -2,9 +2,10 @@
 
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, PreTrainedModel
 
 from causalkd.alignment.ready_made import ready_made
 from causalkd.alignment.spec import Alignment
@@ -17,7 +18,7 @@ _SPECIAL = {"pad": 0, "cls": 1, "sep": 2, "mask": 3}
 
 @dataclass(frozen=True)
 class Setting:
-    """BERT-shaped masked language models with random weights, and one batch of full rows; logits for divergences."""
+    """BERT-shaped models with random weights, and one batch of full rows; logits for divergences."""
 
     teacher_layers: int = 6
     student_layers: int = 3
@@ -29,6 +30,11 @@ class Setting:
     dropout: float = 0.1
     divergence_tokens: int = 512
     divergence_vocabulary: int = 50272
+    spread: float = 0.02
+    """Standard deviation of the weights."""
+    task: Literal["masked_lm", "classification"] = "masked_lm"
+    """The head: the vocabulary at every token, or two classes a row."""
+    sources: Literal["batch", "dataset"] = "batch"
     rounds: int = 9
     threads: int = min(2, os.cpu_count() or 1)
 
@@ -54,33 +60,40 @@ SMOKE = Setting(
 )
 
 
-def teacher_of(setting: Setting) -> BertForMaskedLM:
+def teacher_of(setting: Setting) -> PreTrainedModel:
     """A stock teacher in eval mode, frozen."""
     return _model(setting, setting.teacher_layers, seed=0).eval().requires_grad_(False)
 
 
-def student_of(setting: Setting) -> BertForMaskedLM:
+def student_of(setting: Setting) -> PreTrainedModel:
     """A stock student in train mode."""
     return _model(setting, setting.student_layers, seed=1).train()
 
 
 def batch_of(setting: Setting, padding: bool = False) -> Batch:
-    """The batch that a `PairingCollator` makes: 15 % of the tokens masked, sources from the batch.
+    """The batch that a `PairingCollator` makes; for masked language models 15 % of the tokens are masked.
 
     With `padding`, rows lose 0, 1, 2, … of their last tokens.
     """
     generator = torch.Generator().manual_seed(0)
     lengths = [setting.tokens - (row % (setting.tokens // 2) if padding else 0) for row in range(setting.rows)]
     examples = [
-        {"input_ids": torch.randint(len(_SPECIAL), setting.vocabulary, (length,), generator=generator).tolist()}
-        for length in lengths
+        {
+            "input_ids": torch.randint(len(_SPECIAL), setting.vocabulary, (length,), generator=generator).tolist(),
+            "label": number % 2,
+        }
+        for number, length in enumerate(lengths)
     ]
-    masking = Masking(_SPECIAL["mask"], tuple(_SPECIAL.values()), setting.vocabulary)
-    collator = PairingCollator(examples, setting.alignment.policies(), _SPECIAL["pad"], masking=masking)
+    masking = None
+    if setting.task == "masked_lm":
+        masking = Masking(_SPECIAL["mask"], tuple(_SPECIAL.values()), setting.vocabulary)
+    collator = PairingCollator(
+        examples, setting.alignment.policies(), _SPECIAL["pad"], sources=setting.sources, masking=masking
+    )
     return Batch.from_tensors(collator(list(ExampleSet(examples))))
 
 
-def _model(setting: Setting, layers: int, seed: int) -> BertForMaskedLM:
+def _model(setting: Setting, layers: int, seed: int) -> PreTrainedModel:
     config = BertConfig(
         vocab_size=setting.vocabulary,
         hidden_size=setting.width,
@@ -91,7 +104,10 @@ def _model(setting: Setting, layers: int, seed: int) -> BertForMaskedLM:
         hidden_dropout_prob=setting.dropout,
         attention_probs_dropout_prob=setting.dropout,
         pad_token_id=_SPECIAL["pad"],
+        num_labels=2,
+        initializer_range=setting.spread,
     )
+    head = BertForMaskedLM if setting.task == "masked_lm" else BertForSequenceClassification
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return BertForMaskedLM(config)
+        return head(config)

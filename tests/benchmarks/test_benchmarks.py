@@ -4,19 +4,28 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from causalkd.training.compute import BlockForwards
 from tests.benchmarks import measure
 from tests.benchmarks.__main__ import main
-from tests.benchmarks.floors import diito_cost, plain_cost
+from tests.benchmarks.floors import cellwise_cost, diito_cost, plain_cost, sweep_cost
 from tests.benchmarks.plain import plain_loss
+from tests.benchmarks.pyvene_runs import intervenable, pyvene_loss, with_hidden
 from tests.benchmarks.row import row_modules
-from tests.benchmarks.rows.diito_step import diito_trainer
-from tests.benchmarks.setting import FULL, SMOKE, batch_of, student_of, teacher_of
+from tests.benchmarks.rows.sweep import cell_by_cell, our_sweep
+from tests.benchmarks.setting import FULL, SMOKE, Setting, batch_of, student_of, teacher_of
+from tests.benchmarks.steps import diito_trainer
 
+IDS = {
+    *("diito_step_vs_kd", "diito_step_vs_own_kd", "diito_fresh_vs_kd", "diito_cls_vs_kd", "diito_memory_vs_kd"),
+    *("diito_vs_pyvene", "diito_cls_vs_pyvene", "hooked_vs_bare", "hooked_vs_bare_kept", "diito_scaling"),
+    *("sweep_6x3_vs_pyvene", "sweep_12x6_vs_pyvene"),
+}
 TINY_MEMORY = {"diito_step": 1.5, "plain_step": 1.0}
 
 
@@ -25,7 +34,7 @@ def test_it_writes_and_prints_every_row(
 ) -> None:
     # Processes of their own take seconds to import torch; the slow test below starts them.
     monkeypatch.setattr(
-        "tests.benchmarks.rows.diito_step.step_memory", lambda function, setting: TINY_MEMORY[function.split(":")[1]]
+        "tests.benchmarks.rows.diito_memory.step_memory", lambda function, setting: TINY_MEMORY[function.split(":")[1]]
     )
     monkeypatch.setattr("tests.benchmarks.rows.divergences.step_memory", lambda function, setting: 1.0)
     threads = torch.get_num_threads()
@@ -34,9 +43,7 @@ def test_it_writes_and_prints_every_row(
     written = json.loads(path.read_text(encoding="utf-8"))
     printed = capsys.readouterr().out
     assert [row["id"] for row in written] == [row.id for row in rows]
-    assert {"diito_step_vs_kd", "diito_memory_vs_kd", "hooked_vs_bare", "hooked_vs_bare_kept"} <= {
-        row.id for row in rows
-    }
+    assert {row.id for row in rows} >= IDS
     for row in written:
         assert {"id", "value", "bar", "floor", "unit"} <= set(row)
         assert row["value"] > 0
@@ -44,14 +51,19 @@ def test_it_writes_and_prints_every_row(
     assert torch.get_num_threads() == threads
 
 
-def test_only_the_named_modules_run(tmp_path: Path) -> None:
-    rows = main(["--smoke", "--only", "hooked", "--rounds", "2", "--output", str(tmp_path / "bench.json")])
+def test_only_the_named_modules_run_and_other_rows_stay(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps([{"id": "hooked_vs_bare", "value": -1}, {"id": "other", "value": 5}]), encoding="utf-8")
+    rows = main(["--smoke", "--only", "hooked", "--rounds", "2", "--output", str(path)])
     assert {row.id for row in rows} == {"hooked_vs_bare", "hooked_vs_bare_kept"}
     assert "hooked" in row_modules()
+    written = {row["id"]: row["value"] for row in json.loads(path.read_text(encoding="utf-8"))}
+    assert written == {"other": 5, **{row.id: row.value for row in rows}}
 
 
-def test_the_plain_step_does_the_work_of_our_objectives() -> None:
-    setting = replace(SMOKE, dropout=0.0)
+@pytest.mark.parametrize("task", ["masked_lm", "classification"])
+def test_the_plain_step_does_the_work_of_our_objectives(task: Any) -> None:
+    setting = replace(SMOKE, dropout=0.0, task=task)
     teacher, student, batch = teacher_of(setting), student_of(setting), batch_of(setting, padding=True)
     assert batch.labels is not None
     plain = plain_loss(teacher, student, batch.inputs, batch.labels)
@@ -59,18 +71,55 @@ def test_the_plain_step_does_the_work_of_our_objectives() -> None:
     trainer = diito_trainer(setting, diito=False)
     ours = trainer.compute_loss(trainer.student.model, batch.tensors())
     ours.backward()
-    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-6)
-    for (name, parameter), twin in zip(student.named_parameters(), trainer.student.model.parameters(), strict=True):
+    _assert_same_step(ours, plain, trainer.student.model, student)
+
+
+@pytest.mark.parametrize("task", ["masked_lm", "classification"])
+def test_pyvenes_step_does_the_work_of_ours(task: Any) -> None:
+    setting = replace(SMOKE, dropout=0.0, task=task)
+    batch, trainer = batch_of(setting), diito_trainer(setting)
+    teacher, student = with_hidden(teacher_of(setting), setting), with_hidden(student_of(setting), setting)
+    (pair,) = setting.alignment.pairs
+    wrappers = [intervenable(teacher, pair.teacher[0].layer, setting)]
+    wrappers += [intervenable(student, pair.student[0].layer, setting)]
+    for _ in range(2):  # pyvene takes hooks off at every call
+        student.zero_grad()
+        theirs = pyvene_loss(*wrappers, batch)
+    theirs.backward()
+    ours = trainer.compute_loss(trainer.student.model, batch.tensors())
+    ours.backward()
+    _assert_same_step(ours, theirs, trainer.student.model, student)
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def _assert_same_step(ours: Tensor, theirs: Tensor, model: nn.Module, other: nn.Module) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    for (name, parameter), twin in zip(other.named_parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(twin.grad, parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_both_sweeps_find_the_same_accuracies() -> None:
+    setting = replace(SMOKE, task="classification", spread=0.5)
+    ours, theirs = our_sweep(setting)(), cell_by_cell(setting)()
+    assert ours == theirs
+    assert len({accuracy for row in ours for accuracy in row}) > 1
+
+
+@pytest.mark.parametrize("sources", ["batch", "dataset"])
 @pytest.mark.parametrize("diito", [False, True])
-def test_the_floor_counts_the_blocks_that_run(diito: bool) -> None:
-    trainer, counter = diito_trainer(SMOKE, diito), BlockForwards()
+def test_the_floor_counts_the_blocks_that_run(diito: bool, sources: Any) -> None:
+    setting = replace(SMOKE, sources=sources)
+    trainer, counter = diito_trainer(setting, diito), BlockForwards()
     with counter.counting(trainer.student, trainer.teacher):
-        trainer.compute_loss(trainer.student.model, batch_of(SMOKE).tensors())
-    cost = diito_cost(SMOKE) if diito else plain_cost(SMOKE)
+        trainer.compute_loss(trainer.student.model, batch_of(setting).tensors())
+    cost = diito_cost(setting) if diito else plain_cost(setting)
     assert counter.total == SMOKE.rows * cost.blocks
+
+
+@pytest.mark.parametrize(("layers", "ratio"), [((6, 3), 0.083), ((12, 6), 0.038)])
+def test_the_floor_of_the_sweep(layers: tuple[int, int], ratio: float) -> None:
+    setting = Setting(*layers, task="classification")
+    assert sweep_cost(setting).blocks / cellwise_cost(setting).blocks == pytest.approx(ratio, abs=5e-4)
 
 
 def test_the_floor_at_the_full_shape() -> None:
@@ -107,5 +156,5 @@ def test_memory_of_the_plain_forward_kl_is_two_logits_tensors_and_more() -> None
 def test_memory_is_that_of_the_step() -> None:
     setting = replace(SMOKE, vocabulary=30522, rows=8, tokens=64)
     logits = setting.rows * setting.tokens * setting.vocabulary * 4 / 2**20
-    taken = measure.step_memory("tests.benchmarks.rows.diito_step:plain_step", setting)
+    taken = measure.step_memory("tests.benchmarks.steps:plain_step", setting)
     assert 3 * logits < taken < 20 * logits

@@ -14,19 +14,6 @@ def setting():
     return teacher, tuple(sides.values()), batches
 
 
-def test_base_and_source_run_once_however_many_sides(setting):
-    teacher, sides, batches = setting
-    calls = []
-    handle = teacher.blocks[0].register_forward_hook(lambda *_: calls.append(1))
-    try:
-        exchanges = Exchanges.of(teacher, sides, batches[0])
-        for side in sides:
-            exchanges.counterfactual(side)
-    finally:
-        handle.remove()
-    assert len(calls) == 2
-
-
 def test_permuting_two_equal_rows_changes_nothing(setting):
     teacher, sides, batches = setting
     batch = batches[0]
