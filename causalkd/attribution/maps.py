@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import pad
 
 from causalkd.attribution.gradients import Baseline, integrated_gradients
 from causalkd.attribution.views import Target, Views
@@ -72,6 +74,18 @@ class AttributionMap:
         words = {"tokens": self.tokens, "views": self.views, "made": asdict(self.made)}
         tensors = {"scores": self.scores, "mask": self.mask, "gap": self.gap}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"map": json.dumps(words)})
+
+    @classmethod
+    def join(cls, parts: Sequence["AttributionMap"]) -> "AttributionMap":
+        """The maps of several batches made alike, one after the other, filled up on the right."""
+        width = max(part.mask.shape[1] for part in parts)
+        scores, masks = (
+            torch.cat([pad(each, (0, width - each.shape[-1])) for each in kind], dim=-2)
+            for kind in ([part.scores for part in parts], [part.mask for part in parts])
+        )
+        tokens = tuple(row + ("",) * (width - len(row)) for part in parts for row in part.tokens)
+        views = tuple(tuple(chain(*each)) for each in zip(*(part.views for part in parts), strict=True))
+        return cls(scores, masks, tokens, views, torch.cat([part.gap for part in parts], dim=1), parts[0].made)
 
     @classmethod
     def load(cls, path: str | Path) -> "AttributionMap":

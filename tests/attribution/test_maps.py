@@ -49,6 +49,20 @@ def test_the_norm_of_the_largest_dimensions() -> None:
     assert token_norms(values, 1).flatten().tolist() == [4.0, 0.0]
 
 
+def test_batches_of_unlike_width_are_joined() -> None:
+    model = hooked()
+    parts = [attribution_map(model, tiny_inputs(2, width), class_views(3, 2), steps=2) for width in (6, 9)]
+    both = AttributionMap.join(parts)
+    for rows, part in zip((slice(0, 2), slice(2, 4)), parts, strict=True):
+        width = part.mask.shape[1]
+        assert torch.equal(both.scores[:, rows, :width], part.scores) and torch.equal(both.gap[:, rows], part.gap)
+        assert torch.equal(both.mask[rows, :width], part.mask)
+        assert not both.mask[rows, width:].any() and not both.scores[:, rows, width:].any()
+        assert tuple(row[:width] for row in both.tokens[rows]) == part.tokens
+    assert both.views == tuple(first + second for first, second in zip(*(part.views for part in parts), strict=True))
+    assert both.made == parts[0].made and {len(row) for row in both.tokens} == {9}
+
+
 def test_a_file_gives_back_the_map(tmp_path: Path) -> None:
     found = attribution_map(hooked(), INPUTS, class_views(3, 4), steps=2)
     found.save(tmp_path / "map.safetensors")

@@ -1,0 +1,211 @@
+"""Is a map faithful? What happens to a prediction when the tokens the map names are taken away.
+
+    AOPC(order) = mean over j of  F(x) − F(x without the first j portions of the order)
+
+F is a view's probability (of a regression, its number). Removing what the map scores highest first gives its
+*comprehensiveness*, which should be high; removing what it scores lowest first its *sufficiency*, which should be low
+(DeYoung et al. 2020, arXiv 1911.03429). Neither compares across models, because how far a prediction can fall depends
+on the model. Normalised AOPC does (Edin et al. 2024, arXiv 2408.08137):
+
+    NAOPC = (AOPC − lower) / (upper − lower),   the lowest and the highest AOPC of any order of this text's tokens
+
+Differs from the paper: tokens go in portions rather than one by one, and the two extremes are found by a greedy search
+(a beam of one) or are those of any other order that was tried, the map's own among them: NAOPC stays within 0 and 1.
+
+Taken away means hidden from attention: no other position reads the token any more. Unlike a mask or padding token this
+puts nothing in its place that means something itself, is the same for every architecture, and leaves the other tokens
+where they are (OPT counts its positions by the attention mask and closes the gap). What is never taken away: the first
+and the last token of a text and special tokens, from which heads read and where attention rests, and for a per-token
+view the position that predicts it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalkd.attribution.agreement import random_scores
+from causalkd.attribution.views import Target, Views, logits_at, view_values
+from causalkd.models.hooked import HookedModel
+from causalkd.models.modes import evaluating
+from causalkd.models.run import Inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Faithfulness:
+    """AOPCs of every view and row, in units of probability; NaN where a row has no token that can be taken away.
+
+    Attributes:
+        comprehensiveness: Of the map's order, most important first.
+        sufficiency: Of the opposite order.
+        random: The mean over random orders: what either would be by chance.
+        lower: The lowest that was found.
+        upper: The highest.
+    """
+
+    comprehensiveness: Float[Tensor, "view batch"]
+    sufficiency: Float[Tensor, "view batch"]
+    random: Float[Tensor, "view batch"]
+    lower: Float[Tensor, "view batch"]
+    upper: Float[Tensor, "view batch"]
+
+    def normalised(self, aopc: Float[Tensor, "view batch"]) -> Float[Tensor, "view batch"]:
+        """NAOPC of one of the AOPCs: 0 at the lowest, 1 at the highest; NaN where no order makes a difference."""
+        reach = self.upper - self.lower
+        return ((aopc - self.lower) / reach).where(reach > 0, torch.nan)
+
+    @classmethod
+    def join(cls, parts: Sequence["Faithfulness"]) -> "Faithfulness":
+        """Of several batches, one after the other."""
+        return cls(*(torch.cat(each, dim=1) for each in zip(*map(_fields, parts), strict=True)))
+
+
+def faithfulness(
+    model: HookedModel,
+    inputs: Inputs,
+    views: Views,
+    scores: Float[Tensor, "view batch pos"],
+    *,
+    generator: torch.Generator,
+    portions: int = 10,
+    random_orders: int = 5,
+    rows: int = 128,
+) -> Faithfulness:
+    """How far each view's prediction falls as tokens are taken away in the order of its scores.
+
+    Costs, for each view and row of n tokens, (2 + `random_orders`) · portions forwards and about n · portions more for
+    the extremes.
+
+    Args:
+        model: The model that is explained.
+        inputs: A batch.
+        views: What is explained.
+        scores: The map, such as `AttributionMap.scores`; only their order matters.
+        generator: Draws the random orders.
+        portions: Into how many equal portions a text's tokens are put; one token each where it has no more.
+        random_orders: How many random orders are tried.
+        rows: Most rows of one forward.
+
+    Raises:
+        ValueError: Not even one portion or random order.
+    """
+    check_portions(portions, random_orders)
+    shape, can_go = scores.shape[:2], removable(model, inputs, views).flatten(0, 1)
+    removal = _Removal(model, inputs, views, can_go, _counts(can_go.sum(-1), portions), rows)
+    flat = scores.to(can_go.device).flatten(0, 1)
+    with torch.no_grad(), evaluating([model]):
+        whole = removal.values(torch.arange(len(can_go), device=can_go.device), torch.zeros_like(can_go))
+        orders = [flat, -flat, *(random_scores(flat, generator) for _ in range(random_orders))]
+        orders += [removal.search(whole, best) for best in (True, False)]
+        aopcs = torch.stack([whole - removal.mean_value(order) for order in orders])
+    first, last, *others = aopcs.unflatten(1, shape).unbind()
+    return Faithfulness(
+        first,
+        last,
+        torch.stack(others[:random_orders]).mean(0),
+        *(end.unflatten(0, shape) for end in aopcs.aminmax(dim=0)),
+    )
+
+
+def check_portions(portions: int, random_orders: int) -> None:
+    """Refuses what leaves nothing to measure.
+
+    Raises:
+        ValueError: Not even one portion or random order.
+    """
+    if portions < 1 or random_orders < 1:
+        raise ValueError(f"portions is {portions} and random_orders {random_orders}; give at least 1 of each")
+
+
+def removable(model: HookedModel, inputs: Inputs, views: Views) -> Bool[Tensor, "view batch pos"]:
+    """The tokens that can be taken away: see the top of this file. A causal LM reads none after the view's position."""
+    real = inputs["attention_mask"].bool()
+    seen = real.cumsum(1)
+    inner = real & (seen > 1) & (seen < seen[:, -1:])
+    if model.tokenizer is not None:
+        special = torch.tensor(model.tokenizer.all_special_ids, device=real.device)
+        inner = inner & ~torch.isin(inputs["input_ids"], special)
+    inner = inner.expand(len(views.choice), -1, -1)
+    if views.position is None:
+        return inner
+    at, read = torch.arange(real.shape[1], device=real.device), views.position[:, None]
+    return inner & (at < read if model.task == "causal_lm" else at != read)
+
+
+@dataclass(frozen=True, eq=False)
+class _Removal:
+    """Items are the views of every row, one after the other; an order is a score for each position, highest first."""
+
+    model: HookedModel
+    inputs: Inputs
+    views: Views
+    can_go: Bool[Tensor, "item pos"]
+    counts: Int[Tensor, "portion item"]
+    """Tokens that are gone after each portion."""
+    rows: int
+
+    def mean_value(self, order: Float[Tensor, "item pos"]) -> Float[Tensor, "item"]:
+        """F after a portion was taken away, the mean over portions; NaN for an item without any token to take."""
+        gone = self.can_go & (_ranks(order, self.can_go) < self.counts[..., None])
+        portion, item = self._steps().nonzero(as_tuple=True)
+        found = torch.full(self.counts.shape, torch.nan, device=gone.device, dtype=torch.float64)
+        found[portion, item] = self.values(item, gone[portion, item]).double()
+        return found.nanmean(0)
+
+    def search(self, whole: Float[Tensor, "item"], best: bool) -> Float[Tensor, "item pos"]:
+        """A greedy order: a portion holds the tokens whose loss alone now lowers F most (or, not `best`, least)."""
+        order = torch.zeros(self.can_go.shape, device=whole.device, dtype=torch.float64)
+        gone = torch.zeros_like(self.can_go)
+        for left, count in zip(range(len(self.counts), 0, -1), self.counts, strict=True):
+            item, pos = (self.can_go & ~gone & (gone.sum(-1) < count)[:, None]).nonzero(as_tuple=True)
+            tried = gone[item]
+            tried[torch.arange(len(item), device=item.device), pos] = True
+            fall = torch.full(gone.shape, -torch.inf, device=whole.device, dtype=torch.float64)
+            fall[item, pos] = (whole[item] - self.values(item, tried)).double() * (1 if best else -1)
+            chosen = self.can_go & ~gone & (_ranks(fall, self.can_go & ~gone) < (count - gone.sum(-1))[:, None])
+            order = order.where(~chosen, left)
+            gone = gone | chosen
+        return order
+
+    def values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
+        """F of some items, each without some tokens; in float32 at least."""
+        parts = [
+            self._values(*part)
+            for part in zip(item.split(self.rows), gone.split(self.rows), strict=True)
+            if len(part[0])
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0, device=item.device)
+
+    def _values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
+        row = item % len(self.inputs["input_ids"])
+        given = {name: tensor[row] for name, tensor in self.inputs.items()}
+        given["attention_mask"] = given["attention_mask"].masked_fill(gone, 0)
+        position = None if self.views.position is None else self.views.position[row]
+        view = Views(self.views.choice.flatten()[item][None], position)
+        logits = self.model.run(given, logits_at=logits_at(view, gone.shape[1])).logits
+        target: Target = "logit" if self.model.task == "regression" else "probability"
+        return view_values(logits.to(torch.promote_types(logits.dtype, torch.float32)), view, target)[0]
+
+    def _steps(self) -> Bool[Tensor, "portion item"]:
+        """The portions that hold a token: a text of few tokens has fewer of them."""
+        return self.counts.diff(dim=0, prepend=torch.zeros_like(self.counts[:1])) > 0
+
+
+def _fields(found: Faithfulness) -> tuple[Tensor, ...]:
+    return found.comprehensiveness, found.sufficiency, found.random, found.lower, found.upper
+
+
+def _counts(tokens: Int[Tensor, "item"], portions: int) -> Int[Tensor, "portion item"]:
+    """Tokens that are gone after each portion: the same share of every text, rounded up."""
+    step = torch.arange(1, portions + 1, device=tokens.device)[:, None]
+    return (step * tokens + portions - 1) // portions
+
+
+def _ranks(order: Float[Tensor, "item pos"], among: Bool[Tensor, "item pos"]) -> Int[Tensor, "item pos"]:
+    """0 for the highest; of equals the earlier position is before, and what is not `among` comes last."""
+    # Sorting by scores first and then by membership keeps infinities of the scores apart from what is left out.
+    by_score = order.argsort(dim=-1, descending=True, stable=True)
+    members = among.gather(-1, by_score).long().argsort(dim=-1, descending=True, stable=True)
+    return by_score.gather(-1, members).argsort(dim=-1)
