@@ -12,6 +12,8 @@ _IGNORED = -100
 def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) -> Float[Tensor, ""]:
     """Cross-entropy in nats, or mean squared error for regression.
 
+    One host–device copy: how many labels there are.
+
     Args:
         task: What the head computes.
         logits: (…, choice) for per-token heads, (batch, choice), (batch, 1) for regression, (batch, pos, 2) for the two
@@ -24,5 +26,7 @@ def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) 
     if task == "question_answering":
         logits = logits.transpose(1, 2)
     flat, wanted = logits.flatten(0, -2), labels.flatten()
-    total = F.cross_entropy(flat, wanted, ignore_index=_IGNORED, reduction="sum")
-    return total / (wanted != _IGNORED).sum().clamp(min=1)
+    # A masked language model has a label at every seventh token: the others' logits are not looked at.
+    labelled = (wanted != _IGNORED).nonzero().squeeze(-1)
+    total = F.cross_entropy(flat.index_select(0, labelled), wanted[labelled], reduction="sum")
+    return total / max(len(labelled), 1)
