@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from causalkd.data.tasks import load_examples
     from causalkd.models.hooked import HookedModel
     from causalkd.models.load import load_model, student_from_teacher
+    from causalkd.objectives.atkd import ATKD, DKD
     from causalkd.objectives.base_run import Weighted
     from causalkd.objectives.diito import DIITO, DIITOHidden
     from causalkd.objectives.hidden_kd import HiddenKD
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from causalkd.verification.summary import as_text
 
 __all__ = [
+    "ATKD",
     "DIITO",
+    "DKD",
     "Alignment",
     "Batch",
     "DIITOHidden",
@@ -68,10 +71,12 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "ATKD": "causalkd.objectives.atkd",
     "Alignment": "causalkd.alignment.spec",
     "Batch": "causalkd.data.batch",
     "DIITO": "causalkd.objectives.diito",
     "DIITOHidden": "causalkd.objectives.diito",
+    "DKD": "causalkd.objectives.atkd",
     "DistillationTrainer": "causalkd.training.trainer",
     "ExampleSet": "causalkd.data.pairing",
     "HiddenKD": "causalkd.objectives.hidden_kd",

@@ -6,6 +6,7 @@ from typing import Any
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooked import HookedModel
+from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.base_run import Objective, Weighted
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
@@ -16,6 +17,8 @@ from causalkd.recipe_objectives import ObjectivesPart
 OBJECTIVES: dict[str, Callable[[Mapping[str, Any], ResolvedAlignment, HookedModel, HookedModel, int], Objective]] = {
     "task": lambda settings, alignment, teacher, student, seed: TaskLoss(),
     "response_kd": lambda settings, alignment, teacher, student, seed: ResponseKD(**settings),
+    "atkd": lambda settings, alignment, teacher, student, seed: ATKD(**settings),
+    "dkd": lambda settings, alignment, teacher, student, seed: DKD(**settings),
     "hidden_kd": lambda settings, alignment, teacher, student, seed: HiddenKD(teacher, student, seed=seed, **settings),
     "diito": lambda settings, alignment, teacher, student, seed: DIITO(
         alignment, teacher, student, seed=seed, **settings

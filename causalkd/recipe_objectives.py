@@ -11,8 +11,8 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class ResponseKDPart(Part):
-    """The student's predictions follow the teacher's."""
+class PredictionPart(Part):
+    """Predictions are compared."""
 
     weight: float = Field(default=1.0, gt=0)
     """Factor of the term."""
@@ -20,6 +20,47 @@ class ResponseKDPart(Part):
     """T; the term is T² · KL at temperature T."""
     tokens: Literal["all", "labelled"] = "all"
     """Which tokens count where the head predicts one thing per token."""
+
+
+class ResponseKDPart(PredictionPart):
+    """The student's predictions follow the teacher's."""
+
+    divergence: Literal[
+        "forward_kl", "reverse_kl", "jensen_shannon", "total_variation", "skewed_forward_kl", "skewed_reverse_kl"
+    ] = "forward_kl"
+    """What takes the place of KL(teacher || student)."""
+    share: float | None = Field(default=None, ge=0, le=1)
+    """β of `jensen_shannon` (0.5 without it), α of the skewed ones (0.1)."""
+
+
+class ATKDPart(Part):
+    """Easy tokens teach their diversity only, hard ones all."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """Factor of the term."""
+    temperature: float = Field(default=1.0, gt=0)
+    """T; the term carries T²."""
+    easy_weight: float = Field(default=0.2, ge=0, le=1)
+    """λ, the easy tokens' share of the term."""
+    hard_fraction: float = Field(default=0.5, gt=0, le=1)
+    """The share of tokens that are hard."""
+    split: Literal["batch", "sequence", "running"] = "batch"
+    """What the quantile of uncertainty that divides easy from hard is of."""
+    reverse: bool = False
+    """Exchange the roles of teacher and student."""
+
+
+class DKDPart(Part):
+    """The target- and the diversity-oriented term, with a factor each."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """Factor of the term."""
+    temperature: float = Field(default=1.0, gt=0)
+    """T; the term carries T²."""
+    alpha: float = Field(default=0.2, ge=0)
+    """Factor of the target-oriented term."""
+    beta: float = Field(default=1.0, ge=0)
+    """Factor of the diversity-oriented term."""
 
 
 class TaskPart(Part):
@@ -45,8 +86,11 @@ class ProjectedHiddenKDPart(HiddenKDPart):
     """Learn a linear map between the widths, with the student."""
 
 
-class DIITOPart(ResponseKDPart):
+class DIITOPart(PredictionPart):
     """The student's counterfactual predictions follow the teacher's."""
+
+    weighting: Literal["equal", "uncertainty"] = "equal"
+    """`uncertainty` multiplies by the teacher's, of base; with `tokens: labelled` only."""
 
     pairs: Literal["one", "all"] = "one"
     """One site pair drawn per step, or the mean over all."""
@@ -68,6 +112,8 @@ class ObjectivesPart(Part):
 
     task: TaskPart | None = None
     response_kd: ResponseKDPart | None = None
+    atkd: ATKDPart | None = None
+    dkd: DKDPart | None = None
     hidden_kd: ProjectedHiddenKDPart | None = None
     diito: DIITOPart | None = None
     diito_hidden: DIITOHiddenPart | None = None

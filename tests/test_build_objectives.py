@@ -5,6 +5,7 @@ import pytest
 from causalkd.build import Data, build_alignment, build_data, build_student, build_teacher
 from causalkd.build_objectives import build_objectives
 from causalkd.models.hooked import HookedModel
+from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
@@ -33,6 +34,8 @@ def test_objectives_get_their_settings_and_weights(recipe: Recipe, teacher: Hook
     chosen = {
         "task": {"weight": 0.5},
         "response_kd": {"temperature": 3, "tokens": "labelled"},
+        "atkd": {"split": "running"},
+        "dkd": {},
         "hidden_kd": {"distance": "squared"},
         "diito": {"weight": 2, "temperature": 4, "pairs": "all", "crossway": True},
         "diito_hidden": {},
@@ -41,11 +44,13 @@ def test_objectives_get_their_settings_and_weights(recipe: Recipe, teacher: Hook
         ObjectivesPart.model_validate(chosen), build_alignment(recipe.alignment, teacher, student), teacher, student, 7
     )
     assert {name: weighted.weight for name, weighted in built.items()} == {
-        **{"task": 0.5, "response_kd": 1.0, "hidden_kd": 1.0, "diito": 2.0, "diito_hidden": 1.0}
+        name: {"task": 0.5, "diito": 2.0}.get(name, 1.0) for name in chosen
     }
     kinds = {
         "task": TaskLoss,
         "response_kd": ResponseKD,
+        "atkd": ATKD,
+        "dkd": DKD,
         "hidden_kd": HiddenKD,
         "diito": DIITO,
         "diito_hidden": DIITOHidden,

@@ -31,7 +31,8 @@ def test_the_list_of_public_names() -> None:
             "load_examples",
             "pair_batches",
         ),
-        *("DIITO", "DIITOHidden", "HiddenKD", "ResponseKD", "TaskLoss", "Weighted", "DistillationTrainer"),
+        *("ATKD", "DIITO", "DIITOHidden", "DKD", "HiddenKD", "ResponseKD", "TaskLoss"),
+        *("Weighted", "DistillationTrainer"),
         *("measure", "VerificationReport", "as_text"),
         *("Recipe", "distill", "verify"),
     }
@@ -52,5 +53,5 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_list() -> None:
-    with pytest.raises(AttributeError, match=r"no attribute 'Distil'; its public names are DIITO, Alignment"):
+    with pytest.raises(AttributeError, match=r"no attribute 'Distil'; its public names are ATKD, DIITO, DKD, Alignment"):
         causalkd.Distil  # noqa: B018

@@ -9,7 +9,7 @@ from causalkd.build_objectives import INTERCHANGING, OBJECTIVES
 from causalkd.recipe_objectives import DIITOPart, ObjectivesPart, Part
 
 REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
-    (ObjectivesPart, {}, "name at least one objective: task, response_kd, hidden_kd, diito, diito_hidden"),
+    (ObjectivesPart, {}, "name at least one objective: task, response_kd, atkd, dkd, hidden_kd"),
     (DIITOPart, {"weight": 0}, "greater than 0"),
 ]
 

@@ -29,9 +29,11 @@ def forward_kl(
     teacher_logits: Float[Tensor, "*batch choice"],
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
+    weights: Float[Tensor, "*batch"] | None = None,
 ) -> Float[Tensor, ""]:
-    """KL(p || q), the usual loss of distillation (Hinton et al. 2015)."""
-    return _mean(_forward_kl, student_logits, teacher_logits, mask, temperature)
+    """KL(p || q), the usual loss of distillation (Hinton et al. 2015); `weights` are factors of the rows."""
+    rows = loss_of_rows(_forward_kl, student_logits, (teacher_logits,), mask, temperature)
+    return mean_where(rows if weights is None else rows * weights, mask)
 
 
 def reverse_kl(

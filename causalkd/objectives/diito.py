@@ -1,6 +1,7 @@
 """DIITO: the student's counterfactuals follow the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,13 +11,16 @@ from torch import Tensor
 from causalkd.alignment.interchange import places_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.counted import Tokens
+from causalkd.losses.divergence import forward_kl
 from causalkd.models.hooked import HookedModel
 from causalkd.objectives.base_run import BaseRun, Kept, Logits
 from causalkd.objectives.counterfactuals import Counterfactuals, counterfactuals, crossed_counterfactuals
+from causalkd.objectives.gold import gold_of
 from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
-from causalkd.objectives.predictions import prediction_distance
+from causalkd.objectives.predictions import Divergence, prediction_distance
 
 Pairs = Literal["one", "all"]
+Weighting = Literal["equal", "uncertainty"]
 
 
 class _Interchanges:
@@ -71,9 +75,14 @@ class DIITO(_Interchanges):
         student: The model being trained.
         temperature: T.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones.
+        weighting: `equal`, or `uncertainty`: each label's KL times the probability that the teacher puts off the label
+            on base, the factor that forward KL has on its diversity-oriented term. Of no paper.
         pairs: `one` site pair drawn per step (by `seed` and the step) or `all`, averaged.
         crossway: Also exchange base and source, averaged.
         seed: Seed of the draw.
+
+    Raises:
+        ValueError: `uncertainty` is asked for where there is no label of base.
     """
 
     def __init__(
@@ -84,18 +93,29 @@ class DIITO(_Interchanges):
         *,
         temperature: float = 2.0,
         tokens: Tokens = "all",
+        weighting: Weighting = "equal",
         pairs: Pairs = "one",
         crossway: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
+        if weighting == "uncertainty" and (tokens != "labelled" or crossway):
+            raise ValueError(
+                f"the teacher's uncertainty is about labels of base, and tokens={tokens!r}, crossway={crossway} look "
+                "elsewhere too; set tokens='labelled' and crossway=False"
+            )
         self.temperature = temperature
         self.tokens: Tokens = tokens
+        self._weighting = weighting
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
+        divergence: Divergence = forward_kl
+        if self._weighting == "uncertainty":
+            odds = gold_of(run, "diito, by uncertainty").uncertainty_odds(temperature=1.0)
+            divergence = partial(forward_kl, weights=odds.sigmoid())
         return _mean(
-            prediction_distance(run.student.task, s, t, batch, self.temperature, self.tokens)
+            prediction_distance(run.student.task, s, t, batch, self.temperature, self.tokens, divergence)
             for t, s, batch in self._of(run)
         )
 

@@ -6,20 +6,33 @@ from torch import Tensor
 from causalkd.data.counted import TOKEN_TASKS, Tokens, targets
 from causalkd.losses.task import task_loss
 from causalkd.objectives.base_run import BaseRun, Kept
-from causalkd.objectives.predictions import prediction_distance
+from causalkd.objectives.predictions import DivergenceName, named_divergence, prediction_distance
 
 
 class ResponseKD:
-    """T² · KL(teacher || student) on base (Hinton et al. 2015; DIITO's L_CE). Costs no further forward.
+    """T² · KL(teacher || student) on base (Hinton et al. 2015; DIITO's L_CE), or another divergence; no more forwards.
 
     Args:
         temperature: T, dividing both models' logits.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones (DIITO's restrict_ce_to_mask).
+        divergence: What takes the place of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
+            `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM).
+        share: β of `jensen_shannon`, α of the skewed ones; without it 0.5 and 0.1.
+
+    Raises:
+        ValueError: There is no such divergence, or it has no share.
     """
 
-    def __init__(self, temperature: float = 2.0, tokens: Tokens = "all") -> None:
+    def __init__(
+        self,
+        temperature: float = 2.0,
+        tokens: Tokens = "all",
+        divergence: DivergenceName = "forward_kl",
+        share: float | None = None,
+    ) -> None:
         self.temperature = temperature
         self.tokens: Tokens = tokens
+        self._divergence = named_divergence(divergence, share)
 
     def places(self) -> Kept:
         """The logits it compares."""
@@ -29,7 +42,7 @@ class ResponseKD:
         """The term of one step."""
         _, teacher_run = run.taught()
         return prediction_distance(
-            run.student.task, run.student_run, teacher_run, run.batch, self.temperature, self.tokens
+            run.student.task, run.student_run, teacher_run, run.batch, self.temperature, self.tokens, self._divergence
         )
 
 

@@ -42,13 +42,13 @@ class Learned:
             optimizer.add_param_group({"params": self.parameters, "weight_decay": weight_decay})
 
     def save(self, folder: Path) -> None:
-        """Writes them beside a checkpoint."""
-        if self.parameters:
-            save_file({name: tensor.contiguous() for name, tensor in self.modules.state_dict().items()}, folder / _FILE)
+        """Writes them beside a checkpoint, with what else their objectives remember."""
+        if state := self.modules.state_dict():
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
 
     def load(self, folder: Path) -> None:
         """Reads them back when training resumes."""
-        if self.parameters:
+        if self.modules.state_dict():
             self.modules.load_state_dict(load_file(folder / _FILE))
 
 

@@ -162,3 +162,9 @@ def test_a_share_that_is_none(wrong: float) -> None:
         skewed_forward_kl(student, teacher, alpha=wrong)
     with pytest.raises(ValueError, match="For 0 use reverse_kl"):
         skewed_reverse_kl(student, teacher, alpha=0.0)
+
+
+def test_weights_are_factors_in_the_mean() -> None:
+    student, teacher, weights = _logits(3, 7), _logits(3, 7, seed=1), torch.tensor([0.0, 0.5, 2.0]).double()
+    rows = oracle.forward_kl(student.log_softmax(-1), teacher.log_softmax(-1))
+    torch.testing.assert_close(forward_kl(student, teacher, weights=weights), (weights * rows).mean())

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from causalkd.objectives.base_run import Kept
+from causalkd.objectives.predictions import DivergenceName
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.task_kinds import Task
 from tests.objectives.steps import assert_same_term, batch_of, labels_of, models, step_of
+from tests.oracles import divergence as oracle
 
 TASKS: list[tuple[Task, str, str]] = [
     ("masked_lm", "bert", "distilbert"),
@@ -72,3 +74,26 @@ def test_the_teacher_gets_no_gradient() -> None:
     ResponseKD()(step_of(ResponseKD(), teacher, student, batch)).backward()
     assert all(parameter.grad is None for parameter in teacher.model.parameters())
     assert any(torch.any(p.grad != 0) for p in student.model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "slow"),
+    [
+        ("reverse_kl", None, oracle.reverse_kl),
+        ("jensen_shannon", 0.3, oracle.jensen_shannon(0.3)),
+        ("total_variation", None, oracle.total_variation),
+        ("skewed_forward_kl", None, oracle.skewed_forward_kl(0.1)),
+        ("skewed_reverse_kl", 0.2, oracle.skewed_reverse_kl(0.2)),
+    ],
+)
+def test_other_divergences(name: DivergenceName, share: float | None, slow: oracle.Oracle) -> None:
+    (teacher, student), batch = models("causal_lm", "gpt2", "opt"), batch_of("causal_lm")
+    s, t = (model.model(**batch.inputs).logits for model in (student, teacher))
+    objective = ResponseKD(2.0, divergence=name, share=share)
+    expected = 4 * oracle.mean(slow, s, t, batch.counted, 2.0)
+    assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
+
+
+def test_a_share_where_nothing_is_mixed() -> None:
+    with pytest.raises(ValueError, match="reverse_kl mixes no distributions and has no `share`; leave it out, or use"):
+        ResponseKD(divergence="reverse_kl", share=0.5)

@@ -1,0 +1,94 @@
+"""ATKD: easy tokens teach their diversity only, hard ones all (Zhong et al. 2024, arXiv 2402.11890); and DKD."""
+
+from typing import Literal
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from causalkd.losses.uncertainty import atkd, dkd, hard_tokens
+from causalkd.objectives.base_run import BaseRun, Kept
+from causalkd.objectives.gold import Gold, gold_of, of_sequences
+from causalkd.objectives.running_quantile import RunningQuantile
+
+Split = Literal["batch", "sequence", "running"]
+
+
+class ATKD(nn.Module):
+    """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD), on base.
+
+    A labelled token is hard where the teacher's uncertainty reaches its lower median. Costs no further forward, and of
+    the losses one more pass over the teacher's logits. With sequences that the student wrote it is the paper's
+    ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
+
+    Args:
+        temperature: T, dividing both models' logits; the term carries T², which the paper has no use for at T = 1.
+        easy_weight: λ.
+        hard_fraction: The share of hard tokens, ties not counted.
+        split: What the quantile is of: the labelled tokens of the `batch` (the paper), of each `sequence`, or those of
+            `running` training, for batches of few tokens.
+        reverse: Exchange the roles of teacher and student in both terms; the split stays the teacher's.
+
+    Raises:
+        ValueError: A share is not one.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        easy_weight: float = 0.2,
+        hard_fraction: float = 0.5,
+        split: Split = "batch",
+        reverse: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= easy_weight <= 1:
+            raise ValueError(f"easy_weight is {easy_weight}; the easy tokens' share of the loss must lie in [0, 1]")
+        if not 0 < hard_fraction <= 1:
+            raise ValueError(f"hard_fraction is {hard_fraction}; it is a share of the tokens and must lie in (0, 1]")
+        self.temperature, self.easy_weight, self.reverse = temperature, easy_weight, reverse
+        self._fraction, self._split = hard_fraction, split
+        self._quantile = RunningQuantile(hard_fraction) if split == "running" else None
+
+    def places(self) -> Kept:
+        """The logits of labelled tokens."""
+        return Kept(logits="labelled")
+
+    def forward(self, run: BaseRun) -> Float[Tensor, ""]:
+        """The term of one step."""
+        gold = gold_of(run, "atkd")
+        student, teacher, label, mask = gold
+        hard = self._hard(run, gold)
+        term = atkd(student, teacher, label, hard, mask, self.temperature, self.easy_weight, self.reverse)
+        return self.temperature**2 * term
+
+    def _hard(self, run: BaseRun, gold: Gold) -> Bool[Tensor, " item"]:
+        odds = gold.uncertainty_odds(self.temperature)
+        if self._quantile is not None:
+            return self._quantile(odds, gold.mask, run.step, run.student.model.training)
+        if self._split == "batch":
+            return hard_tokens(odds, gold.mask, self._fraction)
+        in_place, counted = (of_sequences(run.student_run, each) for each in (odds, gold.mask))
+        return run.student_run.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
+
+
+class DKD:
+    """T² · (α TKD + β DKD) at labelled predictions on base (Zhao et al. 2022). Costs no further forward.
+
+    Args:
+        temperature: T, dividing both models' logits.
+        alpha: Factor of the target-oriented term.
+        beta: Factor of the diversity-oriented term.
+    """
+
+    def __init__(self, temperature: float = 1.0, alpha: float = 0.2, beta: float = 1.0) -> None:
+        self.temperature, self.alpha, self.beta = temperature, alpha, beta
+
+    def places(self) -> Kept:
+        """The logits of labelled tokens."""
+        return Kept(logits="labelled")
+
+    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+        """The term of one step."""
+        student, teacher, label, mask = gold_of(run, "dkd")
+        term = dkd(student, teacher, label, mask, self.temperature, self.alpha, self.beta)
+        return self.temperature**2 * term
