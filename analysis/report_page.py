@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
+from types import MappingProxyType
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from analysis.attribution_section import agreement_lines, attribution_figures, gap_lines
 from analysis.grids import find_grids
 from analysis.interchange_maps import interchange_maps
 from analysis.site_scores import site_scores
 from analysis.style import student_colours, to_svg
 from analysis.training_curves import Metrics, terms, training_curves
+from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.summary import CONTROL_TITLES, summaries
 
@@ -39,12 +43,15 @@ class Section:
     pictures: tuple[Picture, ...]
 
 
-def render(report: VerificationReport, metrics: Metrics = ()) -> str:
+def render(
+    report: VerificationReport, metrics: Metrics = (), maps: Mapping[str, AttributionMap] = MappingProxyType({})
+) -> str:
     """The page as text; it needs no network and no file beside it.
 
     Args:
         report: What a verification found.
         metrics: Rows of the run's metrics file, for the loss curves; none leaves the curves out.
+        maps: Every model's attribution map at the embedding's output; none leaves out the texts.
     """
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -61,6 +68,7 @@ def render(report: VerificationReport, metrics: Metrics = ()) -> str:
         between=[row for row in report.differences if row.student != row.reference],
         against_controls=[row for row in report.differences if row.student == row.reference],
         sections=[*_sections(report), *_curves(report, metrics)],
+        attribution=_attribution(report, maps),
         cells=_cells(report),
         alignment=report.alignment.to_yaml(),
         facts=_facts(report),
@@ -91,6 +99,22 @@ def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
     unit = "squared difference" if report.teacher.task == "regression" else "nats"
     picture = _picture("curves", training_curves(metrics, unit), "Thin lines are single seeds, thick ones their mean.")
     return [Section("Training", "Every term unweighted, and the loss they sum up to with their weights.", (picture,))]
+
+
+def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap]) -> dict[str, Any] | None:
+    """What the page says of attribution maps; None where none were made."""
+    results = report.attribution
+    if results is None:
+        return None
+    figures = attribution_figures(results, maps)
+    pictures = [_picture(f"attribution{number}", *figure) for number, figure in enumerate(figures)]
+    return {
+        "settings": asdict(results.settings),
+        "agreement": agreement_lines(results),
+        "faithfulness": results.faithfulness,
+        "gaps": gap_lines(results),
+        "pictures": pictures,
+    }
 
 
 def _picture(name: str, figure: Figure, caption: str) -> Picture:

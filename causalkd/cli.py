@@ -1,4 +1,4 @@
-"""The command line: causalkd distill | verify | report | check | recipes | schema."""
+"""The command line: causalkd distill | verify | attribute | report | check | recipes | schema."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -49,16 +49,35 @@ def verify(run: RunArgument) -> None:
 
 
 @app.command()
+def attribute(
+    run: RunArgument,
+    limit: Annotated[int, typer.Option(help="Most held-out texts to explain.")] = 64,
+    steps: Annotated[int, typer.Option(help="Steps of the integrated gradients.")] = 32,
+    baseline: Annotated[
+        Literal["mean", "[MASK]", "zero"], typer.Option(help="Where their path begins; zero is AD-KD's.")
+    ] = "mean",
+    portions: Annotated[int, typer.Option(help="Into how many portions tokens are put to be taken away.")] = 8,
+) -> None:
+    """Make attribution maps of a run's teacher and students, measure them, and add them to its report."""
+    with _told():
+        from causalkd import attributions
+
+        sizes = {"limit": limit, "steps": steps, "portions": portions}
+        tell = partial(typer.echo, err=True)
+        _tell(attributions.attribute(run, **sizes, baseline=baseline, page=_page(), tell=tell), run)
+
+
+@app.command()
 def report(run: RunArgument) -> None:
     """Print a finished run's report and draw its page anew."""
     with _told():
-        from causalkd.run_folder import RunFolder, write_whole
-        from causalkd.training.callbacks import read_rows
+        from causalkd.run_folder import RunFolder
+        from causalkd.runs import write_page
         from causalkd.verification.report import VerificationReport
 
         folder = RunFolder(run)
         found = VerificationReport.read(folder.report)
-        write_whole(run / "report.html", _page()(found, read_rows(folder.metrics)))
+        write_page(_page(), found, folder)
         _tell(found, run)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from causalkd.recipe import Recipe
 
 _FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html")
-_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers")
+_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions")
 _DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _FILES))})\..*")
 
 
@@ -68,6 +68,16 @@ class RunFolder:
     def cost(self, name: str) -> Path:
         """What a training cost."""
         return self.path / "costs" / f"{name}.json"
+
+    @property
+    def attributions(self) -> Path:
+        """The attribution maps; see `causalkd.map_files`."""
+        return self.path / "attributions"
+
+    @property
+    def attribution_results(self) -> Path:
+        """What the attribution maps were measured for."""
+        return self.attributions / "results.json"
 
     def holds_anything(self) -> bool:
         """Whether there is something in the folder.

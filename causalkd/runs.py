@@ -17,9 +17,11 @@ from accelerate import PartialState
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
+from causalkd.attribution.maps import AttributionMap
 from causalkd.build import Data, build_pairs, build_rows, build_student, build_teacher
 from causalkd.build_objectives import INTERCHANGING, build_objectives
 from causalkd.build_trainer import build_trainer, task_only
+from causalkd.map_files import first_maps
 from causalkd.models.hooked import HookedModel
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import StudentPart
@@ -29,6 +31,7 @@ from causalkd.trained_run import TrainedRun, load_trained
 from causalkd.training.callbacks import read_rows
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer
+from causalkd.verification.attribution import AttributionResults
 from causalkd.verification.behaviour import evaluate
 from causalkd.verification.interchange_accuracy import measure_all
 from causalkd.verification.report import (
@@ -41,8 +44,8 @@ from causalkd.verification.report import (
 )
 from causalkd.verification.scores import differences
 
-Page = Callable[[VerificationReport, list[dict[str, Any]]], str]
-"""Makes a page of a report and the rows of metrics.jsonl."""
+Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, AttributionMap]], str]
+"""Makes a page of a report, the rows of metrics.jsonl and every model's attribution map, if there are any."""
 
 
 def distill(
@@ -98,12 +101,18 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
     taught, results = _results(run)
     rows, compared = _measure(run)
     report = VerificationReport(
-        taught, results, run.alignment, rows, environment(run.teacher, run.recipe.verification.seed), compared
-    )
-    if page is not None:
-        write_whole(run.folder.path / "report.html", page(report, read_rows(run.folder.metrics)))
+        taught, results, run.alignment, rows, environment(run.teacher, run.recipe.verification.seed), compared,
+        AttributionResults.read(run.folder.attribution_results),
+    )  # fmt: skip
+    write_page(page, report, run.folder)
     report.write(run.folder.report)
     return report
+
+
+def write_page(page: Page | None, report: VerificationReport, folder: RunFolder) -> None:
+    """Writes report.html, if there is something that makes it."""
+    if page is not None:
+        write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics), first_maps(folder)))
 
 
 def _refuse_finished(folder: RunFolder) -> None:

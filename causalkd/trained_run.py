@@ -22,6 +22,11 @@ class Trained(NamedTuple):
     seed: int
     model: HookedModel
 
+    @property
+    def folder_name(self) -> str:
+        """What names its files."""
+        return f"{self.part.name}-seed{self.seed}"
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:

@@ -77,7 +77,9 @@ def test_distill_names_the_nearest_recipe_and_key() -> None:
 
 
 def test_verify_gives_the_numbers_of_distill(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_page", lambda: lambda report, rows: f"{len(report.students)} students")  # a quick one
+    monkeypatch.setattr(
+        cli, "_page", lambda: lambda report, rows, maps: f"{len(report.students)} students"
+    )  # a quick one
     before = (copied / "report.json").read_text()
     for name in ("report.json", "report.html"):
         (copied / name).unlink()
@@ -92,6 +94,17 @@ def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) ->
     shutil.rmtree(copied / "student" / "diito-seed0")
     message = _refusal("verify", copied)
     assert "is unfinished" in message and "diito-seed0 is not there yet; continue it with the same" in message
+
+
+def test_attribute_adds_maps_that_the_report_keeps(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_page", lambda: lambda report, rows, maps: ", ".join(sorted(maps)))
+    sizes = ("--limit", "3", "--steps", "1", "--portions", "1", "--baseline", "zero")
+    done = _run("attribute", copied, *sizes)
+    assert done.exit_code == 0 and "maps of an untrained student" in done.stderr
+    assert (copied / "report.html").read_text() == "diito-seed0, kd-seed0, teacher"
+    found = VerificationReport.read(copied / "report.json").attribution
+    assert found is not None and (found.settings.texts, found.settings.baseline) == (3, "zero")
+    assert "steps is 0, but a path has at least 1" in _refusal("attribute", copied, "--steps", "0")
 
 
 def test_report_prints_the_report_and_draws_its_page_anew(copied: Path) -> None:
@@ -158,7 +171,9 @@ def test_the_schema_is_that_of_recipes() -> None:
 
 def test_help_names_every_command() -> None:
     listing = _run("--help").stdout
-    assert all(command in listing for command in ("distill", "verify", "report", "check", "recipes", "schema"))
+    assert all(
+        command in listing for command in ("distill", "verify", "attribute", "report", "check", "recipes", "schema")
+    )
 
 
 def test_a_process_of_its_own_starts_without_the_heavy_libraries() -> None:

@@ -15,7 +15,13 @@ FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "repor
 def run(tmp_path: Path) -> RunFolder:
     """What a run writes, as empty files, and two drafts that an interrupt left."""
     folder = RunFolder(tmp_path / "run")
-    for name in (*FILES, "teacher/config.json", "student/kd-seed0/config.json", "costs/kd-seed0.json"):
+    for name in (
+        *FILES,
+        "teacher/config.json",
+        "student/kd-seed0/config.json",
+        "costs/kd-seed0.json",
+        "attributions/results.json",
+    ):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_text("{}")
     for draft in (".recipe.yaml.draft", ".report.json.k3j2h1"):

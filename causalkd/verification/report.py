@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooked import HookedModel
+from causalkd.verification.attribution import AttributionResults
 
 Control = Literal["none", "no_intervention", "permuted_source", "modal_class", "random_student"]
 Measure = Literal["iia", "iia_effective"]
@@ -152,10 +153,13 @@ class VerificationReport:
     interchange: tuple[InterchangeRow, ...]
     environment: Environment
     differences: tuple[DifferenceRow, ...] = ()
+    attribution: Annotated[AttributionResults | None, Field(exclude_if=lambda found: found is None)] = None
+    """What attribution maps were measured for, once `causalkd attribute` has made them."""
 
     def __post_init__(self) -> None:
         known = {student.name for student in self.students}
-        unknown = sorted({row.student for row in (*self.interchange, *self.differences)} - known)
+        compared = () if self.attribution is None else self.attribution.agreement
+        unknown = sorted({row.student for row in (*self.interchange, *self.differences, *compared)} - known)
         if unknown:
             raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
 

@@ -6,6 +6,7 @@ import pytest
 
 from analysis.report_page import render
 from causalkd.verification.report import TeacherResult
+from tests.example_maps import example_maps, example_results
 from tests.example_report import example_metrics, example_report
 
 
@@ -100,3 +101,15 @@ def test_names_are_text_not_markup(small):
     named = dataclasses.replace(small, teacher=TeacherResult("<script>x</script>", "classification", "f1", None))
     html = render(named)
     assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+def test_attribution_maps_have_a_part_of_their_own(small):
+    assert "Which tokens the predictions rest on" not in render(small)
+    report = dataclasses.replace(small, attribution=example_results(("kd",), seeds=1))
+    maps = {name: example_maps(seed=seed)[0] for seed, name in enumerate(("teacher", "kd-seed0"))}
+    html = render(report, maps=maps)
+    page = _Page(html)
+    assert page.open == [] and page.fetched == [] and len(page.ids) == len(set(page.ids))
+    assert page.tags.count("svg") == _Page(render(report)).tags.count("svg") + 1
+    for words in ("every class: entailment", "0.350 to 0.450", "kd (untrained)", "random order", "attention", "sdpa"):
+        assert words in html

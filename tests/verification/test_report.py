@@ -4,6 +4,7 @@ import json
 import pytest
 
 from causalkd.verification.report import StudentResult, VerificationReport, environment
+from tests.example_maps import example_results
 from tests.example_report import example_report
 from tests.held_out import teacher_and_student
 
@@ -40,6 +41,14 @@ def test_rows_without_the_later_keys_are_read(report):
     del data["differences"]
     read = VerificationReport.from_json(json.dumps(data))
     assert read.interchange[0].seed is None and read.differences == ()
+
+
+def test_maps_are_a_part_that_may_be_absent(report):
+    assert "attribution" not in json.loads(report.to_json())
+    whole = dataclasses.replace(report, attribution=example_results(("kd",)))
+    assert VerificationReport.from_json(whole.to_json()) == whole
+    with pytest.raises(ValueError, match=r"rows name the students \['adkd'\]"):
+        dataclasses.replace(report, attribution=example_results(("kd", "adkd")))
 
 
 def test_every_fault_of_a_file_is_named_at_once(report, tmp_path):

@@ -1,0 +1,63 @@
+"""The attribution part of a report's page: which figures and tables it has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from analysis.attribution_maps import agreement_by_layer
+from analysis.coloured_text import disagreements
+from causalkd.attribution.maps import AttributionMap
+from causalkd.verification.attribution import TEACHER, AgreementRow, AttributionResults, GapRow
+
+
+@dataclass(frozen=True)
+class AgreementLine:
+    """A student's agreement at the embedding's output, beside that of its controls."""
+
+    student: str
+    seed: int
+    own: AgreementRow
+    random_map: AgreementRow
+    untrained: AgreementRow
+
+
+def agreement_lines(results: AttributionResults) -> list[AgreementLine]:
+    """One for each student and seed, in the order of the results."""
+    first = {(row.student, row.seed, row.control): row for row in results.agreement if row.layer == 0}
+    students = dict.fromkeys((name, seed) for name, seed, _ in first)
+    return [
+        AgreementLine(
+            name,
+            seed,
+            first[name, seed, "none"],
+            first[name, seed, "random_map"],
+            first[name, seed, "random_student"],
+        )
+        for name, seed in students
+    ]
+
+
+def gap_lines(results: AttributionResults) -> list[GapRow]:
+    """The completeness gap of each model's map at the embedding's output, its first row."""
+    return list({(row.model, row.seed): row for row in reversed(results.completeness)}.values())[::-1]
+
+
+def attribution_figures(results: AttributionResults, maps: Mapping[str, AttributionMap]) -> list[tuple[Figure, str]]:
+    """The figures and their captions; texts are shown where the maps are there, for each student's first seed.
+
+    Args:
+        results: What was measured.
+        maps: Every model's map at the embedding's output, by the name of its folder.
+    """
+    caption = (
+        "After the last block only the position that the head reads has any attribution, and maps differ in its sign."
+    )
+    figures = [(agreement_by_layer(results), f"The teacher is at the same share of its depth. {caption}")]
+    seeds = {row.student: row.seed for row in reversed(results.agreement)}  # the first seed stays
+    for name in dict.fromkeys(row.student for row in results.agreement):
+        student = maps.get(f"{name}-seed{seeds[name]}")
+        if TEACHER in maps and student is not None:
+            shown = disagreements(maps[TEACHER], student, name)
+            figures.append((shown, f"The texts on which the teacher and {name}, seed {seeds[name]}, disagree most."))
+    return figures

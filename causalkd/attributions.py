@@ -1,0 +1,172 @@
+"""The attribution maps of a finished run: made, kept in its folder, measured, and put into its report."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from causalkd.attribution.agreement import TOP
+from causalkd.attribution.faithfulness import check_portions
+from causalkd.attribution.gradients import Baseline, check_steps
+from causalkd.attribution.maps import AttributionMap
+from causalkd.attribution.views import TOKENS
+from causalkd.build import build_collator
+from causalkd.data.batch import Batch
+from causalkd.data.pairing import ExampleSet
+from causalkd.map_files import clear_maps, save_maps
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import random_like
+from causalkd.run_folder import write_whole
+from causalkd.runs import Page, write_page
+from causalkd.task_kinds import Task
+from causalkd.trained_run import TrainedRun
+from causalkd.verification.attribution import (
+    TEACHER,
+    AgreementRow,
+    AttributionControl,
+    AttributionResults,
+    AttributionSettings,
+)
+from causalkd.verification.map_scores import agreement_row, faithfulness_row, gap_row
+from causalkd.verification.maps import How, Measured, Question, measure_maps
+from causalkd.verification.report import VerificationReport
+
+_ROWS = 16  # texts of a forward
+_RANDOM_ORDERS = 4
+
+
+class Explained(NamedTuple):
+    """A student's maps, beside those of an untrained student of its shape."""
+
+    name: str
+    seed: int
+    own: Measured
+    untrained: Measured
+
+
+def attribute(
+    path: str | Path,
+    *,
+    limit: int = 64,
+    steps: int = 32,
+    baseline: Baseline = "mean",
+    portions: int = 8,
+    page: Page | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> VerificationReport:
+    """Makes and measures the maps of a run's teacher and students over held-out texts, and adds them to its report.
+
+    For each model costs a text, at each of its L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
+    blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
+
+    Args:
+        path: The folder of a finished run.
+        limit: Most texts; they are spread over the held-out examples.
+        steps: Steps of the integrated gradients.
+        baseline: Where their path begins. From `zero`, AD-KD's, maps of a model with LayerNorm may never add up:
+            all change happens close to zero. The mean of a text's own positions is not so far away.
+        portions: Into how many portions a text's tokens are put to be taken away.
+        page: Makes report.html; None leaves it as it is.
+        tell: Is told in a line each which model is next.
+
+    Raises:
+        ValueError: The folder holds no finished run, the head predicts no classes or tokens, or a number is too small.
+    """
+    check_steps(steps)
+    check_portions(portions, _RANDOM_ORDERS)
+    run = TrainedRun.load(path)
+    report = VerificationReport.read(run.folder.report)
+    questions = ask(run, limit)
+    how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
+
+    def measured(name: str, model: HookedModel) -> Measured:
+        if tell is not None:
+            tell(f"maps of {name}")
+        return measure_maps(model, questions, how)
+
+    teacher = measured(TEACHER, run.teacher)
+    clear_maps(run.folder)
+    save_maps(run.folder, TEACHER, teacher.maps)
+    students: list[Explained] = []
+    untrained: dict[tuple[str, int, int], Measured] = {}
+    for student in run.students:
+        own = measured(student.folder_name, student.model)
+        save_maps(run.folder, student.folder_name, own.maps)
+        shape = (student.model.architecture, student.model.n_layers, student.model.width)
+        if shape not in untrained:
+            untrained[shape] = measured("an untrained student", random_like(student.model, how.seed))
+        students.append(Explained(student.part.name, student.seed, own, untrained[shape]))
+    results = _results(questions, how, run.teacher.task, teacher, students)
+    write_whole(run.folder.attribution_results, results.to_json())
+    report = dataclasses.replace(report, attribution=results)
+    write_page(page, report, run.folder)
+    report.write(run.folder.report)
+    return report
+
+
+def ask(run: TrainedRun, limit: int) -> list[Question]:
+    """What every model is asked about up to `limit` texts, short ones first so that little of a batch is padding.
+
+    Raises:
+        ValueError: Not one text, or a head that predicts neither classes nor tokens.
+    """
+    if limit < 1:
+        raise ValueError(f"limit {limit} leaves no text to explain; give at least 1")
+    examples = ExampleSet(run.data.heldout.examples)
+    spread = np.linspace(0, len(examples) - 1, min(limit, len(examples))).round().astype(int).tolist()
+    rows = sorted((examples[number] for number in spread), key=lambda row: len(row["input_ids"]))
+    collate = build_collator(run.recipe.data, run.data.heldout, run.data.tokenizer, None, run.recipe.verification.seed)
+    batches = [Batch.from_tensors(collate(rows[start : start + _ROWS])) for start in range(0, len(rows), _ROWS)]
+    return [Question.of(run.teacher, batch.to(run.teacher.model.device)) for batch in batches]
+
+
+def _results(
+    questions: Sequence[Question], how: How, task: Task, teacher: Measured, students: Sequence[Explained]
+) -> AttributionResults:
+    agreement: list[AgreementRow] = []
+    faithful = [faithfulness_row(TEACHER, None, "none", teacher.faithfulness, draw=how.seed)]
+    gaps = [gap_row(TEACHER, None, each) for each in teacher.maps]
+    for student in students:
+        agreement += _agreements(student, teacher, how.seed)
+        measured: tuple[tuple[AttributionControl, Measured], ...]
+        measured = (("none", student.own), ("random_student", student.untrained))
+        for control, found in measured:
+            faithful.append(faithfulness_row(student.name, student.seed, control, found.faithfulness, draw=how.seed))
+        gaps += [gap_row(student.name, student.seed, each) for each in student.own.maps]
+    first = teacher.maps[0]
+    settings = AttributionSettings(
+        texts=len(first.mask),
+        views=_in_words(task, first),
+        target=first.made.target,
+        steps=how.steps,
+        baseline=how.baseline,
+        reduction=first.made.reduction,
+        top=TOP,
+        portions=how.portions,
+        random_orders=how.random_orders,
+        seed=how.seed,
+    )
+    examples = tuple(number for q in questions if q.batch.index is not None for number in q.batch.index.tolist())
+    return AttributionResults(settings, examples, tuple(agreement), tuple(faithful), tuple(gaps))
+
+
+def _agreements(student: Explained, teacher: Measured, draw: int) -> list[AgreementRow]:
+    """At each of the student's depths, with the teacher at the same share of its own."""
+    rows = []
+    for layer, (own, untrained) in enumerate(zip(student.own.maps, student.untrained.maps, strict=True)):
+        other = teacher.maps[round(layer * (len(teacher.maps) - 1) / (len(student.own.maps) - 1))]
+        compared: tuple[tuple[AttributionControl, AttributionMap], ...]
+        compared = (("none", own), ("random_map", own), ("random_student", untrained))
+        for control, found in compared:
+            rows.append(agreement_row(student.name, student.seed, control, layer, other, found, draw=draw))
+    return rows
+
+
+def _in_words(task: Task, found: AttributionMap) -> str:
+    if task == "regression":
+        return "the number"
+    if task in TOKENS:
+        return "the teacher's likeliest choice where it last counts"
+    return "every class: " + ", ".join(view[0] for view in found.views)
