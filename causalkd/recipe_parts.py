@@ -140,7 +140,7 @@ class VerificationPart(Part):
     batch_size: int = Field(default=100, ge=2)
     """Rows of a forward."""
     seed: int = 0
-    """Seed of pairs, positions and resamples."""
+    """Seed of pairs and positions."""
 
     @field_validator("components")
     @classmethod

@@ -219,7 +219,7 @@ def _measure(run: TrainedRun) -> tuple[tuple[InterchangeRow, ...], tuple[Differe
             pairs,
             component=component,
             trained=None if exchanged else (),
-            seed=part.seed,
+            seeds=[student.seed for student in run.students],
         )
         found = {(student.name, seed): each for (student, seed, _), each in zip(run.students, measured, strict=True)}
         rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]

@@ -49,7 +49,7 @@ def example_report(
                 gap = 0.2 + 0.02 * seed
                 place = ("premise", *trained, "iia_effective")
                 differences.append(
-                    DifferenceRow(name, seed, students[0], "none", *place, 480, gap, gap - 0.04, gap + 0.05)
+                    DifferenceRow(name, seed, students[0], "none", *place, 480, gap, gap - 0.04, gap + 0.05, 1e-6, 1e-6)
                 )
     versions = {"python": "3.11.7", "torch": "2.13.0+cpu", "transformers": "5.23.0", "pyvene": "0.1.8"}
     return VerificationReport(

@@ -70,7 +70,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
         assert student["objectives"] == {name: chosen.weight for name, chosen in part.objectives.chosen().items()}
         assert 0 <= student["task_metric"] <= 1 and 0 <= student["agreement"] <= 1
     for row in report["interchange"]:
-        assert set(row) - {"seed", "iia_effective_low", "iia_effective_high"} == ROW_KEYS
+        assert set(row) - {"seed", "iia_effective_low", "iia_effective_high", "p_value", "q_value"} == ROW_KEYS
     assert {"versions", "attention", "dtype", "seed"} <= set(report["environment"])
     assert {"torch", "transformers", "python"} <= set(report["environment"]["versions"])
 

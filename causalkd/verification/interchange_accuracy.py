@@ -40,7 +40,7 @@ def measure(
 ) -> Measurement:
     """Scores one student; see `measure_all`."""
     (measured,) = measure_all(
-        teacher, [(student, alignment)], batches, component=component, trained=trained, controls=controls, seed=seed
+        teacher, [(student, alignment)], batches, component=component, trained=trained, controls=controls, seeds=[seed]
     )
     return measured
 
@@ -53,7 +53,7 @@ def measure_all(
     component: str = "block_output",
     trained: Collection[str] | None = None,
     controls: Collection[str] = CONTROLS,
-    seed: int = 0,
+    seeds: Sequence[int] | None = None,
 ) -> list[Measurement]:
     """Scores every student on the same held-out pairs: the declared pairs, and every layer against every layer.
 
@@ -69,7 +69,7 @@ def measure_all(
         component: What the grid exchanges, whole, in every layer of both models.
         trained: Names of the declared pairs that were in an objective; None for all.
         controls: Which controls to score besides.
-        seed: Of the random student and the resamples.
+        seeds: Of each student's untrained twin, in their order; 0 for all if not given.
 
     Raises:
         ValueError: Batches lack sources or positions, a name does not exist, or a student does not fit the teacher.
@@ -80,7 +80,7 @@ def measure_all(
     chosen: tuple[Control, ...] = tuple(name for name in CONTROLS if name in controls)
     tables = [
         _Table(student, plan(teacher, student, alignment, component, trained), chosen, seed)
-        for student, alignment in students
+        for (student, alignment), seed in zip(students, seeds or [0] * len(students), strict=True)
     ]
     sides = {cell.teacher.name: cell.teacher for table in tables for cell in table.cells}
     truth = _Truth(teacher, tuple(sides.values()))
@@ -136,7 +136,7 @@ class _Table:
     """One student's tallies: for each cell and control a list of (3, batch) arrays."""
 
     def __init__(self, student: HookedModel, cells: tuple[Cell, ...], controls: Collection[Control], seed: int) -> None:
-        self.student, self.cells, self.controls, self.seed = student, cells, controls, seed
+        self.student, self.cells, self.controls = student, cells, controls
         self.sides = tuple({cell.student.name: cell.student for cell in cells}.values())
         self.reach = Reach()
         self.random = random_like(student, seed) if "random_student" in controls else None
@@ -186,7 +186,7 @@ class _Table:
                 else:
                     matches, effective, kl = np.concatenate(self._tallies[cell, control], axis=1)
                 scores.append(Score(cell, control, reachable, matches, counts, effective, effective_counts, kl))
-        return Measurement(tuple(scores), self.seed)
+        return Measurement(tuple(scores))
 
 
 def _by_row(values: Float[Tensor, "item"], items: Predictions, rows: int) -> Float[np.ndarray, "batch"]:

@@ -87,7 +87,7 @@ class InterchangeRow:
     """False where an exchange that changed activations changed no counted logit; such a row counts in no mean."""
     iia: float | None
     iia_low: float | None
-    """Lower end of the 95 % bootstrap interval over pairs."""
+    """Lower end of the 95 % interval over pairs."""
     iia_high: float | None
     iia_effective: float | None
     """IIA on effective pairs; None where there are none."""
@@ -99,6 +99,11 @@ class InterchangeRow:
     """The student's seed."""
     iia_effective_low: float | None = None
     iia_effective_high: float | None = None
+    p_value: float | None = None
+    """On a control's row: two-sided p-value of the paired permutation test of the measurement against this control, on
+    effective pairs; None where there are none, and where the place is unreachable."""
+    q_value: float | None = None
+    """The p-value adjusted for the number of cells at which this student met this control (Benjamini–Hochberg)."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,12 @@ class DifferenceRow:
     """Pairs the measure counts: all of them, or the effective ones."""
     difference: float
     low: float
-    """Lower end of the 95 % paired bootstrap interval."""
+    """Lower end of the 95 % interval of the paired difference."""
     high: float
+    p_value: float | None = None
+    """Two-sided, of the paired permutation test."""
+    q_value: float | None = None
+    """The p-value adjusted for the number of sites at which the same two were compared (Benjamini–Hochberg)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ class Environment:
     """transformers' attention implementation."""
     dtype: str
     seed: int
-    """Seed of the held-out pairs, their positions and the resamples."""
+    """Seed of the held-out pairs and their positions."""
     threads: int
     device: str
 

@@ -1,14 +1,15 @@
 """What a measurement holds: for every cell and control the matches pair by pair, and the numbers made of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from causalkd.verification.bootstrap import Interval, difference_interval, intervals, shares
 from causalkd.verification.cells import Cell
+from causalkd.verification.intervals import Interval, difference_interval, intervals, shares
 from causalkd.verification.report import Control, DifferenceRow, InterchangeRow, Measure
+from causalkd.verification.significance import adjusted, exchange_p
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +57,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference of two scores and its 95 % interval."""
+    """A paired difference of two scores, its 95 % interval and its p-value."""
 
     pairs: int
     """Pairs the measure counts."""
     difference: float
     low: float
     high: float
+    p_value: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +73,9 @@ class Measurement:
 
     Attributes:
         scores: Cells in the order of the plan, each under every control.
-        seed: Seed of the resamples.
     """
 
     scores: tuple[Score, ...]
-    seed: int
 
     def score(
         self, teacher_layer: int, student_layer: int, control: Control = "none", pair: str | None = None
@@ -97,16 +97,38 @@ class Measurement:
         )
 
     def rows(self, student: str, seed: int) -> tuple[InterchangeRow, ...]:
-        """The scores as rows of a report, with bootstrap intervals on common resamples of the pairs."""
+        """The scores as rows of a report; a control's row says how surely the measurement differs from it."""
         whole = _intervals(self, "iia")
         effective = _intervals(self, "iia_effective")
+        rows = [_row(student, seed, score, *ends) for score, *ends in zip(self.scores, whole, effective, strict=True)]
+        p_values = self._p_values()
         return tuple(
-            _row(student, seed, score, *ends) for score, *ends in zip(self.scores, whole, effective, strict=True)
+            replace(row, p_value=p, q_value=q)
+            for row, p, q in zip(rows, p_values, self._adjusted(p_values), strict=True)
         )
 
+    def _p_values(self) -> list[float | None]:
+        """Of each control: the measurement at its cell against it, on effective pairs."""
+        real = {score.cell: score for score in self.scores if score.control == "none"}
+        return [
+            exchange_p(real[score.cell].effective_matches, score.effective_matches)
+            if score.control != "none" and score.reachable and score.effective_pairs
+            else None
+            for score in self.scores
+        ]
 
-def paired_difference(score: Score, reference: Score, measure: Measure = "iia_effective", seed: int = 0) -> Difference:
-    """How much higher a score is than a reference over the same pairs, which are resampled together.
+    def _adjusted(self, p_values: list[float | None]) -> list[float | None]:
+        """For the number of cells that are compared with the same control."""
+        found: list[float | None] = [None] * len(p_values)
+        for control in {score.control for score in self.scores}:
+            places = [place for place, score in enumerate(self.scores) if score.control == control]
+            for place, q in zip(places, adjusted([p_values[place] for place in places]), strict=True):
+                found[place] = q
+        return found
+
+
+def paired_difference(score: Score, reference: Score, measure: Measure = "iia_effective") -> Difference:
+    """How much higher a score is than a reference over the same pairs.
 
     Raises:
         ValueError: The two were not measured on the same pairs with the same teacher counterfactual, or count nothing.
@@ -119,11 +141,12 @@ def paired_difference(score: Score, reference: Score, measure: Measure = "iia_ef
             f"{counts.sum():g} counted predictions and {len(same_counts)} with {same_counts.sum():g}. "
             "Measure both on the same batches"
         )
-    found = difference_interval(matches, others, counts, seed)
+    found = difference_interval(matches, others, counts)
     if found is None:
         raise ValueError(f"no pair is counted by {measure}, so there is nothing to compare; measure on more pairs")
     difference = float((matches.sum() - others.sum()) / counts.sum())
-    return Difference(int((counts > 0).sum()), difference, found.low, found.high)
+    p_value = exchange_p(matches, others)
+    return Difference(int((counts > 0).sum()), difference, found.low, found.high, p_value)
 
 
 def differences(
@@ -144,31 +167,40 @@ def differences(
                 continue
             if score.control != "none":  # the measurement itself against this control
                 real = measurement.score(cell.teacher_layer, cell.student_layer, "none", cell.pair)
-                found += _difference_rows(real, score, name, name, seed, measurement.seed)
+                found += _difference_rows(real, score, name, name, seed)
             elif name != reference and (reference, seed) in measurements:
                 other = measurements[reference, seed].score(cell.teacher_layer, cell.student_layer, "none", cell.pair)
-                found += _difference_rows(score, other, name, reference, seed, measurement.seed)
-    return tuple(found)
+                found += _difference_rows(score, other, name, reference, seed)
+    return _adjusted_rows(found)
 
 
-def _difference_rows(
-    score: Score, reference: Score, student: str, other: str, seed: int, draws: int
-) -> list[DifferenceRow]:
+def _difference_rows(score: Score, reference: Score, student: str, other: str, seed: int) -> list[DifferenceRow]:
     cell, rows = score.cell, []
     for measure in ("iia", "iia_effective"):
         if not score.tallies(measure)[1].any():
             continue
-        found = paired_difference(score, reference, measure, draws)
+        found = paired_difference(score, reference, measure)
         place = (cell.pair, cell.teacher_layer, cell.student_layer)
-        values = (found.pairs, found.difference, found.low, found.high)
+        values = (found.pairs, found.difference, found.low, found.high, found.p_value)
         rows.append(DifferenceRow(student, seed, other, reference.control, *place, measure, *values))
     return rows
+
+
+def _adjusted_rows(rows: list[DifferenceRow]) -> tuple[DifferenceRow, ...]:
+    """The rows with p-values adjusted for the number of sites at which the same two were compared."""
+    families: dict[tuple[object, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        families.setdefault((row.student, row.seed, row.reference, row.control, row.measure), []).append(place)
+    for places in families.values():
+        for place, q in zip(places, adjusted([rows[place].p_value for place in places]), strict=True):
+            rows[place] = replace(rows[place], q_value=q)
+    return tuple(rows)
 
 
 def _intervals(measurement: Measurement, measure: Measure) -> list[Interval | None]:
     tallies = [score.tallies(measure) for score in measurement.scores]
     matches, counts = (np.stack(part) for part in zip(*tallies, strict=True))
-    return intervals(matches, counts, measurement.seed)
+    return intervals(matches, counts)
 
 
 def _row(student: str, seed: int, score: Score, whole: Interval | None, effective: Interval | None) -> InterchangeRow:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import stdev
 
 from causalkd.verification.report import DifferenceRow, InterchangeRow, StudentResult, VerificationReport
+from causalkd.verification.significance import FEW_PAIRS
 
 CONTROL_TITLES = {
     "modal_class": "modal",
@@ -29,6 +31,8 @@ class Levels:
     pairs: float | None
     controls: dict[str, float | None]
     """`iia_effective` of each control at the same cells."""
+    iia_effective_sd: float | None = None
+    """Standard deviation over the seeds; None for one seed."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class StudentSummary:
     agreement: float | None
     trained: Levels
     untrained: Levels
+    task_metric_sd: float | None = None
+    """Standard deviation over the seeds; None for one seed."""
 
 
 def summaries(report: VerificationReport) -> tuple[StudentSummary, ...]:
@@ -68,7 +74,10 @@ def as_text(report: VerificationReport) -> str:
     trained = [row for row in report.interchange if row.trained and row.control == "none" and row.reachable]
     if trained:
         lines.append(f"Trained sites ({_sites(trained)}), held-out pairs")
-    behaviour = [(teacher.metric, "agree"), *((_number(s.task_metric), _number(s.agreement)) for s in found)]
+    behaviour = [
+        (teacher.metric, "agree"),
+        *((_spread(s.task_metric, s.task_metric_sd), _number(s.agreement)) for s in found),
+    ]
     levels = _level_table([(summary, summary.trained) for summary in found])
     lines += _table([(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)])
     lines += ["", "Untrained sites (mean over cells; no objective saw them)"]
@@ -78,9 +87,12 @@ def as_text(report: VerificationReport) -> str:
     unreached = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
     if unreached:
         lines.append(f"{len(unreached)} cells cannot reach the output and count in no mean.")
+    warning = few_pairs(report)
+    if warning:
+        lines += ["", warning]
     compared = [row for row in report.differences if row.reference != row.student and row.measure == "iia_effective"]
     if compared:
-        lines += ["", "Differences of effective IIA at trained sites, 95 % paired bootstrap interval"]
+        lines += ["", "Differences of effective IIA at trained sites, 95 % interval and p of a paired test"]
         lines += [_difference(row) for row in compared]
     lines += [
         "",
@@ -94,6 +106,30 @@ def mean(values: Iterable[float | None]) -> float | None:
     """The mean of those that are not None."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def sd(values: Iterable[float | None]) -> float | None:
+    """The standard deviation (n - 1) of those that are not None; None for fewer than two."""
+    known = [value for value in values if value is not None]
+    return stdev(known) if len(known) > 1 else None
+
+
+def few_pairs(report: VerificationReport) -> str | None:
+    """A warning where trained sites have so few effective pairs that their accuracies say little; None where not."""
+    sites = {
+        (row.pair, row.component, row.teacher_layer): row.effective_pairs
+        for row in report.interchange
+        if row.trained and row.reachable and row.control == "none"
+    }
+    few = sorted(pairs for pairs in sites.values() if pairs < FEW_PAIRS)
+    if not few:
+        return None
+    counted = f"{few[0]}" if few[0] == few[-1] else f"{few[0]} to {few[-1]}"
+    return (
+        f"Warning: at {len(few)} of {len(sites)} trained teacher sites only {counted} pairs are effective (fewer than "
+        f"{FEW_PAIRS}), so accuracies there say little. Verify on more pairs "
+        "(verification.pairs), or on pairs that differ in what the site carries."
+    )
 
 
 def _summary(report: VerificationReport, student: StudentResult) -> StudentSummary:
@@ -126,6 +162,7 @@ def _mean_summary(singles: list[StudentSummary]) -> StudentSummary:
         mean(single.agreement for single in singles),
         _mean_levels([single.trained for single in singles]),
         _mean_levels([single.untrained for single in singles]),
+        sd(single.task_metric for single in singles),
     )
 
 
@@ -139,6 +176,7 @@ def _mean_levels(levels: list[Levels]) -> Levels:
         effective_pairs=mean(level.effective_pairs for level in levels),
         pairs=mean(level.pairs for level in levels),
         controls={name: mean(level.controls[name] for level in levels) for name in CONTROL_TITLES},
+        iia_effective_sd=sd(level.iia_effective for level in levels),
     )
 
 
@@ -149,6 +187,7 @@ def _level_table(found: list[tuple[StudentSummary, Levels]]) -> list[tuple[str, 
 
 def _level_cells(summary: StudentSummary, levels: Levels) -> tuple[str, ...]:
     interval = "" if levels.low is None or levels.high is None else f"{levels.low:.3f}–{levels.high:.3f}"
+    interval = interval if levels.iia_effective_sd is None else f"± {levels.iia_effective_sd:.3f} sd"
     counted = "" if levels.effective_pairs is None else f"{levels.effective_pairs:.0f}/{levels.pairs:.0f}"
     seed = f"all {summary.seeds}" if summary.seed is None else str(summary.seed)
     accuracies = (_number(levels.iia), _number(levels.iia_effective), interval, counted)
@@ -175,8 +214,16 @@ def _sites(rows: list[InterchangeRow]) -> str:
 def _difference(row: DifferenceRow) -> str:
     return (
         f"  {row.student} − {row.reference}, seed {row.seed}, {row.pair}: {row.difference:+.3f} "
-        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.pairs} effective pairs"
+        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.pairs} effective pairs{_chance(row)}"
     )
+
+
+def _chance(row: DifferenceRow) -> str:
+    return "" if row.p_value is None else ", p < 0.001" if row.p_value < 0.001 else f", p = {row.p_value:.3f}"
+
+
+def _spread(value: float | None, spread: float | None) -> str:
+    return _number(value) if spread is None else f"{_number(value)} ± {spread:.3f}"
 
 
 def _number(value: float | None) -> str:

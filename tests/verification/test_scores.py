@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -5,9 +7,14 @@ from causalkd.verification.cells import Cell, Side
 from causalkd.verification.scores import Measurement, Score, differences, paired_difference
 
 
-def _score(matches, effective, t=1, s=0, control="none", trained=True, reachable=True, counts=None, divergence=None):
+@cache
+def _cell(t, s, trained):
     pair = "m" if trained else "grid:m"
-    cell = Cell(pair, "block_output", "pos", None, t, s, trained, Side("t", (), "m"), Side("s", (), "m"))
+    return Cell(pair, "block_output", "pos", None, t, s, trained, Side("t", (), "m"), Side("s", (), "m"))
+
+
+def _score(matches, effective, t=1, s=0, control="none", trained=True, reachable=True, counts=None, divergence=None):
+    cell = _cell(t, s, trained)
     matches, effective = np.array(matches, float), np.array(effective, float)
     counts = np.ones_like(matches) if counts is None else np.array(counts, float)
     divergence = None if divergence is None else np.array(divergence, float)
@@ -30,20 +37,20 @@ def test_tokens_weigh_alike_whatever_pair_they_stand_in():
 def test_no_effective_pair_gives_no_accuracy():
     score = _score([1, 0], [0, 0])
     assert (score.iia_effective, score.effective_pairs, score.kl) == (None, 0, None)
-    (row,) = Measurement((score,), 0).rows("s", 1)
+    (row,) = Measurement((score,)).rows("s", 1)
     assert (row.iia_effective, row.iia_effective_low, row.iia_effective_high) == (None, None, None)
     assert (row.iia, row.pairs, row.effective_pairs, row.student, row.seed) == (0.5, 2, 0, "s", 1)
 
 
 def test_rows_carry_their_intervals():
-    measured = Measurement((_score([1, 0] * 50, [1] * 100), _score([1] * 100, [1] * 100, s=1)), 0)
+    measured = Measurement((_score([1, 0] * 50, [1] * 100), _score([1] * 100, [1] * 100, s=1)))
     half, whole = measured.rows("s", 0)
     assert half.iia_low < 0.5 < half.iia_high and half.iia_high - half.iia_low == pytest.approx(0.2, abs=0.03)
-    assert (whole.iia_effective_low, whole.iia_effective_high) == (1.0, 1.0)
+    assert whole.iia_effective_low == pytest.approx(0.963, abs=0.001) and whole.iia_effective_high == 1.0
 
 
 def test_a_score_is_found_by_its_layers_or_the_error_says_which_there_are():
-    measured = Measurement((_score([1], [1]), _score([0], [1], s=1, trained=False)), 0)
+    measured = Measurement((_score([1], [1]), _score([0], [1], s=1, trained=False)))
     assert measured.score(1, 1).cell.pair == "grid:m"
     assert measured.score(1, 0, pair="m").iia == 1
     with pytest.raises(ValueError, match=r"no score at teacher layer 2.*\['none'\].*\('m', 1, 0\)"):
@@ -55,8 +62,28 @@ def test_paired_difference_by_hand():
     effective = paired_difference(better, worse)
     assert (effective.pairs, effective.difference) == (50, 0.5)
     assert effective.low < 0.5 < effective.high
+    assert effective.p_value < 0.001 < paired_difference(better, better).p_value == 1.0
     assert paired_difference(better, worse, "iia").difference == 0.25
     assert paired_difference(worse, better).difference == -0.5
+
+
+def test_a_control_s_row_says_how_surely_the_measurement_differs_from_it():
+    effective, half = [1] * 20, [1] * 10 + [0] * 10
+    scores = (
+        _score([1] * 20, effective),
+        _score(half, effective, control="modal_class"),
+        _score([1] * 20, effective, control="no_intervention"),
+        _score([1] * 20, effective, t=2),
+        _score([1] * 16 + [0] * 4, effective, t=2, control="modal_class"),
+        _score([1] * 20, effective, t=3, reachable=False),
+        _score(half, effective, t=3, control="modal_class", reachable=False),
+        _score(half, [0] * 20, t=4),
+        _score(half, [0] * 20, t=4, control="modal_class"),
+    )
+    p, q = zip(*((row.p_value, row.q_value) for row in Measurement(scores).rows("s", 0)), strict=True)
+    # Ten pairs differ and all favour the measurement: two tails, of which the observed sum counts half.
+    assert p == (None, pytest.approx(2**-10), 1.0, None, pytest.approx(2**-4), None, None, None, None)
+    assert q == (None, pytest.approx(2 * 2**-10), 1.0, None, pytest.approx(2**-4), None, None, None, None)
 
 
 def test_only_the_same_pairs_can_be_compared():
@@ -78,8 +105,7 @@ def test_differences_compare_trained_sites_with_the_reference_and_with_the_own_c
                 _score(guess, effective, control="modal_class"),
                 _score(matches, effective, s=1, trained=False),
                 _score(matches, effective, t=2, reachable=False),
-            ),
-            0,
+            )
         )
 
     found = differences(

@@ -1,8 +1,9 @@
 import dataclasses
+from statistics import stdev
 
 import pytest
 
-from causalkd.verification.summary import as_text, mean, rows_of, summaries
+from causalkd.verification.summary import as_text, few_pairs, mean, rows_of, sd, summaries
 from tests.example_report import example_report
 
 
@@ -47,6 +48,9 @@ def test_the_mean_over_seeds_is_the_mean_of_the_seeds(report):
     whole = found["diito", None]
     assert whole.seeds == 3 and whole.trained.low is None
     assert whole.trained.iia_effective == pytest.approx(sum(s.trained.iia_effective for s in seeds) / 3)
+    assert whole.trained.iia_effective_sd == pytest.approx(stdev(s.trained.iia_effective for s in seeds))
+    assert whole.task_metric_sd == pytest.approx(0.003)
+    assert seeds[0].trained.iia_effective_sd is None and seeds[0].task_metric_sd is None
     assert whole.untrained.controls["modal_class"] == pytest.approx(
         sum(s.untrained.controls["modal_class"] for s in seeds) / 3
     )
@@ -57,7 +61,9 @@ def test_text_is_one_screen_and_says_what_a_claim_needs(report):
     assert len(lines) <= 40 and max(map(len, lines)) <= 120
     whole = "\n".join(lines)
     assert "premise: teacher 1 → student 0" in whole
-    assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290] on 480 effective pairs" in whole
+    assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290] on 480 effective pairs, p < 0.001" in whole
+    assert "± 0.003" in whole and f"± {_by_name(report)['diito', None].trained.iia_effective_sd:.3f} sd" in whole
+    assert "Warning" not in whole
     assert "2 cells cannot reach the output" in whole
     row = _by_name(report)["diito", 0].trained
     (line,) = (line for line in lines if line.split()[:2] == ["diito", "0"])
@@ -69,6 +75,15 @@ def test_text_of_a_report_without_rows(report):
     assert "diito" in as_text(empty)
 
 
+def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
+    assert few_pairs(report) is None
+    few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
+    text = as_text(dataclasses.replace(report, interchange=few))
+    assert "Warning: at 1 of 1 trained teacher sites only 29 pairs are effective (fewer than 30)" in text
+    assert few_pairs(dataclasses.replace(report, interchange=())) is None
+
+
 def test_a_mean_of_nothing_is_none():
+    assert sd([1.0, None]) is None and sd([1.0, 2.0, None]) == pytest.approx(0.5**0.5)
     assert mean([None, None]) is None
     assert mean([None, 1.0, 0.0]) == 0.5

@@ -1,0 +1,103 @@
+"""How certain a share is: Wilson's score interval over pairs, and its paired difference.
+
+A share is matches / counts, each summed over pairs. Where a pair holds one prediction this is a plain mean; where it
+holds several (tokens), the pair stays the unit that is drawn, because predictions within a pair depend on each other:
+the interval is that of as many independent predictions as would make the share equally uncertain (Kish's effective
+sample size, with the linearised variance of a ratio).
+
+Not the percentile bootstrap: at 30 pairs and a share of 0.95 its 95 % intervals hold the truth 77 % of the time, at
+0.99 26 %, because resamples of pairs that are all right are all right. Wilson's hold it about 95 % of the time.
+
+Wilson 1927, "Probable inference, the law of succession, and statistical inference". The difference is found by squaring
+and adding the limits: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions
+based on paired data".
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm
+
+LEVEL = 0.95
+
+Tallies = Float[np.ndarray, "cells pairs"]
+PerCell = Float[np.ndarray, "cells"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+class _Estimates(NamedTuple):
+    """The shares of some cells, their limits, and what each pair adds to the uncertainty; NaN where nothing counts."""
+
+    share: PerCell
+    low: PerCell
+    high: PerCell
+    residual: Tallies
+
+
+def shares(matches: Tallies, counts: Tallies) -> list[float | None]:
+    """The share of each cell; None where it counts nothing."""
+    totals = counts.sum(1)
+    return [float(m / n) if n > 0 else None for m, n in zip(matches.sum(1), totals, strict=True)]
+
+
+def intervals(matches: Tallies, counts: Tallies) -> list[Interval | None]:
+    """The interval of each cell's share; None where the cell counts nothing."""
+    found = _estimates(matches, counts)
+    return [
+        None if np.isnan(low) else Interval(float(low), float(high))
+        for low, high in zip(found.low, found.high, strict=True)
+    ]
+
+
+def difference_interval(
+    matches: Float[np.ndarray, "pairs"], reference: Float[np.ndarray, "pairs"], counts: Float[np.ndarray, "pairs"]
+) -> Interval | None:
+    """The interval of the difference of two shares over the same pairs; None where nothing counts."""
+    found = _estimates(np.stack([matches, reference]), np.stack([counts, counts]))
+    if np.isnan(found.share).any():
+        return None
+    share, low, high, residual = found
+    sizes = np.sqrt((residual**2).sum(1))
+    # Two shares of which one has no spread vary independently.
+    together = float(residual[0] @ residual[1] / sizes.prod()) if sizes.all() else 0.0
+    below, above = share - low, high - share
+    difference = float(share[0] - share[1])
+    return Interval(
+        difference - _length(below[0], above[1], together),
+        difference + _length(above[0], below[1], together),
+    )
+
+
+def _length(first: float, second: float, together: float) -> float:
+    """How far the difference of two numbers can be off, if they are off by so much and correlate."""
+    return float(np.sqrt(max(first**2 - 2 * together * first * second + second**2, 0.0)))
+
+
+def _estimates(matches: Tallies, counts: Tallies) -> _Estimates:
+    total = counts.sum(1)
+    total = np.where(total > 0, total, np.nan)
+    share = matches.sum(1) / total
+    residual = matches - share[:, None] * counts
+    spread = (residual**2).sum(1)
+    if_alike = total**2 / (counts**2).sum(1).clip(min=np.finfo(float).tiny)  # all of a pair right, or all wrong
+    size = np.where(spread > 0, share * (1 - share) * total**2 / np.where(spread > 0, spread, 1), if_alike)
+    return _Estimates(share, *_wilson(share, size), residual)
+
+
+def _wilson(share: PerCell, size: PerCell) -> tuple[PerCell, PerCell]:
+    """Wilson's limits of a share of so many independent predictions."""
+    z = norm.ppf((1 + LEVEL) / 2)
+    shrink = 1 / (1 + z**2 / size)
+    centre = shrink * (share + z**2 / (2 * size))
+    half = shrink * z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
+    # At a share of 0 or 1 rounding could leave the limit beside it.
+    return np.where(share <= 0, 0.0, centre - half), np.where(share >= 1, 1.0, centre + half)
