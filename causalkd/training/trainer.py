@@ -1,6 +1,8 @@
 """DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, move_to
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
+from causalkd.objectives.window import Window
 from causalkd.training.learned import Learned
 
 
@@ -61,6 +64,7 @@ class DistillationTrainer(Trainer):
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
         self.add_callback(_AfterStep(self._learned))
+        self._window: Window | None = None
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         if teacher is not None:
@@ -84,11 +88,37 @@ class DistillationTrainer(Trainer):
         if self.teacher is not None:
             teacher_run = self.teacher.run(batch.inputs, self._kept.teacher, logits_at=logits_at)
         run = BaseRun(self.student, batch, student_run, self.teacher, teacher_run, self.state.global_step)
-        terms = {name: weighted.objective(run) for name, weighted in self.objectives.items()}
+        run = replace(run, window=self._window if model.training else None)
+        terms = {name: self._term(name, run) for name in self.objectives}
         loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()
         if model.training:
             self._remember(loss, terms)
         return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
+
+    def get_batch_samples(self, *given: Any) -> tuple[list, Tensor | int | None]:
+        """The micro-batches of the next optimizer step; where they are several, or other processes have more, noted."""
+        samples, items = super().get_batch_samples(*given)
+        batches = tuple(Batch.from_tensors(sample).to(self.args.device) for sample in samples)
+        processes = self.accelerator.num_processes
+        self._window = None
+        if len(batches) * processes > 1:
+            self._window = Window(batches, processes, self._over_processes)
+        return samples, items
+
+    def _over_processes(self, count: Tensor) -> Tensor:
+        total = self.accelerator.reduce(count, reduction="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def _term(self, name: str, run: BaseRun) -> Tensor:
+        """An objective's term; of several micro-batches, this one's part of the mean over all of them."""
+        objective = self.objectives[name].objective
+        term, kept = objective(run), objective.places()
+        if run.window is None or kept.over_window:
+            return term
+        amount = partial(kept.amount, run.student.task)
+        average = run.window.average(name, amount, term.dtype)
+        return term * amount(run.batch) / torch.where(average > 0, average, 1)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the mean of every term since the last log."""

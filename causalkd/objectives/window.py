@@ -1,0 +1,34 @@
+"""The micro-batches of one optimizer step: what makes their means the means of one large batch."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """All that one optimizer step learns from, over all processes.
+
+    Micro-batches have different numbers of tokens, and a mean of their means is not the mean over all. A sum divided by
+    what a micro-batch has on average is: the Trainer divides by their number, and averages over the processes.
+
+    Attributes:
+        batches: The micro-batches of this process.
+        processes: How many processes there are, with as many micro-batches each.
+        over_processes: Adds up a tensor over the processes.
+    """
+
+    batches: tuple[Batch, ...]
+    processes: int
+    over_processes: Callable[[Tensor], Tensor]
+    _totals: dict[Hashable, Tensor] = field(default_factory=dict)
+
+    def average(self, key: Hashable, count: Callable[[Batch], Tensor], dtype: torch.dtype) -> Tensor:
+        """How many of something a micro-batch has on average; counted once a step, under the key."""
+        if key not in self._totals:
+            self._totals[key] = self.over_processes(torch.stack([count(batch) for batch in self.batches]).sum(0))
+        return self._totals[key].to(torch.promote_types(dtype, torch.float32)) / (self.processes * len(self.batches))

@@ -1,0 +1,38 @@
+"""What a micro-batch has on average of what an optimizer step learns from."""
+
+import torch
+
+from causalkd.data.batch import Batch
+from causalkd.objectives.base_run import Kept
+from causalkd.objectives.window import Window
+from tests.objectives.steps import batch_of
+
+
+def _rows(*lengths: int) -> Batch:
+    mask = torch.arange(6) < torch.tensor(lengths)[:, None]
+    labels = torch.where(mask, 5, -100)
+    return Batch({"input_ids": mask.long(), "attention_mask": mask.long()}, labels)
+
+
+def test_the_average_is_over_micro_batches_and_processes_and_counted_once() -> None:
+    window, asked = Window((_rows(1, 2), _rows(6)), 2, lambda count: 10 * count), []
+
+    def count(batch: Batch) -> torch.Tensor:
+        asked.append(batch)
+        return batch.counted.sum()
+
+    assert window.average("tokens", count, torch.bfloat16).item() == 10 * 9 / 4
+    assert window.average("tokens", count, torch.float64).dtype == torch.float64
+    assert len(asked) == 2
+    assert window.average("rows", lambda batch: torch.tensor(len(batch.counted)), torch.float32).item() == 10 * 3 / 4
+
+
+def test_how_many_things_a_mean_is_over() -> None:
+    batch = _rows(1, 4, 6)
+    assert Kept(logits="all").amount("causal_lm", batch) == 11
+    assert Kept(logits="labelled").amount("causal_lm", batch) == 8  # the first token has nothing before it
+    assert Kept(logits="labelled").amount("masked_lm", batch) == 11
+    assert Kept(logits="none").amount("causal_lm", batch) == 11
+    rows = batch_of("classification")
+    assert Kept(logits="all").amount("classification", rows) == 4
+    assert Kept(logits="none").amount("classification", rows) == rows.counted.sum()
