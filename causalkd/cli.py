@@ -145,7 +145,10 @@ def _page() -> Callable[..., str]:
 
 
 def _tell(found: Any, folder: Path) -> None:
+    from causalkd.verification.attribution_table import as_markdown
     from causalkd.verification.summary import as_text
 
     typer.echo(as_text(found))
+    if found.attribution is not None:
+        typer.echo(as_markdown(found))
     typer.echo(f"\n{folder / 'report.json'}\n{folder / 'report.html'}")

@@ -16,6 +16,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.cli import app
 from causalkd.recipe import Recipe, shipped_recipes
 from causalkd.task_kinds import Task
+from causalkd.verification.attribution_table import as_markdown
 from causalkd.verification.report import VerificationReport
 from causalkd.verification.summary import as_text
 from tests.shrunk import FinishedRun
@@ -102,7 +103,9 @@ def test_attribute_adds_maps_that_the_report_keeps(copied: Path, monkeypatch: py
     done = _run("attribute", copied, *sizes)
     assert done.exit_code == 0 and "maps of an untrained student" in done.stderr
     assert (copied / "report.html").read_text() == "diito-seed0, kd-seed0, teacher"
-    found = VerificationReport.read(copied / "report.json").attribution
+    report = VerificationReport.read(copied / "report.json")
+    assert as_text(report) in done.stdout and as_markdown(report) in done.stdout
+    found = report.attribution
     assert found is not None and (found.settings.texts, found.settings.baseline) == (3, "zero")
     assert "steps is 0, but a path has at least 1" in _refusal("attribute", copied, "--steps", "0")
 

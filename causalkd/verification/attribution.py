@@ -18,7 +18,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over texts with its 95 % bootstrap interval; None where no text counts."""
+    """A mean over texts, None where none counts, and its 95 % bootstrap interval, None where fewer than two do."""
 
     __pydantic_config__ = _STRICT
 

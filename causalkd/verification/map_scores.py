@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import stats
 from torch import Tensor
 
 from causalkd.attribution.agreement import agreement, random_scores
 from causalkd.attribution.faithfulness import Faithfulness
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.attribution import AgreementRow, AttributionControl, Estimate, FaithfulnessRow, GapRow
-from causalkd.verification.bootstrap import intervals
 
 
 def agreement_row(
@@ -83,15 +83,16 @@ def gap_row(model: str, seed: int | None, found: AttributionMap) -> GapRow:
 
 
 def estimate(values: Float[np.ndarray, "texts"], seed: int) -> Estimate:
-    """The mean of those that are defined, and its interval."""
-    counts = (~np.isnan(values)).astype(float)
-    n = int(counts.sum())
-    if not n:
-        return Estimate(None, None, None, 0)
-    known = np.nan_to_num(values)
-    (interval,) = intervals(known[None], counts[None], seed)
-    ends = (None, None) if interval is None else (interval.low, interval.high)
-    return Estimate(float(known.sum() / n), *ends, n)
+    """The mean of those that are defined, and its percentile bootstrap interval; none for a single text.
+
+    These are no shares, so the intervals of `causalkd.verification.intervals` do not fit them.
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < 2:
+        return Estimate(float(known[0]) if len(known) else None, None, None, len(known))
+    drawn = stats.bootstrap((known,), np.mean, vectorized=True, method="percentile", rng=np.random.default_rng(seed))
+    low, high = drawn.confidence_interval
+    return Estimate(float(known.mean()), float(low), float(high), len(known))
 
 
 def _over_views(values: Float[np.ndarray, "view batch"]) -> Float[np.ndarray, "batch"]:

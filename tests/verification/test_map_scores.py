@@ -18,7 +18,10 @@ def test_an_estimate_counts_what_is_defined() -> None:
     assert found.mean == pytest.approx(values.mean()) and found.n == 200
     assert found.low is not None and found.high is not None and found.low < values.mean() < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(200), rel=0.15)
+    assert found == estimate(values, seed=0) != estimate(values, seed=1)
     assert estimate(np.array([np.nan]), seed=0) == Estimate(None, None, None, 0)
+    assert estimate(np.array([np.nan, 0.5]), seed=0) == Estimate(0.5, None, None, 1)
+    assert estimate(np.full(3, 0.5), seed=0) == Estimate(0.5, 0.5, 0.5, 3)
 
 
 def test_agreement_with_itself_with_another_and_with_chance() -> None:
