@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from causalkd.alignment.ready_made import ready_made
     from causalkd.alignment.resolve import resolve
     from causalkd.alignment.spec import Alignment, Site, SitePair
+    from causalkd.attribution.agreement import agreement
+    from causalkd.attribution.faithfulness import faithfulness
+    from causalkd.attributions import attribute
     from causalkd.data.batch import Batch
     from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs, pair_batches
     from causalkd.data.planted import PlantedNLI
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from causalkd.data.policies import PositionPolicy
     from causalkd.data.positions import Positions
     from causalkd.data.tasks import load_examples
+    from causalkd.map_files import load_maps
     from causalkd.models.hooked import HookedModel
     from causalkd.models.load import load_model, student_from_teacher
     from causalkd.objectives.atkd import ATKD, DKD
@@ -55,11 +59,15 @@ __all__ = [
     "TaskLoss",
     "VerificationReport",
     "Weighted",
+    "agreement",
     "as_text",
+    "attribute",
     "distill",
     "evaluation_pairs",
+    "faithfulness",
     "interchange",
     "load_examples",
+    "load_maps",
     "load_model",
     "measure",
     "pair_batches",
@@ -93,11 +101,15 @@ _MODULE_OF = {
     "TaskLoss": "causalkd.objectives.response_kd",
     "VerificationReport": "causalkd.verification.report",
     "Weighted": "causalkd.objectives.base_run",
+    "agreement": "causalkd.attribution.agreement",
     "as_text": "causalkd.verification.summary",
+    "attribute": "causalkd.attributions",
     "distill": "causalkd.runs",
     "evaluation_pairs": "causalkd.data.pairing",
+    "faithfulness": "causalkd.attribution.faithfulness",
     "interchange": "causalkd.alignment.interchange",
     "load_examples": "causalkd.data.tasks",
+    "load_maps": "causalkd.map_files",
     "load_model": "causalkd.models.load",
     "measure": "causalkd.verification.interchange_accuracy",
     "pair_batches": "causalkd.data.pairing",

@@ -35,6 +35,7 @@ def test_the_list_of_public_names() -> None:
         *("Weighted", "DistillationTrainer"),
         *("measure", "VerificationReport", "as_text"),
         *("Recipe", "distill", "verify"),
+        *("agreement", "attribute", "faithfulness", "load_maps"),
     }
     assert dir(causalkd) == sorted(causalkd.__all__)
 

@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS = 900  # for one cell, on a busy machine; a whole notebook takes less than 40 s on an idle one
 
-FIGURES = ("interchange_maps(", "site_scores(", "training_curves(")
+FIGURES = (
+    *("interchange_maps(", "site_scores(", "training_curves("),
+    *("attribution_layers(", "agreement_by_layer(", "coloured_text(", "disagreements("),
+)
 
 
 def _read(path: Path) -> NotebookNode:
