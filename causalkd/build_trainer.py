@@ -11,6 +11,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from causalkd.alignment.spec import Alignment
 from causalkd.build import Data, build_collator
 from causalkd.build_objectives import INTERCHANGING
+from causalkd.build_sequences import on_policy
 from causalkd.data.pairing import ExampleSet
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import nearest
@@ -19,6 +20,7 @@ from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import TrainingPart
 from causalkd.training.callbacks import EpochOfData, Progress, TermFile
+from causalkd.training.sequences import OnPolicy
 from causalkd.training.trainer import DistillationTrainer
 
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
@@ -48,17 +50,14 @@ def build_trainer(
     With an alignment, batches have sources and positions where an objective exchanges activations.
     """
     exchanged = alignment if INTERCHANGING & set(objectives) else None
-    if exchanged is not None and recipe.data.packing:
-        names = ", ".join(sorted(INTERCHANGING & set(objectives)))
-        raise ValueError(
-            f"data.packing is on, and {names} exchanges positions within one text a row; turn packing off, or leave "
-            "the objective out"
-        )
+    sequences = on_policy(training.sequences, student, teacher, seed)
+    _check_rows_are_free(recipe, sequences, sorted(INTERCHANGING & set(objectives)))
     examples = ExampleSet(data.train.examples)
     trainer = DistillationTrainer(
         student,
         objectives,
         teacher,
+        sequences,
         args=_arguments(training, folder, seed),
         train_dataset=examples,
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),
@@ -68,6 +67,17 @@ def build_trainer(
         trainer.remove_callback(loud)
     trainer.add_callback(Progress(f"{name} (seed {seed})"))
     return trainer
+
+
+def _check_rows_are_free(recipe: Recipe, sequences: OnPolicy | None, interchanging: Sequence[str]) -> None:
+    """Rows can be packed, written anew or exchanged: each settles what stands where in them."""
+    uses = ["data.packing"] if recipe.data.packing else []
+    uses += [] if sequences is None else ["training.sequences (but for origin 'teacher')"]
+    uses += [f"the objective {name}" for name in interchanging[:1]]
+    if len(uses) > 1:
+        raise ValueError(
+            f"{' and '.join(uses)} do not go together: each settles what stands where in a row; leave out all but one"
+        )
 
 
 def _check_trackers(names: Sequence[str]) -> None:

@@ -38,6 +38,21 @@ class DataPart(Part):
     """In-batch sources come from the same this many consecutive rows."""
 
 
+class SequencesPart(Part):
+    """Responses that a model writes, for the student of a causal LM to learn on instead of the data's."""
+
+    origin: Literal["teacher", "student", "mixed"]
+    """Who writes: the teacher, once before training; the student while it trains; or either, token by token."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Probability that a batch (an example, for `teacher`) gets a written response; GKD's λ."""
+    teacher_share: float = Field(default=0.2, ge=0, le=1)
+    """Probability that the teacher draws a token, for `mixed`."""
+    max_tokens: int = Field(default=128, ge=1)
+    """Longest response in tokens."""
+    temperature: float = Field(default=1.0, ge=0)
+    """Temperature of the drawing; 0 takes the likeliest token."""
+
+
 class TrainingPart(Part):
     """How a model learns; the names are those of transformers' TrainingArguments where they mean the same."""
 
@@ -49,6 +64,8 @@ class TrainingPart(Part):
     """Rows of a micro-batch on one device."""
     gradient_accumulation: int = Field(default=1, ge=1)
     """Micro-batches per optimizer step."""
+    sequences: SequencesPart | None = None
+    """Responses that a model writes; None learns on the data's own."""
     learning_rate: float = Field(default=5e-4, gt=0)
     """Peak learning rate of AdamW."""
     weight_decay: float = Field(default=0.0, ge=0)

@@ -20,6 +20,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.attribution.maps import AttributionMap
 from causalkd.build import Data, build_pairs, build_rows, build_student, build_teacher
 from causalkd.build_objectives import INTERCHANGING, build_objectives
+from causalkd.build_sequences import taught_data
 from causalkd.build_trainer import build_trainer, task_only
 from causalkd.map_files import first_maps
 from causalkd.models.hooked import HookedModel
@@ -165,8 +166,10 @@ def _train_student(
         return
     student = build_student(part, teacher, data, seed)
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
+    training = recipe.training_of(part)
+    data = taught_data(training.sequences, data, teacher, folder.work("sequences"))
     trainer = build_trainer(
-        recipe, recipe.training_of(part), data, student, objectives, teacher=teacher, alignment=alignment,
+        recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
         name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics,
     )  # fmt: skip
     _finish(trainer, folder, name, goal)

@@ -26,6 +26,12 @@ SHRUNK: dict[str, tuple[str, ...]] = {
         *(f"{_TEACHER}.steps=6", f"{_TEACHER}.batch_size=16", "training.batch_size=16", "training.logging_steps=2"),
         *("students.kd.training.steps=6", "students.diito.training.steps=4"),
     ),
+    "quickstart-lm": (
+        *("data.train_limit=64", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
+        *(f"{_TEACHER}.steps=4", f"{_TEACHER}.batch_size=16", "training.batch_size=16", "training.logging_steps=2"),
+        *("students.kd.training.steps=3", "students.diito.training.steps=2"),
+        *("teacher.config.n_embd=16", "teacher.config.n_head=2", "teacher.config.n_inner=16"),
+    ),
     "sst2-minilm": (
         *("data.train_limit=24", "data.eval_limit=12", "data.max_length=16", "seeds=[0]"),
         *("verification.pairs=12", "verification.batch_size=6"),

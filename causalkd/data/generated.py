@@ -51,7 +51,8 @@ def generated_examples(
         raise ValueError(f"task '{task}' has {longest} tokens a row, more than max_length {max_length}: allow as many")
     if task == "planted_lm" and own_split == "heldout":
         examples = [{**example, "label": _answers_alone(example)} for example in examples]
-    return examples, f"the {'planted' if task == 'planted' else task} task, {own_split} frames, seed {seed}"
+    what = "the planted task" if task == "planted" else f"the {task} task"
+    return examples, f"{what}, {own_split} frames, seed {seed}"
 
 
 def _answers_alone(example: dict[str, Any]) -> list[int]:

@@ -61,8 +61,8 @@ SEGMENTS = (
     | {name: (position, position + 1) for name, position in PLACE_OF.items()}
 )
 """Named half-open ranges of token positions."""
-HELDOUT_FRAMES = np.subtract.outer(np.arange(len(PERSONS)), np.arange(len(PLACES))) % 4 == 0
-"""Which (person, place) are held out, shape (persons, places): a quarter, three places of each person."""
+HELDOUT = 4
+"""A story is held out where the indices of its four places add up to a multiple of this: a quarter of all stories."""
 
 
 def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
@@ -89,18 +89,19 @@ class PlantedLM:
     def examples(self, split: str, n: int, seed: int) -> list[dict]:
         """`n` examples, each with `input_ids` and `label` (46, the first -100), `segments` and `text`.
 
-        The frame of a fact is its (person, place). One frame in four is held out: a training example has none of them,
-        a held-out example has them only. Examples may repeat within and between seeds.
+        A quarter of all stories is held out (`HELDOUT`): no training example tells one, every held-out example does.
+        Within a split all stories are equally likely, but for the manner. Examples may repeat within and between seeds.
         """
         if split not in ("train", "heldout"):
             raise ValueError(f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one.")
         rng = np.random.default_rng((seed, split == "heldout"))
-        allowed = HELDOUT_FRAMES if split == "heldout" else ~HELDOUT_FRAMES
         everybody = np.tile(np.arange(len(PERSONS)), (n, 1))
         persons, asked = rng.permuted(everybody, axis=1), rng.permuted(everybody, axis=1)
-        # The r-th allowed place of a person; every person has equally many.
-        of_person = np.nonzero(allowed)[1].reshape(len(PERSONS), -1)
-        places = of_person[persons, rng.integers(0, of_person.shape[1], persons.shape)]
+        places = rng.integers(0, len(PLACES), persons.shape)
+        # The last place makes the sum a multiple, or one of the others.
+        rest = np.zeros(n, dtype=int) if split == "heldout" else rng.integers(1, HELDOUT, n)
+        places[:, -1] += (rest - places.sum(1)) % HELDOUT
+        places[:, -1] %= len(PLACES)
         ids = _token_ids(persons, places, asked, rng.choice(len(MANNERS), persons.shape, p=list(MANNERS.values())))
         tokens = np.array(TOKENS)[ids]
         return [

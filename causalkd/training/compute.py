@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from transformers import Cache
 
 from causalkd.models.hooked import HookedModel
 
@@ -16,6 +17,7 @@ class BlockForwards:
     """A running total of block-forwards: one block run over one row; a trained block counts three times.
 
     Blocks that an interchange skips are not run and so not counted; one that ends early counts up to where it ended.
+    The generation of sequences, token by token over a cache, is not counted.
     """
 
     def __init__(self) -> None:
@@ -33,7 +35,8 @@ class BlockForwards:
                 handle.remove()
 
     def _count(self, block: nn.Module, times: int) -> Any:
-        def count(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            self.total += times * args[0].shape[0]
+        def count(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
+            if not any(isinstance(each, Cache) for each in (*args, *options.values())):
+                self.total += times * args[0].shape[0]
 
-        return block.register_forward_hook(count)
+        return block.register_forward_hook(count, with_kwargs=True)

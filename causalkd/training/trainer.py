@@ -1,6 +1,6 @@
 """DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ class DistillationTrainer(Trainer):
         student: The model to train; also a teacher-to-be, trained on its task alone.
         objectives: Name → weight and objective.
         teacher: The frozen model; None where no objective compares with one.
+        sequences: Given each training batch and the step, gives the batch to train on (see `OnPolicy`).
         **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
@@ -39,6 +40,7 @@ class DistillationTrainer(Trainer):
         student: HookedModel,
         objectives: Mapping[str, Weighted],
         teacher: HookedModel | None = None,
+        sequences: Callable[[Batch, int], Batch] | None = None,
         **trainer: Any,
     ) -> None:
         if not objectives:
@@ -65,6 +67,7 @@ class DistillationTrainer(Trainer):
         self._learned.average_gradients()
         self.add_callback(_AfterStep(self._learned))
         self._window: Window | None = None
+        self._sequences = sequences
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         if teacher is not None:
@@ -82,6 +85,8 @@ class DistillationTrainer(Trainer):
         Per-token heads predict where some objective looks; where outputs are returned, everywhere.
         """
         batch = Batch.from_tensors(inputs)
+        if self._sequences is not None and model.training:
+            batch = self._sequences(batch, self.state.global_step)
         logits_at = None if return_outputs else self._kept.logits_at(self.student.task, batch)
         student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
         teacher_run = None

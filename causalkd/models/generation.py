@@ -1,0 +1,146 @@
+"""Continuing prompts, with transformers' own `generate`."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import Cache, DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from causalkd.models.hooked import HookedModel
+from causalkd.models.modes import evaluating
+from causalkd.models.run import Inputs
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    max_tokens: int
+    """Most new tokens a row."""
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the likeliest token instead of drawing."""
+
+
+class Mixture(NamedTuple):
+    """Another model that draws a share of the tokens (teacher-mixed sampling: Gu et al. 2024, arXiv 2306.08543)."""
+
+    model: HookedModel
+    share: float
+    """Probability, 0 to 1, that a token is drawn from this model."""
+
+
+class Continued(NamedTuple):
+    """Prompts with what was generated after them."""
+
+    inputs: Inputs
+    """`input_ids`, `attention_mask`; padded on the left before a prompt, on the right after an end token."""
+    new: Bool[Tensor, "batch pos"]
+    """True at generated tokens, the end token included."""
+
+
+def continue_prompts(
+    model: HookedModel, prompts: Inputs, sampling: Sampling, seed: int, mixture: Mixture | None = None
+) -> Continued:
+    """What a model writes after some prompts; modes and the global random state stay as they were.
+
+    Args:
+        model: A causal LM with a tokenizer; dropout is off meanwhile.
+        prompts: Padded on the left.
+        sampling: How tokens are drawn.
+        seed: Everything drawn is a function of it, the prompts and the weights.
+        mixture: Draws a share of the tokens instead.
+
+    Raises:
+        ValueError: The model writes no text, has no tokenizer, or the prompts leave no room.
+    """
+    pad, end = _special_ids(model)
+    width = prompts["input_ids"].shape[1]
+    room = model.model.config.max_position_embeddings - width
+    if room < 1:
+        raise ValueError(
+            f"prompts of {width} tokens leave no room in {model} of {width + room} positions; shorten the prompts"
+        )
+    config = GenerationConfig(
+        max_new_tokens=min(sampling.max_tokens, room), pad_token_id=pad, eos_token_id=end, **_drawing(sampling, mixture)
+    )
+    processors = LogitsProcessorList([] if mixture is None else [_Mixed(mixture, prompts, sampling.temperature)])
+    devices = [model.model.device] if model.model.device.type == "cuda" else []
+    models = [model] if mixture is None else [model, mixture.model]
+    with torch.no_grad(), evaluating(models), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        ids = model.model.generate(  # type: ignore[operator]
+            input_ids=prompts["input_ids"],
+            attention_mask=prompts["attention_mask"],
+            generation_config=config,
+            logits_processor=processors,
+        )
+    assert isinstance(ids, Tensor)
+    return _continued(prompts, ids, end)
+
+
+def left_padded(inputs: Inputs, lengths: Int[Tensor, "batch"], pad_id: int) -> dict[str, Int[Tensor, "batch prompt"]]:
+    """The first `lengths` real tokens of each row, padded on the left as generation needs them."""
+    ids, real = inputs["input_ids"], inputs["attention_mask"].bool()
+    width = int(lengths.max())
+    place = torch.arange(width, device=ids.device) - (width - lengths)[:, None]  # negative before the prompt
+    kept = place >= 0
+    first = real.long().argmax(1, keepdim=True)
+    taken = ids.gather(1, (first + place.clamp(min=0)).clamp(max=ids.shape[1] - 1))
+    return {"input_ids": taken.masked_fill(~kept, pad_id), "attention_mask": kept.long()}
+
+
+def _special_ids(model: HookedModel) -> tuple[int, int]:
+    tokenizer = model.tokenizer
+    if model.task != "causal_lm" or tokenizer is None or tokenizer.eos_token_id is None:
+        lack = f"its task is {model.task}" if model.task != "causal_lm" else "it has no tokenizer with an end token"
+        raise ValueError(f"{model} writes no text: {lack}; use a causal LM with its tokenizer")
+    end = tokenizer.eos_token_id
+    assert isinstance(end, int)
+    return (tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end), end
+
+
+def _drawing(sampling: Sampling, mixture: Mixture | None) -> dict[str, bool | float | int]:
+    if sampling.temperature == 0:
+        return {"do_sample": False}
+    # A mixture is of distributions at the temperature already.
+    return {"do_sample": True, "top_k": 0, "temperature": 1.0 if mixture else sampling.temperature}
+
+
+def _continued(prompts: Inputs, ids: Int[Tensor, "batch pos"], end: int) -> Continued:
+    width = prompts["input_ids"].shape[1]
+    written = ids[:, width:]
+    ended = (written == end).long().cumsum(1)
+    new = (ended == 0) | ((written == end) & (ended == 1))
+    mask = torch.cat([prompts["attention_mask"], new.long()], 1)
+    before = torch.zeros_like(prompts["attention_mask"], dtype=torch.bool)
+    return Continued({"input_ids": ids, "attention_mask": mask}, torch.cat([before, new], 1))
+
+
+class _Mixed(LogitsProcessor):
+    """Log-probabilities of the mixture, from the scores of the model that generates."""
+
+    def __init__(self, mixture: Mixture, prompts: Inputs, temperature: float) -> None:
+        self._other, self._share = mixture.model.model, torch.tensor(mixture.share, device=mixture.model.model.device)
+        self._mask = prompts["attention_mask"]
+        self._temperature = temperature or 1.0
+        self._cache: Cache = DynamicCache(config=mixture.model.model.config)
+
+    def __call__(
+        self, input_ids: Int[Tensor, "batch pos"], scores: Float[Tensor, "batch vocab"]
+    ) -> Float[Tensor, "batch vocab"]:
+        grown = input_ids.shape[1] - self._mask.shape[1]
+        self._mask = torch.nn.functional.pad(self._mask, (0, grown), value=1)
+        places = (self._mask.cumsum(1) - 1).clamp(min=0)
+        unseen = input_ids.shape[1] - self._cache.get_seq_length()
+        output = self._other(
+            input_ids=input_ids[:, -unseen:],
+            attention_mask=self._mask,
+            position_ids=places[:, -unseen:],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        other = (output.logits[:, -1].to(scores.dtype) / self._temperature).log_softmax(-1)
+        own = (scores / self._temperature).log_softmax(-1)
+        return torch.logaddexp(other + self._share.log(), own + (-self._share).log1p())

@@ -1,0 +1,108 @@
+"""Continuing prompts: as each row alone, seeded, ended at the end token, mixed in proportion; nothing disturbed."""
+
+import pytest
+import torch
+
+from causalkd.data.planted_lm import VOCABULARY, PlantedLM
+from causalkd.models.generation import Mixture, Sampling, continue_prompts, left_padded
+from causalkd.models.hooked import HookedModel
+from tests.tiny import VOCABULARY as TINY_VOCABULARY
+from tests.tiny import tiny
+
+ARCHITECTURES = ("gpt2", "opt", "gpt_neox", "llama", "qwen2")
+END = VOCABULARY["[EOS]"]
+PROMPTS = {
+    "input_ids": torch.tensor([[0, 0, 2, 7, 8], [2, 9, 8, 11, 30], [0, 0, 0, 0, 2]]),
+    "attention_mask": torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]]),
+}
+
+
+def model(architecture="gpt2", seed=0, dropout=0.0):
+    assert len(VOCABULARY) <= TINY_VOCABULARY
+    stock = tiny(architecture, "causal_lm", seed=seed, layers=2, dropout=dropout)
+    return HookedModel(stock, PlantedLM().tokenizer(), task="causal_lm", role="student")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_greedy_tokens_are_the_likeliest_of_each_row_alone(architecture):
+    writer = model(architecture)
+    found = continue_prompts(writer, PROMPTS, Sampling(6, temperature=0.0), seed=0)
+    for row, (ids, mask) in enumerate(zip(*PROMPTS.values(), strict=True)):
+        text = ids[mask.bool()][None]
+        for token in found.inputs["input_ids"][row][found.new[row]].tolist():
+            with torch.no_grad():
+                assert token == int(writer.model(text).logits[0, -1].argmax())
+            text = torch.cat([text, torch.tensor([[token]])], 1)
+
+
+def test_a_row_ends_at_its_end_token():
+    writer = model()
+    with torch.no_grad():  # so likely that rows end at different steps
+        writer.model.get_output_embeddings().weight[END] *= 4
+    found = continue_prompts(writer, PROMPTS, Sampling(30), seed=1)
+    assert found.new[:, :5].sum() == 0 and found.new.any(1).all()
+    for ids, new, mask in zip(found.inputs["input_ids"], found.new, found.inputs["attention_mask"], strict=True):
+        written = ids[new].tolist()
+        assert END not in written[:-1] and (written[-1] == END or len(written) == len(ids) - 5)
+        assert torch.equal(mask[5:].bool(), new[5:])
+    assert len(set(found.new.sum(1).tolist())) > 1
+
+
+def test_drawing_is_seeded_and_leaves_everything_as_it_was():
+    writer = model(dropout=0.5)
+    writer.model.train()
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, same, other = (continue_prompts(writer, PROMPTS, Sampling(8), seed).inputs for seed in (3, 3, 4))
+    assert torch.equal(one["input_ids"], same["input_ids"]) and not torch.equal(one["input_ids"], other["input_ids"])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(module.training for module in writer.model.modules())
+    assert not any(parameter.grad is not None for parameter in writer.model.parameters())
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_a_share_of_one_writes_what_the_other_model_would(architecture, temperature):
+    writer, other, sampling = model(architecture), model(architecture, seed=1), Sampling(6, temperature)
+    alone, of_other = (
+        continue_prompts(each, PROMPTS, sampling, seed=2).inputs["input_ids"] for each in (writer, other)
+    )
+    none, whole = (
+        continue_prompts(writer, PROMPTS, sampling, seed=2, mixture=Mixture(other, share)).inputs["input_ids"]
+        for share in (0.0, 1.0)
+    )
+    assert torch.equal(none, alone) and torch.equal(whole, of_other) and not torch.equal(alone, of_other)
+
+
+def test_a_mixture_draws_from_both_distributions():
+    """One token of many equal prompts: its frequencies are those of the mixture, within four standard errors."""
+    writer, other, rows = model(), model(seed=1), 4000
+    prompts = {name: tensor[1:2].expand(rows, -1) for name, tensor in PROMPTS.items()}
+    found = continue_prompts(writer, prompts, Sampling(1), seed=0, mixture=Mixture(other, 0.3)).inputs["input_ids"]
+    with torch.no_grad():
+        own, mixed = (m.model(PROMPTS["input_ids"][1:2]).logits[0, -1].softmax(-1) for m in (writer, other))
+    expected = 0.3 * mixed + 0.7 * own
+    frequencies = torch.bincount(found[:, -1], minlength=len(expected)) / rows
+    assert ((frequencies - expected).abs() < 4 * (expected / rows).sqrt() + 1e-3).all()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_prompts_are_the_first_tokens_of_each_row(side):
+    ids, mask = torch.tensor([[5, 6, 7, 8], [9, 3, 4, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    if side == "left":
+        ids[1], mask[1] = ids[1].roll(1), mask[1].roll(1)
+    found = left_padded({"input_ids": ids, "attention_mask": mask}, torch.tensor([3, 1]), pad_id=0)
+    assert found["input_ids"].tolist() == [[5, 6, 7], [0, 0, 9]]
+    assert found["attention_mask"].tolist() == [[1, 1, 1], [0, 0, 1]]
+
+
+def test_what_cannot_write_is_refused():
+    masked = HookedModel(tiny("bert", "masked_lm"), PlantedLM().tokenizer(), task="masked_lm", role="student")
+    with pytest.raises(ValueError, match="writes no text: its task is masked_lm"):
+        continue_prompts(masked, PROMPTS, Sampling(3), seed=0)
+    silent = HookedModel(tiny("gpt2", "causal_lm"), task="causal_lm", role="student")
+    with pytest.raises(ValueError, match="it has no tokenizer with an end token"):
+        continue_prompts(silent, PROMPTS, Sampling(3), seed=0)
+    long = {name: tensor.repeat(1, 8) for name, tensor in PROMPTS.items()}
+    with pytest.raises(ValueError, match="prompts of 40 tokens leave no room in"):
+        continue_prompts(model(), long, Sampling(3), seed=0)

@@ -1,0 +1,69 @@
+"""A recipe's sequences: who writes, what is kept, what is refused before training."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from causalkd.build import build_data
+from causalkd.build_sequences import on_policy, taught_data
+from causalkd.recipe import Recipe
+from causalkd.recipe_parts import SequencesPart
+from causalkd.rehearsal import rehearse
+from causalkd.training.sequences import OnPolicy
+from tests.shrunk import planted_model, shrunk
+from tests.training.test_sequences import model
+
+
+def test_who_writes_while_training() -> None:
+    teacher, student = model("teacher"), model()
+    assert on_policy(None, student, teacher, 0) is None
+    assert on_policy(SequencesPart(origin="teacher"), student, teacher, 0) is None
+    assert isinstance(on_policy(SequencesPart(origin="student"), student, None, 0), OnPolicy)
+    assert isinstance(on_policy(SequencesPart(origin="mixed"), student, teacher, 0), OnPolicy)
+    with pytest.raises(ValueError, match="is 'mixed', and there is no teacher; use 'student'"):
+        on_policy(SequencesPart(origin="mixed"), student, None, 0)
+    with pytest.raises(ValueError, match="is for causal LMs, and the task is classification"):
+        on_policy(SequencesPart(origin="student"), planted_model(), None, 0)
+
+
+def test_what_the_teacher_writes_is_kept_and_taken_again(tmp_path: Path) -> None:
+    recipe = shrunk("quickstart-lm", tmp_path, "data.train_limit=6")
+    data = build_data(recipe.data, recipe.teacher)
+    part = SequencesPart(origin="teacher", max_tokens=4)
+    teacher = model("teacher")
+    written = taught_data(part, data, teacher, tmp_path / "kept")
+    assert written.heldout is data.heldout and len(written.train.examples) == 6
+    assert all(len(row["input_ids"]) <= 5 and row["input_ids"][0] == 2 for row in written.train.examples)
+    (file,) = (tmp_path / "kept").iterdir()
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
+    assert len(taught_data(part, data, teacher, tmp_path / "kept").train.examples) == 3, "read, not written again"
+    assert taught_data(None, data, teacher, tmp_path) is data
+
+
+CHANGES = {
+    "exchanged": (
+        ("students.diito.training={sequences: {origin: student}}",),
+        "training.sequences.* and the objective",
+    ),
+    "packed": (
+        ("data.packing=true", "students.kd.training={sequences: {origin: mixed}}"),
+        "data.packing and training.sequences.* do not go together",
+    ),
+    "both": (("data.packing=true",), "data.packing and the objective diito do not go together"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), CHANGES.values(), ids=CHANGES)
+def test_rows_are_packed_written_or_exchanged(changes: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        rehearse(shrunk("quickstart-lm", tmp_path / "run", *changes))
+
+
+def test_a_recipe_names_its_sequences() -> None:
+    changes = ["students.kd.training={steps: 3, sequences: {origin: student, share: 0.5}}"]
+    recipe = Recipe.load("quickstart-lm", changes)
+    assert recipe.training_of(recipe.students[0]).sequences == SequencesPart(origin="student", share=0.5)
+    with pytest.raises(ValueError, match="origin"):
+        Recipe.load("quickstart-lm", ["training.sequences={origin: students}"])
