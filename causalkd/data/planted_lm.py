@@ -1,17 +1,17 @@
 """Planted language modelling: short stories whose causal model is written down here, to be continued token by token.
 
-A story is four facts and four questions: `[BOS] bob ran to attic . dan went to cave . ann went to dock . cid rode to
-farm . where is ann ? dock . where is … ? … . [EOS]`. Everybody is mentioned and asked for once, in any order. Each
-answer depends on one earlier mention; for n in 1 … 4:
+A story is four facts and four questions: `[BOS] now bob attic . soon dan cave . now ann dock . late cid farm . where
+ann dock . where … … . [EOS]`. Everybody is mentioned and asked for once, in any order. Each answer depends on one
+earlier mention; for n in 1 … 4:
 
     person_1 … person_4, asked_n        -> mention_n    which fact is about the person asked for
     place_1 … place_4, mention_n        -> located_n    where that fact says the person is: the n-th answer
 
 Some tokens are certain (the answers, the last person, the words in between), some are not (a place is one of many, a
-person one of those left, the manner follows fixed shares), so a teacher is certain of some and uncertain of others.
+person one of those left, the time follows fixed shares), so a teacher is certain of some and uncertain of others.
 
-The facts are those of bAbI's first task (Weston et al., 2015, "Towards AI-Complete Question Answering: A Set of
-Prerequisite Toy Tasks", arXiv 1502.05698), one a person.
+The questions are those of bAbI's first task (Weston et al., 2015, "Towards AI-Complete Question Answering: A Set of
+Prerequisite Toy Tasks", arXiv 1502.05698), in fewer words.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from transformers import PreTrainedTokenizerFast
 from causalkd.data.batch import IGNORED
 
 PERSONS = ("ann", "bob", "cid", "dan")
-MANNERS = {"went": 0.6, "ran": 0.3, "rode": 0.1}
-"""How a person got there, which nothing depends on, and the probability of each."""
+TIMES = {"now": 0.6, "soon": 0.3, "late": 0.1}
+"""When somebody is there, which nothing depends on, and the probability of each."""
 PLACES = ("attic", "barn", "cave", "dock", "farm", "gym", "hall", "inn", "jail", "lake", "mill", "park")
 NUMBERS = range(1, len(PERSONS) + 1)
 """Numbers of the facts, and of the questions."""
@@ -41,23 +41,23 @@ GROUPS = {"facts": (*PERSON, *PLACE), "questions": ASKED} | {
 }
 """Names for several inputs together."""
 SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "bos", "eos")}
-TOKENS = (*SPECIAL_TOKENS.values(), *PERSONS, *MANNERS, "to", *PLACES, ".", "where", "is", "?")
+TOKENS = (*SPECIAL_TOKENS.values(), *PERSONS, *TIMES, *PLACES, ".", "where")
 VOCABULARY = {token: index for index, token in enumerate(TOKENS)}
-_STORY = ("[BOS]", *("ann went to attic .".split() * 4), *("where is ann ? attic .".split() * 4), "[EOS]")
-_FACT, _QUESTION = 5, 6  # tokens of `person manner to place .` and of `where is person ? answer .`
-_QUESTIONS = 1 + _FACT * len(PERSONS)
+_STORY = ("[BOS]", *("now ann attic .".split() * 4), *("where ann attic .".split() * 4), "[EOS]")
+_SENTENCE = 4  # tokens of `time person place .` and of `where person answer .`
+_QUESTIONS = 1 + _SENTENCE * len(PERSONS)
 LENGTH = len(_STORY)
-"""Tokens of a row, 46."""
+"""Tokens of a row, 34."""
 PLACE_OF = (
-    {f"person_{n}": 1 + _FACT * (n - 1) for n in NUMBERS}
-    | {f"place_{n}": 4 + _FACT * (n - 1) for n in NUMBERS}
-    | {f"asked_{n}": _QUESTIONS + 2 + _QUESTION * (n - 1) for n in NUMBERS}
-    | {f"answer_{n}": _QUESTIONS + 4 + _QUESTION * (n - 1) for n in NUMBERS}
+    {f"person_{n}": 2 + _SENTENCE * (n - 1) for n in NUMBERS}
+    | {f"place_{n}": 3 + _SENTENCE * (n - 1) for n in NUMBERS}
+    | {f"asked_{n}": _QUESTIONS + 1 + _SENTENCE * (n - 1) for n in NUMBERS}
+    | {f"answer_{n}": _QUESTIONS + 2 + _SENTENCE * (n - 1) for n in NUMBERS}
 )
 """Position of each variable's token."""
 SEGMENTS = (
     {"facts": (1, _QUESTIONS), "questions": (_QUESTIONS, LENGTH - 1)}
-    | {f"fact_{n}": (1 + _FACT * (n - 1), 1 + _FACT * n) for n in NUMBERS}
+    | {f"fact_{n}": (1 + _SENTENCE * (n - 1), 1 + _SENTENCE * n) for n in NUMBERS}
     | {name: (position, position + 1) for name, position in PLACE_OF.items()}
 )
 """Named half-open ranges of token positions."""
@@ -87,10 +87,10 @@ class PlantedLM:
     """The task; the same split, n and seed give the same examples."""
 
     def examples(self, split: str, n: int, seed: int) -> list[dict]:
-        """`n` examples, each with `input_ids` and `label` (46, the first -100), `segments` and `text`.
+        """`n` examples, each with `input_ids` and `label` (34, the first -100), `segments` and `text`.
 
         A quarter of all stories is held out (`HELDOUT`): no training example tells one, every held-out example does.
-        Within a split all stories are equally likely, but for the manner. Examples may repeat within and between seeds.
+        Within a split all stories are equally likely, but for the times. Examples may repeat within and between seeds.
         """
         if split not in ("train", "heldout"):
             raise ValueError(f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one.")
@@ -102,7 +102,7 @@ class PlantedLM:
         rest = np.zeros(n, dtype=int) if split == "heldout" else rng.integers(1, HELDOUT, n)
         places[:, -1] += (rest - places.sum(1)) % HELDOUT
         places[:, -1] %= len(PLACES)
-        ids = _token_ids(persons, places, asked, rng.choice(len(MANNERS), persons.shape, p=list(MANNERS.values())))
+        ids = _token_ids(persons, places, asked, rng.choice(len(TIMES), persons.shape, p=list(TIMES.values())))
         tokens = np.array(TOKENS)[ids]
         return [
             {"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS), "text": " ".join(words[1:-1])}
@@ -147,13 +147,13 @@ _FIRST = {"person": VOCABULARY[PERSONS[0]], "place": VOCABULARY[PLACES[0]], "ask
 """Token id of the first word that a kind of input can be."""
 
 
-def _token_ids(persons: np.ndarray, places: np.ndarray, asked: np.ndarray, manners: np.ndarray) -> np.ndarray:
+def _token_ids(persons: np.ndarray, places: np.ndarray, asked: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Token ids, shape (n, LENGTH); each input has the shape (n, facts or questions)."""
     ids = np.tile([VOCABULARY[word] for word in _STORY], (len(persons), 1))
     values = dict(zip(INPUTS, np.concatenate([persons, places, asked], axis=1).T, strict=True))
     for name, value in values.items():
         ids[:, PLACE_OF[name]] = _FIRST[name.split("_")[0]] + value
-    ids[:, [PLACE_OF[name] + 1 for name in PERSON]] = VOCABULARY["went"] + manners
+    ids[:, [PLACE_OF[name] - 1 for name in PERSON]] = VOCABULARY["now"] + times
     solved = solve(values)
     for n in NUMBERS:
         ids[:, PLACE_OF[f"answer_{n}"]] = _FIRST["place"] + solved[f"located_{n}"]

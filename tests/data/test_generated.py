@@ -32,5 +32,5 @@ def test_held_out_stories_are_labelled_at_their_answers() -> None:
 def test_a_generated_task_needs_its_own_vocabulary_and_room() -> None:
     with pytest.raises(ValueError, match=r"'planted_lm' has a vocabulary of its own.*PlantedLM\(\)\.tokenizer\(\)"):
         load_examples("planted_lm", "train", gpt2_like())
-    with pytest.raises(ValueError, match="46 tokens a row, more than max_length 20"):
+    with pytest.raises(ValueError, match="34 tokens a row, more than max_length 20"):
         load_examples("planted_lm", "train", PlantedLM().tokenizer(), limit=3, max_length=20)

@@ -9,10 +9,10 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from causalkd.data.planted_lm import (
     GROUPS,
     LENGTH,
-    MANNERS,
     PERSONS,
     PLACES,
     SEGMENTS,
+    TIMES,
     VARIABLES,
     VOCABULARY,
     PlantedLM,
@@ -35,8 +35,8 @@ def heldout():
 def read(text):
     """Who is where, and who is asked for in turn, by reading the words: the oracle."""
     words = text.split()
-    where = {words[i - 2]: words[i + 1] for i, word in enumerate(words) if word == "to"}
-    return where, [words[i + 1] for i, word in enumerate(words) if word == "is"]
+    half = len(words) // 2
+    return dict(zip(words[1:half:4], words[2:half:4], strict=True)), words[half + 1 :: 4]
 
 
 def told(example, **words):
@@ -58,9 +58,9 @@ def words_of(ids):
 def test_the_answers_are_where_the_story_says_the_persons_went(train, heldout):
     for row in train[:500] + heldout[:500]:
         where, asked = read(row["text"])
-        assert [where[person] for person in asked] == words_of(answers_of(row)) == row["text"].split()[24::6]
+        assert [where[person] for person in asked] == words_of(answers_of(row)) == row["text"].split()[18::4]
         assert set(where) == set(asked) == set(PERSONS) and set(where.values()) <= set(PLACES)
-        assert row["label"] == [-100, *row["input_ids"][1:]] and len(row["input_ids"]) == LENGTH == 46
+        assert row["label"] == [-100, *row["input_ids"][1:]] and len(row["input_ids"]) == LENGTH == 34
 
 
 def test_counterfactuals_equal_the_story_told_anew(train):
@@ -119,13 +119,13 @@ def test_no_story_is_in_both_splits(train, heldout):
 
 
 def test_what_is_chance_is_spread_as_it_says(train):
-    """Persons are any order, manners follow their shares, every person is asked for equally often."""
+    """Persons are any order, times follow their shares, every person is asked for equally often."""
     ids = np.array([row["input_ids"] for row in train])
     for segment in ("person_1", "person_4", "asked_1", "asked_4"):
         counts = Counter(ids[:, SEGMENTS[segment][0]].tolist())
         assert all(abs(counts[VOCABULARY[person]] / len(train) - 1 / 4) < 0.03 for person in PERSONS)
-    manners = Counter(ids[:, SEGMENTS["person_2"][0] + 1].tolist())
-    assert all(abs(manners[VOCABULARY[word]] / len(train) - share) < 0.03 for word, share in MANNERS.items())
+    times = Counter(ids[:, SEGMENTS["person_2"][0] - 1].tolist())
+    assert all(abs(times[VOCABULARY[word]] / len(train) - share) < 0.03 for word, share in TIMES.items())
     asked = Counter(TASK.variables(row)["mention_3"] for row in train)
     assert all(abs(asked[fact] / len(train) - 1 / 4) < 0.03 for fact in range(4))
 
@@ -141,9 +141,9 @@ def test_segments_point_at_their_words(heldout):
     row = heldout[0]
     words = {name: [TOKENS[i] for i in row["input_ids"][slice(*span)]] for name, span in row["segments"].items()}
     text = row["text"].split()
-    assert words["facts"] == text[:20] and words["questions"] == text[20:]
-    assert words["fact_2"] == text[5:10] and words["fact_2"][0] == words["person_2"][0]
-    assert words["place_2"] == [text[8]] and words["asked_1"] == [text[22]] and words["answer_4"] == [text[42]]
+    assert words["facts"] == text[:16] and words["questions"] == text[16:]
+    assert words["fact_2"] == text[4:8] and words["fact_2"][1] == words["person_2"][0]
+    assert words["place_2"] == [text[6]] and words["asked_1"] == [text[17]] and words["answer_4"] == [text[30]]
     assert row["segments"] is not heldout[1]["segments"]
 
 
