@@ -94,10 +94,11 @@ def _try_a_step(trainer: DistillationTrainer) -> None:
             f"batch_size is {size}, but there are {len(examples)} training examples, so no batch would be full; "
             f"set batch_size to {len(examples)} or less, or allow more examples (data.train_limit)"
         )
-    batch = trainer._prepare_inputs(trainer.data_collator([examples[number] for number in range(min(size, 2))]))
+    rows = trainer.data_collator([examples[number] for number in range(min(size, 2))])
     with torch.random.fork_rng(), torch.no_grad():
         trainer.student.model.train()
-        trainer.compute_loss(trainer.student.model, batch)
+        (batch,), _ = trainer.get_batch_samples(iter([rows]), 1, trainer.args.device)
+        trainer.compute_loss(trainer.student.model, trainer._prepare_inputs(batch))
 
 
 def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:

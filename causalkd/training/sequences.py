@@ -40,17 +40,14 @@ class OnPolicy:
     ) -> None:
         self._student, self._sampling, self._share = student, sampling, share
         self._mixture, self._seed = mixture, seed
-        self._step, self._micro = -1, 0
 
-    def __call__(self, batch: Batch, step: int) -> Batch:
-        """The batch of a step, its responses perhaps written anew and labelled whole.
+    def __call__(self, batch: Batch, step: int, micro: int = 0) -> Batch:
+        """A micro-batch of a step, its responses perhaps written anew and labelled whole.
 
         Raises:
             ValueError: The batch has no labels per token, is packed, or has positions to exchange.
         """
-        self._micro = self._micro + 1 if step == self._step else 0
-        self._step = step
-        rng = np.random.default_rng((self._seed, step, self._micro, PartialState().process_index))
+        rng = np.random.default_rng((self._seed, step, micro, PartialState().process_index))
         if rng.random() >= self._share:
             return batch
         prompts = _prompts_of(batch, self._student)

@@ -28,7 +28,8 @@ class DistillationTrainer(Trainer):
         student: The model to train; also a teacher-to-be, trained on its task alone.
         objectives: Name → weight and objective.
         teacher: The frozen model; None where no objective compares with one.
-        sequences: Given each training batch and the step, gives the batch to train on (see `OnPolicy`).
+        sequences: Given a training batch, the step and the number of the micro-batch in it, gives what to train on
+            instead (see `OnPolicy`).
         **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
@@ -40,7 +41,7 @@ class DistillationTrainer(Trainer):
         student: HookedModel,
         objectives: Mapping[str, Weighted],
         teacher: HookedModel | None = None,
-        sequences: Callable[[Batch, int], Batch] | None = None,
+        sequences: Callable[[Batch, int, int], Batch] | None = None,
         **trainer: Any,
     ) -> None:
         if not objectives:
@@ -85,8 +86,6 @@ class DistillationTrainer(Trainer):
         Per-token heads predict where some objective looks; where outputs are returned, everywhere.
         """
         batch = Batch.from_tensors(inputs)
-        if self._sequences is not None and model.training:
-            batch = self._sequences(batch, self.state.global_step)
         logits_at = None if return_outputs else self._kept.logits_at(self.student.task, batch)
         student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
         teacher_run = None
@@ -101,9 +100,15 @@ class DistillationTrainer(Trainer):
         return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
 
     def get_batch_samples(self, *given: Any) -> tuple[list, Tensor | int | None]:
-        """The micro-batches of the next optimizer step; where they are several, or other processes have more, noted."""
+        """The micro-batches of the next optimizer step, their responses perhaps written anew.
+
+        Where they are several, or other processes have more, they are noted.
+        """
         samples, items = super().get_batch_samples(*given)
         batches = tuple(Batch.from_tensors(sample).to(self.args.device) for sample in samples)
+        if self._sequences is not None:
+            batches = tuple(self._sequences(batch, self.state.global_step, n) for n, batch in enumerate(batches))
+            samples = [batch.tensors() for batch in batches]
         processes = self.accelerator.num_processes
         self._window = None
         if len(batches) * processes > 1:

@@ -45,13 +45,11 @@ def test_prompts_stay_and_what_is_written_is_labelled(side):
 
 
 def test_draws_are_a_function_of_seed_step_and_micro_batch():
-    def written(seed, *steps):
-        source = OnPolicy(model(), Sampling(5), share=1.0, seed=seed)
-        return [source(batch(), step).inputs["input_ids"].tolist() for step in steps]
+    def written(*key):
+        return OnPolicy(model(), Sampling(5), share=1.0, seed=key[0])(batch(), *key[1:]).inputs["input_ids"].tolist()
 
-    whole = written(0, 0, 0, 1)
-    assert written(0, 1) == whole[2:], "a continued training draws as one that never stopped"
-    assert whole[0] != whole[1] and whole[0] != whole[2] and written(1, 0) != whole[:1]
+    assert written(0, 0, 0) == written(0, 0)
+    assert len({str(written(*key)) for key in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))}) == 4
 
 
 def test_a_share_of_the_batches_is_written():
