@@ -20,6 +20,7 @@ _COLUMNS = 104  # characters of a line
 _CHARACTER = (0.0755, 0.2)  # inches of a character at 9 points, and of a line
 _STRONGEST = 0.4
 """The share of a text's attribution at which a colour is at its full strength."""
+_MEANING = "signed share of the text's attribution: blue for the view, red against it"
 
 
 class Passage(NamedTuple):
@@ -49,7 +50,7 @@ def coloured_text(maps: Mapping[str, AttributionMap], text: int, view: int = 0) 
     if not (0 <= text < texts and 0 <= view < views):
         raise ValueError(f"there is no text {text} with view {view}; the maps have {texts} texts and {views} views")
     title = Passage(f"text {text}, view: {first.views[view][text]}")
-    return _draw([title, *(_passage(name, each, text, view) for name, each in maps.items())])
+    return draw_passages([title, *(_passage(name, each, text, view) for name, each in maps.items())])
 
 
 @styled
@@ -77,7 +78,7 @@ def disagreements(teacher: AttributionMap, student: AttributionMap, name: str = 
         lowest = f"view {teacher.views[view][text]}: {_signed(by_view[view])}"
         passages.append(Passage(f"text {text}: cosine {_signed(float(cosines[text]))}; {lowest}"))
         passages += [_passage(who, each, text, view) for who, each in (("teacher", teacher), (name, student))]
-    return _draw(passages)
+    return draw_passages(passages)
 
 
 def _cosine(teacher: AttributionMap, student: AttributionMap, text: int, view: int) -> float:
@@ -96,12 +97,19 @@ def _passage(name: str, found: AttributionMap, text: int, view: int) -> Passage:
     return Passage(name, [found.tokens[text][position] for position in here], shares.tolist())
 
 
-def _draw(passages: Sequence[Passage]) -> Figure:
+def draw_passages(passages: Sequence[Passage], strongest: float = _STRONGEST, meaning: str = _MEANING) -> Figure:
+    """Texts below each other, their tokens coloured red to blue by what `shares` holds.
+
+    Args:
+        passages: What to write.
+        strongest: The number at which a colour is at its full strength.
+        meaning: What the numbers are.
+    """
     lines = sum(1 + len(_lines(passage.tokens)) for passage in passages)
     height = _CHARACTER[1] * (lines + 0.5 * len(passages))
     figure = Figure(figsize=(_CHARACTER[0] * _COLUMNS + 0.3, height + 0.75), layout="constrained")
     ax = figure.subplots()
-    shades = ScalarMappable(Normalize(-_STRONGEST, _STRONGEST), matplotlib.colormaps[DIFFERENCE_MAP])
+    shades = ScalarMappable(Normalize(-strongest, strongest), matplotlib.colormaps[DIFFERENCE_MAP])
     y = 0.0
     for passage in passages:
         ax.text(0, y + 0.75, passage.heading, color=INK if not passage.tokens else MUTED, va="baseline")
@@ -111,7 +119,7 @@ def _draw(passages: Sequence[Passage]) -> Figure:
     ax.axis("off")
     bar = figure.colorbar(
         shades, ax=ax, orientation="horizontal", extend="both", aspect=60, fraction=0.3 / (height + 0.75), pad=0.01,
-        label="signed share of the text's attribution: blue for the view, red against it",
+        label=meaning,
     )  # fmt: skip
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
