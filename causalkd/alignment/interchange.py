@@ -19,9 +19,6 @@ from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
 from causalkd.models.run import Donor, Inputs, Run
 
-# Where one block ends and the next begins: nothing random happens between such a site and the resumed blocks.
-_BOUNDARIES = ("block_input", "block_output")
-
 
 def interchange(
     model: HookedModel,
@@ -89,7 +86,7 @@ def _resume_place(model: HookedModel, sites: Iterable[ResolvedSite]) -> Place | 
     first = _first(sites)
     if first.component == "token_embedding":
         return None
-    return first if first.component in _BOUNDARIES else model.place("block_input", first.layer)
+    return model.place("block_input", first.layer) if first.is_inside else first
 
 
 def _before_resuming(model: HookedModel, sites: Iterable[ResolvedSite], keep: Iterable[Place]) -> tuple[Place, ...]:
@@ -110,7 +107,8 @@ def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: Ru
 
 
 def _replays(model: HookedModel, first: Place) -> bool:
-    return model.training and first.component not in ("token_embedding", *_BOUNDARIES)
+    # Where one block ends and the next begins, nothing random happens between the site and the resumed blocks.
+    return model.training and first.is_inside
 
 
 @contextmanager
@@ -141,7 +139,8 @@ def _exchange(site: ResolvedSite, donor: Donor, positions: Positions) -> Hook:
 
     def exchange(recipient: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
         index, receives = _by_position(positions, recipient.shape[1])
-        donated = given.gather(1, index[..., None].expand(-1, -1, given.shape[2]))
+        # Under autocast another place's values can have another type.
+        donated = given.gather(1, index[..., None].expand(-1, -1, given.shape[2])).to(recipient.dtype)
         if site.columns is None and read.columns is None:
             return torch.where(receives[..., None], donated, recipient)
         columns = _all_columns(site, recipient)
@@ -202,11 +201,6 @@ def _check(
 
 
 def _refuse_unsafe(model: HookedModel) -> None:
-    if model.training and model.model.is_activation_checkpointing:
-        raise ValueError(
-            "gradient checkpointing is on, which recomputes blocks after their hooks are gone and gives wrong "
-            "gradients; turn it off to train with an interchange"
-        )
     if model.training and getattr(model.model.config, "layerdrop", 0.0) > 0:
         raise ValueError(
             f"layerdrop is {model.model.config.layerdrop}, so a training forward may leave a site out; set it to 0"

@@ -3,15 +3,47 @@
 Functions, not closures: the tests' shape checker compiles every closure anew.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from causalkd.models.places import Place
+
 Hook = Callable[[Tensor], Tensor | None]
 """Sees a (batch, pos, width) tensor; what it returns, if anything, replaces it."""
+
+
+class Stop(Exception):
+    """Ends a forward whose remaining blocks nobody needs."""
+
+
+class PassThrough(nn.Module):
+    """Stands where a block was: returns the hidden states it is given, or the ones it holds."""
+
+    def __init__(self, held: Tensor | None = None) -> None:
+        super().__init__()
+        self.held = held
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """What a block would return."""
+        return hidden_states if self.held is None else self.held
+
+
+def keep_first(kept: MutableMapping[Place, Tensor], place: Place, tensor: Tensor) -> None:
+    """Keeps what is at a place, once: what a repeated forward computes again is not the run's."""
+    kept.setdefault(place, tensor)
+
+
+def record(kept: MutableMapping[Place, Tensor], place: Place, wanted: int, tensor: Tensor) -> None:
+    """Keeps what is at a place, and ends the forward when as many places as wanted are kept."""
+    if place in kept:  # a repeated forward goes on
+        return
+    kept[place] = tensor
+    if len(kept) == wanted:
+        raise Stop
 
 
 def remember_shape(shapes: dict[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...]) -> None:

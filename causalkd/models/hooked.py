@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,30 +15,18 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from causalkd.models import hook_calls
 from causalkd.models.adapters import adapter_for
+from causalkd.models.compiled import refuse_compiled
 from causalkd.models.find_places import find_places
-from causalkd.models.hook_calls import Hook, on_input, on_output, on_stack, remember_shape
+from causalkd.models.hook_calls import Hook, PassThrough, Stop
 from causalkd.models.places import COMPONENTS, Place, nearest
+from causalkd.models.repeated import in_every_forward, is_repeated
 from causalkd.models.run import Donor, Inputs, Run
 from causalkd.models.stock_inputs import stock_inputs
 from causalkd.task_kinds import Task
 
 Role = Literal["teacher", "student"]
-
-
-class _Stop(Exception):
-    """Ends a forward whose remaining blocks nobody needs."""
-
-
-class _PassThrough(nn.Module):
-    """Stands where a block was: returns the hidden states it is given, or the ones it holds."""
-
-    def __init__(self, held: Tensor | None = None) -> None:
-        super().__init__()
-        self.held = held
-
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return hidden_states if self.held is None else self.held
 
 
 class HookedModel:
@@ -120,26 +108,45 @@ class HookedModel:
     def hooks(self, hooks: Iterable[tuple[Place, Hook]]) -> Iterator[None]:
         """Calls each function with the (batch, pos, width) tensor at its place; a returned tensor replaces it.
 
-        Hooks at one place run in the order given. All are gone when the block ends, however it ends.
+        Hooks at one place run in the order given. All are gone when the block ends, however it ends; those inside a
+        checkpointed block come back when backward repeats that block.
+
+        Raises:
+            ValueError: A block is compiled or checkpointed in a way that leaves hooks out.
         """
-        handles: list[Any] = []
         shapes: dict[int, torch.Size] = {}
+        plain: list[tuple[Place, Hook]] = []
+        repeated: dict[int, list[tuple[Place, Hook]]] = {}
+        with ExitStack() as stack:
+            for place, hook in hooks:
+                block = self.blocks[place.layer]
+                refuse_compiled(self.model, block, place)
+                if place.component == "mlp_output":  # OPT flattens rows and positions there
+                    shape = block.register_forward_pre_hook(partial(hook_calls.remember_shape, shapes, place.layer))
+                    stack.callback(shape.remove)
+                inside = repeated.setdefault(place.layer, []) if place.is_inside and is_repeated(block) else plain
+                inside.append((place, hook))
+            stack.enter_context(self._registered(plain, shapes))
+            for layer, group in repeated.items():
+                stack.enter_context(in_every_forward(self.blocks[layer], partial(self._registered, group, shapes)))
+            yield
+
+    @contextmanager
+    def _registered(self, hooks: Iterable[tuple[Place, Hook]], shapes: dict[int, torch.Size]) -> Iterator[None]:
+        handles: list[Any] = []
         try:
             for place, hook in hooks:
-                handles.extend(self._register(place, hook, shapes))
+                module = self.model.get_submodule(place.module)
+                if place.side == "input":
+                    handles.append(module.register_forward_pre_hook(partial(hook_calls.on_input, hook)))
+                else:
+                    handles.append(
+                        module.register_forward_hook(partial(hook_calls.on_output, hook, shapes, place.layer))
+                    )
             yield
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _register(self, place: Place, hook: Hook, shapes: dict[int, torch.Size]) -> Iterator[Any]:
-        if place.component == "mlp_output":  # OPT flattens rows and positions there
-            yield self.blocks[place.layer].register_forward_pre_hook(partial(remember_shape, shapes, place.layer))
-        module = self.model.get_submodule(place.module)
-        if place.side == "input":
-            yield module.register_forward_pre_hook(partial(on_input, hook))
-        else:
-            yield module.register_forward_hook(partial(on_output, hook, shapes, place.layer))
 
     @contextmanager
     def resumed(self, layer: int, hidden: Float[Tensor, "batch pos width"]) -> Iterator[None]:
@@ -151,7 +158,7 @@ class HookedModel:
         skipped = list(blocks[:layer])
         try:
             for index in range(layer):
-                blocks[index] = _PassThrough(hidden if index == layer - 1 else None)
+                blocks[index] = PassThrough(hidden if index == layer - 1 else None)
             with self.hooks([(self.place("block_input", 0), lambda _: hidden)]) if layer == 0 else nullcontext():
                 yield
         finally:
@@ -182,12 +189,12 @@ class HookedModel:
         keep = tuple(dict.fromkeys(keep))
         entries = {place.layer for place in keep if place.component == "block_input"}
         stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
-        handle = stack.register_forward_hook(partial(on_stack, hidden, logits_at))
+        handle = stack.register_forward_hook(partial(hook_calls.on_stack, hidden, logits_at))
 
         def note_state(layer: int, _: Tensor) -> None:
             states[layer] = self.generator_state()
 
-        recorders: list[tuple[Place, Hook]] = [(place, partial(kept.__setitem__, place)) for place in keep]
+        recorders: list[tuple[Place, Hook]] = [(place, partial(hook_calls.keep_first, kept, place)) for place in keep]
         if self.training:
             recorders += [(self.place("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
@@ -198,7 +205,7 @@ class HookedModel:
         finally:
             handle.remove()
         logits = _logits(output)
-        return Run(inputs, logits if logits_at is None else logits[0], hidden[-1], kept, states, logits_at)
+        return Run(inputs, logits if logits_at is None else logits.flatten(0, 1), hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:
         """The activations at some places, from a forward that ends at the last of them.
@@ -206,10 +213,13 @@ class HookedModel:
         Costs the block-forwards up to the deepest place.
         """
         kept: dict[Place, Tensor] = {}
+        last = max(places, key=lambda place: place.depth)
+        if last.is_inside and is_repeated(self.blocks[last.layer]):  # may not be left half-way
+            places = (*places, self.place("block_output", last.layer))
         try:
-            with self.hooks([(p, partial(_record, kept, p, len(places))) for p in places]), self._mode():
+            with self.hooks([(p, partial(hook_calls.record, kept, p, len(places))) for p in places]), self._mode():
                 self.model(**stock_inputs(self.model, inputs, decodes=self._decodes), **self._options)
-        except _Stop:
+        except Stop:
             pass
         return Donor(kept, inputs["attention_mask"])
 
@@ -277,12 +287,6 @@ class HookedModel:
         self.model.eval()
         with torch.set_grad_enabled(graph):
             yield
-
-
-def _record(kept: dict[Place, Tensor], place: Place, wanted: int, tensor: Tensor) -> None:
-    kept[place] = tensor
-    if len(kept) == wanted:
-        raise _Stop
 
 
 def _logits(output: Any) -> Tensor:

@@ -44,6 +44,11 @@ class Place:
     heads: int = 1
 
     @property
+    def is_inside(self) -> bool:
+        """Whether it is inside a block: not what enters or leaves one, nor the embedding."""
+        return self.component not in ("token_embedding", "block_input", "block_output")
+
+    @property
     def depth(self) -> tuple[int, int]:
         """Sorts places in the order in which a forward reaches them."""
         order = COMPONENTS.index(self.component)

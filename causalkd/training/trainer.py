@@ -58,6 +58,11 @@ class DistillationTrainer(Trainer):
                 f"one process sees {args.n_gpu} accelerators and would split each batch between copies of the model, "
                 "which hooks cannot follow; start one process each (torchrun), or show it one (CUDA_VISIBLE_DEVICES=0)"
             )
+        if args is not None and args.torch_compile:
+            raise ValueError(
+                "torch_compile compiles the model as a whole, which leaves out hooks; turn it off and compile whole "
+                "blocks where they stand: blocks[i] = torch.compile(blocks[i])"
+            )
         super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False

@@ -116,21 +116,6 @@ def test_rows_that_do_not_fit() -> None:
         interchange(model, [site(model)], BASE, SOURCE, positions(PAIRS[:3]))
 
 
-def test_activation_checkpointing_is_refused_while_training() -> None:
-    student = hooked("bert")
-    student.model.activation_checkpointing_enable()
-    interchange(student, [site(student)], BASE, SOURCE, positions(PAIRS))  # nothing is recomputed in eval mode
-    student.model.train()
-    with pytest.raises(
-        ValueError, match=r"checkpointing is on, which recomputes .* turn it off to train with an interchange"
-    ):
-        interchange(student, [site(student)], BASE, SOURCE, positions(PAIRS))
-    teacher = hooked("bert", role="teacher")
-    teacher.model.activation_checkpointing_enable()
-    teacher.model.train()
-    interchange(teacher, [site(teacher)], BASE, SOURCE, positions(PAIRS))
-
-
 def test_layerdrop_is_refused_while_training() -> None:
     student = hooked("opt")
     student.model.config.layerdrop = 0.1

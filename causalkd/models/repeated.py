@@ -1,0 +1,45 @@
+"""Hooks inside a block that is run again in backward to save memory: gradient checkpointing.
+
+What enters and what leaves a checkpointed block is outside of what is repeated, so hooks there need nothing of this.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+
+def is_repeated(block: nn.Module) -> bool:
+    """Whether the block's forward will be run again in backward."""
+    return isinstance(block, GradientCheckpointingLayer) and block.gradient_checkpointing and block.training
+
+
+@contextmanager
+def in_every_forward(block: nn.Module, inside: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """While it lasts, forwards of the block run inside a context; their repetitions do whenever they come.
+
+    Raises:
+        ValueError: Checkpointing is reentrant, which runs the block without a graph.
+    """
+    plain: Any = vars(block)["_gradient_checkpointing_func"]
+    if isinstance(plain, partial) and plain.keywords.get("use_reentrant", True):
+        raise ValueError(
+            "gradient checkpointing is reentrant, so a block runs without a graph and nothing inside it can be read or "
+            "replaced; set gradient_checkpointing_kwargs={'use_reentrant': False}, or exchange block outputs"
+        )
+
+    def checkpoint(forward: Callable[..., Tensor], *args: Any) -> Tensor:
+        def repeatable(*args: Any) -> Tensor:
+            with inside():
+                return forward(*args)
+
+        return plain(repeatable, *args)
+
+    vars(block)["_gradient_checkpointing_func"] = checkpoint
+    try:
+        yield
+    finally:
+        vars(block)["_gradient_checkpointing_func"] = plain
