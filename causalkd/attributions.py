@@ -15,7 +15,7 @@ from causalkd.attribution.views import TOKENS
 from causalkd.build import build_collator
 from causalkd.data.batch import Batch
 from causalkd.data.pairing import ExampleSet
-from causalkd.map_files import clear_maps, save_maps
+from causalkd.map_files import replace_maps
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import random_like
 from causalkd.run_folder import write_whole
@@ -49,7 +49,7 @@ class Explained(NamedTuple):
 def attribute(
     path: str | Path,
     *,
-    limit: int = 64,
+    limit: int = 32,
     steps: int = 32,
     baseline: Baseline = "mean",
     portions: int = 8,
@@ -87,18 +87,17 @@ def attribute(
         return measure_maps(model, questions, how)
 
     teacher = measured(TEACHER, run.teacher)
-    clear_maps(run.folder)
-    save_maps(run.folder, TEACHER, teacher.maps)
+    found = {TEACHER: teacher}
     students: list[Explained] = []
     untrained: dict[tuple[str, int, int], Measured] = {}
     for student in run.students:
-        own = measured(student.folder_name, student.model)
-        save_maps(run.folder, student.folder_name, own.maps)
+        found[student.folder_name] = own = measured(student.folder_name, student.model)
         shape = (student.model.architecture, student.model.n_layers, student.model.width)
         if shape not in untrained:
             untrained[shape] = measured("an untrained student", random_like(student.model, how.seed))
         students.append(Explained(student.part.name, student.seed, own, untrained[shape]))
     results = _results(questions, how, run.teacher.task, teacher, students)
+    replace_maps(run.folder, {name: each.maps for name, each in found.items()})
     write_whole(run.folder.attribution_results, results.to_json())
     report = dataclasses.replace(report, attribution=results)
     write_page(page, report, run.folder)

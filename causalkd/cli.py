@@ -51,7 +51,7 @@ def verify(run: RunArgument) -> None:
 @app.command()
 def attribute(
     run: RunArgument,
-    limit: Annotated[int, typer.Option(help="Most held-out texts to explain.")] = 64,
+    limit: Annotated[int, typer.Option(help="Most held-out texts to explain.")] = 32,
     steps: Annotated[int, typer.Option(help="Steps of the integrated gradients.")] = 32,
     baseline: Annotated[
         Literal["mean", "[MASK]", "zero"], typer.Option(help="Where their path begins; zero is AD-KD's.")

@@ -6,24 +6,21 @@ runs/NAME/attributions/results.json                      what was measured; the 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from causalkd.attribution.maps import AttributionMap
 from causalkd.run_folder import RunFolder
 
 
-def clear_maps(folder: RunFolder) -> None:
-    """Deletes the maps of a run, if there are any."""
+def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]]) -> None:
+    """Keeps these maps, and no earlier ones: of each model by name, from the embedding's output to the last block's."""
     if folder.attributions.exists():
         shutil.rmtree(folder.attributions)
-
-
-def save_maps(folder: RunFolder, name: str, maps: Sequence[AttributionMap]) -> None:
-    """Keeps the maps of one model, from the embedding's output to that of the last block."""
-    (folder.attributions / name).mkdir(parents=True)
-    for layer, each in enumerate(maps):
-        each.save(folder.attributions / name / f"layer{layer}.safetensors")
+    for name, depths in maps.items():
+        (folder.attributions / name).mkdir(parents=True)
+        for layer, each in enumerate(depths):
+            each.save(folder.attributions / name / f"layer{layer}.safetensors")
 
 
 def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
