@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from causalkd.verification.report import GRID, Control, InterchangeRow, Measure, VerificationReport
-from causalkd.verification.summary import rows_of
-
-CONTROLS: tuple[Control, ...] = ("modal_class", "permuted_source", "no_intervention", "random_student")
+from causalkd.verification.summary import EXPLANATIONS, rows_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Grid:
     def above_control(self, teacher_layer: int, student_layer: int, measure: Measure) -> float | None:
         """The accuracy minus that of the best control at the same cell."""
         value = self.value(teacher_layer, student_layer, measure)
-        controls = [self.value(teacher_layer, student_layer, measure, control) for control in CONTROLS]
+        controls = [self.value(teacher_layer, student_layer, measure, control) for control in EXPLANATIONS]
         known = [control for control in controls if control is not None]
         return None if value is None or not known else value - max(known)
 

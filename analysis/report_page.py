@@ -11,14 +11,17 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis.attribution_section import agreement_lines, attribution_figures, gap_lines
+from analysis.downloads import downloads
 from analysis.grids import find_grids
 from analysis.interchange_maps import interchange_maps
 from analysis.site_scores import site_scores
 from analysis.style import student_colours, to_svg
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
+from causalkd.verification.findings import GroundTruthRow
 from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.summary import CONTROL_TITLES, summaries
+from causalkd.verification.verdict import student_sentences, verdict
 
 _MEASURES: dict[Measure, tuple[str, str]] = {
     "iia_effective": ("Effective interchange accuracy", "On pairs whose exchange changed the teacher's prediction."),
@@ -53,23 +56,28 @@ def render(
         metrics: Rows of the run's metrics file, for the loss curves; none leaves the curves out.
         maps: Every model's attribution map at the embedding's output; none leaves out the texts.
     """
+    names = dict.fromkeys(student.name for student in report.students)
+    of_students = [row for name in names for row in metrics if row["student"] == name]  # not the teacher's own training
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"share": _share, "signed": _signed, "count": _count}
+    environment.filters |= {"share": _share, "signed": _signed, "chance": _chance, "count": _count}
     template = environment.from_string(
         resources.files("analysis").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     )
     return template.render(
         report=report,
         summaries=summaries(report),
+        verdict=(*verdict(report), *student_sentences(report)),
         control_titles=CONTROL_TITLES,
         colours=student_colours(student.name for student in report.students),
         between=[row for row in report.differences if row.student != row.reference],
         against_controls=[row for row in report.differences if row.student == row.reference],
-        sections=[*_sections(report), *_curves(report, metrics)],
+        truth=_truth(report),
+        sections=[*_sections(report), *_curves(report, of_students)],
         attribution=_attribution(report, maps),
         cells=_cells(report),
+        downloads=downloads(report, of_students),
         alignment=report.alignment.to_yaml(),
         facts=_facts(report),
     )
@@ -92,8 +100,6 @@ def _sections(report: VerificationReport) -> list[Section]:
 
 
 def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
-    names = dict.fromkeys(student.name for student in report.students)
-    metrics = [row for name in names for row in metrics if row["student"] == name]  # not the teacher's own training
     if not terms(metrics):
         return []
     unit = "squared difference" if report.teacher.task == "regression" else "nats"
@@ -133,6 +139,35 @@ def _cells(report: VerificationReport) -> list[dict[str, object]]:
     ]
 
 
+@dataclass(frozen=True)
+class TruthTable:
+    """One model against the task's own causal model: a line a variable, a cell a layer."""
+
+    title: str
+    layers: tuple[int, ...]
+    lines: Mapping[str, tuple[GroundTruthRow, ...]]
+
+    def best(self, row: GroundTruthRow) -> float | None:
+        """The highest of a row's controls."""
+        return max((value for value in row.controls.values() if value is not None), default=None)
+
+
+def _truth(report: VerificationReport) -> list[TruthTable]:
+    """A table for each model and each way of drawing positions; of the students the first seed."""
+    seeds = {student.name: student.seed for student in reversed(report.students)}
+    rows = [row for row in report.ground_truth if row.seed == seeds.get(row.model)]
+    tables = []
+    for model, pair in dict.fromkeys((row.model, row.pair) for row in rows):
+        lines: dict[str, list[GroundTruthRow]] = {}
+        for row in rows:
+            if (row.model, row.pair) == (model, pair):
+                lines.setdefault(row.variable, []).append(row)
+        layers = tuple(row.layer for row in next(iter(lines.values())))
+        title = f"{model}, positions of {pair!r}"
+        tables.append(TruthTable(title, layers, {name: tuple(cells) for name, cells in lines.items()}))
+    return tables
+
+
 def _key(row: InterchangeRow) -> tuple[object, ...]:
     place = (row.pair, row.component, row.unit, row.head, row.teacher_layer, row.student_layer)
     return (row.student, row.seed, *place)
@@ -151,6 +186,10 @@ def _share(value: float | None) -> str:
 
 def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def _chance(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _count(value: int | float | None) -> str:

@@ -5,14 +5,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.style import CHANCE, FAINT, INK, MUTED, student_colours, styled
-from causalkd.verification.report import VerificationReport
+from causalkd.verification.report import Control, VerificationReport
 from causalkd.verification.summary import Levels, StudentSummary, summaries
 
-_MARKERS = {
+_MARKERS: dict[Control, tuple[str, str, str]] = {
     "modal_class": ("D", CHANCE, "best constant guess"),
     "permuted_source": ("x", INK, "another row's source"),
     "no_intervention": ("|", MUTED, "no exchange"),
     "random_student": ("s", MUTED, "untrained student"),
+    "random_subspace": ("2", INK, "moved elsewhere"),
 }
 
 
@@ -22,7 +23,7 @@ def site_scores(report: VerificationReport) -> Figure:
     students = [summary for summary in summaries(report) if summary.seed is not None]
     names = list(dict.fromkeys(summary.name for summary in students))
     colours = student_colours(names)
-    figure = Figure(figsize=(8.6, 0.75 * len(names) + 1.75), layout="constrained")
+    figure = Figure(figsize=(8.6, 0.75 * len(names) + 1.95), layout="constrained")
     for ax, title in zip(figure.subplots(1, 2, sharey=True), ("trained", "untrained"), strict=True):
         counted = []
         for line, name in enumerate(names):
@@ -38,7 +39,7 @@ def site_scores(report: VerificationReport) -> Figure:
         for mark, colour, label in _MARKERS.values()
     ]
     seeds = Line2D([], [], linestyle="-", marker="o", color=INK, markersize=5, label="student, one seed")
-    figure.legend(handles=[seeds, *marks], loc="outside lower center", ncols=5, fontsize=8)
+    figure.legend(handles=[seeds, *marks], loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from causalkd.training.trainer import DistillationTrainer
     from causalkd.verification.interchange_accuracy import measure
     from causalkd.verification.report import VerificationReport
-    from causalkd.verification.summary import as_text
+    from causalkd.verification.text import as_text
 
 __all__ = [
     "ATKD",
@@ -102,7 +102,7 @@ _MODULE_OF = {
     "VerificationReport": "causalkd.verification.report",
     "Weighted": "causalkd.objectives.base_run",
     "agreement": "causalkd.attribution.agreement",
-    "as_text": "causalkd.verification.summary",
+    "as_text": "causalkd.verification.text",
     "attribute": "causalkd.attributions",
     "distill": "causalkd.runs",
     "evaluation_pairs": "causalkd.data.pairing",

@@ -19,7 +19,7 @@ from causalkd.map_files import replace_maps
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import random_like
 from causalkd.run_folder import write_whole
-from causalkd.runs import Page, write_page
+from causalkd.runs import Page, write_pages
 from causalkd.task_kinds import Task
 from causalkd.trained_run import TrainedRun
 from causalkd.verification.attribution import (
@@ -100,7 +100,7 @@ def attribute(
     replace_maps(run.folder, {name: each.maps for name, each in found.items()})
     write_whole(run.folder.attribution_results, results.to_json())
     report = dataclasses.replace(report, attribution=results)
-    write_page(page, report, run.folder)
+    write_pages(page, report, run.folder)
     report.write(run.folder.report)
     return report
 

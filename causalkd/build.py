@@ -1,19 +1,23 @@
 """A recipe's parts become objects: data, models, batches. Objects take flat arguments, never a recipe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from causalkd.alignment.ready_made import READY_MADE, ready_made
 from causalkd.alignment.spec import Alignment
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, Example
+from causalkd.data.choosing import Fits, both, choose_pairs, other_label, other_variable, same_length, same_segments
 from causalkd.data.generated import GENERATORS
 from causalkd.data.masking import Masking
 from causalkd.data.packing import pack
-from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs
+from causalkd.data.pairing import ExampleSet, PairingCollator
+from causalkd.data.planted import VARIABLES, PlantedNLI
 from causalkd.data.tasks import Examples, load_examples, task_spec
 from causalkd.models.checkpoints import has_head, load_tokenizer
 from causalkd.models.configs import make_config
@@ -128,16 +132,22 @@ def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Mas
     return Masking.from_tokenizer(tokenizer) if examples.kind == "masked_lm" else None
 
 
-def build_pairs(recipe: Recipe, data: Data, alignment: Alignment) -> list[Batch]:
+def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor | None = None) -> list[Batch]:
     """The held-out pairs that verification exchanges, the short ones first, so that little of a batch is padding.
 
+    Args:
+        recipe: Says how many pairs, which, and how they are batched.
+        data: Whose held-out examples.
+        alignment: Says which positions.
+        right: Which examples every model answers rightly; None, before there are models, takes all for right.
+
     Raises:
-        ValueError: The held-out examples make fewer pairs, or a position policy does not suit them.
+        ValueError: The held-out examples make fewer such pairs, or a position policy does not suit them.
     """
     part, examples = recipe.verification, data.heldout.examples
     collator = build_collator(recipe.data, data.heldout, data.tokenizer, alignment, part.seed)
     try:
-        base, source = evaluation_pairs(examples, part.pairs, part.seed)
+        base, source = choose_pairs(examples, part.pairs, part.seed, _fitting(recipe, examples, right))
     except ValueError as error:
         raise ValueError(f"verification.pairs: {error}") from None
     lengths = torch.tensor([len(example["input_ids"]) for example in examples])
@@ -145,6 +155,23 @@ def build_pairs(recipe: Recipe, data: Data, alignment: Alignment) -> list[Batch]
     keys = torch.argsort(torch.maximum(lengths[base], lengths[source]), stable=True)
     split = (numbers.split(part.batch_size) for numbers in (base[keys], source[keys], keys))
     return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
+
+
+def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) -> Fits:
+    """Which pairs the recipe chooses."""
+    choose, variable = recipe.verification.choose, recipe.verification.variable
+    if choose == "other_variable":
+        known = VARIABLES if recipe.data.task == "planted" else ()
+        if variable is None or variable not in known:
+            raise ValueError(
+                f"variable {variable!r} is in no causal model of the task {recipe.data.task!r}"
+                + (f"; it has {', '.join(known)}" if known else "; choose pairs by a variable for the task planted")
+            )
+        return other_variable(examples, lambda example: PlantedNLI().variables(dict(example))[variable])
+    if choose == "both_right" and right is not None:
+        return both(right)
+    named = {"same_length": same_length, "same_segments": same_segments, "other_label": other_label}
+    return named[choose](examples) if choose in named else lambda base, source: base != source
 
 
 def build_rows(recipe: Recipe, data: Data) -> list[Batch]:

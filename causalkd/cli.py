@@ -1,4 +1,4 @@
-"""The command line: causalkd distill | verify | attribute | report | check | recipes | schema."""
+"""The command line: causalkd distill | verify | attribute | search | report | check | recipes | schema."""
 
 import json
 import os
@@ -68,17 +68,39 @@ def attribute(
 
 
 @app.command()
-def report(run: RunArgument) -> None:
-    """Print a finished run's report and draw its page anew."""
+def search(
+    run: RunArgument,
+    student: Annotated[str | None, typer.Option(help="Whose layers; the first student if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which of its seeds; the first if not given.")] = None,
+    component: Annotated[str, typer.Option(help="What is exchanged in every layer.")] = "block_output",
+) -> None:
+    """Find which teacher layer does what each student layer does; write what holds out as RUN/found.yaml."""
+    with _told():
+        from causalkd.search_run import search_run
+
+        found = search_run(run, student=student, seed=seed, component=component)
+        typer.echo(found.table())
+        supported = [proposal for proposal in found.proposals if proposal.supported]
+        typer.echo(f"\n{run / 'found.yaml'}" if supported else "\nHeld-out pairs support no counterpart.")
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.")],
+) -> None:
+    """Print a finished run's report and write its page anew; or print several runs side by side."""
     with _told():
         from causalkd.run_folder import RunFolder
-        from causalkd.runs import write_page
+        from causalkd.runs import write_pages
+        from causalkd.verification.comparison import compare
         from causalkd.verification.report import VerificationReport
 
-        folder = RunFolder(run)
-        found = VerificationReport.read(folder.report)
-        write_page(_page(), found, folder)
-        _tell(found, run)
+        found = {str(run): VerificationReport.read(RunFolder(run).report) for run in runs}
+        if len(runs) > 1:
+            typer.echo(compare(found), nl=False)
+            return
+        write_pages(_page(), found[str(runs[0])], RunFolder(runs[0]))
+        _tell(found[str(runs[0])], runs[0])
 
 
 @app.command()
@@ -146,7 +168,7 @@ def _page() -> Callable[..., str]:
 
 def _tell(found: Any, folder: Path) -> None:
     from causalkd.verification.attribution_table import as_markdown
-    from causalkd.verification.summary import as_text
+    from causalkd.verification.text import as_text
 
     typer.echo(as_text(found))
     if found.attribution is not None:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from causalkd.data.policies import PairChoice
 from causalkd.models.places import COMPONENTS, nearest
 from causalkd.recipe_objectives import ObjectivesPart, Part
 
@@ -152,12 +153,25 @@ class VerificationPart(Part):
 
     pairs: int = Field(default=2000, ge=2)
     """Held-out pairs of base and source."""
+    choose: PairChoice = "uniform"
+    """Which pairs: any two examples; of the same length; with the same segments at the same tokens; of different
+    labels; both answered rightly by the teacher and every student; or differing in one variable of a planted task."""
+    variable: str | None = None
+    """That variable, for `other_variable`."""
     components: tuple[str, ...] = ("block_output",)
     """Components whose teacher site × student site grid is measured."""
     batch_size: int = Field(default=100, ge=2)
     """Rows of a forward."""
     seed: int = 0
     """Seed of pairs and positions."""
+
+    @model_validator(mode="after")
+    def _variable_belongs_to_its_choice(self) -> "VerificationPart":
+        if (self.choose == "other_variable") != (self.variable is not None):
+            raise ValueError(
+                f"`choose` is {self.choose}, `variable` is {self.variable}; give `variable` with other_variable alone"
+            )
+        return self
 
     @field_validator("components")
     @classmethod

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from causalkd.recipe import Recipe
 
-_FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html")
+_FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md", "found.yaml")
 _FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions")
 _DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _FILES))})\..*")
 
@@ -34,6 +34,11 @@ class RunFolder:
     def alignment(self) -> Path:
         """The alignment."""
         return self.path / "alignment.yaml"
+
+    @property
+    def found(self) -> Path:
+        """The alignment that a search found."""
+        return self.path / "found.yaml"
 
     @property
     def metrics(self) -> Path:

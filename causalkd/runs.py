@@ -3,17 +3,21 @@
 runs/NAME/recipe.yaml       the complete recipe            runs/NAME/student/      stock checkpoints
 runs/NAME/alignment.yaml    the alignment it was made with runs/NAME/teacher/      stock checkpoint, if it was trained
 runs/NAME/metrics.jsonl     every term while training      runs/NAME/report.json   written last, in one step
+runs/NAME/report.md, .html  the same for people            and a model card in every student's folder
 """
 
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from accelerate import PartialState
+from torch import Tensor
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
@@ -22,6 +26,8 @@ from causalkd.build import Data, build_pairs, build_rows, build_student, build_t
 from causalkd.build_objectives import INTERCHANGING, build_objectives
 from causalkd.build_sequences import taught_data
 from causalkd.build_trainer import build_trainer, task_only
+from causalkd.data.batch import Batch
+from causalkd.data.planted import VARIABLES, PlantedNLI
 from causalkd.map_files import first_maps
 from causalkd.models.hooked import HookedModel
 from causalkd.recipe import Recipe
@@ -33,8 +39,12 @@ from causalkd.training.callbacks import read_rows
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer
 from causalkd.verification.attribution import AttributionResults
-from causalkd.verification.behaviour import evaluate
+from causalkd.verification.behaviour import evaluate, right_rows
+from causalkd.verification.departures import departures
+from causalkd.verification.findings import Departure, GroundTruthRow
+from causalkd.verification.ground_truth import KnownAnswers, ground_truth
 from causalkd.verification.interchange_accuracy import measure_all
+from causalkd.verification.markdown import as_markdown, model_card
 from causalkd.verification.report import (
     DifferenceRow,
     InterchangeRow,
@@ -45,6 +55,7 @@ from causalkd.verification.report import (
 )
 from causalkd.verification.scores import differences
 
+Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, AttributionMap]], str]
 """Makes a page of a report, the rows of metrics.jsonl and every model's attribution map, if there are any."""
 
@@ -100,18 +111,23 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
     """
     run = TrainedRun.load(path)
     taught, results = _results(run)
-    rows, compared = _measure(run)
-    report = VerificationReport(
-        taught, results, run.alignment, rows, environment(run.teacher, run.recipe.verification.seed), compared,
-        AttributionResults.read(run.folder.attribution_results),
-    )  # fmt: skip
-    write_page(page, report, run.folder)
+    pairs = build_pairs(run.recipe, run.data, run.alignment, _answered(run))
+    rows, compared = _measure(run, pairs)
+    made_with = environment(run.teacher, run.recipe.verification.seed)
+    maps = AttributionResults.read(run.folder.attribution_results)
+    truth, telling = _ground_truth(run, pairs), _departures(run, pairs)
+    report = VerificationReport(taught, results, run.alignment, rows, made_with, compared, maps, truth, telling)
+    write_pages(page, report, run.folder)
+    for part, seed, _ in run.students:
+        (result,) = (each for each in results if (each.name, each.seed) == (part.name, seed))
+        write_whole(run.folder.student(run.recipe, part.name, seed) / "README.md", model_card(report, result))
     report.write(run.folder.report)
     return report
 
 
-def write_page(page: Page | None, report: VerificationReport, folder: RunFolder) -> None:
-    """Writes report.html, if there is something that makes it."""
+def write_pages(page: Page | None, report: VerificationReport, folder: RunFolder) -> None:
+    """Writes report.md and, if there is something that makes it, report.html."""
+    write_whole(folder.path / "report.md", as_markdown(report))
     if page is not None:
         write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics), first_maps(folder)))
 
@@ -210,9 +226,36 @@ def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path
     shutil.rmtree(work)
 
 
-def _measure(run: TrainedRun) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
+def _answered(run: TrainedRun) -> Tensor | None:
+    """Which held-out examples every model answers rightly, where the recipe asks for pairs of such."""
+    if run.recipe.verification.choose != "both_right":
+        return None
+    rows = build_rows(run.recipe, run.data)
+    models = (run.teacher, *(student.model for student in run.students))
+    return torch.stack([right_rows(model, rows) for model in models]).all(0)
+
+
+def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[GroundTruthRow, ...]:
+    """Every model against the task's own causal model, where that is known."""
+    if run.recipe.data.task != "planted":
+        return ()
+    answers = KnownAnswers.of(PlantedNLI().counterfactual_label, VARIABLES, pairs)
+    models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
+    found = (ground_truth(model, answers, pairs, name=name, seed=seed) for name, seed, model in models)
+    return tuple(row for rows in found for row in rows)
+
+
+def _departures(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[Departure, ...]:
+    """Of classifiers, where each student departs most."""
+    found: list[Departure] = []
+    for part, seed, model in run.students if run.teacher.task == "classification" else ():
+        places = resolve(run.alignment, run.teacher, model)
+        found += departures(run.teacher, model, places, pairs, name=part.name, seed=seed)
+    return tuple(found)
+
+
+def _measure(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
     part, rows, compared = run.recipe.verification, [], []
-    pairs = build_pairs(run.recipe, run.data, run.alignment)
     exchanged = any(INTERCHANGING & set(student.part.objectives.chosen()) for student in run.students)
     subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
     for component in part.components:
@@ -227,8 +270,15 @@ def _measure(run: TrainedRun) -> tuple[tuple[InterchangeRow, ...], tuple[Differe
         found = {(student.name, seed): each for (student, seed, _), each in zip(run.students, measured, strict=True)}
         rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
         compared += differences(found)
-    # A declared pair is measured beside the grid of every component.
-    return tuple(dict.fromkeys(rows)), tuple(dict.fromkeys(compared))
+    return _distinct(rows), _distinct(compared)
+
+
+def _distinct(rows: list[Row]) -> tuple[Row, ...]:
+    """Each row once: a declared pair is measured beside the grid of every component, with which its q varies."""
+    found: dict[Row, Row] = {}
+    for row in rows:
+        found.setdefault(replace(row, q_value=None), row)
+    return tuple(found.values())
 
 
 def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]:

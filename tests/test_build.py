@@ -180,3 +180,26 @@ def test_held_out_pairs_and_rows(recipe: Recipe, teacher: HookedModel, data: Dat
     assert torch.equal(again[1].inputs["input_ids"], pairs[1].inputs["input_ids"])
     held = {tuple(example["input_ids"]) for example in data.heldout.examples}
     assert {tuple(row) for batch in pairs for row in batch.inputs["input_ids"].tolist()} <= held
+
+
+def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: HookedModel, data: Data) -> None:
+    alignment = build_alignment(recipe.alignment, teacher, build_student(recipe.students[0], teacher, data, 0))
+
+    def chosen(right: torch.Tensor | None = None, **kind: str) -> list[Batch]:
+        verification = recipe.verification.model_copy(update=kind)
+        return build_pairs(recipe.model_copy(update={"verification": verification}), data, alignment, right)
+
+    def values(inputs: Any, variable: str) -> list[int]:
+        return [PlantedNLI().variables({"input_ids": row})[variable] for row in inputs["input_ids"].tolist()]
+
+    for kind in ({"choose": "other_label"}, {"choose": "other_variable", "variable": "verb_relation"}):
+        for batch in chosen(**kind):
+            sides = (values(side, kind.get("variable", "label")) for side in (batch.inputs, batch.source))
+            assert all(base != source for base, source in zip(*sides, strict=True))
+    right = torch.arange(24) < 9
+    assert {int(number) for batch in chosen(right, choose="both_right") for number in batch.index} <= set(range(9))
+    assert len(chosen(choose="both_right")) == 2
+    with pytest.raises(ValueError, match=r"verification\.pairs: 40 pairs were asked for, but of the 552 pairs"):
+        chosen(torch.arange(24) < 3, choose="both_right")
+    with pytest.raises(ValueError, match="variable 'mood' is in no causal model of the task 'planted'"):
+        chosen(choose="other_variable", variable="mood")

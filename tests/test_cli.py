@@ -18,7 +18,7 @@ from causalkd.recipe import Recipe, shipped_recipes
 from causalkd.task_kinds import Task
 from causalkd.verification.attribution_table import as_markdown
 from causalkd.verification.report import VerificationReport
-from causalkd.verification.summary import as_text
+from causalkd.verification.text import as_text
 from tests.shrunk import FinishedRun
 from tests.tiny import ARCHITECTURES, TASKS_OF, tiny
 
@@ -116,6 +116,14 @@ def test_report_prints_the_report_and_draws_its_page_anew(copied: Path) -> None:
     done = _run("report", copied)
     assert done.exit_code == 0 and as_text(VerificationReport.read(copied / "report.json")) in done.stdout
     assert (copied / "report.html").read_text() == page and (copied / "report.json").read_text() == numbers
+
+
+def test_report_of_several_runs_compares_them(copied: Path, quickstart: FinishedRun) -> None:
+    page = (copied / "report.html").read_text()
+    done = _run("report", copied, quickstart.folder.path)
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 0 and [line.split()[1] for line in lines[-4:]] == ["kd", "diito", "kd", "diito"]
+    assert str(copied) in lines[-4] and (copied / "report.html").read_text() == page
 
 
 def test_report_without_a_report(copied: Path) -> None:

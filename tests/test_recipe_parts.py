@@ -21,6 +21,12 @@ OBJECTIVE: dict[str, Any] = {"objectives": {"task": {}}}
 REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
     (TrainingPart, {"steps": 3, "epochs": 1}, "`steps` is 3 and `epochs` is 1.0; give one of them"),
     (TrainingPart, {"warmup": 1.0}, "less than 1"),
+    (
+        VerificationPart,
+        {"choose": "other_variable"},
+        "`choose` is other_variable, `variable` is None; give `variable`",
+    ),
+    (VerificationPart, {"variable": "label"}, "`choose` is uniform, `variable` is label; give `variable` with"),
     (TeacherPart, {}, "give `model` or `config`, one of them; got model=None, config=None"),
     (TeacherPart, {"model": "a", "config": {"model_type": "bert"}}, "give `model` or `config`, one of them"),
     (TeacherPart, {"config": {"hidden_size": 8}, "training": {}}, "`config` needs `model_type`, such as bert or gpt2"),

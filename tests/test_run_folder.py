@@ -8,7 +8,7 @@ import pytest
 from causalkd.recipe import Recipe
 from causalkd.run_folder import RunFolder, write_whole
 
-FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html")
+FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md", "found.yaml")
 
 
 @pytest.fixture

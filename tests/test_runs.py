@@ -63,7 +63,10 @@ def test_every_term_is_logged_unweighted(quickstart: FinishedRun, student: str, 
 
 def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
     report = json.loads(quickstart.folder.report.read_text())
-    assert set(report) == {"teacher", "students", "alignment", "interchange", "environment", "differences"}
+    assert set(report) == {
+        *("teacher", "students", "alignment", "interchange", "environment", "differences"),
+        *("ground_truth", "departures"),
+    }
     assert [(student["name"], student["seed"]) for student in report["students"]] == [("kd", 0), ("diito", 0)]
     for student, part in zip(report["students"], quickstart.recipe.students, strict=True):
         assert set(student) - {"block_forwards", "seconds"} == STUDENT_KEYS
@@ -77,9 +80,11 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
 
 def test_the_report_covers_every_site_of_every_student(quickstart: FinishedRun) -> None:
     rows = VerificationReport.read(quickstart.folder.report).interchange
-    controls = {"none", "no_intervention", "permuted_source", "modal_class", "random_student"}
+    controls = {"none", "no_intervention", "permuted_source", "modal_class", "random_student", "random_subspace"}
+    controls |= {"wrong_layer"}
     cells = {(r.student, r.control, r.teacher_layer, r.student_layer) for r in rows}
-    assert cells == {(s, c, i, j) for s in ("kd", "diito") for c in controls for i in range(4) for j in range(2)}
+    grid = {(s, c, i, j) for s in ("kd", "diito") for c in controls for i in range(4) for j in range(2)}
+    assert cells == grid | {(s, "ceiling", 1, 0) for s in ("kd", "diito")}
     assert len(rows) == len(cells)
     trained = {(r.pair, r.teacher_layer, r.student_layer) for r in rows if r.trained}
     assert trained == {("middle", 1, 0)}
@@ -130,7 +135,7 @@ def test_students_are_stock_checkpoints(quickstart: FinishedRun, name: str) -> N
 
 def test_nothing_unfinished_stays(quickstart: FinishedRun) -> None:
     assert {entry.name for entry in quickstart.folder.path.iterdir()} == {
-        *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html"),
+        *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md"),
         *("teacher", "student", "costs"),
     }
 

@@ -23,6 +23,8 @@ with contextlib.redirect_stdout(io.StringIO()):
     from pyvene.models import modeling_utils
     from pyvene.models.constants import CONST_INPUT_HOOK, CONST_OUTPUT_HOOK, split_head_and_permute
     from pyvene.models.intervenable_modelcard import type_to_dimension_mapping, type_to_module_mapping
+    from pyvene.models.interventions import BoundlessRotatedSpaceIntervention as BoundlessRotatedSpaceIntervention
+    from pyvene.models.interventions import LowRankRotatedSpaceIntervention as LowRankRotatedSpaceIntervention
 
 _BY_HEAD = "head_attention_value_output"
 _NOT_VANILLA = "but only VanillaIntervention is exchanged; learned alignments come with search"

@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 PolicyName = Literal["all", "consecutive", "scattered", "masked", "first", "last", "segments", "explicit"]
 
 
+PairChoice = Literal["uniform", "same_length", "same_segments", "other_label", "both_right", "other_variable"]
+"""Which pairs of examples are exchanged; `causalkd.data.choosing` says what each is."""
+
+
 class PositionPolicy(BaseModel):
     """How the positions of an interchange are chosen in each row; a row has `len` real tokens, special ones included.
 

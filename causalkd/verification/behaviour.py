@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 from seqeval.metrics import f1_score as micro_f1
 from sklearn import metrics
@@ -92,6 +92,20 @@ def evaluate(
     together = _join(parts)
     share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
     return Behaviour(compute(together) if len(together.row) else None, share, rows)
+
+
+def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "row"]:
+    """Which rows a model answers rightly, every counted prediction of them."""
+    found: list[Tensor] = []
+    with torch.no_grad(), evaluating([model]):
+        for batch in batches:
+            batch = batch.to(model.model.device)
+            answers = _answers(model, batch, predict(model, batch), 0)
+            gold = answers.gold
+            right = (spans(answers.choice) == gold).all(1) if gold.dim() == 2 else same(answers.choice, gold)
+            wrong = torch.zeros(len(batch.counted)).index_add(0, answers.row, (~right).float())
+            found.append(wrong == 0)
+    return torch.cat(found)
 
 
 def predict(model: HookedModel, batch: Batch) -> Predictions:

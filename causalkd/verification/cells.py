@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair, ResolvedSite
 from causalkd.alignment.spec import Site
@@ -35,6 +35,10 @@ class Cell:
     trained: bool
     teacher: Side
     student: Side
+    wrong_layer: Side | None = None
+    """The student's side half its depth away; None where it has one layer, or the site none."""
+    shuffled: Side | None = None
+    """The student's side of the next declared pair; None where this is no declared pair or every pair is there."""
 
 
 def plan(
@@ -74,8 +78,8 @@ def plan(
             grids.append(pair)
     cells = [cell for grid in grids for cell in _grid(teacher, student, grid, component, declared)]
     in_grid = {cell.pair for cell in cells}
-    own = [_own_cell(alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
-    return (*cells, *own)
+    own = [_own_cell(student, alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
+    return tuple(replace(cell, shuffled=_shuffled(alignment, cell)) for cell in (*cells, *own))
 
 
 def _grid(
@@ -87,19 +91,21 @@ def _grid(
 ) -> list[Cell]:
     """The cells of one policy; a declared pair that is exactly a cell gives it its name."""
     cells = []
-    columns = _sides(student, component, grid.name)
-    for t, teacher_side in _sides(teacher, component, grid.name).items():
+    columns = layer_sides(student, component, grid.name)
+    for t, teacher_side in layer_sides(teacher, component, grid.name).items():
         for s, student_side in columns.items():
             exact = [
                 pair.name for pair, _ in declared if pair.policy == grid.policy and _is_cell(pair, component, t, s)
             ]
             touched = any(_touches(pair, component, t, s) for pair, was in declared if was)
             name = exact[0] if exact else f"{GRID}{grid.name}"
-            cells.append(Cell(name, component, "pos", None, t, s, touched, teacher_side, student_side))
+            wrong = columns.get(_wrong_layer(student, s)) if len(columns) > 1 else None
+            cells.append(Cell(name, component, "pos", None, t, s, touched, teacher_side, student_side, wrong))
     return cells
 
 
-def _sides(model: HookedModel, component: str, positions: str) -> dict[int, Side]:
+def layer_sides(model: HookedModel, component: str, positions: str) -> dict[int, Side]:
+    """The exchange of a whole component at the positions of one pair, by layer."""
     places = [place for place in model.places() if place.component == component]
     return {
         place.layer: Side(f"{GRID}{positions}/{place.layer}", (ResolvedSite(place, None, None),), positions)
@@ -107,12 +113,46 @@ def _sides(model: HookedModel, component: str, positions: str) -> dict[int, Side
     }
 
 
-def _own_cell(alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool) -> Cell:
+def _wrong_layer(student: HookedModel, layer: int) -> int:
+    return (layer + student.n_layers // 2) % student.n_layers
+
+
+def _moved(student: HookedModel, pair: ResolvedPair) -> Side | None:
+    """The pair's student side half the depth away, every site in the same component and columns."""
+    if student.n_layers == 1 or any(site.place.component == "token_embedding" for site in pair.student):
+        return None
+
+    def move(site: ResolvedSite) -> ResolvedSite:
+        place = student.place(site.place.component, _wrong_layer(student, site.place.layer))
+        return ResolvedSite(place, site.columns, None if site.source is None else move(site.source))
+
+    return Side(f"{pair.name} elsewhere", tuple(move(site) for site in pair.student), pair.name)
+
+
+def _shuffled(alignment: ResolvedAlignment, cell: Cell) -> Side | None:
+    """The next declared pair's student sites, at the positions of this cell."""
+    names = [pair.name for pair in alignment.pairs]
+    if cell.pair not in names:
+        return None
+    turn = names.index(cell.pair) + 1
+    own = _written(cell.student.sites)
+    for pair in (*alignment.pairs[turn:], *alignment.pairs[: turn - 1]):
+        if _written(pair.student) != own:
+            return Side(f"{cell.pair} at {pair.name}", pair.student, cell.student.positions)
+    return None
+
+
+def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, tuple[int, ...] | None]]:
+    return {(site.place.name, None if site.columns is None else tuple(site.columns.tolist())) for site in sites}
+
+
+def _own_cell(student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool) -> Cell:
     site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
-    teacher, student = (Side(pair.name, sites, pair.name) for sites in (pair.teacher, pair.student))
+    taught, own = (Side(pair.name, sites, pair.name) for sites in (pair.teacher, pair.student))
     place = pair.teacher[0].place
     layers = (place.layer, pair.student[0].place.layer)
-    return Cell(pair.name, place.component, site.unit, _only_head(site), *layers, trained, teacher, student)
+    moved = _moved(student, pair)
+    return Cell(pair.name, place.component, site.unit, _only_head(site), *layers, trained, taught, own, moved)
 
 
 def _only_head(site: Site) -> int | None:

@@ -4,6 +4,13 @@
 `permuted_source`   the student receives another row's source, the teacher the right one: how much any donor would give
 `modal_class`       the constant guess that is right most often: how much guessing gives
 `random_student`    an untrained student of the same configuration: how much the architecture gives
+`random_subspace`   the student's activations moved as far, but elsewhere: how much any move of that length gives
+
+Two say whether the place matters, and one how high a score can be:
+
+`wrong_layer`         the student's exchange half its depth away from the site
+`shuffled_alignment`  the student's exchange at the next declared pair's site; where there are several
+`ceiling`             the teacher in the student's place, at declared pairs; run anew from its inputs
 """
 
 from typing import get_args

@@ -14,6 +14,7 @@ from causalkd.models.hooked import HookedModel
 from causalkd.models.run import Donor, Run
 from causalkd.verification.cells import Side
 from causalkd.verification.controls import permuted_positions, permuted_rows
+from causalkd.verification.placebo import placebo
 from causalkd.verification.predictions import (
     Predictions,
     counted_logits,
@@ -91,6 +92,30 @@ class Exchanges:
             rows = permuted_rows(positions.valid.sum(1))
         positions = permuted_positions(positions, donors.positions[side.positions].rows(rows))
         return self._exchange(side, donors.rows(rows), positions).predictions
+
+    def moved_elsewhere(self, side: Side, seed: int) -> Predictions:
+        """The predictions when activations move as far as the exchange moves them, but elsewhere."""
+        given = placebo(side.sites, self.base, self.donors.donor, self.donors.positions[side.positions], seed)
+        return self._predictions(
+            interchange(self.model, given[0], self.base, *given[1:], logits_at=self.base.logits_at)
+        )
+
+    def anew(self, side: Side, batch: Batch) -> Predictions:
+        """The counterfactual predictions once more, with base and source run for nothing else.
+
+        Args:
+            side: Where to exchange.
+            batch: The batch that these exchanges were made of.
+        """
+        rows = batch.source_rows
+        source = batch.source
+        if source is None:
+            source = {name: tensor if rows is None else tensor[rows] for name, tensor in batch.inputs.items()}
+        positions, wanted = batch.positions[side.positions], self.base.logits_at
+        return self._predictions(interchange(self.model, side.sites, batch.inputs, source, positions, logits_at=wanted))
+
+    def _predictions(self, run: Run) -> Predictions:
+        return predictions(self.model.task, self._counted(run), self.counted)
 
     def _exchange(self, side: Side, donor: Donor, positions: Positions) -> Answer:
         run = interchange(self.model, side.sites, self.base, donor, positions, logits_at=self.base.logits_at)

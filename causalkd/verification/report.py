@@ -16,8 +16,19 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooked import HookedModel
 from causalkd.verification.attribution import AttributionResults
+from causalkd.verification.findings import Departure, GroundTruthRow
 
-Control = Literal["none", "no_intervention", "permuted_source", "modal_class", "random_student"]
+Control = Literal[
+    "none",
+    "no_intervention",
+    "permuted_source",
+    "modal_class",
+    "random_student",
+    "random_subspace",
+    "wrong_layer",
+    "shuffled_alignment",
+    "ceiling",
+]
 Measure = Literal["iia", "iia_effective"]
 
 GRID = "grid:"
@@ -164,6 +175,10 @@ class VerificationReport:
     differences: tuple[DifferenceRow, ...] = ()
     attribution: Annotated[AttributionResults | None, Field(exclude_if=lambda found: found is None)] = None
     """What attribution maps were measured for, once `causalkd attribute` has made them."""
+    ground_truth: tuple[GroundTruthRow, ...] = ()
+    """For tasks whose causal model is known."""
+    departures: tuple[Departure, ...] = ()
+    """Of classifiers: the pairs on which each student's prediction stays most surely where the teacher's follows."""
 
     def __post_init__(self) -> None:
         known = {student.name for student in self.students}

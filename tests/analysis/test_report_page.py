@@ -5,7 +5,9 @@ from html.parser import HTMLParser
 import pytest
 
 from analysis.report_page import render
+from causalkd.verification.findings import Departure, GroundTruthRow
 from causalkd.verification.report import TeacherResult
+from causalkd.verification.verdict import verdict
 from tests.example_maps import example_maps, example_results
 from tests.example_report import example_metrics, example_report
 
@@ -101,6 +103,39 @@ def test_names_are_text_not_markup(small):
     named = dataclasses.replace(small, teacher=TeacherResult("<script>x</script>", "classification", "f1", None))
     html = render(named)
     assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+def test_the_planted_causal_model_has_a_table_where_it_is_known():
+    report = example_report(seeds=1)
+    assert "own causal model" not in render(report)
+    row = GroundTruthRow(
+        *("teacher", None, "noun_relation", "block_output", 0, "premise"),
+        *(0.9, 0.8125, 0.7, 0.9, 64, 200),
+        controls={"no_intervention": 0.0, "modal_class": 0.525},
+        p_value=0.001,
+        q_value=0.002,
+    )
+    below = dataclasses.replace(row, layer=1, iia_effective=0.4)
+    page = render(dataclasses.replace(report, ground_truth=(row, below)))
+    assert "noun relation" in page and "teacher, positions of" in page
+    assert "<b>0.812</b>" in page and "<b>0.400</b>" not in page and "0.525" in page
+
+
+def test_the_page_begins_with_what_the_numbers_allow_to_be_said():
+    page = render(example_report())
+    assert verdict(example_report())[0] in page[: page.index("In one table")]
+
+
+def test_departures_are_told_pair_by_pair():
+    report = example_report(seeds=1)
+    telling = Departure(
+        *("diito", 0, "premise", "every dog runs", "no dog <runs>", (("every", "no"),)),
+        *("entailment", "contradiction", "entailment", "entailment", 0.97, 0.02, 3.4),
+    )
+    page = render(dataclasses.replace(report, departures=(telling,)))
+    assert "Where students depart" in page and "every → no" in page and "no dog &lt;runs&gt;" in page
+    assert "entailment → contradiction (0.970)" in page and "stays entailment (0.020 for contradiction)" in page
+    assert "Where students depart" not in render(report)
 
 
 def test_attribution_maps_have_a_part_of_their_own(small, html):

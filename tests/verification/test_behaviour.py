@@ -9,7 +9,8 @@ from causalkd.data.batch import Batch, pad, pad_labels
 from causalkd.data.counted import targets
 from causalkd.losses.task import task_loss
 from causalkd.models.hooked import HookedModel
-from causalkd.verification.behaviour import METRICS, Answers, evaluate
+from causalkd.verification.behaviour import METRICS, Answers, evaluate, predict, right_rows
+from causalkd.verification.predictions import spans
 from tests.held_out import examples, teacher_and_student
 from tests.tiny import PAD, tiny
 
@@ -115,3 +116,24 @@ def test_dropout_is_off_while_evaluating_and_back_on_after():
     first, second = (evaluate(student, _batches("classification"), "accuracy", student) for _ in range(2))
     assert first == second and first.agreement == 1.0
     assert student.model.training
+
+
+@pytest.mark.parametrize("task", ["classification", "token_classification", "question_answering"])
+def test_a_row_is_right_if_every_prediction_of_it_is(task):
+    model, _ = teacher_and_student("bert", task)
+    batches = _batches(task)
+    own = []
+    for batch in batches:
+        found = predict(model, batch)
+        labels = spans(found.choice) if task == "question_answering" else found.choice
+        if task == "token_classification":
+            filled = torch.full_like(batch.labels, -100)
+            filled[batch.labels != -100] = labels
+            labels = filled
+            labels[0, 1] = (labels[0, 1] + 1) % 3
+        else:
+            labels = labels.clone()
+            labels[0] = (labels[0] + 1) % 3
+        own.append(Batch(batch.inputs, labels))
+    found = right_rows(model, own)
+    assert [int(n) for n in (~found).nonzero()[:, 0]] == [0, 8, 16] and len(found) == 20

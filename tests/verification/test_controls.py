@@ -57,4 +57,7 @@ def test_the_modal_guess_is_the_best_one_for_each_measure():
 
 
 def test_none_is_not_among_the_controls():
-    assert CONTROLS == ("no_intervention", "permuted_source", "modal_class", "random_student")
+    assert CONTROLS == (
+        *("no_intervention", "permuted_source", "modal_class", "random_student", "random_subspace"),
+        *("wrong_layer", "shuffled_alignment", "ceiling"),
+    )

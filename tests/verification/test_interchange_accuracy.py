@@ -133,7 +133,8 @@ def test_a_random_student_is_near_chance():
 
 def test_controls_are_what_they_say(setting, measured):
     teacher, student, _alignment, batches = setting
-    assert {score.control for score in measured.scores} == {"none", *CONTROLS}
+    # One declared pair has no other to be shuffled with.
+    assert {score.control for score in measured.scores} == {"none", *CONTROLS} - {"shuffled_alignment"}
     with torch.no_grad():
         plain = torch.cat([student.run(batch.inputs).logits.argmax(-1) for batch in batches])
         own = torch.cat([teacher.run(batch.inputs).logits.argmax(-1) for batch in batches])
@@ -144,6 +145,35 @@ def test_controls_are_what_they_say(setting, measured):
     modal = measured.score(1, 0, "modal_class")
     assert modal.kl is None and modal.matches.tolist() == measured.score(1, 1, "modal_class").matches.tolist()
     assert measured.score(1, 0, "permuted_source").matches.tolist() != measured.score(1, 0).matches.tolist()
+
+
+def test_the_wrong_layer_is_the_student_half_its_depth_away(measured):
+    for t in range(3):
+        for s in range(2):
+            assert measured.score(t, s, "wrong_layer").matches.tolist() == measured.score(t, 1 - s).matches.tolist()
+
+
+def test_the_teacher_in_the_student_s_place_is_the_ceiling(measured):
+    ceiling = measured.score(1, 0, "ceiling", "middle")
+    assert (ceiling.iia, ceiling.iia_effective) == (1.0, 1.0) and ceiling.kl == pytest.approx(0, abs=1e-6)
+    assert [s.cell.pair for s in measured.scores if s.control == "ceiling"] == ["middle"]
+
+
+def test_a_shuffled_alignment_exchanges_the_student_at_the_next_pair():
+    teacher, student = teacher_and_student()
+    both = MIDDLE + "  - {name: late, teacher: [{layer: 2}], student: [{layer: 1}]}\n"
+    alignment, batches = pairs_of(teacher, student, both)
+    found = measure(teacher, student, alignment, batches, controls=("shuffled_alignment",))
+    for (t, s), other in {(1, 0): (1, 1), (2, 1): (2, 0)}.items():
+        assert found.score(t, s, "shuffled_alignment").matches.tolist() == found.score(*other).matches.tolist()
+    assert len([score for score in found.scores if score.control == "shuffled_alignment"]) == 2
+
+
+def test_untrained_twins_are_drawn_from_their_own_seeds(setting):
+    teacher, student, alignment, batches = setting
+    found = measure_all(teacher, [(student, alignment)] * 3, batches, controls=("random_student",), seeds=[0, 1, 0])
+    first, second, third = (each.score(1, 0, "random_student").divergence.tolist() for each in found)
+    assert first == third != second
 
 
 def test_a_last_batch_of_one_row_takes_its_permuted_source_from_the_batch_before(setting):

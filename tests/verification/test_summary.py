@@ -3,7 +3,7 @@ from statistics import stdev
 
 import pytest
 
-from causalkd.verification.summary import as_text, few_pairs, mean, rows_of, sd, summaries
+from causalkd.verification.summary import few_pairs, mean, rows_of, sd, summaries
 from tests.example_report import example_report
 
 
@@ -56,30 +56,11 @@ def test_the_mean_over_seeds_is_the_mean_of_the_seeds(report):
     )
 
 
-def test_text_is_one_screen_and_says_what_a_claim_needs(report):
-    lines = as_text(report).splitlines()
-    assert len(lines) <= 40 and max(map(len, lines)) <= 120
-    whole = "\n".join(lines)
-    assert "premise: teacher 1 → student 0" in whole
-    assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290] on 480 effective pairs, p < 0.001" in whole
-    assert "± 0.003" in whole and f"± {_by_name(report)['diito', None].trained.iia_effective_sd:.3f} sd" in whole
-    assert "Warning" not in whole
-    assert "2 cells cannot reach the output" in whole
-    row = _by_name(report)["diito", 0].trained
-    (line,) = (line for line in lines if line.split()[:2] == ["diito", "0"])
-    assert f"{row.low:.3f}–{row.high:.3f}" in line and f"{row.controls['modal_class']:.3f}" in line
-
-
-def test_text_of_a_report_without_rows(report):
-    empty = dataclasses.replace(report, interchange=(), differences=())
-    assert "diito" in as_text(empty)
-
-
 def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     assert few_pairs(report) is None
     few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
-    text = as_text(dataclasses.replace(report, interchange=few))
-    assert "Warning: at 1 of 1 trained teacher sites only 29 pairs are effective (fewer than 30)" in text
+    text = few_pairs(dataclasses.replace(report, interchange=few))
+    assert text.startswith("Few effective pairs: at 1 of 1 trained teacher sites only 29 are (fewer than 30)")
     assert few_pairs(dataclasses.replace(report, interchange=())) is None
 
 

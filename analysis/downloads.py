@@ -1,0 +1,54 @@
+"""The numbers behind a page's figures, as files that the page itself carries."""
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from markupsafe import Markup
+
+from analysis.training_curves import Metrics
+from causalkd.verification.report import VerificationReport
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file inside the page."""
+
+    name: str
+    meaning: str
+    address: Markup
+    """A data URL that holds the whole file."""
+
+
+def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Download]:
+    """A CSV file for each kind of numbers that the report has."""
+    kinds = {
+        "interchange.csv": ("every accuracy and control, with intervals, p and q", _plain(report.interchange)),
+        "differences.csv": ("every paired difference", _plain(report.differences)),
+        "ground-truth.csv": ("every model against the task's causal model", _plain(report.ground_truth)),
+        "training.csv": ("every logged term", list(metrics)),
+    }
+    return [Download(name, meaning, _address(rows)) for name, (meaning, rows) in kinds.items() if rows]
+
+
+def _plain(rows: Sequence[object]) -> list[dict[str, object]]:
+    return [_flat(asdict(row)) for row in rows]  # type: ignore[call-overload]
+
+
+def _flat(row: Mapping[str, object]) -> dict[str, object]:
+    """A row whose mappings have become columns of their own."""
+    flat: dict[str, object] = {}
+    for name, value in row.items():
+        flat |= {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _address(rows: Sequence[Mapping[str, object]]) -> Markup:
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return Markup("data:text/csv;charset=utf-8;base64," + base64.b64encode(text.getvalue().encode()).decode())

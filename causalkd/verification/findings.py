@@ -1,0 +1,68 @@
+"""What a report holds beside interchange accuracies, as frozen dataclasses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ConfigDict
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True)
+class GroundTruthRow:
+    """How surely one place of one model carries one variable of the planted task's causal model."""
+
+    __pydantic_config__ = _STRICT
+
+    model: str
+    """`teacher`, or the student's name."""
+    seed: int | None
+    """The student's."""
+    variable: str
+    component: str
+    layer: int
+    pair: str
+    """Name of the site pair at whose positions the layer is exchanged."""
+    iia: float
+    """Share of pairs on which the model's counterfactual prediction is the label of the causal model's."""
+    iia_effective: float | None
+    """The same on effective pairs: those whose label the causal model changes."""
+    iia_effective_low: float | None
+    iia_effective_high: float | None
+    effective_pairs: int
+    pairs: int
+    controls: Mapping[str, float | None]
+    """Effective accuracy of no exchange, of another row's source and of the best constant guess."""
+    p_value: float | None
+    """Two-sided, of the paired permutation test against the best of the controls."""
+    q_value: float | None = None
+    """Adjusted for the number of variables and places of this model (Benjamini–Hochberg)."""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """One pair on which the teacher's prediction follows the source and the student's does not."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    """The student's."""
+    seed: int
+    pair: str
+    """Name of the site pair."""
+    base: str
+    source: str
+    exchanged: tuple[tuple[str, str], ...]
+    """The tokens at the exchanged positions, of base and of source."""
+    teacher: str
+    """The teacher's plain prediction."""
+    teacher_counterfactual: str
+    student: str
+    """The student's plain prediction."""
+    student_counterfactual: str
+    teacher_probability: float
+    """Of the teacher's counterfactual prediction."""
+    student_probability: float
+    """The student's, of the same."""
+    kl: float
+    """KL(teacher counterfactual || student counterfactual) in nats."""

@@ -1,0 +1,69 @@
+"""A move that is as long as the exchange's and goes elsewhere: what would change if only the distance mattered."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens.tools.analysis.interchange import NormMatchedPlacebo, SubspaceInterchange, random_basis
+
+from causalkd.alignment.resolve import ResolvedSite
+from causalkd.data.positions import Positions
+from causalkd.models.places import Place
+from causalkd.models.run import Donor, Run
+
+
+def placebo(
+    sites: Sequence[ResolvedSite], base: Run, donor: Donor, positions: Positions, seed: int
+) -> tuple[tuple[ResolvedSite, ...], Donor, Positions]:
+    """An exchange at the same places and positions that moves each activation as far as the given one, but elsewhere.
+
+    Where some columns are exchanged, it moves inside a random subspace of as many dimensions (TransformerLens'
+    `NormMatchedPlacebo`). Where a place is exchanged whole, every subspace of that size is all of it, so each position
+    moves along a random direction of its own.
+
+    Args:
+        sites: Where the exchange writes, and from where it reads.
+        base: A run that kept the sites' places.
+        donor: Holds what the sites read.
+        positions: Which positions are exchanged.
+        seed: Of the subspaces and directions.
+    """
+    row = torch.arange(len(positions.valid), device=positions.valid.device)[:, None].expand_as(positions.valid)
+    of_base = row[positions.valid], positions.base[positions.valid]
+    of_source = row[positions.valid], positions.source[positions.valid]
+    moved: dict[Place, Tensor] = {}
+    for number, site in enumerate(sites):
+        read = site.source or site
+        recipient = moved.get(site.place, base.activations[site.place]).clone()
+        donated = donor.activations[read.place][of_source]
+        present = recipient[of_base]
+        recipient[of_base] = _elsewhere(present, _exchanged(present, donated, site, read), site, seed + number)
+        moved[site.place] = recipient
+    return (
+        tuple(ResolvedSite(place) for place in moved),
+        Donor(moved, base.inputs["attention_mask"]),
+        Positions(positions.base, positions.base, positions.valid),
+    )
+
+
+def _exchanged(
+    present: Float[Tensor, "position width"], donated: Tensor, site: ResolvedSite, read: ResolvedSite
+) -> Float[Tensor, "position width"]:
+    """What the exchange would put there."""
+    donated = donated if read.columns is None else donated[:, read.columns]
+    return donated if site.columns is None else present.index_copy(1, site.columns, donated)
+
+
+def _elsewhere(
+    present: Float[Tensor, "position width"], exchanged: Float[Tensor, "position width"], site: ResolvedSite, seed: int
+) -> Float[Tensor, "position width"]:
+    """As far from what is there as the exchanged value is."""
+    width = present.shape[1]
+    if site.count < width:
+        axes = torch.eye(width, device=present.device, dtype=present.dtype)[:, site.columns]
+        return NormMatchedPlacebo(SubspaceInterchange(axes), random_basis(width, site.count, seed))(present, exchanged)
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn(present.shape, generator=generator).to(present)
+    distance = (exchanged - present).norm(dim=1, keepdim=True)
+    return present + direction * (distance / direction.norm(dim=1, keepdim=True))

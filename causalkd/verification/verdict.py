@@ -1,0 +1,154 @@
+"""What the numbers of a report allow to be said, in words that are never stronger than they are.
+
+A student is *above its controls* at a site if, in every seed, its accuracy on effective pairs exceeds that of each
+control there, and the paired test, adjusted for the number of sites, puts chance below 5 %. Sites that cannot be
+reached, or for which fewer than 30 effective pairs speak, say nothing. A student above its controls is evidence of
+abstraction there; one that is not is no evidence, which is not evidence of the opposite.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from causalkd.verification.report import InterchangeRow, VerificationReport
+from causalkd.verification.significance import FEW_PAIRS
+from causalkd.verification.summary import EXPLANATIONS, few_pairs, mean, rows_of, sd
+
+CHANCE = 0.05
+"""The largest share of sites called above their controls that may be so by chance."""
+
+_Key = tuple[str, str, int | None, int, int]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One student, all its seeds, at the sites of one kind that can say something.
+
+    Attributes:
+        sites: How many there are.
+        above: At how many it is above its controls in every seed.
+        accuracy: Mean effective IIA over them and the seeds; None where there is no site.
+        spread: Standard deviation over the seeds of the mean over the sites; None for one seed.
+        control: The same mean of the best control of each site.
+    """
+
+    sites: int
+    above: int
+    accuracy: float | None
+    spread: float | None
+    control: float | None
+
+
+def standing(report: VerificationReport, name: str, trained: bool) -> Standing:
+    """How one student stands at the trained or the untrained sites."""
+    seeds = [student.seed for student in report.students if student.name == name]
+    by_seed = [_sites([row for row in rows_of(report, name, seed) if row.trained == trained]) for seed in seeds]
+    shared = [key for key in by_seed[0] if all(key in sites for sites in by_seed)] if by_seed else []
+    rows = [[sites[key] for key in shared] for sites in by_seed]
+    levels = [mean(real.iia_effective for real, _ in sites) for sites in rows]
+    return Standing(
+        len(shared),
+        sum(all(is_above(*sites[key]) for sites in by_seed) for key in shared),
+        mean(levels),
+        sd(levels),
+        mean(_best(controls) for sites in rows for _, controls in sites),
+    )
+
+
+def verdict(report: VerificationReport) -> tuple[str, ...]:
+    """Sentences made from the numbers: the first sums them up, the others say what limits it."""
+    found = _standings(report)
+    shown = [name for name, kinds in found.items() if any(kind.above for kind in kinds)]
+    sites = max((sum(kind.sites for kind in kinds) for kinds in found.values()), default=0)
+    seeds = len({student.seed for student in report.students})
+    sentences = [_first(shown, found, sites)]
+    if seeds == 1 and shown:
+        sentences.append("One seed: this says something of these weights, not yet of the way they were trained.")
+    warning = few_pairs(report)
+    return (*sentences, *([warning] if warning else []))
+
+
+def student_sentences(report: VerificationReport) -> tuple[str, ...]:
+    """One sentence a student, with its numbers."""
+    return tuple(_of_student(name, *kinds) for name, kinds in _standings(report).items())
+
+
+def _standings(report: VerificationReport) -> dict[str, tuple[Standing, Standing]]:
+    names = dict.fromkeys(student.name for student in report.students)
+    return {name: (standing(report, name, True), standing(report, name, False)) for name in names}
+
+
+def _first(shown: Sequence[str], found: dict[str, tuple[Standing, Standing]], sites: int) -> str:
+    if not sites:
+        return (
+            f"Nothing can be said about abstraction: no site that reaches the output has {FEW_PAIRS} effective pairs."
+        )
+    if not shown:
+        who = next(iter(found)) if len(found) == 1 else "any student"
+        return f"There is no evidence of abstraction: at none of {_count(sites, 'site')} is {who} above its controls."
+    beyond = [name for name in shown if found[name][1].above]
+    if beyond:
+        return f"There is evidence of abstraction at sites that no objective saw: {_listed(beyond, found, 1)}."
+    said = _listed(shown, found, 0)
+    return f"There is evidence of abstraction only at sites that an objective of this run trained: {said}."
+
+
+def _listed(names: Sequence[str], found: dict[str, tuple[Standing, Standing]], kind: int) -> str:
+    word = ("trained site", "untrained site")[kind]
+    kinds = {name: found[name][kind] for name in names}
+    return ", ".join(
+        f"{name} is above its controls at {k.above} of {_count(k.sites, word)}" for name, k in kinds.items()
+    )
+
+
+def _of_student(name: str, trained: Standing, untrained: Standing) -> str:
+    parts = [
+        f"{kind.accuracy:.3f}{_plus_minus(kind)} of effective pairs at {_count(kind.sites, f'{word} site')}"
+        f"{_against(kind)}, above its controls at {kind.above}"
+        for word, kind in (("trained", trained), ("untrained", untrained))
+        if kind.accuracy is not None
+    ]
+    return f"{name}: {'; '.join(parts)}." if parts else f"{name}: no site says anything."
+
+
+def _plus_minus(kind: Standing) -> str:
+    return "" if kind.spread is None else f" ± {kind.spread:.3f}"
+
+
+def _against(kind: Standing) -> str:
+    return "" if kind.control is None else f" (best control {kind.control:.3f})"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, tuple[InterchangeRow, list[InterchangeRow]]]:
+    """By site, the measurement and its controls, where enough effective pairs speak."""
+    real: dict[_Key, InterchangeRow] = {}
+    controls: dict[_Key, list[InterchangeRow]] = {}
+    for row in rows:
+        if not row.reachable or row.effective_pairs < FEW_PAIRS:
+            continue
+        key = (row.pair, row.component, row.head, row.teacher_layer, row.student_layer)
+        if row.control == "none":
+            real[key] = row
+        elif row.control in EXPLANATIONS:
+            controls.setdefault(key, []).append(row)
+    return {key: (row, controls[key]) for key, row in real.items() if key in controls}
+
+
+def is_above(real: InterchangeRow, controls: Sequence[InterchangeRow]) -> bool:
+    """Whether a measurement exceeds every one of its controls by more than chance."""
+    return all(_exceeds(real, control) for control in controls)
+
+
+def _exceeds(real: InterchangeRow, control: InterchangeRow) -> bool:
+    if real.iia_effective is None or control.iia_effective is None:
+        return False
+    if control.q_value is None:  # a report from before there were tests
+        return real.iia_effective_low is not None and real.iia_effective_low > control.iia_effective
+    return real.iia_effective > control.iia_effective and control.q_value < CHANCE
+
+
+def _best(controls: Sequence[InterchangeRow]) -> float | None:
+    return max((control.iia_effective for control in controls if control.iia_effective is not None), default=None)

@@ -1,0 +1,22 @@
+"""What a run reports beside its interchange rows."""
+
+from causalkd.data.planted import VARIABLES
+from causalkd.verification.markdown import as_markdown, model_card
+from causalkd.verification.report import VerificationReport
+from tests.shrunk import FinishedRun
+
+
+def test_every_model_is_held_against_the_planted_causal_model(quickstart: FinishedRun) -> None:
+    rows = VerificationReport.read(quickstart.folder.report).ground_truth
+    layers = {("teacher", None): 4, ("kd", 0): 2, ("diito", 0): 2}
+    assert {(r.model, r.seed, r.variable, r.layer) for r in rows} == {
+        (*model, variable, layer) for model, depth in layers.items() for variable in VARIABLES for layer in range(depth)
+    }
+    assert all(r.pairs == 40 and r.effective_pairs <= 40 for r in rows)
+
+
+def test_the_report_is_there_for_people_and_every_student_has_a_card(quickstart: FinishedRun) -> None:
+    report = VerificationReport.read(quickstart.folder.report)
+    assert (quickstart.folder.path / "report.md").read_text() == as_markdown(report)
+    card = (quickstart.folder.student(quickstart.recipe, "diito", 0) / "README.md").read_text()
+    assert card == model_card(report, report.students[1])

@@ -1,0 +1,34 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from causalkd.alignment.spec import Alignment
+from causalkd.search_run import search_run
+from causalkd.verification.verdict import is_above
+from tests.shrunk import FinishedRun
+
+
+@pytest.fixture(scope="module")
+def copied(quickstart: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(quickstart.folder.path, tmp_path_factory.mktemp("search") / "run"))
+
+
+def test_a_student_of_a_run_is_searched_and_the_file_holds_what_is_supported(copied: Path) -> None:
+    found = search_run(copied, student="diito")
+    # The last block is not read at the positions of this run.
+    assert [proposal.student_layer for proposal in found.proposals] in ([0], [])
+    for proposal in found.proposals:
+        assert proposal.heldout.pairs == 40 and proposal.supported == is_above(proposal.heldout, proposal.controls)
+    supported = [proposal for proposal in found.proposals if proposal.supported]
+    assert (copied / "found.yaml").is_file() == bool(supported)
+    if supported:
+        assert Alignment.from_yaml(copied / "found.yaml") == found.alignment()
+    assert found.policy == Alignment.from_yaml(copied / "alignment.yaml").positions
+
+
+def test_what_is_not_in_the_run_is_refused(copied: Path) -> None:
+    with pytest.raises(ValueError, match="student 'ditto' is not in this run; did you mean diito"):
+        search_run(copied, student="ditto")
+    with pytest.raises(ValueError, match=r"seed 7 is not in this run; its seeds are \[0\]"):
+        search_run(copied, seed=7)

@@ -1,0 +1,37 @@
+import dataclasses
+import re
+
+from causalkd.verification.markdown import as_markdown, model_card, pipes
+from causalkd.verification.verdict import verdict
+from tests.example_maps import example_results
+from tests.example_report import example_report
+
+
+def test_tables_are_rectangular_and_the_first_sentence_comes_first():
+    report = example_report()
+    text = as_markdown(report)
+    assert text.splitlines()[2] == f"**{verdict(report)[0]}**"
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        heads, rule, *rows = block.splitlines()
+        assert rows and {row.count("|") for row in (heads, rule, *rows)} == {heads.count("|")}
+    assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290]" in text
+    assert "policy: segments" in text and "torch 2.13.0+cpu" in text and "1,200,000" in text
+
+
+def test_a_card_speaks_of_its_student_alone():
+    report = example_report()
+    card = model_card(report, report.students[4])
+    assert card.startswith("---\ntags:") and "# diito, seed 1" in card
+    assert "diito (0.25)" in card and "diito: " in card and "\nkd: " not in card
+    assert "0.982" in card and "untrained sites and unseen pairs are the evidence" in card
+
+
+def test_pipes():
+    assert pipes([("a", "b"), ("1", "2")]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |"
+
+
+def test_attribution_maps_are_told_where_there_are_some():
+    report = example_report(("kd",), seeds=1)
+    assert "predictions rest on" not in as_markdown(report)
+    text = as_markdown(dataclasses.replace(report, attribution=example_results(("kd",), seeds=1)))
+    assert "## Which tokens the predictions rest on\n\n| model |" in text
