@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from causalkd.alignment.spec import Alignment, Site, SitePair
     from causalkd.attribution.agreement import agreement
     from causalkd.attribution.faithfulness import faithfulness
+    from causalkd.attribution.maps import AttributionMap, attribution_map
+    from causalkd.attribution.views import class_views, label_views, token_views
     from causalkd.attributions import attribute
     from causalkd.data.batch import Batch
     from causalkd.data.pairing import ExampleSet, PairingCollator, evaluation_pairs, pair_batches
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from causalkd.map_files import load_maps
     from causalkd.models.hooked import HookedModel
     from causalkd.models.load import load_model, student_from_teacher
+    from causalkd.objectives.adkd import ADKD
     from causalkd.objectives.atkd import ATKD, DKD
     from causalkd.objectives.base_run import Weighted
     from causalkd.objectives.diito import DIITO, DIITOHidden
@@ -37,10 +40,12 @@ if TYPE_CHECKING:
     from causalkd.verification.text import as_text
 
 __all__ = [
+    "ADKD",
     "ATKD",
     "DIITO",
     "DKD",
     "Alignment",
+    "AttributionMap",
     "Batch",
     "DIITOHidden",
     "DistillationTrainer",
@@ -62,10 +67,13 @@ __all__ = [
     "agreement",
     "as_text",
     "attribute",
+    "attribution_map",
+    "class_views",
     "distill",
     "evaluation_pairs",
     "faithfulness",
     "interchange",
+    "label_views",
     "load_examples",
     "load_maps",
     "load_model",
@@ -75,12 +83,15 @@ __all__ = [
     "ready_made",
     "resolve",
     "student_from_teacher",
+    "token_views",
     "verify",
 ]
 
 _MODULE_OF = {
+    "ADKD": "causalkd.objectives.adkd",
     "ATKD": "causalkd.objectives.atkd",
     "Alignment": "causalkd.alignment.spec",
+    "AttributionMap": "causalkd.attribution.maps",
     "Batch": "causalkd.data.batch",
     "DIITO": "causalkd.objectives.diito",
     "DIITOHidden": "causalkd.objectives.diito",
@@ -104,10 +115,13 @@ _MODULE_OF = {
     "agreement": "causalkd.attribution.agreement",
     "as_text": "causalkd.verification.text",
     "attribute": "causalkd.attributions",
+    "attribution_map": "causalkd.attribution.maps",
+    "class_views": "causalkd.attribution.views",
     "distill": "causalkd.runs",
     "evaluation_pairs": "causalkd.data.pairing",
     "faithfulness": "causalkd.attribution.faithfulness",
     "interchange": "causalkd.alignment.interchange",
+    "label_views": "causalkd.attribution.views",
     "load_examples": "causalkd.data.tasks",
     "load_maps": "causalkd.map_files",
     "load_model": "causalkd.models.load",
@@ -117,6 +131,7 @@ _MODULE_OF = {
     "ready_made": "causalkd.alignment.ready_made",
     "resolve": "causalkd.alignment.resolve",
     "student_from_teacher": "causalkd.models.load",
+    "token_views": "causalkd.attribution.views",
     "verify": "causalkd.runs",
 }
 

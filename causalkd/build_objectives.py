@@ -6,6 +6,7 @@ from typing import Any
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooked import HookedModel
+from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.base_run import Objective, Weighted
 from causalkd.objectives.diito import DIITO, DIITOHidden
@@ -26,6 +27,7 @@ OBJECTIVES: dict[str, Callable[[Mapping[str, Any], ResolvedAlignment, HookedMode
     "diito_hidden": lambda settings, alignment, teacher, student, seed: DIITOHidden(
         alignment, teacher, student, seed=seed, **settings
     ),
+    "adkd": lambda settings, alignment, teacher, student, seed: ADKD(teacher, student, seed=seed, **settings),
 }
 # Those that exchange activations, and so need sources and positions in their batches.
 INTERCHANGING = frozenset({"diito", "diito_hidden"})

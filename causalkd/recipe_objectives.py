@@ -31,6 +31,10 @@ class ResponseKDPart(PredictionPart):
     """What takes the place of KL(teacher || student)."""
     share: float | None = Field(default=None, ge=0, le=1)
     """β of `jensen_shannon` (0.5 without it), α of the skewed ones (0.1)."""
+    scaled: bool = True
+    """Multiply by T²; AD-KD does not."""
+    annealed: bool = False
+    """T falls linearly from epoch to epoch and is 1 in the last."""
 
 
 class ATKDPart(Part):
@@ -61,6 +65,27 @@ class DKDPart(Part):
     """Factor of the target-oriented term."""
     beta: float = Field(default=1.0, ge=0)
     """Factor of the diversity-oriented term."""
+
+
+class ADKDPart(Part):
+    """The student's attribution maps follow the teacher's."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """Factor of the term."""
+    views: Literal["all", "label"] | int = "all"
+    """What is explained: every class, the label, or for language models this many of the teacher's likeliest tokens."""
+    target: Literal["probability", "log_probability", "logit", "loss"] = "loss"
+    """What of it: p, log p, the logit, or the loss, as the authors' code does."""
+    steps: int = Field(default=1, ge=1)
+    """Steps of integrated gradients; 1 is input × gradient."""
+    top_k: int | float | None = Field(default=None, gt=0)
+    """How many of the teacher's dimensions count, the largest: a number, or a fraction such as 0.9; None for all."""
+    distance: Literal["l1", "l2", "smooth_l1"] = "l2"
+    """How maps are compared."""
+    norm: Literal[1, 2] = 2
+    """The norm over positions that every map is scaled by."""
+    place: str | None = None
+    """TransformerLens name of where attributions are taken, e.g. blocks.1.hook_in; None for the embeddings' output."""
 
 
 class TaskPart(Part):
@@ -117,6 +142,7 @@ class ObjectivesPart(Part):
     hidden_kd: ProjectedHiddenKDPart | None = None
     diito: DIITOPart | None = None
     diito_hidden: DIITOHiddenPart | None = None
+    adkd: ADKDPart | None = None
 
     def chosen(self) -> dict[str, Any]:
         """The objectives that are named, by name."""

@@ -31,11 +31,12 @@ def test_the_list_of_public_names() -> None:
             "load_examples",
             "pair_batches",
         ),
-        *("ATKD", "DIITO", "DIITOHidden", "DKD", "HiddenKD", "ResponseKD", "TaskLoss"),
+        *("ADKD", "ATKD", "DIITO", "DIITOHidden", "DKD", "HiddenKD", "ResponseKD", "TaskLoss"),
         *("Weighted", "DistillationTrainer"),
         *("measure", "VerificationReport", "as_text"),
         *("Recipe", "distill", "verify"),
         *("agreement", "attribute", "faithfulness", "load_maps"),
+        *("AttributionMap", "attribution_map", "class_views", "label_views", "token_views"),
     }
     assert dir(causalkd) == sorted(causalkd.__all__)
 
@@ -54,5 +55,5 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_list() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Distil'; its public names are ATKD, DIITO, DKD,"):
+    with pytest.raises(AttributeError, match="no attribute 'Distil'; its public names are ADKD, ATKD, DIITO, DKD,"):
         causalkd.Distil  # noqa: B018

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     SOURCE_EXAMPLE = 2
     MASKED_TOKENS = 3
     REPLACEMENTS = 4
+    EXPLAINED_POSITION = 5
 
 
 def uniforms(seed: int, epoch: int, index: Index, stream: Stream, count: int) -> Float64[Tensor, "batch count"]:

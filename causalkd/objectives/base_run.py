@@ -13,6 +13,8 @@ from causalkd.data.counted import TOKEN_TASKS, counted_tokens, flat_positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
 from causalkd.models.run import Run
+from causalkd.objectives.taught import Remembered, Taught
+from causalkd.objectives.teacher_map import TeacherMap
 from causalkd.objectives.window import Window
 from causalkd.task_kinds import Task
 
@@ -29,6 +31,8 @@ class Kept(NamedTuple):
     """At which real tokens a per-token head must predict, in base and counterfactual runs."""
     over_window: bool = False
     """Whether its term is a mean over all of `BaseRun.window` already, and not over its batch."""
+    teacher_map: TeacherMap | None = None
+    """The teacher's map that the student's, which then is differentiated twice, is compared with."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""
@@ -41,7 +45,9 @@ class Kept(NamedTuple):
         return flat_positions(counted)
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """How many things a mean over the batch is of: its predictions, or without these its real tokens."""
+        """How many things a mean over the batch is of: a map's positions, predictions, or without these real tokens."""
+        if self.teacher_map is not None:
+            return self.teacher_map.amount(task, batch)
         if self.logits == "none":
             return batch.counted.sum()
         counted = counted_tokens(task, batch, self.logits)
@@ -57,8 +63,10 @@ class BaseRun:
         batch: Base rows, labels, sources and positions.
         student_run: The student's run, in its graph.
         teacher: The frozen model; None when a model is trained on its task alone.
-        teacher_run: The teacher's run, without a graph.
+        teacher_run: The teacher's run, without a graph; or the teacher before the batch, which runs when asked.
         step: Optimizer steps done so far.
+        epoch: Epochs done so far.
+        epochs: Epochs of the whole training.
         shared: What one objective worked out and another can use, by key; empty when a step begins.
         window: What else the optimizer step learns from; None where this batch is all.
     """
@@ -67,8 +75,10 @@ class BaseRun:
     batch: Batch
     student_run: Run
     teacher: HookedModel | None = None
-    teacher_run: Run | None = None
+    teacher_run: Run | Taught | None = None
     step: int = 0
+    epoch: int = 0
+    epochs: int = 1
     shared: dict[Any, Any] = field(default_factory=dict)
     window: Window | None = None
 
@@ -80,7 +90,22 @@ class BaseRun:
         """
         if self.teacher is None or self.teacher_run is None:
             raise ValueError("this objective compares with a teacher, and there is none; only `task` works without")
-        return self.teacher, self.teacher_run
+        given = self.teacher_run
+        return self.teacher, given.run() if isinstance(given, Taught) else given
+
+    def predicted(self) -> Run | Remembered:
+        """The teacher's run, or its logits of an earlier epoch without any forward."""
+        return self.teacher_run.predictions() if isinstance(self.teacher_run, Taught) else self.taught()[1]
+
+    def teacher_map(self, asked: TeacherMap) -> Mapping[str, Tensor]:
+        """The teacher's map of base.
+
+        Raises:
+            ValueError: There is no teacher, or the objective did not announce the map in its `places`.
+        """
+        if not isinstance(self.teacher_run, Taught):
+            raise ValueError("this objective needs a teacher's map, and there is no teacher that could make one")
+        return self.teacher_run.map(asked)
 
 
 class Objective(Protocol):
@@ -103,10 +128,18 @@ class Weighted(NamedTuple):
 
 
 def places_of(objectives: Mapping[str, Weighted]) -> Kept:
-    """Everything the base runs must keep for a set of objectives."""
+    """Everything the base runs must keep for a set of objectives.
+
+    Raises:
+        ValueError: They compare different maps of the teacher.
+    """
     kept = [weighted.objective.places() for weighted in objectives.values()]
+    maps = list(dict.fromkeys(each.teacher_map for each in kept if each.teacher_map is not None))
+    if len(maps) > 1:
+        raise ValueError(f"objectives compare {len(maps)} different maps of one teacher; give them equal settings")
     return Kept(
         tuple(dict.fromkeys(place for each in kept for place in each.teacher)),
         tuple(dict.fromkeys(place for each in kept for place in each.student)),
         _MOST_FIRST[min(_MOST_FIRST.index(each.logits) for each in kept)],
+        teacher_map=maps[0] if maps else None,
     )

@@ -20,6 +20,7 @@ from causalkd.losses.divergence import (
 )
 from causalkd.losses.hidden import squared_distance
 from causalkd.models.run import Run
+from causalkd.objectives.taught import Remembered
 from causalkd.task_kinds import Task
 
 DivergenceName = Literal[
@@ -58,7 +59,7 @@ def named_divergence(name: DivergenceName, share: float | None = None) -> Diverg
 def prediction_distance(
     task: Task,
     student: Run,
-    teacher: Run,
+    teacher: Run | Remembered,
     batch: Batch,
     temperature: float,
     tokens: Tokens = "all",

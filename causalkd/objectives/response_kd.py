@@ -12,12 +12,18 @@ from causalkd.objectives.predictions import DivergenceName, named_divergence, pr
 class ResponseKD:
     """T² · KL(teacher || student) on base (Hinton et al. 2015; DIITO's L_CE), or another divergence; no more forwards.
 
+    With `scaled=False` it is AD-KD's L_kd. Differs from the paper: that is the cross-entropy, which is greater by the
+    teacher's entropy, a constant.
+
     Args:
         temperature: T, dividing both models' logits.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones (DIITO's restrict_ce_to_mask).
         divergence: What takes the place of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
             `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM).
         share: β of `jensen_shannon`, α of the skewed ones; without it 0.5 and 0.1.
+        scaled: Multiply by T².
+        annealed: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one epoch divides by
+            zero, here its T is 1).
 
     Raises:
         ValueError: There is no such divergence, or it has no share.
@@ -29,21 +35,33 @@ class ResponseKD:
         tokens: Tokens = "all",
         divergence: DivergenceName = "forward_kl",
         share: float | None = None,
+        *,
+        scaled: bool = True,
+        annealed: bool = False,
     ) -> None:
         self.temperature = temperature
         self.tokens: Tokens = tokens
         self._divergence = named_divergence(divergence, share)
+        self._scaled, self._annealed = scaled, annealed
 
     def places(self) -> Kept:
         """The logits it compares."""
         return Kept(logits=self.tokens)
 
+    def temperature_at(self, epoch: int, epochs: int) -> float:
+        """T in the epoch with this number, from 0, of so many."""
+        if not self._annealed:
+            return self.temperature
+        left = 1 - epoch / (epochs - 1) if epoch < epochs - 1 else 0.0
+        return 1 + (self.temperature - 1) * left
+
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
-        _, teacher_run = run.taught()
-        return prediction_distance(
-            run.student.task, run.student_run, teacher_run, run.batch, self.temperature, self.tokens, self._divergence
+        temperature = self.temperature_at(run.epoch, run.epochs)
+        distance = prediction_distance(
+            run.student.task, run.student_run, run.predicted(), run.batch, temperature, self.tokens, self._divergence
         )
+        return distance if self._scaled else distance / temperature**2
 
 
 class TaskLoss:

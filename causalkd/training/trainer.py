@@ -1,7 +1,8 @@
 """DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.batch import Batch
+from causalkd.models.attention import twice_differentiable
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, move_to
+from causalkd.models.run import Run
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
+from causalkd.objectives.taught import Memory, Taught
 from causalkd.objectives.window import Window
 from causalkd.training.learned import Learned
 
@@ -30,6 +34,7 @@ class DistillationTrainer(Trainer):
         teacher: The frozen model; None where no objective compares with one.
         sequences: Given a training batch, the step and the number of the micro-batch in it, gives what to train on
             instead (see `OnPolicy`).
+        memory: Keeps the teacher's answers between epochs; None asks it anew.
         **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
@@ -42,6 +47,7 @@ class DistillationTrainer(Trainer):
         objectives: Mapping[str, Weighted],
         teacher: HookedModel | None = None,
         sequences: Callable[[Batch, int, int], Batch] | None = None,
+        memory: Memory | None = None,
         **trainer: Any,
     ) -> None:
         if not objectives:
@@ -67,6 +73,7 @@ class DistillationTrainer(Trainer):
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
+        self._memory = memory
         self._kept = places_of(self.objectives)
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
@@ -92,13 +99,11 @@ class DistillationTrainer(Trainer):
         """
         batch = Batch.from_tensors(inputs)
         logits_at = None if return_outputs else self._kept.logits_at(self.student.task, batch)
-        student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
-        teacher_run = None
-        if self.teacher is not None:
-            teacher_run = self.teacher.run(batch.inputs, self._kept.teacher, logits_at=logits_at)
-        run = BaseRun(self.student, batch, student_run, self.teacher, teacher_run, self.state.global_step)
-        run = replace(run, window=self._window if model.training else None)
-        terms = {name: self._term(name, run) for name in self.objectives}
+        # All passes of a student in a step draw their dropout in one kind of attention.
+        with twice_differentiable(self.student) if self._kept.teacher_map else nullcontext():
+            student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
+            run = self._base_run(model, batch, student_run, logits_at)
+            terms = {name: self._term(name, run) for name in self.objectives}
         loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()
         if model.training:
             self._remember(loss, terms)
@@ -134,6 +139,23 @@ class DistillationTrainer(Trainer):
         amount = partial(kept.amount, run.student.task)
         average = run.window.average(name, amount, term.dtype)
         return term * amount(run.batch) / torch.where(average > 0, average, 1)
+
+    def _base_run(self, model: nn.Module, batch: Batch, student_run: Run, logits_at: Tensor | None) -> BaseRun:
+        taught = None
+        if self.teacher is not None:
+            kept = self._kept
+            taught = Taught(self.teacher, batch, kept.teacher, logits_at, kept.teacher_map, self._memory)
+        return BaseRun(
+            self.student,
+            batch,
+            student_run,
+            self.teacher,
+            taught,
+            step=self.state.global_step,
+            epoch=int(self.state.epoch or 0),
+            epochs=math.ceil(self.state.num_train_epochs or 1),
+            window=self._window if model.training else None,
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the mean of every term since the last log."""

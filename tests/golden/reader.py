@@ -38,6 +38,11 @@ def case_names(method: str = "diito") -> list[str]:
     return names
 
 
+def exists(name: str) -> bool:
+    """Whether this folder, or the one that comes with the tests, has a case."""
+    return _path(f"{name}.json").exists()
+
+
 def manifest(name: str) -> dict[str, Any]:
     return json.loads(_path(f"{name}.json").read_text(encoding="utf-8"))
 

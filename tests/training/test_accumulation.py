@@ -11,6 +11,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import IGNORED
 from causalkd.data.pairing import ExampleSet, PairingCollator
 from causalkd.models.hooked import HookedModel
+from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.base_run import Objective, Weighted
 from causalkd.objectives.diito import DIITO, DIITOHidden
@@ -33,6 +34,7 @@ OBJECTIVES: dict[str, Any] = {
     "atkd_sequence": lambda teacher, student: ATKD(split="sequence"),
     "atkd_running": lambda teacher, student: ATKD(split="running", reverse=True),
     "hidden_kd": lambda teacher, student: HiddenKD(teacher, student),
+    "adkd": lambda teacher, student: ADKD(teacher, student, views=2, steps=2),
     "diito": lambda teacher, student: DIITO(resolve(ALIGNMENT, teacher, student), teacher, student),
     "diito_uncertain": lambda teacher, student: DIITO(
         resolve(ALIGNMENT, teacher, student), teacher, student, tokens="labelled", weighting="uncertainty"

@@ -22,7 +22,8 @@ def _recipe(folder: Path, rows: int) -> Recipe:
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     if not (folder.parent / "teacher").is_dir():
         planted_model(num_hidden_layers=4, **dropout).save_pretrained(folder.parent / "teacher")
-    student = "{name: only, layers: [1, 3], training: {steps: 5}, objectives: {response_kd: {}, diito: {}, task: {}}}"
+    objectives = "{response_kd: {}, diito: {}, task: {}, adkd: {steps: 2}}"
+    student = f"{{name: only, layers: [1, 3], training: {{steps: 5}}, objectives: {objectives}}}"
     changes = ("teacher.config=null", "teacher.training=null", f"teacher.model={folder.parent / 'teacher'}")
     changes += (f"students=[{student}]", f"training.batch_size={rows}", "training.logging_steps=1", "data.group=4")
     return shrunk("quickstart", folder, *changes)

@@ -1,0 +1,129 @@
+"""AD-KD: the student's attribution maps follow the teacher's (Wu et al. 2023, arXiv 2305.10010)."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from causalkd.attribution.gradients import check_steps
+from causalkd.attribution.maps import token_norms
+from causalkd.attribution.traced import traced_attributions
+from causalkd.attribution.views import CLASSES, Target
+from causalkd.losses.map_distance import Distance, map_distance
+from causalkd.models.entry import entry_places, place_of
+from causalkd.models.hooked import HookedModel
+from causalkd.models.places import Place
+from causalkd.objectives.base_run import BaseRun, Kept
+from causalkd.objectives.teacher_map import Explained, TeacherMap, explained_logits
+
+_LANGUAGE_MODELS = ("masked_lm", "causal_lm")
+
+
+class ADKD:
+    """Distance of the attribution maps of both models on base, summed over the views (L_attr).
+
+    A map scores each position by the norm of its integrated gradients from a zero baseline; the teacher's, a constant,
+    by its `top_k` largest dimensions. Widths need not match. Padding has no attribution and does not count.
+
+    Differs from the paper: F is the loss −log p of a view, as in the release; the paper explains the probability
+    (`target`). Differs from the release: the path's last step is the base run itself, dropout included.
+
+    Costs at one step: with K views K − 1 backward passes to the embedding per model (K where they are not all classes),
+    and the student's second-order backward through them. Each further step: another forward with its K − 1 backward
+    passes per model, the student's twice. The student runs with eager attention.
+
+    Args:
+        teacher: The frozen model.
+        student: The model being trained.
+        views: `all` classes; the `label`, which with the target `loss` is the release's for two classes and regression;
+            or for language models the teacher's so many likeliest tokens at a labelled position drawn for each row.
+        target: What of a view is explained.
+        steps: Steps of the paths; 1 is input × gradient.
+        top_k: How many of the teacher's dimensions count, as a number or a fraction; None for all.
+        distance: `l1`, `l2` or `smooth_l1`.
+        norm: The norm over positions that maps are scaled by.
+        place: TransformerLens name of where both models are entered; None for the output of the embeddings.
+        seed: Seed of the drawn positions.
+
+    Raises:
+        ValueError: Views that the head does not have, `top_k` beyond the teacher's width, no step, or no such place.
+    """
+
+    def __init__(
+        self,
+        teacher: HookedModel,
+        student: HookedModel,
+        *,
+        views: Explained = "all",
+        target: Target = "loss",
+        steps: int = 1,
+        top_k: int | float | None = None,
+        distance: Distance = "l2",
+        norm: Literal[1, 2] = 2,
+        place: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_steps(steps)
+        _check_views(student, views, target)
+        at = place_of(teacher, place)
+        self.asked = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
+        self._place = place_of(student, place)
+        self._distance: Distance = distance
+        self._norm: Literal[1, 2] = norm
+        self._kept = Kept(student=entry_places(student, self._place), logits="labelled", teacher_map=self.asked)
+
+    def places(self) -> Kept:
+        """The activations at the entry of the student's path, and the teacher's map."""
+        return self._kept
+
+    def maps(self, run: BaseRun) -> tuple[Float[Tensor, "view batch pos"], Float[Tensor, "view batch pos"]]:
+        """The student's scores of the positions, in its graph, and the teacher's."""
+        student, asked = run.student, self.asked
+        answer = run.teacher_map(asked)
+        logits = explained_logits(run.student_run, asked.position(student.task, run.batch))
+        values = traced_attributions(
+            student,
+            run.student_run,
+            logits,
+            asked.views_of(answer, student.task, run.batch, logits.shape[-1]),
+            place=self._place,
+            steps=asked.steps,
+            target=asked.target,
+            differentiable=torch.is_grad_enabled(),
+        )
+        return token_norms(values), answer["scores"].permute(2, 0, 1)
+
+    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+        """The term of one step."""
+        position = self.asked.position(run.student.task, run.batch)
+        valid = None if position is None else position[1]
+        return map_distance(*self.maps(run), valid, self._distance, self._norm)
+
+
+def _check_views(student: HookedModel, views: Explained, target: Target) -> None:
+    task, vocabulary = student.task, student.vocabulary
+    if task in _LANGUAGE_MODELS:
+        if not isinstance(views, int) or not 1 <= views <= vocabulary:
+            raise ValueError(
+                f"adkd's views are {views!r}, but a {task} has {vocabulary} classes; "
+                "give the number of tokens to explain"
+            )
+    elif task not in CLASSES:
+        raise ValueError(f"adkd explains classes, numbers and tokens, and {student} has a {task} head; leave adkd out")
+    elif isinstance(views, int):
+        raise ValueError(f"adkd's views are {views}, a number of tokens, but this is a {task}; use `all` or `label`")
+    if task == "regression" and target not in ("logit", "loss"):
+        raise ValueError(f"adkd's target is {target!r}, but a regression has no classes; use `loss` or `logit`")
+
+
+def _count(top_k: int | float | None, place: Place) -> int:
+    if top_k is None:
+        return place.width
+    count = round(top_k * place.width) if isinstance(top_k, float) else top_k
+    if not 1 <= count <= place.width:
+        raise ValueError(
+            f"adkd's top_k is {top_k}, but the teacher is {place.width} wide at {place.name}; "
+            f"give a number from 1 to {place.width}, or a fraction up to 1.0"
+        )
+    return count

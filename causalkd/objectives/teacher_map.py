@@ -1,0 +1,118 @@
+"""The teacher's side of AD-KD: which outputs are explained, and its map of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalkd.attribution.maps import token_norms
+from causalkd.attribution.traced import traced_attributions
+from causalkd.attribution.views import Target, Views, class_views, label_views, logits_at, token_views
+from causalkd.data.batch import Batch
+from causalkd.data.counted import counted_tokens
+from causalkd.data.draws import Stream, uniforms
+from causalkd.models.hooked import HookedModel
+from causalkd.models.places import Place
+from causalkd.models.run import Run
+from causalkd.task_kinds import Task
+
+Explained = Literal["all", "label"] | int
+"""Every class, the label alone, or the teacher's so many likeliest tokens at one position of each row."""
+
+
+@dataclass(frozen=True)
+class TeacherMap:
+    """A teacher's map of base as an objective wants it: equal settings give equal maps, whoever asks.
+
+    Attributes:
+        place: Where the teacher is entered.
+        views: What is explained.
+        target: What of it.
+        steps: Steps of the path.
+        top_k: How many dimensions of each position count, the largest.
+        seed: Seed of the drawn positions.
+    """
+
+    place: Place
+    views: Explained
+    target: Target
+    steps: int
+    top_k: int
+    seed: int = 0
+
+    def position(self, task: Task, batch: Batch) -> tuple[Int[Tensor, "batch"], Bool[Tensor, "batch"]] | None:
+        """One labelled position of each row and whether it has any, drawn by `seed` and the example's number.
+
+        None for heads that predict once a row. An example keeps its position, so that its map can be kept.
+        """
+        counted = counted_tokens(task, batch, "labelled")
+        if counted is None:
+            return None
+        index = torch.arange(len(counted)) if batch.index is None else batch.index.cpu()
+        drawn = uniforms(self.seed, 0, index, Stream.EXPLAINED_POSITION, 1)[:, 0].to(counted.device)
+        rank = (drawn * counted.sum(1)).long() + 1
+        return (counted.cumsum(1) == rank[:, None]).long().argmax(1), counted.any(1)
+
+    def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
+        """How many positions of the batch have an attribution, for each view."""
+        found = self.position(task, batch)
+        if found is None:
+            return batch.counted.sum()
+        reach = batch.counted & found[1][:, None]
+        if task == "causal_lm":
+            reach = reach & (torch.arange(reach.shape[1], device=reach.device) <= found[0][:, None])
+        return reach.sum()
+
+    def of(self, teacher: HookedModel, run: Run, batch: Batch) -> dict[str, Tensor]:
+        """`scores` (batch, pos, view) and, for tokens, `choice` (batch, view); uses up the run's graph."""
+        found = self.position(teacher.task, batch)
+        logits = explained_logits(run, found)
+        if isinstance(self.views, int):
+            assert found is not None
+            views = token_views(logits.detach(), found[0], self.views)
+        else:
+            views = self.fixed_views(batch, logits.shape[-1])
+        values = traced_attributions(
+            teacher, run, logits, views, place=self.place, steps=self.steps, target=self.target
+        )
+        scores = {"scores": token_norms(values, self.top_k).permute(1, 2, 0).contiguous()}
+        return scores | ({"choice": views.choice.T.contiguous()} if isinstance(self.views, int) else {})
+
+    def views_of(self, answer: Mapping[str, Tensor], task: Task, batch: Batch, classes: int) -> Views:
+        """The views of a map that `of` made."""
+        if not isinstance(self.views, int):
+            return self.fixed_views(batch, classes)
+        found = self.position(task, batch)
+        assert found is not None
+        return Views(answer["choice"].T, found[0])
+
+    def fixed_views(self, batch: Batch, classes: int) -> Views:
+        """The views that depend on no prediction.
+
+        Raises:
+            ValueError: The label is to be explained and there is none.
+        """
+        if self.views == "all" and not (classes == 1 and self.target == "loss"):
+            return class_views(classes, len(batch.counted), batch.counted.device)
+        if batch.labels is None:
+            raise ValueError(
+                "adkd explains the label, and the data have none; label them, or set adkd's `views` to all"
+            )
+        return label_views(batch.labels)
+
+
+def explained_logits(
+    run: Run, position: tuple[Int[Tensor, "batch"], Bool[Tensor, "batch"]] | None
+) -> Float[Tensor, "batch choice"]:
+    """The logits of each row, at its position where the head predicts per token; 0 in rows that have none."""
+    if position is None:
+        return run.logits
+    at, valid = position
+    flat = logits_at(Views(at[None], at), run.inputs["input_ids"].shape[1])
+    assert flat is not None
+    items = flat if run.logits_at is None else torch.searchsorted(run.logits_at, flat)
+    rows = run.item_logits[items.clamp(max=len(run.item_logits) - 1)]
+    return rows.where(valid[:, None], 0)

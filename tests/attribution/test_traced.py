@@ -1,0 +1,139 @@
+"""Attributions in the graph of a run: equal, value and gradient, to keeping every step's graph; dropout repeated."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from causalkd.attribution.gradients import integrated_gradients
+from causalkd.attribution.traced import run_from, traced_attributions
+from causalkd.attribution.views import Target, Views, class_views, label_views, view_values
+from causalkd.models.attention import twice_differentiable
+from causalkd.models.entry import entered, entry_places, place_of
+from causalkd.models.hooked import HookedModel
+from causalkd.models.run import Run
+from tests.attribution.views import hooked, views_of
+from tests.tiny import tiny_inputs
+
+INPUTS = tiny_inputs(3, 6)
+
+
+def _at_once(model: HookedModel, views: Views, target: Target, steps: int, name: str | None) -> Tensor:
+    """All graphs alive, one backward a view."""
+    place = place_of(model, name)
+    places = entry_places(model, place)
+    with twice_differentiable(model):
+        run = model.run(INPUTS, places)
+        here, *boundary = (run.activations[each] for each in places)
+        total = torch.zeros(())
+        for step in range(1, steps + 1):
+            leaf, logits = here, run.logits
+            if step < steps:
+                leaf = step / steps * here
+                with entered(model, place, leaf, *boundary):
+                    logits = model.run(INPUTS).logits
+            values = view_values(logits, views, target).sum(1)
+            total = total + torch.stack([torch.autograd.grad(v, leaf, create_graph=True)[0] for v in values])
+    return here * total / steps
+
+
+def _traced(model: HookedModel, views: Views, target: Target, steps: int, name: str | None) -> Tensor:
+    place = place_of(model, name)
+    with twice_differentiable(model):
+        run = model.run(INPUTS, entry_places(model, place))
+        return traced_attributions(
+            model, run, run.logits, views, place=place, steps=steps, target=target, differentiable=True
+        )
+
+
+def _gradients(model: HookedModel, make: Callable[[], Tensor]) -> tuple[Tensor, list[Tensor]]:
+    torch.manual_seed(0)
+    values = make()
+    weight = torch.randn(values.shape, dtype=values.dtype, generator=torch.Generator().manual_seed(1))
+    model.model.zero_grad()
+    (values * weight).sum().backward()
+    return values.detach(), [p.grad for p in model.model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("target", ["loss", "probability", "logit"])
+@pytest.mark.parametrize("name", [None, "blocks.0.attn.o.hook_out", "embed.hook_out", "blocks.0.hook_out"])
+def test_step_by_step_is_at_once(name: str | None, target: Target, dropout: float) -> None:
+    model, views = hooked(role="student", dropout=dropout), class_views(3, 3)
+    model.model.train()
+    ours, mine = _gradients(model, lambda: _traced(model, views, target, 3, name))
+    theirs, expected = _gradients(model, lambda: _at_once(model, views, target, 3, name))
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+    assert len(mine) == len(expected) and max(each.abs().max() for each in mine) > 1e-3
+    for one, other in zip(mine, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_dropout_goes_on_as_if_nothing_had_been_repeated() -> None:
+    model, states = hooked(role="student", dropout=0.3), []
+    model.model.train()
+    for repeat in (False, True):
+        torch.manual_seed(0)
+        values = _traced(model, class_views(3, 3), "loss", 3, None)
+        if repeat:
+            values.sum().backward()
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_gradcheck() -> None:
+    model = hooked(role="student")
+    place = model.place("block_input", 0)
+    here = model.run(INPUTS, [place]).activations[place].detach().requires_grad_()
+    parameters = [model.model.get_parameter("classifier.weight"), next(iter(model.blocks[1].parameters()))]
+
+    def function(here: Tensor, *_: Tensor) -> Tensor:
+        with twice_differentiable(model):
+            with entered(model, place, here):
+                logits = model.run(INPUTS).logits
+            run = Run(INPUTS, logits, here, {place: here})
+            values = traced_attributions(
+                model, run, logits, class_views(3, 3), place=place, steps=2, differentiable=True
+            )
+        return torch.linalg.vector_norm(values, dim=-1)
+
+    assert torch.autograd.gradcheck(function, (here, *parameters), fast_mode=True)
+
+
+@pytest.mark.parametrize(("architecture", "task"), [("bert", "classification"), ("gpt2", "causal_lm")])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_teachers_run_is_its_last_step(architecture: str, task: str, steps: int) -> None:
+    model = hooked(architecture, task)  # type: ignore[arg-type]
+    views, place, ran = views_of(model, INPUTS), model.place("block_input", 0), []
+    model.blocks[0].register_forward_hook(lambda *_: ran.append(1))
+    run = run_from(model, INPUTS, place, ())
+    logits = run.logits if views.position is None else run.logits[torch.arange(3), views.position]
+    found = traced_attributions(model, run, logits, views, place=place, steps=steps)
+    assert len(ran) == steps and not found.requires_grad
+    expected = integrated_gradients(model, INPUTS, views, steps=steps, target="loss").values
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    assert all(p.grad is None and not p.requires_grad for p in model.model.parameters())
+    assert torch.equal(run.logits, model.run(INPUTS).logits)
+
+
+def test_without_a_graph_the_path_is_walked() -> None:
+    model, views = hooked(role="student"), label_views(torch.tensor([2, 0, 1]))
+    place = model.place("block_input", 0)
+    with torch.no_grad():
+        run = model.run(INPUTS, [place])
+        found = traced_attributions(model, run, run.logits, views, place=place, steps=2)
+    expected = integrated_gradients(model, INPUTS, views, steps=2, target="loss").values
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_nothing_stays_after_a_model_that_raises() -> None:
+    model = hooked(role="student")
+    values = _traced(model, class_views(3, 3), "loss", 3, None)
+    handle = model.blocks[1].register_forward_hook(lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    before = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        values.sum().backward()
+    handle.remove()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.model.modules())
+    assert model.model.config._attn_implementation == "sdpa" and torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,65 @@
+"""A teacher before a batch: runs once, when asked, and not at all where everything is remembered."""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+from causalkd.objectives.taught import Taught
+from causalkd.objectives.teacher_map import TeacherMap
+from tests.objectives.steps import batch_of, models
+
+BATCH = batch_of("classification")
+
+
+class Everything:
+    """Remembers whole batches by what was asked."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Mapping[str, Tensor]] = {}
+
+    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
+        return self.kept.get(what)
+
+    def keep(self, what: str, batch: Batch, answer: Mapping[str, Tensor], beside: Tensor | None = None) -> None:
+        self.kept[what] = answer
+
+
+def test_it_runs_once_and_not_before_it_is_asked() -> None:
+    teacher, _ = models("classification")
+    ran: list[int] = []
+    teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
+    asked = TeacherMap(teacher.place("block_input", 0), "all", "loss", 1, 32)
+    place = teacher.place("block_output", 1)
+    taught = Taught(teacher, BATCH, (place,), asked=asked)
+    assert ran == []
+    run, found = taught.run(), taught.map(asked)
+    assert taught.run() is run and taught.predictions() is run and ran == [1]
+    plain = teacher.run(BATCH.inputs, [place])
+    assert torch.equal(run.logits, plain.logits) and torch.equal(run.activations[place], plain.activations[place])
+    assert not run.logits.requires_grad and not run.hidden.requires_grad and not run.activations[place].requires_grad
+    assert found["scores"].shape == (4, 10, 3)
+    assert found["scores"][~BATCH.counted].abs().max() == 0
+
+
+def test_a_teacher_whose_answers_are_known_does_not_run() -> None:
+    teacher, _ = models("classification")
+    asked = TeacherMap(teacher.place("block_input", 0), "all", "loss", 1, 32)
+    memory = Everything()
+    first = Taught(teacher, BATCH, asked=asked, memory=memory)
+    logits, scores = first.predictions().logits, first.map(asked)["scores"]
+    ran: list[int] = []
+    teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
+    again = Taught(teacher, BATCH, asked=asked, memory=memory)
+    assert torch.equal(again.predictions().logits, logits) and torch.equal(again.map(asked)["scores"], scores)
+    assert ran == []
+    assert again.run().hidden.shape == (4, 10, 32) and ran == [1]  # hidden states are not kept
+
+
+def test_a_map_that_was_not_announced() -> None:
+    teacher, _ = models("classification")
+    asked = TeacherMap(teacher.place("block_input", 0), "all", "loss", 1, 32)
+    with pytest.raises(ValueError, match="was not announced in the objective's `places`"):
+        Taught(teacher, BATCH).map(asked)

@@ -1,0 +1,59 @@
+"""The teacher's side of AD-KD: the drawn position, the explained logits, equal settings."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from causalkd.data.batch import IGNORED
+from causalkd.data.counted import flat_positions
+from causalkd.objectives.teacher_map import TeacherMap, explained_logits
+from tests.objectives.steps import batch_of, models
+
+TEACHER, _ = models()
+ASKED = TeacherMap(TEACHER.place("block_input", 0), 2, "loss", 1, 32)
+
+
+def test_a_labelled_position_is_drawn_for_each_example() -> None:
+    batch = replace(batch_of(), index=torch.tensor([7, 3, 4, 5]))
+    position, valid = ASKED.position("masked_lm", batch) or pytest.fail("there is a position")
+    assert batch.labels is not None and valid.all()
+    assert (batch.labels.gather(1, position[:, None]) != IGNORED).all()
+    same = ASKED.position("masked_lm", batch)
+    assert same is not None and torch.equal(same[0], position)
+    drawn = {
+        tuple(found[0].tolist())
+        for seed in range(8)
+        if (found := replace(ASKED, seed=seed).position("masked_lm", batch)) is not None
+    }
+    assert len(drawn) > 1
+    assert ASKED.position("classification", batch) is None
+
+
+def test_a_row_without_labels_is_not_valid_and_has_no_logits() -> None:
+    batch = batch_of()
+    assert batch.labels is not None
+    labels = batch.labels.clone()
+    labels[2] = IGNORED
+    batch = replace(batch, labels=labels)
+    found = ASKED.position("masked_lm", batch)
+    assert found is not None and found[1].tolist() == [True, True, False, True]
+    whole = TEACHER.run(batch.inputs)
+    logits = explained_logits(whole, found)
+    assert logits[2].abs().max() == 0
+    for row in (0, 1, 3):
+        assert torch.equal(logits[row], whole.logits[row, found[0][row]])
+    # The same from a run that predicts at labelled positions only.
+    at = flat_positions(labels != IGNORED)
+    torch.testing.assert_close(explained_logits(TEACHER.run(batch.inputs, logits_at=at), found), logits)
+
+
+def test_equal_settings_are_equal() -> None:
+    assert replace(ASKED) == ASKED and hash(replace(ASKED)) == hash(ASKED)
+    assert repr(replace(ASKED, steps=2)) != repr(ASKED)
+
+
+def test_no_label_to_explain() -> None:
+    batch = replace(batch_of("classification"), labels=None)
+    with pytest.raises(ValueError, match="adkd explains the label, and the data have none"):
+        replace(ASKED, views="label").fixed_views(batch, 3)
