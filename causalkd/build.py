@@ -176,8 +176,13 @@ def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) 
 
 def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
     """The held-out rows, without sources."""
-    collator = build_collator(recipe.data, data.heldout, data.tokenizer, None, recipe.verification.seed)
-    rows = list(ExampleSet(data.heldout.examples))
+    return build_batches(recipe, data.heldout, data.tokenizer)
+
+
+def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[Batch]:
+    """Batches of some examples, as verification makes them, without sources."""
+    collator = build_collator(recipe.data, examples, tokenizer, None, recipe.verification.seed)
+    rows = list(ExampleSet(examples.examples))
     size = recipe.verification.batch_size
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
 

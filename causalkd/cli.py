@@ -1,4 +1,4 @@
-"""The command line: causalkd distill | verify | attribute | search | report | check | recipes | schema."""
+"""The command line: causalkd distill | verify | attribute | evaluate | search | report | check | recipes | schema."""
 
 import json
 import os
@@ -65,6 +65,24 @@ def attribute(
         sizes = {"limit": limit, "steps": steps, "portions": portions}
         tell = partial(typer.echo, err=True)
         _tell(attributions.attribute(run, **sizes, baseline=baseline, page=_page(), tell=tell), run)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    texts: Annotated[list[str], typer.Option(help="A task whose test texts are predicted (repeatable).")] = [],  # noqa: B006
+    prompts: Annotated[list[Path], typer.Option(help="A file of instructions to answer (repeatable).")] = [],  # noqa: B006
+    harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness (repeatable).")] = [],  # noqa: B006
+    limit: Annotated[int | None, typer.Option(help="Most rows of each.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
+) -> None:
+    """Measure a run's causal LMs: perplexity, responses against references, tasks of a harness."""
+    with _told():
+        from causalkd.evaluation import evaluate_run
+
+        evaluate_run(
+            run, texts=texts, prompts=prompts, limit=limit, max_tokens=max_tokens, harness=harness, tell=typer.echo
+        )
 
 
 @app.command()

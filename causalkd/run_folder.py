@@ -9,8 +9,17 @@ from pathlib import Path
 
 from causalkd.recipe import Recipe
 
-_FILES = ("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md", "found.yaml")
-_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions")
+_FILES = (
+    "recipe.yaml",
+    "alignment.yaml",
+    "metrics.jsonl",
+    "report.json",
+    "report.html",
+    "report.md",
+    "found.yaml",
+    "evaluation.json",
+)
+_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions", "responses")
 _DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _FILES))})\..*")
 
 

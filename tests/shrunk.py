@@ -29,7 +29,7 @@ SHRUNK: dict[str, tuple[str, ...]] = {
     "quickstart-lm": (
         *("data.train_limit=64", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
         *(f"{_TEACHER}.steps=4", f"{_TEACHER}.batch_size=16", "training.batch_size=16", "training.logging_steps=2"),
-        *("students.kd.training.steps=3", "students.diito.training.steps=2"),
+        *("students.kd.training.steps=3", "students.atkd.training.steps=3", "students.diito.training.steps=2"),
         *("teacher.config.n_embd=16", "teacher.config.n_head=2", "teacher.config.n_inner=16"),
     ),
     "sst2-minilm": (

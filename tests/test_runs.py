@@ -164,6 +164,12 @@ def test_students_of_a_recipe_cost_the_same(name: str, request: pytest.FixtureRe
 
 
 @pytest.fixture(scope="module")
+def quickstart_lm(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The shrunk recipe of the planted stories."""
+    return finished_run("quickstart-lm", tmp_path_factory.mktemp("stories"))
+
+
+@pytest.fixture(scope="module")
 def sst2_minilm(tmp_path_factory: pytest.TempPathFactory, data_folder: Path, minilm: Path) -> FinishedRun:
     """The shrunk recipe on real weights and data."""
     return finished_run("sst2-minilm", tmp_path_factory.mktemp("real"))
