@@ -32,8 +32,9 @@ def loss_of_rows(
 ) -> Float[Tensor, "*batch"]:
     """The loss of each row, 0 where the mask is false: such rows are not looked at, and may hold anything.
 
-    Half precision is computed, and returned, in float32; float64 stays. The gradient is made together with the loss and
-    takes one tensor the size of the logits. One host–device copy where there is a mask: how many rows count.
+    Half precision is computed, and returned, in float32, under autocast too; float64 stays. The gradient is made
+    together with the loss and takes one tensor the size of the logits. One host–device copy where there is a mask: how
+    many rows count.
 
     Args:
         kernel: What to compute.
@@ -73,12 +74,14 @@ class _LossOfRows(torch.autograd.Function):
         new = torch.empty_like if counted is None else torch.zeros_like
         values = new(logits[:, 0], dtype=torch.promote_types(logits.dtype, torch.float32))
         gradient = new(logits) if wanted else None
-        for chunk in _chunks(logits, counted):
-            rows = [_rows(each, chunk, temperature, values.dtype) for each in (logits, *others)]
-            loss, gradient_of = kernel(*rows)
-            _put(values, chunk, loss)
-            if gradient is not None:
-                _put(gradient, chunk, gradient_of())
+        # Mixed precision would take the products of a kernel back to half.
+        with torch.autocast(logits.device.type, enabled=False):
+            for chunk in _chunks(logits, counted):
+                rows = [_rows(each, chunk, temperature, values.dtype) for each in (logits, *others)]
+                loss, gradient_of = kernel(*rows)
+                _put(values, chunk, loss)
+                if gradient is not None:
+                    _put(gradient, chunk, gradient_of())
         ctx.gradient, ctx.temperature = gradient, temperature
         return values
 

@@ -73,6 +73,8 @@ def hard_tokens(
     if not 0 < fraction <= 1:
         raise ValueError(f"the hard fraction is {fraction}; it is a share of the tokens and must lie in (0, 1]")
     mask = torch.ones_like(uncertainty, dtype=torch.bool) if mask is None else mask
+    if not mask.numel():
+        return mask
     rows, counted = (each if over == "sequence" else each.flatten() for each in (uncertainty, mask))
     ranked = rows.masked_fill(~counted, torch.inf).sort(-1).values
     # Double precision and a hair above: ⌊0.9 · 10⌋ must be 9 whatever 1 − 0.1 is.

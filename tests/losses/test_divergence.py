@@ -107,6 +107,17 @@ def test_half_precision_is_computed_in_single(fast: Callable[..., Tensor], dtype
     torch.testing.assert_close(gradients[0].double(), gradients[1], rtol=0, atol=5 * torch.finfo(dtype).eps)
 
 
+@each_fast
+def test_mixed_precision_changes_nothing(fast: Callable[..., Tensor]) -> None:
+    student, teacher = (_logits(4, 50, seed=seed).float() for seed in (0, 1))
+    student.requires_grad_()
+    plain = fast(student, teacher)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = fast(student, teacher)
+    assert torch.equal(mixed, plain)
+    assert torch.equal(_gradient(mixed, student), _gradient(plain, student))
+
+
 @pytest.mark.parametrize("lowest", [-1e4, torch.finfo(torch.float32).min, -math.inf])
 @each_fast
 def test_what_is_ruled_out_stays_finite(fast: Callable[..., Tensor], lowest: float) -> None:

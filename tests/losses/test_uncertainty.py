@@ -203,3 +203,20 @@ def test_ties_with_the_median_are_hard() -> None:
     assert hard_tokens(torch.tensor([0.5, 0.5, 0.1, 0.5])).tolist() == [True, True, False, True]
     assert hard_tokens(torch.full((3,), 0.5)).all()
     assert not hard_tokens(torch.rand(2, 3), torch.zeros(2, 3, dtype=torch.bool), over="sequence").any()
+
+
+@each_term
+def test_a_batch_of_no_token(term) -> None:
+    student, gold = torch.zeros(0, 7, requires_grad=True), torch.zeros(0, dtype=torch.long)
+    nothing = torch.zeros(0, dtype=torch.bool)
+    loss = term(student, torch.zeros(0, 7), gold, nothing)
+    loss.backward()
+    assert loss.item() == 0.0
+
+
+@each_term
+def test_mixed_precision_changes_nothing(term) -> None:
+    student, teacher = _logits(3, 4, 7).float(), _logits(3, 4, 7, seed=1).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = term(student, teacher, GOLD)
+    assert torch.equal(mixed, term(student, teacher, GOLD))

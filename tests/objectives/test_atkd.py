@@ -1,5 +1,6 @@
 """ATKD and DKD as objectives: on the stock models' outputs against the paper's formulas, split in every way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.objectives.atkd import ATKD, DKD
-from causalkd.objectives.base_run import Kept
+from causalkd.objectives.base_run import BaseRun, Kept
 from causalkd.task_kinds import Task
 from tests.objectives.steps import assert_same_term, batch_of, models, step_of
 from tests.oracles import uncertainty as oracle
@@ -97,3 +98,15 @@ def test_only_hard_tokens() -> None:
 def test_shares_that_are_none(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ATKD(**given)
+
+
+@pytest.mark.parametrize("objective", [ATKD(), ATKD(split="sequence"), ATKD(split="running"), DKD()])
+def test_a_batch_without_a_labelled_token(objective: Any) -> None:
+    (teacher, student), batch = models("causal_lm", "gpt2", "opt"), batch_of("causal_lm")
+    assert batch.labels is not None
+    batch = replace(batch, labels=torch.full_like(batch.labels, -100))
+    at = objective.places().logits_at("causal_lm", batch)
+    runs = [model.run(batch.inputs, logits_at=at) for model in (student, teacher)]
+    loss = objective(BaseRun(student, batch, runs[0], teacher, runs[1]))
+    loss.backward()
+    assert loss.item() == 0.0
