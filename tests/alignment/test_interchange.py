@@ -46,7 +46,7 @@ def _compare(
     weights = torch.linspace(-1, 1, slow[0].numel(), dtype=torch.float64).reshape(slow[0].shape)
     mine, expected = (gradients(model, (logits * weights).sum()) for logits in (fast.logits, slow[0]))
     for (name, _), one, other in zip(model.model.named_parameters(), mine, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

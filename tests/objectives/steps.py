@@ -88,4 +88,4 @@ def assert_same_term(student: HookedModel, mine: Tensor, expected: Tensor) -> No
     """Equal value and equal parameter gradients."""
     torch.testing.assert_close(mine, expected, rtol=1e-10, atol=1e-10)
     for one, other in zip(gradients(student, mine), gradients(student, expected), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
