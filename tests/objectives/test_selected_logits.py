@@ -1,4 +1,4 @@
-"""Heads that predict only where an objective looks give it the term and the gradients of heads that predict everywhere."""
+"""Heads that predict only where an objective looks give it the term and gradients of heads that predict everywhere."""
 
 import pytest
 
