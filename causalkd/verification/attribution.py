@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class AgreementRow:
-    """How far a student's maps agree with its teacher's at one depth."""
+    """How far a student's maps agree with its teacher's at one depth, at the tokens that have a score in either."""
 
     __pydantic_config__ = _STRICT
 

@@ -24,6 +24,10 @@ def agreement_row(
 ) -> AgreementRow:
     """How far two maps of the same texts agree; with the control `random_map` a random one stands for the second.
 
+    Tokens with a score of exactly 0 in both are not compared: no path leads from them to what is explained (what comes
+    after a causal model's prediction, what the head does not read after the last block), and ties would pass for
+    agreement.
+
     Args:
         student: The student's name.
         seed: The student's seed.
@@ -37,8 +41,8 @@ def agreement_row(
         ValueError: The maps are of other texts or views.
     """
     _check_same(teacher_map, student_map)
-    mask = teacher_map.mask.expand_as(teacher_map.scores)
     scores = student_map.scores
+    mask = teacher_map.mask & ((teacher_map.scores != 0) | (scores != 0))
     if control == "random_map":
         scores = random_scores(scores, torch.Generator().manual_seed(draw))
     found = agreement(teacher_map.scores, scores, mask)

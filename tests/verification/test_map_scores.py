@@ -46,6 +46,18 @@ def test_a_text_whose_map_is_zero_counts_in_no_mean() -> None:
     assert agreement_row("kd", 0, "none", 0, replace(TEACHER, scores=scores), STUDENT, draw=0).cosine.n == 4
 
 
+def test_tokens_that_cannot_matter_are_not_compared() -> None:
+    dead = torch.zeros_like(TEACHER.mask)
+    dead[:, 3:] = True
+    one, other = (replace(each, scores=each.scores.masked_fill(dead, 0)) for each in (TEACHER, STUDENT))
+    found = agreement_row("kd", 0, "none", 0, one, other, draw=0)
+    alone = replace(one, mask=one.mask & ~dead), replace(other, mask=other.mask & ~dead)
+    assert found == agreement_row("kd", 0, "none", 0, *alone, draw=0)
+    assert found.overlap_chance == pytest.approx(1 / 3)  # one token of the three that are left
+    chance = agreement_row("kd", 0, "random_map", 0, one, other, draw=0)
+    assert chance.overlap_chance == found.overlap_chance and chance.cosine.n == 4
+
+
 def test_maps_of_other_texts_or_views_do_not_compare() -> None:
     with pytest.raises(ValueError, match=r"maps are of 4 and 3 texts whose tokens differ, first in text 0"):
         text_agreement(TEACHER, example_maps(texts=3)[0])
