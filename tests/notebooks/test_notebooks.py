@@ -16,6 +16,7 @@ SECONDS = 900  # for one cell, on a busy machine; a whole notebook takes less th
 FIGURES = (
     *("interchange_maps(", "site_scores(", "training_curves("),
     *("attribution_layers(", "agreement_by_layer(", "coloured_text(", "disagreements("),
+    *("teaching_shares(", "coloured_modes(", "accuracy_by_mode(", "uncertainty_distribution(", "larger_teachers("),
 )
 
 
