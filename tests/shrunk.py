@@ -20,6 +20,12 @@ from causalkd.run_folder import RunFolder
 from causalkd.task_kinds import Task
 
 _TEACHER = "teacher.training"
+_REAL = (
+    *("data.train_limit=24", "data.eval_limit=12", "data.max_length=16", "seeds=[0]"),
+    *("verification.pairs=12", "verification.batch_size=6", "training.logging_steps=1"),
+    *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4", "training.batch_size=4"),
+)
+_FOUR_STUDENTS = tuple(f"students.{name}.training.steps=1" for name in ("kd", "adkd", "diito", "adkd-diito"))
 SHRUNK: dict[str, tuple[str, ...]] = {
     "quickstart": (
         *("data.train_limit=96", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
@@ -32,12 +38,9 @@ SHRUNK: dict[str, tuple[str, ...]] = {
         *("students.kd.training.steps=3", "students.atkd.training.steps=3", "students.diito.training.steps=2"),
         *("teacher.config.n_embd=16", "teacher.config.n_head=2", "teacher.config.n_inner=16"),
     ),
-    "sst2-minilm": (
-        *("data.train_limit=24", "data.eval_limit=12", "data.max_length=16", "seeds=[0]"),
-        *("verification.pairs=12", "verification.batch_size=6"),
-        *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4", "training.batch_size=4"),
-        *("students.kd.training.steps=2", "students.diito.training.steps=2", "training.logging_steps=1"),
-    ),
+    "sst2-minilm": (*_REAL, "students.kd.training.steps=2", "students.diito.training.steps=2"),
+    "adkd-mnli": (*_REAL, *_FOUR_STUDENTS),
+    "adkd-mrpc": (*_REAL, *_FOUR_STUDENTS),
 }
 """What makes each shipped recipe small, as for `--set`."""
 
