@@ -65,8 +65,9 @@ def attribute(
         path: The folder of a finished run.
         limit: Most texts; they are spread over the held-out examples.
         steps: Steps of the integrated gradients.
-        baseline: Where their path begins. From `zero`, AD-KD's, maps of a model with LayerNorm may never add up:
-            all change happens close to zero. The mean of a text's own positions is not so far away.
+        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm may not add up after
+            a hundred steps, because all change happens close to zero. From the mean of a text's own positions they do
+            sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report holds the gaps.
         portions: Into how many portions a text's tokens are put to be taken away.
         page: Makes report.html; None leaves it as it is.
         tell: Is told in a line each which model is next.

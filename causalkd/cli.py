@@ -54,7 +54,8 @@ def attribute(
     limit: Annotated[int, typer.Option(help="Most held-out texts to explain.")] = 32,
     steps: Annotated[int, typer.Option(help="Steps of the integrated gradients.")] = 32,
     baseline: Annotated[
-        Literal["mean", "[MASK]", "zero"], typer.Option(help="Where their path begins; zero is AD-KD's.")
+        Literal["mean", "[MASK]", "zero"],
+        typer.Option(help="Where their path begins; [MASK] adds up soonest, zero is AD-KD's."),
     ] = "mean",
     portions: Annotated[int, typer.Option(help="Into how many portions tokens are put to be taken away.")] = 8,
 ) -> None:
