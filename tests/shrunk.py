@@ -26,6 +26,17 @@ _REAL = (
     *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4", "training.batch_size=4"),
 )
 _FOUR_STUDENTS = tuple(f"students.{name}.training.steps=1" for name in ("kd", "adkd", "diito", "adkd-diito"))
+_INSTRUCTIONS = (
+    *("data.train_limit=8", "data.eval_limit=4", "data.max_length=64", "data.prompt=chat"),
+    *("verification.pairs=4", "verification.batch_size=4", "training.batch_size=4", "training.logging_steps=1"),
+    "students.gkd.training={sequences: {origin: student, max_tokens: 3}}",
+)
+_ATKD = (
+    *_INSTRUCTIONS,
+    *("training.epochs=null", "training.steps=1", "training.gradient_accumulation=1", "training.precision=float32"),
+    *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4"),
+    f"{_TEACHER}.gradient_accumulation=1",
+)
 SHRUNK: dict[str, tuple[str, ...]] = {
     "quickstart": (
         *("data.train_limit=96", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
@@ -41,8 +52,12 @@ SHRUNK: dict[str, tuple[str, ...]] = {
     "sst2-minilm": (*_REAL, "students.kd.training.steps=2", "students.diito.training.steps=2"),
     "adkd-mnli": (*_REAL, *_FOUR_STUDENTS),
     "adkd-mrpc": (*_REAL, *_FOUR_STUDENTS),
+    **{f"atkd-{family}": _ATKD for family in ("opt", "pythia", "llama")},
+    "smollm2": (*_INSTRUCTIONS, "training.steps=1", "seeds=[0]"),
 }
 """What makes each shipped recipe small, as for `--set`."""
+OF_HUB_MODELS = ("atkd-opt", "atkd-pythia", "atkd-llama", "smollm2")
+"""Recipes whose models are not here; tests/test_causal_lm_recipes.py runs them with tiny ones in their place."""
 
 TINY = tuple(
     f"teacher.config.{key}={value}"
