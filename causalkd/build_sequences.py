@@ -25,9 +25,11 @@ def on_policy(
     Raises:
         ValueError: The model writes no text, or there is no teacher to mix with.
     """
-    if part is None or part.origin == "teacher":
+    if part is None:
         return None
     _check_writes(student)
+    if part.origin == "teacher":
+        return None
     mixture = None
     if part.origin == "mixed":
         if teacher is None:

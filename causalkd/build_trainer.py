@@ -20,7 +20,6 @@ from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import TrainingPart
 from causalkd.training.callbacks import EpochOfData, Progress, TermFile
-from causalkd.training.sequences import OnPolicy
 from causalkd.training.trainer import DistillationTrainer
 
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
@@ -51,7 +50,7 @@ def build_trainer(
     """
     exchanged = alignment if INTERCHANGING & set(objectives) else None
     sequences = on_policy(training.sequences, student, teacher, seed)
-    _check_rows_are_free(recipe, sequences, sorted(INTERCHANGING & set(objectives)))
+    _check_rows_are_free(recipe, training, sorted(INTERCHANGING & set(objectives)))
     examples = ExampleSet(data.train.examples)
     trainer = DistillationTrainer(
         student,
@@ -69,10 +68,12 @@ def build_trainer(
     return trainer
 
 
-def _check_rows_are_free(recipe: Recipe, sequences: OnPolicy | None, interchanging: Sequence[str]) -> None:
+def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: Sequence[str]) -> None:
     """Rows can be packed, written anew or exchanged: each settles what stands where in them."""
     uses = ["data.packing"] if recipe.data.packing else []
-    uses += [] if sequences is None else ["training.sequences (but for origin 'teacher')"]
+    written = training.sequences
+    if written is not None and (written.origin != "teacher" or recipe.data.packing):
+        uses.append(f"training.sequences of origin {written.origin!r}")
     uses += [f"the objective {name}" for name in interchanging[:1]]
     if len(uses) > 1:
         raise ValueError(

@@ -23,8 +23,9 @@ def test_who_writes_while_training() -> None:
     assert isinstance(on_policy(SequencesPart(origin="mixed"), student, teacher, 0), OnPolicy)
     with pytest.raises(ValueError, match="is 'mixed', and there is no teacher; use 'student'"):
         on_policy(SequencesPart(origin="mixed"), student, None, 0)
-    with pytest.raises(ValueError, match="is for causal LMs, and the task is classification"):
-        on_policy(SequencesPart(origin="student"), planted_model(), None, 0)
+    for origin in ("student", "teacher"):
+        with pytest.raises(ValueError, match="is for causal LMs, and the task is classification"):
+            on_policy(SequencesPart(origin=origin), planted_model(), None, 0)
 
 
 def test_what_the_teacher_writes_is_kept_and_taken_again(tmp_path: Path) -> None:
@@ -50,6 +51,10 @@ CHANGES = {
     "packed": (
         ("data.packing=true", "students.kd.training={sequences: {origin: mixed}}"),
         "data.packing and training.sequences.* do not go together",
+    ),
+    "packed for the teacher": (
+        ("data.packing=true", "students.kd.training={sequences: {origin: teacher}}"),
+        "data.packing and training.sequences of origin 'teacher' do not go together",
     ),
     "both": (("data.packing=true",), "data.packing and the objective diito do not go together"),
 }

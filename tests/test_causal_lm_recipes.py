@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from causalkd.models.hooked import HookedModel
+from causalkd.rehearsal import rehearse
 from causalkd.runs import distill
 from tests.data.tiny_tokenizers import llama_like
 from tests.shrunk import OF_HUB_MODELS, shrunk
 from tests.tiny import tiny
 
-ARCHITECTURES = {"atkd-opt": "opt", "atkd-pythia": "gpt_neox", "atkd-llama": "llama", "smollm2": "llama"}
+ARCHITECTURES = {"atkd-opt": "opt", "atkd-pythia": "gpt_neox", "atkd-llama": "llama"}
 TEMPLATE = "{% for message in messages %}{{ message['content'] }} </s>{% endfor %}"
 
 
@@ -44,19 +45,24 @@ def instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", OF_HUB_MODELS)
-def test_a_recipe_runs_and_is_verified(name: str, tmp_path: Path, instructions: Path) -> None:
-    architecture = ARCHITECTURES[name]
-    changes = [f"teacher.model={saved(architecture, tmp_path / 'teacher', 2)}"]
-    students = ["sft", "forward-kl", "reverse-kl", "gkd", "atkd"]
-    if name == "smollm2":
-        students.append("atkd-diito")
-        changes += [f"students.{student}.layers=[0, 1]" for student in students]
-        changes.append("alignment=middle")
-    else:
-        small = saved(architecture, tmp_path / "student", 1)
-        changes += [f"students.{student}.model={small}" for student in students]
-    report = distill(shrunk(name, tmp_path / "run", *changes))
-    assert [student.name for student in report.students] == students
+METHODS = ["sft", "forward-kl", "reverse-kl", "gkd", "atkd"]
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HUB_MODELS if name.startswith("atkd")])
+def test_every_student_of_the_papers_setting_takes_a_step(name: str, tmp_path: Path, instructions: Path) -> None:
+    """They differ in their models only, so a rehearsal: the teacher's step and each student's, with what it writes."""
+    teacher, student = (saved(ARCHITECTURES[name], tmp_path / str(layers), layers) for layers in (2, 1))
+    changes = [f"teacher.model={teacher}", *(f"students.{each}.model={student}" for each in METHODS)]
+    recipe = shrunk(name, tmp_path / "run", *changes)
+    assert [part.name for part in recipe.students] == METHODS
+    data, _ = rehearse(recipe)
+    assert len(data.train.examples) == 8 and "Alpaca" in data.train.origin
+
+
+def test_smollm2_runs_and_is_verified(tmp_path: Path, instructions: Path) -> None:
+    changes = [f"teacher.model={saved('llama', tmp_path / 'teacher', 2)}", "alignment=middle"]
+    changes += [f"students.{student}.layers=[0]" for student in (*METHODS, "atkd-diito")]
+    report = distill(shrunk("smollm2", tmp_path / "run", *changes))
+    assert [student.name for student in report.students] == [*METHODS, "atkd-diito"]
     assert report.teacher.metric == "perplexity"
     assert all(student.task_metric is not None and student.task_metric > 1 for student in report.students)

@@ -71,7 +71,7 @@ def written_by_teacher(
     rng = np.random.default_rng(seed)
     chosen = np.flatnonzero(rng.random(len(examples)) < share)
     found = [dict(example) for example in examples]
-    starts = [next(place for place, label in enumerate(each["label"]) if label != IGNORED) for each in examples]
+    starts = [_prompt_length(example["label"]) for example in examples]
     # Prompts of like length together, so that little of a batch is padding.
     numbers = sorted(chosen.tolist(), key=starts.__getitem__)
     for first in range(0, len(numbers), batch_size):
@@ -102,6 +102,11 @@ def _prompts_of(batch: Batch, student: HookedModel) -> Inputs:
     tokenizer = student.tokenizer
     pad_id = tokenizer.pad_token_id if tokenizer is not None and isinstance(tokenizer.pad_token_id, int) else 0
     return left_padded(batch.inputs, _prompt_lengths(batch.counted, batch.labels), pad_id)
+
+
+def _prompt_length(label: Sequence[int]) -> int:
+    """How many tokens stand before the first label; at least one."""
+    return max(1, next((place for place, each in enumerate(label) if each != IGNORED), len(label)))
 
 
 def _prompt_lengths(counted: Tensor, labels: Tensor) -> Int[Tensor, "batch"]:
