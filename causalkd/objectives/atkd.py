@@ -62,21 +62,20 @@ class ATKD(nn.Module):
 
     def forward(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
-        _, teacher_run = run.taught()
         gold = gold_of(run, "atkd")
         student, teacher, label, mask = gold
-        hard = self._hard(gold, teacher_run, run.step, remember=run.student.model.training)
+        hard = self._hard(gold, run.student_run, run.step, remember=run.student.model.training)
         settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run))
         return self.temperature**2 * atkd(student, teacher, label, hard, mask, *settings)
 
-    def _hard(self, gold: Gold, teacher_run: Run, step: int, remember: bool) -> Bool[Tensor, " item"]:
+    def _hard(self, gold: Gold, base: Run, step: int, remember: bool) -> Bool[Tensor, " item"]:
         odds = gold.uncertainty_odds(self.temperature)
         if self._quantile is not None:
             return self._quantile(odds, gold.mask, step, remember)
         if self._split == "batch":
             return hard_tokens(odds, gold.mask, self._fraction)
-        in_place, counted = (of_sequences(teacher_run, each) for each in (odds, gold.mask))
-        return teacher_run.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
+        in_place, counted = (of_sequences(base, each) for each in (odds, gold.mask))
+        return base.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
 
     def _sizes(self, run: BaseRun) -> tuple[Tensor, Tensor] | None:
         """How many easy and hard tokens a micro-batch has on average; only the teacher can tell."""

@@ -32,7 +32,6 @@ def gold_of(run: BaseRun, objective: str) -> Gold:
         ValueError: The data have no labels, or the head has no gold label among its choices.
     """
     task, labels = run.student.task, run.batch.labels
-    _, teacher_run = run.taught()
     if task not in (*TOKEN_TASKS, "classification"):
         raise ValueError(
             f"the objective `{objective}` tells the gold label from the others, and {task} has none in one softmax; "
@@ -44,7 +43,7 @@ def gold_of(run: BaseRun, objective: str) -> Gold:
     mask = torch.ones_like(labels, dtype=torch.bool)
     if counted is not None:
         labels, mask = student_run.of_items(targets(task, labels)), student_run.of_items(counted)
-    return Gold(student_run.item_logits, teacher_run.item_logits, labels, mask)
+    return Gold(student_run.item_logits, run.predicted().item_logits, labels, mask)
 
 
 def of_sequences(run: Run, values: Shaped[Tensor, " item"]) -> Shaped[Tensor, "batch pos"]:
