@@ -99,7 +99,7 @@ class TeacherPart(Part):
     """The model whose computation is copied."""
 
     model: str | None = None
-    """Hub name, folder, or `minilm-l6`."""
+    """Hub name, folder, `minilm-l6` or `smollm2-135m`."""
     config: Mapping[str, Any] | None = None
     """Instead of `model`: a transformers configuration with `model_type`, for fresh weights."""
     training: TrainingPart | None = None

@@ -45,7 +45,7 @@ def load_model(
     """Loads a checkpoint from the hub, a folder or an installed weights package.
 
     Args:
-        name: Hub name, folder, or `minilm-l6`.
+        name: Hub name, folder, `minilm-l6` or `smollm2-135m`.
         task: Which head is wanted.
         role: `teacher` (frozen, eval) or `student` (trainable).
         labels: Label names, in the order of the head's outputs; None keeps the checkpoint's.
