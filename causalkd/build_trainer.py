@@ -20,8 +20,10 @@ from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import TrainingPart
 from causalkd.training.callbacks import EpochOfData, Progress, TermFile
+from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 
+_MEBIBYTE = 2**20
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
 
 
@@ -57,6 +59,7 @@ def build_trainer(
         objectives,
         teacher,
         sequences,
+        TeacherCache(teacher, training.teacher_cache * _MEBIBYTE) if teacher and training.teacher_cache else None,
         args=_arguments(training, folder, seed),
         train_dataset=examples,
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),

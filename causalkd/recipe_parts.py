@@ -83,6 +83,8 @@ class TrainingPart(Part):
     """Mixed precision, where the device has it."""
     logging_steps: int = Field(default=25, ge=1)
     """Steps between two rows of metrics.jsonl."""
+    teacher_cache: int | None = Field(default=None, ge=1)
+    """MiB of memory for what the teacher says of each row, so that later epochs need not ask; None asks every time."""
     save_steps: int = Field(default=500, ge=1)
     """Steps between two checkpoints that training can resume from."""
     trackers: tuple[str, ...] = ()

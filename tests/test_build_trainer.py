@@ -12,6 +12,7 @@ from causalkd.build_trainer import build_trainer, task_only
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import TrainingPart
 from causalkd.training.callbacks import EpochOfData, Progress, TermFile
+from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.shrunk import SHRUNK, TINY
 
@@ -49,6 +50,12 @@ def test_every_setting_arrives(parts: dict[str, Any], tmp_path: Path) -> None:
     assert args.train_sampling_strategy == "random" and not args.bf16 and args.dataloader_drop_last
     grouped = _trainer(parts, tmp_path, group_by_length=True, precision="bfloat16").args
     assert grouped.train_sampling_strategy == "group_by_length" and grouped.bf16
+
+
+def test_the_teachers_answers_are_kept_where_there_is_room_for_them(parts: dict[str, Any], tmp_path: Path) -> None:
+    memory = _trainer(parts, tmp_path, teacher_cache=3)._memory
+    assert isinstance(memory, TeacherCache) and memory._limit == 3 * 2**20
+    assert _trainer(parts, tmp_path)._memory is None
 
 
 @pytest.mark.parametrize(("length", "steps", "epochs"), [({}, 2, 3.0), ({"steps": None, "epochs": 1.5}, -1, 1.5)])

@@ -36,6 +36,7 @@ def test_it_writes_and_prints_every_row(
     monkeypatch.setattr(
         "tests.benchmarks.rows.diito_memory.step_memory", lambda function, setting: TINY_MEMORY[function.split(":")[1]]
     )
+    monkeypatch.setattr("tests.benchmarks.rows.adkd.step_memory", lambda function, setting: 1.0)
     monkeypatch.setattr("tests.benchmarks.rows.divergences.step_memory", lambda function, setting: 1.0)
     threads = torch.get_num_threads()
     path = tmp_path / "folder" / "bench.json"

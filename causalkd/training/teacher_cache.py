@@ -1,0 +1,134 @@
+"""What a teacher said of each row, kept between epochs: it does not change, because a teacher has no dropout."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+from causalkd.models.attention import attention_of
+from causalkd.models.hooked import HookedModel
+
+_GIBIBYTE = 2**30
+
+
+class TeacherCache:
+    """Keeps a teacher's answers by the content of the row, so a stale one cannot be read.
+
+    The key of an answer is a digest of the teacher (weights, configuration, attention), of what was asked with all its
+    settings, of the row's tokens and segments, and of what else the answer depends on. Padding is not kept: a row
+    may be recalled beside longer ones. When the limit is reached, nothing more is kept and nothing dropped: every epoch
+    asks for all rows once, so what had to go would be wanted before what came.
+
+    Costs a copy of the tokens and answers to the host, which only lookup by content can do.
+
+    Args:
+        teacher: The frozen model.
+        limit: Most bytes of answers.
+        path: A file to keep them in, for later runs too; None keeps them in memory.
+
+    Raises:
+        ValueError: The file holds the answers of another teacher.
+    """
+
+    def __init__(self, teacher: HookedModel, limit: int = _GIBIBYTE, path: Path | None = None) -> None:
+        self._teacher, self._limit = _digest(teacher), limit
+        self._answers: MutableMapping[bytes, bytes] = {} if path is None else _File(path, self._teacher)
+        self._size = sum(len(answer) for answer in self._answers.values())
+
+    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> dict[str, Tensor] | None:
+        """What was kept for every row of a batch; None where a row is not there."""
+        found = [self._answers.get(key) for key in self._keys(what, batch, beside)]
+        rows = [load(each) for each in found if each is not None]
+        if len(rows) < len(found):
+            return None
+        counted = batch.counted
+        return {name: _together([row[name] for row in rows], counted) for name in rows[0]}
+
+    def keep(self, what: str, batch: Batch, answer: Mapping[str, Tensor], beside: Tensor | None = None) -> None:
+        """Keeps an answer row by row, as far as there is room; tensors of three dimensions are (batch, pos, …)."""
+        host, counted = {name: tensor.detach().cpu() for name, tensor in answer.items()}, batch.counted.cpu()
+        for row, key in enumerate(self._keys(what, batch, beside)):
+            if key in self._answers:
+                continue
+            own = {name: each[row][counted[row]] if each.dim() == 3 else each[row] for name, each in host.items()}
+            value = save({name: each.contiguous() for name, each in own.items()})
+            if self._size + len(value) <= self._limit:
+                self._answers[key] = value
+                self._size += len(value)
+
+    def _keys(self, what: str, batch: Batch, beside: Tensor | None) -> list[bytes]:
+        counted = batch.counted.cpu()
+        read = {name: tensor.cpu() for name, tensor in sorted(batch.inputs.items()) if name != "attention_mask"}
+        others = None if beside is None else beside.cpu()
+        keys = []
+        for row, real in enumerate(counted):
+            parts = [self._teacher, what.encode()]
+            for name, tensor in read.items():
+                parts += [name.encode(), _bytes(tensor[row][real])]
+            if others is not None:
+                parts += [str(others.dtype).encode(), _bytes(others[row])]
+            # Each part with its length, so that no two lists of parts run together alike.
+            keys.append(hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest())
+        return keys
+
+
+class _File(MutableMapping[bytes, bytes]):
+    """A table of keys and values in one file, which belongs to one teacher."""
+
+    def __init__(self, path: Path, teacher: bytes) -> None:
+        self._base = sqlite3.connect(path, isolation_level=None, timeout=60)
+        self._base.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        self._base.execute("CREATE TABLE IF NOT EXISTS teacher (digest BLOB)")
+        (known,) = self._base.execute("SELECT max(digest) FROM teacher").fetchone()
+        if known is None:
+            self._base.execute("INSERT INTO teacher VALUES (?)", (teacher,))
+        elif known != teacher:
+            raise ValueError(
+                f"{path} keeps the answers of teacher {known.hex()[:12]}, and this one is {teacher.hex()[:12]}: other "
+                "weights, configuration or attention; name another file, or delete this one"
+            )
+
+    def __getitem__(self, key: bytes) -> bytes:
+        found = self._base.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            raise KeyError(key)
+        return found[0]
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._base.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, value))
+
+    def __delitem__(self, key: bytes) -> None:
+        self._base.execute("DELETE FROM answers WHERE key = ?", (key,))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (key for (key,) in self._base.execute("SELECT key FROM answers"))
+
+    def __len__(self) -> int:
+        return self._base.execute("SELECT count(*) FROM answers").fetchone()[0]
+
+
+def _together(rows: list[Tensor], counted: Tensor) -> Tensor:
+    """Rows as one batch, padded with 0 where they are of positions."""
+    if rows[0].dim() < 2:
+        return torch.stack(rows).to(counted.device)
+    values = torch.cat(rows).to(counted.device)
+    padded = values.new_zeros(*counted.shape, *values.shape[1:])
+    padded[counted] = values
+    return padded
+
+
+def _digest(model: HookedModel) -> bytes:
+    found = hashlib.sha256(f"{model.architecture} {attention_of(model)} {model.model.config.to_json_string()}".encode())
+    for name, tensor in sorted(model.model.state_dict().items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(_bytes(tensor.cpu()))
+    return found.digest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,96 @@
+"""A teacher's answers kept between epochs: never a stale one, never a forward for what is known, within the limit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from causalkd.data.batch import Batch
+from causalkd.models.hooked import HookedModel
+from causalkd.objectives.adkd import ADKD
+from causalkd.objectives.base_run import Weighted
+from causalkd.objectives.response_kd import ResponseKD
+from causalkd.training.teacher_cache import TeacherCache
+from causalkd.training.trainer import DistillationTrainer
+from tests.tiny import PAD, tiny, tiny_inputs
+from tests.training.small import logged, models, trainer
+
+BATCH = Batch(tiny_inputs(4, 10))
+ANSWER = {"logits": torch.randn(4, 3), "scores": torch.randn(4, 10, 2) * BATCH.counted[..., None]}
+
+
+def _teacher(seed: int = 0) -> HookedModel:
+    return HookedModel(tiny("bert", "classification", seed=seed), task="classification", role="teacher")
+
+
+def test_what_was_kept_is_recalled_whatever_stands_beside_it() -> None:
+    cache = TeacherCache(_teacher())
+    cache.keep("all", BATCH, ANSWER)
+    again = cache.recall("all", BATCH)
+    assert again is not None and all(torch.equal(again[name], tensor) for name, tensor in ANSWER.items())
+    order, wider = torch.tensor([3, 1]), {}
+    for name, tensor in BATCH.inputs.items():  # other rows, padded more, on the other side
+        rows = [row[real] for row, real in zip(tensor, BATCH.counted, strict=True)]
+        filler = 0 if name == "attention_mask" else PAD
+        wider[name] = torch.stack(
+            [torch.nn.functional.pad(rows[n], (12 - len(rows[n]), 0), value=filler) for n in order]
+        )
+    moved = Batch(wider)
+    found = cache.recall("all", moved)
+    assert found is not None and torch.equal(found["logits"], ANSWER["logits"][order])
+    assert torch.equal(
+        found["scores"][moved.counted], torch.cat([ANSWER["scores"][n][BATCH.counted[n]] for n in order])
+    )
+    assert found["scores"][~moved.counted].abs().max() == 0
+
+
+def test_nothing_else_is_recalled() -> None:
+    cache = TeacherCache(_teacher())
+    cache.keep("all", BATCH, ANSWER, torch.zeros(4, 1, dtype=torch.long))
+    beside = torch.zeros(4, 1, dtype=torch.long)
+    assert cache.recall("all", BATCH, beside) is not None
+    assert cache.recall("label", BATCH, beside) is None
+    assert cache.recall("all", BATCH) is None and cache.recall("all", BATCH, beside + 1) is None
+    changed = BATCH.inputs["input_ids"].clone()
+    changed[2, 0] += 1
+    assert cache.recall("all", Batch({**BATCH.inputs, "input_ids": changed}), beside) is None
+
+
+def test_the_limit_is_kept_and_the_first_rows_stay() -> None:
+    whole = TeacherCache(_teacher())
+    whole.keep("all", BATCH, ANSWER)
+    half = TeacherCache(_teacher(), limit=whole._size // 2)
+    half.keep("all", BATCH, ANSWER)
+    assert half.recall("all", BATCH) is None
+    assert half._size <= whole._size // 2
+    first = Batch({name: tensor[:1] for name, tensor in BATCH.inputs.items()})
+    assert half.recall("all", first) is not None
+
+
+def test_a_file_serves_a_later_run_of_the_same_teacher_only(tmp_path: Path) -> None:
+    path = tmp_path / "answers.sqlite"
+    TeacherCache(_teacher(), path=path).keep("all", BATCH, ANSWER)
+    found = TeacherCache(_teacher(), path=path).recall("all", BATCH)
+    assert found is not None and torch.equal(found["scores"], ANSWER["scores"])
+    with pytest.raises(ValueError, match=r"keeps the answers of teacher \w+, and this one is \w+: other weights"):
+        TeacherCache(_teacher(seed=1), path=path)
+
+
+def _cached(folder: Path, cached: bool) -> tuple[DistillationTrainer, list[int]]:
+    teacher, student = pair = models()
+    ran: list[int] = []
+    teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
+    terms = {"kd": Weighted(1.0, ResponseKD()), "adkd": Weighted(5.0, ADKD(teacher, student, steps=2, top_k=20))}
+    one = trainer(folder, pair, terms)
+    one._memory = TeacherCache(teacher) if cached else None
+    one.train()
+    return one, ran
+
+
+def test_a_training_is_the_same_and_later_epochs_run_no_teacher(tmp_path: Path) -> None:
+    plain, every = _cached(tmp_path / "plain", cached=False)
+    cached, first = _cached(tmp_path / "cached", cached=True)
+    # Two epochs of three batches; a teacher's run is its map's last step, the other step is a forward of its own.
+    assert len(every) == 2 * 6 and len(first) == 2 * 3
+    assert logged(cached) == pytest.approx(logged(plain), rel=1e-5)
+    assert logged(cached, "term/adkd") == pytest.approx(logged(plain, "term/adkd"), rel=1e-4)
