@@ -3,6 +3,7 @@ from typing import get_args
 
 import pytest
 
+from causalkd.data.generated import GENERATORS
 from causalkd.data.task_table import TASKS, Metric, Split, task_spec
 from causalkd.task_kinds import TASKS as KINDS
 
@@ -13,7 +14,7 @@ def test_a_row_of_the_table_is_complete(name: str) -> None:
     assert spec.name == name and spec.kind in KINDS and spec.metric in get_args(Metric)
     assert set(spec.splits) <= set(get_args(Split)) and {"train", "validation"} <= set(spec.splits)
     assert bool(spec.labels) == (spec.kind in ("classification", "token_classification"))
-    assert bool(spec.hub) == bool(spec.files) == (name != "planted")
+    assert bool(spec.hub) == bool(spec.files) == (name not in GENERATORS)
     assert len({file.path for file in spec.files.values()}) == len(spec.files)
 
 
@@ -37,7 +38,7 @@ def test_an_unknown_task_gets_the_nearest_name(given: str, nearest: str) -> None
 
 
 def test_a_name_like_no_other_gets_the_list() -> None:
-    with pytest.raises(ValueError, match=r"wikitext_masked_lm\. Choose one of them"):
+    with pytest.raises(ValueError, match=rf"{list(TASKS)[-1]}\. Choose one of them"):
         task_spec("xyz")
 
 
