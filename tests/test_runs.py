@@ -148,7 +148,11 @@ def test_verifying_again_gives_the_same_report(quickstart: FinishedRun, tmp_path
     assert (copied / "report.json").read_text() == report == again.to_json()
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name not in OF_HUB_MODELS])
+# AD-KD's second-order passes are no block-forwards: its recipes compare students at about equal time.
+COUNTED = [name for name in shipped_recipes() if name not in OF_HUB_MODELS and not name.startswith("adkd-")]
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_students_of_a_recipe_cost_the_same(name: str, request: pytest.FixtureRequest) -> None:
     """Block-forwards at the shipped numbers of steps, from what a step of the shrunk run was counted to cost."""
     assert name in SHRUNK, f"say in tests/shrunk.py what makes the recipe {name} small"
