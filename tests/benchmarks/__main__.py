@@ -31,20 +31,24 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     setting = replace(setting, rounds=given.rounds or setting.rounds, threads=given.threads or setting.threads)
     threads = torch.get_num_threads()
     torch.set_num_threads(setting.threads)
+    if not given.only:
+        given.output.unlink(missing_ok=True)
+    rows: list[Row] = []
     try:
-        rows = [row for name in given.only or modules for row in modules[name].rows(setting)]
+        for name in given.only or modules:
+            rows += modules[name].rows(setting)
+            _write(given.output, rows)  # after each: an hour's measurements are not lost to the last one's failure
     finally:
         torch.set_num_threads(threads)
     print(f"{setting}\n{table(rows)}")
-    _write(given.output, rows, keep=bool(given.only))
     return rows
 
 
-def _write(path: Path, rows: Sequence[Row], keep: bool) -> None:
-    """Writes the rows; with `keep`, rows of other names that the file has stay."""
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    """Writes the rows; those of other names that the file has stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = {row.id: asdict(row) for row in rows}
-    if keep and path.exists():
+    if path.exists():
         written = {row["id"]: row for row in json.loads(path.read_text(encoding="utf-8"))} | written
     path.write_text(json.dumps(list(written.values()), indent=1) + "\n", encoding="utf-8")
 
