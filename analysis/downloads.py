@@ -28,6 +28,7 @@ def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Downloa
         "interchange.csv": ("every accuracy and control, with intervals, p and q", _plain(report.interchange)),
         "differences.csv": ("every paired difference", _plain(report.differences)),
         "ground-truth.csv": ("every model against the task's causal model", _plain(report.ground_truth)),
+        "distances.csv": ("exchanged states' distances from clean ones", _plain(report.distances)),
         "training.csv": ("every logged term", list(metrics)),
     }
     return [Download(name, meaning, _address(rows)) for name, (meaning, rows) in kinds.items() if rows]

@@ -19,6 +19,7 @@ from analysis.style import student_colours, to_svg
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.findings import GroundTruthRow
+from causalkd.verification.references import reference_sentences
 from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.summary import CONTROL_TITLES, summaries
 from causalkd.verification.verdict import student_sentences, verdict
@@ -71,6 +72,7 @@ def render(
         verdict=(*verdict(report), *student_sentences(report)),
         control_titles=CONTROL_TITLES,
         colours=student_colours(student.name for student in report.students),
+        compared=reference_sentences(report),
         between=[row for row in report.differences if row.student != row.reference],
         against_controls=[row for row in report.differences if row.student == row.reference],
         truth=_truth(report),

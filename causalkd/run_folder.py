@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from causalkd.recipe import Recipe
 
@@ -21,6 +22,16 @@ _FILES = (
 )
 _FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions", "responses")
 _DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _FILES))})\..*")
+
+
+class Cost(NamedTuple):
+    """What a training cost."""
+
+    block_forwards: float | None
+    """None where it was interrupted, and so not counted whole; `seconds` too."""
+    seconds: float | None
+    steps: int | None
+    """Optimizer steps; None in folders of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +134,11 @@ class RunFolder:
         for entry in sorted(entries, key=lambda entry: entry != self.report):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
-    def read_cost(self, name: str) -> tuple[float | None, float | None]:
-        """Block-forwards and seconds of a training; None where it was interrupted, and so not counted whole."""
-        cost = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
-        return (None, None) if cost["resumed"] else (float(cost["block_forwards"]), cost["seconds"])
+    def read_cost(self, name: str) -> Cost:
+        """What a training cost."""
+        found = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
+        whole = (None, None) if found["resumed"] else (float(found["block_forwards"]), found["seconds"])
+        return Cost(*whole, found.get("steps"))
 
 
 def _written_by_runs(entry: Path) -> bool:

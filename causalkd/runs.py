@@ -10,24 +10,18 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from accelerate import PartialState
-from torch import Tensor
 
-from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.attribution.maps import AttributionMap
-from causalkd.build import Data, build_pairs, build_rows, build_student, build_teacher
-from causalkd.build_objectives import INTERCHANGING, build_objectives
+from causalkd.build import Data, build_student, build_teacher
+from causalkd.build_objectives import build_objectives
 from causalkd.build_sequences import taught_data
 from causalkd.build_trainer import build_trainer, task_only
-from causalkd.data.batch import Batch
-from causalkd.data.planted import VARIABLES, PlantedNLI
 from causalkd.map_files import first_maps
 from causalkd.models.hooked import HookedModel
 from causalkd.recipe import Recipe
@@ -38,24 +32,10 @@ from causalkd.trained_run import TrainedRun, load_trained
 from causalkd.training.callbacks import read_rows
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer
-from causalkd.verification.attribution import AttributionResults
-from causalkd.verification.behaviour import evaluate, right_rows
-from causalkd.verification.departures import departures
-from causalkd.verification.findings import Departure, GroundTruthRow
-from causalkd.verification.ground_truth import KnownAnswers, ground_truth
-from causalkd.verification.interchange_accuracy import measure_all
 from causalkd.verification.markdown import as_markdown, model_card
-from causalkd.verification.report import (
-    DifferenceRow,
-    InterchangeRow,
-    StudentResult,
-    TeacherResult,
-    VerificationReport,
-    environment,
-)
-from causalkd.verification.scores import differences
+from causalkd.verification.report import VerificationReport
+from causalkd.verifying import verified
 
-Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, AttributionMap]], str]
 """Makes a page of a report, the rows of metrics.jsonl and every model's attribution map, if there are any."""
 
@@ -110,16 +90,10 @@ def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
         ValueError: The folder holds no run, or one whose training is unfinished.
     """
     run = TrainedRun.load(path)
-    taught, results = _results(run)
-    pairs = build_pairs(run.recipe, run.data, run.alignment, _answered(run))
-    rows, compared = _measure(run, pairs)
-    made_with = environment(run.teacher, run.recipe.verification.seed)
-    maps = AttributionResults.read(run.folder.attribution_results)
-    truth, telling = _ground_truth(run, pairs), _departures(run, pairs)
-    report = VerificationReport(taught, results, run.alignment, rows, made_with, compared, maps, truth, telling)
+    report = verified(run)
     write_pages(page, report, run.folder)
     for part, seed, _ in run.students:
-        (result,) = (each for each in results if (each.name, each.seed) == (part.name, seed))
+        (result,) = (each for each in report.students if (each.name, each.seed) == (part.name, seed))
         write_whole(run.folder.student(run.recipe, part.name, seed) / "README.md", model_card(report, result))
     report.write(run.folder.report)
     return report
@@ -202,7 +176,8 @@ def _finish(trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Pa
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if trainer.is_world_process_zero():
         block_forwards = counter.total * trainer.args.world_size
-        cost = {"block_forwards": block_forwards, "seconds": time.perf_counter() - began, "resumed": last is not None}
+        spent = {"block_forwards": block_forwards, "seconds": time.perf_counter() - began}
+        cost = {**spent, "steps": trainer.state.global_step, "resumed": last is not None}
         folder.cost(name).parent.mkdir(exist_ok=True)
         write_whole(folder.cost(name), json.dumps(cost))
         _put_in_place(trainer.student, folder, name, goal)
@@ -224,72 +199,3 @@ def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path
         folder.tracked(name).parent.mkdir(exist_ok=True)
         os.replace(work / "runs", folder.tracked(name))
     shutil.rmtree(work)
-
-
-def _answered(run: TrainedRun) -> Tensor | None:
-    """Which held-out examples every model answers rightly, where the recipe asks for pairs of such."""
-    if run.recipe.verification.choose != "both_right":
-        return None
-    rows = build_rows(run.recipe, run.data)
-    models = (run.teacher, *(student.model for student in run.students))
-    return torch.stack([right_rows(model, rows) for model in models]).all(0)
-
-
-def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[GroundTruthRow, ...]:
-    """Every model against the task's own causal model, where that is known."""
-    if run.recipe.data.task != "planted":
-        return ()
-    answers = KnownAnswers.of(PlantedNLI().counterfactual_label, VARIABLES, pairs)
-    models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
-    found = (ground_truth(model, answers, pairs, name=name, seed=seed) for name, seed, model in models)
-    return tuple(row for rows in found for row in rows)
-
-
-def _departures(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[Departure, ...]:
-    """Of classifiers, where each student departs most."""
-    found: list[Departure] = []
-    for part, seed, model in run.students if run.teacher.task == "classification" else ():
-        places = resolve(run.alignment, run.teacher, model)
-        found += departures(run.teacher, model, places, pairs, name=part.name, seed=seed)
-    return tuple(found)
-
-
-def _measure(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
-    part, rows, compared = run.recipe.verification, [], []
-    exchanged = any(INTERCHANGING & set(student.part.objectives.chosen()) for student in run.students)
-    subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
-    for component in part.components:
-        measured = measure_all(
-            run.teacher,
-            subjects,
-            pairs,
-            component=component,
-            trained=None if exchanged else (),
-            seeds=[student.seed for student in run.students],
-        )
-        found = {(student.name, seed): each for (student, seed, _), each in zip(run.students, measured, strict=True)}
-        rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
-        compared += differences(found)
-    return _distinct(rows), _distinct(compared)
-
-
-def _distinct(rows: list[Row]) -> tuple[Row, ...]:
-    """Each row once: a declared pair is measured beside the grid of every component, with which its q varies."""
-    found: dict[Row, Row] = {}
-    for row in rows:
-        found.setdefault(replace(row, q_value=None), row)
-    return tuple(found.values())
-
-
-def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]:
-    recipe, teacher = run.recipe, run.teacher
-    metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
-    name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
-    taught = TeacherResult(name, teacher.task, metric, evaluate(teacher, rows, metric).task_metric)
-    found = []
-    for part, seed, student in run.students:
-        behaviour = evaluate(student, rows, metric, teacher)
-        cost = run.folder.read_cost(f"{part.name}-seed{seed}")
-        weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
-        found.append(StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost))
-    return taught, tuple(found)

@@ -93,10 +93,10 @@ def test_the_last_checkpoint_is_the_last_that_is_whole(tmp_path: Path) -> None:
 
 def test_what_a_training_cost(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    assert folder.read_cost("kd-seed0") == (None, None)
+    assert folder.read_cost("kd-seed0") == (None, None, None)
     folder.cost("kd-seed0").parent.mkdir()
-    for resumed, expected in ((False, (12.0, 3.5)), (True, (None, None))):
-        cost = {"block_forwards": 12, "seconds": 3.5, "resumed": resumed}
+    for resumed, expected in ((False, (12.0, 3.5, 7)), (True, (None, None, 7))):
+        cost = {"block_forwards": 12, "seconds": 3.5, "steps": 7, "resumed": resumed}
         folder.cost("kd-seed0").write_text(json.dumps(cost))
         assert folder.read_cost("kd-seed0") == expected
 

@@ -65,15 +65,16 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
     report = json.loads(quickstart.folder.report.read_text())
     assert set(report) == {
         *("teacher", "students", "alignment", "interchange", "environment", "differences"),
-        *("ground_truth", "departures"),
+        *("ground_truth", "departures", "distances"),
     }
     assert [(student["name"], student["seed"]) for student in report["students"]] == [("kd", 0), ("diito", 0)]
     for student, part in zip(report["students"], quickstart.recipe.students, strict=True):
-        assert set(student) - {"block_forwards", "seconds"} == STUDENT_KEYS
+        assert set(student) - {"block_forwards", "seconds", "steps"} == STUDENT_KEYS
         assert student["objectives"] == {name: chosen.weight for name, chosen in part.objectives.chosen().items()}
         assert 0 <= student["task_metric"] <= 1 and 0 <= student["agreement"] <= 1
     for row in report["interchange"]:
-        assert set(row) - {"seed", "iia_effective_low", "iia_effective_high", "p_value", "q_value"} == ROW_KEYS
+        later = {"seed", "iia_effective_low", "iia_effective_high", "p_value", "q_value", "strictness"}
+        assert set(row) - later == ROW_KEYS
     assert {"versions", "attention", "dtype", "seed"} <= set(report["environment"])
     assert {"torch", "transformers", "python"} <= set(report["environment"]["versions"])
 
@@ -160,8 +161,8 @@ def test_students_of_a_recipe_cost_the_same(name: str, request: pytest.FixtureRe
     folder, recipe, _ = request.getfixturevalue(name.replace("-", "_"))
     for part, run in zip(shipped.students, recipe.students, strict=True):
         long, short = shipped.training_of(part), recipe.training_of(run)
-        block_forwards, _ = folder.read_cost(f"{part.name}-seed{recipe.seeds[0]}")
-        assert block_forwards and long.steps and short.steps
+        block_forwards, _, steps = folder.read_cost(f"{part.name}-seed{recipe.seeds[0]}")
+        assert steps == short.steps and block_forwards and long.steps and short.steps
         rows = short.steps * short.batch_size * short.gradient_accumulation
         costs[part.name] = block_forwards / rows * long.steps * long.batch_size * long.gradient_accumulation
     assert max(costs.values()) <= 1.02 * min(costs.values()), costs

@@ -75,6 +75,10 @@ class Exchanges:
         """What the model predicts without an exchange."""
         return predictions(self.model.task, self._counted(self.base), self.counted)
 
+    def run(self, side: Side) -> Run:
+        """The counterfactual run at a side, each row with its own source."""
+        return self._run(side, self.donors.donor, self.donors.positions[side.positions])
+
     def counterfactual(self, side: Side) -> Answer:
         """The counterfactual at a side, each row with its own source."""
         return self._exchange(side, self.donors.donor, self.donors.positions[side.positions])
@@ -117,9 +121,11 @@ class Exchanges:
     def _predictions(self, run: Run) -> Predictions:
         return predictions(self.model.task, self._counted(run), self.counted)
 
+    def _run(self, side: Side, donor: Donor, positions: Positions) -> Run:
+        return interchange(self.model, side.sites, self.base, donor, positions, logits_at=self.base.logits_at)
+
     def _exchange(self, side: Side, donor: Donor, positions: Positions) -> Answer:
-        run = interchange(self.model, side.sites, self.base, donor, positions, logits_at=self.base.logits_at)
-        logits = self._counted(run)
+        logits = self._counted(self._run(side, donor, positions))
         return Answer(
             predictions(self.model.task, logits, self.counted),
             moved=not torch.equal(logits, self._counted(self.base)),

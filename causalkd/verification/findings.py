@@ -40,6 +40,27 @@ class GroundTruthRow:
 
 
 @dataclass(frozen=True)
+class DistanceRow:
+    """How far the states that an exchange leads to are from those that the model has without one."""
+
+    __pydantic_config__ = _STRICT
+
+    model: str
+    """`teacher`, or the student's name."""
+    seed: int | None
+    """The student's."""
+    pair: str
+    """Name of the site pair."""
+    clean: float
+    """Median distance of a clean state from the nearest other, in standard deviations of a coordinate."""
+    exchanged: float
+    """The same of an exchanged state from the nearest clean one, its own base and source left out."""
+    beyond: float
+    """Share of exchanged states farther away than 95 % of the clean ones are; 0.05 where they are no different."""
+    pairs: int
+
+
+@dataclass(frozen=True)
 class Departure:
     """One pair on which the teacher's prediction follows the source and the student's does not."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from causalkd.verification import attribution_table
+from causalkd.verification.references import reference_sentences
 from causalkd.verification.report import StudentResult, VerificationReport
 from causalkd.verification.text import (
     DIFFERENCES,
@@ -35,7 +36,7 @@ def as_markdown(report: VerificationReport) -> str:
     parts += unreachable(report)
     compared = differences_between(report)
     if compared:
-        parts += [f"## {DIFFERENCES}", _list(compared)]
+        parts += [f"## {DIFFERENCES}", _list([*reference_sentences(report), *compared])]
     if report.attribution is not None:
         parts += ["## Which tokens the predictions rest on", attribution_table.as_markdown(report).rstrip()]
     parts += ["## How to read it", MEANING, _list(CAVEATS), "## How it was made", *_making(report)]

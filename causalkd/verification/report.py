@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooked import HookedModel
 from causalkd.verification.attribution import AttributionResults
-from causalkd.verification.findings import Departure, GroundTruthRow
+from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
 
 Control = Literal[
     "none",
@@ -69,6 +69,8 @@ class StudentResult:
     """Forwards of one block over one row that its training cost, teacher and student together."""
     seconds: float | None = None
     """Wall-clock seconds its training took."""
+    steps: int | None = None
+    """Optimizer steps of its training."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,9 @@ class InterchangeRow:
     effective pairs; None where there are none, and where the place is unreachable."""
     q_value: float | None = None
     """The p-value adjusted for the number of cells at which this student met this control (Benjamini–Hochberg)."""
+    strictness: float | None = None
+    """Of predictions that the teacher's exchange leaves as they are, the share that the student's leaves too; None on
+    rows of controls, and where there are none. A student that no exchange moves has 1."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,8 @@ class VerificationReport:
     """For tasks whose causal model is known."""
     departures: tuple[Departure, ...] = ()
     """Of classifiers: the pairs on which each student's prediction stays most surely where the teacher's follows."""
+    distances: tuple[DistanceRow, ...] = ()
+    """Of every model at every declared pair: do exchanges lead to states that it would never be in?"""
 
     def __post_init__(self) -> None:
         known = {student.name for student in self.students}

@@ -1,6 +1,6 @@
 """What a measurement holds: for every cell and control the matches pair by pair, and the numbers made of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,8 @@ class Score:
     """Predictions that the teacher's exchange changed."""
     divergence: Float[np.ndarray, "pairs"] | None
     """KL(teacher counterfactual || student counterfactual) in nats; None where the control has no distribution."""
+    still: Float[np.ndarray, "pairs"] | None = None
+    """Predictions that neither the teacher's exchange nor the student's changed; None for controls."""
 
     @property
     def iia(self) -> float | None:
@@ -49,6 +51,11 @@ class Score:
     def kl(self) -> float | None:
         """Mean divergence of a prediction, in nats."""
         return None if self.divergence is None else shares(self.divergence[None], self.counts[None])[0]
+
+    @property
+    def strictness(self) -> float | None:
+        """Of predictions that the teacher's exchange leaves, the share that the student's leaves; None for none."""
+        return None if self.still is None else shares(self.still[None], (self.counts - self.effective_counts)[None])[0]
 
     def tallies(self, measure: Measure) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
         """Matches and counts of a measure."""
@@ -150,27 +157,27 @@ def paired_difference(score: Score, reference: Score, measure: Measure = "iia_ef
 
 
 def differences(
-    measurements: Mapping[tuple[str, int], Measurement], reference: str | None = None
+    measurements: Mapping[tuple[str, int], Measurement], references: Mapping[str, Sequence[str]]
 ) -> tuple[DifferenceRow, ...]:
-    """What a claim rests on: at each trained cell, each student against the reference and against its own controls.
+    """What a claim rests on: at each trained cell, each student against its references and its own controls.
 
     Args:
         measurements: By student name and seed.
-        reference: Name of the student that others of the same seed are compared with; None for the first.
+        references: By student, the others with which it is compared seed by seed.
     """
-    reference = reference or next(iter(measurements))[0]
     found: list[DifferenceRow] = []
     for (name, seed), measurement in measurements.items():
+        others = [(other, measurements[other, seed]) for other in references[name] if (other, seed) in measurements]
         for score in measurement.scores:
             cell = score.cell
             if not (cell.trained and score.reachable):
                 continue
+            place = (cell.teacher_layer, cell.student_layer, "none", cell.pair)
             if score.control != "none":  # the measurement itself against this control
-                real = measurement.score(cell.teacher_layer, cell.student_layer, "none", cell.pair)
-                found += _difference_rows(real, score, name, name, seed)
-            elif name != reference and (reference, seed) in measurements:
-                other = measurements[reference, seed].score(cell.teacher_layer, cell.student_layer, "none", cell.pair)
-                found += _difference_rows(score, other, name, reference, seed)
+                found += _difference_rows(measurement.score(*place), score, name, name, seed)
+                continue
+            for other, measured in others:
+                found += _difference_rows(score, measured.score(*place), name, other, seed)
     return _adjusted_rows(found)
 
 
@@ -226,4 +233,5 @@ def _row(student: str, seed: int, score: Score, whole: Interval | None, effectiv
         seed=seed,
         iia_effective_low=effective and effective.low,
         iia_effective_high=effective and effective.high,
+        strictness=score.strictness,
     )

@@ -8,6 +8,8 @@ from scipy.stats import false_discovery_control
 
 FEW_PAIRS = 30
 """With fewer effective pairs than this an accuracy says little, and reports warn."""
+CHANCE = 0.05
+"""The largest share of differences called more than chance that may be chance."""
 SMALLEST_P = 1e-12
 """Below this p is not told apart from rounding."""
 

@@ -45,6 +45,8 @@ class Levels:
     """`iia_effective` of each control at the same cells."""
     iia_effective_sd: float | None = None
     """Standard deviation over the seeds; None for one seed."""
+    strictness: float | None = None
+    """Share of predictions left alone by the teacher's exchange that the student's leaves alone too."""
 
     @property
     def best_control(self) -> float | None:
@@ -132,6 +134,7 @@ def _levels(rows: list[InterchangeRow]) -> Levels:
         effective_pairs=mean(row.effective_pairs for row in real),
         pairs=mean(row.pairs for row in real),
         controls={name: mean(row.iia_effective for row in rows if row.control == name) for name in CONTROL_TITLES},
+        strictness=mean(row.strictness for row in real),
     )
 
 
@@ -159,4 +162,5 @@ def _mean_levels(levels: list[Levels]) -> Levels:
         pairs=mean(level.pairs for level in levels),
         controls={name: mean(level.controls[name] for level in levels) for name in CONTROL_TITLES},
         iia_effective_sd=sd(level.iia_effective for level in levels),
+        strictness=mean(level.strictness for level in levels),
     )

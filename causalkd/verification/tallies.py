@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from causalkd.data.batch import Batch
@@ -64,7 +64,7 @@ class Truth:
 
 
 class Table:
-    """One student's tallies: for each cell and control a list of (3, batch) arrays."""
+    """One student's tallies: for each cell and control a list of (3, batch) arrays, and what stays at each cell."""
 
     def __init__(self, student: HookedModel, cells: tuple[Cell, ...], controls: Collection[Control], seed: int) -> None:
         self.student, self.cells, self.controls = student, cells, controls
@@ -77,6 +77,7 @@ class Table:
         self.seed = seed
         self.random = random_like(student, seed) if "random_student" in controls else None
         self._tallies: dict[tuple[Cell, Control], list[np.ndarray]] = {}
+        self._still: dict[Cell, list[np.ndarray]] = {cell: [] for cell in cells}
         self._earlier: Donors | None = None
 
     def add(self, batch: Batch, truth: Truth) -> None:
@@ -87,6 +88,7 @@ class Table:
             self.reach.note(side, answer)
             for control in ("none", "wrong_layer", "shuffled_alignment"):
                 self._tally(control, side, answer.predictions, truth)
+            self._note_still(side, same(answer.predictions.choice, exchanges.plain().choice), truth)
         for side in self.sides:
             for control, found in self._controls(side, exchanges, len(batch.counted)):
                 self._tally(control, side, found, truth)
@@ -124,6 +126,13 @@ class Table:
         by_row = np.stack([_by_row(part, given, truth.rows) for part in parts])
         self._tallies.setdefault((cell, control), []).append(by_row)
 
+    def _note_still(self, side: Side, stays: Bool[Tensor, "item"], truth: Truth) -> None:
+        """Notes where neither model's prediction changes, at every cell with this side of the student's."""
+        for cell in self.cells:
+            if cell.student.name == side.name:
+                still = stays.float() * (1 - truth.effective[cell.teacher.name])
+                self._still[cell].append(_by_row(still, truth.now[cell.teacher.name], truth.rows))
+
     def measurement(self, truth: Truth) -> Measurement:
         """The scores of every cell under every control."""
         scores = []
@@ -139,7 +148,8 @@ class Table:
                     matches, effective, kl = np.concatenate(self._tallies[cell, control], axis=1)
                 else:  # there is no other layer, pair or declaration
                     continue
-                scores.append(Score(cell, control, reachable, matches, counts, effective, effective_counts, kl))
+                still = np.concatenate(self._still[cell]) if control == "none" else None
+                scores.append(Score(cell, control, reachable, matches, counts, effective, effective_counts, kl, still))
         return Measurement(tuple(scores))
 
 

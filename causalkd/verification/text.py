@@ -3,6 +3,7 @@
 import textwrap
 from typing import NamedTuple
 
+from causalkd.verification.references import reference_sentences
 from causalkd.verification.report import Control, DifferenceRow, InterchangeRow, VerificationReport
 from causalkd.verification.summary import CONTROL_TITLES, Levels, StudentSummary, summaries
 from causalkd.verification.verdict import verdict
@@ -10,9 +11,10 @@ from causalkd.verification.verdict import verdict
 _WIDTH = 118
 DIFFERENCES = "Differences of effective IIA at trained sites, 95 % interval and p of a paired test"
 MEANING = (
-    "effective: on the n pairs whose exchange changed the teacher's prediction. Controls: the best constant guess, "
-    "another row's source, no exchange, an untrained student, a move as long but elsewhere; the highest of these is "
-    "the best control. Then the student's exchange at another layer or pair, and the teacher in the student's place."
+    "effective: on the n pairs whose exchange changed the teacher's prediction; strict: share of the others on which "
+    "the student's exchange changes nothing either. Controls: the best constant guess, another row's source, no "
+    "exchange, an untrained student, a move as long but elsewhere, of which the highest is the best control; then the "
+    "exchange at another layer or pair, and the teacher in the student's place."
 )
 
 
@@ -33,6 +35,8 @@ def as_text(report: VerificationReport) -> str:
     compared = differences_between(report)
     if compared:
         lines += ["", DIFFERENCES, *(f"  {line}" for line in compared)]
+        wrapped = (textwrap.wrap(line, _WIDTH, subsequent_indent="  ") for line in reference_sentences(report))
+        lines += [line for sentence in wrapped for line in sentence]
     return "\n".join([*lines, "", *textwrap.wrap(MEANING, _WIDTH)]) + "\n"
 
 
@@ -76,7 +80,7 @@ def differences_between(report: VerificationReport) -> list[str]:
 
 
 def _level_table(found: list[tuple[StudentSummary, Levels]]) -> list[tuple[str, ...]]:
-    heads = ("student", "seed", "IIA", "effective", "95 %", "n", "best control")
+    heads = ("student", "seed", "IIA", "effective", "95 %", "n", "best control", "strict")
     return [heads, *(_level_cells(summary, levels) for summary, levels in found)]
 
 
@@ -86,7 +90,7 @@ def _level_cells(summary: StudentSummary, levels: Levels) -> tuple[str, ...]:
     counted = "" if levels.effective_pairs is None else f"{levels.effective_pairs:.0f}/{levels.pairs:.0f}"
     seed = f"all {summary.seeds}" if summary.seed is None else str(summary.seed)
     accuracies = (number(levels.iia), number(levels.iia_effective), interval, counted)
-    return (summary.name, seed, *accuracies, number(levels.best_control))
+    return (summary.name, seed, *accuracies, number(levels.best_control), number(levels.strictness))
 
 
 def _control_table(found: list[StudentSummary]) -> list[tuple[str, ...]]:

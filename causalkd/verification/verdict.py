@@ -10,11 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from causalkd.verification.report import InterchangeRow, VerificationReport
-from causalkd.verification.significance import FEW_PAIRS
+from causalkd.verification.significance import CHANCE, FEW_PAIRS
 from causalkd.verification.summary import EXPLANATIONS, few_pairs, mean, rows_of, sd
-
-CHANCE = 0.05
-"""The largest share of sites called above their controls that may be so by chance."""
 
 _Key = tuple[str, str, int | None, int, int]
 

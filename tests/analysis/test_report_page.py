@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from analysis.report_page import render
-from causalkd.verification.findings import Departure, GroundTruthRow
+from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
 from causalkd.verification.report import TeacherResult
 from causalkd.verification.verdict import verdict
 from tests.example_maps import example_maps, example_results
@@ -136,6 +136,20 @@ def test_departures_are_told_pair_by_pair():
     assert "Where students depart" in page and "every → no" in page and "no dog &lt;runs&gt;" in page
     assert "entailment → contradiction (0.970)" in page and "stays entailment (0.020 for contradiction)" in page
     assert "Where students depart" not in render(report)
+
+
+def test_distances_and_strictness_are_told_where_they_were_measured():
+    report = example_report(seeds=1)
+    assert "never in?" not in render(report)
+    far = DistanceRow("diito", 0, "premise", clean=0.5, exchanged=1.25, beyond=0.372, pairs=1200)
+    strict = tuple(dataclasses.replace(row, strictness=0.912) for row in report.interchange)
+    page = render(dataclasses.replace(report, distances=(far,), interchange=strict))
+    assert "never in?" in page and "<td>1.25</td><td>0.372</td>" in page and "distances.csv" in page
+    assert page.count("<td>0.912</td>") >= len(report.students)
+
+
+def test_the_page_says_which_reference_had_as_much(report, html):
+    assert "diito − kd, at equal compute: +0.220" in html
 
 
 def test_attribution_maps_have_a_part_of_their_own(small, html):

@@ -50,6 +50,7 @@ def test_every_cell_equals_the_loop_over_rows(setting, measured):
             for layer, block in enumerate(hooked.blocks):
                 answers[name, layer] = [counterfactual_class(hooked.model, block, *at, "middle") for at in rows]
         plain = [plain_class(teacher.model, *at) for at in rows]
+        own = [plain_class(student.model, *at) for at in rows]
     for t in range(3):
         changed = [a != b for a, b in zip(answers["teacher", t], plain, strict=True)]
         for s in range(2):
@@ -58,6 +59,9 @@ def test_every_cell_equals_the_loop_over_rows(setting, measured):
             assert score.matches.tolist() == same
             assert score.effective_counts.tolist() == changed
             assert score.iia == sum(same) / len(same)
+            stays = [a == b for a, b in zip(answers["student", s], own, strict=True)]
+            quiet = [stay for stay, change in zip(stays, changed, strict=True) if not change]
+            assert score.strictness == sum(quiet) / len(quiet)
             assert score.effective_pairs == sum(changed)
             if any(changed):
                 assert score.iia_effective == sum(

@@ -1,3 +1,4 @@
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -47,6 +48,14 @@ def test_rows_carry_their_intervals():
     half, whole = measured.rows("s", 0)
     assert half.iia_low < 0.5 < half.iia_high and half.iia_high - half.iia_low == pytest.approx(0.2, abs=0.03)
     assert whole.iia_effective_low == pytest.approx(0.963, abs=0.001) and whole.iia_effective_high == 1.0
+
+
+def test_strictness_is_the_share_of_quiet_predictions_that_stay():
+    score = _score([1, 1, 0, 0], [1, 0, 0, 0])  # the teacher's exchange changes the first
+    assert score.strictness is None
+    assert dataclasses.replace(score, still=np.array([0.0, 1.0, 1.0, 0.0])).strictness == 2 / 3
+    moved = _score([1, 1], [1, 1])
+    assert dataclasses.replace(moved, still=np.zeros(2)).strictness is None
 
 
 def test_a_score_is_found_by_its_layers_or_the_error_says_which_there_are():
@@ -109,7 +118,8 @@ def test_differences_compare_trained_sites_with_the_reference_and_with_the_own_c
         )
 
     found = differences(
-        {("kd", 0): measured([1, 0, 0, 1], [1, 0, 0, 0]), ("diito", 0): measured([1, 1, 1, 1], [1, 0, 0, 0])}
+        {("kd", 0): measured([1, 0, 0, 1], [1, 0, 0, 0]), ("diito", 0): measured([1, 1, 1, 1], [1, 0, 0, 0])},
+        {"kd": (), "diito": ("kd", "not measured")},
     )
     named = {(row.student, row.reference, row.control, row.measure): row.difference for row in found}
     assert named == {
