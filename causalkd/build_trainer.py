@@ -18,7 +18,7 @@ from causalkd.models.places import nearest
 from causalkd.objectives.base_run import Weighted
 from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe import Recipe
-from causalkd.recipe_parts import TrainingPart
+from causalkd.recipe_parts import TeacherCachePart, TrainingPart
 from causalkd.training.callbacks import EpochOfData, Progress, TermFile
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
@@ -59,7 +59,7 @@ def build_trainer(
         objectives,
         teacher,
         sequences,
-        TeacherCache(teacher, training.teacher_cache * _MEBIBYTE) if teacher and training.teacher_cache else None,
+        _memory(training.teacher_cache, teacher, folder),
         args=_arguments(training, folder, seed),
         train_dataset=examples,
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),
@@ -69,6 +69,16 @@ def build_trainer(
         trainer.remove_callback(loud)
     trainer.add_callback(Progress(f"{name} (seed {seed})"))
     return trainer
+
+
+def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:
+    if part is None or teacher is None:
+        return None
+    path = None
+    if part.on_disk:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        path = folder.parent / "teacher_cache.sqlite"
+    return TeacherCache(teacher, part.mebibytes * _MEBIBYTE, path, top_k=part.top_k, states=part.states)
 
 
 def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: Sequence[str]) -> None:

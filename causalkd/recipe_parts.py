@@ -54,6 +54,19 @@ class SequencesPart(Part):
     """Temperature of the drawing; 0 takes the likeliest token."""
 
 
+class TeacherCachePart(Part):
+    """What is kept of a teacher's answers, and where."""
+
+    mebibytes: int = Field(ge=1)
+    """Room for it; the rows that came first stay."""
+    on_disk: bool = False
+    """In a file that all students of the run share, instead of each student's memory; gone when the run is done."""
+    top_k: int | None = Field(default=None, ge=1)
+    """Of a language model's predictions so many each, and the rest spread evenly; None keeps all."""
+    states: bool = False
+    """Also hidden states and the activations that are exchanged, so that the teacher need not run on base at all."""
+
+
 class TrainingPart(Part):
     """How a model learns; the names are those of transformers' TrainingArguments where they mean the same."""
 
@@ -83,8 +96,8 @@ class TrainingPart(Part):
     """Mixed precision, where the device has it."""
     logging_steps: int = Field(default=25, ge=1)
     """Steps between two rows of metrics.jsonl."""
-    teacher_cache: int | None = Field(default=None, ge=1)
-    """MiB of memory for what the teacher says of each row, so that later epochs need not ask; None asks every time."""
+    teacher_cache: TeacherCachePart | None = None
+    """Keep what the teacher says of each row, so that later epochs need not ask; None asks every time."""
     save_steps: int = Field(default=500, ge=1)
     """Steps between two checkpoints that training can resume from."""
     trackers: tuple[str, ...] = ()

@@ -53,8 +53,13 @@ def test_every_setting_arrives(parts: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_the_teachers_answers_are_kept_where_there_is_room_for_them(parts: dict[str, Any], tmp_path: Path) -> None:
-    memory = _trainer(parts, tmp_path, teacher_cache=3)._memory
+    part = {"mebibytes": 3, "top_k": 7, "states": True}
+    memory = _trainer(parts, tmp_path, teacher_cache=part)._memory
     assert isinstance(memory, TeacherCache) and memory._limit == 3 * 2**20
+    assert (memory.top_k, memory.states) == (7, True)
+    assert not (tmp_path / "teacher_cache.sqlite").exists()
+    _trainer(parts, tmp_path, teacher_cache={"mebibytes": 3, "on_disk": True})
+    assert (tmp_path / "teacher_cache.sqlite").is_file()  # beside the folders of all trainings
     assert _trainer(parts, tmp_path)._memory is None
 
 

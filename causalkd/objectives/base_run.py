@@ -13,7 +13,8 @@ from causalkd.data.counted import TOKEN_TASKS, counted_tokens, flat_positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
 from causalkd.models.run import Run
-from causalkd.objectives.taught import Remembered, Taught
+from causalkd.objectives.remembered import Remembered
+from causalkd.objectives.taught import Taught
 from causalkd.objectives.teacher_map import TeacherMap
 from causalkd.objectives.window import Window
 from causalkd.task_kinds import Task

@@ -20,7 +20,7 @@ from causalkd.losses.divergence import (
 )
 from causalkd.losses.hidden import squared_distance
 from causalkd.models.run import Run
-from causalkd.objectives.taught import Remembered
+from causalkd.objectives.remembered import Remembered
 from causalkd.task_kinds import Task
 
 DivergenceName = Literal[

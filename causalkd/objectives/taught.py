@@ -1,10 +1,8 @@
 """What the teacher says of one step's base rows, worked out when an objective first asks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -13,35 +11,8 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import Place
 from causalkd.models.run import Run
+from causalkd.objectives.remembered import Memory, Remembered, RememberedRuns
 from causalkd.objectives.teacher_map import TeacherMap
-
-_LOGITS = "logits"
-_ONCE_A_ROW = ("classification", "regression")
-
-
-@runtime_checkable
-class Memory(Protocol):
-    """What keeps a teacher's answers between epochs."""
-
-    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
-        """What was kept for every row of a batch; None where a row is not there."""
-        ...
-
-    def keep(self, what: str, batch: Batch, answer: Mapping[str, Tensor], beside: Tensor | None = None) -> None:
-        """Keeps what the teacher said of each row; `beside` is what it depends on besides the row's tokens."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Remembered:
-    """A run of an earlier epoch as far as it was kept."""
-
-    logits: Tensor
-
-    @property
-    def item_logits(self) -> Tensor:
-        """As for `Run`."""
-        return self.logits.flatten(0, -2)
 
 
 class Taught:
@@ -67,23 +38,24 @@ class Taught:
     ) -> None:
         self._teacher, self._batch, self._places, self._logits_at = teacher, batch, places, logits_at
         self._asked, self._memory = asked, memory
+        self._runs = None if memory is None else RememberedRuns(teacher, memory, batch, logits_at)
         self._run: Run | None = None
         self._map: Mapping[str, Tensor] | None = None
 
     def run(self) -> Run:
         """The teacher's run, without a graph; the map that is asked for is made of the same forward."""
         if self._run is None:
-            self._run = self._without_map() if self._asked is None or self._remembered() else self._with_map()
-            if self._memory is not None and self._teacher.task in _ONCE_A_ROW:
-                self._memory.keep(_LOGITS, self._batch, {_LOGITS: self._run.logits})
+            remembered = self._asked is None or self._remembered()
+            known = self._runs.run(self._places) if self._runs is not None and remembered else None
+            self._run = known or self._fresh(with_map=not remembered)
         return self._run
 
     def predictions(self) -> Run | Remembered:
-        """The run, or of a head that predicts once a row what is remembered of it: the logits alone."""
-        if self._run is None and self._memory is not None:
-            known = self._memory.recall(_LOGITS, self._batch)
+        """The run, or what is remembered of its predictions alone."""
+        if self._run is None and self._runs is not None:
+            known = self._runs.predictions()
             if known is not None:
-                return Remembered(known[_LOGITS])
+                return known
         return self.run()
 
     def map(self, asked: TeacherMap) -> Mapping[str, Tensor]:
@@ -99,6 +71,12 @@ class Taught:
         if self._map is None and self._memory is not None:
             self._map = self._memory.recall(repr(self._asked), self._batch, self._beside())
         return self._map is not None
+
+    def _fresh(self, with_map: bool) -> Run:
+        run = self._with_map() if with_map else self._without_map()
+        if self._runs is not None:
+            self._runs.keep(run, self._places)
+        return run
 
     def _without_map(self) -> Run:
         return self._teacher.run(self._batch.inputs, self._places, logits_at=self._logits_at)

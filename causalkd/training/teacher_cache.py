@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import torch
@@ -12,8 +12,10 @@ from torch import Tensor
 from causalkd.data.batch import Batch
 from causalkd.models.attention import attention_of
 from causalkd.models.hooked import HookedModel
+from causalkd.objectives.remembered import Answer
 
 _GIBIBYTE = 2**30
+_ITEMS = "items of "
 
 
 class TeacherCache:
@@ -30,12 +32,23 @@ class TeacherCache:
         teacher: The frozen model.
         limit: Most bytes of answers.
         path: A file to keep them in, for later runs too; None keeps them in memory.
+        top_k: Of a language model's predictions keep so many each, and the rest together; None keeps all.
+        states: Keep hidden states and activations too, so that the teacher need not run at all.
 
     Raises:
         ValueError: The file holds the answers of another teacher.
     """
 
-    def __init__(self, teacher: HookedModel, limit: int = _GIBIBYTE, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        teacher: HookedModel,
+        limit: int = _GIBIBYTE,
+        path: Path | None = None,
+        *,
+        top_k: int | None = None,
+        states: bool = False,
+    ) -> None:
+        self.top_k, self.states = top_k, states
         self._teacher, self._limit = _digest(teacher), limit
         self._answers: MutableMapping[bytes, bytes] = {} if path is None else _File(path, self._teacher)
         self._size = sum(len(answer) for answer in self._answers.values())
@@ -47,15 +60,21 @@ class TeacherCache:
         if len(rows) < len(found):
             return None
         counted = batch.counted
-        return {name: _together([row[name] for row in rows], counted) for name in rows[0]}
+        return {name.removeprefix(_ITEMS): _together(name, [row[name] for row in rows], counted) for name in rows[0]}
 
-    def keep(self, what: str, batch: Batch, answer: Mapping[str, Tensor], beside: Tensor | None = None) -> None:
-        """Keeps an answer row by row, as far as there is room; tensors of three dimensions are (batch, pos, …)."""
-        host, counted = {name: tensor.detach().cpu() for name, tensor in answer.items()}, batch.counted.cpu()
+    def keep(self, what: str, batch: Batch, answer: Answer, beside: Tensor | None = None) -> None:
+        """Keeps an answer row by row, as far as there is room.
+
+        Tensors of three dimensions are (batch, pos, …); what comes as one tensor for each row is of its own items.
+        """
+        counted = batch.counted.cpu()
+        host = {name: each.detach().cpu() for name, each in answer.items() if isinstance(each, Tensor)}
+        items = {name: [row.cpu() for row in each] for name, each in answer.items() if not isinstance(each, Tensor)}
         for row, key in enumerate(self._keys(what, batch, beside)):
             if key in self._answers:
                 continue
             own = {name: each[row][counted[row]] if each.dim() == 3 else each[row] for name, each in host.items()}
+            own |= {f"{_ITEMS}{name}": rows[row] for name, rows in items.items()}
             value = save({name: each.contiguous() for name, each in own.items()})
             if self._size + len(value) <= self._limit:
                 self._answers[key] = value
@@ -82,6 +101,9 @@ class _File(MutableMapping[bytes, bytes]):
 
     def __init__(self, path: Path, teacher: bytes) -> None:
         self._base = sqlite3.connect(path, isolation_level=None, timeout=60)
+        # Rows are written one by one: with this journal they do not each wait for the disk.
+        self._base.execute("PRAGMA journal_mode = WAL")
+        self._base.execute("PRAGMA synchronous = NORMAL")
         self._base.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
         self._base.execute("CREATE TABLE IF NOT EXISTS teacher (digest BLOB)")
         (known,) = self._base.execute("SELECT max(digest) FROM teacher").fetchone()
@@ -112,8 +134,10 @@ class _File(MutableMapping[bytes, bytes]):
         return self._base.execute("SELECT count(*) FROM answers").fetchone()[0]
 
 
-def _together(rows: list[Tensor], counted: Tensor) -> Tensor:
-    """Rows as one batch, padded with 0 where they are of positions."""
+def _together(name: str, rows: list[Tensor], counted: Tensor) -> Tensor:
+    """Rows as one batch, padded with 0 where they are of positions; items one after another."""
+    if name.startswith(_ITEMS):
+        return torch.cat(rows).to(counted.device)
     if rows[0].dim() < 2:
         return torch.stack(rows).to(counted.device)
     values = torch.cat(rows).to(counted.device)

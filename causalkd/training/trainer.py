@@ -17,7 +17,8 @@ from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, move_to
 from causalkd.models.run import Run
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
-from causalkd.objectives.taught import Memory, Taught
+from causalkd.objectives.remembered import Memory
+from causalkd.objectives.taught import Taught
 from causalkd.objectives.window import Window
 from causalkd.training.learned import Learned
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from causalkd.data.batch import Batch
+from causalkd.objectives.remembered import Answer
 from causalkd.objectives.taught import Taught
 from causalkd.objectives.teacher_map import TeacherMap
 from tests.objectives.steps import batch_of, models
@@ -17,14 +18,17 @@ BATCH = batch_of("classification")
 class Everything:
     """Remembers whole batches by what was asked."""
 
+    top_k: int | None = None
+    states: bool = False
+
     def __init__(self) -> None:
         self.kept: dict[str, Mapping[str, Tensor]] = {}
 
     def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
         return self.kept.get(what)
 
-    def keep(self, what: str, batch: Batch, answer: Mapping[str, Tensor], beside: Tensor | None = None) -> None:
-        self.kept[what] = answer
+    def keep(self, what: str, batch: Batch, answer: Answer, beside: Tensor | None = None) -> None:
+        self.kept[what] = {name: each for name, each in answer.items() if isinstance(each, Tensor)}
 
 
 def test_it_runs_once_and_not_before_it_is_asked() -> None:

@@ -76,6 +76,33 @@ def test_a_file_serves_a_later_run_of_the_same_teacher_only(tmp_path: Path) -> N
         TeacherCache(_teacher(seed=1), path=path)
 
 
+def test_items_of_each_row_come_back_one_after_another() -> None:
+    cache, counts = TeacherCache(_teacher()), [2, 0, 3, 1]
+    items = torch.randn(6, 5)
+    cache.keep("items", BATCH, {"logits": items.split(counts), "choice": items.argmax(-1, keepdim=True).split(counts)})
+    found = cache.recall("items", BATCH)
+    assert found is not None and torch.equal(found["logits"], items)
+    assert torch.equal(found["choice"], items.argmax(-1, keepdim=True))
+    last = cache.recall("items", Batch({name: tensor[[3, 2]] for name, tensor in BATCH.inputs.items()}))
+    assert last is not None and torch.equal(last["logits"], items[[5, 2, 3, 4]])
+
+
+def test_with_states_a_training_with_interchanges_is_the_same_and_base_runs_no_teacher(tmp_path: Path) -> None:
+    finished, ran = {}, {}
+    for cached in (False, True):
+        teacher, _ = pair = models()
+        ran[cached] = []
+        teacher.blocks[0].register_forward_hook(lambda *_, cached=cached: ran[cached].append(1))
+        one = trainer(tmp_path / str(cached), pair)  # response and hidden KD, and DIITO at two places
+        one._memory = TeacherCache(teacher, states=True) if cached else None
+        one.train()
+        finished[cached] = one
+    # Two epochs of three batches; counterfactuals resume after block 0.
+    assert len(ran[False]) == 6 and len(ran[True]) == 3
+    for key in ("loss", "term/hidden_kd", "term/diito"):
+        assert logged(finished[True], key) == pytest.approx(logged(finished[False], key), rel=1e-4)
+
+
 def _cached(folder: Path, cached: bool) -> tuple[DistillationTrainer, list[int]]:
     teacher, student = pair = models()
     ran: list[int] = []
