@@ -49,7 +49,7 @@ SHRUNK: dict[str, tuple[str, ...]] = {
         *("students.kd.training.steps=3", "students.atkd.training.steps=3", "students.diito.training.steps=2"),
         *("teacher.config.n_embd=16", "teacher.config.n_head=2", "teacher.config.n_inner=16"),
     ),
-    "sst2-minilm": (*_REAL, "students.kd.training.steps=2", "students.diito.training.steps=2"),
+    "sst2-minilm": (*_REAL, *(f"students.{name}.training.steps=2" for name in ("kd", "kd-steps", "diito"))),
     "adkd-mnli": (*_REAL, *_FOUR_STUDENTS),
     "adkd-mrpc": (*_REAL, *_FOUR_STUDENTS),
     **{f"atkd-{family}": _ATKD for family in ("opt", "pythia", "llama")},
