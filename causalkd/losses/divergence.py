@@ -138,9 +138,9 @@ def compared(student: Rows, teacher: Rows) -> Pair:
     # and exactly 0 for equal logits. The two shifts are taken one by one, the small one last, to lose no digits.
     most = teacher.amax(-1, keepdim=True) - student.amax(-1, keepdim=True)
     least = p.amax(-1, keepdim=True).log() - q.amax(-1, keepdim=True).log()
-    log_ratio = (teacher - student).sub_(most).add_(least)
-    # Two logits of −inf agree, one of them is far away.
-    return Pair(p, q, log_ratio.nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)))
+    log_ratio = (teacher - student).sub_(most)
+    # Two logits of −inf agree, one of them is far away. A row without a softmax stays without one, through `least`.
+    return Pair(p, q, log_ratio.nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)).add_(least))
 
 
 def log_normaliser(logits: Rows, probabilities: Rows) -> Float[Tensor, " row"]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -47,7 +48,7 @@ def load_model(
     Args:
         name: Hub name, folder, `minilm-l6` or `smollm2-135m`.
         task: Which head is wanted.
-        role: `teacher` (frozen, eval) or `student` (trainable).
+        role: `teacher` (frozen, eval, in the checkpoint's precision) or `student` (trainable, in float32 at least).
         labels: Label names, in the order of the head's outputs; None keeps the checkpoint's.
         new_head: Allow weights the checkpoint lacks to start at random (from `seed`), e.g. for fine-tuning.
         seed: Seed of such weights.
@@ -73,7 +74,7 @@ def load_model(
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
             model, found = _AUTO[task].from_pretrained(locate(name), config=config, **options)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
     lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     if lacking and not new_head:
@@ -81,7 +82,10 @@ def load_model(
             f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
             "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
-    return HookedModel(model, find_tokenizer(name), task=task, role=role)
+    loaded = HookedModel(model, find_tokenizer(name), task=task, role=role)
+    if role == "student":
+        move_to(loaded, model.device, _trainable(model.dtype))
+    return loaded
 
 
 def model_from_config(
@@ -93,12 +97,22 @@ def model_from_config(
     labels: Sequence[str] | None = None,
     seed: int = 0,
 ) -> HookedModel:
-    """A model with fresh weights drawn from `seed`; the global random state is left as it was."""
+    """A model with fresh weights drawn from `seed`; the global random state is left as it was.
+
+    Raises:
+        ValueError: No model can be built of this configuration.
+    """
     config = copy.deepcopy(config)
     _set_labels(config, task, labels, new_head=True, name=config.model_type)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = _AUTO[task].from_config(config)
+        try:
+            model = _AUTO[task].from_config(config)
+        except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"transformers cannot build a {config.model_type} of this configuration "
+                f"({type(error).__name__}: {error}); correct its sizes and names"
+            ) from error
     return HookedModel(model, tokenizer, task=task, role=role)
 
 
@@ -113,7 +127,7 @@ def student_from_teacher(
     """A student of the teacher's architecture that starts from some of the teacher's blocks.
 
     Embeddings, head and everything else outside the blocks are copied where shapes allow; what does not fit (all of it,
-    for a narrower width) starts fresh.
+    for a narrower width) starts fresh. Weights are in the teacher's precision, but in float32 at least.
 
     Args:
         teacher: Where the weights come from; it is not changed.
@@ -135,7 +149,7 @@ def student_from_teacher(
         _narrow(config, teacher, width)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
     _copy_weights(teacher, student, chosen)
-    move_to(student, teacher.model.device, teacher.model.dtype)
+    move_to(student, teacher.model.device, _trainable(teacher.model.dtype))
     return student
 
 
@@ -151,6 +165,11 @@ def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None 
     """Moves a model's weights, and casts them where a dtype is given."""
     # Through the base class, whose `to` type checkers understand.
     torch.nn.Module.to(model.model, device=device, dtype=dtype)
+
+
+def _trainable(dtype: torch.dtype) -> torch.dtype:
+    # An optimizer's steps are smaller than half precision can add to a weight; autocast keeps what is fast about it.
+    return torch.promote_types(dtype, torch.float32)
 
 
 def check_pair(teacher: HookedModel, student: HookedModel) -> None:

@@ -22,6 +22,8 @@ from causalkd.objectives.taught import Taught
 from causalkd.objectives.window import Window
 from causalkd.training.learned import Learned
 
+_DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
+
 
 class DistillationTrainer(Trainer):
     """Trains a student on Σ weight · term; everything else (devices, resume, trackers) is the Trainer's.
@@ -159,12 +161,31 @@ class DistillationTrainer(Trainer):
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the mean of every term since the last log."""
+        """Adds the mean of every term since the last log.
+
+        Raises:
+            ValueError: The loss or a term is no number any more.
+        """
         if self._count and "loss" in logs:
             # The one host–device copy of the terms, at the rate of logging.
             logs |= {f"term/{name}": (total / self._count).item() for name, total in self._sums.items()}
             self._sums, self._count = {}, 0
+            spoilt = [
+                name for name in ("loss", *(n for n in logs if n.startswith("term/"))) if not math.isfinite(logs[name])
+            ]
+            if spoilt:
+                raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
         super().log(logs, start_time)
+
+    def check_weights(self) -> None:
+        """Refuses a student that training has spoilt.
+
+        Raises:
+            ValueError: A weight is no number.
+        """
+        spoilt = [name for name, weight in self.student.model.named_parameters() if not weight.isfinite().all()]
+        if spoilt:
+            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer, which also trains what objectives learn."""

@@ -131,6 +131,14 @@ def test_what_is_ruled_out_stays_finite(fast: Callable[..., Tensor], lowest: flo
     assert fast(student, student.detach()).item() == 0.0
 
 
+@each_fast
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+def test_what_is_no_number_never_looks_like_agreement(fast: Callable[..., Tensor], spoilt: float) -> None:
+    sound, broken = _logits(2, 5), _logits(2, 5, seed=1)
+    broken[0, 3] = spoilt
+    assert fast(sound, broken).isnan() and fast(broken, sound).isnan()
+
+
 @each
 def test_probabilities_too_small_for_single_precision(fast: Callable[..., Tensor], slow: oracle.Oracle) -> None:
     student = torch.tensor([[200.0, 0.0, 150.0], [0.0, 95.0, 0.0]], dtype=torch.float64, requires_grad=True)

@@ -236,6 +236,17 @@ def test_a_students_checkpoint_needs_nothing_of_ours(saved: Path, tmp_path: Path
     assert _same_weights(again, student) and again.tokenizer is not None
 
 
+def test_a_student_is_in_float32_at_least(tmp_path: Path) -> None:
+    """AdamW's steps are lost in half precision, and in float16 it divides by zero."""
+    tiny("opt", "causal_lm", dtype=torch.float16).save_pretrained(tmp_path)
+    teacher = load_model(tmp_path, task="causal_lm", role="teacher")
+    student = load_model(tmp_path, task="causal_lm", role="student")
+    assert (teacher.model.dtype, student.model.dtype) == (torch.float16, torch.float32)
+    assert student_from_teacher(teacher, layers=[0]).model.dtype == torch.float32
+    double = HookedModel(tiny("opt", "causal_lm", dtype=torch.float64), task="causal_lm", role="teacher")
+    assert student_from_teacher(double, layers=[0]).model.dtype == torch.float64
+
+
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     tiny("bert", "classification").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="has a configuration but no weights that load"):

@@ -1,5 +1,6 @@
 """DistillationTrainer: the sum of its terms, repeatable to the bit, resumable, the teacher untouched."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,24 @@ def test_the_teacher_is_untouched(tmp_path: Path) -> None:
     assert same(weights(teacher), before)
     assert not teacher.model.training
     assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
+
+
+def test_a_training_that_diverges_ends_with_a_word(tmp_path: Path) -> None:
+    spoilt = trainer(tmp_path, models(), learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"at step \d no number: .*term/task.* The training has diverged; lower"):
+        spoilt.train()
+    spoilt.student.model.classifier.bias.data[0] = math.nan
+    with pytest.raises(ValueError, match=r"weights, such as .*, hold what is no number. The training has diverged"):
+        spoilt.check_weights()
+
+
+def test_a_teacher_in_half_precision_teaches_a_student_in_float32(tmp_path: Path) -> None:
+    teacher, student = models()
+    teacher.model.bfloat16()
+    trained = trainer(tmp_path, (teacher, student), max_steps=2)
+    trained.train()
+    assert len(logged(trained)) == 2 and all(math.isfinite(loss) for loss in logged(trained))
+    assert student.model.dtype == torch.float32
 
 
 def test_a_checkpoint_is_a_stock_checkpoint(tmp_path: Path) -> None:
