@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from causalkd.alignment.faults import fault_lines, read_yaml
 from causalkd.alignment.spec import Alignment
 from causalkd.models.places import nearest
-from causalkd.recipe_parts import NAME, DataPart, Part, StudentPart, TeacherPart, TrainingPart, VerificationPart
+from causalkd.recipe_parts import NAME, DataPart, Part, Seed, StudentPart, TeacherPart, TrainingPart, VerificationPart
 
 _SHIPPED = resources.files("causalkd") / "recipes"
 _LENGTHS = ("steps", "epochs")
@@ -32,7 +32,7 @@ class Recipe(Part):
     """The students; the first is the one the others are compared with."""
     training: TrainingPart
     """How the students learn."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     """Every student is trained once with each."""
     verification: VerificationPart = VerificationPart()
     """On what the claim is tested."""

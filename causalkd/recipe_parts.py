@@ -1,7 +1,7 @@
 """The parts of a recipe: strict, frozen data whose fields are the manual."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,6 +9,8 @@ from causalkd.data.policies import PairChoice
 from causalkd.models.places import COMPONENTS, nearest
 from causalkd.recipe_objectives import ObjectivesPart, Part
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator takes."""
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 """What names a run or a student, and so a folder: letters, digits, `_`, `.` and `-`, the last two not at the start."""
 
@@ -29,7 +31,7 @@ class DataPart(Part):
     """How instructions are put: Alpaca's plain text, or the tokenizer's chat template."""
     packing: bool = False
     """Several training examples of a causal LM in a row, attention inside each; not where activations are exchanged."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of generated data; sources, positions and masking are drawn by the seed of the training or verification."""
     tokenizer: str | None = None
     """Tokenizer of a teacher with fresh weights, a hub name or folder; None for a planted task's own."""
@@ -80,7 +82,7 @@ class TrainingPart(Part):
     """Micro-batches per optimizer step."""
     sequences: SequencesPart | None = None
     """Responses that a model writes; None learns on the data's own."""
-    learning_rate: float = Field(default=5e-4, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0, allow_inf_nan=False)
     """Peak learning rate of AdamW."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW's weight decay."""
@@ -119,7 +121,7 @@ class TeacherPart(Part):
     """Instead of `model`: a transformers configuration with `model_type`, for fresh weights."""
     training: TrainingPart | None = None
     """Train it on the task first; None takes it as it is."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of fresh weights and of its training."""
 
     @model_validator(mode="after")
@@ -177,7 +179,7 @@ class VerificationPart(Part):
     """Components whose teacher site × student site grid is measured."""
     batch_size: int = Field(default=100, ge=2)
     """Rows of a forward."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of pairs and positions."""
 
     @model_validator(mode="after")

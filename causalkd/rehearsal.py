@@ -102,8 +102,9 @@ def _try_a_step(trainer: DistillationTrainer) -> None:
 
 
 def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
-    """Every row must have room in the model, and every token id a place in its vocabulary."""
-    rows = [example["input_ids"] for split in (data.train, data.heldout) for example in split.examples]
+    """Every row must have room in the model, and every token id and token type an embedding."""
+    examples = [*data.train.examples, *data.heldout.examples]
+    rows = [example["input_ids"] for example in examples]
     longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
     if model.task == "masked_lm":  # which puts in any token
         highest = max(highest, len(data.tokenizer) - 1)
@@ -120,6 +121,13 @@ def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
         raise ValueError(
             f"the data hold the token id {highest}, but {model} has a vocabulary of {model.vocabulary} entries; "
             "use the model's own tokenizer, or a model whose vocabulary is as large"
+        )
+    kind = max(max(example.get("token_type_ids", [0])) for example in examples)
+    known = model.model.config.to_dict().get("type_vocab_size")
+    if known is not None and kind >= known:
+        raise ValueError(
+            f"the data hold the token type {kind}, but {model} has {known}, counted from 0; "
+            "use the model's own tokenizer, or a model with as many"
         )
 
 

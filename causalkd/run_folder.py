@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from causalkd.alignment.spec import Alignment
 from causalkd.recipe import Recipe
 
 _FILES = (
@@ -113,6 +114,19 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file, so no run can be put there; choose another `output`")
         return self.path.is_dir() and any(self.path.iterdir())
+
+    def begin(self, recipe: Recipe, alignment: Alignment) -> None:
+        """Makes the folder of a new run; the recipe, which makes it one, is written last.
+
+        Raises:
+            ValueError: Nothing can be written there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(self.alignment, alignment.to_yaml())
+            write_whole(self.recipe, recipe.to_yaml())
+        except OSError as error:
+            raise ValueError(f"no run can be put into {self.path}: {error}; choose another `output`") from error
 
     def clear(self) -> None:
         """Deletes the run in the folder, its report first.

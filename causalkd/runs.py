@@ -116,9 +116,7 @@ def _open(folder: RunFolder, recipe: Recipe, alignment: Alignment, overwrite: bo
     if overwrite:
         folder.clear()
     if not folder.holds_anything():
-        folder.path.mkdir(parents=True, exist_ok=True)
-        write_whole(folder.alignment, alignment.to_yaml())
-        write_whole(folder.recipe, recipe.to_yaml())
+        folder.begin(recipe, alignment)
     elif not folder.recipe.is_file():
         raise ValueError(f"{folder.path} holds something that is no run; choose another `output`")
     elif Recipe.load(folder.recipe) != recipe:
@@ -174,6 +172,7 @@ def _finish(trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Pa
             trainer._load_from_checkpoint(str(last))  # the Trainer would train a step too many
         else:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trainer.check_weights()
     if trainer.is_world_process_zero():
         block_forwards = counter.total * trainer.args.world_size
         spent = {"block_forwards": block_forwards, "seconds": time.perf_counter() - began}

@@ -26,6 +26,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planted_model(labels=("neutral", "entailment", "contradiction")).save_pretrained(base / "order")
     planted_model(vocab_size=50).save_pretrained(base / "vocabulary")
     planted_model(max_position_embeddings=8).save_pretrained(base / "short")
+    planted_model(num_hidden_layers=4).save_pretrained(base / "cut")
+    (base / "cut" / "model.safetensors").write_bytes(b"cut")
     (base / "empty").mkdir()
     for name, tokenizer in (("bert_words", bert_like()), ("gpt2_words", gpt2_like())):
         tokenizer.save_pretrained(base / name)
@@ -87,6 +89,11 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("teacher.config.num_attention_heads=5",),
         ("teacher.config: The hidden size (16) is not a multiple of the number of attention heads (5)",),
     ),
+    "negative width": (
+        ("teacher.config.hidden_size=-16",),
+        ("teacher.config: transformers cannot build a bert of this configuration (RuntimeError: ", "correct its sizes"),
+    ),
+    "no such activation": (("teacher.config.hidden_act=gelo",), ("configuration (KeyError: 'gelo')",)),
     "student width that does not divide": (
         ("students.kd.width=9",),
         ("student 'kd': width=9 does not divide into heads of 8; give a multiple of 8",),
@@ -137,6 +144,15 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("teacher.config.vocab_size=10",),
         ("the data hold the token id 31", "has a vocabulary of 10 entries; use the model's own tokenizer"),
     ),
+    "token types of the data": (
+        ("teacher.config.type_vocab_size=1",),
+        ("the data hold the token type 1", "has 1, counted from 0; use the model's own tokenizer"),
+    ),
+    "weights that are cut short": (
+        (*FROM_CHECKPOINT, "teacher.model={checkpoints}/cut"),
+        ("teacher.model: checkpoint", "has a configuration but no weights that load"),
+    ),
+    "a later seed": (("seeds=[0, -1]",), ("seeds[1]: -1 given; input should be greater than or equal to 0",)),
     "rows longer than the teacher takes": (
         ("teacher.config.max_position_embeddings=8",),
         ("the longest row has 11 tokens", "has 8 positions; set data.max_length to 8 or less"),
@@ -210,6 +226,18 @@ def _on_words(task: str, tokenizer: Path, model_type: str = "bert", *changes: st
 def test_data_without_rows(data: Path, checkpoints: Path, tmp_path: Path) -> None:
     message = _told(tmp_path / "run", *_on_words("rte", checkpoints / "bert_words"))
     assert "glue/RTE/train.tsv has no rows, so there is nothing to run on. Give a file with data" in message
+
+
+def test_data_without_a_token_to_learn(data: Path, checkpoints: Path, tmp_path: Path) -> None:
+    (data / "lm" / "enwiki_gensim.txt").write_text("fox")
+    message = _told(tmp_path / "run", *_on_words("wikitext_masked_lm", checkpoints / "bert_words"))
+    assert "no row of lm/enwiki_gensim.txt" in message and "has a token to learn within max_length 16" in message
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    message = _told(tmp_path / "file" / "run")
+    assert "no run can be put into" in message and "choose another `output`" in message
 
 
 def test_data_that_are_not_there(data: Path, checkpoints: Path, tmp_path: Path) -> None:

@@ -27,18 +27,23 @@ def read_yaml(source: str | Path) -> Any:
     """The value of a YAML file, or of YAML text: a string with a line break, a `: ` or a leading brace.
 
     Raises:
-        ValueError: The file does not exist, or the text is no YAML; says where.
+        ValueError: The file does not exist or is no text, or the text is no YAML; says where.
     """
     text = str(source)
     if isinstance(source, Path) or not ("\n" in text or ": " in text or text.lstrip().startswith(("{", "["))):
         if not Path(source).is_file():
             raise ValueError(f"{text!r} is neither a file nor YAML text; check the path")
-        text = Path(source).read_text(encoding="utf-8")
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{source} cannot be read as text: {error}") from None
     try:
         return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         raise ValueError(f"{line}{error.problem or error.context}") from None
+    except yaml.YAMLError as error:  # a control character
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:

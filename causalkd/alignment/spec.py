@@ -151,7 +151,11 @@ class Alignment(BaseModel):
         Raises:
             ValueError: Unknown keys or bad values; one line for each, with its path and the nearest valid name.
         """
-        data = read_yaml(source)
+        try:
+            data = read_yaml(source)
+        except ValueError as error:
+            file = f" in {source}" if isinstance(source, Path) else ""
+            raise ValueError(f"the alignment{file} cannot be read: {error}") from None
         if not isinstance(data, dict):
             raise ValueError(f"an alignment has the keys name, positions and pairs; {data!r} was given")
         try:

@@ -88,6 +88,11 @@ def load_examples(
         raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
     rows = rows if spec.fields == ("text",) else rows[:limit]
     tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt)
+    if not tokenised.examples:
+        raise ValueError(
+            f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
+            "Give a greater max_length, or a file with longer texts"
+        )
     examples, counts = tokenised.examples[:limit], (tokenised.truncated, tokenised.lost, tokenised.left_out)
     return Examples(examples, spec.kind, spec.labels, spec.metric, origin, *counts)
 
@@ -104,7 +109,10 @@ def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
             f"task '{spec.name}', split '{split}': there is no file {path}. Point {DATA_VARIABLE} at a folder that has "
             f"{file.path}, or unset it to load {'/'.join(spec.hub)} from the hub"
         )
-    return file.read(path), f"{file.path}{f' ({file.note})' if file.note else ''}"
+    try:
+        return file.read(path), f"{file.path}{f' ({file.note})' if file.note else ''}"
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error}. Convert it") from None
 
 
 def _read_hub(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:

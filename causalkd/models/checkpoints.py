@@ -48,6 +48,8 @@ def read_config(name: str | Path) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(location)
     except (OSError, ValueError) as error:
+        if (Path(location) / "config.json").is_file():
+            raise ValueError(f"the configuration of checkpoint {name} cannot be read: {error}") from error
         known = ", ".join(PACKAGED)
         raise ValueError(
             f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
@@ -98,8 +100,10 @@ def tasks_of(name: str | Path) -> tuple[Task, ...]:
     """The tasks that a checkpoint's architecture has heads for, those it was saved with first.
 
     Raises:
-        ValueError: No such checkpoint.
+        ValueError: No such checkpoint, or its architecture has none of them.
     """
     config = read_config(name)
     possible: list[Task] = [task for task in TASKS if type(config) in _HEADS[task]]
+    if not possible:
+        raise ValueError(f"{name} is a {config.model_type}, which is no language model; name another checkpoint")
     return tuple(sorted(possible, key=lambda task: not has_head(name, task)))

@@ -198,7 +198,7 @@ class HookedModel:
         if self.training:
             recorders += [(self.place("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
-            with self.hooks(recorders), self._mode(graph):
+            with self._mode(graph), self.hooks(recorders):  # which depend on the mode
                 output = (forward or self.model)(
                     **stock_inputs(self.model, inputs, decodes=self._decodes), **self._options
                 )
@@ -217,7 +217,7 @@ class HookedModel:
         if last.is_inside and is_repeated(self.blocks[last.layer]):  # may not be left half-way
             places = (*places, self.place("block_output", last.layer))
         try:
-            with self.hooks([(p, partial(hook_calls.record, kept, p, len(places))) for p in places]), self._mode():
+            with self._mode(), self.hooks([(p, partial(hook_calls.record, kept, p, len(places))) for p in places]):
                 self.model(**stock_inputs(self.model, inputs, decodes=self._decodes), **self._options)
         except Stop:
             pass

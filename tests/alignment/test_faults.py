@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from causalkd.alignment.spec import Alignment
@@ -62,6 +64,7 @@ pairs: [{name: p, teacher: [{layer: 1, group_key: 1.5}], student: [{layer: 1}]}]
         ("name: a\nname: b\n", "line 2: key 'name' is written twice"),
         ("name: [a\npairs: b", "line 2: "),
         ("- a\n- b", "an alignment has the keys name, positions and pairs; ['a', 'b'] was given"),
+        ("name: \x01", "the alignment cannot be read: unacceptable character"),
         ("nowhere.yaml", "'nowhere.yaml' is neither a file nor YAML text; check the path"),
     ],
 )
@@ -69,3 +72,10 @@ def test_text_that_is_no_alignment(text: str, message: str):
     with pytest.raises(ValueError) as error:
         Alignment.from_yaml(text)
     assert message in str(error.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"the alignment in .*mine\.yaml cannot be read: .*cannot be read as text"):
+        Alignment.from_yaml(path)

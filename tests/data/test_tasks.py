@@ -120,6 +120,14 @@ def test_rows_that_will_not_do_are_one_error(folder: Path, name: str, text: str,
     assert message in str(error.value)
 
 
+def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
+    path = folder / "glue/SST-2/train.tsv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes("sentence\tlabel\ncafé\t1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"glue/SST-2/train\.tsv is no text in UTF-8: .*Convert it"):
+        load_examples("sst2", "train", bert_like())
+
+
 def test_a_missing_file_says_both_ways_out(folder: Path) -> None:
     with pytest.raises(
         ValueError, match=r"no file .*glue/RTE/train.tsv. Point CAUSALKD_DATA at .* or unset it to load"

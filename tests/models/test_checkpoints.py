@@ -57,6 +57,15 @@ def test_names_that_do_not_exist(saved: Path) -> None:
             read_config(name)
 
 
+def test_a_configuration_that_is_there_and_will_not_do(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"the configuration of checkpoint .* cannot be read: .*not a valid JSON"):
+        read_config(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ValueError, match="is a vit, which is no language model; name another checkpoint"):
+        tasks_of(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["bert-classification", "gpt2-causal_lm"])
 def test_a_checkpoint_without_a_tokenizer(saved: Path, name: str) -> None:
     """transformers makes an empty one, to which every word is unknown."""

@@ -198,6 +198,16 @@ def test_the_teacher_stays_frozen_whatever_happens_around_it() -> None:
     assert run.generator_states == {}
 
 
+def test_a_teacher_that_was_set_to_save_memory_in_training_keeps_what_is_inside_its_blocks() -> None:
+    teacher = _hooked("bert", role="teacher", dropout=0.5)
+    logits, cache = teacher.run_with_cache(INPUTS)
+    teacher.model.activation_checkpointing_enable()
+    teacher.model.train()
+    again, kept = teacher.run_with_cache(INPUTS)
+    assert torch.equal(again, logits) and cache.keys() == kept.keys()
+    assert all(torch.equal(cache[name], kept[name]) for name in cache)
+
+
 def test_a_student_follows_its_mode() -> None:
     student = _hooked("bert", dropout=0.5)
     assert not student.training and torch.equal(student.run(INPUTS).logits, student.run(INPUTS).logits)
