@@ -16,6 +16,7 @@ from analysis.grids import find_grids
 from analysis.interchange_maps import interchange_maps
 from analysis.site_scores import site_scores
 from analysis.style import student_colours, to_svg
+from analysis.teaching_section import teaching_figures
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.findings import GroundTruthRow
@@ -78,6 +79,7 @@ def render(
         truth=_truth(report),
         sections=[*_sections(report), *_curves(report, of_students)],
         attribution=_attribution(report, maps),
+        teaching=_teaching(report, of_students),
         cells=_cells(report),
         downloads=downloads(report, of_students),
         alignment=report.alignment.to_yaml(),
@@ -123,6 +125,16 @@ def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap])
         "gaps": gap_lines(results),
         "pictures": pictures,
     }
+
+
+def _teaching(report: VerificationReport, metrics: Metrics) -> dict[str, Any] | None:
+    """What the page says of teaching modes; None where none were measured."""
+    results = None if report.attribution is None else report.attribution.teaching
+    if results is None:
+        return None
+    figures = teaching_figures(results, metrics)
+    pictures = [_picture(f"teaching{number}", *figure) for number, figure in enumerate(figures)]
+    return {"results": results, "tokens": len(results.tokens.uncertainty), "pictures": pictures}
 
 
 def _picture(name: str, figure: Figure, caption: str) -> Picture:

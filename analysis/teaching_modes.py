@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from analysis.coloured_text import Passage, draw_passages
 from analysis.style import CHANCE, FAINT, MUTED, student_colours, styled
 from analysis.training_curves import Metrics
-from causalkd.verification.teaching_modes import ModeAccuracy, TeachingModes
+from causalkd.verification.teaching_results import ModeAccuracy, TeachingModes, TokenModes
 
 _MODES = ("easy", "hard")
 
 
 @styled
-def uncertainty_distribution(teachers: Mapping[str, TeachingModes]) -> Figure:
+def uncertainty_distribution(teachers: Mapping[str, TokenModes]) -> Figure:
     """The share of tokens below each uncertainty, a curve a teacher; a dot at the median, where easy turns to hard.
 
     Args:
@@ -110,7 +110,7 @@ def teaching_shares(metrics: Metrics, target: str = "term/target", whole: str = 
 
 
 @styled
-def coloured_modes(tokens: Sequence[str], modes: TeachingModes, text: int) -> Figure:
+def coloured_modes(tokens: Sequence[str], modes: TokenModes, text: int) -> Figure:
     """One text, its tokens coloured by teaching mode; what is not labelled stays without colour.
 
     Args:
@@ -170,7 +170,8 @@ def accuracy_by_mode(students: Mapping[str, Sequence[ModeAccuracy]], measure: st
 
 
 def _value(score: ModeAccuracy, measure: str) -> float:
-    return score.iia if measure == "iia" else score.iia_effective
+    value = score.iia if measure == "iia" else score.iia_effective
+    return float("nan") if value is None else value
 
 
 def _bars(ax: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float]]) -> None:
@@ -193,6 +194,6 @@ def _grid(ax: Axes) -> None:
     ax.tick_params(color=MUTED)
 
 
-def _check(teachers: Mapping[str, TeachingModes]) -> None:
+def _check(teachers: Mapping[str, TokenModes]) -> None:
     if not teachers:
         raise ValueError("no teacher's modes were given; `verification.teaching_modes.teaching_modes` measures them")

@@ -21,7 +21,8 @@ from causalkd.models.load import random_like
 from causalkd.run_folder import write_whole
 from causalkd.runs import Page, write_pages
 from causalkd.task_kinds import Task
-from causalkd.trained_run import TrainedRun
+from causalkd.teaching_run import teaching_of
+from causalkd.trained_run import Trained, TrainedRun
 from causalkd.verification.attribution import (
     TEACHER,
     AgreementRow,
@@ -58,6 +59,8 @@ def attribute(
 ) -> VerificationReport:
     """Makes and measures the maps of a run's teacher and students over held-out texts, and adds them to its report.
 
+    Of causal LMs also the teaching modes of as many training texts (`causalkd.teaching_run`).
+
     For each model costs a text, at each of its L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
     blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
 
@@ -80,6 +83,8 @@ def attribute(
     run = TrainedRun.load(path)
     report = VerificationReport.read(run.folder.report)
     questions = ask(run, limit)
+    taught = spread(len(run.data.train.examples), limit)
+    teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
     how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
     def measured(name: str, model: HookedModel) -> Measured:
@@ -88,22 +93,31 @@ def attribute(
         return measure_maps(model, questions, how)
 
     teacher = measured(TEACHER, run.teacher)
-    found = {TEACHER: teacher}
-    students: list[Explained] = []
-    untrained: dict[tuple[str, int, int], Measured] = {}
-    for student in run.students:
-        found[student.folder_name] = own = measured(student.folder_name, student.model)
-        shape = (student.model.architecture, student.model.n_layers, student.model.width)
-        if shape not in untrained:
-            untrained[shape] = measured("an untrained student", random_like(student.model, how.seed))
-        students.append(Explained(student.part.name, student.seed, own, untrained[shape]))
+    students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
-    replace_maps(run.folder, {name: each.maps for name, each in found.items()})
+    results = dataclasses.replace(results, teaching=teaching)
+    maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
+    replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
     write_whole(run.folder.attribution_results, results.to_json())
     report = dataclasses.replace(report, attribution=results)
     write_pages(page, report, run.folder)
     report.write(run.folder.report)
     return report
+
+
+def _explained(
+    trained: Sequence[Trained], measured: Callable[[str, HookedModel], Measured], seed: int
+) -> list[Explained]:
+    """Each student's maps; those of an untrained one are made once for all of a shape."""
+    students: list[Explained] = []
+    untrained: dict[tuple[str, int, int], Measured] = {}
+    for student in trained:
+        own = measured(student.folder_name, student.model)
+        shape = (student.model.architecture, student.model.n_layers, student.model.width)
+        if shape not in untrained:
+            untrained[shape] = measured("an untrained student", random_like(student.model, seed))
+        students.append(Explained(student.part.name, student.seed, own, untrained[shape]))
+    return students
 
 
 def ask(run: TrainedRun, limit: int) -> list[Question]:
@@ -115,11 +129,15 @@ def ask(run: TrainedRun, limit: int) -> list[Question]:
     if limit < 1:
         raise ValueError(f"limit {limit} leaves no text to explain; give at least 1")
     examples = ExampleSet(run.data.heldout.examples)
-    spread = np.linspace(0, len(examples) - 1, min(limit, len(examples))).round().astype(int).tolist()
-    rows = sorted((examples[number] for number in spread), key=lambda row: len(row["input_ids"]))
+    rows = sorted((examples[number] for number in spread(len(examples), limit)), key=lambda row: len(row["input_ids"]))
     collate = build_collator(run.recipe.data, run.data.heldout, run.data.tokenizer, None, run.recipe.verification.seed)
     batches = [Batch.from_tensors(collate(rows[start : start + _ROWS])) for start in range(0, len(rows), _ROWS)]
     return [Question.of(run.teacher, batch.to(run.teacher.model.device)) for batch in batches]
+
+
+def spread(size: int, limit: int) -> list[int]:
+    """Up to `limit` of the numbers below `size`, evenly spread."""
+    return np.linspace(0, size - 1, min(limit, size)).round().astype(int).tolist()
 
 
 def _results(

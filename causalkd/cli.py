@@ -59,7 +59,7 @@ def attribute(
     ] = "mean",
     portions: Annotated[int, typer.Option(help="Into how many portions tokens are put to be taken away.")] = 8,
 ) -> None:
-    """Make attribution maps of a run's teacher and students, measure them, and add them to its report."""
+    """Make attribution maps of a run's models, and of causal LMs the teaching modes; add both to its report."""
     with _told():
         from causalkd import attributions
 
@@ -187,9 +187,12 @@ def _page() -> Callable[..., str]:
 
 def _tell(found: Any, folder: Path) -> None:
     from causalkd.verification.attribution_table import as_markdown
-    from causalkd.verification.text import as_text
+    from causalkd.verification.teaching_table import teaching_line, teaching_rows
+    from causalkd.verification.text import as_text, columns
 
     typer.echo(as_text(found))
     if found.attribution is not None:
         typer.echo(as_markdown(found))
+        if (teaching := found.attribution.teaching) is not None:
+            typer.echo("\n".join([*columns(teaching_rows(teaching)), teaching_line(teaching)]))
     typer.echo(f"\n{folder / 'report.json'}\n{folder / 'report.html'}")

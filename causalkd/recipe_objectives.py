@@ -25,6 +25,8 @@ class PredictionPart(Part):
 class ResponseKDPart(PredictionPart):
     """The student's predictions follow the teacher's."""
 
+    weight: float = Field(default=1.0, ge=0)
+    """Factor of the term; with 0 it is only logged."""
     divergence: Literal[
         "forward_kl", "reverse_kl", "jensen_shannon", "total_variation", "skewed_forward_kl", "skewed_reverse_kl"
     ] = "forward_kl"
@@ -57,8 +59,8 @@ class ATKDPart(Part):
 class DKDPart(Part):
     """The target- and the diversity-oriented term, with a factor each."""
 
-    weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
+    weight: float = Field(default=1.0, ge=0)
+    """Factor of the term; with 0 it is only logged."""
     temperature: float = Field(default=1.0, gt=0)
     """T; the term carries T²."""
     alpha: float = Field(default=0.2, ge=0)
@@ -150,6 +152,6 @@ class ObjectivesPart(Part):
 
     @model_validator(mode="after")
     def _not_empty(self) -> "ObjectivesPart":
-        if not self.chosen():
-            raise ValueError(f"name at least one objective: {', '.join(type(self).model_fields)}")
+        if not any(part.weight for part in self.chosen().values()):
+            raise ValueError(f"name at least one objective of weight above 0: {', '.join(type(self).model_fields)}")
         return self

@@ -176,7 +176,7 @@ class VerificationPart(Part):
     variable: str | None = None
     """That variable, for `other_variable`."""
     components: tuple[str, ...] = ("block_output",)
-    """Components whose teacher site × student site grid is measured."""
+    """Components whose teacher site × student site grid is measured; with none, the declared pairs alone."""
     batch_size: int = Field(default=100, ge=2)
     """Rows of a forward."""
     seed: Seed = 0

@@ -15,7 +15,7 @@ from causalkd.data.planted import VARIABLES, PlantedNLI
 from causalkd.recipe_parts import StudentPart
 from causalkd.trained_run import TrainedRun
 from causalkd.verification.attribution import AttributionResults
-from causalkd.verification.behaviour import evaluate, right_rows
+from causalkd.verification.behaviour import choices, evaluate, right_rows
 from causalkd.verification.departures import departures
 from causalkd.verification.distances import distances
 from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
@@ -37,7 +37,7 @@ Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 def verified(run: TrainedRun) -> VerificationReport:
     """Measures the students of a run, and its teacher, on the held-out pairs that its recipe chooses."""
     taught, results = _results(run)
-    pairs = build_pairs(run.recipe, run.data, run.alignment, _answered(run))
+    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
     rows, compared = _measure(run, pairs)
     return VerificationReport(
         teacher=taught,
@@ -64,7 +64,7 @@ def _exchanges(part: StudentPart) -> bool:
     return bool(INTERCHANGING & set(part.objectives.chosen()))
 
 
-def _answered(run: TrainedRun) -> Tensor | None:
+def rightly_answered(run: TrainedRun) -> Tensor | None:
     """Which held-out examples every model answers rightly, where the recipe asks for pairs of such."""
     if run.recipe.verification.choose != "both_right":
         return None
@@ -106,7 +106,7 @@ def _measure(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[tuple[Interchange
     part, rows, compared = run.recipe.verification, [], []
     exchanged = any(_exchanges(student.part) for student in run.students)
     subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
-    for component in part.components:
+    for component in part.components or (None,):
         measured = measure_all(
             run.teacher,
             subjects,
@@ -134,9 +134,9 @@ def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]
     metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
     taught = TeacherResult(name, teacher.task, metric, evaluate(teacher, rows, metric).task_metric)
-    found = []
+    found, of_teacher = [], choices(teacher, rows)
     for part, seed, student in run.students:
-        behaviour = evaluate(student, rows, metric, teacher)
+        behaviour = evaluate(student, rows, metric, of_teacher)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         found.append(StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost))

@@ -53,8 +53,18 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> "FinishedRun":
     """The shrunk quickstart, run through the command line once for all tests."""
+    return _shared_run("quickstart", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def quickstart_lm(tmp_path_factory: pytest.TempPathFactory) -> "FinishedRun":
+    """The same of the planted stories."""
+    return _shared_run("quickstart-lm", tmp_path_factory)
+
+
+def _shared_run(name: str, tmp_path_factory: pytest.TempPathFactory) -> "FinishedRun":
     # Imported here: the shape checker must be in place before the package is.
     from tests.shrunk import finished_run
 
     base = tmp_path_factory.getbasetemp()
-    return finished_run("quickstart", base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    return finished_run(name, base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)

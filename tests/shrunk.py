@@ -37,6 +37,11 @@ _ATKD = (
     *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4"),
     f"{_TEACHER}.gradient_accumulation=1",
 )
+_STORIES = (
+    *("data.train_limit=64", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
+    *(f"{_TEACHER}.steps=4", f"{_TEACHER}.batch_size=16", "training.batch_size=16", "training.logging_steps=2"),
+    *("teacher.config.n_embd=16", "teacher.config.n_head=2", "teacher.config.n_inner=16"),
+)
 SHRUNK: dict[str, tuple[str, ...]] = {
     "quickstart": (
         *("data.train_limit=96", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
@@ -44,10 +49,12 @@ SHRUNK: dict[str, tuple[str, ...]] = {
         *("students.kd.training.steps=6", "students.diito.training.steps=4"),
     ),
     "quickstart-lm": (
-        *("data.train_limit=64", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
-        *(f"{_TEACHER}.steps=4", f"{_TEACHER}.batch_size=16", "training.batch_size=16", "training.logging_steps=2"),
+        *_STORIES,
         *("students.kd.training.steps=3", "students.atkd.training.steps=3", "students.diito.training.steps=2"),
-        *("teacher.config.n_embd=16", "teacher.config.n_head=2", "teacher.config.n_inner=16"),
+    ),
+    "planted-lm-methods": (
+        *(*_STORIES, "training.steps=1", "seeds=[0]"),
+        "students.gkd.training={sequences: {origin: student, max_tokens: 3}}",
     ),
     "sst2-minilm": (*_REAL, *(f"students.{name}.training.steps=2" for name in ("kd", "kd-steps", "diito"))),
     "adkd-mnli": (*_REAL, *_FOUR_STUDENTS),

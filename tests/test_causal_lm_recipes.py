@@ -1,4 +1,4 @@
-"""The recipes of hub language models, run on tiny models of the same architecture and a few instructions."""
+"""The recipes of the six methods: on the planted stories, and on tiny models of the hub's architectures."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from causalkd.models.hooked import HookedModel
+from causalkd.recipe import Recipe
 from causalkd.rehearsal import rehearse
 from causalkd.runs import distill
 from tests.data.tiny_tokenizers import llama_like
@@ -46,6 +47,18 @@ def instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 METHODS = ["sft", "forward-kl", "reverse-kl", "gkd", "atkd"]
+SIX = [*METHODS, "atkd-diito"]
+
+
+def test_six_methods_on_the_planted_stories_take_equal_steps() -> None:
+    """As long as one another, with the data and the teacher of the quickstart; five seeds."""
+    shipped, quickstart = Recipe.load("planted-lm-methods"), Recipe.load("quickstart-lm")
+    assert [part.name for part in shipped.students] == SIX and len(shipped.seeds) == 5
+    assert {shipped.training_of(part).steps for part in shipped.students} == {shipped.training.steps}
+    assert (shipped.data, shipped.teacher, shipped.alignment) == (
+        quickstart.data, quickstart.teacher, quickstart.alignment
+    )  # fmt: skip
+    rehearse(shrunk("planted-lm-methods", Path("nothing-is-written")))
 
 
 @pytest.mark.parametrize("name", [name for name in OF_HUB_MODELS if name.startswith("atkd")])
@@ -61,8 +74,8 @@ def test_every_student_of_the_papers_setting_takes_a_step(name: str, tmp_path: P
 
 def test_smollm2_runs_and_is_verified(tmp_path: Path, instructions: Path) -> None:
     changes = [f"teacher.model={saved('llama', tmp_path / 'teacher', 2)}", "alignment=middle"]
-    changes += [f"students.{student}.layers=[0]" for student in (*METHODS, "atkd-diito")]
+    changes += [f"students.{student}.layers=[0]" for student in SIX]
     report = distill(shrunk("smollm2", tmp_path / "run", *changes))
-    assert [student.name for student in report.students] == [*METHODS, "atkd-diito"]
+    assert [student.name for student in report.students] == SIX
     assert report.teacher.metric == "perplexity"
     assert all(student.task_metric is not None and student.task_metric > 1 for student in report.students)

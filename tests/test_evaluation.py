@@ -1,6 +1,7 @@
 """Evaluating a run of causal LMs: its file, its responses, what it refuses."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,12 +11,14 @@ import pytest
 from causalkd.evaluation import evaluate_run
 from causalkd.run_folder import RunFolder
 from causalkd.runs import verify
-from tests.shrunk import FinishedRun, finished_run
+from tests.shrunk import FinishedRun
 
 
 @pytest.fixture(scope="module")
-def stories(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    return finished_run("quickstart-lm", tmp_path_factory.mktemp("evaluated"))
+def stories(quickstart_lm: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A copy of the shrunk run of the planted stories."""
+    copied = shutil.copytree(quickstart_lm.folder.path, tmp_path_factory.mktemp("evaluated") / "run")
+    return quickstart_lm._replace(folder=RunFolder(copied))
 
 
 def test_a_run_is_evaluated(stories: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +47,6 @@ def test_a_run_is_evaluated(stories: FinishedRun, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_folder_may_still_be_overwritten(stories: FinishedRun, tmp_path: Path) -> None:
-    import shutil
-
     copied = RunFolder(Path(shutil.copytree(stories.folder.path, tmp_path / "copied")))
     (copied.path / "evaluation.json").write_text("[]")
     (copied.path / "responses").mkdir(exist_ok=True)

@@ -9,7 +9,8 @@ from causalkd.build_objectives import INTERCHANGING, OBJECTIVES
 from causalkd.recipe_objectives import DIITOPart, ObjectivesPart, Part
 
 REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
-    (ObjectivesPart, {}, "name at least one objective: task, response_kd, atkd, dkd, hidden_kd"),
+    (ObjectivesPart, {}, "name at least one objective of weight above 0: task, response_kd, atkd, dkd, hidden_kd"),
+    (ObjectivesPart, {"dkd": {"weight": 0}}, "name at least one objective of weight above 0"),
     (DIITOPart, {"weight": 0}, "greater than 0"),
 ]
 

@@ -3,9 +3,11 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from causalkd.verification.teaching_results import TeachingResults
 
 AttributionControl = Literal["none", "random_map", "random_student"]
 """`none` is the measurement; `random_map` puts scores that say nothing in the place of the student's map,
@@ -125,6 +127,8 @@ class AttributionResults:
     agreement: tuple[AgreementRow, ...]
     faithfulness: tuple[FaithfulnessRow, ...]
     completeness: tuple[GapRow, ...]
+    teaching: Annotated[TeachingResults | None, Field(exclude_if=lambda found: found is None)] = None
+    """Of causal LMs, the teaching modes of tokens."""
 
     def to_json(self) -> str:
         """The results as JSON text, keys in the order of the fields."""

@@ -51,22 +51,22 @@ class Behaviour:
     task_metric: float | None
     """None where it is not defined, e.g. a correlation with a constant."""
     agreement: float | None
-    """Share of predictions equal to the teacher's; None without a teacher."""
+    """Share of predictions equal to the teacher's; None where those are not given."""
     rows: int
 
 
 def evaluate(
-    model: HookedModel, batches: Iterable[Batch], metric: str, teacher: HookedModel | None = None
+    model: HookedModel, batches: Sequence[Batch], metric: str, taught: Sequence[Tensor] | None = None
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
-    Costs one forward of each model a batch; modes stay as they were.
+    Costs a forward a batch; modes stay as they were.
 
     Args:
         model: Teacher or student.
         batches: With labels; sources and positions are not looked at.
         metric: A name in `METRICS`.
-        teacher: Whom the predictions are compared with.
+        taught: What the teacher chooses on the same batches (`choices`), with which the predictions are compared.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
@@ -79,19 +79,25 @@ def evaluate(
     parts: list[Answers] = []
     agreed: list[Tensor] = []
     rows = 0
-    with torch.no_grad(), evaluating([model] if teacher is None else [model, teacher]):
-        for batch in batches:
+    with torch.no_grad(), evaluating([model]):
+        for batch, others in zip(batches, taught or [None] * len(batches), strict=True):
             batch = batch.to(model.model.device)
             found = predict(model, batch)
             parts.append(_answers(model, batch, found, rows))
-            if teacher is not None:
-                agreed.append(same(predict(teacher, batch).choice, found.choice).cpu())
+            if others is not None:
+                agreed.append(same(others, found.choice.cpu()))
             rows += len(batch.counted)
     if not parts:
         raise ValueError("no batch was given; a task metric needs at least one labelled row")
     together = _join(parts)
     share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
     return Behaviour(compute(together) if len(together.row) else None, share, rows)
+
+
+def choices(model: HookedModel, batches: Iterable[Batch]) -> list[Tensor]:
+    """What a model predicts, batch by batch, on the host. Costs a forward a batch; modes stay as they were."""
+    with torch.no_grad(), evaluating([model]):
+        return [predict(model, batch.to(model.model.device)).choice.cpu() for batch in batches]
 
 
 def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "row"]:

@@ -45,7 +45,7 @@ def plan(
     teacher: HookedModel,
     student: HookedModel,
     alignment: ResolvedAlignment,
-    component: str,
+    component: str | None,
     trained: Collection[str] | None,
 ) -> tuple[Cell, ...]:
     """Every cell to measure: a grid for each distinct position policy, and the declared pairs that are no cell of it.
@@ -54,7 +54,7 @@ def plan(
         teacher: Gives the rows of a grid.
         student: Gives its columns.
         alignment: Its pairs are measured, and their policies give the positions of the grids.
-        component: What a grid exchanges, whole, in every layer.
+        component: What a grid exchanges, whole, in every layer; None for no grid.
         trained: Names of the pairs that were in an objective; None for all of them.
 
     Raises:
@@ -66,7 +66,7 @@ def plan(
         for name in trained or ()
         if name not in names
     ]
-    if component not in COMPONENTS:
+    if component is not None and component not in COMPONENTS:
         close = difflib.get_close_matches(component, COMPONENTS, n=1, cutoff=0)
         faults.append(f"component {component!r} does not exist; did you mean {close[0]}?")
     if faults:
@@ -76,7 +76,7 @@ def plan(
     for pair in alignment.pairs:
         if all(pair.policy != grid.policy for grid in grids):
             grids.append(pair)
-    cells = [cell for grid in grids for cell in _grid(teacher, student, grid, component, declared)]
+    cells = [cell for grid in grids for cell in _grid(teacher, student, grid, component, declared)] if component else []
     in_grid = {cell.pair for cell in cells}
     own = [_own_cell(student, alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
     return tuple(replace(cell, shuffled=_shuffled(alignment, cell)) for cell in (*cells, *own))

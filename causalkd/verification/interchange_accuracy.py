@@ -29,7 +29,7 @@ def measure(
     alignment: ResolvedAlignment,
     batches: Sequence[Batch],
     *,
-    component: str = "block_output",
+    component: str | None = "block_output",
     trained: Collection[str] | None = None,
     controls: Collection[str] = CONTROLS,
     seed: int = 0,
@@ -46,7 +46,7 @@ def measure_all(
     students: Sequence[Subject],
     batches: Sequence[Batch],
     *,
-    component: str = "block_output",
+    component: str | None = "block_output",
     trained: Collection[str] | None = None,
     controls: Collection[str] = CONTROLS,
     seeds: Sequence[int] | None = None,
@@ -64,7 +64,7 @@ def measure_all(
         teacher: Whose counterfactual predictions are the truth here.
         students: Each with the same alignment resolved against it.
         batches: Held-out pairs, with a source and positions for every declared pair.
-        component: What the grid exchanges, whole, in every layer of both models.
+        component: What the grid exchanges, whole, in every layer of both models; None for the declared pairs alone.
         trained: Names of the declared pairs that were in an objective; None for all.
         controls: Which controls to score besides.
         seeds: Of each student's untrained twin, in their order; 0 for all if not given.

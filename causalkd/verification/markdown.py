@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from causalkd.verification import attribution_table
 from causalkd.verification.references import reference_sentences
 from causalkd.verification.report import StudentResult, VerificationReport
+from causalkd.verification.teaching_results import TeachingResults
+from causalkd.verification.teaching_table import teaching_line, teaching_rows
 from causalkd.verification.text import (
     DIFFERENCES,
     MEANING,
@@ -39,6 +41,8 @@ def as_markdown(report: VerificationReport) -> str:
         parts += [f"## {DIFFERENCES}", _list([*reference_sentences(report), *compared])]
     if report.attribution is not None:
         parts += ["## Which tokens the predictions rest on", attribution_table.as_markdown(report).rstrip()]
+        if report.attribution.teaching is not None:
+            parts += ["## What each token is taught", *_teaching(report.attribution.teaching)]
     parts += ["## How to read it", MEANING, _list(CAVEATS), "## How it was made", *_making(report)]
     return "\n\n".join(parts) + "\n"
 
@@ -78,6 +82,10 @@ def pipes(rows: Sequence[tuple[str, ...]]) -> str:
     heads, *lines = rows
     rule = ["---", *("---:" for _ in heads[1:])]
     return "\n".join("| " + " | ".join(row) + " |" for row in (heads, rule, *lines))
+
+
+def _teaching(results: TeachingResults) -> tuple[str, str]:
+    return pipes(teaching_rows(results)), teaching_line(results)
 
 
 def _making(report: VerificationReport) -> list[str]:

@@ -4,12 +4,9 @@ The modes are ATKD's (Zhong et al. 2024, arXiv 2402.11890): an easy token is tau
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from causalkd.alignment.resolve import ResolvedAlignment
@@ -21,51 +18,7 @@ from causalkd.models.modes import evaluating
 from causalkd.verification.cells import Side
 from causalkd.verification.exchanges import Exchanges
 from causalkd.verification.predictions import same
-
-Mode = Literal["easy", "hard"]
-
-
-@dataclass(frozen=True, eq=False)
-class TeachingModes:
-    """The labelled tokens of some texts, in the order of the texts; losses in nats at temperature 1."""
-
-    text: Int[np.ndarray, "token"]
-    """Number of the text that each token is in."""
-    position: Int[np.ndarray, "token"]
-    """Where in that text the token itself is; it is predicted one position earlier by a causal LM."""
-    uncertainty: Float[np.ndarray, "token"]
-    """The probability that the teacher puts off the token."""
-    hard: Bool[np.ndarray, "token"]
-    """As uncertain as the quantile of all these tokens, or more."""
-    target: Float[np.ndarray, "token"]
-    """TKD."""
-    diversity: Float[np.ndarray, "token"]
-    """DKD, without the factor UNC."""
-
-    @property
-    def suppressed(self) -> Float[np.ndarray, "token"]:
-        """UNC · DKD: what is left of the diversity-oriented term in forward KL."""
-        return self.uncertainty * self.diversity
-
-    @property
-    def target_share(self) -> float:
-        """The target-oriented term's share of forward KL over all tokens; NaN where the models agree everywhere."""
-        total = self.target.sum() + self.suppressed.sum()
-        return float(self.target.sum() / total) if total else float("nan")
-
-
-@dataclass(frozen=True)
-class ModeAccuracy:
-    """Interchange accuracy at one declared pair over the tokens of one teaching mode."""
-
-    pair: str
-    mode: Mode
-    iia: float
-    """NaN where there is no such token."""
-    iia_effective: float
-    """Over tokens whose prediction the exchange changed in the teacher; NaN where there are none."""
-    effective: int
-    tokens: int
+from causalkd.verification.teaching_results import Mode, ModeAccuracy, TeachingModes
 
 
 def teaching_modes(
@@ -160,7 +113,8 @@ def _of_batch(teacher: HookedModel, student: HookedModel, batch: Batch) -> tuple
     s, t = (model.run(batch.inputs, logits_at=at).item_logits for model in (student, teacher))
     row, position = counted.nonzero(as_tuple=True)
     target, diversity = decoupled(s, t, gold, 1.0, 0.0), decoupled(s, t, gold, 0.0, 1.0)
-    return row, position + (teacher.task == "causal_lm"), -log_odds(t, gold), target, diversity
+    position = position - batch.counted.long().argmax(1)[row] + (teacher.task == "causal_lm")
+    return row, position, -log_odds(t, gold), target, diversity
 
 
 def _labels(model: HookedModel, batch: Batch, at: Int[Tensor, "item"] | None) -> Int[Tensor, "item"]:
@@ -169,5 +123,5 @@ def _labels(model: HookedModel, batch: Batch, at: Int[Tensor, "item"] | None) ->
 
 
 def _accuracy(pair: str, mode: Mode, match: Tensor, effective: Tensor) -> ModeAccuracy:
-    iia, of_effective = (each.float().mean().item() for each in (match, match[effective]))
+    iia, of_effective = (each.float().mean().item() if len(each) else None for each in (match, match[effective]))
     return ModeAccuracy(pair, mode, iia, of_effective, int(effective.sum()), len(match))

@@ -10,6 +10,7 @@ from causalkd.verification.report import TeacherResult
 from causalkd.verification.verdict import verdict
 from tests.example_maps import example_maps, example_results
 from tests.example_report import example_metrics, example_report
+from tests.example_teaching import example_teaching
 
 
 class _Page(HTMLParser):
@@ -162,3 +163,14 @@ def test_attribution_maps_have_a_part_of_their_own(small, html):
     assert page.tags.count("svg") == 7  # scores, four maps, agreement, texts
     for words in ("every class: entailment", "0.350 to 0.450", "kd (untrained)", "random order", "attention", "sdpa"):
         assert words in html
+
+
+def test_teaching_modes_have_a_part_of_their_own(small):
+    taught = dataclasses.replace(example_results(("kd",), seeds=1), teaching=example_teaching(("kd",), seeds=1))
+    without, page = (
+        render(dataclasses.replace(small, attribution=each)) for each in (example_results(("kd",), seeds=1), taught)
+    )
+    assert "What each token is taught" not in without
+    assert _Page(page).open == [] and "over 5 labelled tokens of 3 training texts" in page
+    assert page.count('aria-label="Teaching modes: ') == 4 and "blue: easy" in page
+    assert "<b>TKD</b>" in page and "<td>0.500</td><td>10</td>" in page

@@ -9,7 +9,7 @@ from analysis.teaching_modes import (
     teaching_shares,
     uncertainty_distribution,
 )
-from causalkd.verification.teaching_modes import ModeAccuracy, TeachingModes
+from causalkd.verification.teaching_results import ModeAccuracy, TeachingModes
 
 
 def _modes(scale: float) -> TeachingModes:
@@ -67,7 +67,7 @@ def test_tokens_are_coloured_by_mode():
 
 
 def test_accuracy_over_easy_and_hard_tokens():
-    scores = (ModeAccuracy("late", "easy", 0.9, float("nan"), 0, 20), ModeAccuracy("late", "hard", 0.6, 0.5, 4, 20))
+    scores = (ModeAccuracy("late", "easy", 0.9, None, 0, 20), ModeAccuracy("late", "hard", 0.6, 0.5, 4, 20))
     (ax,) = accuracy_by_mode({"kd": scores}).axes
     assert ax.get_title() == "late"
     assert [bar.get_height() for bar in ax.patches] == [0.0, 0.5]

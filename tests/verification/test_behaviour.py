@@ -9,7 +9,7 @@ from causalkd.data.batch import Batch, pad, pad_labels
 from causalkd.data.counted import targets
 from causalkd.losses.task import task_loss
 from causalkd.models.hooked import HookedModel
-from causalkd.verification.behaviour import METRICS, Answers, evaluate, predict, right_rows
+from causalkd.verification.behaviour import METRICS, Answers, choices, evaluate, predict, right_rows
 from causalkd.verification.predictions import spans
 from tests.held_out import examples, teacher_and_student
 from tests.tiny import PAD, tiny
@@ -41,12 +41,12 @@ def test_a_model_agrees_with_itself_and_batches_do_not_matter(task, metric):
     if task == "token_classification":
         for hooked in (teacher, student):
             hooked.model.config.id2label = {0: "O", 1: "B-a", 2: "I-a"}
-    found = evaluate(student, _batches(task), metric, teacher)
+    found = evaluate(student, _batches(task), metric, choices(teacher, _batches(task)))
     assert found.rows == 20 and found.task_metric is not None and 0 <= found.agreement < 1
-    small = evaluate(student, _batches(task, size=3), metric, teacher)
+    small = evaluate(student, _batches(task, size=3), metric, choices(teacher, _batches(task, size=3)))
     assert small.task_metric == pytest.approx(found.task_metric, rel=1e-5)
     assert small.agreement == found.agreement
-    assert evaluate(student, _batches(task), metric, student).agreement == 1.0
+    assert evaluate(student, _batches(task), metric, choices(student, _batches(task))).agreement == 1.0
     assert evaluate(student, _batches(task), metric).agreement is None
 
 
@@ -113,7 +113,8 @@ def test_what_does_not_fit_is_refused():
 def test_dropout_is_off_while_evaluating_and_back_on_after():
     student = HookedModel(tiny("bert", "classification", dropout=0.5), task="classification", role="student")
     student.model.train()
-    first, second = (evaluate(student, _batches("classification"), "accuracy", student) for _ in range(2))
+    batches = _batches("classification")
+    first, second = (evaluate(student, batches, "accuracy", choices(student, batches)) for _ in range(2))
     assert first == second and first.agreement == 1.0
     assert student.model.training
 

@@ -88,6 +88,12 @@ def test_other_components_have_their_own_grid(models):
     assert [(c.teacher_layer, c.student_layer) for c in _plan(models, pair, "token_embedding")][:-1] == [(0, 0)]
 
 
+def test_without_a_component_the_declared_pairs_are_alone(models):
+    (cell,) = _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}", None)
+    assert (cell.pair, cell.component, cell.teacher_layer, cell.student_layer) == ("m", "block_output", 1, 0)
+    assert cell.trained and cell.wrong_layer is not None
+
+
 def test_only_named_pairs_are_trained(models):
     pair = "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}"
     assert not any(cell.trained for cell in _plan(models, pair, trained=()))

@@ -5,6 +5,7 @@ from causalkd.verification.markdown import as_markdown, model_card, pipes
 from causalkd.verification.verdict import verdict
 from tests.example_maps import example_results
 from tests.example_report import example_report
+from tests.example_teaching import example_teaching
 
 
 def test_tables_are_rectangular_and_the_first_sentence_comes_first():
@@ -35,3 +36,7 @@ def test_attribution_maps_are_told_where_there_are_some():
     assert "predictions rest on" not in as_markdown(report)
     text = as_markdown(dataclasses.replace(report, attribution=example_results(("kd",), seeds=1)))
     assert "## Which tokens the predictions rest on\n\n| model |" in text
+    assert "each token is taught" not in text
+    taught = dataclasses.replace(example_results(("kd",), seeds=1), teaching=example_teaching(("kd",), seeds=1))
+    text = as_markdown(dataclasses.replace(report, attribution=taught))
+    assert "## What each token is taught\n\n| student |" in text and "5 labelled tokens of 3 training texts" in text

@@ -1,0 +1,35 @@
+"""The part of a report's page about teaching modes: which figures it has."""
+
+from matplotlib.figure import Figure
+
+from analysis.teaching_modes import accuracy_by_mode, coloured_modes, teaching_shares, uncertainty_distribution
+from analysis.training_curves import Metrics
+from causalkd.verification.attribution import TEACHER
+from causalkd.verification.teaching_results import TeachingResults
+
+_TARGET, _WHOLE = "term/dkd", "term/response_kd"
+_SHOWN = 2  # texts
+
+
+def teaching_figures(results: TeachingResults, metrics: Metrics) -> list[tuple[Figure, str]]:
+    """The figures and their captions; of the students the first seed, along training every one.
+
+    Args:
+        results: What was measured.
+        metrics: Rows of the run's log; shares along training are shown for students whose log has both terms.
+    """
+    tokens = results.tokens
+    half = f"A token is hard among the {results.hard_fraction:.0%} most uncertain ones, which begin at the dot."
+    figures = [(uncertainty_distribution({TEACHER: tokens}), half)]
+    logged = [row for row in metrics if row["student"] in results.logged and _TARGET in row and _WHOLE in row]
+    if logged:
+        rest = "The rest of forward KL is the diversity-oriented UNC · DKD. A line a student and seed."
+        figures.append((teaching_shares(logged, _TARGET, _WHOLE), rest))
+    first = {each.student: each.accuracy for each in reversed(results.students)}
+    students = {name: first[name] for name in dict.fromkeys(each.student for each in results.students)}
+    caption = "Held-out pairs; a prediction is easy or hard by the teacher's uncertainty on base. First seeds."
+    figures.append((accuracy_by_mode(students), caption))
+    labelled = [number for number, text in enumerate(results.texts) if text.position]
+    for number in labelled[:_SHOWN]:
+        figures.append((coloured_modes(results.texts[number].tokens, tokens, number), "A training text."))
+    return figures

@@ -1,0 +1,49 @@
+"""Which tokens of a run's texts ATKD teaches in which mode, and how its students stand to either kind."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from causalkd.alignment.resolve import resolve
+from causalkd.build import build_batches, build_pairs
+from causalkd.recipe_objectives import DKDPart, ObjectivesPart, ResponseKDPart
+from causalkd.trained_run import Trained, TrainedRun
+from causalkd.verification.teaching_modes import accuracy_by_mode, teaching_modes
+from causalkd.verification.teaching_results import StudentModes, TeachingModes, TeachingResults, texts_of
+from causalkd.verifying import rightly_answered
+
+_HARD_FRACTION = 0.5
+_FORWARD_KL = ResponseKDPart(temperature=1.0, tokens="labelled")
+_TKD = DKDPart(alpha=1.0, beta=0.0)
+
+
+def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
+    """The teaching modes of some training texts, and each student's interchange accuracy by mode on held-out pairs.
+
+    Costs a forward of the teacher and the student over each text, and over the pairs one of base and of source in each
+    with the blocks after the declared sites.
+
+    Args:
+        run: Of causal LMs.
+        numbers: Of the training examples; their labels are what the students are taught.
+    """
+    split = run.data.train
+    chosen = replace(split, examples=[split.examples[number] for number in numbers])
+    texts = build_batches(run.recipe, chosen, run.data.tokenizer)
+    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
+
+    def measured(student: Trained) -> tuple[TeachingModes, StudentModes]:
+        modes = teaching_modes(run.teacher, student.model, texts, _HARD_FRACTION)
+        places = resolve(run.alignment, run.teacher, student.model)
+        accuracy = accuracy_by_mode(run.teacher, student.model, places, pairs, _HARD_FRACTION)
+        return modes, StudentModes.of(student.part.name, student.seed, modes, accuracy)
+
+    modes, students = zip(*map(measured, run.students), strict=True)
+    words = [run.data.tokenizer.convert_ids_to_tokens(list(example["input_ids"])) for example in chosen.examples]
+    logged = tuple(part.name for part in run.recipe.students if _logs_both(part.objectives))
+    return TeachingResults(_HARD_FRACTION, texts_of(modes[0], words), students, logged)
+
+
+def _logs_both(objectives: ObjectivesPart) -> bool:
+    """Whether forward KL and TKD are logged, at temperature 1 over labelled tokens, whatever their weights."""
+    pairs = ((objectives.response_kd, _FORWARD_KL), (objectives.dkd, _TKD))
+    return all(given is not None and given.model_copy(update={"weight": 1.0}) == wanted for given, wanted in pairs)

@@ -1,0 +1,30 @@
+"""What the recipe of the planted stories is for, trained in full: minutes, so only with `make test-slow`."""
+
+import pytest
+
+from causalkd import Recipe, VerificationReport, distill
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> VerificationReport:
+    folder = tmp_path_factory.mktemp("quickstart-lm")
+    return distill(Recipe.load("quickstart-lm", [f"output={folder}/run"]))
+
+
+def test_the_teacher_answers_held_out_stories(report: VerificationReport) -> None:
+    assert report.teacher.task_metric is not None and report.teacher.task_metric >= 0.97
+
+
+def test_most_exchanges_change_an_answer(report: VerificationReport) -> None:
+    """After block 0 the facts are at their places; a block later they have been read, and nothing changes."""
+    real = [row for row in report.interchange if row.control == "none" and row.student == "diito"]
+    by_layer = {row.teacher_layer: row.effective_pairs for row in real}
+    assert by_layer[0] >= real[0].pairs / 2
+    assert by_layer[2] <= real[0].pairs / 100
+
+
+def test_students_cost_the_same(report: VerificationReport) -> None:
+    costs = [student.block_forwards for student in report.students if student.block_forwards is not None]
+    assert len(costs) == len(report.students) == 3 and max(costs) <= 1.02 * min(costs)
