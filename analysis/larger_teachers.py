@@ -47,7 +47,7 @@ def compare_teachers(sizes: Sequence[tuple[int, int]] = SIZES, *changes: str) ->
 def table(teachers: Mapping[str, TeachingModes]) -> list[tuple[str, ...]]:
     """The heads, and a row a teacher; terms in nats a token."""
     heads = ("teacher", "uncertainty", "TKD", "DKD", "UNC · DKD", "UNC · DKD / DKD", "UNC · DKD / forward KL")
-    rows = [heads]
+    rows: list[tuple[str, ...]] = [heads]
     for name, modes in teachers.items():
         target, diversity, left = (float(each.mean()) for each in (modes.target, modes.diversity, modes.suppressed))
         values = (float(modes.uncertainty.mean()), target, diversity, left, left / diversity, 1 - modes.target_share)

@@ -103,8 +103,8 @@ class StudentModes:
     @classmethod
     def of(cls, student: str, seed: int, modes: TeachingModes, accuracy: Sequence[ModeAccuracy]) -> "StudentModes":
         """Means over the tokens."""
-        means = (float(each.mean()) for each in (modes.target, modes.diversity, modes.suppressed))
-        return cls(student, seed, *means, tuple(accuracy))
+        target, diversity, suppressed = (float(e.mean()) for e in (modes.target, modes.diversity, modes.suppressed))
+        return cls(student, seed, target, diversity, suppressed, tuple(accuracy))
 
     @property
     def target_share(self) -> float | None:
