@@ -53,12 +53,20 @@ def traced_attributions(
         steps: m; 1 is input × gradient.
         target: F.
         differentiable: Whether the result has a graph, through the activation at the place as well.
+
+    Raises:
+        ValueError: A differentiable result is wanted, and no trained parameter comes before the place.
     """
     here, *boundary = (run.activations[each] for each in entry_places(model, place))
     path = Path(model, run.inputs, place, *(each.detach() for each in boundary))
     if not logits.requires_grad:
         total = _first_order(path, here, views, target, range(1, steps + 1), steps)
         return here * (total / steps)
+    if differentiable and not here.requires_grad:
+        raise ValueError(
+            f"no parameter before {place.name} of {model} is trained, so its maps cannot be learned from there; train "
+            "its embeddings too, or name a `place` behind a block that is trained"
+        )
     total = view_gradients(logits, here, views, target, create_graph=differentiable)
     if not differentiable:
         here = here.detach()

@@ -1,9 +1,12 @@
 """Which attention a model computes with, switched for exactly the passes that need another."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
+from causalkd.models.compiled import refuse_compiled_blocks
 from causalkd.models.hooked import HookedModel
+from causalkd.models.repeated import in_every_forward, is_repeated
 
 
 def attention_of(model: HookedModel) -> str:
@@ -15,9 +18,27 @@ def attention_of(model: HookedModel) -> str:
 def twice_differentiable(model: HookedModel) -> Iterator[None]:
     """Forwards inside use eager attention: scaled-dot-product attention has no second derivative.
 
-    Only the forward must be inside; a graph that was built with eager attention keeps it.
+    Only the forward must be inside: a graph that was built with eager attention keeps it, and checkpointed blocks come
+    back to it when backward repeats them.
+
+    Raises:
+        ValueError: A block has no second derivative: it is compiled, or checkpointed reentrantly.
     """
+    refuse_compiled_blocks(model.model, model.blocks)
+    with ExitStack() as stack:
+        for block in model.blocks:
+            if is_repeated(block):
+                stack.enter_context(in_every_forward(block, partial(_eager, model)))
+        stack.enter_context(_eager(model))
+        yield
+
+
+@contextmanager
+def _eager(model: HookedModel) -> Iterator[None]:
     before = attention_of(model)
+    if before == "eager":
+        yield
+        return
     model.model.set_attn_implementation("eager")
     try:
         yield

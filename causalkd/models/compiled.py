@@ -1,5 +1,7 @@
 """Hooks and `torch.compile`: a compiled module leaves out hooks that come after it was compiled, and says nothing."""
 
+from collections.abc import Iterable
+
 from torch import nn
 
 from causalkd.models.places import Place
@@ -22,8 +24,28 @@ def refuse_compiled(model: nn.Module, block: nn.Module, place: Place) -> None:
         raise ValueError(
             f"block {place.layer} is compiled in place, which would leave out the hook at {place.name}; {way_out}"
         )
-    if place.is_inside and "_orig_mod" in dict(block.named_children()):  # what torch.compile returns
+    if place.is_inside and _stands_compiled(block):
         raise ValueError(
             f"block {place.layer} is compiled, which would leave out the hook at {place.name}; choose block_input or "
             "block_output, or leave this block as it is"
         )
+
+
+def refuse_compiled_blocks(model: nn.Module, blocks: Iterable[nn.Module]) -> None:
+    """Refuses to differentiate a compiled model twice: torch compiles no second derivative.
+
+    Raises:
+        ValueError: Says what is compiled.
+    """
+    if model._compiled_call_impl is not None:
+        raise ValueError("the model is compiled, and torch compiles no second derivative; leave it as it is")
+    for layer, block in enumerate(blocks):
+        if block._compiled_call_impl is not None or _stands_compiled(block):
+            raise ValueError(
+                f"block {layer} is compiled, and torch compiles no second derivative; leave the student's blocks as "
+                "they are, or train without attribution maps"
+            )
+
+
+def _stands_compiled(block: nn.Module) -> bool:
+    return "_orig_mod" in dict(block.named_children())  # what torch.compile returns

@@ -27,8 +27,9 @@ def in_every_forward(block: nn.Module, inside: Callable[[], AbstractContextManag
     plain: Any = vars(block)["_gradient_checkpointing_func"]
     if isinstance(plain, partial) and plain.keywords.get("use_reentrant", True):
         raise ValueError(
-            "gradient checkpointing is reentrant, so a block runs without a graph and nothing inside it can be read or "
-            "replaced; set gradient_checkpointing_kwargs={'use_reentrant': False}, or exchange block outputs"
+            "gradient checkpointing is reentrant, so a block runs without a graph and nothing inside it can be read, "
+            "replaced or differentiated twice; set gradient_checkpointing_kwargs={'use_reentrant': False}, or exchange "
+            "block outputs"
         )
 
     def checkpoint(forward: Callable[..., Tensor], *args: Any) -> Tensor:

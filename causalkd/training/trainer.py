@@ -41,7 +41,8 @@ class DistillationTrainer(Trainer):
         **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
-        ValueError: No objectives, a student that is a teacher, or a teacher and student that cannot be compared.
+        ValueError: No objectives, a student that is a teacher, a teacher and student that cannot be compared, or
+            objectives that cannot be trained as the arguments say.
     """
 
     def __init__(
@@ -78,6 +79,11 @@ class DistillationTrainer(Trainer):
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
         self._memory = memory
         self._kept = places_of(self.objectives)
+        if self._kept.teacher_map is not None and self.is_fsdp_enabled:
+            raise ValueError(
+                "adkd differentiates the student twice, and FSDP takes its parameters away after the first time; train "
+                "in processes that each hold the whole student (DDP), or leave adkd out"
+            )
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()

@@ -82,6 +82,25 @@ def test_dropout_goes_on_as_if_nothing_had_been_repeated() -> None:
     assert torch.equal(*states)
 
 
+def test_blocks_may_be_checkpointed() -> None:
+    model = hooked(role="student", dropout=0.3)
+    model.model.train()
+    expected = _gradients(model, lambda: _traced(model, class_views(3, 3), "loss", 3, None))
+    model.model.activation_checkpointing_enable({"use_reentrant": False})
+    found = _gradients(model, lambda: _traced(model, class_views(3, 3), "loss", 3, None))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_place_before_which_nothing_is_trained() -> None:
+    model = hooked(role="student")
+    model.model.get_submodule("bert.embeddings").requires_grad_(False)
+    with pytest.raises(
+        ValueError, match=r"no parameter before blocks\.0\.hook_in of .* is trained, so its maps cannot"
+    ):
+        _traced(model, class_views(3, 3), "loss", 1, None)
+    assert _traced(model, class_views(3, 3), "loss", 2, "blocks.1.hook_in").requires_grad
+
+
 def test_gradcheck() -> None:
     model = hooked(role="student")
     place = model.place("block_input", 0)
