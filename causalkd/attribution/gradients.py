@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from causalkd.attribution.views import Target, Views, check_views, logits_at, view_values
+from causalkd.attribution.views import Target, Views, check_rows, check_views, logits_at, view_values
 from causalkd.models.attention import attention_of
 from causalkd.models.entry import entered, entry_places, place_of
 from causalkd.models.hooked import HookedModel
@@ -57,10 +57,11 @@ def integrated_gradients(
     all K classes K − 1 times), and one more forward for the gap. Memory does not grow with the steps.
 
     Raises:
-        ValueError: Fewer than one step, no such place, a view that is no class, or a baseline that is not there.
+        ValueError: Fewer than one step, no such place, a view of no class or token, or a baseline that is not there.
     """
     place = place_of(model, place)
     check_steps(steps)
+    check_rows(views, model.task, inputs["attention_mask"].bool())
     with evaluating([model]), torch.no_grad():
         here, *boundary = _activations(model, inputs, place)
         start = _baseline(model, inputs, place, here, baseline)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.task_kinds import Task
@@ -51,11 +51,16 @@ def token_views(logits: Float[Tensor, "batch choice"], position: Int[Tensor, "ba
     return Views(logits.topk(count, dim=-1).indices.T, position)
 
 
-def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
-    """Refuses views that a head with this many outputs does not have, and targets it cannot have.
+def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> None:
+    """Refuses views that do not suit a head, or that are of other rows or positions than there are.
+
+    Args:
+        views: What is to be explained.
+        task: What the head computes.
+        real: True at the rows' tokens.
 
     Raises:
-        ValueError: Says which views there are.
+        ValueError: Says what the head needs, or which row has no token there.
     """
     if task not in CLASSES + TOKENS:
         raise ValueError(
@@ -66,6 +71,22 @@ def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
         raise ValueError(
             f"a {task} head needs {wanted}; make them with " + ("token_views" if task in TOKENS else "class_views")
         )
+    if views.choice.shape[1] != len(real):
+        raise ValueError(f"the views are of {views.choice.shape[1]} rows and the inputs have {len(real)}")
+    if views.position is not None:
+        inside = (views.position >= 0) & (views.position < real.shape[1])
+        known = inside & real.gather(1, views.position.where(inside, 0)[:, None])[:, 0]
+        if not known.all():
+            row = int(known.int().argmin())
+            raise ValueError(f"row {row} has no token at position {int(views.position[row])}, where its views are")
+
+
+def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
+    """Refuses views that a head with this many outputs does not have, and targets it cannot have.
+
+    Raises:
+        ValueError: Says which views there are.
+    """
     low, high = int(views.choice.min()), int(views.choice.max())
     if low < 0 or high >= outputs:
         raise ValueError(f"view {low if low < 0 else high} is no class of this head, which has 0–{outputs - 1}")

@@ -63,8 +63,8 @@ class HookedModel:
         self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         accepted = inspect.signature(model.forward).parameters
         # A decoder would otherwise build a key-value cache that no pass here reads.
-        self._decodes = "use_cache" in accepted
-        self._options: dict[str, bool] = {"use_cache": False} if self._decodes else {}
+        self.decodes = "use_cache" in accepted
+        self._options: dict[str, bool] = {"use_cache": False} if self.decodes else {}
         if role == "teacher":
             model.requires_grad_(False)
             model.eval()
@@ -200,7 +200,7 @@ class HookedModel:
         try:
             with self._mode(graph), self.hooks(recorders):  # which depend on the mode
                 output = (forward or self.model)(
-                    **stock_inputs(self.model, inputs, decodes=self._decodes), **self._options
+                    **stock_inputs(self.model, inputs, decodes=self.decodes), **self._options
                 )
         finally:
             handle.remove()
@@ -218,7 +218,7 @@ class HookedModel:
             places = (*places, self.place("block_output", last.layer))
         try:
             with self._mode(), self.hooks([(p, partial(hook_calls.record, kept, p, len(places))) for p in places]):
-                self.model(**stock_inputs(self.model, inputs, decodes=self._decodes), **self._options)
+                self.model(**stock_inputs(self.model, inputs, decodes=self.decodes), **self._options)
         except Stop:
             pass
         return Donor(kept, inputs["attention_mask"])

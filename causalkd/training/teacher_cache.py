@@ -22,9 +22,10 @@ class TeacherCache:
     """Keeps a teacher's answers by the content of the row, so a stale one cannot be read.
 
     The key of an answer is a digest of the teacher (weights, configuration, attention), of what was asked with all its
-    settings, of the row's tokens and segments, and of what else the answer depends on. Padding is not kept: a row
-    may be recalled beside longer ones. When the limit is reached, nothing more is kept and nothing dropped: every epoch
-    asks for all rows once, so what had to go would be wanted before what came.
+    settings, of the row's tokens and segments, and of what else the answer depends on: autocast, and in an encoder,
+    which counts positions from the edge of the row, the padding before it. Padding is not kept: a row may be recalled
+    beside longer ones. When the limit is reached, nothing more is kept and nothing dropped: every epoch asks for all
+    rows once, so what had to go would be wanted before what came.
 
     Costs a copy of the tokens and answers to the host, which only lookup by content can do.
 
@@ -50,6 +51,7 @@ class TeacherCache:
     ) -> None:
         self.top_k, self.states = top_k, states
         self._teacher, self._limit = _digest(teacher), limit
+        self._counts_from_edge = not teacher.decodes
         self._answers: MutableMapping[bytes, bytes] = {} if path is None else _File(path, self._teacher)
         self._size = sum(len(answer) for answer in self._answers.values())
 
@@ -84,9 +86,11 @@ class TeacherCache:
         counted = batch.counted.cpu()
         read = {name: tensor.cpu() for name, tensor in sorted(batch.inputs.items()) if name != "attention_mask"}
         others = None if beside is None else beside.cpu()
+        starts = counted.long().argmax(1) * self._counts_from_edge
+        asked = f"{what} {_autocast(batch.counted.device.type)}".encode()
         keys = []
         for row, real in enumerate(counted):
-            parts = [self._teacher, what.encode()]
+            parts = [self._teacher, asked, _bytes(starts[row])]
             for name, tensor in read.items():
                 parts += [name.encode(), _bytes(tensor[row][real])]
             if others is not None:
@@ -152,6 +156,10 @@ def _digest(model: HookedModel) -> bytes:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(_bytes(tensor.cpu()))
     return found.digest()
+
+
+def _autocast(device: str) -> str:
+    return str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else "as loaded"
 
 
 def _bytes(tensor: Tensor) -> bytes:

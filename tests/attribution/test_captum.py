@@ -1,6 +1,4 @@
-"""Agreement with captum's LayerIntegratedGradients at a block's output, with padding on either side."""
-
-from typing import Any
+"""Agreement with captum's LayerIntegratedGradients, at the embedding's output and after a block in the middle."""
 
 import pytest
 import torch
@@ -9,36 +7,46 @@ from torch import Tensor, nn
 
 from causalkd.attribution.gradients import integrated_gradients
 from causalkd.attribution.views import class_views, view_values
+from causalkd.models.hooked import HookedModel
+from causalkd.models.places import Place
 from causalkd.models.stock_inputs import stock_inputs
-from tests.attribution.views import hooked
-from tests.tiny import tiny_inputs
+from tests.tiny import tiny, tiny_inputs
 
 
 class _Wrapped(nn.Module):
-    """Probabilities of every class; captum repeats rows and so needs tensors as arguments."""
+    """Probabilities of every class; captum repeats rows and so needs tensors as arguments.
 
-    def __init__(self, model: Any) -> None:
+    `layer` is what captum looks at: the place's module, or where that is a block's input, which captum cannot follow
+    beside a block's other arguments, a module that hands on what enters.
+    """
+
+    def __init__(self, model: HookedModel, place: Place) -> None:
         super().__init__()
-        self.stock, self._hooked = model.model, model
+        self.stock, self._hooked, self.layer = model.model, model, model.model.get_submodule(place.module)
+        if place.side == "input":
+            block, self.layer = self.layer, nn.Identity()
+            block.register_forward_pre_hook(lambda _, args: (self.layer(args[0]), *args[1:]))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         inputs = {"input_ids": ids, "attention_mask": mask}
-        given = stock_inputs(self.stock, inputs, decodes=self._hooked._decodes)
+        given = stock_inputs(self.stock, inputs, decodes=self._hooked.decodes)
         logits = self.stock(**given).logits
         return view_values(logits, class_views(3, len(logits)), "probability").T
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta", "gpt2", "opt", "llama"])
-def test_it_says_what_captum_says(architecture: str, side: str) -> None:
-    model, inputs = hooked(architecture), tiny_inputs(3, 8, side=side)
+@pytest.mark.parametrize(("component", "layer"), [("block_input", 0), ("block_output", 1)])
+def test_it_says_what_captum_says(component: str, layer: int, architecture: str, side: str) -> None:
+    stock = tiny(architecture, "classification", dtype=torch.float64)
+    model = HookedModel(stock, task="classification", role="teacher")
+    inputs, place = tiny_inputs(3, 8, side=side), model.place(component, layer)  # rows of 8, 7 and 6 tokens
     # captum's path begins at the activation of other tokens.
-    other, place = {**inputs, "input_ids": torch.full_like(inputs["input_ids"], 5)}, model.place("block_output", 0)
+    other = {**inputs, "input_ids": torch.full_like(inputs["input_ids"], 5)}
     baseline = model.run(other, [place]).activations[place]
-    ours = integrated_gradients(model, inputs, class_views(3, 3), place=place, steps=4, baseline=baseline)
-    wrapped = _Wrapped(model)
-    module = model.model.get_submodule(place.module)
-    captum = LayerIntegratedGradients(wrapped, module)
+    ours = integrated_gradients(model, inputs, class_views(3, 3), place=place, steps=4, baseline=baseline).values
+    wrapped = _Wrapped(model, place)
+    captum = LayerIntegratedGradients(wrapped, wrapped.layer)
     for view in range(3):
         theirs = captum.attribute(
             (inputs["input_ids"], inputs["attention_mask"]),
@@ -48,4 +56,5 @@ def test_it_says_what_captum_says(architecture: str, side: str) -> None:
             method="riemann_right",
         )
         theirs = theirs[0] if isinstance(theirs, tuple) else theirs
-        torch.testing.assert_close(ours.values[view], theirs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours[view], theirs, rtol=1e-5, atol=1e-5)
+    assert ours.abs().max() > 1e-3

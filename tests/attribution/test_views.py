@@ -6,6 +6,7 @@ import torch
 from causalkd.attribution.views import (
     Target,
     Views,
+    check_rows,
     check_views,
     class_views,
     label_views,
@@ -13,6 +14,7 @@ from causalkd.attribution.views import (
     token_views,
     view_values,
 )
+from tests.tiny import tiny_inputs
 
 LOGITS = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -43,15 +45,28 @@ def test_the_likeliest_tokens_at_a_position() -> None:
 
 
 def test_what_no_head_has() -> None:
-    two = class_views(2, 4)
     with pytest.raises(ValueError, match="view 2 is no class of this head, which has 0–1"):
         check_views(Views(torch.tensor([[0, 2, 1, 1]])), "classification", 2, "logit")
-    with pytest.raises(ValueError, match="question_answering head predicts two positions, not a class"):
-        check_views(two, "question_answering", 2, "logit")
-    with pytest.raises(ValueError, match="masked_lm head needs a position in each row; make them with token_views"):
-        check_views(two, "masked_lm", 97, "logit")
     with pytest.raises(ValueError, match="regression needs its labels"):
         check_views(class_views(1, 4), "regression", 1, "loss")
     with pytest.raises(ValueError, match="target 'probability' needs classes and this head predicts a number"):
         check_views(class_views(1, 4), "regression", 1, "probability")
-    check_views(two, "classification", 2, "probability")
+    check_views(class_views(2, 4), "classification", 2, "probability")
+
+
+def test_what_no_row_has() -> None:
+    classes, real = class_views(2, 4), tiny_inputs(4, 6)["attention_mask"].bool()  # of 6, 5, 4 and 6 tokens
+    tokens = Views(torch.zeros(1, 4, dtype=torch.long), torch.tensor([0, 4, 3, 5]))
+    with pytest.raises(ValueError, match="question_answering head predicts two positions, not a class"):
+        check_rows(classes, "question_answering", real)
+    with pytest.raises(ValueError, match="masked_lm head needs a position in each row; make them with token_views"):
+        check_rows(classes, "masked_lm", real)
+    with pytest.raises(ValueError, match="the views are of 4 rows and the inputs have 3"):
+        check_rows(classes, "classification", real[:3])
+    for row, position in ((1, 6), (2, -1), (1, 5)):
+        wrong = tokens.position.clone()
+        wrong[row] = position
+        with pytest.raises(ValueError, match=f"row {row} has no token at position {position}, where its views are"):
+            check_rows(Views(tokens.choice, wrong), "causal_lm", real)
+    check_rows(tokens, "causal_lm", real)
+    check_rows(classes, "classification", real)

@@ -97,3 +97,19 @@ def test_other_divergences(name: DivergenceName, share: float | None, slow: orac
 def test_a_share_where_nothing_is_mixed() -> None:
     with pytest.raises(ValueError, match="reverse_kl mixes no distributions and has no `share`; leave it out, or use"):
         ResponseKD(divergence="reverse_kl", share=0.5)
+
+
+def test_the_temperature_falls_to_one() -> None:
+    annealed = ResponseKD(4.0, annealed=True)
+    assert [annealed.temperature_at(epoch, 4) for epoch in range(4)] == pytest.approx([4, 3, 2, 1])
+    assert annealed.temperature_at(0, 1) == 1  # where the authors' code divides by zero
+    assert annealed.temperature_at(4, 4) == 1  # an epoch that was only begun
+    assert ResponseKD(4.0).temperature_at(2, 4) == 4
+
+
+def test_one_annealed_epoch_is_temperature_one() -> None:
+    (teacher, student), batch = models("classification", "bert", "distilbert"), batch_of("classification")
+    annealed, plain = ResponseKD(4.0, annealed=True), ResponseKD(1.0)
+    run = step_of(annealed, teacher, student, batch)
+    assert run.epochs == 1
+    assert_same_term(student, annealed(run), plain(run))

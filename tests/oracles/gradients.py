@@ -13,7 +13,7 @@ def slow_gradients(
 ) -> Tensor:
     """(view, batch, pos, width), from a zero baseline, at a module's input or output by plain hooks."""
     kept: dict[str, Tensor] = {}
-    inputs = dict(stock_inputs(model.model, inputs, decodes=model._decodes))
+    inputs = dict(stock_inputs(model.model, inputs, decodes=model.decodes))
 
     def scale(tensor: Tensor) -> Tensor:
         if "path" not in kept:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
@@ -19,23 +21,28 @@ BATCH = Batch(tiny_inputs(4, 10))
 ANSWER = {"logits": torch.randn(4, 3), "scores": torch.randn(4, 10, 2) * BATCH.counted[..., None]}
 
 
-def _teacher(seed: int = 0) -> HookedModel:
-    return HookedModel(tiny("bert", "classification", seed=seed), task="classification", role="teacher")
+def _teacher(architecture: str = "bert", seed: int = 0) -> HookedModel:
+    return HookedModel(tiny(architecture, "classification", seed=seed), task="classification", role="teacher")
 
 
-def test_what_was_kept_is_recalled_whatever_stands_beside_it() -> None:
-    cache = TeacherCache(_teacher())
+def _padded_more(side: str, order: Tensor) -> Batch:
+    """Some of the rows, padded to 12 positions."""
+    wider = {}
+    for name, tensor in BATCH.inputs.items():
+        rows = [tensor[n][BATCH.counted[n]] for n in order.tolist()]
+        filler = 0 if name == "attention_mask" else PAD
+        around = [(12 - len(row), 0) if side == "left" else (0, 12 - len(row)) for row in rows]
+        wider[name] = torch.stack([pad(row, put, value=filler) for row, put in zip(rows, around, strict=True)])
+    return Batch(wider)
+
+
+@pytest.mark.parametrize(("architecture", "side"), [("bert", "right"), ("gpt2", "right"), ("gpt2", "left")])
+def test_what_was_kept_is_recalled_whatever_stands_beside_it(architecture: str, side: str) -> None:
+    cache, order = TeacherCache(_teacher(architecture)), torch.tensor([3, 1])
     cache.keep("all", BATCH, ANSWER)
     again = cache.recall("all", BATCH)
     assert again is not None and all(torch.equal(again[name], tensor) for name, tensor in ANSWER.items())
-    order, wider = torch.tensor([3, 1]), {}
-    for name, tensor in BATCH.inputs.items():  # other rows, padded more, on the other side
-        rows = [row[real] for row, real in zip(tensor, BATCH.counted, strict=True)]
-        filler = 0 if name == "attention_mask" else PAD
-        wider[name] = torch.stack(
-            [torch.nn.functional.pad(rows[n], (12 - len(rows[n]), 0), value=filler) for n in order]
-        )
-    moved = Batch(wider)
+    moved = _padded_more(side, order)
     found = cache.recall("all", moved)
     assert found is not None and torch.equal(found["logits"], ANSWER["logits"][order])
     assert torch.equal(
@@ -44,12 +51,22 @@ def test_what_was_kept_is_recalled_whatever_stands_beside_it() -> None:
     assert found["scores"][~moved.counted].abs().max() == 0
 
 
+def test_an_encoder_sees_padding_before_a_row() -> None:
+    teacher, order = _teacher(), torch.tensor([3, 1])
+    cache, moved = TeacherCache(teacher), _padded_more("left", order)
+    cache.keep("all", BATCH, ANSWER)
+    assert (teacher.run(moved.inputs).logits - teacher.run(BATCH.inputs).logits[order]).abs().max() > 1e-2
+    assert cache.recall("all", moved) is None
+
+
 def test_nothing_else_is_recalled() -> None:
     cache = TeacherCache(_teacher())
     cache.keep("all", BATCH, ANSWER, torch.zeros(4, 1, dtype=torch.long))
     beside = torch.zeros(4, 1, dtype=torch.long)
     assert cache.recall("all", BATCH, beside) is not None
     assert cache.recall("label", BATCH, beside) is None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert cache.recall("all", BATCH, beside) is None
     assert cache.recall("all", BATCH) is None and cache.recall("all", BATCH, beside + 1) is None
     changed = BATCH.inputs["input_ids"].clone()
     changed[2, 0] += 1
