@@ -23,6 +23,7 @@ from causalkd.verification.findings import GroundTruthRow
 from causalkd.verification.references import reference_sentences
 from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.summary import CONTROL_TITLES, summaries
+from causalkd.verification.text import LEARNING_MAPS
 from causalkd.verification.verdict import student_sentences, verdict
 
 _MEASURES: dict[Measure, tuple[str, str]] = {
@@ -81,6 +82,7 @@ def render(
         attribution=_attribution(report, maps),
         teaching=_teaching(report, of_students),
         cells=_cells(report),
+        learning_maps=LEARNING_MAPS,
         downloads=downloads(report, of_students),
         alignment=report.alignment.to_yaml(),
         facts=_facts(report),

@@ -17,7 +17,9 @@ class BlockForwards:
     """A running total of block-forwards: one block run over one row; a trained block counts three times.
 
     Blocks that an interchange skips are not run and so not counted; one that ends early counts up to where it ended.
-    The generation of sequences, token by token over a cache, is not counted.
+    Not counted are the generation of sequences, token by token over a cache, and of attribution maps the backward
+    passes that make them and those that learn from them, of which a map of K classes takes K − 1 and more than as many
+    again: students with and without maps compare by their seconds.
     """
 
     def __init__(self) -> None:

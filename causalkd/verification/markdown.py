@@ -9,6 +9,7 @@ from causalkd.verification.teaching_results import TeachingResults
 from causalkd.verification.teaching_table import teaching_line, teaching_rows
 from causalkd.verification.text import (
     DIFFERENCES,
+    LEARNING_MAPS,
     MEANING,
     differences_between,
     number,
@@ -60,6 +61,7 @@ def model_card(report: VerificationReport, student: StudentResult) -> str:
     ]
     if student.block_forwards is not None:
         facts.append(f"Training cost {student.block_forwards:,.0f} forwards of one block over one row.")
+    facts += _learning_maps([student])
     return (
         "\n\n".join(
             [
@@ -98,7 +100,11 @@ def _making(report: VerificationReport) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     settings = f"{versions}; {made.attention} attention, {made.dtype}, {made.device}, seed of the pairs {made.seed}."
     again = "`causalkd distill` with the run's recipe.yaml makes it again, `causalkd verify` measures again."
-    return [pipes(rows), f"```yaml\n{report.alignment.to_yaml()}```", settings, again]
+    return [pipes(rows), *_learning_maps(report.students), f"```yaml\n{report.alignment.to_yaml()}```", settings, again]
+
+
+def _learning_maps(students: Sequence[StudentResult]) -> list[str]:
+    return [LEARNING_MAPS] if any("adkd" in student.objectives for student in students) else []
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -66,7 +66,8 @@ class StudentResult:
     agreement: float | None
     """Share of evaluation predictions that equal the teacher's, without any intervention."""
     block_forwards: float | int | None = None
-    """Forwards of one block over one row that its training cost, teacher and student together."""
+    """Forwards of one block over one row that its training cost, teacher and student together; what attribution maps
+    cost in backward passes is not among them."""
     seconds: float | None = None
     """Wall-clock seconds its training took."""
     steps: int | None = None

@@ -17,6 +17,11 @@ MEANING = (
     "exchange at another layer or pair, and the teacher in the student's place."
 )
 
+LEARNING_MAPS = (
+    "Students with adkd were trained with eager attention, which has a second derivative. Block-forwards leave out the "
+    "backward passes that make attribution maps and that learn from them: compare these students by their seconds."
+)
+
 
 class Table(NamedTuple):
     """A title, and rows of which the first are heads."""

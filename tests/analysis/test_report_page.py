@@ -154,8 +154,9 @@ def test_the_page_says_which_reference_had_as_much(report, html):
 
 
 def test_attribution_maps_have_a_part_of_their_own(small, html):
-    assert "Which tokens the predictions rest on" not in html
-    report = dataclasses.replace(small, attribution=example_results(("kd",), seeds=1))
+    assert "Which tokens the predictions rest on" not in html and "compare these students by" not in html
+    student = dataclasses.replace(small.students[0], objectives={"response_kd": 1.0, "adkd": 10.0})
+    report = dataclasses.replace(small, students=(student,), attribution=example_results(("kd",), seeds=1))
     maps = {name: example_maps(seed=seed)[0] for seed, name in enumerate(("teacher", "kd-seed0"))}
     html = render(report, maps=maps)
     page = _Page(html)
@@ -163,6 +164,7 @@ def test_attribution_maps_have_a_part_of_their_own(small, html):
     assert page.tags.count("svg") == 7  # scores, four maps, agreement, texts
     for words in ("every class: entailment", "0.350 to 0.450", "kd (untrained)", "random order", "attention", "sdpa"):
         assert words in html
+    assert "were trained with eager attention" in html and "compare these students by their seconds" in html
 
 
 def test_teaching_modes_have_a_part_of_their_own(small):

@@ -27,6 +27,17 @@ def test_a_card_speaks_of_its_student_alone():
     assert "0.982" in card and "untrained sites and unseen pairs are the evidence" in card
 
 
+def test_what_learning_maps_costs_is_told_where_maps_are_learned():
+    report = example_report(("kd",), seeds=1)
+    student = dataclasses.replace(report.students[0], objectives={"response_kd": 1.0, "adkd": 10.0})
+    learned = dataclasses.replace(report, students=(student,))
+    for one, told in ((report, False), (learned, True)):
+        for text in (as_markdown(one), model_card(one, one.students[0])):
+            assert (
+                "trained with eager attention" in text and "compare these students by their seconds" in text
+            ) == told
+
+
 def test_pipes():
     assert pipes([("a", "b"), ("1", "2")]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |"
 
