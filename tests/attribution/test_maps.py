@@ -39,7 +39,7 @@ def test_views_of_a_language_model_name_token_and_position() -> None:
     model = hooked("bert", "masked_lm")
     views = views_of(model, INPUTS)
     found = attribution_map(model, INPUTS, views, steps=1)
-    assert found.views[1][2] == f"{views.choice[1, 2].item()} @ 4"
+    assert found.views[1][2] == f"{views.choice[1, 2].item()} @ 3"
 
 
 def test_the_norm_of_the_largest_dimensions() -> None:

@@ -7,8 +7,8 @@ from causalkd.models.hooked import HookedModel, Role
 from causalkd.task_kinds import Task
 from tests.tiny import LABELS, tiny
 
-POSITION = torch.tensor([3, 4, 4, 5])
-"""A real token of each row of `tiny_inputs()`, whichever side is padded."""
+POSITION = torch.tensor([3, 4, 3, 5])
+"""A real token of each row of `tiny_inputs()` and of `tiny_inputs(3, 6)`, whichever side is padded."""
 
 
 def hooked(
