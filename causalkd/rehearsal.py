@@ -63,7 +63,7 @@ def _rehearse_teacher(recipe: Recipe, data: Data) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(
             recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
-            name="teacher", seed=part.seed, folder=Path(folder), metrics=Path(folder) / "metrics.jsonl",
+            name="teacher", seed=part.seed, folder=Path(folder) / "teacher", metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
         _try_a_step(trainer)
 
@@ -80,7 +80,7 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(
             recipe, recipe.training_of(part), data, student, objectives, teacher=teacher, alignment=alignment,
-            name=part.name, seed=seed, folder=Path(folder), metrics=Path(folder) / "metrics.jsonl",
+            name=part.name, seed=seed, folder=Path(folder) / "student", metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
         _try_a_step(trainer)
     return alignment

@@ -1,6 +1,7 @@
 """Bad input, through the command line: one message that helps, before training starts, and no run folder."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -281,3 +282,12 @@ def test_a_teacher_from_a_checkpoint_and_a_student_without_the_head(checkpoints:
     changes = (*FROM_CHECKPOINT, f"teacher.model={checkpoints / 'fits'}")
     changes += (OTHER_STUDENT, f"students.kd.model={checkpoints / 'headless'}")
     rehearse(shrunk("quickstart", tmp_path / "run", *changes))
+
+
+def test_nothing_stays_of_a_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor of the file that all trainings of a run share: another run's teacher would be refused by it."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    rehearse(shrunk("quickstart", tmp_path / "run", *TINY, "training.teacher_cache={mebibytes: 1, on_disk: true}"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["temporary"]
+    assert not list((tmp_path / "temporary").rglob("*.sqlite*"))
