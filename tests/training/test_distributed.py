@@ -26,6 +26,7 @@ def _recipe(folder: Path, rows: int) -> Recipe:
     student = f"{{name: only, layers: [1, 3], training: {{steps: 5}}, objectives: {objectives}}}"
     changes = ("teacher.config=null", "teacher.training=null", f"teacher.model={folder.parent / 'teacher'}")
     changes += (f"students=[{student}]", f"training.batch_size={rows}", "training.logging_steps=1", "data.group=4")
+    changes += ("training.gradient_accumulation=2",)
     return shrunk("quickstart", folder, *changes)
 
 
