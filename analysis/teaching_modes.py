@@ -72,6 +72,9 @@ def larger_teachers(teachers: Mapping[str, TeachingModes]) -> Figure:
     right.set_title("diversity's share of forward KL")
     right.set_ylabel("UNC · DKD / forward KL")
     right.set_ylim(0, 1)
+    for ax in (left, middle, right):
+        for bars in ax.containers:
+            ax.bar_label(bars, fmt="%.2f", fontsize=7)  # some are too low to be seen
     figure.supxlabel(f"teacher, smallest first (n = {tokens} tokens)", fontsize=9)
     return figure
 
