@@ -21,6 +21,7 @@ from causalkd.models.hooked import HookedModel, Role
 SYMBOLS, BITS = 8, 2
 FIRST_SYMBOL, FIRST_BIT, PAD = 2, 2 + SYMBOLS, 1
 VARIABLES = ("x", "y", "bit", "equal", "label")
+CAUSES = {"equal": ("x", "y"), "label": ("equal", "bit")}
 SEGMENTS = {"x": (0, 1), "y": (1, 2), "bit": (2, 3)}
 
 _SLOTS = {"token": SYMBOLS + BITS, "position": 3, "fetched": SYMBOLS + BITS, "equal": 2, "equal_fetched": 2, "label": 2}
@@ -40,6 +41,11 @@ def _solve(tokens: list[int], held: dict[str, int]) -> dict[str, int]:
     values["equal"] = held.get("equal", int(values["x"] == values["y"]))
     values["label"] = held.get("label", int(values["equal"] == values["bit"]))
     return values
+
+
+def variables(example: dict) -> dict[str, int]:
+    """The value of every variable of a row."""
+    return _solve(example["input_ids"], {})
 
 
 def examples() -> list[dict]:

@@ -34,6 +34,22 @@ def test_intervals_cover_the_truth_as_often_as_they_say(pairs, truth):
     assert 0.93 <= _covered(sets, np.ones_like(sets), truth) <= 0.97
 
 
+@pytest.mark.parametrize("pairs", [20, 40, 130, 700])
+def test_they_cover_exactly_as_often_as_the_docstring_says(pairs):
+    """No draws: every number of matches, weighed by its probability."""
+    right = np.arange(pairs + 1)
+    found = intervals((np.arange(pairs) < right[:, None]).astype(float), np.ones((pairs + 1, pairs)))
+    low, high = (np.array([getattr(each, end) for each in found]) for end in ("low", "high"))
+    truths = np.arange(0.005, 1, 0.005)
+    inside = (low <= truths[:, None]) & (truths[:, None] <= high)
+    covered = (stats.binom.pmf(right, pairs, truths[:, None]) * inside).sum(1)
+    rarer = pairs * np.minimum(truths, 1 - truths)
+    many, some = covered[rarer >= 10], covered[(rarer >= 2) & (rarer < 10)]
+    assert len(many) and many.min() >= 0.933 and many.max() <= 0.969
+    assert some.min() >= 0.915 and some.max() <= 0.985
+    assert 0.945 <= covered[rarer >= 2].mean() <= 0.955
+
+
 def test_they_cover_where_tokens_of_a_pair_depend_on_each_other():
     random = np.random.default_rng(0)
     counts = random.integers(1, 9, (DRAWS, 200)).astype(float)
