@@ -169,6 +169,13 @@ class Alignment(BaseModel):
         data = self.model_dump(mode="json", exclude_defaults=True)
         return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: two stacks of layers with the pairs drawn between."""
+        from causalkd.alignment.diagram import Drawn, diagram
+
+        sides = (([(s.layer, s.component) for s in side] for side in (p.teacher, p.student)) for p in self.pairs)
+        return diagram(self.name, [Drawn(pair.name, *side) for pair, side in zip(self.pairs, sides, strict=True)])
+
     @classmethod
     def from_pyvene(
         cls,
