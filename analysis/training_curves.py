@@ -16,6 +16,7 @@ Metrics = Sequence[Mapping[str, object]]
 _KEYS = ("student", "seed", "step")
 _TERM = "term/"
 _LOSS = "loss"
+_ACCURACY = "iia_effective/"
 
 
 def read_metrics(path: str | Path) -> list[dict[str, object]]:
@@ -40,9 +41,9 @@ def read_metrics(path: str | Path) -> list[dict[str, object]]:
 
 
 def terms(metrics: Metrics) -> list[str]:
-    """The keys to draw: every term in the order in which they first come, then the loss."""
+    """The keys to draw: every term in the order in which they first come, then the loss, then accuracies."""
     logged = dict.fromkeys(key for row in metrics for key, value in row.items() if isinstance(value, int | float))
-    return [key for key in logged if key.startswith(_TERM)] + [key for key in logged if key == _LOSS]
+    return [key for start in (_TERM, _LOSS, _ACCURACY) for key in logged if key.startswith(start)]
 
 
 @styled
@@ -87,10 +88,18 @@ def _draw_term(ax: Axes, metrics: Metrics, term: str, colours: Mapping[str, str]
         if shared:
             average = [sum(curve[step] for curve in curves.values()) / len(curves) for step in shared]
             ax.plot(shared, average, color=colour, linewidth=1.6, label=student)
+    _name_axes(ax, term, unit)
+
+
+def _name_axes(ax: Axes, term: str, unit: str) -> None:
     name = term.removeprefix(_TERM)
-    ax.set_title("loss (weighted sum)" if term == _LOSS else name)
+    ax.set_title("loss (weighted sum)" if term == _LOSS else name.replace(_ACCURACY, "effective IIA, "))
     ax.set_xlabel("training step")
-    ax.set_ylabel("distance" if name.endswith("hidden") or name.startswith("hidden") else unit)
-    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    if term.startswith(_ACCURACY):
+        ax.set_ylabel("share of pairs")
+        ax.set_ylim(0, 1)
+    else:
+        ax.set_ylabel("distance" if name.endswith("hidden") or name.startswith("hidden") else unit)
+        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.grid(axis="y", color=FAINT, linewidth=0.8)
     ax.set_axisbelow(True)

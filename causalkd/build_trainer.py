@@ -8,8 +8,9 @@ from transformers import TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
-from causalkd.build import Data, build_collator
+from causalkd.build import Data, build_collator, build_pairs
 from causalkd.build_objectives import INTERCHANGING
 from causalkd.build_sequences import on_policy
 from causalkd.data.pairing import ExampleSet
@@ -22,7 +23,9 @@ from causalkd.recipe_parts import TeacherCachePart, TrainingPart
 from causalkd.training.callbacks import EpochOfData, Progress, TermFile
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
+from causalkd.verification.live import LiveAccuracy
 
+_LIVE_PAIRS = 200
 _MEBIBYTE = 2**20
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
 
@@ -53,6 +56,9 @@ def build_trainer(
     exchanged = alignment if INTERCHANGING & set(objectives) else None
     sequences = on_policy(training.sequences, student, teacher, seed)
     _check_rows_are_free(recipe, training, sorted(INTERCHANGING & set(objectives)))
+    watch = None
+    if teacher is not None and alignment is not None and recipe.verification.during_training is not None:
+        watch = _live(recipe, data, teacher, student, alignment, recipe.verification.during_training)
     examples = ExampleSet(data.train.examples)
     trainer = DistillationTrainer(
         student,
@@ -60,6 +66,7 @@ def build_trainer(
         teacher,
         sequences,
         _memory(training.teacher_cache, teacher, folder),
+        watch,
         args=_arguments(training, folder, seed),
         train_dataset=examples,
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),
@@ -79,6 +86,16 @@ def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: 
         folder.parent.mkdir(parents=True, exist_ok=True)
         path = folder.parent / "teacher_cache.sqlite"
     return TeacherCache(teacher, part.mebibytes * _MEBIBYTE, path, top_k=part.top_k, states=part.states)
+
+
+def _live(
+    recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, alignment: Alignment, every: int
+) -> LiveAccuracy:
+    """Measures the student while it trains; before there are students, all examples count as rightly answered."""
+    part = recipe.verification
+    few = part.model_copy(update={"pairs": min(part.pairs, _LIVE_PAIRS)})
+    batches = build_pairs(recipe.model_copy(update={"verification": few}), data, alignment)
+    return LiveAccuracy(teacher, student, resolve(alignment, teacher, student), batches, every)
 
 
 def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from causalkd.build_objectives import build_objectives
 from causalkd.build_trainer import build_trainer, task_only
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import TrainingPart
-from causalkd.training.callbacks import EpochOfData, Progress, TermFile
+from causalkd.training.callbacks import EpochOfData, Progress, TermFile, read_rows
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.shrunk import SHRUNK, TINY
@@ -50,6 +50,16 @@ def test_every_setting_arrives(parts: dict[str, Any], tmp_path: Path) -> None:
     assert args.train_sampling_strategy == "random" and not args.bf16 and args.dataloader_drop_last
     grouped = _trainer(parts, tmp_path, group_by_length=True, precision="bfloat16").args
     assert grouped.train_sampling_strategy == "group_by_length" and grouped.bf16
+
+
+def test_a_student_is_watched_at_the_asked_rate(parts: dict[str, Any], tmp_path: Path) -> None:
+    assert _trainer(parts, tmp_path)._watch is None
+    recipe = Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY, "verification.during_training=2"])
+    trainer = _trainer({**parts, "recipe": recipe}, tmp_path, steps=4, logging_steps=1, batch_size=4)
+    trainer.train()
+    rows = read_rows(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows if "iia_effective/middle" in row] == [2, 4]
+    assert all(0 <= row["iia_effective/middle"] <= 1 for row in rows[1::2]) and "loss" in rows[0]
 
 
 def test_the_teachers_answers_are_kept_where_there_is_room_for_them(parts: dict[str, Any], tmp_path: Path) -> None:

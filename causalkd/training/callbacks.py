@@ -20,6 +20,9 @@ _NOT_TERMS = (
 )
 
 
+_MEASURED = "iia"
+
+
 class TermFile(TrainerCallback):
     """Appends a row per log to a file of JSON lines: `{"student", "seed", "step", "loss", "term/<name>", …}`.
 
@@ -83,7 +86,7 @@ class EpochOfData(TrainerCallback):
 
 
 class Progress(ProgressCallback):
-    """The Trainer's progress bar with the last loss beside it, instead of a printed line per log.
+    """The Trainer's progress bar with the last loss and interchange accuracy beside it, instead of a line per log.
 
     Args:
         label: What is being trained.
@@ -91,7 +94,7 @@ class Progress(ProgressCallback):
 
     def __init__(self, label: str) -> None:
         super().__init__()
-        self._label = label
+        self._label, self._measured = label, {}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Opens the bar."""
@@ -107,6 +110,7 @@ class Progress(ProgressCallback):
         logs: Mapping[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Shows the loss in the bar."""
+        """Shows the loss in the bar, and what was measured last."""
         if self.training_bar is not None and logs and "loss" in logs:
-            self.training_bar.set_postfix(loss=f"{logs['loss']:.4f}")
+            self._measured |= {name: f"{value:.3f}" for name, value in logs.items() if name.startswith(_MEASURED)}
+            self.training_bar.set_postfix({"loss": f"{logs['loss']:.4f}", **self._measured})

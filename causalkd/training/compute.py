@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import Cache
 
@@ -17,9 +18,9 @@ class BlockForwards:
     """A running total of block-forwards: one block run over one row; a trained block counts three times.
 
     Blocks that an interchange skips are not run and so not counted; one that ends early counts up to where it ended.
-    Not counted are the generation of sequences, token by token over a cache, and of attribution maps the backward
-    passes that make them and those that learn from them, of which a map of K classes takes K − 1 and more than as many
-    again: students with and without maps compare by their seconds.
+    Not counted are what a student runs without gradients, the generation of sequences, token by token over a cache, and
+    of attribution maps the backward passes that make them and those that learn from them, of which a map of K classes
+    takes K − 1 and more than as many again: students with and without maps compare by their seconds.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,9 @@ class BlockForwards:
 
     def _count(self, block: nn.Module, times: int) -> Any:
         def count(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
-            if not any(isinstance(each, Cache) for each in (*args, *options.values())):
+            cached = any(isinstance(each, Cache) for each in (*args, *options.values()))
+            measured = times == _FORWARD_AND_BACKWARD and not torch.is_grad_enabled()
+            if not cached and not measured:
                 self.total += times * args[0].shape[0]
 
         return block.register_forward_hook(count, with_kwargs=True)

@@ -38,6 +38,7 @@ class DistillationTrainer(Trainer):
         sequences: Given a training batch, the step and the number of the micro-batch in it, gives what to train on
             instead (see `OnPolicy`).
         memory: Keeps the teacher's answers between epochs; None asks it anew.
+        watch: Given the step, measures what is to stand in the log beside the terms; asked whenever they are logged.
         **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
@@ -52,6 +53,7 @@ class DistillationTrainer(Trainer):
         teacher: HookedModel | None = None,
         sequences: Callable[[Batch, int, int], Batch] | None = None,
         memory: Memory | None = None,
+        watch: Callable[[int], Mapping[str, float]] | None = None,
         **trainer: Any,
     ) -> None:
         if not objectives:
@@ -77,7 +79,7 @@ class DistillationTrainer(Trainer):
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
-        self._memory = memory
+        self._memory, self._watch = memory, watch
         self._kept = places_of(self.objectives)
         if self._kept.teacher_map is not None and self.is_fsdp_enabled:
             raise ValueError(
@@ -167,7 +169,7 @@ class DistillationTrainer(Trainer):
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the mean of every term since the last log.
+        """Adds the mean of every term since the last log, and what is watched.
 
         Raises:
             ValueError: The loss or a term is no number any more.
@@ -181,6 +183,7 @@ class DistillationTrainer(Trainer):
             ]
             if spoilt:
                 raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
+            logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
 
     def check_weights(self) -> None:

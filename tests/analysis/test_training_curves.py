@@ -19,6 +19,16 @@ def test_each_term_has_a_panel_with_a_unit(metrics):
     assert {ax.get_xlabel() for ax in figure.axes} == {"training step"}
 
 
+def test_accuracies_that_were_watched_come_last_and_are_shares():
+    rows = [
+        {"student": "diito", "seed": 0, "step": step, "loss": 1.0, "term/task": 1.0, "iia_effective/middle": 0.1 * step}
+        for step in (1, 2)
+    ]
+    assert terms(rows) == ["term/task", "loss", "iia_effective/middle"]
+    last = training_curves(rows).axes[-1]
+    assert (last.get_title(), last.get_ylabel(), last.get_ylim()) == ("effective IIA, middle", "share of pairs", (0, 1))
+
+
 def test_seeds_are_thin_and_their_mean_is_thick(metrics):
     response = training_curves(metrics).axes[0]
     assert len(response.get_lines()) == 8  # two students, three seeds and a mean each

@@ -79,9 +79,12 @@ def test_the_bar_shows_its_label_and_the_loss_and_prints_no_rows(
     bar.on_train_begin(args, _at(0), control)
     bar.on_step_end(args, _at(1), control)
     bar.on_log(args, _at(1), control, logs=LOGS)
+    bar.on_log(args, _at(1), control, logs={**LOGS, "iia_effective/middle": 0.25})
+    bar.on_log(args, _at(1), control, logs={**LOGS, "loss": 0.375})
     bar.on_train_end(args, _at(1), control)
     told = capsys.readouterr()
     assert told.out == "" and "kd (seed 0)" in told.err and "loss=0.5000" in told.err
+    assert "loss=0.3750, iia_effective/middle=0.250" in told.err
 
 
 def test_only_the_first_process_has_a_bar(args: TrainingArguments, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,15 @@ def test_nothing_is_counted_outside(teacher: HookedModel, student: HookedModel) 
     assert counter.total == 2 * once
 
 
+def test_what_a_student_is_measured_on_is_no_training(teacher: HookedModel, student: HookedModel) -> None:
+    counter = BlockForwards()
+    with counter.counting(student, teacher), torch.no_grad():
+        student.run(INPUTS)
+        assert counter.total == 0
+        teacher.run(INPUTS)
+    assert counter.total == 4 * TEACHER_LAYERS
+
+
 def test_skipped_blocks_do_not_count(teacher: HookedModel, student: HookedModel) -> None:
     (pair,) = resolve(ready_made("middle", TEACHER_LAYERS, STUDENT_LAYERS), teacher, student).pairs
     assert (pair.teacher[0].place.layer, pair.student[0].place.layer) == (2, 0)

@@ -1,0 +1,83 @@
+"""Interchange accuracy while a student trains: the declared pairs alone, on few held-out pairs of base and source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from causalkd.alignment.resolve import ResolvedAlignment
+from causalkd.data.batch import Batch
+from causalkd.models.hooked import HookedModel
+from causalkd.models.modes import evaluating
+from causalkd.verification.cells import Side
+from causalkd.verification.exchanges import Exchanges
+from causalkd.verification.predictions import same
+
+LIVE = "iia_effective/"
+"""Begins the names of what is measured; the name of the site pair follows."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What the teacher says of one batch: by site pair, its counterfactual choices, and where they are new."""
+
+    batch: Batch
+    choice: dict[str, Tensor]
+    effective: dict[str, Float[Tensor, "item"]]
+
+
+class LiveAccuracy:
+    """Measures a student's effective IIA again and again; the teacher is asked once, when this is made.
+
+    A measurement costs a base and a source run and a counterfactual for each site pair, of the student. It draws
+    nothing at random, so a training that is watched goes as it would unwatched.
+
+    Args:
+        teacher: Whose counterfactual predictions are the truth here.
+        student: The model that trains.
+        alignment: Resolved against both; its pairs are exchanged.
+        batches: Held-out pairs.
+        every: Steps from one measurement to the next.
+    """
+
+    def __init__(
+        self,
+        teacher: HookedModel,
+        student: HookedModel,
+        alignment: ResolvedAlignment,
+        batches: Sequence[Batch],
+        every: int,
+    ) -> None:
+        self._student, self._every, self._last = student, every, 0
+        self._sides = [Side(pair.name, pair.student, pair.name) for pair in alignment.pairs]
+        sides = [Side(pair.name, pair.teacher, pair.name) for pair in alignment.pairs]
+        with torch.no_grad(), evaluating([teacher]):
+            self._answers = [_answers(teacher, sides, batch.to(teacher.model.device)) for batch in batches]
+
+    def __call__(self, step: int) -> dict[str, float]:
+        """Each site pair's effective IIA, where there is one; nothing before enough steps have passed."""
+        if step - self._last < self._every:
+            return {}
+        self._last = step
+        right: dict[str, float] = {side.name: 0.0 for side in self._sides}
+        with torch.no_grad(), evaluating([self._student]):
+            for answers in self._answers:
+                exchanges = Exchanges.of(self._student, self._sides, answers.batch.to(self._student.model.device))
+                for side in self._sides:
+                    right[side.name] += _right(exchanges.counterfactual(side).predictions.choice, answers, side.name)
+        counts = {name: sum(float(each.effective[name].sum()) for each in self._answers) for name in right}
+        return {f"{LIVE}{name}": right[name] / count for name, count in counts.items() if count}
+
+
+def _right(found: Tensor, answers: _Answers, name: str) -> float:
+    truth = answers.choice[name]
+    return float((same(truth, found.to(truth.device)) * answers.effective[name]).sum())
+
+
+def _answers(teacher: HookedModel, sides: Sequence[Side], batch: Batch) -> _Answers:
+    exchanges = Exchanges.of(teacher, sides, batch)
+    plain = exchanges.plain().choice
+    choice = {side.name: exchanges.counterfactual(side).predictions.choice for side in sides}
+    return _Answers(batch, choice, {name: (~same(each, plain)).float() for name, each in choice.items()})

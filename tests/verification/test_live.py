@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from causalkd.verification.interchange_accuracy import measure
+from causalkd.verification.live import LiveAccuracy
+from tests.held_out import pairs_of, teacher_and_student
+
+
+@pytest.fixture(scope="module")
+def setting():
+    teacher, student = teacher_and_student()
+    return teacher, student, *pairs_of(teacher, student)
+
+
+def test_it_is_the_effective_accuracy_of_the_report(setting):
+    teacher, student, alignment, batches = setting
+    live = LiveAccuracy(teacher, student, alignment, batches, every=10)
+    assert live(9) == {}
+    expected = measure(teacher, student, alignment, batches, controls=()).score(1, 0).iia_effective
+    assert live(10) == {"iia_effective/middle": pytest.approx(expected)}
+    assert live(19) == {} and live(25) == {"iia_effective/middle": pytest.approx(expected)}
+
+
+def test_it_follows_the_student_and_leaves_it_and_the_random_state_as_they_were(setting):
+    teacher, student, alignment, batches = setting
+    live = LiveAccuracy(teacher, student, alignment, batches, every=1)
+    before, state = live(1), torch.get_rng_state()
+    student.model.train()
+    with torch.no_grad():
+        student.model.classifier.weight.neg_()
+    after = live(2)
+    assert after != before and torch.equal(torch.get_rng_state(), state)
+    assert student.training and not any(block._forward_hooks for block in student.blocks)
+    with torch.no_grad():
+        student.model.classifier.weight.neg_()
+    assert live(3) == before
