@@ -26,6 +26,7 @@ def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Downloa
     """A CSV file for each kind of numbers that the report has."""
     kinds = {
         "interchange.csv": ("every accuracy and control, with intervals, p and q", _plain(report.interchange)),
+        "heads.csv": ("every head against every head", _plain(report.heads)),
         "differences.csv": ("every paired difference", _plain(report.differences)),
         "ground-truth.csv": ("every model against the task's causal model", _plain(report.ground_truth)),
         "distances.csv": ("exchanged states' distances from clean ones", _plain(report.distances)),

@@ -1,5 +1,6 @@
-"""The grids of a report: for each student the teacher's layers against the student's, under every control."""
+"""The grids of a report: for each student the teacher's layers or heads against its own, under every control."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from causalkd.verification.report import GRID, Control, InterchangeRow, Measure, VerificationReport
@@ -12,14 +13,14 @@ class Grid:
 
     Attributes:
         positions: Name of the pair whose positions are exchanged.
-        component: What is exchanged in every layer.
+        axes: What the teacher's and the student's layers are numbers of: `layer (block_output)`, or heads.
         teacher_layers: Ascending.
         student_layers: Ascending.
         cells: Rows by (teacher layer, student layer, control).
     """
 
     positions: str
-    component: str
+    axes: tuple[str, str]
     teacher_layers: tuple[int, ...]
     student_layers: tuple[int, ...]
     cells: dict[tuple[int, int, Control], InterchangeRow]
@@ -41,11 +42,32 @@ class Grid:
         return None if value is None or not known else value - max(known)
 
 
+Find = Callable[[VerificationReport, str, int | None], list[Grid]]
+"""Finds the grids of one student."""
+
+
 def find_grids(report: VerificationReport, student: str, seed: int | None) -> list[Grid]:
     """The grids of one student, in the order of the report; empty where only single pairs were measured."""
     whole = [row for row in rows_of(report, student, seed) if row.unit == "pos" and row.head is None]
     named = dict.fromkeys((row.pair, row.component) for row in whole if row.pair.startswith(GRID))
     return [_grid(name, component, [row for row in whole if row.component == component]) for name, component in named]
+
+
+def find_heads(report: VerificationReport, student: str, seed: int | None) -> list[Grid]:
+    """The grids of heads of one student, one a site pair; empty where heads were not compared."""
+    rows = [row for row in report.heads if (row.student, row.seed) == (student, seed)]
+    return [_heads([row for row in rows if row.pair == name]) for name in dict.fromkeys(row.pair for row in rows)]
+
+
+def _heads(rows: list[InterchangeRow]) -> Grid:
+    """The grid of one pair, with heads where others have layers."""
+    cells: dict[tuple[int, int, Control], InterchangeRow] = {}
+    for row in rows:
+        assert row.head is not None and row.student_head is not None
+        cells[row.head, row.student_head, row.control] = row
+    first, (taught, own) = rows[0], (tuple(sorted({key[side] for key in cells})) for side in (0, 1))
+    axes = (f"teacher head (layer {first.teacher_layer})", f"student head (layer {first.student_layer})")
+    return Grid(first.pair, axes, taught, own, cells)
 
 
 def _grid(name: str, component: str, rows: list[InterchangeRow]) -> Grid:
@@ -57,4 +79,5 @@ def _grid(name: str, component: str, rows: list[InterchangeRow]) -> Grid:
     cells: dict[tuple[int, int, Control], InterchangeRow] = {}
     for row in (*declared, *own):
         cells[row.teacher_layer, row.student_layer, row.control] = row
-    return Grid(positions, component, teacher_layers, student_layers, cells)
+    axes = (f"teacher layer ({component})", f"student layer ({component})")
+    return Grid(positions, axes, teacher_layers, student_layers, cells)

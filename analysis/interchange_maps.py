@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from analysis.grids import Grid, find_grids
+from analysis.grids import Find, Grid, find_grids
 from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, SHARE_MAP, readable_on, styled
 from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.summary import mean
@@ -23,7 +23,11 @@ _OF = {"iia": "share of pairs", "iia_effective": "share of effective pairs"}
 
 @styled
 def interchange_maps(
-    report: VerificationReport, measure: Measure = "iia_effective", *, above_control: bool = False
+    report: VerificationReport,
+    measure: Measure = "iia_effective",
+    *,
+    above_control: bool = False,
+    find: Find = find_grids,
 ) -> Figure:
     """The accuracy of every teacher layer against every student layer, for each student's first seed.
 
@@ -34,13 +38,14 @@ def interchange_maps(
         report: Where the numbers come from.
         measure: Over all pairs, or over the effective ones.
         above_control: Show the accuracy minus that of the best control at the same cell.
+        find: Which grids: `find_grids` for layers, `find_heads` for heads.
 
     Raises:
         ValueError: The report holds no grid.
     """
     students = {student.name: student.seed for student in reversed(report.students)}  # the first seed stays
     names = list(dict.fromkeys(student.name for student in report.students))
-    columns = [find_grids(report, name, students[name]) for name in names]
+    columns = [find(report, name, students[name]) for name in names]
     rows = min(len(grids) for grids in columns) if columns else 0
     if not rows:
         raise ValueError("the report holds no grid of layers, only single pairs; verify a component to get one")
@@ -54,7 +59,7 @@ def interchange_maps(
             _draw(ax, grid, measure, shades, above_control)
             where = f"\npositions of {grid.positions!r}" if rows > 1 else ""
             ax.set_title(f"{name}, seed {students[name]}{where}", color=INK)
-            ax.set_xlabel(f"student layer ({grid.component})")
+            ax.set_xlabel(grid.axes[1])
         _name_teacher_layers(line[0], grids[0])
         _count_pairs(line[-1], grids[-1], measure)
     level = 0.0 if above_control else _chance(every, measure)
@@ -123,7 +128,7 @@ def _square(x: int, y: int, inset: float = 0.03, **style: object) -> Rectangle:
 
 def _name_teacher_layers(ax: Axes, grid: Grid) -> None:
     ax.set_yticks(range(len(grid.teacher_layers)), [str(layer) for layer in grid.teacher_layers])
-    ax.set_ylabel(f"teacher layer ({grid.component})")
+    ax.set_ylabel(grid.axes[0])
 
 
 def _count_pairs(ax: Axes, grid: Grid, measure: Measure) -> None:

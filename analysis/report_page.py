@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.attribution_section import agreement_lines, attribution_figures, gap_lines
 from analysis.downloads import downloads
-from analysis.grids import find_grids
+from analysis.grids import find_grids, find_heads
 from analysis.interchange_maps import interchange_maps
 from analysis.site_scores import site_scores
 from analysis.style import student_colours, to_svg
@@ -102,7 +102,18 @@ def _sections(report: VerificationReport) -> list[Section]:
             _picture(f"{measure} above", above, "The same minus the best control of each cell; blue is above it."),
         )
         sections.append(Section(title, meaning, pictures))
-    return sections
+    return [*sections, *_head_sections(report)]
+
+
+def _head_sections(report: VerificationReport) -> list[Section]:
+    if not report.heads:
+        return []
+    own, above = (interchange_maps(report, above_control=above, find=find_heads) for above in (False, True))
+    pictures = (
+        _picture("heads", own, "Head by head at the layers of each site pair, for each student's first seed."),
+        _picture("heads above", above, "The same minus the best control of each cell; blue is above it."),
+    )
+    return [Section("Heads", "Each head of the teacher against each head of the student, effective.", pictures)]
 
 
 def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
@@ -110,7 +121,13 @@ def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
         return []
     unit = "squared difference" if report.teacher.task == "regression" else "nats"
     picture = _picture("curves", training_curves(metrics, unit), "Thin lines are single seeds, thick ones their mean.")
-    return [Section("Training", "Every term unweighted, and the loss they sum up to with their weights.", (picture,))]
+    return [
+        Section(
+            "Training",
+            "Every term unweighted, and the loss they sum up to with their weights; effective IIA where watched.",
+            (picture,),
+        )
+    ]
 
 
 def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap]) -> dict[str, Any] | None:

@@ -176,11 +176,15 @@ class VerificationPart(Part):
     variable: str | None = None
     """That variable, for `other_variable`."""
     components: tuple[str, ...] = ("block_output",)
-    """Components whose teacher site × student site grid is measured; with none, the declared pairs alone."""
+    """Components whose teacher site × student site grid is measured; with none, the declared pairs alone. Of
+    `head_attention_value_output` also every head of each declared pair's layers."""
     batch_size: int = Field(default=100, ge=2)
     """Rows of a forward."""
     seed: Seed = 0
     """Seed of pairs and positions."""
+    during_training: int | None = Field(default=None, ge=1)
+    """Steps between two measurements of effective IIA on 200 of the pairs while a student trains, for the log, the bar
+    and trackers; at the first logged step from there on. None measures afterwards alone."""
 
     @model_validator(mode="after")
     def _variable_belongs_to_its_choice(self) -> "VerificationPart":

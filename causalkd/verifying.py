@@ -20,6 +20,7 @@ from causalkd.verification.departures import departures
 from causalkd.verification.distances import distances
 from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
 from causalkd.verification.ground_truth import KnownAnswers, ground_truth
+from causalkd.verification.heads import BY_HEAD, measure_heads
 from causalkd.verification.interchange_accuracy import measure_all
 from causalkd.verification.report import (
     DifferenceRow,
@@ -50,6 +51,7 @@ def verified(run: TrainedRun) -> VerificationReport:
         ground_truth=_ground_truth(run, pairs),
         departures=_departures(run, pairs),
         distances=_distances(run, pairs),
+        heads=_heads(run, pairs),
     )
 
 
@@ -100,6 +102,16 @@ def _distances(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[DistanceRow, ..
         sites = {pair.name: pair.student for pair in resolve(run.alignment, run.teacher, model).pairs}
         found += distances(model, sites, pairs, name=part.name, seed=seed)
     return found
+
+
+def _heads(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[InterchangeRow, ...]:
+    """Head against head, where the recipe names the component that is split by heads."""
+    if BY_HEAD not in run.recipe.verification.components:
+        return ()
+    subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
+    measured = measure_heads(run.teacher, subjects, pairs, [student.seed for student in run.students])
+    found = (each.rows(part.name, seed) for (part, seed, _), each in zip(run.students, measured, strict=True))
+    return tuple(row for rows in found for row in rows)
 
 
 def _measure(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:

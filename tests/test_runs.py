@@ -65,7 +65,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
     report = json.loads(quickstart.folder.report.read_text())
     assert set(report) == {
         *("teacher", "students", "alignment", "interchange", "environment", "differences"),
-        *("ground_truth", "departures", "distances"),
+        *("ground_truth", "departures", "distances", "heads"),
     }
     assert [(student["name"], student["seed"]) for student in report["students"]] == [("kd", 0), ("diito", 0)]
     for student, part in zip(report["students"], quickstart.recipe.students, strict=True):
@@ -73,7 +73,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
         assert student["objectives"] == {name: chosen.weight for name, chosen in part.objectives.chosen().items()}
         assert 0 <= student["task_metric"] <= 1 and 0 <= student["agreement"] <= 1
     for row in report["interchange"]:
-        later = {"seed", "iia_effective_low", "iia_effective_high", "p_value", "q_value", "strictness"}
+        later = {"seed", "iia_effective_low", "iia_effective_high", "p_value", "q_value", "strictness", "student_head"}
         assert set(row) - later == ROW_KEYS
     assert {"versions", "attention", "dtype", "seed"} <= set(report["environment"])
     assert {"torch", "transformers", "python"} <= set(report["environment"]["versions"])

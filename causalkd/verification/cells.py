@@ -39,6 +39,7 @@ class Cell:
     """The student's side half its depth away; None where it has one layer, or the site none."""
     shuffled: Side | None = None
     """The student's side of the next declared pair; None where this is no declared pair or every pair is there."""
+    student_head: int | None = None
 
 
 def plan(

@@ -13,7 +13,7 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair
 from causalkd.models.modes import evaluating
-from causalkd.verification.cells import plan
+from causalkd.verification.cells import Cell, plan
 from causalkd.verification.controls import CONTROLS
 from causalkd.verification.report import GRID, Control
 from causalkd.verification.scores import Measurement
@@ -75,15 +75,26 @@ def measure_all(
     _check(students, batches, controls)
     for student, _ in students:
         check_pair(teacher, student)
+    cells = [plan(teacher, student, alignment, component, trained) for student, alignment in students]
+    models = [student for student, _ in students]
+    return measure_cells(teacher, models, cells, batches, controls, seeds or [0] * len(students))
+
+
+def measure_cells(
+    teacher: HookedModel,
+    students: Sequence[HookedModel],
+    cells: Sequence[tuple[Cell, ...]],
+    batches: Sequence[Batch],
+    controls: Collection[str],
+    seeds: Sequence[int],
+) -> list[Measurement]:
+    """Scores given cells of every student; see `measure_all`, which plans them."""
     chosen: tuple[Control, ...] = tuple(name for name in CONTROLS if name in controls)
-    tables = [
-        Table(student, plan(teacher, student, alignment, component, trained), chosen, seed)
-        for (student, alignment), seed in zip(students, seeds or [0] * len(students), strict=True)
-    ]
+    tables = [Table(student, own, chosen, seed) for student, own, seed in zip(students, cells, seeds, strict=True)]
     sides = {cell.teacher.name: cell.teacher for table in tables for cell in table.cells}
     declared = {cell.teacher.name for table in tables for cell in table.cells if not cell.pair.startswith(GRID)}
     truth = Truth(teacher, tuple(sides.values()), declared if "ceiling" in chosen else set())
-    with torch.no_grad(), evaluating([teacher, *(student for student, _ in students)]):
+    with torch.no_grad(), evaluating([teacher, *students]):
         for batch in batches:
             batch = batch.to(teacher.model.device)
             truth.add(batch)

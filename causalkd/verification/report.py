@@ -121,6 +121,8 @@ class InterchangeRow:
     strictness: float | None = None
     """Of predictions that the teacher's exchange leaves as they are, the share that the student's leaves too; None on
     rows of controls, and where there are none. A student that no exchange moves has 1."""
+    student_head: int | None = None
+    """The student's head, where heads are compared one by one."""
 
 
 @dataclass(frozen=True)
@@ -187,11 +189,15 @@ class VerificationReport:
     """Of classifiers: the pairs on which each student's prediction stays most surely where the teacher's follows."""
     distances: tuple[DistanceRow, ...] = ()
     """Of every model at every declared pair: do exchanges lead to states that it would never be in?"""
+    heads: tuple[InterchangeRow, ...] = ()
+    """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
 
     def __post_init__(self) -> None:
         known = {student.name for student in self.students}
         compared = () if self.attribution is None else self.attribution.agreement
-        unknown = sorted({row.student for row in (*self.interchange, *self.differences, *compared)} - known)
+        unknown = sorted(
+            {row.student for row in (*self.interchange, *self.heads, *self.differences, *compared)} - known
+        )
         if unknown:
             raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
 

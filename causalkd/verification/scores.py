@@ -234,4 +234,5 @@ def _row(student: str, seed: int, score: Score, whole: Interval | None, effectiv
         iia_effective_low=effective and effective.low,
         iia_effective_high=effective and effective.high,
         strictness=score.strictness,
+        student_head=cell.student_head,
     )

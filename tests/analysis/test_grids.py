@@ -1,12 +1,12 @@
 import dataclasses
 
-from analysis.grids import find_grids
+from analysis.grids import find_grids, find_heads
 from tests.example_report import example_report
 
 
 def test_a_grid_holds_every_cell_the_trained_one_included():
     (grid,) = find_grids(example_report(), "diito", 0)
-    assert (grid.positions, grid.component) == ("premise", "block_output")
+    assert (grid.positions, grid.axes) == ("premise", ("teacher layer (block_output)", "student layer (block_output)"))
     assert (grid.teacher_layers, grid.student_layers) == ((0, 1, 2, 3), (0, 1))
     assert all((t, s, "none") in grid.cells for t in range(4) for s in range(2))
     assert grid.cells[1, 0, "none"].trained
@@ -50,8 +50,25 @@ def test_each_component_has_a_grid_of_its_own():
     other = [dataclasses.replace(row, component="mlp_output", trained=False, iia=0.25) for row in grid_rows]
     report = dataclasses.replace(report, interchange=(*report.interchange, *other))
     blocks, mlps = find_grids(report, "kd", 0)
-    assert (blocks.component, mlps.component) == ("block_output", "mlp_output")
+    assert "block_output" in blocks.axes[0] and "mlp_output" in mlps.axes[0]
     assert blocks.value(2, 1, "iia") != 0.25 and mlps.value(2, 1, "iia") == 0.25
+
+
+def test_heads_are_grids_of_their_own():
+    report = example_report()
+    assert find_heads(report, "kd", 0) == []
+    row = next(row for row in report.interchange if row.student == "kd")
+    heads = tuple(
+        dataclasses.replace(row, pair="late", head=t, student_head=s, iia_effective=0.1 * t + 0.01 * s)
+        for t in range(3)
+        for s in range(2)
+    )
+    (grid,) = find_heads(dataclasses.replace(report, heads=heads), "kd", 0)
+    assert (grid.teacher_layers, grid.student_layers, grid.positions) == ((0, 1, 2), (0, 1), "late")
+    assert grid.value(2, 1, "iia_effective") == 0.21 and grid.axes == (
+        "teacher head (layer 0)",
+        "student head (layer 0)",
+    )
 
 
 def test_single_pairs_are_no_grid():

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -147,6 +148,17 @@ def test_distances_and_strictness_are_told_where_they_were_measured():
     page = render(dataclasses.replace(report, distances=(far,), interchange=strict))
     assert "never in?" in page and "<td>1.25</td><td>0.372</td>" in page and "distances.csv" in page
     assert page.count("<td>0.912</td>") >= len(report.students)
+
+
+def test_heads_have_maps_where_they_were_compared(small):
+    rows = [row for row in small.interchange if row.control in ("none", "modal_class") and row.trained]
+    heads = tuple(
+        dataclasses.replace(row, unit="h.pos", head=t, student_head=s, trained=False, reachable=True)
+        for row, t, s in itertools.product(rows, range(3), range(2))
+    )
+    page = render(dataclasses.replace(small, heads=heads))
+    assert "teacher head (layer 0)" in page and "student head (layer 0)" in page and "heads.csv" in page
+    assert "teacher head" not in render(small)
 
 
 def test_the_page_says_which_reference_had_as_much(report, html):
