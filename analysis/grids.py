@@ -65,7 +65,8 @@ def _heads(rows: list[InterchangeRow]) -> Grid:
     for row in rows:
         assert row.head is not None and row.student_head is not None
         cells[row.head, row.student_head, row.control] = row
-    first, (taught, own) = rows[0], (tuple(sorted({key[side] for key in cells})) for side in (0, 1))
+    first = rows[0]
+    taught, own = tuple(sorted({t for t, _, _ in cells})), tuple(sorted({s for _, s, _ in cells}))
     axes = (f"teacher head (layer {first.teacher_layer})", f"student head (layer {first.student_layer})")
     return Grid(first.pair, axes, taught, own, cells)
 

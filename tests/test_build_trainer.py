@@ -54,8 +54,11 @@ def test_every_setting_arrives(parts: dict[str, Any], tmp_path: Path) -> None:
 
 def test_a_student_is_watched_at_the_asked_rate(parts: dict[str, Any], tmp_path: Path) -> None:
     assert _trainer(parts, tmp_path)._watch is None
-    recipe = Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY, "verification.during_training=2"])
-    trainer = _trainer({**parts, "recipe": recipe}, tmp_path, steps=4, logging_steps=1, batch_size=4)
+    lively = ["teacher.config.initializer_range=0.6", "verification.during_training=2"]  # exchanges change its answers
+    recipe = Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY, *lively])
+    teacher = build_teacher(recipe.teacher, parts["data"], "teacher")
+    given = {**parts, "recipe": recipe, "teacher": teacher}
+    trainer = _trainer(given, tmp_path, steps=4, logging_steps=1, batch_size=4)
     trainer.train()
     rows = read_rows(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows if "iia_effective/middle" in row] == [2, 4]

@@ -59,13 +59,13 @@ def test_heads_are_grids_of_their_own():
     assert find_heads(report, "kd", 0) == []
     row = next(row for row in report.interchange if row.student == "kd")
     heads = tuple(
-        dataclasses.replace(row, pair="late", head=t, student_head=s, iia_effective=0.1 * t + 0.01 * s)
+        dataclasses.replace(row, pair="late", head=t, student_head=s, iia_effective=t / 4 + s / 8)
         for t in range(3)
         for s in range(2)
     )
     (grid,) = find_heads(dataclasses.replace(report, heads=heads), "kd", 0)
     assert (grid.teacher_layers, grid.student_layers, grid.positions) == ((0, 1, 2), (0, 1), "late")
-    assert grid.value(2, 1, "iia_effective") == 0.21 and grid.axes == (
+    assert grid.value(2, 1, "iia_effective") == 0.625 and grid.axes == (
         "teacher head (layer 0)",
         "student head (layer 0)",
     )

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from causalkd.models.hooked import HookedModel
 from causalkd.verification.interchange_accuracy import measure
 from causalkd.verification.live import LiveAccuracy
-from tests.held_out import pairs_of, teacher_and_student
+from tests.held_out import MIDDLE, pairs_of, teacher_and_student
+from tests.tiny import tiny
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +24,16 @@ def test_it_is_the_effective_accuracy_of_the_report(setting):
 
 
 def test_it_follows_the_student_and_leaves_it_and_the_random_state_as_they_were(setting):
-    teacher, student, alignment, batches = setting
-    live = LiveAccuracy(teacher, student, alignment, batches, every=1)
+    teacher, _, _, _ = setting
+    student = HookedModel(tiny("bert", "classification"), task="classification", role="student")  # a copy
+    own = MIDDLE.replace("student: [{layer: 0}]", "student: [{layer: 1}]")
+    live = LiveAccuracy(teacher, student, *pairs_of(teacher, student, own), every=1)
     before, state = live(1), torch.get_rng_state()
     student.model.train()
     with torch.no_grad():
         student.model.classifier.weight.neg_()
     after = live(2)
-    assert after != before and torch.equal(torch.get_rng_state(), state)
+    assert before == {"iia_effective/middle": 1.0} != after and torch.equal(torch.get_rng_state(), state)
     assert student.training and not any(block._forward_hooks for block in student.blocks)
     with torch.no_grad():
         student.model.classifier.weight.neg_()
