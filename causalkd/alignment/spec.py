@@ -8,7 +8,6 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
-    StrictBool,
     StrictInt,
     StrictStr,
     ValidationError,
@@ -19,6 +18,7 @@ from pydantic import (
 
 from causalkd.alignment.faults import fault_lines, read_yaml
 from causalkd.alignment.names import component_fault, read_hook_name
+from causalkd.alignment.pyvene_rest import ConfigRest
 from causalkd.data.policies import PositionPolicy
 
 LEARNED = "only vanilla interventions are exchanged; learned alignments come with search"
@@ -98,23 +98,6 @@ class SitePair(BaseModel):
     """Exchanged together, with one source."""
     positions: PositionPolicy | None = None
     """Overrides the alignment's."""
-
-
-class ConfigRest(BaseModel):
-    """What a pyvene config says beside its representations; carried unchanged and read by nothing here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    model_type: str | None = None
-    """The class pyvene last built an `IntervenableModel` around."""
-    sorted_keys: tuple[str, ...] | None = None
-    """pyvene's names of the interventions, in the order of a forward."""
-    intervention_dimensions: tuple[StrictInt | None, ...] | None = None
-    """The width of each intervention."""
-    intervention_constant_sources: tuple[StrictBool, ...] | None = None
-    """Whether each intervention brings its own source."""
-    listed_types: StrictInt | None = None
-    """Length of `intervention_types` where it is a list; None where it is one class."""
 
 
 class Alignment(BaseModel):
