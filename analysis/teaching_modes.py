@@ -154,7 +154,7 @@ def accuracy_by_mode(students: Mapping[str, Sequence[ModeAccuracy]], measure: st
             f"{len(students)} students and the measure {measure!r} were given; give some, and iia_effective or iia"
         )
     pairs = list(dict.fromkeys(score.pair for scores in students.values() for score in scores))
-    width = max(3.6, 0.9 * len(students) + 0.9)  # names must not touch
+    width = max(3.6, 1.2 * len(students) + 0.9)  # names must not touch
     figure = Figure(figsize=(width * len(pairs), 2.9), layout="constrained")
     for ax, pair in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
         own = {name: {s.mode: s for s in scores if s.pair == pair} for name, scores in students.items()}
