@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from causalkd.data.batch import Batch
+from causalkd.data.counted import flat_positions
 from causalkd.objectives.remembered import Answer
 from causalkd.objectives.taught import Taught
 from causalkd.objectives.teacher_map import TeacherMap
+from causalkd.training.teacher_cache import TeacherCache
 from tests.objectives.steps import batch_of, models
 
 BATCH = batch_of("classification")
@@ -67,3 +69,16 @@ def test_a_map_that_was_not_announced() -> None:
     asked = TeacherMap(teacher.place("block_input", 0), "all", "loss", 1, 32)
     with pytest.raises(ValueError, match="was not announced in the objective's `places`"):
         Taught(teacher, BATCH).map(asked)
+
+
+def test_a_map_of_a_drawn_token_is_remembered() -> None:
+    teacher, _ = models("causal_lm", "gpt2", "gpt2")
+    batch, memory = batch_of("causal_lm"), TeacherCache(teacher)
+    asked = TeacherMap(teacher.place("block_input", 0), 2, "log_probability", 1, 32)
+    at = flat_positions(batch.counted)
+    first = Taught(teacher, batch, logits_at=at, asked=asked, memory=memory).map(asked)
+    ran: list[int] = []
+    teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
+    again = Taught(teacher, batch, logits_at=at, asked=asked, memory=memory).map(asked)
+    assert torch.equal(again["choice"], first["choice"]) and torch.equal(again["scores"], first["scores"])
+    assert ran == []
