@@ -14,7 +14,7 @@ def test_a_file_gives_back_the_results(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(results.to_json(), encoding="utf-8")
     assert AttributionResults.read(path) == results
-    assert list(asdict(results)) == ["settings", "examples", "agreement", "faithfulness", "completeness"]
+    assert list(asdict(results)) == ["settings", "examples", "agreement", "faithfulness", "completeness", "teaching"]
 
 
 def test_no_file_and_another_file(tmp_path: Path) -> None:
