@@ -1,0 +1,39 @@
+"""The committed pages of real runs: whole, small, offline, with every control beside every claim."""
+
+import base64
+import csv
+import io
+import re
+from pathlib import Path
+
+from causalkd.verification.controls import CONTROLS
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "analysis" / "examples" / "sst2-minilm.html"
+FIGURE = PAGE.with_suffix(".png")
+
+
+def _table(page: str, name: str) -> list[dict[str, str]]:
+    found = re.search(rf'download="{re.escape(name)}" href="data:text/csv;charset=utf-8;base64,([^"]+)"', page)
+    assert found is not None, f"the page carries no {name}"
+    return list(csv.DictReader(io.StringIO(base64.b64decode(found[1]).decode())))
+
+
+def test_the_page_of_a_real_run_is_small_and_fetches_nothing() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert PAGE.stat().st_size <= 2 * 2**20 and FIGURE.stat().st_size <= 200 * 2**10
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page) and "<script" not in page
+    assert f"analysis/examples/{FIGURE.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_control_stands_beside_the_trained_site() -> None:
+    rows = _table(PAGE.read_text(encoding="utf-8"), "interchange.csv")
+    trained = {row["control"] for row in rows if row["trained"] == "True"}
+    # The alignment has one pair, so there is no other whose site could be taken.
+    assert trained == {"none", *CONTROLS} - {"shuffled_alignment"}
+    assert {row["seed"] for row in rows} == {"0", "1", "2"}
+
+
+def test_the_student_trained_by_interchange_is_compared_at_equal_steps_and_at_equal_compute() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert "diito − kd, at equal compute:" in page and "diito − kd-steps, at equal steps:" in page
