@@ -52,8 +52,9 @@ class TeacherCache:
         self.top_k, self.states = top_k, states
         self._teacher, self._limit = _digest(teacher), limit
         self._counts_from_edge = not teacher.decodes
-        self._answers: MutableMapping[bytes, bytes] = {} if path is None else _File(path, self._teacher)
-        self._size = sum(len(answer) for answer in self._answers.values())
+        file = None if path is None else _File(path, self._teacher)
+        self._answers: MutableMapping[bytes, bytes] = {} if file is None else file
+        self._size = 0 if file is None else file.size()
 
     def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> dict[str, Tensor] | None:
         """What was kept for every row of a batch; None where a row is not there."""
@@ -118,6 +119,10 @@ class _File(MutableMapping[bytes, bytes]):
                 f"{path} keeps the answers of teacher {known.hex()[:12]}, and this one is {teacher.hex()[:12]}: other "
                 "weights, configuration or attention; name another file, or delete this one"
             )
+
+    def size(self) -> int:
+        """Bytes of all values, which the table need not give out for that."""
+        return self._base.execute("SELECT coalesce(sum(length(value)), 0) FROM answers").fetchone()[0]
 
     def __getitem__(self, key: bytes) -> bytes:
         found = self._base.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()

@@ -87,7 +87,9 @@ def test_the_limit_is_kept_and_the_first_rows_stay() -> None:
 def test_a_file_serves_a_later_run_of_the_same_teacher_only(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     TeacherCache(_teacher(), path=path).keep("all", BATCH, ANSWER)
-    found = TeacherCache(_teacher(), path=path).recall("all", BATCH)
+    again = TeacherCache(_teacher(), path=path)
+    assert again._size == sum(map(len, again._answers.values())) > 0  # what is there counts towards the limit
+    found = again.recall("all", BATCH)
     assert found is not None and torch.equal(found["scores"], ANSWER["scores"])
     with pytest.raises(ValueError, match=r"keeps the answers of teacher \w+, and this one is \w+: other weights"):
         TeacherCache(_teacher(seed=1), path=path)
