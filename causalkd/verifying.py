@@ -11,7 +11,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.build import build_pairs, build_rows
 from causalkd.build_objectives import INTERCHANGING
 from causalkd.data.batch import Batch
-from causalkd.data.planted import VARIABLES, PlantedNLI
+from causalkd.data.generated import causal_model
 from causalkd.recipe_parts import StudentPart
 from causalkd.trained_run import TrainedRun
 from causalkd.verification.attribution import AttributionResults
@@ -77,9 +77,10 @@ def rightly_answered(run: TrainedRun) -> Tensor | None:
 
 def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[GroundTruthRow, ...]:
     """Every model against the task's own causal model, where that is known."""
-    if run.recipe.data.task != "planted":
+    known = causal_model(run.recipe.data.task)
+    if known is None:
         return ()
-    answers = KnownAnswers.of(PlantedNLI().counterfactual_label, VARIABLES, pairs)
+    answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)
     models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
     found = (ground_truth(model, answers, pairs, name=name, seed=seed) for name, seed, model in models)
     return tuple(row for rows in found for row in rows)

@@ -12,6 +12,7 @@ and as many are active in every row, so layer norms only rescale, by a known fac
 
 import itertools
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import OPTConfig, OPTForSequenceClassification
@@ -30,9 +31,10 @@ WIDTH = 2 * _FEATURES
 _START = dict(zip(_SLOTS, itertools.accumulate(_SLOTS.values(), initial=0), strict=False))
 
 
-def counterfactual_label(base: dict, source: dict, variable: str) -> int:
-    """The causal model: label of base after the variable takes the value it has in source."""
-    return _solve(base["input_ids"], {variable: _solve(source["input_ids"], {})[variable]})["label"]
+def counterfactual_labels(bases: list[dict], sources: list[dict], variable: str) -> np.ndarray:
+    """The causal model: label of each base after the variable takes the value it has in the source."""
+    held = [{variable: variables(source)[variable]} for source in sources]
+    return np.array([_solve(base["input_ids"], each)["label"] for base, each in zip(bases, held, strict=True)])
 
 
 def _solve(tokens: list[int], held: dict[str, int]) -> dict[str, int]:

@@ -25,6 +25,13 @@ def test_most_exchanges_change_an_answer(report: VerificationReport) -> None:
     assert by_layer[2] <= real[0].pairs / 100
 
 
+def test_the_places_carry_the_facts(report: VerificationReport) -> None:
+    """After the teacher's block 0, and not just the places that are exchanged."""
+    rows = {row.variable: row for row in report.ground_truth if (row.model, row.layer) == ("teacher", 0)}
+    shares = [rows[name].iia_effective for name in ("facts", "places")]
+    assert shares[0] is not None and shares[1] is not None and shares[0] >= 0.97 and shares[1] <= 0.5
+
+
 def test_students_cost_the_same(report: VerificationReport) -> None:
     costs = [student.block_forwards for student in report.students if student.block_forwards is not None]
     assert len(costs) == len(report.students) == 3 and max(costs) <= 1.02 * min(costs)

@@ -1,6 +1,8 @@
 """What a run reports beside its interchange rows."""
 
 from causalkd.data.planted import VARIABLES
+from causalkd.data.planted_lm import GROUPS
+from causalkd.data.planted_lm import VARIABLES as STORY_VARIABLES
 from causalkd.verification.markdown import as_markdown, model_card
 from causalkd.verification.report import VerificationReport
 from tests.shrunk import FinishedRun
@@ -13,6 +15,20 @@ def test_every_model_is_held_against_the_planted_causal_model(quickstart: Finish
         (*model, variable, layer) for model, depth in layers.items() for variable in VARIABLES for layer in range(depth)
     }
     assert all(r.pairs == 40 and r.effective_pairs <= 40 for r in rows)
+
+
+def test_causal_lms_are_held_against_the_stories(quickstart_lm: FinishedRun) -> None:
+    rows = VerificationReport.read(quickstart_lm.folder.report).ground_truth
+    layers = {("teacher", None): 4, ("kd", 0): 2, ("atkd", 0): 2, ("diito", 0): 2}
+    assert {(r.model, r.seed, r.variable, r.layer) for r in rows} == {
+        (*model, variable, layer)
+        for model, depth in layers.items()
+        for variable in (*GROUPS, *STORY_VARIABLES)
+        for layer in range(depth)
+    }
+    assert all(r.pairs == 40 and r.pair == "facts" for r in rows)
+    page = (quickstart_lm.folder.path / "report.html").read_text()
+    assert "own causal model" in page and "located 4" in page
 
 
 def test_the_report_is_there_for_people_and_every_student_has_a_card(quickstart: FinishedRun) -> None:

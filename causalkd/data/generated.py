@@ -1,10 +1,12 @@
 """Tasks that are generated instead of read: each with its own vocabulary and a causal model that is known."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from causalkd.data import planted, planted_lm
 from causalkd.data.batch import IGNORED
 from causalkd.data.planted import PlantedNLI
 from causalkd.data.planted_lm import PlantedLM
@@ -27,6 +29,25 @@ class Generator(Protocol):
 
 GENERATORS: Mapping[str, type[Generator]] = {"planted": PlantedNLI, "planted_lm": PlantedLM}
 """By the name of the task."""
+
+
+class CausalModel(NamedTuple):
+    """What is written down of a generated task's causal model."""
+
+    variables: tuple[str, ...]
+    """What can be exchanged: single variables, and several under one name."""
+    counterfactuals: Callable[[Sequence[dict], Sequence[dict], str], np.ndarray]
+    """The label of each base, or its answers in turn, after a variable takes the value it has in the source."""
+
+
+def causal_model(task: str) -> CausalModel | None:
+    """The causal model of a task; None for a task that is read, of which it is not known."""
+    variables = (*planted_lm.GROUPS, *planted_lm.VARIABLES)
+    known = {
+        "planted": CausalModel(planted.VARIABLES, PlantedNLI().many_counterfactual_labels),
+        "planted_lm": CausalModel(variables, PlantedLM().many_counterfactual_answers),
+    }
+    return known.get(task)
 
 
 def generated_examples(

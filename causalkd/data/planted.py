@@ -17,6 +17,7 @@ A simplification (one quantifier, no negation, a taxonomy) of the multiply-quant
 projects them, are those of MacCartney and Manning, 2009, "An extended model of natural logic".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
@@ -225,7 +226,7 @@ class PlantedNLI:
 
     def variables(self, example: dict) -> dict[str, int]:
         """Value of every variable: an index into `LEXICON` for words, a `Relation`, and the label's index."""
-        values = solve(_inputs(example))
+        values = solve(_inputs([example]))
         return {k: Relation(v.item()) if k.endswith("_relation") else v.item() for k, v in values.items()}
 
     def counterfactual_label(self, base: dict, source: dict, variable: str) -> int:
@@ -233,16 +234,20 @@ class PlantedNLI:
 
         variable: one of `VARIABLES`, or `premise` or `hypothesis` for all four words of a sentence.
         """
-        values, known = solve(_inputs(source)), (*SENTENCES, *VARIABLES)
+        return self.many_counterfactual_labels([base], [source], variable).item()
+
+    def many_counterfactual_labels(self, bases: Sequence[dict], sources: Sequence[dict], variable: str) -> np.ndarray:
+        """The same of many pairs, shape (pairs,)."""
+        values, known = solve(_inputs(sources)), (*SENTENCES, *VARIABLES)
         replaced = [name for name in INPUTS if name.startswith(f"{variable}_")] if variable in SENTENCES else [variable]
         if replaced[0] not in values:
             near = get_close_matches(variable, known, n=1, cutoff=0)[0]
             has = ", ".join(known)
             raise ValueError(f"variable {variable!r} is not in the causal model; it has {has}. Did you mean {near!r}?")
-        return solve(_inputs(base), {name: values[name] for name in replaced})["label"].item()
+        return solve(_inputs(bases), {name: values[name] for name in replaced})["label"]
 
 
-def _inputs(example: dict) -> dict[str, np.ndarray]:
-    """The eight input variables read off the example's tokens, each of shape (1,)."""
-    words = np.array(example["input_ids"])[WORD_POSITIONS] - FIRST_IDS
-    return dict(zip(INPUTS, words[:, None], strict=True))
+def _inputs(examples: Sequence[dict]) -> dict[str, np.ndarray]:
+    """The eight input variables read off the examples' tokens, each of shape (examples,)."""
+    words = np.array([example["input_ids"] for example in examples])[:, WORD_POSITIONS] - FIRST_IDS
+    return dict(zip(INPUTS, words.T, strict=True))

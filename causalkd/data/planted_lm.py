@@ -14,6 +14,7 @@ The questions are those of bAbI's first task (Weston et al., 2015, "Towards AI-C
 Prerequisite Toy Tasks", arXiv 1502.05698), in fewer words.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -36,7 +37,7 @@ INPUTS = (*PERSON, *PLACE, *ASKED)
 """The twelve input variables; persons, also those asked for, index `PERSONS`, places index `PLACES`."""
 VARIABLES = (*INPUTS, *MENTION, *LOCATED)
 """Every variable of the causal model, causes before effects; a mention is the number of a fact less 1."""
-GROUPS = {"facts": (*PERSON, *PLACE), "questions": ASKED} | {
+GROUPS = {"facts": (*PERSON, *PLACE), "persons": PERSON, "places": PLACE, "questions": ASKED} | {
     f"fact_{n}": (f"person_{n}", f"place_{n}") for n in NUMBERS
 }
 """Names for several inputs together."""
@@ -125,22 +126,26 @@ class PlantedLM:
 
     def variables(self, example: dict) -> dict[str, int]:
         """Value of every variable: an index into `PERSONS` or `PLACES`, or the number of a fact less 1."""
-        return {name: value.item() for name, value in solve(_inputs(example)).items()}
+        return {name: value.item() for name, value in solve(_inputs([example])).items()}
 
     def counterfactual_answers(self, base: dict, source: dict, variable: str) -> list[int]:
         """Token ids of the four answers of `base` after `variable` takes the value it has in `source`.
 
         variable: one of `VARIABLES`, or one of `GROUPS` for all of its inputs.
         """
-        values = solve(_inputs(source))
+        return self.many_counterfactual_answers([base], [source], variable)[0].tolist()
+
+    def many_counterfactual_answers(self, bases: Sequence[dict], sources: Sequence[dict], variable: str) -> np.ndarray:
+        """The same of many pairs, shape (pairs, 4)."""
+        values = solve(_inputs(sources))
         names = GROUPS.get(variable, (variable,))
         if names[0] not in values:
             known = (*GROUPS, *VARIABLES)
             near = get_close_matches(variable, known, n=1, cutoff=0)[0]
             has = ", ".join(known)
             raise ValueError(f"variable {variable!r} is not in the causal model; it has {has}. Did you mean {near!r}?")
-        solved = solve(_inputs(base), {name: values[name] for name in names})
-        return [_FIRST["place"] + solved[name].item() for name in LOCATED]
+        solved = solve(_inputs(bases), {name: values[name] for name in names})
+        return _FIRST["place"] + np.stack([solved[name] for name in LOCATED], axis=1)
 
 
 _FIRST = {"person": VOCABULARY[PERSONS[0]], "place": VOCABULARY[PLACES[0]], "asked": VOCABULARY[PERSONS[0]]}
@@ -160,7 +165,7 @@ def _token_ids(persons: np.ndarray, places: np.ndarray, asked: np.ndarray, times
     return ids
 
 
-def _inputs(example: dict) -> dict[str, np.ndarray]:
-    """The input variables of an example, read off its tokens; arrays of shape (1,)."""
-    ids = np.array(example["input_ids"])
-    return {name: ids[[PLACE_OF[name]]] - _FIRST[name.split("_")[0]] for name in INPUTS}
+def _inputs(examples: Sequence[dict]) -> dict[str, np.ndarray]:
+    """The input variables of some examples, read off their tokens; arrays of shape (examples,)."""
+    ids = np.array([example["input_ids"] for example in examples])
+    return {name: ids[:, PLACE_OF[name]] - _FIRST[name.split("_")[0]] for name in INPUTS}

@@ -24,12 +24,13 @@ class GroundTruthRow:
     pair: str
     """Name of the site pair at whose positions the layer is exchanged."""
     iia: float
-    """Share of pairs on which the model's counterfactual prediction is the label of the causal model's."""
+    """Share of the model's counterfactual predictions that are the causal model's answers."""
     iia_effective: float | None
-    """The same on effective pairs: those whose label the causal model changes."""
+    """The same of answers that the causal model changes."""
     iia_effective_low: float | None
     iia_effective_high: float | None
     effective_pairs: int
+    """Pairs with an answer that the causal model changes."""
     pairs: int
     controls: Mapping[str, float | None]
     """Effective accuracy of no exchange, of another row's source and of the best constant guess."""

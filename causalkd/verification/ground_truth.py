@@ -1,7 +1,8 @@
 """A model against a planted task's own causal model: which place carries which variable?
 
-Here the known answer takes the teacher's part: the truth is the label that the causal model gives once a variable of
-base has the value it has in source. A place carries the variable if exchanging the place gives that label.
+Here the known answer takes the teacher's part: the truth is what the causal model answers once a variable of base has
+the value it has in source. A place carries the variable if exchanging the place gives that answer. A classifier gives
+one answer a pair, a causal LM one at each labelled token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,35 +25,35 @@ from causalkd.verification.intervals import intervals, shares
 from causalkd.verification.report import Control
 from causalkd.verification.significance import adjusted, exchange_p
 
-Predicted = Int[Tensor, "pairs"]
-
-
-CausalModel = Callable[[dict, dict, str], int]
-"""Gives the label of base after a variable takes its value in source, such as `PlantedNLI().counterfactual_label`."""
+Answers = Int[Tensor, "items"]
+CausalModel = Callable[[Sequence[dict], Sequence[dict], str], np.ndarray]
+"""Gives the label of each base, or its answers in turn, after a variable takes the value it has in the source, such as
+`PlantedNLI().many_counterfactual_labels` and `PlantedLM().many_counterfactual_answers`."""
 
 
 @dataclass(frozen=True, eq=False)
 class KnownAnswers:
-    """What the causal model says of some pairs.
+    """What the causal model says of some pairs; an item is one answer.
 
     Attributes:
-        plain: The labels of the bases.
-        counterfactual: By variable, the labels after its exchange.
+        pair: The number of the pair that each item belongs to, ascending.
+        plain: The answers of the bases.
+        counterfactual: By variable, the answers after its exchange.
     """
 
-    plain: Predicted
-    counterfactual: Mapping[str, Predicted]
+    pair: Answers
+    plain: Answers
+    counterfactual: Mapping[str, Answers]
 
     @classmethod
     def of(cls, causal_model: CausalModel, variables: Sequence[str], batches: Sequence[Batch]) -> "KnownAnswers":
         """Asks the causal model about every pair; the batches have separate sources."""
-        pairs = [pair for batch in batches for pair in zip(_rows(batch.inputs), _rows(batch.source or {}), strict=True)]
-
-        def ask(variable: str, own: bool = False) -> Predicted:
-            given = [(base, base if own else source) for base, source in pairs]
-            return torch.tensor([causal_model(*pair, variable) for pair in given])
-
-        return cls(ask(variables[0], own=True), {variable: ask(variable) for variable in variables})
+        bases = [row for batch in batches for row in _rows(batch.inputs)]
+        sources = [row for batch in batches for row in _rows(batch.source or {})]
+        plain = causal_model(bases, bases, variables[0]).reshape(len(bases), -1)
+        counterfactual = {name: torch.from_numpy(causal_model(bases, sources, name)).flatten() for name in variables}
+        pair = torch.arange(len(bases)).repeat_interleave(plain.shape[1])
+        return cls(pair, torch.from_numpy(plain).flatten(), counterfactual)
 
 
 def ground_truth(
@@ -66,19 +67,23 @@ def ground_truth(
 ) -> tuple[GroundTruthRow, ...]:
     """How often exchanging each layer, at the positions of each site pair, does what the causal model says.
 
-    An effective pair is one whose label the causal model changes. Costs a base and a source run, and for each layer and
-    each way of drawing positions two counterfactuals, whatever the number of variables.
+    An effective pair is one with an answer that the causal model changes. Costs a base and a source run, and for each
+    layer and each way of drawing positions two counterfactuals, whatever the number of variables.
 
     Args:
-        model: A classifier with the labels of the causal model.
+        model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
         answers: Of the same pairs.
-        batches: Pairs with separate sources.
+        batches: Pairs with separate sources; of a causal LM, the bases are labelled at their answers alone.
         name: Of the model, in the rows.
         seed: Of the model, in the rows.
         component: What is exchanged, whole.
+
+    Raises:
+        ValueError: The model predicts elsewhere than the causal model answers, or a batch has no separate sources.
     """
     sides = [side for pair in batches[0].positions for side in layer_sides(model, component, pair).values()]
     plain: list[Tensor] = []
+    per_pair: list[Tensor] = []
     exchanged: dict[str, list[Tensor]] = {side.name: [] for side in sides}
     permuted: dict[str, list[Tensor]] = {side.name: [] for side in sides}
     earlier: Donors | None = None  # whose rows donate to a batch of one row
@@ -87,11 +92,14 @@ def ground_truth(
             exchanges = Exchanges.of(model, sides, batch.to(model.model.device))
             donors = earlier if len(batch.counted) == 1 and earlier else exchanges.donors
             earlier = exchanges.donors
-            plain.append(exchanges.plain().choice)
+            base = exchanges.plain()
+            plain.append(base.choice)
+            per_pair.append(base.row.bincount(minlength=len(batch.counted)))
             for side in sides:
                 exchanged[side.name].append(exchanges.counterfactual(side).predictions.choice)
                 permuted[side.name].append(exchanges.permuted(side, donors).choice)
-    base = torch.cat(plain).cpu()
+    _check(torch.cat(per_pair).cpu(), answers)
+    unmoved = torch.cat(plain).cpu()
     found: list[GroundTruthRow] = []
     for variable, truth in answers.counterfactual.items():
         effective = truth != answers.plain
@@ -99,24 +107,36 @@ def ground_truth(
         for side in sides:
             right, other = (torch.cat(each[side.name]).cpu() == truth for each in (exchanged, permuted))
             controls: dict[Control, Tensor] = {
-                "no_intervention": base == truth,
+                "no_intervention": unmoved == truth,
                 "permuted_source": other,
                 "modal_class": guessed,
             }
             place = (component, side.sites[0].place.layer, side.positions)
-            found.append(_row((name, seed, variable, *place), right, effective, controls))
+            found.append(_row((name, seed, variable, *place), answers.pair, right, effective, controls))
     adjusted_values = adjusted([row.p_value for row in found])
     return tuple(replace(row, q_value=q) for row, q in zip(found, adjusted_values, strict=True))
 
 
+def _check(per_pair: Int[Tensor, "pairs"], answers: KnownAnswers) -> None:
+    if not torch.equal(per_pair, answers.pair.bincount()):
+        raise ValueError(
+            f"the model predicts {int(per_pair.sum())} times on these pairs, where the causal model gives "
+            f"{len(answers.pair)} answers; label every base at its answers and nowhere else"
+        )
+
+
 def _row(
     key: tuple[str, int | None, str, str, int, str],
-    right: Bool[Tensor, "pairs"],
-    effective: Bool[Tensor, "pairs"],
-    controls: Mapping[Control, Bool[Tensor, "pairs"]],
+    pair: Answers,
+    right: Bool[Tensor, "items"],
+    effective: Bool[Tensor, "items"],
+    controls: Mapping[Control, Bool[Tensor, "items"]],
 ) -> GroundTruthRow:
-    counts, matches = (part.double().numpy() for part in (effective, right & effective))
-    others = {control: (other & effective).double().numpy() for control, other in controls.items()}
+    def by_pair(items: Bool[Tensor, "items"]) -> Float[np.ndarray, "pairs"]:
+        return np.bincount(pair.numpy(), weights=items.double().numpy())
+
+    counts, matches = by_pair(effective), by_pair(right & effective)
+    others = {control: by_pair(other & effective) for control, other in controls.items()}
     (interval,) = intervals(matches[None], counts[None])
     best = max(others.values(), key=np.sum)
     return GroundTruthRow(
@@ -125,8 +145,8 @@ def _row(
         iia_effective=_share(matches, counts),
         iia_effective_low=interval and interval.low,
         iia_effective_high=interval and interval.high,
-        effective_pairs=int(counts.sum()),
-        pairs=len(right),
+        effective_pairs=int((counts > 0).sum()),
+        pairs=len(counts),
         controls={control: _share(other, counts) for control, other in others.items()},
         p_value=exchange_p(matches, best) if interval else None,
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from causalkd.data.generated import GENERATORS
+from causalkd.data.generated import GENERATORS, causal_model
 from causalkd.data.planted_lm import PlantedLM
 from causalkd.data.task_table import TASKS
 from causalkd.data.tasks import load_examples
@@ -14,6 +14,21 @@ def test_generated_tasks_are_in_the_table_and_give_both_splits(task: str) -> Non
     assert train.kind == heldout.kind == TASKS[task].kind
     assert len(train.examples) == len(heldout.examples) == 30
     assert "task, train frames, seed 3" in train.origin and "task, heldout frames, seed 3" in heldout.origin
+
+
+@pytest.mark.parametrize("task", GENERATORS)
+def test_every_generated_task_has_a_causal_model(task: str) -> None:
+    rows, model = GENERATORS[task]().examples("heldout", 6, 0), causal_model(task)
+    assert model is not None and len(set(model.variables)) == len(model.variables)
+    for variable in model.variables:
+        assert model.counterfactuals(rows, rows, variable).reshape(6, -1).tolist() == [_answers(row) for row in rows]
+    assert causal_model("sst2") is None
+
+
+def _answers(row: dict) -> list[int]:
+    if isinstance(row["label"], int):
+        return [row["label"]]
+    return [row["input_ids"][row["segments"][f"answer_{n}"][0]] for n in range(1, 5)]
 
 
 def test_held_out_stories_are_labelled_at_their_answers() -> None:

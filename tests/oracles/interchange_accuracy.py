@@ -1,12 +1,26 @@
-"""Interchange accuracy of classifiers as its definition says it: row by row, two forwards, one hook."""
+"""Interchange accuracy as its definition says it: row by row, two forwards, one hook."""
 
-from torch import nn
+from collections.abc import Sequence
+
+from torch import Tensor, nn
 
 from causalkd.data.batch import Batch
 
 
 def counterfactual_class(model: nn.Module, block: nn.Module, batch: Batch, row: int, pair: str) -> int:
     """The class predicted for one row when the block's output takes the source's values at the pair's positions."""
+    return int(_counterfactual_logits(model, block, batch, row, pair)[0].argmax())
+
+
+def counterfactual_tokens(
+    model: nn.Module, block: nn.Module, batch: Batch, row: int, pair: str, at: Sequence[int]
+) -> list[int]:
+    """The tokens that a causal LM predicts to stand at some positions of one row, after the same exchange."""
+    logits = _counterfactual_logits(model, block, batch, row, pair)[0]
+    return [int(logits[position - 1].argmax()) for position in at]
+
+
+def _counterfactual_logits(model: nn.Module, block: nn.Module, batch: Batch, row: int, pair: str) -> Tensor:
     base, source = ({k: v[row : row + 1] for k, v in side.items()} for side in (batch.inputs, batch.source))
     drawn, seen = batch.positions[pair], {}
     with _hook(block, lambda output: seen.setdefault("source", output.clone())):
@@ -19,7 +33,7 @@ def counterfactual_class(model: nn.Module, block: nn.Module, batch: Batch, row: 
         return output
 
     with _hook(block, lambda output: exchange(output.clone())):
-        return int(model(**base).logits.argmax())
+        return model(**base).logits
 
 
 def plain_class(model: nn.Module, batch: Batch, row: int) -> int:

@@ -11,7 +11,7 @@ from causalkd.models.load import random_like
 from causalkd.verification.controls import CONTROLS
 from causalkd.verification.ground_truth import KnownAnswers, ground_truth
 from causalkd.verification.interchange_accuracy import measure
-from tests.handmade import PAD, SEGMENTS, VARIABLES, WIDTH, counterfactual_label, examples, handmade
+from tests.handmade import PAD, SEGMENTS, VARIABLES, WIDTH, counterfactual_labels, examples, handmade
 from tests.shrunk import planted_model
 
 POLICIES = {name: PositionPolicy(policy="segments", segments=(name,)) for name in SEGMENTS}
@@ -33,7 +33,7 @@ def batches():
 
 @pytest.fixture(scope="module")
 def answers(batches):
-    return KnownAnswers.of(counterfactual_label, VARIABLES, batches)
+    return KnownAnswers.of(counterfactual_labels, VARIABLES, batches)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_planted_task_is_asked_about_the_very_pairs():
     base, source = evaluation_pairs(rows, 40, 0)
     policies = {"premise": PositionPolicy(policy="segments", segments=("premise",))}
     batches = pair_batches(rows, (base, source), policies, 16, 0)
-    answers = KnownAnswers.of(task.counterfactual_label, PLANTED, batches)
+    answers = KnownAnswers.of(task.many_counterfactual_labels, PLANTED, batches)
     assert answers.plain.tolist() == [rows[b]["label"] for b in base]
     expected = [task.counterfactual_label(rows[b], rows[s], "noun_relation") for b, s in zip(base, source, strict=True)]
     assert answers.counterfactual["noun_relation"].tolist() == expected
@@ -115,11 +115,11 @@ def test_a_planted_task_is_asked_about_the_very_pairs():
 def test_a_last_batch_of_one_row_takes_another_row_s_source_from_the_batch_before():
     batches = pair_batches(examples(), evaluation_pairs(examples(), 11, seed=0), POLICIES, 10, PAD)
     assert len(batches[-1].counted) == 1
-    found = ground_truth(handmade(), KnownAnswers.of(counterfactual_label, ("y",), batches), batches, name="teacher")
+    found = ground_truth(handmade(), KnownAnswers.of(counterfactual_labels, ("y",), batches), batches, name="teacher")
     assert {row.pairs for row in found} == {11}
 
 
 def test_pairs_without_separate_sources_are_refused(batches):
     inside = type(batches[0])(batches[0].inputs, source_rows=torch.arange(100).roll(1), positions=batches[0].positions)
     with pytest.raises(ValueError, match="no separate sources"):
-        KnownAnswers.of(counterfactual_label, VARIABLES, [inside])
+        KnownAnswers.of(counterfactual_labels, VARIABLES, [inside])

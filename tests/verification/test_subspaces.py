@@ -5,7 +5,7 @@ from causalkd.data.pairing import evaluation_pairs, pair_batches
 from causalkd.data.policies import PositionPolicy
 from causalkd.verification.ground_truth import KnownAnswers
 from causalkd.verification.subspaces import Fit, learn_subspace
-from tests.handmade import PAD, counterfactual_label, examples, handmade
+from tests.handmade import PAD, counterfactual_labels, examples, handmade
 
 QUICK = Fit(epochs=20)
 POLICIES = {"bit": PositionPolicy(policy="segments", segments=("bit",))}
@@ -19,7 +19,7 @@ def _pairs(seed, n):
 def setting():
     """After block 1 the bit's position holds `equal` and the bit, both of which are read later."""
     pairs, heldout = _pairs(0, 200), _pairs(1, 200)
-    answers = [KnownAnswers.of(counterfactual_label, ("equal", "bit"), part) for part in (pairs, heldout)]
+    answers = [KnownAnswers.of(counterfactual_labels, ("equal", "bit"), part) for part in (pairs, heldout)]
     return handmade("student", apart=True), pairs, heldout, answers
 
 
