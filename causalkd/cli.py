@@ -92,12 +92,13 @@ def search(
     student: Annotated[str | None, typer.Option(help="Whose layers; the first student if not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Which of its seeds; the first if not given.")] = None,
     component: Annotated[str, typer.Option(help="What is exchanged in every layer.")] = "block_output",
+    rank: Annotated[int | None, typer.Option(help="Learn so many directions of each student layer.")] = None,
 ) -> None:
     """Find which teacher layer does what each student layer does; write what holds out as RUN/found.yaml."""
     with _told():
         from causalkd.search_run import search_run
 
-        found = search_run(run, student=student, seed=seed, component=component)
+        found = search_run(run, student=student, seed=seed, component=component, rank=rank)
         typer.echo(found.table())
         supported = [proposal for proposal in found.proposals if proposal.supported]
         typer.echo(f"\n{run / 'found.yaml'}" if supported else "\nHeld-out pairs support no counterpart.")

@@ -7,11 +7,17 @@ from causalkd.build import build_pairs
 from causalkd.models.places import nearest
 from causalkd.run_folder import write_whole
 from causalkd.trained_run import Trained, TrainedRun
+from causalkd.verification.narrowing import check_rank, narrow
 from causalkd.verification.search import Search, search
 
 
 def search_run(
-    path: str | Path, *, student: str | None = None, seed: int | None = None, component: str = "block_output"
+    path: str | Path,
+    *,
+    student: str | None = None,
+    seed: int | None = None,
+    component: str = "block_output",
+    rank: int | None = None,
 ) -> Search:
     """Proposes counterparts on pairs of training examples, tests them on the run's held-out pairs.
 
@@ -22,12 +28,17 @@ def search_run(
         student: Whose layers; the recipe's first student if not given.
         seed: Which of its seeds; the recipe's first if not given.
         component: What is exchanged in every layer.
+        rank: Of how many directions of a student layer to make do, learned on the training examples; None to take the
+            layer whole.
 
     Raises:
-        ValueError: No finished run, no such student or seed, or training examples that make fewer pairs.
+        ValueError: No finished run, no such student or seed, training examples that make fewer pairs, or a rank for
+            models of which no directions can be learned.
     """
     run = TrainedRun.load(path)
     chosen = _chosen(run, student, seed)
+    if rank is not None:
+        check_rank(chosen.model, component, rank)
     first = run.alignment.pairs[0]
     alignment = run.alignment.model_copy(update={"pairs": (first,)})
     pairs, heldout = (
@@ -35,6 +46,9 @@ def search_run(
     )
     policy = run.alignment.policy(first)
     found = search(run.teacher, chosen.model, policy, pairs, heldout, component=component, seed=chosen.seed)
+    if rank is not None:
+        found = narrow(run.teacher, chosen.model, found, pairs, heldout, rank=rank, seed=chosen.seed)
+    run.folder.found.unlink(missing_ok=True)  # what an earlier search left is not what this one found
     if any(proposal.supported for proposal in found.proposals):
         write_whole(run.folder.found, found.alignment().to_yaml())
     return found

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from causalkd.alignment.resolve import ResolvedSite
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.positions import Positions
 from causalkd.models.hook_calls import Hook
 from causalkd.models.hooked import HookedModel
@@ -135,25 +135,15 @@ def _donor(model: HookedModel, sites: Sequence[ResolvedSite], source: Donor | Ru
 
 def _exchange(site: ResolvedSite, donor: Donor, positions: Positions) -> Hook:
     read = site.source or site
-    given = donor.activations[read.place]
+    given = read.take(donor.activations[read.place])
 
     def exchange(recipient: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
         index, receives = _by_position(positions, recipient.shape[1])
         # Under autocast another place's values can have another type.
         donated = given.gather(1, index[..., None].expand(-1, -1, given.shape[2])).to(recipient.dtype)
-        if site.columns is None and read.columns is None:
-            return torch.where(receives[..., None], donated, recipient)
-        columns = _all_columns(site, recipient)
-        changed = torch.where(receives[..., None], donated[..., _all_columns(read, given)], recipient[..., columns])
-        return recipient.index_copy(2, columns, changed)
+        return torch.where(receives[..., None], site.put(recipient, donated), recipient)
 
     return exchange
-
-
-def _all_columns(site: ResolvedSite, tensor: Tensor) -> Int[Tensor, " columns"]:
-    if site.columns is None:
-        return torch.arange(tensor.shape[-1], device=tensor.device)
-    return site.columns.to(tensor.device)
 
 
 def _by_position(positions: Positions, length: int) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:

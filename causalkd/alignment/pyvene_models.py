@@ -14,6 +14,7 @@ import torch
 from transformer_lens.factories import architecture_adapter_factory
 from transformers import PretrainedConfig, PreTrainedModel
 
+from causalkd.alignment.basis import Basis
 from causalkd.models.adapters import adapter_for, register_adapters
 from causalkd.models.find_places import find_places
 from causalkd.models.places import Place
@@ -27,12 +28,12 @@ with contextlib.redirect_stdout(io.StringIO()):
     from pyvene.models.interventions import LowRankRotatedSpaceIntervention as LowRankRotatedSpaceIntervention
 
 _BY_HEAD = "head_attention_value_output"
-_NOT_VANILLA = "but only VanillaIntervention is exchanged; learned alignments come with search"
+_LEARNED = "give the trained LowRankRotatedSpaceIntervention as intervention"
+_NOT_VANILLA = f"but only VanillaIntervention is exchanged; of what was learned {_LEARNED}"
 # Fields of a representation that must be None, and what they would make of it.
 _REFUSED_FIELDS: dict[str, str] = {
-    "intervention": "an intervention object; give intervention_type=VanillaIntervention instead",
-    "low_rank_dimension": "learned; learned alignments come with search",
-    "latent_dim": "learned; learned alignments come with search",
+    "low_rank_dimension": f"to be learned; {_LEARNED}",
+    "latent_dim": f"to be learned; {_LEARNED}",
     "moe_key": "a single expert, which no place here is",
     "source_representation": "a constant source; here a source is always an input",
     "hidden_source_representation": "a constant source; here a source is always an input",
@@ -81,25 +82,34 @@ def read_config(config: PretrainedConfig | Mapping[str, Any] | Sequence[Any]) ->
 
 def write_config(sites: Sequence[Mapping[str, Any]], rest: Mapping[str, Any]) -> PretrainedConfig:
     """The `IntervenableConfig` of some sites and a `ConfigRest`, given as their fields: `read_config` undone."""
-    # pyvene takes a type for all sites or for none.
-    typed = any(site["intervention_type"] is not None for site in sites)
-    config = pyvene.IntervenableConfig(
-        [
-            pyvene.RepresentationConfig(
-                **{
-                    **{key: site[key] for key in _CARRIED_FIELDS},
-                    "subspace_partition": _listed(site["subspace_partition"]),
-                    "intervention_type": pyvene.VanillaIntervention if typed else None,
-                }
-            )
-            for site in sites
-        ]
-    )
+    # pyvene takes a type, or an intervention, for all sites or for none.
+    typed = any(site["intervention_type"] is not None or site["basis"] is not None for site in sites)
+    config = pyvene.IntervenableConfig([_written(site, typed) for site in sites])
     for key in _CARRIED_REST:
         setattr(config, key, list(rest[key]) if isinstance(rest[key], tuple) else rest[key])
     if rest["listed_types"] is not None:
         config.intervention_types = [pyvene.VanillaIntervention] * rest["listed_types"]
     return config
+
+
+def _written(site: Mapping[str, Any], typed: bool) -> Any:
+    """The representation of one site."""
+    learned = None if site["basis"] is None else _rotation(Basis.model_validate(site["basis"]))
+    return pyvene.RepresentationConfig(
+        **{
+            **{key: site[key] for key in _CARRIED_FIELDS},
+            "subspace_partition": _listed(site["subspace_partition"]),
+            "intervention": learned,
+            "intervention_type": pyvene.VanillaIntervention if typed and learned is None else None,
+        }
+    )
+
+
+def _rotation(basis: Basis) -> LowRankRotatedSpaceIntervention:
+    """Pyvene's intervention on these directions."""
+    made = LowRankRotatedSpaceIntervention(embed_dim=basis.width, low_rank_dimension=basis.rank)
+    made.rotate_layer.weight = torch.from_numpy(basis.columns())
+    return made
 
 
 class _LearningTable(Mapping[type, dict[str, Any]]):
@@ -204,8 +214,10 @@ def _part_faults(part: Any) -> list[str]:
     faults = [
         f"{key}: {_shown(getattr(part, key))} given, which is {reason}"
         for key, reason in _REFUSED_FIELDS.items()
-        if getattr(part, key) is not None
+        if getattr(part, key) is not None and not (key == "low_rank_dimension" and _is_learned(part))
     ]
+    if part.intervention is not None and not _is_learned(part):
+        faults.append(f"intervention: {_shown(part.intervention)} given, {_NOT_VANILLA}")
     if part.intervention_type not in (None, pyvene.VanillaIntervention):
         faults.append(f"intervention_type: {_shown(part.intervention_type)} given, {_NOT_VANILLA}")
     return faults
@@ -217,8 +229,9 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
     if config.mode != "parallel":
         faults.append(f"mode: {config.mode!r} given; only 'parallel' interventions are exchanged")
     types = config.intervention_types if isinstance(config.intervention_types, list) else [config.intervention_types]
-    by_part = [part.intervention_type or part.intervention for part in map(_representation, config.representations)]
-    if not any(by_part):  # otherwise pyvene copied them from the representations, which have answered for them
+    by_part = map(_representation, config.representations)
+    if all(part.intervention_type is part.intervention is None for part in by_part):
+        # Otherwise pyvene copied them from the representations, which have answered for them.
         wrong = {_shown(kind): None for kind in types if kind is not pyvene.VanillaIntervention}
         faults += [f"intervention_types: {kind} given, {_NOT_VANILLA}" for kind in wrong]
     if any(config.intervention_constant_sources or ()):
@@ -236,7 +249,14 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
 def _site_fields(part: Any) -> dict[str, object]:
     fields = {key: getattr(part, key) for key in _CARRIED_FIELDS}
     # Beside this type a config may name none: faults name any other.
-    return {**fields, "intervention_type": "VanillaIntervention" if part.intervention_type is not None else None}
+    vanilla = "VanillaIntervention" if part.intervention_type is not None else None
+    learned = Basis.of(part.intervention.rotate_layer.weight.detach().cpu().numpy()) if _is_learned(part) else None
+    return {**fields, "intervention_type": vanilla, "basis": learned}
+
+
+def _is_learned(part: Any) -> bool:
+    """Whether the representation holds directions that were learned."""
+    return isinstance(part.intervention, LowRankRotatedSpaceIntervention)
 
 
 def _listed(partition: Sequence[Sequence[int]] | None) -> list[list[int]] | None:

@@ -8,32 +8,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site
 from causalkd.data.policies import PositionPolicy
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import COMPONENTS, Place, nearest
 
 _BY_HEAD = "head_attention_value_output"
-
-
-@dataclass(frozen=True, eq=False)
-class ResolvedSite:
-    """A site that exists.
-
-    Attributes:
-        place: Where base's activation is replaced.
-        columns: Which of the place's columns are exchanged, in order; None for all.
-        source: Where the source's activation is read; None for `place`. It has as many columns.
-    """
-
-    place: Place
-    columns: Int[Tensor, " n"] | None = None
-    source: "ResolvedSite | None" = None
-
-    @property
-    def count(self) -> int:
-        """Number of columns exchanged."""
-        return self.place.width if self.columns is None else len(self.columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +108,7 @@ def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> Re
         heads = place.heads if site.component == _BY_HEAD else 1
         if place.width % heads:
             found.append(f"{heads} heads do not divide the width {place.width} of {place.name}")
-        found += _head_faults(site, heads) + _partition_faults(site, place.width // heads)
+        found += _head_faults(site, heads) + _partition_faults(site, place.width // heads) + _basis_faults(site, place)
     found = [f"{path}: {fault}" for fault in found]
     source = None
     if site.source is not None:
@@ -137,7 +118,8 @@ def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> Re
     if found or place is None:
         faults += found
         return None
-    resolved = ResolvedSite(place, _columns(site, place), source)
+    basis = None if site.basis is None else torch.from_numpy(site.basis.columns()).to(model.model.device)
+    resolved = ResolvedSite(place, _columns(site, place), source, basis)
     if source is not None and source.count != resolved.count:
         faults.append(
             f"{path}.source: {source.place.name} gives {source.count} columns, but {resolved.count} columns of "
@@ -213,6 +195,17 @@ def _partition_faults(site: Site, width: int) -> list[str]:
     return faults
 
 
+def _basis_faults(site: Site, place: Place) -> list[str]:
+    if site.basis is None:
+        return []
+    parts = [key for key in ("heads", "subspace_partition", "subspaces") if getattr(site, key) is not None]
+    spans = f"basis given with {', '.join(parts)}; it spans directions of the whole place, so leave those out"
+    faults = [spans] if parts else []
+    if site.basis.width != place.width:
+        faults.append(f"basis has directions of {site.basis.width} numbers; {place.name} has {place.width} columns")
+    return faults
+
+
 def _part_columns(part: tuple[int, ...]) -> Sequence[int]:
     """The columns of one group, as pyvene reads it: two numbers are a range, any other count lists columns."""
     return range(*part) if len(part) == 2 else part
@@ -251,7 +244,8 @@ def _column_list(site: ResolvedSite) -> list[int]:
 
 def _cells(site: ResolvedSite) -> tuple[str, str, str, str]:
     place = site.place
-    return place.name, place.module, str(place.width), "all" if site.columns is None else _ranges(_column_list(site))
+    taken = "all" if site.is_whole else _ranges(_column_list(site))
+    return place.name, place.module, str(place.width), taken if site.basis is None else f"{site.count} directions"
 
 
 def _ranges(columns: Sequence[int]) -> str:

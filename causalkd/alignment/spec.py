@@ -16,12 +16,13 @@ from pydantic import (
     model_validator,
 )
 
+from causalkd.alignment.basis import Basis
 from causalkd.alignment.faults import fault_lines, read_yaml
 from causalkd.alignment.names import component_fault, read_hook_name
 from causalkd.alignment.pyvene_rest import ConfigRest
 from causalkd.data.policies import PositionPolicy
 
-LEARNED = "only vanilla interventions are exchanged; learned alignments come with search"
+LEARNED = "a site has nothing to train; write what was learned as its basis"
 
 
 class Site(BaseModel):
@@ -42,6 +43,8 @@ class Site(BaseModel):
     lists columns."""
     subspaces: tuple[StrictInt, ...] | None = None
     """Which groups of the partition are exchanged; None for all. Ours: pyvene takes them with each call."""
+    basis: Basis | None = None
+    """Directions that are exchanged, instead of columns; the rest stays base's. Ours: pyvene's are inside a module."""
     source: "Site | None" = None
     """Where the source's activation is read, if not at this site. Ours: reproduces the DIITO release."""
     max_number_of_units: StrictInt = 1
@@ -53,7 +56,7 @@ class Site(BaseModel):
     intervention_type: Literal["VanillaIntervention"] | None = None
     """Carried for pyvene."""
     low_rank_dimension: None = None
-    """pyvene's key for learned interventions; refused."""
+    """pyvene's key for interventions to be learned; refused: what was learned is a `basis`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from causalkd.alignment.interchange import interchange
-from causalkd.alignment.resolve import ResolvedPair, ResolvedSite
+from causalkd.alignment.resolve import ResolvedPair
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.data.counted import flat_positions
 from causalkd.data.positions import Positions

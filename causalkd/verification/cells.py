@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair, ResolvedSite
+from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Site
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import COMPONENTS
@@ -125,7 +126,7 @@ def _moved(student: HookedModel, pair: ResolvedPair) -> Side | None:
 
     def move(site: ResolvedSite) -> ResolvedSite:
         place = student.place(site.place.component, _wrong_layer(student, site.place.layer))
-        return ResolvedSite(place, site.columns, None if site.source is None else move(site.source))
+        return replace(site, place=place, source=None if site.source is None else move(site.source))
 
     return Side(f"{pair.name} elsewhere", tuple(move(site) for site in pair.student), pair.name)
 
@@ -143,8 +144,10 @@ def _shuffled(alignment: ResolvedAlignment, cell: Cell) -> Side | None:
     return None
 
 
-def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, tuple[int, ...] | None]]:
-    return {(site.place.name, None if site.columns is None else tuple(site.columns.tolist())) for site in sites}
+def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, bytes]]:
+    """Where an exchange writes and what part of it; equal for equal parts."""
+    parts = ((site.place.name, site.columns if site.basis is None else site.basis) for site in sites)
+    return {(name, b"" if part is None else part.cpu().numpy().tobytes()) for name, part in parts}
 
 
 def _own_cell(student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool) -> Cell:
@@ -165,7 +168,7 @@ def _is_cell(pair: ResolvedPair, component: str, teacher_layer: int, student_lay
     sides = ((pair.teacher, teacher_layer), (pair.student, student_layer))
     return all(
         len(sites) == 1
-        and sites[0].columns is None
+        and sites[0].is_whole
         and sites[0].source is None
         and (sites[0].place.component, sites[0].place.layer) == (component, layer)
         for sites, layer in sides

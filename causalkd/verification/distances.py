@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.alignment.resolve import ResolvedSite
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.modes import evaluating

@@ -142,9 +142,7 @@ def _differ(side: Side, base: Run, donor: Donor, positions: Positions) -> bool:
         read = site.source or site
         replaced = base.activations[site.place][row, positions.base][positions.valid]
         donated = donor.activations[read.place][row, positions.source][positions.valid]
-        replaced = replaced if site.columns is None else replaced[:, site.columns]
-        donated = donated if read.columns is None else donated[:, read.columns]
-        if not torch.equal(replaced, donated):
+        if not torch.equal(site.take(replaced), read.take(donated)):
             return True
     return False
 

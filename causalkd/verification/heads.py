@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from causalkd.alignment.resolve import ResolvedAlignment, ResolvedSite
+from causalkd.alignment.resolve import ResolvedAlignment
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.verification.cells import Cell, Side

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.tools.analysis.interchange import NormMatchedPlacebo, SubspaceInterchange, random_basis
 
-from causalkd.alignment.resolve import ResolvedSite
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.positions import Positions
 from causalkd.models.places import Place
 from causalkd.models.run import Donor, Run
@@ -18,9 +18,9 @@ def placebo(
 ) -> tuple[tuple[ResolvedSite, ...], Donor, Positions]:
     """An exchange at the same places and positions that moves each activation as far as the given one, but elsewhere.
 
-    Where some columns are exchanged, it moves inside a random subspace of as many dimensions (TransformerLens'
-    `NormMatchedPlacebo`). Where a place is exchanged whole, every subspace of that size is all of it, so each position
-    moves along a random direction of its own.
+    Where some columns or directions are exchanged, it moves inside a random subspace of as many dimensions
+    (TransformerLens' `NormMatchedPlacebo`). Where a place is exchanged whole, every subspace of that size is all of it,
+    so each position moves along a random direction of its own.
 
     Args:
         sites: Where the exchange writes, and from where it reads.
@@ -38,7 +38,7 @@ def placebo(
         recipient = moved.get(site.place, base.activations[site.place]).clone()
         donated = donor.activations[read.place][of_source]
         present = recipient[of_base]
-        recipient[of_base] = _elsewhere(present, _exchanged(present, donated, site, read), site, seed + number)
+        recipient[of_base] = _elsewhere(present, site.put(present, read.take(donated)), site, seed + number)
         moved[site.place] = recipient
     return (
         tuple(ResolvedSite(place) for place in moved),
@@ -47,21 +47,13 @@ def placebo(
     )
 
 
-def _exchanged(
-    present: Float[Tensor, "position width"], donated: Tensor, site: ResolvedSite, read: ResolvedSite
-) -> Float[Tensor, "position width"]:
-    """What the exchange would put there."""
-    donated = donated if read.columns is None else donated[:, read.columns]
-    return donated if site.columns is None else present.index_copy(1, site.columns, donated)
-
-
 def _elsewhere(
     present: Float[Tensor, "position width"], exchanged: Float[Tensor, "position width"], site: ResolvedSite, seed: int
 ) -> Float[Tensor, "position width"]:
     """As far from what is there as the exchanged value is."""
     width = present.shape[1]
     if site.count < width:
-        axes = torch.eye(width, device=present.device, dtype=present.dtype)[:, site.columns]
+        axes = site.take(torch.eye(width, device=present.device, dtype=present.dtype))
         return NormMatchedPlacebo(SubspaceInterchange(axes), random_basis(width, site.count, seed))(present, exchanged)
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(present.shape, generator=generator).to(present)

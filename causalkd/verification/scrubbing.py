@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from causalkd.alignment.interchange import interchange
-from causalkd.alignment.resolve import ResolvedSite
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Example, pad
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from causalkd.alignment.basis import Basis
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch
@@ -23,6 +24,7 @@ from causalkd.verification.interchange_accuracy import measure
 from causalkd.verification.report import InterchangeRow
 from causalkd.verification.scores import Measurement, Score
 from causalkd.verification.similarity import linear_cka
+from causalkd.verification.subspaces import Subspace
 from causalkd.verification.summary import EXPLANATIONS
 from causalkd.verification.text import columns, number
 from causalkd.verification.verdict import is_above
@@ -43,6 +45,7 @@ class Proposal:
         found: The search pairs' effective accuracy.
         heldout: The measurement on the held-out pairs.
         controls: Its controls on the same pairs.
+        subspace: The part of the student layer that was exchanged on the held-out pairs; None for all of it.
     """
 
     student_layer: int
@@ -52,11 +55,20 @@ class Proposal:
     found: float
     heldout: InterchangeRow
     controls: tuple[InterchangeRow, ...]
+    subspace: Subspace | None = None
 
     @property
     def supported(self) -> bool:
-        """Whether it is above its controls on the held-out pairs."""
-        return is_above(self.heldout, self.controls)
+        """Whether it is above its controls on the held-out pairs, and a subspace above one for arbitrary targets."""
+        beyond = self.subspace is None or self.subspace.heldout > self.subspace.arbitrary
+        return beyond and is_above(self.heldout, self.controls)
+
+    def pair(self, component: str) -> SitePair:
+        """The teacher layer and the student layer, or the part of it, as an entry of an alignment."""
+        basis = None if self.subspace is None else Basis.of(self.subspace.basis.cpu().numpy())
+        taught = Site(layer=self.teacher_layer, component=component)
+        own = Site(layer=self.student_layer, component=component, basis=basis)
+        return SitePair(name=f"layer_{self.student_layer}", teacher=(taught,), student=(own,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +90,11 @@ class Search:
     def table(self) -> str:
         """One line a student layer."""
         heads = ("student", "teacher", "as well", "CKA", "search", "held out", "95 %", "n", "best control", "supported")
-        return "\n".join(columns([heads, *(_line(proposal) for proposal in self.proposals)]))
+        lines = [heads, *(_line(proposal) for proposal in self.proposals)]
+        if any(proposal.subspace is not None for proposal in self.proposals):
+            learned = [("directions", "arbitrary"), *(_learned(proposal) for proposal in self.proposals)]
+            lines = [(*line, *more) for line, more in zip(lines, learned, strict=True)]
+        return "\n".join(columns(lines))
 
     def alignment(self, name: str = "found") -> Alignment:
         """The supported proposals as an alignment.
@@ -86,24 +102,13 @@ class Search:
         Raises:
             ValueError: Held-out pairs support none.
         """
-        pairs = [proposal for proposal in self.proposals if proposal.supported]
+        pairs = tuple(proposal.pair(self.component) for proposal in self.proposals if proposal.supported)
         if not pairs:
             raise ValueError(
                 f"none of {len(self.proposals)} proposals is above its controls on the held-out pairs, so there is no "
                 "alignment to write; train the student longer, or search at other positions or components"
             )
-
-        def site(layer: int) -> tuple[Site, ...]:
-            return (Site(layer=layer, component=self.component),)
-
-        return Alignment(
-            name=name,
-            positions=self.policy,
-            pairs=tuple(
-                SitePair(name=f"layer_{p.student_layer}", teacher=site(p.teacher_layer), student=site(p.student_layer))
-                for p in pairs
-            ),
-        )
+        return Alignment(name=name, positions=self.policy, pairs=pairs)
 
 
 def search(
@@ -183,6 +188,11 @@ def _line(proposal: Proposal) -> tuple[str, ...]:
     shares = (f"{proposal.similarity:.3f}", f"{proposal.found:.3f}", number(row.iia_effective), interval)
     said = (str(row.effective_pairs), number(best), "yes" if proposal.supported else "no")
     return (str(proposal.student_layer), str(proposal.teacher_layer), others, *shares, *said)
+
+
+def _learned(proposal: Proposal) -> tuple[str, str]:
+    found = proposal.subspace
+    return ("all", "–") if found is None else (str(found.basis.shape[1]), f"{found.arbitrary:.3f}")
 
 
 def _merit(score: Score) -> tuple[float, float]:

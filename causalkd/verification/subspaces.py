@@ -93,11 +93,7 @@ def learn_subspace(
     Raises:
         ValueError: The model is a teacher, through which no gradient flows, or no classifier.
     """
-    if model.role != "student" or model.task != "classification":
-        raise ValueError(
-            f"subspaces are learned in a classifier in the student's role; this is a {model.task} {model.role}. Load "
-            "it with task='classification', role='student'"
-        )
+    check_learnable(model)
     fit, place = fit or Fit(), model.place("block_output", layer)
     with evaluating([model]):
         seen, unseen = (_prepare(model, place, pair, given) for given in (batches, heldout))
@@ -110,6 +106,19 @@ def learn_subspace(
             for found, wanted in ((basis, heldout_targets), (other, noise[1]))
         ]
     return Subspace(place, basis, *scores)
+
+
+def check_learnable(model: HookedModel) -> None:
+    """Refuses a model in which no subspace can be learned.
+
+    Raises:
+        ValueError: It is a teacher, through which no gradient flows, or no classifier.
+    """
+    if model.role != "student" or model.task != "classification":
+        raise ValueError(
+            f"subspaces are learned in a classifier in the student's role; this is a {model.task} {model.role}. Load "
+            "it with task='classification', role='student'"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from causalkd.alignment.resolve import ResolvedSite, resolve_site
+from causalkd.alignment.resolve import resolve_site
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Site
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel, Role
@@ -62,4 +63,5 @@ def gradients(model: HookedModel, scalar: Tensor) -> list[Tensor]:
 
 
 def _spot(one: ResolvedSite) -> Spot:
-    return Spot(one.place.module, one.place.side, None if one.columns is None else one.columns.tolist())
+    directions = None if one.basis is None else list(one.basis.double().T)
+    return Spot(one.place.module, one.place.side, None if one.columns is None else one.columns.tolist(), directions)

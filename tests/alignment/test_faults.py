@@ -31,14 +31,14 @@ pairs:
         "  pairs[1].name: missing; this key is required",
         "  pairs[1].teacher[0].layer: missing; this key is required",
         "  pairs[1].teacher[1]: 7 given, but this has keys: layer, component, unit, heads, subspace_partition, "
-        "subspaces, source, max_number_of_units, group_key, intervention_link_key, intervention_type, "
+        "subspaces, basis, source, max_number_of_units, group_key, intervention_link_key, intervention_type, "
         "low_rank_dimension",
         "  pairs[1].student[0].source.layer: missing; this key is required",
         "  pairs[1].student[0].source.layr: unknown key; did you mean layer?",
-        "  pairs[1].student[0].intervention_type: 'RotatedSpaceIntervention' given, but only vanilla interventions are "
-        "exchanged; learned alignments come with search",
-        "  pairs[1].student[0].low_rank_dimension: 4 given, but only vanilla interventions are exchanged; learned "
-        "alignments come with search",
+        "  pairs[1].student[0].intervention_type: 'RotatedSpaceIntervention' given, but a site has nothing to train; "
+        "write what was learned as its basis",
+        "  pairs[1].student[0].low_rank_dimension: 4 given, but a site has nothing to train; write what was learned as "
+        "its basis",
         "  position: unknown key; did you mean positions?",
     ]
 

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformer_lens.tools.analysis.interchange import random_basis
 
+from causalkd.alignment.basis import Basis
 from causalkd.alignment.interchange import interchange, places_needed
-from causalkd.alignment.resolve import ResolvedSite
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import COMPONENTS
@@ -123,6 +125,24 @@ def test_a_separate_source_site(architecture: str) -> None:
     _compare(model, [site(model, source={"layer": 1, "component": "block_input"})])
     other = {"layer": 2, "component": "mlp_output", "subspace_partition": ((20, 24),)}
     _compare(model, [site(model, "attention_output", 0, subspace_partition=((1, 5),), source=other)])
+
+
+@pytest.mark.parametrize("component", ["block_output", "mlp_output", "token_embedding"])
+def test_directions(component: str) -> None:
+    """Two directions of a place; and of one place into as many of another."""
+    for architecture in ("bert", "opt", "llama"):
+        model = doubled(architecture)
+        first, second = (Basis.of(random_basis(model.width, 2, seed).numpy()) for seed in (0, 1))
+        _compare(model, [site(model, component, basis=first)])
+        _compare(model, [site(model, basis=first, source={"layer": 2, "component": "mlp_output", "basis": second})])
+
+
+def test_every_direction_is_the_whole_place() -> None:
+    model = doubled("bert")
+    whole, turned = site(model), site(model, basis=Basis.of(random_basis(model.width, model.width, 0).numpy()))
+    given = (BASE, SOURCE, positions(PAIRS))
+    expected = interchange(model, [whole], *given).logits
+    torch.testing.assert_close(interchange(model, [turned], *given).logits, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

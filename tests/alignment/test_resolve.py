@@ -1,9 +1,12 @@
 import functools
 import re
 
+import numpy as np
 import pytest
 
-from causalkd.alignment.resolve import ResolvedSite, resolve, resolve_site
+from causalkd.alignment.basis import Basis
+from causalkd.alignment.resolve import resolve, resolve_site
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.positions import PositionPolicy
 from causalkd.models.hooked import HookedModel
@@ -34,6 +37,7 @@ def test_every_component_resolves_on_every_architecture(architecture: str, task:
         assert resolved.count == place.width
 
 
+NARROW, FITTING = (Basis.of(np.eye(width)[:, :2]) for width in (4, 32))
 HEADS = {"layer": 1, "component": "head_attention_value_output", "unit": "h.pos"}
 
 
@@ -116,6 +120,11 @@ FAULTS: list[tuple[dict[str, object], str]] = [
         "subspaces [1] do not exist; there are subspaces 0–0",
     ),
     ({"subspaces": [0]}, "subspaces given without subspace_partition, which they count"),
+    ({"basis": NARROW}, "basis has directions of 4 numbers; blocks.1.hook_out has 32 columns"),
+    (
+        {"basis": FITTING, "subspace_partition": [[0, 4]]},
+        "basis given with subspace_partition; it spans directions of the whole place, so leave those out",
+    ),
 ]
 
 
@@ -222,5 +231,7 @@ pairs:
         ["ends", "teacher", "blocks.2.hook_out", "bert.encoder.layer.2", "32", "all", "last"],
         ["ends", "student", "blocks.2.mlp.out.hook_out", mlp, "32", "0–3, 9", "last"],
     ]
+    turned = _alignment([Site(layer=0, basis=FITTING)], [Site(layer=1)])
+    assert "32     2 directions  all" in resolve(turned, _model(), _model()).table()
     starts = {line.index(cell) for line, cell in zip(lines[2:4], ("0–7", "all"), strict=True)}
     assert starts == {lines[0].index("columns")}

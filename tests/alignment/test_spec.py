@@ -3,9 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
+from transformer_lens.tools.analysis.interchange import random_basis
 
+from causalkd.alignment.basis import Basis
 from causalkd.alignment.pyvene_models import pyvene
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.positions import PositionPolicy
@@ -97,7 +101,7 @@ def test_sites_are_frozen_and_refuse_unknown_keys_in_python_too():
     site = Site(layer=1)
     with pytest.raises(ValidationError):
         site.layer = 2  # type: ignore[misc]
-    with pytest.raises(ValueError, match="learned alignments come with search"):
+    with pytest.raises(ValueError, match="a site has nothing to train; write what was learned as its basis"):
         Site.model_validate({"layer": 1, "low_rank_dimension": 8})
     with pytest.raises(ValueError, match="Extra inputs"):
         Site.model_validate({"layer": 1, "layers": 2})
@@ -212,9 +216,23 @@ def test_a_type_for_some_sites_becomes_one_for_all():
     assert [part.intervention_type for part in teacher.representations] == [VANILLA, VANILLA]
 
 
-def test_one_error_lists_everything_that_cannot_be_carried():
-    import torch
+def test_learned_directions_go_to_pyvene_and_back():
+    basis = Basis.of(random_basis(8, 2, 0).numpy())
+    whole = Site(layer=1, intervention_type="VanillaIntervention")
+    alignment = _alignment(([Site(layer=0, basis=basis)], [Site(layer=2, basis=basis)]), ([whole], [whole]))
+    teacher, student, left_out = alignment.to_pyvene()
+    assert not any("basis" in line for line in left_out)
+    kinds = [type(part.intervention) for part in teacher.representations]
+    assert kinds == [pyvene.LowRankRotatedSpaceIntervention, type(None)]
+    again = Alignment.from_pyvene(teacher, student)
+    assert [pair.teacher[0].layer for pair in again.pairs] == [0, 1] and again.pairs[1].teacher == (whole,)
+    for pair, side in zip(again.pairs[:1], ("teacher", "student"), strict=False):
+        found = getattr(pair, side)[0].basis
+        assert found is not None
+        np.testing.assert_allclose(found.columns(), basis.columns(), rtol=0, atol=1e-6)
 
+
+def test_one_error_lists_everything_that_cannot_be_carried():
     teacher = _config(
         PART(1, low_rank_dimension=4, intervention_type=pyvene.LowRankRotatedSpaceIntervention),
         PART(2, "h[0].mlp.output", "t", intervention_type=VANILLA, moe_key=1, latent_dim=3),
@@ -232,9 +250,9 @@ def test_one_error_lists_everything_that_cannot_be_carried():
     lines = str(error.value).splitlines()
     starts = [
         "these parts of a pyvene config cannot be carried by an alignment:",
-        "  teacher_config.representations[0].low_rank_dimension: 4 given, which is learned",
+        "  teacher_config.representations[0].low_rank_dimension: 4 given, which is to be learned",
         "  teacher_config.representations[0].intervention_type: LowRankRotatedSpaceIntervention given, but only",
-        "  teacher_config.representations[1].latent_dim: 3 given, which is learned; learned alignments",
+        "  teacher_config.representations[1].latent_dim: 3 given, which is to be learned; give the trained",
         "  teacher_config.representations[1].moe_key: 1 given, which is a single expert",
         "  teacher_config.representations[2].intervention: <function",
         "  teacher_config.mode: 'serial' given; only 'parallel' interventions are exchanged",

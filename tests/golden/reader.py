@@ -14,7 +14,8 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
-from causalkd.alignment.resolve import ResolvedPair, ResolvedSite
+from causalkd.alignment.resolve import ResolvedPair
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch, Inputs
 from causalkd.data.positions import PositionPolicy, Positions

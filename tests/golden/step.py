@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import TrainingArguments
 
 from causalkd.alignment.interchange import interchange
-from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair, ResolvedSite
+from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.data.counted import Tokens, counted_tokens
 from causalkd.losses.hidden import squared_distance

@@ -11,11 +11,15 @@ Pairs = Sequence[Sequence[tuple[int, int]]]
 
 
 class Spot(NamedTuple):
-    """A tensor of positions: what enters or leaves a module; `columns` None for all of them."""
+    """A tensor of positions: what enters or leaves a module; `columns` None for all of them.
+
+    Or a part of it in other axes: `basis` is a list of directions, each as long as the tensor is wide.
+    """
 
     module: str
     side: str
     columns: Sequence[int] | None = None
+    basis: Sequence[Tensor] | None = None
 
 
 class Exchange(NamedTuple):
@@ -62,12 +66,24 @@ def _written(recipient: Tensor, donor: Tensor, exchange: Exchange, pairs: Pairs)
     for row, of_row in enumerate(pairs):
         for base_position, source_position in of_row:
             given = donor[row, source_position]
+            if exchange.write.basis is not None:
+                result[row, base_position] = _turned(recipient[row, base_position], given, exchange)
+                continue
             if exchange.read.columns is not None:
                 given = given[list(exchange.read.columns)]
             if exchange.write.columns is None:
                 result[row, base_position] = given
             else:
                 result[row, base_position, list(exchange.write.columns)] = given
+    return result
+
+
+def _turned(recipient: Tensor, given: Tensor, exchange: Exchange) -> Tensor:
+    """The recipient, with each written direction's share taken out and the read direction's share put there."""
+    assert exchange.write.basis is not None and exchange.read.basis is not None
+    result = recipient
+    for written, read in zip(exchange.write.basis, exchange.read.basis, strict=True):
+        result = result - (recipient * written).sum() * written + (given * read).sum() * written
     return result
 
 

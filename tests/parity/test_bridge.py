@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from causalkd.alignment.interchange import interchange
-from causalkd.alignment.resolve import ResolvedSite, resolve_site
+from causalkd.alignment.resolve import resolve_site
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Site
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel

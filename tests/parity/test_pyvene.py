@@ -1,12 +1,15 @@
 """`interchange` gives what pyvene gives, for every architecture and component that pyvene can address."""
 
 import functools
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 from torch import Tensor, nn
+from transformer_lens.tools.analysis.interchange import random_basis
 
+from causalkd.alignment.basis import Basis
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.spec import Alignment, Site, SitePair
@@ -115,6 +118,34 @@ SEVERAL = {
 @pytest.mark.parametrize("architecture", ["distilbert", "qwen2"])
 def test_several_sites_heads_and_subspaces(architecture: str, name: str):
     _same_as_pyvene(architecture, TASKS_OF[architecture][0], *SEVERAL[name])
+
+
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+def test_learned_directions(architecture: str):
+    """The config holds pyvene's intervention; in float64 it exchanges what the site does, beside a whole place."""
+    hooked = _model(architecture, TASKS_OF[architecture][0])
+    turned = Site(layer=1, basis=Basis.of(random_basis(hooked.width, 3, 0).numpy()))
+    sites = (turned, Site(layer=2, component="block_input" if architecture == "bert" else "mlp_output"))
+    alignment = Alignment(
+        name="parity",
+        positions=PositionPolicy(policy="all"),
+        pairs=(SitePair(name="pair", teacher=sites, student=sites),),
+    )
+    config = alignment.to_pyvene()[0]
+    rotation = config.representations[0].intervention.double().rotate_layer
+    weight = rotation.weight.detach()
+    base, source = _inputs(architecture, 1), _inputs(architecture, 2)
+    one = Positions(*(part[:, :1] for part in (SWAPPED.base, SWAPPED.source, SWAPPED.valid)))  # pyvene joins several
+    expected, expected_gradients = reference.run_pyvene(
+        config, hooked.model, base, [source], reference.unit_locations(sites, one, HEADS), gradients=True
+    )
+    first, second = (resolve_site(site, hooked) for site in sites)
+    # pyvene makes the directions orthonormal once more in float64.
+    torch.testing.assert_close(weight, first.basis.double(), rtol=0, atol=1e-6)
+    logits = interchange(hooked, [replace(first, basis=weight), second], base, source, one).logits
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
+    gradients = reference.loss_gradients(logits, hooked.model)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("task", ["causal_lm", "classification"])

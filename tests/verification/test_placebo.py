@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from causalkd.alignment.interchange import places_needed
-from causalkd.alignment.resolve import ResolvedSite
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.verification.placebo import placebo
 from tests.held_out import pairs_of, teacher_and_student
 

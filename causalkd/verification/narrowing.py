@@ -1,0 +1,134 @@
+"""How much of a student's layer does what the teacher's does? A search's proposals, narrowed to learned subspaces.
+
+Distributed alignment search between two models: the teacher's counterfactual predictions are the targets, so what is
+found are directions of the student whose exchange does what exchanging the whole teacher layer does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch
+from causalkd.models.hooked import HookedModel
+from causalkd.models.load import random_like
+from causalkd.models.modes import evaluating
+from causalkd.verification.cells import layer_sides
+from causalkd.verification.controls import CONTROLS
+from causalkd.verification.exchanges import Exchanges
+from causalkd.verification.interchange_accuracy import measure
+from causalkd.verification.report import InterchangeRow
+from causalkd.verification.scores import Measurement, Score
+from causalkd.verification.search import Proposal, Search
+from causalkd.verification.subspaces import Fit, Subspace, check_learnable, learn_subspace
+from causalkd.verification.summary import EXPLANATIONS
+
+_CONTROLS = tuple(control for control in CONTROLS if control not in ("ceiling", "random_student"))
+
+
+def narrow(
+    teacher: HookedModel,
+    student: HookedModel,
+    found: Search,
+    pairs: Sequence[Batch],
+    heldout: Sequence[Batch],
+    *,
+    rank: int | None,
+    fit: Fit | None = None,
+    seed: int = 0,
+) -> Search:
+    """The same proposals with the part of each student layer that does what the teacher layer does.
+
+    Learned on the search pairs; the held-out pairs decide again. An untrained network has directions that do something
+    like it too, so what an untrained student reaches with directions learned the same way is one of the controls, and
+    directions learned for arbitrary targets stand beside. Costs for each proposal twice what `learn_subspace` costs,
+    twice a base, a source and a counterfactual run of the teacher, and what `measure` costs for two declared pairs.
+
+    Args:
+        teacher: A classifier.
+        student: Another, in the student's role.
+        found: What `search` found for them.
+        pairs: On which it proposed.
+        heldout: On which it tested.
+        rank: How many directions; None to learn that too.
+        fit: How they are trained.
+        seed: Of the untrained student.
+
+    Raises:
+        ValueError: What `check_rank` says.
+    """
+    check_rank(student, found.component, rank)
+    (name,) = pairs[0].positions
+    twin = random_like(student, seed)
+    subspaces: list[Subspace] = []
+    scores: list[Score] = []
+    for proposal in found.proposals:
+        layer = proposal.student_layer
+        targets = [_targets(teacher, proposal.teacher_layer, name, part) for part in (pairs, heldout)]
+        learned, other = (
+            learn_subspace(model, layer, name, pairs, targets[0], heldout, targets[1], rank=rank, fit=fit)
+            for model in (student, twin)
+        )
+        own, (untrained,) = (
+            _scores(teacher, model, found, replace(proposal, subspace=subspace), heldout, controls)
+            for model, subspace, controls in ((student, learned, _CONTROLS), (twin, other, ()))
+        )
+        subspaces.append(learned)
+        scores += [*own, replace(untrained, cell=own[0].cell, control="random_student", still=None)]
+    rows = Measurement(tuple(scores)).rows("student", seed)
+    return replace(
+        found,
+        proposals=tuple(
+            _decided(proposal, subspace, rows) for proposal, subspace in zip(found.proposals, subspaces, strict=True)
+        ),
+    )
+
+
+def check_rank(student: HookedModel, component: str, rank: int | None) -> None:
+    """Refuses what cannot be narrowed, before anything is searched.
+
+    Raises:
+        ValueError: The student is no classifier or in the teacher's role, the component no block's output, or the rank
+            not between 1 and the student's width.
+    """
+    check_learnable(student)
+    if component != "block_output":
+        raise ValueError(f"component {component!r} given; directions are learned of block_output")
+    if rank is not None and not 0 < rank <= student.width:
+        raise ValueError(f"rank {rank} given; a place of this student has 1–{student.width} directions")
+
+
+def _targets(teacher: HookedModel, layer: int, name: str, batches: Sequence[Batch]) -> Int[Tensor, "pairs"]:
+    """What the teacher predicts once its layer is exchanged."""
+    side = layer_sides(teacher, "block_output", name)[layer]
+    with torch.no_grad(), evaluating([teacher]):
+        runs = (Exchanges.of(teacher, [side], batch.to(teacher.model.device)) for batch in batches)
+        return torch.cat([run.counterfactual(side).predictions.choice.cpu() for run in runs])
+
+
+def _scores(
+    teacher: HookedModel,
+    model: HookedModel,
+    found: Search,
+    proposal: Proposal,
+    heldout: Sequence[Batch],
+    controls: Sequence[str],
+) -> tuple[Score, ...]:
+    """Of the proposal's subspace in a model, on the held-out pairs."""
+    (name,) = heldout[0].positions
+    pair = proposal.pair(found.component).model_copy(update={"name": name})
+    declared = resolve(Alignment(name="narrowed", positions=found.policy, pairs=(pair,)), teacher, model)
+    return measure(teacher, model, declared, heldout, component=None, trained=(), controls=controls).scores
+
+
+def _decided(proposal: Proposal, subspace: Subspace, rows: Sequence[InterchangeRow]) -> Proposal:
+    """The proposal with its subspace and what the held-out pairs say of that."""
+    layers = (proposal.teacher_layer, proposal.student_layer)
+    own = [row for row in rows if (row.teacher_layer, row.student_layer) == layers]
+    (exchanged,) = (row for row in own if row.control == "none")
+    explanations = tuple(row for row in own if row.control in EXPLANATIONS)
+    return replace(proposal, heldout=exchanged, controls=explanations, subspace=subspace)
