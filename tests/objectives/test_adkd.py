@@ -145,6 +145,24 @@ def test_without_gradients_and_with_dropout() -> None:
     assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_bfloat16_is_near_float32_backward_included(steps: int) -> None:
+    """The later walk along the path runs after autocast has ended, under the same autocast."""
+    (teacher, student), batch = models("classification"), batch_of("classification")
+    for model in (teacher, student):
+        model.model.float()
+    objective, found = ADKD(teacher, student, steps=steps), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            term = _term(objective, teacher, student, batch)
+        with twice_differentiable(student):
+            found.append((term, torch.cat([gradient.flatten() for gradient in gradients(student, term)])))
+    (whole, whole_gradient), (half, half_gradient) = found
+    assert half.dtype == half_gradient.dtype == torch.float32
+    assert not half.equal(whole) and half.item() == pytest.approx(whole.item(), rel=0.1)
+    assert torch.cosine_similarity(half_gradient, whole_gradient, dim=0) > 0.98
+
+
 def test_what_cannot_be_explained() -> None:
     classes, tokens, numbers = (models(task) for task in ("classification", "masked_lm", "regression"))
     with pytest.raises(ValueError, match=r"adkd's views are 'all', but a masked_lm has 97 classes; give the number"):
