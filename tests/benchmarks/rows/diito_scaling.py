@@ -5,6 +5,7 @@ from dataclasses import replace
 from tests.benchmarks.floors import diito_cost, plain_cost
 from tests.benchmarks.measure import paired_ratios
 from tests.benchmarks.row import Row
+from tests.benchmarks.rows.diito_step import ratio_row
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.steps import diito_step, plain_step
 
@@ -12,16 +13,26 @@ from tests.benchmarks.steps import diito_step, plain_step
 def rows(setting: Setting) -> list[Row]:
     """`diito_scaling`: the largest relative departure from the floor's course, which the setting's own shape anchors.
 
-    Lengths of a quarter, one and four times the setting's, then as many rows; the floor is that in FLOPs.
+    Lengths of a quarter, one and four times the setting's, then as many rows; the floor is that in FLOPs. Beside it the
+    ratio at each of these shapes, `diito_long_rows_vs_kd` and so on.
     """
-    scales = (0.25, 4)
-    shapes = [replace(setting, tokens=int(scale * setting.tokens)) for scale in scales]
-    shapes += [replace(setting, rows=int(scale * setting.rows)) for scale in scales]
-    anchor = _over_floor(setting)
-    departures = [abs(_over_floor(shape) / anchor - 1) for shape in shapes]
-    return [Row("diito_scaling", max(departures), 0.15, 0.0, "relative departure")]
+    shapes = {
+        "diito_short_rows_vs_kd": replace(setting, tokens=setting.tokens // 4),
+        "diito_long_rows_vs_kd": replace(setting, tokens=setting.tokens * 4),
+        "diito_few_rows_vs_kd": replace(setting, rows=setting.rows // 4),
+        "diito_many_rows_vs_kd": replace(setting, rows=setting.rows * 4),
+    }
+    anchor = _measured("anchor", setting)
+    found = [_measured(name, shape) for name, shape in shapes.items()]
+    departures = [abs(_over_floor(row) / _over_floor(anchor) - 1) for row in found]
+    return [Row("diito_scaling", max(departures), 0.15, 0.0, "relative departure"), *found]
 
 
-def _over_floor(setting: Setting) -> float:
-    ratio = paired_ratios(plain_step(setting), {"diito": diito_step(setting)}, setting.rounds)["diito"].wall
-    return ratio * plain_cost(setting).flops(setting) / diito_cost(setting).flops(setting)
+def _measured(name: str, shape: Setting) -> Row:
+    ratio = paired_ratios(plain_step(shape), {"diito": diito_step(shape)}, shape.rounds)["diito"]
+    return ratio_row(name, ratio, None, diito_cost(shape), plain_cost(shape), shape)
+
+
+def _over_floor(row: Row) -> float:
+    assert row.floor_flops is not None
+    return row.value / row.floor_flops

@@ -22,7 +22,7 @@ def rows(setting: Setting) -> list[Row]:
     ]
 
 
-def ratio_row(name: str, ratio: Ratio, bar: float, cost: Cost, reference: Cost, setting: Setting) -> Row:
+def ratio_row(name: str, ratio: Ratio, bar: float | None, cost: Cost, reference: Cost, setting: Setting) -> Row:
     """A ratio of times with its floors."""
     floor, flops = cost.blocks / reference.blocks, cost.flops(setting) / reference.flops(setting)
     return Row(name, ratio.wall, bar, floor, "ratio of times", ratio.low, ratio.high, ratio.cpu, flops)
