@@ -15,8 +15,12 @@ Parameters = ParamSpec("Parameters")
 INK = "#22272e"
 MUTED = "#8a919b"
 FAINT = "#e3e6ea"
+PAPER = "#ffffff"
 CHANCE = "#b3261e"
 """What any chance or guessing level is drawn in."""
+
+_OF_THE_PAGE = {INK: "ink", MUTED: "muted", FAINT: "line", CHANCE: "chance"}
+"""Colours that a page may replace by CSS variables of these names, for readers in the dark or on paper."""
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; their yellow is too faint for lines.
 _STUDENTS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -74,16 +78,23 @@ def readable_on(colour: tuple[float, float, float, float]) -> str:
 
 
 def to_svg(figure: Figure, name: str = "figure") -> str:
-    """An `<svg>` element to stand inside a page; `name` keeps its ids apart from those of the page's other figures."""
+    """An `<svg>` element to stand inside a page, whose colours it takes over where the page defines them.
+
+    Data keep their own colours. `name` keeps the ids apart from those of the page's other figures.
+    """
     file = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with matplotlib.rc_context({**_settings(), "svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata=nothing)
     element = file.getvalue()
     element = element[element.index("<svg") :]
-    return re.sub(
-        r'<g id="[^"]*"', "<g", element
-    )  # matplotlib counts groups anew in every figure; nothing refers to them
+    element = re.sub(r'<g id="[^"]*"', "<g", element)  # matplotlib counts groups anew; nothing refers to them
+    for colour, variable in _OF_THE_PAGE.items():
+        element = element.replace(f": {colour}", f": var(--{variable}, {colour})")
+    # White text stands on data; white shapes, and what is behind hatches, are the background.
+    paper = f": var(--paper, {PAPER})"
+    element = element.replace(f'fill="{PAPER}"', f'style="fill{paper}"')
+    return re.sub(r"<path [^>]*>", lambda path: path[0].replace(f": {PAPER}", paper), element)
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -1,6 +1,9 @@
+import re
+
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from analysis.style import readable_on, save, student_colours, styled, to_svg
 
@@ -33,6 +36,28 @@ def test_an_svg_element_stands_alone_and_two_share_no_id():
     assert first.startswith("<svg") and first.rstrip().endswith("</svg>")
     ids = [set(part.split('"')[0] for part in text.split(' id="')[1:]) for text in (first, second)]
     assert ids[0] and not ids[0] & ids[1]
+
+
+@styled
+def _cells() -> Figure:
+    figure = Figure(figsize=(2, 1))
+    ax = figure.subplots()
+    ax.add_patch(Rectangle((0, 0), 1, 1, facecolor="white", hatch="//"))
+    ax.text(0.5, 0.5, "on data", color="#ffffff")
+    return figure
+
+
+def test_an_svg_takes_its_ink_and_paper_from_the_page():
+    svg = to_svg(_cells())
+    shapes = re.findall(r"<(?:path|rect) [^>]*>", svg)
+    assert any(
+        'style="fill: var(--paper, #ffffff)"' in shape and "<rect" in shape for shape in shapes
+    )  # behind hatches
+    assert sum("var(--paper, #ffffff)" in shape for shape in shapes) >= 3
+    assert "stroke: var(--muted, #8a919b)" in svg and "fill: var(--ink, #22272e)" in svg
+    assert all("var(" in style for style in re.findall(r"[^;\"]*#(?:22272e|8a919b)[^;\"]*", svg))
+    (on_data,) = re.findall(r"<text [^>]*>on data", svg)
+    assert "fill: #ffffff" in on_data
 
 
 def test_students_keep_their_colour_by_order():
