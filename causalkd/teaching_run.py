@@ -6,9 +6,9 @@ from dataclasses import replace
 from causalkd.alignment.resolve import resolve
 from causalkd.build import build_batches, build_pairs
 from causalkd.recipe_objectives import DKDPart, ObjectivesPart, ResponseKDPart
-from causalkd.trained_run import Trained, TrainedRun
-from causalkd.verification.teaching_modes import accuracy_by_mode, teaching_modes
-from causalkd.verification.teaching_results import StudentModes, TeachingModes, TeachingResults, texts_of
+from causalkd.trained_run import TrainedRun
+from causalkd.verification.teaching_modes import accuracies_by_mode, modes_of_all
+from causalkd.verification.teaching_results import StudentModes, TeachingResults, texts_of
 from causalkd.verifying import rightly_answered
 
 _HARD_FRACTION = 0.5
@@ -19,8 +19,8 @@ _TKD = DKDPart(alpha=1.0, beta=0.0)
 def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
     """The teaching modes of some training texts, and each student's interchange accuracy by mode on held-out pairs.
 
-    Costs a forward of the teacher and the student over each text, and over the pairs one of base and of source in each
-    with the blocks after the declared sites.
+    Costs a forward of the teacher and of every student over each text, and over the pairs one of base and of source in
+    each with the blocks after the declared sites.
 
     Args:
         run: Of causal LMs.
@@ -31,13 +31,14 @@ def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
     texts = build_batches(run.recipe, chosen, run.data.tokenizer)
     pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
 
-    def measured(student: Trained) -> tuple[TeachingModes, StudentModes]:
-        modes = teaching_modes(run.teacher, student.model, texts, _HARD_FRACTION)
-        places = resolve(run.alignment, run.teacher, student.model)
-        accuracy = accuracy_by_mode(run.teacher, student.model, places, pairs, _HARD_FRACTION)
-        return modes, StudentModes.of(student.part.name, student.seed, modes, accuracy)
-
-    modes, students = zip(*map(measured, run.students), strict=True)
+    models = [student.model for student in run.students]
+    modes = modes_of_all(run.teacher, models, texts, _HARD_FRACTION)
+    subjects = [(model, resolve(run.alignment, run.teacher, model)) for model in models]
+    accuracies = accuracies_by_mode(run.teacher, subjects, pairs, _HARD_FRACTION)
+    students = tuple(
+        StudentModes.of(student.part.name, student.seed, own, accuracy)
+        for student, own, accuracy in zip(run.students, modes, accuracies, strict=True)
+    )
     words = [run.data.tokenizer.convert_ids_to_tokens(list(example["input_ids"])) for example in chosen.examples]
     logged = tuple(part.name for part in run.recipe.students if _logs_both(part.objectives))
     return TeachingResults(_HARD_FRACTION, texts_of(modes[0], words), students, logged)

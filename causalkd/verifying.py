@@ -1,7 +1,7 @@
 """What a run's report holds: every measurement of its models on held-out pairs."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -16,12 +16,14 @@ from causalkd.recipe_parts import StudentPart
 from causalkd.trained_run import TrainedRun
 from causalkd.verification.attribution import AttributionResults
 from causalkd.verification.behaviour import choices, evaluate, right_rows
-from causalkd.verification.departures import departures
-from causalkd.verification.distances import distances
-from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
-from causalkd.verification.ground_truth import KnownAnswers, ground_truth
-from causalkd.verification.heads import BY_HEAD, measure_heads
-from causalkd.verification.interchange_accuracy import measure_all
+from causalkd.verification.cells import alike, declared_sides, plan
+from causalkd.verification.controls import CONTROLS
+from causalkd.verification.departures import Departures
+from causalkd.verification.distances import Distances
+from causalkd.verification.ground_truth import GroundTruth, KnownAnswers
+from causalkd.verification.heads import BY_HEAD, head_cells
+from causalkd.verification.interchange_accuracy import Subject, untrained
+from causalkd.verification.observing import Observed, observe
 from causalkd.verification.report import (
     DifferenceRow,
     InterchangeRow,
@@ -31,6 +33,8 @@ from causalkd.verification.report import (
     environment,
 )
 from causalkd.verification.scores import differences
+from causalkd.verification.summary import EXPLANATIONS
+from causalkd.verification.tallies import Asked, Table, Truth
 
 Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 
@@ -39,7 +43,9 @@ def verified(run: TrainedRun) -> VerificationReport:
     """Measures the students of a run, and its teacher, on the held-out pairs that its recipe chooses."""
     taught, results = _results(run)
     pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
-    rows, compared = _measure(run, pairs)
+    watch = _Watch.of(run, pairs)
+    observe(watch.observed(), pairs)
+    rows, compared = watch.interchange()
     return VerificationReport(
         teacher=taught,
         students=results,
@@ -48,10 +54,10 @@ def verified(run: TrainedRun) -> VerificationReport:
         environment=environment(run.teacher, run.recipe.verification.seed),
         differences=compared,
         attribution=AttributionResults.read(run.folder.attribution_results),
-        ground_truth=_ground_truth(run, pairs),
-        departures=_departures(run, pairs),
-        distances=_distances(run, pairs),
-        heads=_heads(run, pairs),
+        ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
+        departures=tuple(row for found in watch.departures for row in found.rows()),
+        distances=tuple(row for found in watch.distances for row in found.rows()),
+        heads=watch.of_heads(),
     )
 
 
@@ -75,63 +81,110 @@ def rightly_answered(run: TrainedRun) -> Tensor | None:
     return torch.stack([right_rows(model, rows) for model in models]).all(0)
 
 
-def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[GroundTruthRow, ...]:
-    """Every model against the task's own causal model, where that is known."""
-    known = causal_model(run.recipe.data.task)
-    if known is None:
-        return ()
-    answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)
-    models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
-    found = (ground_truth(model, answers, pairs, name=name, seed=seed) for name, seed, model in models)
-    return tuple(row for rows in found for row in rows)
+@dataclass(frozen=True, eq=False)
+class _Watch:
+    """Who observes the models of a run while its held-out pairs pass; each list follows the students, or is empty."""
+
+    run: TrainedRun
+    truth: Truth
+    tables: Mapping[str | None, list[Table]]
+    """By component."""
+    heads: list[Table]
+    departures: list[Departures]
+    distances: list[Distances]
+    """The teacher's first."""
+    ground_truth: list[GroundTruth]
+    """The teacher's first."""
+
+    @classmethod
+    def of(cls, run: TrainedRun, pairs: Sequence[Batch]) -> "_Watch":
+        """All observers that the recipe asks for."""
+        subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
+        grids, heads = _grids(run, subjects), _heads(run, subjects)
+        truth = Truth(asked for column in (*grids.values(), heads) for asked in column)
+
+        def tables(asked: list[Asked]) -> list[Table]:
+            return [Table(truth, each, student.seed) for each, student in zip(asked, run.students, strict=False)]
+
+        of_grids = {component: tables(column) for component, column in grids.items()}
+        departures, distances = _departures(run, subjects, truth), _distances(run, subjects)
+        return cls(run, truth, of_grids, tables(heads), departures, distances, _ground_truth(run, pairs))
+
+    def observed(self) -> list[Observed]:
+        """The teacher first, with whose answers those of the students and of their untrained twins are compared."""
+        teacher, students = self.run.teacher, [student.model for student in self.run.students]
+        tables = [column for column in (*self.tables.values(), self.heads) if column]
+        further = [column for column in (self.departures, self.distances[1:], self.ground_truth[1:]) if column]
+        twins = untrained(pair for column in tables for pair in zip(students, column, strict=True))
+        return [
+            Observed(teacher, self.truth, self.distances[0], *self.ground_truth[:1]),
+            *(Observed(*observers) for observers in zip(students, *tables, *further, strict=True)),
+            *twins,
+        ]
+
+    def interchange(self) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
+        """Every student's accuracies, and how they differ."""
+        rows, compared = [], []
+        for tables in self.tables.values():
+            found = {
+                (part.name, seed): table.measurement()
+                for (part, seed, _), table in zip(self.run.students, tables, strict=True)
+            }
+            rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
+            compared += differences(found, references(self.run.recipe.students))
+        return _distinct(rows), _distinct(compared)
+
+    def of_heads(self) -> tuple[InterchangeRow, ...]:
+        """Head against head, where the recipe names the component that is split by heads."""
+        named = [
+            (table, part.name, seed) for table, (part, seed, _) in zip(self.heads, self.run.students, strict=False)
+        ]
+        return tuple(row for table, name, seed in named for row in table.measurement().rows(name, seed))
 
 
-def _departures(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[Departure, ...]:
+def _grids(run: TrainedRun, subjects: Sequence[Subject]) -> dict[str | None, list[Asked]]:
+    """What is asked of each student, by component."""
+    trained = None if any(_exchanges(student.part) for student in run.students) else ()
+    return {
+        component: [Asked(plan(run.teacher, *subject, component, trained), CONTROLS) for subject in subjects]
+        for component in run.recipe.verification.components or (None,)
+    }
+
+
+def _heads(run: TrainedRun, subjects: Sequence[Subject]) -> list[Asked]:
+    if BY_HEAD not in run.recipe.verification.components:
+        return []
+    return [Asked(head_cells(run.teacher, *subject), EXPLANATIONS) for subject in subjects]
+
+
+def _departures(run: TrainedRun, subjects: Sequence[Subject], truth: Truth) -> list[Departures]:
     """Of classifiers, where each student departs most."""
-    found: list[Departure] = []
-    for part, seed, model in run.students if run.teacher.task == "classification" else ():
-        places = resolve(run.alignment, run.teacher, model)
-        found += departures(run.teacher, model, places, pairs, name=part.name, seed=seed)
-    return tuple(found)
+    if run.teacher.task != "classification":
+        return []
+    return [
+        Departures(run.teacher, truth, places, name=part.name, seed=seed)
+        for (part, seed, _), (_, places) in zip(run.students, subjects, strict=True)
+    ]
 
 
-def _distances(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[DistanceRow, ...]:
+def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[Distances]:
     """How far exchanged states are from clean ones, in every model at every declared pair."""
-    first = resolve(run.alignment, run.teacher, run.students[0].model)
-    found = distances(run.teacher, {pair.name: pair.teacher for pair in first.pairs}, pairs, name="teacher")
-    for part, seed, model in run.students:
-        sites = {pair.name: pair.student for pair in resolve(run.alignment, run.teacher, model).pairs}
-        found += distances(model, sites, pairs, name=part.name, seed=seed)
+    declared = [declared_sides(places) for _, places in subjects]
+    found = [Distances({pair: taught for pair, (taught, _) in declared[0].items()}, name="teacher")]
+    for (part, seed, _), sides in zip(run.students, declared, strict=True):
+        found.append(Distances({pair: own for pair, (_, own) in sides.items()}, name=part.name, seed=seed))
     return found
 
 
-def _heads(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[InterchangeRow, ...]:
-    """Head against head, where the recipe names the component that is split by heads."""
-    if BY_HEAD not in run.recipe.verification.components:
-        return ()
-    subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
-    measured = measure_heads(run.teacher, subjects, pairs, [student.seed for student in run.students])
-    found = (each.rows(part.name, seed) for (part, seed, _), each in zip(run.students, measured, strict=True))
-    return tuple(row for rows in found for row in rows)
-
-
-def _measure(run: TrainedRun, pairs: Sequence[Batch]) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
-    part, rows, compared = run.recipe.verification, [], []
-    exchanged = any(_exchanges(student.part) for student in run.students)
-    subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
-    for component in part.components or (None,):
-        measured = measure_all(
-            run.teacher,
-            subjects,
-            pairs,
-            component=component,
-            trained=None if exchanged else (),
-            seeds=[student.seed for student in run.students],
-        )
-        found = {(student.name, seed): each for (student, seed, _), each in zip(run.students, measured, strict=True)}
-        rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
-        compared += differences(found, references(run.recipe.students))
-    return _distinct(rows), _distinct(compared)
+def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
+    """Every model against the task's own causal model, where that is known."""
+    known = causal_model(run.recipe.data.task)
+    if known is None:
+        return []
+    answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)
+    positions = alike(run.alignment.policies())
+    models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
+    return [GroundTruth(model, answers, positions, name=name, seed=seed) for name, seed, model in models]
 
 
 def _distinct(rows: list[Row]) -> tuple[Row, ...]:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.profiler import ProfilerActivity, profile
 
 from causalkd.models.hooked import HookedModel
@@ -45,6 +46,22 @@ def blocks_of(model: HookedModel) -> Iterator[Executed]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def blocks_named(kind: str) -> Iterator[list[int]]:
+    """Watches the blocks of one class in every model, also those made meanwhile: the rows of each that is entered."""
+    rows: list[int] = []
+
+    def enter(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if type(module).__name__ == kind:
+            rows.append(len(args[0]))
+
+    handle = register_module_forward_pre_hook(enter)
+    try:
+        yield rows
+    finally:
+        handle.remove()
 
 
 @dataclass(frozen=True)

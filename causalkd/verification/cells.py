@@ -1,12 +1,14 @@
 """Which teacher place is compared with which student place: the declared pairs, and a component's layer grid."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Site
+from causalkd.data.policies import PositionPolicy
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import COMPONENTS
 from causalkd.verification.report import GRID
@@ -14,13 +16,23 @@ from causalkd.verification.report import GRID
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One exchange in one model; cells that share it share its counterfactual runs."""
+    """One exchange in one model. Sides that exchange the same are equal, and share their counterfactual runs."""
 
-    name: str
-    """Tells it from every other side of the same model."""
     sites: tuple[ResolvedSite, ...]
     positions: str
     """Name of the declared pair at whose positions it exchanges."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Side) and self._exchanged == other._exchanged
+
+    def __hash__(self) -> int:
+        return hash(self._exchanged)
+
+    @cached_property
+    def _exchanged(self) -> tuple[object, ...]:
+        """The positions, and what each site writes and reads."""
+        each = [part for site in self.sites for part in (site, site.source or site)]
+        return (self.positions, *((part.place, _part(part)) for part in each))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,26 +121,38 @@ def _grid(
 def layer_sides(model: HookedModel, component: str, positions: str) -> dict[int, Side]:
     """The exchange of a whole component at the positions of one pair, by layer."""
     places = [place for place in model.places() if place.component == component]
+    return {place.layer: Side((ResolvedSite(place),), positions) for place in places}
+
+
+def declared_sides(alignment: ResolvedAlignment) -> dict[str, tuple[Side, Side]]:
+    """The teacher's and the student's exchange of each declared pair, by its name."""
+    positions = alike(alignment.alignment.policies())
     return {
-        place.layer: Side(f"{GRID}{positions}/{place.layer}", (ResolvedSite(place, None, None),), positions)
-        for place in places
+        pair.name: (Side(pair.teacher, positions[pair.name]), Side(pair.student, positions[pair.name]))
+        for pair in alignment.pairs
     }
+
+
+def alike(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
+    """By the name of each declared pair the first one of the same policy: they exchange the same positions."""
+    first: dict[PositionPolicy, str] = {}
+    return {name: first.setdefault(policy, name) for name, policy in policies.items()}
 
 
 def _wrong_layer(student: HookedModel, layer: int) -> int:
     return (layer + student.n_layers // 2) % student.n_layers
 
 
-def _moved(student: HookedModel, pair: ResolvedPair) -> Side | None:
-    """The pair's student side half the depth away, every site in the same component and columns."""
-    if student.n_layers == 1 or any(site.place.component == "token_embedding" for site in pair.student):
+def _moved(student: HookedModel, side: Side) -> Side | None:
+    """A student side half the depth away, every site in the same component and columns."""
+    if student.n_layers == 1 or any(site.place.component == "token_embedding" for site in side.sites):
         return None
 
     def move(site: ResolvedSite) -> ResolvedSite:
         place = student.place(site.place.component, _wrong_layer(student, site.place.layer))
         return replace(site, place=place, source=None if site.source is None else move(site.source))
 
-    return Side(f"{pair.name} elsewhere", tuple(move(site) for site in pair.student), pair.name)
+    return Side(tuple(move(site) for site in side.sites), side.positions)
 
 
 def _shuffled(alignment: ResolvedAlignment, cell: Cell) -> Side | None:
@@ -140,22 +164,27 @@ def _shuffled(alignment: ResolvedAlignment, cell: Cell) -> Side | None:
     own = _written(cell.student.sites)
     for pair in (*alignment.pairs[turn:], *alignment.pairs[: turn - 1]):
         if _written(pair.student) != own:
-            return Side(f"{cell.pair} at {pair.name}", pair.student, cell.student.positions)
+            return Side(pair.student, cell.student.positions)
     return None
 
 
 def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, bytes]]:
-    """Where an exchange writes and what part of it; equal for equal parts."""
-    parts = ((site.place.name, site.columns if site.basis is None else site.basis) for site in sites)
-    return {(name, b"" if part is None else part.cpu().numpy().tobytes()) for name, part in parts}
+    """Where an exchange writes and what part of it."""
+    return {(site.place.name, _part(site)) for site in sites}
+
+
+def _part(site: ResolvedSite) -> bytes:
+    """What of its place a site takes; equal for equal parts."""
+    part = site.columns if site.basis is None else site.basis
+    return b"" if part is None else part.cpu().numpy().tobytes()
 
 
 def _own_cell(student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool) -> Cell:
     site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
-    taught, own = (Side(pair.name, sites, pair.name) for sites in (pair.teacher, pair.student))
+    taught, own = declared_sides(alignment)[pair.name]
     place = pair.teacher[0].place
     layers = (place.layer, pair.student[0].place.layer)
-    moved = _moved(student, pair)
+    moved = _moved(student, own)
     return Cell(pair.name, place.component, site.unit, _only_head(site), *layers, trained, taught, own, moved)
 
 

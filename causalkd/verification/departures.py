@@ -1,8 +1,9 @@
 """Where a student departs: the pairs on which the teacher's answer follows the source and the student's stays."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from causalkd.alignment.resolve import ResolvedAlignment
@@ -10,12 +11,13 @@ from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import label_names
-from causalkd.models.modes import evaluating
 from causalkd.models.run import Inputs
-from causalkd.verification.cells import Side
-from causalkd.verification.exchanges import Exchanges
+from causalkd.verification.cells import Side, declared_sides, plan
+from causalkd.verification.exchanges import Exchange, Exchanges
 from causalkd.verification.findings import Departure
+from causalkd.verification.observing import Observed, observe
 from causalkd.verification.predictions import Predictions, divergence
+from causalkd.verification.tallies import Asked, Truth
 
 
 def departures(
@@ -41,41 +43,69 @@ def departures(
         seed: Of the student, in the rows.
         most: How many of each declared pair.
     """
-    found: list[Departure] = []
-    with torch.no_grad(), evaluating([teacher, student]):
-        for pair in alignment.pairs:
-            sides = [Side(pair.name, sites, pair.name) for sites in (pair.teacher, pair.student)]
-            telling: list[tuple[float, Batch, int, list[Predictions]]] = []
-            for batch in batches:
-                batch = batch.to(teacher.model.device)
-                answers = _answers((teacher, student), sides, batch)
-                stays, gap = _stays(answers), divergence(answers[1], answers[3])
-                telling += [(float(gap[row]), batch, row, answers) for row in stays.nonzero()[:, 0].tolist()]
-                telling = sorted(telling, key=lambda each: -each[0])[:most]
-            found += [
-                _departure(teacher, batch, row, answers, (name, seed, pair.name), kl)
-                for kl, batch, row, answers in telling
-            ]
-    return tuple(found)
+    truth = Truth([Asked(plan(teacher, student, alignment, None, None), ())])
+    found = Departures(teacher, truth, alignment, name=name, seed=seed, most=most)
+    observe([Observed(teacher, truth), Observed(student, found)], batches)
+    return found.rows()
 
 
-def _answers(models: Sequence[HookedModel], sides: Sequence[Side], batch: Batch) -> list[Predictions]:
-    """The teacher's plain and counterfactual predictions, then the student's."""
-    found: list[Predictions] = []
-    for model, side in zip(models, sides, strict=True):
-        exchanges = Exchanges.of(model, [side], batch)
-        found += [exchanges.plain(), exchanges.counterfactual(side).predictions]
-    return found
+class Departures:
+    """Observes a student, after the teacher's truth, and keeps the largest departures of each declared pair."""
+
+    def __init__(
+        self, teacher: HookedModel, truth: Truth, alignment: ResolvedAlignment, *, name: str, seed: int, most: int = 5
+    ) -> None:
+        self._teacher, self._truth, self._name, self._seed, self._most = teacher, truth, name, seed, most
+        self._declared = declared_sides(alignment)
+        self._found: dict[str, list[Departure]] = {pair: [] for pair in self._declared}
+        self.sides = {own for _, own in self._declared.values()}
+
+    def begin(self, exchanges: Exchanges) -> None:
+        """Needs nothing of base alone."""
+
+    def note(self, exchange: Exchange) -> None:
+        """Looks for departures at a declared pair."""
+        for pair, (taught, own) in self._declared.items():
+            if own == exchange.side:
+                self._found[pair] = self._largest([*self._found[pair], *self._departures(pair, taught, exchange)])
+
+    def rows(self) -> tuple[Departure, ...]:
+        """The largest of each declared pair, largest first."""
+        return tuple(departure for found in self._found.values() for departure in found)
+
+    def _largest(self, found: list[Departure]) -> list[Departure]:
+        return sorted(found, key=lambda each: -each.kl)[: self._most]
+
+    def _departures(self, pair: str, taught: Side, exchange: Exchange) -> list[Departure]:
+        assert self._truth.plain is not None
+        plain, exchanged = self._truth.plain, self._truth.now[taught]
+        answers = _Answers(plain, exchanged, exchange.plain.choice, exchange.answer.predictions)
+        gap, key = divergence(exchanged, answers.after), (self._name, self._seed, pair)
+        rows = sorted(answers.stays().nonzero()[:, 0].tolist(), key=lambda row: -float(gap[row]))
+        batch = exchange.exchanges.batch
+        return [_departure(self._teacher, batch, row, answers, key, float(gap[row])) for row in rows[: self._most]]
 
 
-def _stays(answers: Sequence[Predictions]) -> Tensor:
-    """Where the exchange changes the teacher's prediction and leaves the student's, which then differ."""
-    taught, exchanged, own, after = (each.choice for each in answers)
-    return (taught != exchanged) & (own == after) & (after != exchanged)
+class _Answers(NamedTuple):
+    """Of one batch."""
+
+    taught: Tensor
+    """The teacher's plain choices."""
+    exchanged: Predictions
+    """The teacher's counterfactual predictions."""
+    own: Tensor
+    """The student's plain choices."""
+    after: Predictions
+    """The student's counterfactual predictions."""
+
+    def stays(self) -> Bool[Tensor, "batch"]:
+        """Where the exchange changes the teacher's prediction and leaves the student's, which then differ."""
+        exchanged, after = self.exchanged.choice, self.after.choice
+        return (self.taught != exchanged) & (self.own == after) & (after != exchanged)
 
 
 def _departure(
-    model: HookedModel, batch: Batch, row: int, answers: Sequence[Predictions], key: tuple[str, int, str], kl: float
+    model: HookedModel, batch: Batch, row: int, answers: _Answers, key: tuple[str, int, str], kl: float
 ) -> Departure:
     names, (taught, exchanged, own, after) = label_names(model), answers
     assert batch.source is not None and model.tokenizer is not None
@@ -85,9 +115,9 @@ def _departure(
         base=_text(model, batch.inputs, row),
         source=_text(model, batch.source, row),
         exchanged=_exchanged(model, batch, batch.positions[key[2]], row),
-        teacher=names[int(taught.choice[row])],
+        teacher=names[int(taught[row])],
         teacher_counterfactual=names[answer],
-        student=names[int(own.choice[row])],
+        student=names[int(own[row])],
         student_counterfactual=names[int(after.choice[row])],
         teacher_probability=float(exchanged.log_probabilities[row, answer].exp()),
         student_probability=float(after.log_probabilities[row, answer].exp()),

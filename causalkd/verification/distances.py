@@ -8,17 +8,17 @@ own base and source are no part of that set, so an exchange that changes nothing
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
-from causalkd.models.modes import evaluating
-from causalkd.models.run import Inputs, Run
+from causalkd.models.run import Inputs
 from causalkd.verification.cells import Side
-from causalkd.verification.exchanges import Exchanges
+from causalkd.verification.exchanges import Exchange, Exchanges
 from causalkd.verification.findings import DistanceRow
+from causalkd.verification.observing import Observed, observe
 
 _FEWEST = 4
 _BEYOND = 0.95
@@ -44,27 +44,45 @@ def distances(
         name: Of the model, in the rows.
         seed: Of the model, in the rows.
     """
-    sides = [Side(pair, tuple(places), pair) for pair, places in sites.items()]
-    clean: dict[_Key, Tensor] = {}
-    involved: list[tuple[_Key, _Key]] = []
-    exchanged: dict[str, list[Tensor]] = {side.name: [] for side in sides}
-    with torch.no_grad(), evaluating([model]):
-        for batch in batches:
-            assert batch.source is not None
-            exchanges = Exchanges.of(model, sides, batch.to(model.model.device))
-            bases = _keys(batch.inputs)
-            involved += zip(bases, _keys(batch.source), strict=True)
-            clean |= zip(bases, _states(exchanges.base), strict=True)
-            for side in sides:
-                exchanged[side.name].append(_states(exchanges.run(side)))
-    if len(clean) < _FEWEST:
-        return ()
-    own = _own(involved, list(clean))
-    pool = torch.stack(list(clean.values()))
-    return tuple(
-        DistanceRow(name, seed, pair, *_compared(pool, torch.cat(states), own), len(involved))
-        for pair, states in exchanged.items()
-    )
+    found = Distances({pair: Side(tuple(places), pair) for pair, places in sites.items()}, name=name, seed=seed)
+    observe([Observed(model, found)], batches)
+    return found.rows()
+
+
+class Distances:
+    """Observes a model at one side for each site pair, by the pair's name; holds a state of each pair of rows."""
+
+    def __init__(self, declared: Mapping[str, Side], *, name: str, seed: int | None = None) -> None:
+        self._declared, self._name, self._seed = declared, name, seed
+        self.sides = set(declared.values())
+        self._clean: dict[_Key, Tensor] = {}
+        self._involved: list[tuple[_Key, _Key]] = []
+        self._exchanged: dict[Side, list[Tensor]] = {side: [] for side in self.sides}
+
+    def begin(self, exchanges: Exchanges) -> None:
+        """Takes the states of the bases."""
+        batch, base = exchanges.batch, exchanges.base
+        assert batch.source is not None
+        bases = _keys(batch.inputs)
+        self._involved += zip(bases, _keys(batch.source), strict=True)
+        self._clean |= zip(bases, _states(base.hidden, batch.inputs["attention_mask"]), strict=True)
+
+    def note(self, exchange: Exchange) -> None:
+        """Takes the exchanged states."""
+        real = exchange.exchanges.batch.inputs["attention_mask"]
+        self._exchanged[exchange.side].append(_states(exchange.answer.hidden, real))
+
+    def rows(self) -> tuple[DistanceRow, ...]:
+        """One for each site pair; none for fewer than four different bases."""
+        if len(self._clean) < _FEWEST:
+            return ()
+        own = _own(self._involved, list(self._clean))
+        pool = torch.stack(list(self._clean.values()))
+        compared = {side: _compared(pool, torch.cat(states), own) for side, states in self._exchanged.items()}
+        pairs = len(self._involved)
+        return tuple(
+            DistanceRow(self._name, self._seed, pair, *compared[side], pairs) for pair, side in self._declared.items()
+        )
 
 
 def _keys(inputs: Inputs) -> list[_Key]:
@@ -80,9 +98,9 @@ def _own(involved: Sequence[tuple[_Key, _Key]], clean: Sequence[_Key]) -> Bool[T
     return torch.zeros(len(involved), len(clean), dtype=torch.bool).scatter(1, places, True)
 
 
-def _states(run: Run) -> Float[Tensor, "batch width"]:
-    real = run.inputs["attention_mask"].to(run.hidden)
-    return (torch.einsum("bpw,bp->bw", run.hidden, real) / real.sum(1, keepdim=True)).double().cpu()
+def _states(hidden: Float[Tensor, "batch pos width"], mask: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch width"]:
+    real = mask.to(hidden)
+    return (torch.einsum("bpw,bp->bw", hidden, real) / real.sum(1, keepdim=True)).double().cpu()
 
 
 def _compared(

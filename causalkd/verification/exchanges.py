@@ -1,10 +1,11 @@
 """The counterfactuals of one model over one batch: base and source run once, then one exchange a side."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.alignment.interchange import interchange, places_needed
@@ -29,6 +30,8 @@ class Answer:
     """One counterfactual: what was predicted, and whether the exchange did anything."""
 
     predictions: Predictions
+    hidden: Float[Tensor, "batch pos width"]
+    """Last hidden states."""
     moved: bool
     """Some counted logit differs from the base run's, to the bit."""
     differed: bool
@@ -54,6 +57,7 @@ class Exchanges:
     """One model's base run and sources over one batch, from which every counterfactual is made."""
 
     model: HookedModel
+    batch: Batch
     base: Run
     donors: Donors
     counted: Bool[Tensor, "batch pos"]
@@ -69,15 +73,12 @@ class Exchanges:
             batch.inputs, [*needed, *(site.place for site in sites)], logits_at=logits_wanted(model.task, counted)
         )
         donor = base.donor(batch.source_rows) if batch.source is None else model.read(batch.source, read)
-        return cls(model, base, Donors(donor, batch.positions), counted)
+        return cls(model, batch, base, Donors(donor, batch.positions), counted)
 
+    @cached_property
     def plain(self) -> Predictions:
         """What the model predicts without an exchange."""
-        return predictions(self.model.task, self._counted(self.base), self.counted)
-
-    def run(self, side: Side) -> Run:
-        """The counterfactual run at a side, each row with its own source."""
-        return self._run(side, self.donors.donor, self.donors.positions[side.positions])
+        return self._predictions(self.base)
 
     def counterfactual(self, side: Side) -> Answer:
         """The counterfactual at a side, each row with its own source."""
@@ -104,15 +105,9 @@ class Exchanges:
             interchange(self.model, given[0], self.base, *given[1:], logits_at=self.base.logits_at)
         )
 
-    def anew(self, side: Side, batch: Batch) -> Predictions:
-        """The counterfactual predictions once more, with base and source run for nothing else.
-
-        Args:
-            side: Where to exchange.
-            batch: The batch that these exchanges were made of.
-        """
-        rows = batch.source_rows
-        source = batch.source
+    def anew(self, side: Side) -> Predictions:
+        """The counterfactual predictions once more, with base and source run for nothing else."""
+        batch, rows, source = self.batch, self.batch.source_rows, self.batch.source
         if source is None:
             source = {name: tensor if rows is None else tensor[rows] for name, tensor in batch.inputs.items()}
         positions, wanted = batch.positions[side.positions], self.base.logits_at
@@ -121,19 +116,55 @@ class Exchanges:
     def _predictions(self, run: Run) -> Predictions:
         return predictions(self.model.task, self._counted(run), self.counted)
 
-    def _run(self, side: Side, donor: Donor, positions: Positions) -> Run:
-        return interchange(self.model, side.sites, self.base, donor, positions, logits_at=self.base.logits_at)
-
     def _exchange(self, side: Side, donor: Donor, positions: Positions) -> Answer:
-        logits = self._counted(self._run(side, donor, positions))
+        run = interchange(self.model, side.sites, self.base, donor, positions, logits_at=self.base.logits_at)
+        logits = self._counted(run)
         return Answer(
             predictions(self.model.task, logits, self.counted),
+            run.hidden,
             moved=not torch.equal(logits, self._counted(self.base)),
             differed=_differ(side, self.base, donor, positions),
         )
 
     def _counted(self, run: Run) -> Tensor:
         return counted_logits(self.model.task, run.logits, self.counted)
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """One side of a model's exchanges: what everyone asks of it is run once, when it is first asked for."""
+
+    exchanges: Exchanges
+    side: Side
+    donors: Donors
+    """Whose rows donate where every row receives another's source."""
+    _elsewhere: dict[int, Predictions] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> Predictions:
+        """What the model predicts without an exchange."""
+        return self.exchanges.plain
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The counterfactual, each row with its own source."""
+        return self.exchanges.counterfactual(self.side)
+
+    @cached_property
+    def permuted(self) -> Predictions:
+        """What is predicted when each row receives another row's source."""
+        return self.exchanges.permuted(self.side, self.donors)
+
+    @cached_property
+    def anew(self) -> Predictions:
+        """What is predicted when base and source are run once more."""
+        return self.exchanges.anew(self.side)
+
+    def moved_elsewhere(self, seed: int) -> Predictions:
+        """What is predicted when activations move as far, but elsewhere."""
+        if seed not in self._elsewhere:
+            self._elsewhere[seed] = self.exchanges.moved_elsewhere(self.side, seed)
+        return self._elsewhere[seed]
 
 
 def _differ(side: Side, base: Run, donor: Donor, positions: Positions) -> bool:
@@ -151,15 +182,15 @@ class Reach:
     """Which sides cannot reach the output: exchanges that changed activations and never a counted logit."""
 
     def __init__(self) -> None:
-        self._moved: set[str] = set()
-        self._differed: set[str] = set()
+        self._moved: set[Side] = set()
+        self._differed: set[Side] = set()
 
     def note(self, side: Side, answer: Answer) -> None:
         """Takes one batch into account."""
         if answer.moved:
-            self._moved.add(side.name)
+            self._moved.add(side)
         if answer.differed:
-            self._differed.add(side.name)
+            self._differed.add(side)
 
     def __contains__(self, side: Side) -> bool:
-        return side.name in self._moved or side.name not in self._differed
+        return side in self._moved or side not in self._differed

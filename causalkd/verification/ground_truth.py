@@ -15,13 +15,13 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
-from causalkd.models.modes import evaluating
 from causalkd.models.run import Inputs
-from causalkd.verification.cells import layer_sides
+from causalkd.verification.cells import Side, layer_sides
 from causalkd.verification.controls import modal_matches
-from causalkd.verification.exchanges import Donors, Exchanges
+from causalkd.verification.exchanges import Exchange, Exchanges
 from causalkd.verification.findings import GroundTruthRow
 from causalkd.verification.intervals import intervals, shares
+from causalkd.verification.observing import Observed, observe
 from causalkd.verification.report import Control
 from causalkd.verification.significance import adjusted, exchange_p
 
@@ -81,40 +81,80 @@ def ground_truth(
     Raises:
         ValueError: The model predicts elsewhere than the causal model answers, or a batch has no separate sources.
     """
-    sides = [side for pair in batches[0].positions for side in layer_sides(model, component, pair).values()]
-    plain: list[Tensor] = []
-    per_pair: list[Tensor] = []
-    exchanged: dict[str, list[Tensor]] = {side.name: [] for side in sides}
-    permuted: dict[str, list[Tensor]] = {side.name: [] for side in sides}
-    earlier: Donors | None = None  # whose rows donate to a batch of one row
-    with torch.no_grad(), evaluating([model]):
-        for batch in batches:
-            exchanges = Exchanges.of(model, sides, batch.to(model.model.device))
-            donors = earlier if len(batch.counted) == 1 and earlier else exchanges.donors
-            earlier = exchanges.donors
-            base = exchanges.plain()
-            plain.append(base.choice)
-            per_pair.append(base.row.bincount(minlength=len(batch.counted)))
-            for side in sides:
-                exchanged[side.name].append(exchanges.counterfactual(side).predictions.choice)
-                permuted[side.name].append(exchanges.permuted(side, donors).choice)
-    _check(torch.cat(per_pair).cpu(), answers)
-    unmoved = torch.cat(plain).cpu()
-    found: list[GroundTruthRow] = []
-    for variable, truth in answers.counterfactual.items():
-        effective = truth != answers.plain
-        guessed = modal_matches(truth, effective.float())[1].bool()
-        for side in sides:
-            right, other = (torch.cat(each[side.name]).cpu() == truth for each in (exchanged, permuted))
-            controls: dict[Control, Tensor] = {
-                "no_intervention": unmoved == truth,
-                "permuted_source": other,
-                "modal_class": guessed,
-            }
-            place = (component, side.sites[0].place.layer, side.positions)
-            found.append(_row((name, seed, variable, *place), answers.pair, right, effective, controls))
-    adjusted_values = adjusted([row.p_value for row in found])
-    return tuple(replace(row, q_value=q) for row, q in zip(found, adjusted_values, strict=True))
+    names = {pair: pair for pair in batches[0].positions}
+    found = GroundTruth(model, answers, names, name=name, seed=seed, component=component)
+    observe([Observed(model, found)], batches)
+    return found.rows()
+
+
+class GroundTruth:
+    """Observes a model in every layer, at the positions of each site pair.
+
+    Args:
+        model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
+        answers: Of the pairs that will be seen.
+        positions: By the name of each site pair, the one whose positions are exchanged for it; see `alike`.
+        name: Of the model, in the rows.
+        seed: Of the model, in the rows.
+        component: What is exchanged, whole.
+    """
+
+    def __init__(
+        self,
+        model: HookedModel,
+        answers: KnownAnswers,
+        positions: Mapping[str, str],
+        *,
+        name: str,
+        seed: int | None = None,
+        component: str = "block_output",
+    ) -> None:
+        self._answers, self._name, self._seed, self._component = answers, name, seed, component
+        self._places = {
+            (layer, pair): side
+            for pair, drawn in positions.items()
+            for layer, side in layer_sides(model, component, drawn).items()
+        }
+        self.sides = dict.fromkeys(self._places.values())
+        self._plain: list[Tensor] = []
+        self._per_pair: list[Tensor] = []
+        self._exchanged: dict[Side, list[Tensor]] = {side: [] for side in self.sides}
+        self._permuted: dict[Side, list[Tensor]] = {side: [] for side in self.sides}
+
+    def begin(self, exchanges: Exchanges) -> None:
+        """Takes what the model says of the bases."""
+        self._plain.append(exchanges.plain.choice)
+        self._per_pair.append(exchanges.plain.row.bincount(minlength=len(exchanges.batch.counted)))
+
+    def note(self, exchange: Exchange) -> None:
+        """Takes what it says after an exchange, and with another row's source."""
+        self._exchanged[exchange.side].append(exchange.answer.predictions.choice)
+        self._permuted[exchange.side].append(exchange.permuted.choice)
+
+    def rows(self) -> tuple[GroundTruthRow, ...]:
+        """One for each variable, site pair and layer.
+
+        Raises:
+            ValueError: The model predicted elsewhere than the causal model answers.
+        """
+        _check(torch.cat(self._per_pair).cpu(), self._answers)
+        unmoved = torch.cat(self._plain).cpu()
+        found: list[GroundTruthRow] = []
+        for variable, truth in self._answers.counterfactual.items():
+            effective = truth != self._answers.plain
+            guessed = modal_matches(truth, effective.float())[1].bool()
+            for (layer, pair), side in self._places.items():
+                parts = (self._exchanged[side], self._permuted[side])
+                right, other = (torch.cat(each).cpu() == truth for each in parts)
+                controls: dict[Control, Tensor] = {
+                    "no_intervention": unmoved == truth,
+                    "permuted_source": other,
+                    "modal_class": guessed,
+                }
+                key = (self._name, self._seed, variable, self._component, layer, pair)
+                found.append(_row(key, self._answers.pair, right, effective, controls))
+        adjusted_values = adjusted([row.p_value for row in found])
+        return tuple(replace(row, q_value=q) for row, q in zip(found, adjusted_values, strict=True))
 
 
 def _check(per_pair: Int[Tensor, "pairs"], answers: KnownAnswers) -> None:

@@ -8,7 +8,7 @@ from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
-from causalkd.verification.cells import Cell, Side
+from causalkd.verification.cells import Cell, Side, alike
 from causalkd.verification.interchange_accuracy import Subject, measure_cells
 from causalkd.verification.scores import Measurement
 from causalkd.verification.summary import EXPLANATIONS
@@ -38,10 +38,11 @@ def measure_heads(
 def head_cells(teacher: HookedModel, student: HookedModel, alignment: ResolvedAlignment) -> tuple[Cell, ...]:
     """A cell for every two heads."""
     cells = []
+    positions = alike(alignment.alignment.policies())
     for pair in alignment.pairs:
         layers = (pair.teacher[0].place.layer, pair.student[0].place.layer)
         rows, columns = (
-            _sides(model, layer, pair.name) for model, layer in zip((teacher, student), layers, strict=True)
+            _sides(model, layer, positions[pair.name]) for model, layer in zip((teacher, student), layers, strict=True)
         )
         cells += [
             Cell(pair.name, BY_HEAD, "h.pos", t, *layers, False, taught, own, student_head=s)
@@ -54,7 +55,4 @@ def head_cells(teacher: HookedModel, student: HookedModel, alignment: ResolvedAl
 def _sides(model: HookedModel, layer: int, positions: str) -> list[Side]:
     place = model.place(BY_HEAD, layer)
     columns = torch.arange(place.width).chunk(place.heads)
-    return [
-        Side(f"{positions}/{layer}.{head}", (ResolvedSite(place, part),), positions)
-        for head, part in enumerate(columns)
-    ]
+    return [Side((ResolvedSite(place, part),), positions) for part in columns]

@@ -4,20 +4,18 @@ Both models exchange the same positions of the same held-out pairs, each with it
 `interchange` that trains. The README says what each number is for.
 """
 
-from collections.abc import Collection, Sequence
-
-import torch
+from collections.abc import Collection, Iterable, Sequence
 
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.data.batch import Batch
+from causalkd.models.attention import attention_of
 from causalkd.models.hooked import HookedModel
-from causalkd.models.load import check_pair
-from causalkd.models.modes import evaluating
+from causalkd.models.load import check_pair, random_like
 from causalkd.verification.cells import Cell, plan
 from causalkd.verification.controls import CONTROLS
-from causalkd.verification.report import GRID, Control
+from causalkd.verification.observing import Observed, observe
 from causalkd.verification.scores import Measurement
-from causalkd.verification.tallies import Table, Truth
+from causalkd.verification.tallies import Asked, Table, Truth, Untrained
 
 Subject = tuple[HookedModel, ResolvedAlignment]
 """A student, and the alignment resolved against the teacher and it."""
@@ -89,18 +87,24 @@ def measure_cells(
     seeds: Sequence[int],
 ) -> list[Measurement]:
     """Scores given cells of every student; see `measure_all`, which plans them."""
-    chosen: tuple[Control, ...] = tuple(name for name in CONTROLS if name in controls)
-    tables = [Table(student, own, chosen, seed) for student, own, seed in zip(students, cells, seeds, strict=True)]
-    sides = {cell.teacher.name: cell.teacher for table in tables for cell in table.cells}
-    declared = {cell.teacher.name for table in tables for cell in table.cells if not cell.pair.startswith(GRID)}
-    truth = Truth(teacher, tuple(sides.values()), declared if "ceiling" in chosen else set())
-    with torch.no_grad(), evaluating([teacher, *students]):
-        for batch in batches:
-            batch = batch.to(teacher.model.device)
-            truth.add(batch)
-            for table in tables:
-                table.add(batch, truth)
-    return [table.measurement(truth) for table in tables]
+    asked = [Asked(own, controls) for own in cells]
+    truth = Truth(asked)
+    tables = [Table(truth, each, seed) for each, seed in zip(asked, seeds, strict=True)]
+    of_students = list(zip(students, tables, strict=True))
+    observed = [Observed(student, table) for student, table in of_students]
+    observe([Observed(teacher, truth), *observed, *untrained(of_students)], batches)
+    return [table.measurement() for table in tables]
+
+
+def untrained(tables: Iterable[tuple[HookedModel, Table]]) -> list[Observed]:
+    """The untrained twins that the students' tables ask for; students of one configuration and seed share theirs."""
+    found: dict[tuple[object, ...], tuple[HookedModel, int, list[Table]]] = {}
+    for student, table in tables:
+        if "random_student" in table.asked.controls:
+            model = student.model
+            alike = (model.config.to_json_string(), attention_of(student), model.dtype, model.device, table.seed)
+            found.setdefault(alike, (student, table.seed, []))[2].append(table)
+    return [Observed(random_like(student, seed), Untrained(own)) for student, seed, own in found.values()]
 
 
 def _check(students: Sequence[Subject], batches: Sequence[Batch], controls: Collection[str]) -> None:

@@ -1,6 +1,6 @@
 """Interchange accuracy while a student trains: the declared pairs alone, on few held-out pairs of base and source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.data.batch import Batch
 from causalkd.models.hooked import HookedModel
 from causalkd.models.modes import evaluating
-from causalkd.verification.cells import Side
+from causalkd.verification.cells import Side, declared_sides
 from causalkd.verification.exchanges import Exchanges
 from causalkd.verification.predictions import same
 
@@ -51,8 +51,9 @@ class LiveAccuracy:
         every: int,
     ) -> None:
         self._student, self._every, self._last = student, every, 0
-        self._sides = [Side(pair.name, pair.student, pair.name) for pair in alignment.pairs]
-        sides = [Side(pair.name, pair.teacher, pair.name) for pair in alignment.pairs]
+        declared = declared_sides(alignment)
+        self._sides = {name: own for name, (_, own) in declared.items()}
+        sides = {name: taught for name, (taught, _) in declared.items()}
         with torch.no_grad(), evaluating([teacher]):
             self._answers = [_answers(teacher, sides, batch.to(teacher.model.device)) for batch in batches]
 
@@ -61,12 +62,13 @@ class LiveAccuracy:
         if step - self._last < self._every:
             return {}
         self._last = step
-        right: dict[str, float] = {side.name: 0.0 for side in self._sides}
+        right: dict[str, float] = dict.fromkeys(self._sides, 0.0)
         with torch.no_grad(), evaluating([self._student]):
             for answers in self._answers:
-                exchanges = Exchanges.of(self._student, self._sides, answers.batch.to(self._student.model.device))
-                for side in self._sides:
-                    right[side.name] += _right(exchanges.counterfactual(side).predictions.choice, answers, side.name)
+                batch = answers.batch.to(self._student.model.device)
+                exchanges = Exchanges.of(self._student, self._sides.values(), batch)
+                for name, side in self._sides.items():
+                    right[name] += _right(exchanges.counterfactual(side).predictions.choice, answers, name)
         counts = {name: sum(float(each.effective[name].sum()) for each in self._answers) for name in right}
         return {f"{LIVE}{name}": right[name] / count for name, count in counts.items() if count}
 
@@ -76,8 +78,8 @@ def _right(found: Tensor, answers: _Answers, name: str) -> float:
     return float((same(truth, found.to(truth.device)) * answers.effective[name]).sum())
 
 
-def _answers(teacher: HookedModel, sides: Sequence[Side], batch: Batch) -> _Answers:
-    exchanges = Exchanges.of(teacher, sides, batch)
-    plain = exchanges.plain().choice
-    choice = {side.name: exchanges.counterfactual(side).predictions.choice for side in sides}
+def _answers(teacher: HookedModel, sides: Mapping[str, Side], batch: Batch) -> _Answers:
+    exchanges = Exchanges.of(teacher, sides.values(), batch)
+    plain = exchanges.plain.choice
+    choice = {name: exchanges.counterfactual(side).predictions.choice for name, side in sides.items()}
     return _Answers(batch, choice, {name: (~same(each, plain)).float() for name, each in choice.items()})

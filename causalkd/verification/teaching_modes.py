@@ -15,20 +15,31 @@ from causalkd.data.counted import TOKEN_TASKS, counted_tokens, flat_positions, t
 from causalkd.losses.uncertainty import decoupled, hard_tokens, log_odds
 from causalkd.models.hooked import HookedModel
 from causalkd.models.modes import evaluating
-from causalkd.verification.cells import Side
-from causalkd.verification.exchanges import Exchanges
+from causalkd.verification.cells import Side, declared_sides, plan
+from causalkd.verification.exchanges import Exchange, Exchanges
+from causalkd.verification.interchange_accuracy import Subject
+from causalkd.verification.observing import Observed, observe
 from causalkd.verification.predictions import same
+from causalkd.verification.tallies import Asked, Truth
 from causalkd.verification.teaching_results import Mode, ModeAccuracy, TeachingModes
 
 
 def teaching_modes(
     teacher: HookedModel, student: HookedModel, batches: Sequence[Batch], hard_fraction: float = 0.5
 ) -> TeachingModes:
-    """The teaching mode of every labelled token and the student's distance in it. Costs one forward of each model.
+    """The teaching mode of every labelled token and one student's distance in it; see `modes_of_all`."""
+    (found,) = modes_of_all(teacher, [student], batches, hard_fraction)
+    return found
+
+
+def modes_of_all(
+    teacher: HookedModel, students: Sequence[HookedModel], batches: Sequence[Batch], hard_fraction: float = 0.5
+) -> list[TeachingModes]:
+    """The teaching mode of every labelled token and each student's distance in it. Costs one forward of each model.
 
     Args:
         teacher: Whose uncertainty decides.
-        student: Who is compared with it.
+        students: Who are compared with it.
         batches: Labelled texts.
         hard_fraction: The share of hard tokens, over all batches together.
 
@@ -36,16 +47,21 @@ def teaching_modes(
         ValueError: The heads predict no tokens, or the batches have no labels.
     """
     _check(teacher, batches)
-    parts, texts = [], 0
-    with torch.no_grad(), evaluating([teacher, student]):
+    tokens: list[tuple[Tensor, ...]] = []
+    terms: list[list[tuple[Tensor, Tensor]]] = []
+    texts = 0
+    with torch.no_grad(), evaluating([teacher, *students]):
         for batch in batches:
-            batch = batch.to(teacher.model.device)
-            row, position, odds, target, diversity = _of_batch(teacher, student, batch)
-            parts.append((row + texts, position, odds, target, diversity))
+            of_batch, of_students = _of_batch(teacher, students, batch.to(teacher.model.device), texts)
+            tokens.append(of_batch)
+            terms.append(of_students)
             texts += len(batch.counted)
-    row, position, odds, target, diversity = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
-    hard = hard_tokens(odds, fraction=hard_fraction)
-    return TeachingModes(*(each.numpy() for each in (row, position, odds.sigmoid(), hard, target, diversity)))
+    text, position, odds = (torch.cat(each).cpu() for each in zip(*tokens, strict=True))
+    of_tokens = [each.numpy() for each in (text, position, odds.sigmoid(), hard_tokens(odds, fraction=hard_fraction))]
+    return [
+        TeachingModes(*of_tokens, *(torch.cat(each).cpu().numpy() for each in zip(*own, strict=True)))
+        for own in zip(*terms, strict=True)
+    ]
 
 
 def accuracy_by_mode(
@@ -55,14 +71,21 @@ def accuracy_by_mode(
     batches: Sequence[Batch],
     hard_fraction: float = 0.5,
 ) -> tuple[ModeAccuracy, ...]:
-    """Interchange accuracy at the declared pairs, over the teacher's easy and over its hard tokens of base.
+    """One student's interchange accuracy over easy and hard tokens; see `accuracies_by_mode`."""
+    (found,) = accuracies_by_mode(teacher, [(student, alignment)], batches, hard_fraction)
+    return found
+
+
+def accuracies_by_mode(
+    teacher: HookedModel, students: Sequence[Subject], batches: Sequence[Batch], hard_fraction: float = 0.5
+) -> list[tuple[ModeAccuracy, ...]]:
+    """Each student's interchange accuracy at the declared pairs, over the teacher's easy and its hard tokens of base.
 
     Costs per model a forward of base and of source, and for each pair the blocks after it.
 
     Args:
         teacher: Whose counterfactual predictions are the truth, and whose uncertainty on base tells easy from hard.
-        student: Who is measured.
-        alignment: The pairs, resolved against both.
+        students: Who are measured, each with the pairs resolved against the teacher and it.
         batches: Labelled held-out pairs, with a source and positions for every declared pair.
         hard_fraction: The share of hard tokens, over all batches together.
 
@@ -70,30 +93,53 @@ def accuracy_by_mode(
         ValueError: The heads predict no tokens, or the batches have no labels.
     """
     _check(teacher, batches)
-    sides = [
-        tuple(Side(pair.name, each, pair.name) for each in (pair.teacher, pair.student)) for pair in alignment.pairs
-    ]
-    odds: list[Tensor] = []
-    tallies: dict[str, list[Tensor]] = {pair.name: [] for pair in alignment.pairs}
-    with torch.no_grad(), evaluating([teacher, student]):
-        for batch in batches:
-            batch = batch.to(teacher.model.device)
-            given, found = (
-                Exchanges.of(model, of_model, batch)
-                for model, of_model in zip((teacher, student), zip(*sides, strict=True), strict=True)
-            )
-            odds.append(-log_odds(given.base.item_logits, _labels(teacher, batch, given.base.logits_at)))
-            for of_teacher, of_student in sides:
-                truth = given.counterfactual(of_teacher).predictions.choice
-                match = same(truth, found.counterfactual(of_student).predictions.choice)
-                tallies[of_teacher.name].append(torch.stack([match, ~same(truth, given.plain().choice)]))
-    hard = hard_tokens(torch.cat(odds), fraction=hard_fraction)
+    truth = Truth(Asked(plan(teacher, student, alignment, None, None), ()) for student, alignment in students)
+    odds, matches = _Odds(), [_Matches(truth, alignment) for _, alignment in students]
+    of_students = [Observed(student, each) for (student, _), each in zip(students, matches, strict=True)]
+    observe([Observed(teacher, truth, odds), *of_students], batches)
+    hard = hard_tokens(torch.cat(odds.found), fraction=hard_fraction)
     modes: dict[Mode, Tensor] = {"easy": ~hard, "hard": hard}
-    return tuple(
-        _accuracy(name, mode, *torch.cat(parts, 1)[:, chosen])
-        for name, parts in tallies.items()
-        for mode, chosen in modes.items()
-    )
+    return [
+        tuple(
+            _accuracy(name, mode, *torch.cat(parts, 1)[:, chosen])
+            for name, parts in each.found.items()
+            for mode, chosen in modes.items()
+        )
+        for each in matches
+    ]
+
+
+class _Odds:
+    """Observes the teacher's log-odds against each labelled token of base."""
+
+    def __init__(self) -> None:
+        self.sides: tuple[Side, ...] = ()
+        self.found: list[Tensor] = []
+
+    def begin(self, exchanges: Exchanges) -> None:
+        base = exchanges.base
+        self.found.append(-log_odds(base.item_logits, _labels(exchanges.model, exchanges.batch, base.logits_at)))
+
+    def note(self, exchange: Exchange) -> None:
+        """Needs no exchange."""
+
+
+class _Matches:
+    """Observes a student, after the teacher's truth: by declared pair and batch, where it matches; and is effective."""
+
+    def __init__(self, truth: Truth, alignment: ResolvedAlignment) -> None:
+        self._truth, self._declared = truth, declared_sides(alignment)
+        self.sides = {own for _, own in self._declared.values()}
+        self.found: dict[str, list[Tensor]] = {pair: [] for pair in self._declared}
+
+    def begin(self, exchanges: Exchanges) -> None:
+        """Needs nothing of base alone."""
+
+    def note(self, exchange: Exchange) -> None:
+        for pair, (taught, own) in self._declared.items():
+            if own == exchange.side:
+                match = same(self._truth.now[taught].choice, exchange.answer.predictions.choice)
+                self.found[pair].append(torch.stack([match, self._truth.effective[taught].bool()]))
 
 
 def _check(model: HookedModel, batches: Sequence[Batch]) -> None:
@@ -105,16 +151,21 @@ def _check(model: HookedModel, batches: Sequence[Batch]) -> None:
         )
 
 
-def _of_batch(teacher: HookedModel, student: HookedModel, batch: Batch) -> tuple[Tensor, ...]:
+def _of_batch(
+    teacher: HookedModel, students: Sequence[HookedModel], batch: Batch, earlier: int
+) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
+    """Text, `earlier` ones being before, position and log-odds of each labelled token; each student's terms there."""
     counted = counted_tokens(teacher.task, batch, "labelled")
     assert counted is not None
     at = flat_positions(counted)
-    gold = _labels(teacher, batch, at)
-    s, t = (model.run(batch.inputs, logits_at=at).item_logits for model in (student, teacher))
+    gold, taught = _labels(teacher, batch, at), teacher.run(batch.inputs, logits_at=at).item_logits
     row, position = counted.nonzero(as_tuple=True)
-    target, diversity = decoupled(s, t, gold, 1.0, 0.0), decoupled(s, t, gold, 0.0, 1.0)
     position = position - batch.counted.long().argmax(1)[row] + (teacher.task == "causal_lm")
-    return row, position, -log_odds(t, gold), target, diversity
+    terms = []
+    for student in students:
+        own = student.run(batch.inputs, logits_at=at).item_logits
+        terms.append((decoupled(own, taught, gold, 1.0, 0.0), decoupled(own, taught, gold, 0.0, 1.0)))
+    return (row + earlier, position, -log_odds(taught, gold)), terms
 
 
 def _labels(model: HookedModel, batch: Batch, at: Int[Tensor, "item"] | None) -> Int[Tensor, "item"]:

@@ -1,8 +1,9 @@
 import pytest
 
 from causalkd.alignment.resolve import resolve
+from causalkd.alignment.sites import ResolvedSite
 from causalkd.alignment.spec import Alignment
-from causalkd.verification.cells import plan
+from causalkd.verification.cells import Side, declared_sides, plan
 from tests.held_out import teacher_and_student
 
 SPAN = "name: a\npositions: {policy: consecutive, fraction: 0.3}\npairs:\n"
@@ -30,9 +31,31 @@ def test_the_grid_holds_every_layer_pair_once_and_the_declared_one_by_its_name(m
 
 def test_cells_of_one_layer_share_their_side(models):
     cells = _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}")
-    assert len({cell.teacher.name for cell in cells}) == 3
-    assert len({cell.student.name for cell in cells}) == 2
+    assert len({cell.teacher for cell in cells}) == 3
+    assert len({cell.student for cell in cells}) == 2
     assert {cell.teacher.positions for cell in cells} == {"m"}
+
+
+def test_sides_that_exchange_the_same_are_one(models):
+    part = "subspace_partition: [[0, 4], [4, 32]], subspaces: [{}]"
+    site = "[{{layer: {}, {}}}]"
+    pairs = "".join(
+        f"- {{name: {name}, teacher: [{{layer: 1}}], student: {site.format(layer, part.format(which))}{positions}}}\n"
+        for name, layer, which, positions in (
+            *(("a", 0, 0, ""), ("same", 0, 0, ""), ("columns", 0, 1, ""), ("layer", 1, 0, "")),
+            ("policy", 0, 0, ", positions: {policy: last}"),
+        )
+    )
+    sides = {
+        name: own for name, (_, own) in declared_sides(resolve(Alignment.from_yaml(SPAN + pairs), *models)).items()
+    }
+    assert sides["a"] == sides["same"] and hash(sides["a"]) == hash(sides["same"])
+    assert len(set(sides.values())) == 4
+    plain, other = (
+        Side((ResolvedSite(models[1].place("block_output", 0), None, source),), "a")
+        for source in (None, ResolvedSite(models[1].place("block_output", 1)))
+    )
+    assert plain != other and plain != "a"
 
 
 def test_pairs_of_one_policy_share_a_grid_and_others_get_their_own(models):

@@ -59,10 +59,10 @@ def test_every_distance_equals_the_loop_over_pairs(models):
     teacher, student = models
     resolved, batches = pairs_of(teacher, student, n=24, batch_size=24)
     (row,) = distances(teacher, {"middle": resolved.pairs[0].teacher}, batches, name="t", seed=4)
-    side = Side("middle", resolved.pairs[0].teacher, "middle")
+    side = Side(resolved.pairs[0].teacher, "middle")
     (batch,) = batches
     with torch.no_grad():
-        run = Exchanges.of(teacher, [side], batch).run(side)
+        hidden = Exchanges.of(teacher, [side], batch).counterfactual(side).hidden
     ids = [
         [tuple(ids[mask.bool()].tolist()) for ids, mask in zip(part["input_ids"], part["attention_mask"], strict=True)]
         for part in (batch.inputs, batch.source)
@@ -77,7 +77,7 @@ def test_every_distance_equals_the_loop_over_pairs(models):
     before = [nearest(state, {key}) for key, state in clean.items()]
     after = []
     for number, (base, source) in enumerate(zip(*ids, strict=True)):
-        state = run.hidden[number, batch.inputs["attention_mask"][number].bool()].mean(0).double().numpy()
+        state = hidden[number, batch.inputs["attention_mask"][number].bool()].mean(0).double().numpy()
         after.append(nearest(state, {base, source}))
     assert row.clean == pytest.approx(_lower_median(before), rel=1e-4)
     assert row.exchanged == pytest.approx(_lower_median(after), rel=1e-4)

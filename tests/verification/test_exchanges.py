@@ -10,8 +10,8 @@ from tests.held_out import pairs_of, teacher_and_student
 def setting():
     teacher, student = teacher_and_student()
     alignment, batches = pairs_of(teacher, student)
-    sides = {cell.teacher.name: cell.teacher for cell in plan(teacher, student, alignment, "block_output", None)}
-    return teacher, tuple(sides.values()), batches
+    sides = dict.fromkeys(cell.teacher for cell in plan(teacher, student, alignment, "block_output", None))
+    return teacher, tuple(sides), batches
 
 
 def test_permuting_two_equal_rows_changes_nothing(setting):
@@ -27,11 +27,12 @@ def test_permuting_two_equal_rows_changes_nothing(setting):
 
 def test_a_side_is_out_of_reach_only_if_activations_changed_and_no_logit_did(setting):
     teacher, sides, batches = setting
-    found = Exchanges.of(teacher, sides, batches[0]).plain()
+    base = Exchanges.of(teacher, sides, batches[0])
+    found, hidden = base.plain, base.base.hidden
     reach = Reach()
     answers = {0: (True, True), 1: (False, True), 2: (False, False)}
     for index, (moved, differed) in answers.items():
-        reach.note(sides[index], Answer(found, moved, differed))
+        reach.note(sides[index], Answer(found, hidden, moved, differed))
     assert [side in reach for side in sides] == [True, False, True]
-    reach.note(sides[1], Answer(found, True, True))  # one batch that moves is enough
+    reach.note(sides[1], Answer(found, hidden, True, True))  # one batch that moves is enough
     assert sides[1] in reach

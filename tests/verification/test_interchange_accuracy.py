@@ -6,8 +6,10 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel
+from causalkd.verification.cells import plan
 from causalkd.verification.controls import CONTROLS
-from causalkd.verification.interchange_accuracy import measure, measure_all
+from causalkd.verification.interchange_accuracy import measure, measure_all, untrained
+from causalkd.verification.tallies import Asked, Table, Truth
 from tests.held_out import MIDDLE, pairs_of, teacher_and_student
 from tests.oracles.interchange_accuracy import counterfactual_class, plain_class
 from tests.tiny import TASKS_OF, tiny
@@ -178,6 +180,10 @@ def test_untrained_twins_are_drawn_from_their_own_seeds(setting):
     found = measure_all(teacher, [(student, alignment)] * 3, batches, controls=("random_student",), seeds=[0, 1, 0])
     first, second, third = (each.score(1, 0, "random_student").divergence.tolist() for each in found)
     assert first == third != second
+    cells = [plan(teacher, student, alignment, "block_output", None)] * 3
+    truth, asked = Truth([]), [Asked(own, ("random_student",)) for own in cells]
+    tables = [(student, Table(truth, each, seed)) for each, seed in zip(asked, (0, 1, 0), strict=True)]
+    assert len(untrained(tables)) == 2  # the same twin serves the first and the third
 
 
 def test_a_last_batch_of_one_row_takes_its_permuted_source_from_the_batch_before(setting):

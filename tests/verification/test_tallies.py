@@ -1,8 +1,7 @@
-import torch
-
 from causalkd.models.hooked import HookedModel
 from causalkd.verification.cells import plan
-from causalkd.verification.tallies import Table, Truth
+from causalkd.verification.observing import Observed, observe
+from causalkd.verification.tallies import Asked, Table, Truth
 from tests.held_out import pairs_of, teacher_and_student
 from tests.tiny import tiny
 
@@ -12,14 +11,13 @@ def test_a_copy_matches_every_counterfactual_batch_by_batch():
     copy = HookedModel(tiny("bert", "classification"), task="classification", role="student")
     alignment, batches = pairs_of(teacher, copy, n=10, batch_size=4)
     cells = plan(teacher, copy, alignment, "block_output", None)
-    truth = Truth(teacher, tuple({cell.teacher.name: cell.teacher for cell in cells}.values()), ())
-    table = Table(copy, cells, ("modal_class", "random_subspace"), seed=0)
-    with torch.no_grad():
-        for batch in batches:
-            truth.add(batch)
-            assert truth.rows == len(batch.counted) and truth.ceiling == {}
-            table.add(batch, truth)
-    found = table.measurement(truth)
+    asked = Asked(cells, ("modal_class", "random_subspace"))
+    truth = Truth([asked])
+    table = Table(truth, asked, seed=0)
+    for batch in batches:
+        observe([Observed(teacher, truth), Observed(copy, table)], [batch])
+        assert truth.rows == len(batch.counted) and truth.ceiling == {}
+    found = table.measurement()
     assert {len(score.matches) for score in found.scores} == {10}
     for layer in range(teacher.n_layers):
         assert found.score(layer, layer).matches.all()
