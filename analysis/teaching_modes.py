@@ -113,13 +113,13 @@ def teaching_shares(metrics: Metrics, target: str = "term/target", whole: str = 
 
 
 @styled
-def coloured_modes(tokens: Sequence[str], modes: TokenModes, text: int) -> Figure:
+def coloured_modes(texts: Sequence[Sequence[str]], modes: TokenModes, text: int) -> Figure:
     """One text, its tokens coloured by teaching mode; what is not labelled stays without colour.
 
     Args:
-        tokens: All tokens of the text.
-        modes: Of some texts.
-        text: The number of this one.
+        texts: All tokens of some texts.
+        modes: Of the same texts.
+        text: The number of the one to show.
 
     Raises:
         ValueError: No token of the text is labelled.
@@ -129,13 +129,13 @@ def coloured_modes(tokens: Sequence[str], modes: TokenModes, text: int) -> Figur
         raise ValueError(
             f"no token of text {text} is labelled; the modes are of texts {sorted(set(modes.text.tolist()))}"
         )
-    strengths = np.zeros(len(tokens))
+    strengths = np.zeros(len(texts[text]))
     unc = modes.uncertainty[here]
     strengths[modes.position[here]] = np.where(modes.hard[here], -np.maximum(unc, 0.1), np.maximum(1 - unc, 0.1))
     hard = int(modes.hard[here].sum())
     heading = f"text {text}: {len(here) - hard} easy tokens, {hard} hard"
     meaning = "blue: easy, taught its diversity only (1 − uncertainty); red: hard, taught all (uncertainty)"
-    return draw_passages([Passage(heading), Passage("", tokens, strengths.tolist())], 1.0, meaning)
+    return draw_passages([Passage(heading), Passage("", texts[text], strengths.tolist())], 1.0, meaning)
 
 
 @styled

@@ -30,6 +30,6 @@ def teaching_figures(results: TeachingResults, metrics: Metrics) -> list[tuple[F
     caption = "Held-out pairs; a prediction is easy or hard by the teacher's uncertainty on base. First seeds."
     figures.append((accuracy_by_mode(students), caption))
     labelled = [number for number, text in enumerate(results.texts) if text.position]
-    for number in labelled[:_SHOWN]:
-        figures.append((coloured_modes(results.texts[number].tokens, tokens, number), "A training text."))
+    words = [text.tokens for text in results.texts]
+    figures += [(coloured_modes(words, tokens, number), "A training text.") for number in labelled[:_SHOWN]]
     return figures

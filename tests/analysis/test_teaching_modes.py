@@ -55,7 +55,7 @@ def test_the_share_of_the_target_term_along_training():
 
 
 def test_tokens_are_coloured_by_mode():
-    figure = coloured_modes(["[BOS]", "ann", "went", "to", "attic"], _modes(1.0), 0)
+    figure = coloured_modes([["[BOS]", "ann", "went", "to", "attic"]], _modes(1.0), 0)
     words = {text.get_text(): text for text in figure.axes[0].texts}
     assert "text 0: 1 easy tokens, 2 hard" in words
     colours = [patch.get_facecolor()[:3] for patch in figure.axes[0].patches]
@@ -63,7 +63,7 @@ def test_tokens_are_coloured_by_mode():
     assert neutral == pytest.approx(colours[2])
     assert easy[2] > easy[0] and hard[0] > hard[2]  # blue, red
     with pytest.raises(ValueError, match=r"no token of text 7 is labelled; the modes are of texts \[0, 1\]"):
-        coloured_modes(["a"], _modes(1.0), 7)
+        coloured_modes([["a"]], _modes(1.0), 7)
 
 
 def test_accuracy_over_easy_and_hard_tokens():
