@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from analysis.grids import Find, Grid, find_grids
-from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, SHARE_MAP, readable_on, styled
+from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, OUTLINE, SHARE_MAP, readable_on, styled
 from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.summary import mean
 
@@ -95,7 +95,9 @@ def _draw(ax: Axes, grid: Grid, measure: Measure, shades: ScalarMappable, above_
         for y, teacher_layer in enumerate(grid.teacher_layers):
             row = grid.cells.get((teacher_layer, student_layer, "none"))
             if row is not None and row.trained:
-                ax.add_patch(_square(x, y, fill=False, edgecolor=INK, linewidth=3, inset=0.0, zorder=3, clip_on=False))
+                ax.add_patch(
+                    _square(x, y, fill=False, edgecolor=OUTLINE, linewidth=3, inset=0.0, zorder=3, clip_on=False)
+                )
     ax.set_xlim(-0.5, len(grid.student_layers) - 0.5)
     ax.set_ylim(-0.5, len(grid.teacher_layers) - 0.5)
     ax.set_xticks(range(len(grid.student_layers)), [str(layer) for layer in grid.student_layers])
@@ -165,7 +167,9 @@ def _legend(figure: Figure, grids: list[Grid], measure: Measure, level: str | No
     rows = [row for grid in grids for (_, _, control), row in grid.cells.items() if control == "none"]
     entries: list[Patch | Line2D] = []
     if any(row.trained for row in rows):
-        entries.append(Patch(facecolor="white", edgecolor=INK, linewidth=2, label="trained site"))
+        entries.append(
+            Patch(facecolor=matplotlib.colormaps[SHARE_MAP](0.0), edgecolor=OUTLINE, linewidth=2, label="trained site")
+        )
     if any(not row.reachable for row in rows):
         style = {"facecolor": "white", "edgecolor": MUTED, "hatch": "////", "linewidth": 0}
         entries.append(Patch(**style, label="cannot reach the output"))

@@ -16,6 +16,8 @@ INK = "#22272e"
 MUTED = "#8a919b"
 FAINT = "#e3e6ea"
 PAPER = "#ffffff"
+OUTLINE = "#000000"
+"""Around data, whose colours are the same in the dark: never the page's."""
 CHANCE = "#b3261e"
 """What any chance or guessing level is drawn in."""
 

@@ -39,6 +39,7 @@ def search_run(
     chosen = _chosen(run, student, seed)
     if rank is not None:
         check_rank(chosen.model, component, rank)
+    run.folder.found.unlink(missing_ok=True)  # what an earlier search left is not what this one finds
     first = run.alignment.pairs[0]
     alignment = run.alignment.model_copy(update={"pairs": (first,)})
     pairs, heldout = (
@@ -48,7 +49,6 @@ def search_run(
     found = search(run.teacher, chosen.model, policy, pairs, heldout, component=component, seed=chosen.seed)
     if rank is not None:
         found = narrow(run.teacher, chosen.model, found, pairs, heldout, rank=rank, seed=chosen.seed)
-    run.folder.found.unlink(missing_ok=True)  # what an earlier search left is not what this one found
     if any(proposal.supported for proposal in found.proposals):
         write_whole(run.folder.found, found.alignment().to_yaml())
     return found

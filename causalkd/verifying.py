@@ -40,7 +40,12 @@ Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 
 
 def verified(run: TrainedRun) -> VerificationReport:
-    """Measures the students of a run, and its teacher, on the held-out pairs that its recipe chooses."""
+    """Measures the students of a run, and its teacher, on the held-out pairs that its recipe chooses.
+
+    Held in memory at once, of one batch: the base and source activations of every place of a model that is exchanged,
+    and the teacher's counted logits at every side of all components; so give a causal LM with a large vocabulary small
+    batches and few components.
+    """
     taught, results = _results(run)
     pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
     watch = _Watch.of(run, pairs)

@@ -57,6 +57,12 @@ class Basis(BaseModel):
         return np.ascontiguousarray(numbers.reshape(self.rank, self.width).T)
 
 
+def orthonormal(columns: Float[np.ndarray, "width rank"]) -> Float[np.ndarray, "width rank"]:
+    """The nearest orthonormal columns, in float64: what trained them in float32 is off by more than a file may be."""
+    left, _, right = np.linalg.svd(columns.astype(np.float64), full_matrices=False)
+    return left @ right
+
+
 def _decoded(values: str) -> Float[np.ndarray, " numbers"]:
     try:
         return np.frombuffer(base64.b64decode(values, validate=True), dtype=_NUMBERS)

@@ -14,7 +14,7 @@ import torch
 from transformer_lens.factories import architecture_adapter_factory
 from transformers import PretrainedConfig, PreTrainedModel
 
-from causalkd.alignment.basis import Basis
+from causalkd.alignment.basis import Basis, orthonormal
 from causalkd.models.adapters import adapter_for, register_adapters
 from causalkd.models.find_places import find_places
 from causalkd.models.places import Place
@@ -250,8 +250,13 @@ def _site_fields(part: Any) -> dict[str, object]:
     fields = {key: getattr(part, key) for key in _CARRIED_FIELDS}
     # Beside this type a config may name none: faults name any other.
     vanilla = "VanillaIntervention" if part.intervention_type is not None else None
-    learned = Basis.of(part.intervention.rotate_layer.weight.detach().cpu().numpy()) if _is_learned(part) else None
+    learned = _directions(part.intervention) if _is_learned(part) else None
     return {**fields, "intervention_type": vanilla, "basis": learned}
+
+
+def _directions(learned: LowRankRotatedSpaceIntervention) -> Basis:
+    weight: Any = learned.rotate_layer.weight  # torch cannot tell a module's parameters from its methods
+    return Basis.of(orthonormal(weight.detach().float().cpu().numpy()))
 
 
 def _is_learned(part: Any) -> bool:

@@ -201,6 +201,8 @@ def _basis_faults(site: Site, place: Place) -> list[str]:
     parts = [key for key in ("heads", "subspace_partition", "subspaces") if getattr(site, key) is not None]
     spans = f"basis given with {', '.join(parts)}; it spans directions of the whole place, so leave those out"
     faults = [spans] if parts else []
+    if site.unit == "h.pos":
+        faults.append("basis given with unit h.pos; it spans all heads, so write component: attention_value_output")
     if site.basis.width != place.width:
         faults.append(f"basis has directions of {site.basis.width} numbers; {place.name} has {place.width} columns")
     return faults

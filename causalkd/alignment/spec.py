@@ -263,6 +263,8 @@ class Alignment(BaseModel):
 
 def _said(part: PositionPolicy | Site) -> str:
     fields = part.model_dump(mode="json", exclude_defaults=True)
+    if "basis" in fields:
+        fields["basis"] = f"of {fields['basis']['rank']} directions"
     return ", ".join(f"{key} {value}" for key, value in fields.items())
 
 

@@ -3,7 +3,9 @@
 `no_intervention`   the student's base predictions: how much agreement needs no intervention at all
 `permuted_source`   the student receives another row's source, the teacher the right one: how much any donor would give
 `modal_class`       the constant guess that is right most often: how much guessing gives
-`random_student`    an untrained student of the same configuration: how much the architecture gives
+`random_student`    an untrained student of the same configuration: how much the architecture gives. At a site with a
+                    `basis` it exchanges the student's directions, which are any in other weights; only `narrow` lets it
+                    learn its own
 `random_subspace`   the student's activations moved as far, but elsewhere: how much any move of that length gives
 
 Two say whether the place matters, and one how high a score can be:

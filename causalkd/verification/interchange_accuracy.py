@@ -6,8 +6,12 @@ Both models exchange the same positions of the same held-out pairs, each with it
 
 from collections.abc import Collection, Iterable, Sequence
 
+import torch
+
 from causalkd.alignment.resolve import ResolvedAlignment
+from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
+from causalkd.data.policies import PositionPolicy
 from causalkd.models.attention import attention_of
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, random_like
@@ -108,6 +112,21 @@ def untrained(tables: Iterable[tuple[HookedModel, Table]]) -> list[Observed]:
     return [Observed(random_like(student, seed), Untrained(own)) for student, seed, own in found.values()]
 
 
+def _unlike(alignment: Alignment, batch: Batch) -> list[str]:
+    """Pairs of one policy whose positions differ, although one of them stands for both."""
+    first: dict[PositionPolicy, str] = {}
+    faults = []
+    for name, policy in alignment.policies().items():
+        other = first.setdefault(policy, name)
+        given, expected = batch.positions[name], batch.positions[other]
+        same = zip(
+            (given.base, given.source, given.valid), (expected.base, expected.source, expected.valid), strict=True
+        )
+        if not all(torch.equal(one, another) for one, another in same):
+            faults.append(f"pairs {other!r} and {name!r} have one policy and other positions; draw them together")
+    return faults
+
+
 def _check(students: Sequence[Subject], batches: Sequence[Batch], controls: Collection[str]) -> None:
     if not batches or not students:
         raise ValueError(
@@ -128,6 +147,8 @@ def _check(students: Sequence[Subject], batches: Sequence[Batch], controls: Coll
         lacking = [name for name in names if name not in batch.positions]
         if lacking:
             faults.append(f"batch {number} has no positions for {lacking}, only for {sorted(batch.positions)}")
+        else:
+            faults += [f"batch {number}: {line}" for line in _unlike(declared[0], batch)]
     if "permuted_source" in controls and len(batches[0].counted) < 2:
         faults.append("the first batch has one row, so permuted_source has no other source to give; use larger batches")
     if faults:

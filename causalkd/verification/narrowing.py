@@ -56,12 +56,14 @@ def narrow(
         heldout: On which it tested.
         rank: How many directions; None to learn that too.
         fit: How they are trained.
-        seed: Of the untrained student.
+        seed: Of the untrained student, and of the moves elsewhere.
 
     Raises:
         ValueError: What `check_rank` says.
     """
     check_rank(student, found.component, rank)
+    if not found.proposals:
+        return found
     (name,) = pairs[0].positions
     twin = random_like(student, seed)
     subspaces: list[Subspace] = []
@@ -74,11 +76,14 @@ def narrow(
             for model in (student, twin)
         )
         own, (untrained,) = (
-            _scores(teacher, model, found, replace(proposal, subspace=subspace), heldout, controls)
+            _scores(teacher, model, found, replace(proposal, subspace=subspace), heldout, controls, seed)
             for model, subspace, controls in ((student, learned, _CONTROLS), (twin, other, ()))
         )
         subspaces.append(learned)
-        scores += [*own, replace(untrained, cell=own[0].cell, control="random_student", still=None)]
+        scores += [
+            *own,
+            replace(untrained, cell=own[0].cell, control="random_student", reachable=own[0].reachable, still=None),
+        ]
     rows = Measurement(tuple(scores)).rows("student", seed)
     return replace(
         found,
@@ -95,6 +100,10 @@ def check_rank(student: HookedModel, component: str, rank: int | None) -> None:
         ValueError: The student is no classifier or in the teacher's role, the component no block's output, or the rank
             not between 1 and the student's width.
     """
+    if student.task != "classification":
+        raise ValueError(
+            f"rank given, but directions are learned of classifiers, not of a {student.task}; leave it out"
+        )
     check_learnable(student)
     if component != "block_output":
         raise ValueError(f"component {component!r} given; directions are learned of block_output")
@@ -117,12 +126,13 @@ def _scores(
     proposal: Proposal,
     heldout: Sequence[Batch],
     controls: Sequence[str],
+    seed: int,
 ) -> tuple[Score, ...]:
     """Of the proposal's subspace in a model, on the held-out pairs."""
     (name,) = heldout[0].positions
     pair = proposal.pair(found.component).model_copy(update={"name": name})
     declared = resolve(Alignment(name="narrowed", positions=found.policy, pairs=(pair,)), teacher, model)
-    return measure(teacher, model, declared, heldout, component=None, trained=(), controls=controls).scores
+    return measure(teacher, model, declared, heldout, component=None, trained=(), controls=controls, seed=seed).scores
 
 
 def _decided(proposal: Proposal, subspace: Subspace, rows: Sequence[InterchangeRow]) -> Proposal:

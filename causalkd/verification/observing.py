@@ -14,7 +14,10 @@ from causalkd.verification.exchanges import Donors, Exchange, Exchanges
 
 @runtime_checkable
 class Observer(Protocol):
-    """Makes something of a model's answers while batches pass, and keeps none of the tensors of a vocabulary's size."""
+    """Makes something of a model's answers while batches pass.
+
+    It keeps nothing of a vocabulary's size beyond the exchange it sees; `Truth` does, until the next batch.
+    """
 
     @property
     def sides(self) -> Collection[Side]:

@@ -59,9 +59,8 @@ class Proposal:
 
     @property
     def supported(self) -> bool:
-        """Whether it is above its controls on the held-out pairs, and a subspace above one for arbitrary targets."""
-        beyond = self.subspace is None or self.subspace.heldout > self.subspace.arbitrary
-        return beyond and is_above(self.heldout, self.controls)
+        """Whether it is above its controls on the held-out pairs."""
+        return is_above(self.heldout, self.controls)
 
     def pair(self, component: str) -> SitePair:
         """The teacher layer and the student layer, or the part of it, as an entry of an alignment."""
@@ -88,7 +87,7 @@ class Search:
     similarity: Float[Tensor, "teacher_layer student_layer"]
 
     def table(self) -> str:
-        """One line a student layer."""
+        """One line a student layer; `search` is of whole layers, also where the rest is of learned directions."""
         heads = ("student", "teacher", "as well", "CKA", "search", "held out", "95 %", "n", "best control", "supported")
         lines = [heads, *(_line(proposal) for proposal in self.proposals)]
         if any(proposal.subspace is not None for proposal in self.proposals):

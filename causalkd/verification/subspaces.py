@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformer_lens.tools.analysis.interchange import SubspaceInterchange, arbitrary_targets
 
+from causalkd.alignment.basis import orthonormal
 from causalkd.alignment.pyvene_models import BoundlessRotatedSpaceIntervention, LowRankRotatedSpaceIntervention
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
@@ -174,7 +175,8 @@ def _fit(model: HookedModel, place: Place, pairs: _Pairs, targets: Targets, rank
             optimizer.step()
     with torch.no_grad():
         count = rank or max(1, round(float(rotation.intervention_boundaries.clamp(0, 1)) * place.width))
-        return rotation.rotate_layer.weight[:, :count].detach().clone()
+        found = orthonormal(rotation.rotate_layer.weight[:, :count].cpu().numpy())
+        return torch.from_numpy(found).to(rotation.rotate_layer.weight)
 
 
 def _logits(model: HookedModel, place: Place, pairs: _Pairs, number: int, swap: Swap) -> Float[Tensor, "batch label"]:

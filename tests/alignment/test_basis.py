@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 from transformer_lens.tools.analysis.interchange import random_basis
 
-from causalkd.alignment.basis import Basis
+from causalkd.alignment.basis import Basis, orthonormal
 from causalkd.alignment.spec import Alignment
 
 
@@ -56,3 +56,12 @@ def test_what_is_no_basis_is_refused(change: dict[str, object], said: str) -> No
 def test_directions_that_are_no_numbers_are_refused(bad: float) -> None:
     with pytest.raises(ValidationError, match="not orthonormal"):
         Basis.of(np.full((4, 1), bad))
+
+
+def test_what_training_left_a_little_askew_is_set_right() -> None:
+    columns = random_basis(64, 5, 2).numpy()
+    askew = columns + np.random.default_rng(0).normal(scale=1e-3, size=columns.shape)
+    with pytest.raises(ValidationError, match="not orthonormal"):
+        Basis.of(askew)
+    np.testing.assert_allclose(Basis.of(orthonormal(askew)).columns(), columns, atol=5e-3)
+    np.testing.assert_allclose(orthonormal(columns), columns, atol=1e-6)

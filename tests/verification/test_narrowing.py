@@ -67,10 +67,10 @@ def test_an_untrained_student_has_no_such_directions(setting):
     assert not any(p.supported for p in narrow(teacher, other, found, pairs, heldout, rank=2, fit=QUICK).proposals)
 
 
-def test_better_for_arbitrary_targets_is_not_supported(narrowed):
-    proposal = next(p for p in narrowed.proposals if p.supported)
-    assert proposal.subspace is not None
-    assert not replace(proposal, subspace=replace(proposal.subspace, arbitrary=1.0)).supported
+def test_nothing_proposed_is_nothing_narrowed(setting):
+    models, found, pairs, heldout = setting
+    nothing = replace(found, proposals=())
+    assert narrow(*models, nothing, pairs, heldout, rank=2) is nothing
 
 
 @pytest.mark.parametrize("rank", [0, 10_000])
@@ -86,7 +86,7 @@ def test_what_cannot_be_learned_is_refused(setting):
     with pytest.raises(ValueError, match="component 'mlp_output' given; directions are learned of block_output"):
         check_rank(student, "mlp_output", 1)
     masked = teacher_and_student("bert", "masked_lm")[1]
-    with pytest.raises(ValueError, match="this is a masked_lm"):
+    with pytest.raises(ValueError, match="not of a masked_lm; leave it out"):
         check_rank(masked, "block_output", 1)
 
 
