@@ -85,12 +85,8 @@ def narrow(
             replace(untrained, cell=own[0].cell, control="random_student", reachable=own[0].reachable, still=None),
         ]
     rows = Measurement(tuple(scores)).rows("student", seed)
-    return replace(
-        found,
-        proposals=tuple(
-            _decided(proposal, subspace, rows) for proposal, subspace in zip(found.proposals, subspaces, strict=True)
-        ),
-    )
+    decided = (_decided(*each, rows) for each in zip(found.proposals, subspaces, strict=True))
+    return replace(found, proposals=tuple(decided))
 
 
 def check_rank(student: HookedModel, component: str, rank: int | None) -> None:

@@ -11,7 +11,7 @@ from causalkd.verification.scores import Measurement, Score, differences, paired
 @cache
 def _cell(t, s, trained):
     pair = "m" if trained else "grid:m"
-    return Cell(pair, "block_output", "pos", None, t, s, trained, Side("t", (), "m"), Side("s", (), "m"))
+    return Cell(pair, "block_output", "pos", None, t, s, trained, Side((), "m"), Side((), "m"))
 
 
 def _score(matches, effective, t=1, s=0, control="none", trained=True, reachable=True, counts=None, divergence=None):
