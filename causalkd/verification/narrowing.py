@@ -4,7 +4,7 @@ Distributed alignment search between two models: the teacher's counterfactual pr
 found are directions of the student whose exchange does what exchanging the whole teacher layer does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -45,8 +45,8 @@ def narrow(
 
     Learned on the search pairs; the held-out pairs decide again. An untrained network has directions that do something
     like it too, so what an untrained student reaches with directions learned the same way is one of the controls, and
-    directions learned for arbitrary targets stand beside. Costs for each proposal twice what `learn_subspace` costs,
-    twice a base, a source and a counterfactual run of the teacher, and what `measure` costs for two declared pairs.
+    directions learned for arbitrary targets stand beside. Costs a base and a source run of the teacher and a
+    counterfactual a layer, and for each proposal twice what `learn_subspace` and `measure` of one pair cost.
 
     Args:
         teacher: A classifier.
@@ -66,13 +66,14 @@ def narrow(
         return found
     (name,) = pairs[0].positions
     twin = random_like(student, seed)
+    layers = {proposal.teacher_layer for proposal in found.proposals}
+    learnt_from, tested_on = (_targets(teacher, layers, name, part) for part in (pairs, heldout))
     subspaces: list[Subspace] = []
     scores: list[Score] = []
     for proposal in found.proposals:
-        layer = proposal.student_layer
-        targets = [_targets(teacher, proposal.teacher_layer, name, part) for part in (pairs, heldout)]
+        layer, seen, unseen = proposal.student_layer, *(t[proposal.teacher_layer] for t in (learnt_from, tested_on))
         learned, other = (
-            learn_subspace(model, layer, name, pairs, targets[0], heldout, targets[1], rank=rank, fit=fit)
+            learn_subspace(model, layer, name, pairs, seen, heldout, unseen, rank=rank, fit=fit)
             for model in (student, twin)
         )
         own, (untrained,) = (
@@ -107,12 +108,18 @@ def check_rank(student: HookedModel, component: str, rank: int | None) -> None:
         raise ValueError(f"rank {rank} given; a place of this student has 1–{student.width} directions")
 
 
-def _targets(teacher: HookedModel, layer: int, name: str, batches: Sequence[Batch]) -> Int[Tensor, "pairs"]:
-    """What the teacher predicts once its layer is exchanged."""
-    side = layer_sides(teacher, "block_output", name)[layer]
+def _targets(
+    teacher: HookedModel, layers: Collection[int], name: str, batches: Sequence[Batch]
+) -> dict[int, Int[Tensor, "pairs"]]:
+    """What the teacher predicts once a layer is exchanged, by layer."""
+    sides = {layer: layer_sides(teacher, "block_output", name)[layer] for layer in layers}
+    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad(), evaluating([teacher]):
-        runs = (Exchanges.of(teacher, [side], batch.to(teacher.model.device)) for batch in batches)
-        return torch.cat([run.counterfactual(side).predictions.choice.cpu() for run in runs])
+        for batch in batches:
+            run = Exchanges.of(teacher, sides.values(), batch.to(teacher.model.device))
+            for layer, side in sides.items():
+                found[layer].append(run.counterfactual(side).predictions.choice.cpu())
+    return {layer: torch.cat(choices) for layer, choices in found.items()}
 
 
 def _scores(
