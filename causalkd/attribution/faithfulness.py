@@ -180,11 +180,13 @@ class _Removal:
 
     def _values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
         row = item % len(self.inputs["input_ids"])
-        given = {name: tensor[row] for name, tensor in self.inputs.items()}
-        given["attention_mask"] = given["attention_mask"].masked_fill(gone, 0)
+        # The padding after the longest of these texts is left out: it says nothing and costs as much as a token.
+        width = int(self.inputs["attention_mask"][row].any(0).nonzero().max()) + 1
+        given = {name: tensor[row, :width] for name, tensor in self.inputs.items()}
+        given["attention_mask"] = given["attention_mask"].masked_fill(gone[:, :width], 0)
         position = None if self.views.position is None else self.views.position[row]
         view = Views(self.views.choice.flatten()[item][None], position)
-        logits = self.model.run(given, logits_at=logits_at(view, gone.shape[1])).logits
+        logits = self.model.run(given, logits_at=logits_at(view, width)).logits
         target: Target = "logit" if self.model.task == "regression" else "probability"
         return view_values(logits.to(torch.promote_types(logits.dtype, torch.float32)), view, target)[0]
 

@@ -1,5 +1,6 @@
 """Ratios that survive a machine which changes its speed, and memory that no other variant has touched."""
 
+import json
 import statistics
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,21 +65,51 @@ def step_memory(function: str, setting: Setting) -> float:
     Raises:
         subprocess.CalledProcessError: The step failed; its traceback is on standard error.
     """
-    code = f"from tests.benchmarks import measure; measure.tell_memory({function!r}, {asdict(setting)!r})"
-    told = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
-    return float(told.stdout)
+    return float(_in_own_process("memory_of", setting, function))
 
 
-def tell_memory(function: str, setting: Mapping[str, float]) -> None:
-    """What the process of `step_memory` does: builds the step, rests, takes it, and prints by how much it grew."""
-    shape = Setting(**setting)
-    torch.set_num_threads(shape.threads)
-    module, name = function.split(":")
-    step: Step = vars(import_module(module))[name](shape)
+def step_ratio(reference: str, function: str, setting: Setting) -> Ratio:
+    """The `paired_ratios` of one step, in a process of its own.
+
+    What a process has allocated before changes what the next large tensor costs it: after batches of other shapes the
+    same two steps compare differently. Arguments and errors are those of `step_memory`.
+    """
+    return Ratio(**_in_own_process("ratio_of", setting, reference, function))
+
+
+def memory_of(setting: Setting, function: str) -> float:
+    """What the process of `step_memory` does: builds the step, rests, takes it, and tells by how much it grew."""
+    step = _step(function, setting)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of imports and of building
     resting = _status("VmRSS")
     step()
-    print((_status("VmHWM") - resting) / _MEBIBYTE)
+    return (_status("VmHWM") - resting) / _MEBIBYTE
+
+
+def ratio_of(setting: Setting, reference: str, function: str) -> dict[str, float]:
+    """What the process of `step_ratio` does."""
+    found = paired_ratios(_step(reference, setting), {"": _step(function, setting)}, setting.rounds)
+    return asdict(found[""])
+
+
+def _in_own_process(measurement: str, setting: Setting, *functions: str) -> Any:
+    given = json.dumps([measurement, asdict(setting), *functions])
+    code = "import sys; from tests.benchmarks import measure; measure.answer(sys.argv[1])"
+    told = subprocess.run([sys.executable, "-c", code, given], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(told.stdout)
+
+
+def answer(given: str) -> None:
+    """Prints what one of the measurements above finds: what a process of its own is started for."""
+    measurement, shape, *functions = json.loads(given)
+    setting = Setting(**shape)
+    torch.set_num_threads(setting.threads)
+    print(json.dumps({"memory_of": memory_of, "ratio_of": ratio_of}[measurement](setting, *functions)))
+
+
+def _step(function: str, setting: Setting) -> Step:
+    module, name = function.split(":")
+    return vars(import_module(module))[name](setting)
 
 
 def _spent(step: Step) -> tuple[float, float]:

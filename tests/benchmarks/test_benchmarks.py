@@ -37,6 +37,7 @@ def test_it_writes_and_prints_every_row(
     monkeypatch.setattr(
         "tests.benchmarks.rows.diito_memory.step_memory", lambda function, setting: TINY_MEMORY[function.split(":")[1]]
     )
+    monkeypatch.setattr("tests.benchmarks.rows.diito_scaling.step_ratio", _ratio_in_this_process)
     monkeypatch.setattr("tests.benchmarks.rows.adkd.step_memory", lambda function, setting: 1.0)
     monkeypatch.setattr("tests.benchmarks.rows.divergences.step_memory", lambda function, setting: 1.0)
     threads = torch.get_num_threads()
@@ -51,6 +52,10 @@ def test_it_writes_and_prints_every_row(
         assert row["value"] > 0
         assert row["id"] in printed
     assert torch.get_num_threads() == threads
+
+
+def _ratio_in_this_process(reference: str, function: str, setting: Setting) -> measure.Ratio:
+    return measure.Ratio(**measure.ratio_of(setting, reference, function))
 
 
 def test_only_the_named_modules_run_and_other_rows_stay(tmp_path: Path) -> None:
@@ -160,3 +165,11 @@ def test_memory_is_that_of_the_step() -> None:
     logits = setting.rows * setting.tokens * setting.vocabulary * 4 / 2**20
     taken = measure.step_memory("tests.benchmarks.steps:plain_step", setting)
     assert 3 * logits < taken < 20 * logits
+
+
+@pytest.mark.slow
+def test_a_ratio_from_a_process_of_its_own() -> None:
+    setting = replace(SMOKE, rounds=5)
+    ratio = measure.step_ratio("tests.benchmarks.steps:plain_step", "tests.benchmarks.steps:plain_step", setting)
+    assert ratio.low <= ratio.wall <= ratio.high
+    assert 0.5 < ratio.cpu < 2

@@ -2,19 +2,19 @@
 
 from dataclasses import replace
 
+from tests.benchmarks import steps
 from tests.benchmarks.floors import diito_cost, plain_cost
-from tests.benchmarks.measure import paired_ratios
+from tests.benchmarks.measure import step_ratio
 from tests.benchmarks.row import Row
 from tests.benchmarks.rows.diito_step import ratio_row
 from tests.benchmarks.setting import Setting
-from tests.benchmarks.steps import diito_step, plain_step
 
 
 def rows(setting: Setting) -> list[Row]:
     """`diito_scaling`: the largest relative departure from the floor's course, which the setting's own shape anchors.
 
-    Lengths of a quarter, one and four times the setting's, then as many rows; the floor is that in FLOPs. Beside it the
-    ratio at each of these shapes, `diito_long_rows_vs_kd` and so on.
+    Lengths of a quarter, one and four times the setting's, then as many rows; the floor is that in FLOPs. Each shape
+    has a process of its own. Beside it the ratio at each of these shapes, `diito_long_rows_vs_kd` and so on.
     """
     shapes = {
         "diito_short_rows_vs_kd": replace(setting, tokens=setting.tokens // 4),
@@ -29,7 +29,7 @@ def rows(setting: Setting) -> list[Row]:
 
 
 def _measured(name: str, shape: Setting) -> Row:
-    ratio = paired_ratios(plain_step(shape), {"diito": diito_step(shape)}, shape.rounds)["diito"]
+    ratio = step_ratio(f"{steps.__name__}:plain_step", f"{steps.__name__}:diito_step", shape)
     return ratio_row(name, ratio, None, diito_cost(shape), plain_cost(shape), shape)
 
 
