@@ -51,7 +51,7 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
         ValueError: The task is unknown, its data are not there, or a split is empty.
     """
     tokenizer = _with_padding(_tokenizer(part, teacher))
-    longest = part.max_length or min(_LONGEST, tokenizer.model_max_length)
+    longest = longest_row(part, tokenizer)
 
     def load(split: str, limit: int | None) -> Examples:
         return load_examples(part.task, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
@@ -60,6 +60,11 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     if part.packing:
         train = replace(train, examples=_packed(train, longest))
     return Data(train, load("validation", part.eval_limit), tokenizer)
+
+
+def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Most tokens of a row."""
+    return part.max_length or min(_LONGEST, tokenizer.model_max_length)
 
 
 def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:

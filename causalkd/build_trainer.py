@@ -10,7 +10,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
-from causalkd.build import Data, build_collator, build_pairs
+from causalkd.build import Data, build_collator, build_pairs, longest_row
 from causalkd.build_objectives import INTERCHANGING
 from causalkd.build_sequences import on_policy
 from causalkd.data.pairing import ExampleSet
@@ -54,7 +54,8 @@ def build_trainer(
     With an alignment, batches have sources and positions where an objective exchanges activations.
     """
     exchanged = alignment if INTERCHANGING & set(objectives) else None
-    sequences = on_policy(training.sequences, student, teacher, seed)
+    longest = longest_row(recipe.data, data.tokenizer)
+    sequences = on_policy(training.sequences, student, teacher, longest, seed)
     _check_rows_are_free(recipe, training, sorted(INTERCHANGING & set(objectives)))
     watch = None
     if teacher is not None and alignment is not None and recipe.verification.during_training is not None:

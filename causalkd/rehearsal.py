@@ -21,7 +21,7 @@ from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair
 from causalkd.models.places import nearest
 from causalkd.recipe import Recipe
-from causalkd.recipe_parts import StudentPart
+from causalkd.recipe_parts import StudentPart, TrainingPart
 from causalkd.training.trainer import DistillationTrainer
 
 
@@ -77,13 +77,21 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
     alignment = build_alignment(recipe.alignment, teacher, student)
     _check_segments(recipe, data, alignment)
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
+    training = _surely_written(recipe.training_of(part))
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(
-            recipe, recipe.training_of(part), data, student, objectives, teacher=teacher, alignment=alignment,
+            recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
             name=part.name, seed=seed, folder=Path(folder) / "student", metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
         _try_a_step(trainer)
     return alignment
+
+
+def _surely_written(training: TrainingPart) -> TrainingPart:
+    """With every batch written anew, where any is to be: what is rare must be tried as well."""
+    if training.sequences is None:
+        return training
+    return training.model_copy(update={"sequences": training.sequences.model_copy(update={"share": 1.0})})
 
 
 def _try_a_step(trainer: DistillationTrainer) -> None:

@@ -18,7 +18,7 @@ from accelerate import PartialState
 
 from causalkd.alignment.spec import Alignment
 from causalkd.attribution.maps import AttributionMap
-from causalkd.build import Data, build_student, build_teacher
+from causalkd.build import Data, build_student, build_teacher, longest_row
 from causalkd.build_objectives import build_objectives
 from causalkd.build_sequences import taught_data
 from causalkd.build_trainer import build_trainer, task_only
@@ -155,7 +155,8 @@ def _train_student(
     student = build_student(part, teacher, data, seed)
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
     training = recipe.training_of(part)
-    data = taught_data(training.sequences, data, teacher, folder.work("sequences"))
+    longest = longest_row(recipe.data, data.tokenizer)
+    data = taught_data(training.sequences, data, student, teacher, longest, folder.work("sequences"))
     trainer = build_trainer(
         recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
         name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics,

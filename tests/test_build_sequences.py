@@ -1,31 +1,34 @@
 """A recipe's sequences: who writes, what is kept, what is refused before training."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from causalkd.build import build_data
 from causalkd.build_sequences import on_policy, taught_data
+from causalkd.models.hooked import HookedModel
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import SequencesPart
 from causalkd.rehearsal import rehearse
 from causalkd.training.sequences import OnPolicy
 from tests.shrunk import planted_model, shrunk
-from tests.training.test_sequences import model
+from tests.training.test_sequences import ROWS, batch, model
 
 
 def test_who_writes_while_training() -> None:
     teacher, student = model("teacher"), model()
-    assert on_policy(None, student, teacher, 0) is None
-    assert on_policy(SequencesPart(origin="teacher"), student, teacher, 0) is None
-    assert isinstance(on_policy(SequencesPart(origin="student"), student, None, 0), OnPolicy)
-    assert isinstance(on_policy(SequencesPart(origin="mixed"), student, teacher, 0), OnPolicy)
+    assert on_policy(None, student, teacher, 40, 0) is None
+    assert on_policy(SequencesPart(origin="teacher"), student, teacher, 40, 0) is None
+    assert isinstance(on_policy(SequencesPart(origin="student"), student, None, 40, 0), OnPolicy)
+    assert isinstance(on_policy(SequencesPart(origin="mixed"), student, teacher, 40, 0), OnPolicy)
     with pytest.raises(ValueError, match="is 'mixed', and there is no teacher; use 'student'"):
-        on_policy(SequencesPart(origin="mixed"), student, None, 0)
+        on_policy(SequencesPart(origin="mixed"), student, None, 40, 0)
     for origin in ("student", "teacher"):
         with pytest.raises(ValueError, match="is for causal LMs, and the task is classification"):
-            on_policy(SequencesPart(origin=origin), planted_model(), None, 0)
+            on_policy(SequencesPart(origin=origin), planted_model(), None, 40, 0)
 
 
 def test_what_the_teacher_writes_is_kept_and_taken_again(tmp_path: Path) -> None:
@@ -33,14 +36,35 @@ def test_what_the_teacher_writes_is_kept_and_taken_again(tmp_path: Path) -> None
     data = build_data(recipe.data, recipe.teacher)
     part = SequencesPart(origin="teacher", max_tokens=4)
     teacher = model("teacher")
-    written = taught_data(part, data, teacher, tmp_path / "kept")
+    written = taught_data(part, data, model(), teacher, 40, tmp_path / "kept")
     assert written.heldout is data.heldout and len(written.train.examples) == 6
     assert all(len(row["input_ids"]) <= 5 and row["input_ids"][0] == 2 for row in written.train.examples)
     (file,) = (tmp_path / "kept").iterdir()
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
-    assert len(taught_data(part, data, teacher, tmp_path / "kept").train.examples) == 3, "read, not written again"
-    assert taught_data(None, data, teacher, tmp_path) is data
+    assert len(taught_data(part, data, model(), teacher, 40, tmp_path / "kept").train.examples) == 3, (
+        "read, not written again"
+    )
+    assert taught_data(None, data, model(), teacher, 40, tmp_path) is data
+
+
+@pytest.mark.parametrize(("few", "longest"), [("student", 40), ("teacher", 40), ("student", 7)])
+def test_rows_fit_every_model_and_the_datas_length(few: str, longest: int, tmp_path: Path) -> None:
+    """One of the models has 9 positions, the other 40, and the data's rows have `longest` at most."""
+    teacher, student = model("teacher"), model()
+    config = GPT2Config.from_dict(student.model.config.to_dict() | {"n_positions": 9})
+    short = HookedModel(GPT2LMHeadModel(config).eval(), student.tokenizer, task="causal_lm", role="student")
+    teacher, student = (teacher, short) if few == "student" else (short, student)
+    room = min(longest, 9)
+    for origin in ("student", "mixed"):
+        source = on_policy(SequencesPart(origin=origin), student, teacher, longest, 0)
+        assert source is not None
+        assert [source(batch(), step).counted.sum(1).max() for step in range(4)] == 4 * [room]
+    recipe = shrunk("quickstart-lm", tmp_path, "data.train_limit=2")
+    data = build_data(recipe.data, recipe.teacher)
+    data = replace(data, train=replace(data.train, examples=ROWS * 4))
+    found = taught_data(SequencesPart(origin="teacher"), data, student, teacher, longest, tmp_path / "kept")
+    assert max(len(row["input_ids"]) for row in found.train.examples) == room
 
 
 CHANGES = {
@@ -64,6 +88,15 @@ CHANGES = {
 def test_rows_are_packed_written_or_exchanged(changes: tuple[str, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         rehearse(shrunk("quickstart-lm", tmp_path / "run", *changes))
+
+
+def test_a_rehearsal_writes_however_rarely_training_will(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("it cannot write")
+
+    monkeypatch.setattr("causalkd.training.sequences.continue_prompts", fail)
+    with pytest.raises(ValueError, match="student 'kd': it cannot write"):
+        rehearse(shrunk("quickstart-lm", tmp_path, "students.kd.training={sequences: {origin: student, share: 0.001}}"))
 
 
 def test_a_recipe_names_its_sequences() -> None:

@@ -1,12 +1,22 @@
 """Continuing prompts, with transformers' own `generate`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import Cache, DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from torch.nn import functional
+from transformers import (
+    Cache,
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+)
 
 from causalkd.models.hooked import HookedModel
 from causalkd.models.modes import evaluating
@@ -21,6 +31,8 @@ class Sampling:
     """Most new tokens a row."""
     temperature: float = 1.0
     """Divides the logits; 0 takes the likeliest token instead of drawing."""
+    longest: int | None = None
+    """Most tokens of a row with its prompt; None for as many as every model that writes has positions."""
 
 
 class Mixture(NamedTuple):
@@ -45,39 +57,47 @@ def continue_prompts(
 ) -> Continued:
     """What a model writes after some prompts; modes and the global random state stay as they were.
 
+    The checkpoint's own generation settings (a repetition penalty, beams, …) do not count: `sampling` is all there is.
+
     Args:
         model: A causal LM with a tokenizer; dropout is off meanwhile.
         prompts: Padded on the left.
-        sampling: How tokens are drawn.
+        sampling: How tokens are drawn, and how many at most; a row with a longer prompt ends before the others.
         seed: Everything drawn is a function of it, the prompts and the weights.
         mixture: Draws a share of the tokens instead.
 
     Raises:
-        ValueError: The model writes no text, has no tokenizer, or the prompts leave no room.
+        ValueError: The model writes no text, has no tokenizer, or a prompt leaves no room.
     """
     pad, end = _special_ids(model)
-    width = prompts["input_ids"].shape[1]
-    room = model.model.config.max_position_embeddings - width
-    if room < 1:
-        raise ValueError(
-            f"prompts of {width} tokens leave no room in {model} of {width + room} positions; shorten the prompts"
-        )
-    config = GenerationConfig(
-        max_new_tokens=min(sampling.max_tokens, room), pad_token_id=pad, eos_token_id=end, **_drawing(sampling, mixture)
-    )
-    processors = LogitsProcessorList([] if mixture is None else [_Mixed(mixture, prompts, sampling.temperature)])
-    devices = [model.model.device] if model.model.device.type == "cuda" else []
     models = [model] if mixture is None else [model, mixture.model]
-    with torch.no_grad(), evaluating(models), torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    lengths, longest = prompts["attention_mask"].sum(1), _longest(models, sampling)
+    most = (longest - lengths).clamp(max=sampling.max_tokens)
+    if int(most.min()) < 1:
+        raise ValueError(
+            f"prompts of {int(lengths.max())} tokens leave no room in {model}, where a row has at most {longest}; "
+            "shorten the prompts"
+        )
+
+    def draw(prompts: Inputs, tokens: int) -> Int[Tensor, "batch pos"]:
+        config = GenerationConfig(
+            max_new_tokens=tokens, pad_token_id=pad, eos_token_id=end, **_drawing(sampling, mixture)
+        )
+        processors = LogitsProcessorList([] if mixture is None else [_Mixed(mixture, prompts, sampling.temperature)])
         ids = model.model.generate(  # type: ignore[operator]
             input_ids=prompts["input_ids"],
             attention_mask=prompts["attention_mask"],
             generation_config=config,
             logits_processor=processors,
         )
-    assert isinstance(ids, Tensor)
-    return _continued(prompts, ids, end)
+        assert isinstance(ids, Tensor)
+        return ids
+
+    # Seeding reaches every device, so every device's random state is put back.
+    devices = range(torch.accelerator.device_count())
+    with torch.no_grad(), evaluating(models), _own_settings_aside(model.model), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        return _written(draw, prompts, most, pad, end)
 
 
 def left_padded(inputs: Inputs, lengths: Int[Tensor, "batch"], pad_id: int) -> dict[str, Int[Tensor, "batch prompt"]]:
@@ -108,6 +128,52 @@ def _drawing(sampling: Sampling, mixture: Mixture | None) -> dict[str, bool | fl
     return {"do_sample": True, "top_k": 0, "temperature": 1.0 if mixture else sampling.temperature}
 
 
+def _longest(models: list[HookedModel], sampling: Sampling) -> int:
+    positions = min(each.model.config.max_position_embeddings for each in models)
+    return positions if sampling.longest is None else min(positions, sampling.longest)
+
+
+@contextmanager
+def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
+    """Whatever a call leaves open transformers takes from the checkpoint's settings; meanwhile there are none."""
+    own = model.generation_config
+    try:
+        model.generation_config = GenerationConfig()
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _written(
+    draw: Callable[[Inputs, int], Tensor], prompts: Inputs, most: Int[Tensor, "batch"], pad: int, end: int
+) -> Continued:
+    """Prompts continued by at most `most` tokens each.
+
+    All rows of a call grow alike, ended ones by padding that takes positions too. So all are continued as far as the
+    fullest row has room, and those that have not ended and have more room go on without it.
+    """
+    tokens = int(most.min())
+    found = _continued(prompts, draw(prompts, tokens), end)
+    ids, mask, new = found.inputs["input_ids"], found.inputs["attention_mask"], found.new
+    going = (most > tokens) & new[:, -1] & (ids[:, -1] != end)
+    if not going.any():
+        return found
+    begun = left_padded({"input_ids": ids[going], "attention_mask": mask[going]}, mask[going].sum(1), pad)
+    rest = _written(draw, begun, most[going] - tokens, pad, end)
+    added = slice(begun["input_ids"].shape[1], None)
+
+    def joined(all_rows: Tensor, of_going: Tensor, filler: int) -> Tensor:
+        wide = functional.pad(all_rows, (0, of_going[:, added].shape[1]), value=filler)
+        wide[going, all_rows.shape[1] :] = of_going[:, added]
+        return wide
+
+    inputs = {
+        "input_ids": joined(ids, rest.inputs["input_ids"], pad),
+        "attention_mask": joined(mask, rest.inputs["attention_mask"], 0),
+    }
+    return Continued(inputs, joined(new, rest.new, 0))
+
+
 def _continued(prompts: Inputs, ids: Int[Tensor, "batch pos"], end: int) -> Continued:
     width = prompts["input_ids"].shape[1]
     written = ids[:, width:]
@@ -131,7 +197,7 @@ class _Mixed(LogitsProcessor):
         self, input_ids: Int[Tensor, "batch pos"], scores: Float[Tensor, "batch vocab"]
     ) -> Float[Tensor, "batch vocab"]:
         grown = input_ids.shape[1] - self._mask.shape[1]
-        self._mask = torch.nn.functional.pad(self._mask, (0, grown), value=1)
+        self._mask = functional.pad(self._mask, (0, grown), value=1)
         places = (self._mask.cumsum(1) - 1).clamp(min=0)
         unseen = input_ids.shape[1] - self._cache.get_seq_length()
         output = self._other(

@@ -38,7 +38,10 @@ class RunningQuantile(nn.Module):
             step: Optimizer steps done so far.
             remember: Whether later steps are to know of them; while nothing is remembered, they split themselves.
         """
-        bins = ((odds + _WIDEST) * (_BINS / (2 * _WIDEST))).long().clamp(0, _BINS - 1)
+        if self._fraction == 1:  # also what is less uncertain than anything before
+            return mask
+        within = odds.clamp(-_WIDEST, _WIDEST)  # what is ruled out has log-odds that no whole number holds
+        bins = ((within + _WIDEST) * (_BINS / (2 * _WIDEST))).long().clamp(0, _BINS - 1)
         seen = torch.zeros_like(self.present).scatter_add_(0, bins, mask.to(self.present.dtype))
         if remember:
             self._remember(seen.clone(), step)

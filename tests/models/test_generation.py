@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from causalkd.data.planted_lm import VOCABULARY, PlantedLM
 from causalkd.models.generation import Mixture, Sampling, continue_prompts, left_padded
@@ -60,7 +61,7 @@ def test_drawing_is_seeded_and_leaves_everything_as_it_was():
     assert not any(parameter.grad is not None for parameter in writer.model.parameters())
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+@pytest.mark.parametrize("architecture", ["gpt2", "opt", "gpt_neox", "llama"])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_a_share_of_one_writes_what_the_other_model_would(architecture, temperature):
     writer, other, sampling = model(architecture), model(architecture, seed=1), Sampling(6, temperature)
@@ -84,6 +85,54 @@ def test_a_mixture_draws_from_both_distributions():
     expected = 0.3 * mixed + 0.7 * own
     frequencies = torch.bincount(found[:, -1], minlength=len(expected)) / rows
     assert ((frequencies - expected).abs() < 4 * (expected / rows).sqrt() + 1e-3).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_checkpoints_own_settings_do_not_count(temperature):
+    plain, bent = model(), model()
+    settings = GenerationConfig(top_p=0.01, repetition_penalty=5.0, min_length=30, num_beams=2, eos_token_id=[END, 9])
+    bent.model.generation_config = settings
+    found = [continue_prompts(each, PROMPTS, Sampling(12, temperature), seed=3).inputs for each in (plain, bent)]
+    assert torch.equal(found[0]["input_ids"], found[1]["input_ids"])
+    assert bent.model.generation_config is settings
+    with pytest.raises(RuntimeError), bent.model.get_input_embeddings().register_forward_hook(_fault):
+        continue_prompts(bent, PROMPTS, Sampling(3, temperature), seed=3)
+    assert bent.model.generation_config is settings
+
+
+def _fault(*_):
+    raise RuntimeError("a module that fails")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_long_prompt_shortens_no_other_row(architecture, mixed):
+    """Prompts of 3, 8 and 1 tokens, rows of 11 at most: each is continued as far as it has room, as it is alone."""
+    writer, other = model(architecture), model(architecture, seed=1)
+    mixture = Mixture(other, 1.0) if mixed else None
+    long = torch.tensor([[0] * 5 + [2, 7, 8], [2, 9, 8, 11, 30, 7, 9, 8], [0] * 7 + [2]])
+    prompts = {"input_ids": long, "attention_mask": (long > 0).long()}
+    sampling = Sampling(9, 0.0, longest=11)
+    found = continue_prompts(writer, prompts, sampling, seed=0, mixture=mixture)
+    assert found.inputs["attention_mask"].sum(1).max() <= 11
+    for row in range(3):
+        alone = {name: tensor[row : row + 1] for name, tensor in prompts.items()}
+        alone = left_padded(alone, alone["attention_mask"].sum(1), 0)
+        expected = continue_prompts(writer, alone, sampling, seed=0, mixture=mixture)
+        written = found.inputs["input_ids"][row][found.new[row]]
+        assert torch.equal(written, expected.inputs["input_ids"][expected.new])
+        assert len(written) == (8, 3, 9)[row] or written[-1] == END
+        kept = found.inputs["attention_mask"][row].bool()
+        text = torch.cat([alone["input_ids"][0], written])
+        assert torch.equal(found.inputs["input_ids"][row][kept], text)
+
+
+def test_every_model_that_writes_must_have_the_positions():
+    short = model()
+    config = short.model.config.__class__(**{**short.model.config.to_dict(), "n_positions": 9})
+    other = HookedModel(type(short.model)(config).eval(), short.tokenizer, task="causal_lm", role="teacher")
+    found = continue_prompts(model(), PROMPTS, Sampling(20), seed=0, mixture=Mixture(other, 0.5))
+    assert found.inputs["attention_mask"].sum(1).max() <= 9
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

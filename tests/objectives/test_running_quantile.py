@@ -62,3 +62,19 @@ def test_it_resumes_from_its_state() -> None:
     odds, mask = _odds(40, 7)
     assert torch.equal(twin(odds, mask, 3, True), quantile(odds, mask, 3, True))
     assert torch.equal(twin.past, quantile.past)
+
+
+def test_log_odds_without_bounds() -> None:
+    """A gold token that the teacher rules out is as hard as can be, and one it is sure of as easy."""
+    quantile, mask = RunningQuantile(0.5), torch.ones(4, dtype=torch.bool)
+    least = torch.finfo(torch.float32).min
+    for odds in ([torch.inf, 1.0, -1.0, -torch.inf], [-least, 1.0, -1.0, least], [1e17, 1.0, -1.0, -1e17]):
+        for step in range(2):
+            assert quantile(torch.tensor(odds), mask, step, True).tolist() == [True, True, True, False]
+
+
+def test_all_that_counts_is_hard_where_the_share_is_one() -> None:
+    quantile = RunningQuantile(1.0)
+    for step in range(3):
+        odds, mask = _odds(40, step)
+        assert torch.equal(quantile(odds - 10 * step, mask, step, True), mask)
