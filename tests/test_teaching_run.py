@@ -1,6 +1,7 @@
 """The teaching modes of a run of causal LMs: what is measured, where it is told, that it stays."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from causalkd import runs
 from causalkd.attributions import attribute
 from causalkd.recipe_objectives import ObjectivesPart
 from causalkd.run_folder import RunFolder
-from causalkd.teaching_run import _logs_both, teaching_of
+from causalkd.teaching_run import _hard_fraction, _logs_both, teaching_of
 from causalkd.trained_run import TrainedRun
 from causalkd.verification.report import VerificationReport
 from tests.shrunk import FinishedRun
@@ -36,6 +37,21 @@ def test_modes_are_of_training_texts_and_accuracy_of_held_out_pairs(trained: Tra
         assert sum(score.tokens for score in each.accuracy) == ANSWERS * pairs
         assert [score.mode for score in each.accuracy] == ["easy", "hard"]
     assert found.logged == ("kd", "atkd")
+
+
+def test_the_share_of_hard_tokens_is_the_students(trained: TrainedRun) -> None:
+    def run(*fractions: float | None) -> TrainedRun:
+        parts = [
+            part.model_copy(update={"objectives": ObjectivesPart.model_validate(given)})
+            for part, fraction in zip(trained.recipe.students, fractions, strict=False)
+            for given in [{"atkd": {"hard_fraction": fraction}} if fraction else {"task": {}}]
+        ]
+        return replace(trained, recipe=trained.recipe.model_copy(update={"students": tuple(parts)}))
+
+    found = teaching_of(replace(run(None, 0.25), students=trained.students[:1]), [3, 60])
+    assert found.hard_fraction == 0.25
+    assert found.tokens.hard.mean() == pytest.approx(0.25, abs=2 / 66)
+    assert _hard_fraction(run(0.25, 0.75).recipe) == _hard_fraction(run(None).recipe) == 0.5
 
 
 def test_a_share_needs_both_terms_as_forward_kl_has_them() -> None:

@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def mean_where(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"] | None = None) -> Float[Tensor, ""]:
-    """Mean of the values where the mask is true (everywhere without one); 0, with zero gradient, where it never is.
+    """Mean of the values where the mask is true (everywhere without one); 0, with zero gradient, where none counts.
 
     Values outside may be anything, NaN included. Makes no host–device copy.
     """
     if mask is None:
-        return values.mean()
+        return values.mean() if values.numel() else values.sum()
     return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)

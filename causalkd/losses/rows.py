@@ -44,18 +44,26 @@ def loss_of_rows(
         temperature: Divides all logits.
 
     Raises:
-        ValueError: A gradient is asked of something else than the student's logits.
+        ValueError: A gradient is asked of something else than the student's logits, or what is given is of other rows
+            or choices.
     """
     if torch.is_grad_enabled() and any(other.requires_grad for other in others):
         raise ValueError(
             "the teacher's logits require a gradient, and only the student's get one; run the teacher under "
             "torch.no_grad()"
         )
+    for other in others:
+        if other.shape not in (logits.shape, logits.shape[:-1]):
+            raise ValueError(
+                f"the student's logits are of shape {tuple(logits.shape)}, and what they are compared with is of shape "
+                f"{tuple(other.shape)}; both must be of the same rows, and a teacher's logits of the same vocabulary"
+            )
     counted = None if mask is None else _counted(mask.flatten())
-    flat = [each.flatten(0, -2) if each.shape == logits.shape else each.flatten() for each in (logits, *others)]
+    rows = (-1, logits.shape[-1])
+    flat = [each.reshape(rows) if each.shape == logits.shape else each.flatten() for each in (logits, *others)]
     wanted = torch.is_grad_enabled() and logits.requires_grad
     values = _LossOfRows.apply(flat[0], flat[1:], kernel, counted, temperature, wanted)
-    return values.unflatten(0, logits.shape[:-1])
+    return values.view(logits.shape[:-1])
 
 
 class _LossOfRows(torch.autograd.Function):
@@ -81,7 +89,7 @@ class _LossOfRows(torch.autograd.Function):
                 loss, gradient_of = kernel(*rows)
                 _put(values, chunk, loss)
                 if gradient is not None:
-                    _put(gradient, chunk, gradient_of())
+                    _put(gradient, chunk, _within(gradient_of(), gradient.dtype, temperature))
         ctx.gradient, ctx.temperature = gradient, temperature
         return values
 
@@ -123,6 +131,14 @@ def _rows(tensor: Tensor, chunk: slice | Tensor, temperature: float, dtype: torc
         return rows
     rows = rows.to(dtype)
     return rows if temperature == 1 else rows / temperature
+
+
+def _within(gradient: Tensor, dtype: torch.dtype, temperature: float) -> Tensor:
+    """Float16 has no number for how steep a loss is towards what is ruled out; a division by T comes after."""
+    if dtype != torch.float16:
+        return gradient
+    most = torch.finfo(dtype).max * min(temperature, 1.0)
+    return gradient.clamp(-most, most)
 
 
 def _put(tensor: Tensor, chunk: slice | Tensor, rows: Tensor) -> None:

@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
@@ -82,7 +83,9 @@ def load_model(
             f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
             "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
-    loaded = HookedModel(model, find_tokenizer(name), task=task, role=role)
+    tokenizer = find_tokenizer(name)
+    _let_end_token_learn(model, tokenizer)
+    loaded = HookedModel(model, tokenizer, task=task, role=role)
     if role == "student":
         move_to(loaded, model.device, _trainable(model.dtype))
     return loaded
@@ -113,6 +116,7 @@ def model_from_config(
                 f"transformers cannot build a {config.model_type} of this configuration "
                 f"({type(error).__name__}: {error}); correct its sizes and names"
             ) from error
+    _let_end_token_learn(model, tokenizer)
     return HookedModel(model, tokenizer, task=task, role=role)
 
 
@@ -181,12 +185,18 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
     faults = []
     if teacher.task != student.task:
         faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
+    tokenizers = [model.tokenizer.get_vocab() for model in (teacher, student) if model.tokenizer is not None]
+    agree = len(tokenizers) == 2 and tokenizers[0] == tokenizers[1]
     if teacher.vocabulary != student.vocabulary:
+        sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
         faults.append(
-            f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}: one token "
-            "id means different words; use a student with the teacher's tokenizer, or cut it with student_from_teacher"
+            f"{sizes}: the tokenizers agree, so the heads are padded differently; give both one size, for instance by "
+            f"resize_token_embeddings({teacher.vocabulary}) of the student's model"
+            if agree
+            else f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it "
+            "with student_from_teacher"
         )
-    elif teacher.tokenizer and student.tokenizer and teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab():
+    elif len(tokenizers) == 2 and not agree:
         faults.append("the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both")
     if teacher.task in _LABELLED and label_names(teacher) != label_names(student):
         faults.append(
@@ -207,6 +217,15 @@ def label_names(model: HookedModel) -> tuple[str, ...]:
 def _names(config: PreTrainedConfig) -> tuple[str, ...]:
     names: dict[Any, str] = dict(config.id2label or {})
     return tuple(names[index] for index in range(len(names)))
+
+
+def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    """Where the end token stands for padding too, its embedding must get a gradient; the mask hides it as padding."""
+    ends = model.config.to_dict().get("eos_token_id")
+    known = [*(ends if isinstance(ends, list) else [ends]), None if tokenizer is None else tokenizer.eos_token_id]
+    embedding = model.get_input_embeddings()
+    if isinstance(embedding, torch.nn.Embedding) and embedding.padding_idx in known:
+        embedding.padding_idx = None
 
 
 def _set_labels(

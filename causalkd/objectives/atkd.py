@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from causalkd.data.batch import Batch
+from causalkd.data.counted import TOKEN_TASKS
 from causalkd.losses.uncertainty import atkd, dkd, hard_tokens
 from causalkd.models.run import Run
 from causalkd.objectives.base_run import BaseRun, Kept
@@ -62,6 +63,12 @@ class ATKD(nn.Module):
 
     def forward(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
+        task = run.student.task
+        if self._split == "sequence" and task not in TOKEN_TASKS:
+            raise ValueError(
+                f"atkd's split is 'sequence', and {task} predicts once a row, which leaves nothing to split; use "
+                "'batch', or 'running' for batches of few rows"
+            )
         gold = gold_of(run, "atkd")
         student, teacher, label, mask = gold
         hard = self._hard(gold, run.student_run, run.step, remember=run.student.model.training)

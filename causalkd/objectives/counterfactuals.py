@@ -49,7 +49,7 @@ def _shared(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
 def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
     teacher, teacher_run = run.taught()
     batch, positions = run.batch, _positions(run.batch, pair)
-    base = _crossed(batch) if crossed else batch
+    base = crossed_batch(batch) if crossed else batch
     logits_at = run.student_run.logits_at
     if crossed and logits_at is not None:
         logits_at = flat_positions(base.counted)
@@ -65,7 +65,7 @@ def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
     )
 
 
-def _crossed(batch: Batch) -> Batch:
+def crossed_batch(batch: Batch) -> Batch:
     """The source rows as base; rows from outside the batch come without labels."""
     labels = None
     if batch.labels is not None and batch.source_rows is not None:

@@ -1,6 +1,6 @@
 """DIITO: the student's counterfactuals follow the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -10,11 +10,13 @@ from torch import Tensor
 
 from causalkd.alignment.interchange import places_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
+from causalkd.data.batch import Batch
 from causalkd.data.counted import Tokens
 from causalkd.losses.divergence import forward_kl
 from causalkd.models.hooked import HookedModel
+from causalkd.models.run import Run
 from causalkd.objectives.base_run import BaseRun, Kept, Logits
-from causalkd.objectives.counterfactuals import Counterfactuals, counterfactuals, crossed_counterfactuals
+from causalkd.objectives.counterfactuals import counterfactuals, crossed_batch, crossed_counterfactuals
 from causalkd.objectives.gold import gold_of
 from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
 from causalkd.objectives.predictions import Divergence, prediction_distance
@@ -41,17 +43,33 @@ class _Interchanges:
             tuple(place for pair in alignment.pairs for place in places_needed(teacher, pair.teacher)),
             tuple(place for pair in alignment.pairs for place in places_needed(student, pair.student)),
             logits,
+            over_window=crossway,
         )
 
     def places(self) -> Kept:
         """Where the base runs' prefixes end and in-batch sources are read; and the logits that are compared."""
         return self._kept
 
-    def _of(self, run: BaseRun) -> Iterator[Counterfactuals]:
+    def _mean(self, run: BaseRun, distance: Callable[[Run, Run, Batch], Tensor]) -> Float[Tensor, ""]:
+        """The distance of student's and teacher's counterfactuals, averaged over the pairs and both directions."""
+        terms = []
         for pair in self._chosen(run.step):
-            yield counterfactuals(run, pair)
+            teacher, student, batch = counterfactuals(run, pair)
+            terms.append(distance(student, teacher, batch) * self._share(run, crossed=False))
             if self._crossway:
-                yield crossed_counterfactuals(run, pair)
+                teacher, student, batch = crossed_counterfactuals(run, pair)
+                terms.append(distance(student, teacher, batch) * self._share(run, crossed=True))
+        return sum(terms[1:], start=terms[0]) / len(terms)
+
+    def _share(self, run: BaseRun, crossed: bool) -> Tensor | float:
+        """A micro-batch's part in a mean over the source's tokens is another than in one over those of base."""
+        if run.window is None or not self._crossway:
+            return 1.0
+
+        def count(batch: Batch) -> Tensor:
+            return self._kept.amount(run.student.task, crossed_batch(batch) if crossed else batch)
+
+        return run.window.share((self, crossed), count, run.batch, run.student_run.hidden.dtype)
 
     def _chosen(self, step: int) -> tuple[ResolvedPair, ...]:
         pairs = self.alignment.pairs
@@ -114,10 +132,8 @@ class DIITO(_Interchanges):
         if self._weighting == "uncertainty":
             odds = gold_of(run, "diito, by uncertainty").uncertainty_odds(temperature=1.0)
             divergence = partial(forward_kl, weights=odds.sigmoid())
-        return _mean(
-            prediction_distance(run.student.task, s, t, batch, self.temperature, self.tokens, divergence)
-            for t, s, batch in self._of(run)
-        )
+        settings = (self.temperature, self.tokens, divergence)
+        return self._mean(run, lambda s, t, batch: prediction_distance(run.student.task, s, t, batch, *settings))
 
 
 class DIITOHidden(_Interchanges):
@@ -155,9 +171,4 @@ class DIITOHidden(_Interchanges):
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
-        return _mean(self._distance(s.hidden, t.hidden, batch.counted) for t, s, batch in self._of(run))
-
-
-def _mean(terms: Iterator[Float[Tensor, ""]]) -> Float[Tensor, ""]:
-    values = list(terms)
-    return sum(values[1:], start=values[0]) / len(values)
+        return self._mean(run, lambda s, t, batch: self._distance(s.hidden, t.hidden, batch.counted))

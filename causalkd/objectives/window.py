@@ -32,3 +32,8 @@ class Window:
         if key not in self._totals:
             self._totals[key] = self.over_processes(torch.stack([count(batch) for batch in self.batches]).sum(0))
         return self._totals[key].to(torch.promote_types(dtype, torch.float32)) / (self.processes * len(self.batches))
+
+    def share(self, key: Hashable, count: Callable[[Batch], Tensor], batch: Batch, dtype: torch.dtype) -> Tensor:
+        """What a micro-batch's mean is multiplied by, so that the Trainer's average is the mean over all."""
+        average = self.average(key, count, dtype)
+        return count(batch) / torch.where(average > 0, average, 1)

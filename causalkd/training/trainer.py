@@ -16,6 +16,7 @@ from causalkd.models.attention import twice_differentiable
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, move_to
 from causalkd.models.run import Run
+from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
 from causalkd.objectives.remembered import Memory
 from causalkd.objectives.taught import Taught
@@ -86,6 +87,7 @@ class DistillationTrainer(Trainer):
                 "adkd differentiates the student twice, and FSDP takes its parameters away after the first time; train "
                 "in processes that each hold the whole student (DDP), or leave adkd out"
             )
+        self._check_counts()
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
@@ -136,6 +138,17 @@ class DistillationTrainer(Trainer):
             self._window = Window(batches, processes, self._over_processes)
         return samples, items
 
+    def _check_counts(self) -> None:
+        several = self.args.gradient_accumulation_steps * self.accelerator.num_processes > 1
+        shortened = self._memory is not None and self._memory.top_k is not None
+        counting = [each.objective for each in self.objectives.values() if isinstance(each.objective, ATKD)]
+        if several and shortened and any(objective.places().over_window for objective in counting):
+            raise ValueError(
+                "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher "
+                "cache with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
+                "accumulation, or set atkd's split to 'batch'"
+            )
+
     def _over_processes(self, count: Tensor) -> Tensor:
         total = self.accelerator.reduce(count, reduction="sum")
         assert isinstance(total, Tensor)
@@ -147,9 +160,7 @@ class DistillationTrainer(Trainer):
         term, kept = objective(run), objective.places()
         if run.window is None or kept.over_window:
             return term
-        amount = partial(kept.amount, run.student.task)
-        average = run.window.average(name, amount, term.dtype)
-        return term * amount(run.batch) / torch.where(average > 0, average, 1)
+        return term * run.window.share(name, partial(kept.amount, run.student.task), run.batch, term.dtype)
 
     def _base_run(self, model: nn.Module, batch: Batch, student_run: Run, logits_at: Tensor | None) -> BaseRun:
         taught = None

@@ -30,3 +30,11 @@ def test_nothing_counts() -> None:
     mean.backward()
     assert mean.item() == 0.0
     assert values.grad is not None and values.grad.abs().sum() == 0
+
+
+def test_nothing_is_there() -> None:
+    values = torch.zeros(0, requires_grad=True)
+    mean = mean_where(values)
+    mean.backward()
+    assert mean.item() == 0.0
+    assert values.grad is not None and values.grad.shape == (0,)

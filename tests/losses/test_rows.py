@@ -1,5 +1,7 @@
 """Losses of rows: chunks change nothing, the gradient is made once and is right however often it is asked for."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -97,3 +99,24 @@ def test_other_facts_of_a_row() -> None:
     values = rows.loss_of_rows(kernel, student, (teacher, weight), mask, 2.0)
     expected = weight * (student / 2 - teacher / 2).square().sum(-1)
     torch.testing.assert_close(values, expected.where(mask, 0), rtol=1e-12, atol=0)
+
+
+def test_a_single_row() -> None:
+    student, teacher = _logits(7).requires_grad_(), _logits(7, seed=1)
+    loss, expected = forward_kl(student, teacher), forward_kl(student[None], teacher[None])
+    assert loss.item() == expected.item() > 0
+    assert torch.equal(*(torch.autograd.grad(each, student)[0] for each in (loss, expected)))
+
+
+def test_no_row() -> None:
+    student = _logits(0, 7).requires_grad_()
+    loss = forward_kl(student, _logits(0, 7))
+    assert loss.item() == 0.0 and torch.autograd.grad(loss, student)[0].shape == (0, 7)
+
+
+@pytest.mark.parametrize("other", [(3, 8), (4, 7), (4,), (21,)])
+def test_what_is_of_other_rows_or_choices_is_refused(other: tuple[int, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=re.escape(f"are of shape (3, 7), and what they are compared with is of shape {other}")
+    ):
+        rows.loss_of_rows(_squares, _logits(3, 7), (_logits(*other),))

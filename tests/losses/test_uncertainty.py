@@ -164,10 +164,12 @@ def test_sharp_logits_stay_finite(term, dtype: torch.dtype) -> None:
 
 
 @each_term
-@pytest.mark.parametrize("lowest", [torch.finfo(torch.float32).min, -math.inf])
-def test_what_is_ruled_out_stays_finite(term, lowest: float) -> None:
-    one_left = torch.full((1, 3, 5), lowest).scatter(2, torch.tensor([[[0], [1], [4]]]), 0.0)
-    some_left = _logits(1, 3, 5).float().masked_fill(torch.tensor([True, False, True, False, False]), lowest)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("infinite", [False, True])
+def test_what_is_ruled_out_stays_finite(term, infinite: bool, dtype: torch.dtype) -> None:
+    lowest = -math.inf if infinite else torch.finfo(dtype).min
+    one_left = torch.full((1, 3, 5), lowest, dtype=dtype).scatter(2, torch.tensor([[[0], [1], [4]]]), 0.0)
+    some_left = _logits(1, 3, 5).to(dtype).masked_fill(torch.tensor([True, False, True, False, False]), lowest)
     gold = torch.tensor([[0, 0, 2]])
     for student, teacher in ((one_left, some_left), (some_left, one_left), (one_left, one_left.roll(1, 1))):
         student = student.clone().requires_grad_()

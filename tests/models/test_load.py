@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import check_pair, label_names, load_model, random_like, student_from_teacher
 from causalkd.task_kinds import Task
-from tests.tiny import ARCHITECTURES, TASKS_OF, VOCABULARY, tiny, tiny_inputs
+from tests.tiny import ARCHITECTURES, PAD, TASKS_OF, VOCABULARY, tiny, tiny_inputs
 
 INPUTS = tiny_inputs()
 
@@ -219,11 +219,31 @@ def test_every_difference_of_a_pair_is_named() -> None:
     other.resize_token_embeddings(50)
     with pytest.raises(ValueError) as caught:
         check_pair(teacher, HookedModel(other, _tokenizer(), task="classification", role="student"))
-    assert "vocabulary has 97 entries, the student's 50" in str(caught.value)
+    assert "vocabulary has 97 entries, the student's 50: the tokenizers agree, so the heads" in str(caught.value)
+    assert "for instance by resize_token_embeddings(97) of the student's model" in str(caught.value)
     assert "labels are ['LABEL_0', 'LABEL_1', 'LABEL_2'], the student's ['LABEL_0', 'LABEL_1']" in str(caught.value)
+    unknown = HookedModel(other, task="classification", role="student")
+    with pytest.raises(ValueError, match="entries, the student's 50: one token id means different words"):
+        check_pair(teacher, unknown)
     stranger = HookedModel(tiny("bert", "classification"), _tokenizer("v"), task="classification", role="student")
     with pytest.raises(ValueError, match="the tokenizers give different ids to the same tokens"):
         check_pair(teacher, stranger)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "opt", "gpt_neox"])
+@pytest.mark.parametrize("ends", [PAD, [3, PAD]])
+def test_an_end_token_that_pads_too_is_learnt(architecture: str, ends: int | list[int], tmp_path: Path) -> None:
+    """Such tokens have no gradient in the input embeddings of some architectures."""
+    model = tiny(architecture, "causal_lm")
+    model.config.eos_token_id = model.generation_config.eos_token_id = ends
+    model.save_pretrained(tmp_path)
+    teacher = load_model(tmp_path, task="causal_lm", role="teacher")
+    for student in (student_from_teacher(teacher, every=2), load_model(tmp_path, task="causal_lm", role="student")):
+        student.run({**INPUTS, "input_ids": torch.full_like(INPUTS["input_ids"], PAD)}).logits.sum().backward()
+        gradient = student.model.get_input_embeddings().weight.grad
+        assert gradient is not None and gradient[PAD].abs().sum() > 0
+    if architecture == "llama":  # a token that only pads stays out of it
+        assert student_from_teacher(_hooked("llama"), every=2).model.get_input_embeddings().padding_idx == PAD
 
 
 def test_a_students_checkpoint_needs_nothing_of_ours(saved: Path, tmp_path: Path) -> None:

@@ -100,6 +100,13 @@ def test_shares_that_are_none(given: dict[str, Any], message: str) -> None:
         ATKD(**given)
 
 
+def test_a_head_that_predicts_once_a_row_has_no_sequences() -> None:
+    (teacher, student), batch = models("classification", "bert", "distilbert"), batch_of("classification")
+    objective = ATKD(split="sequence")
+    with pytest.raises(ValueError, match=r"split is 'sequence', and classification predicts once a row.* use 'batch'"):
+        objective(step_of(objective, teacher, student, batch))
+
+
 @pytest.mark.parametrize("objective", [ATKD(), ATKD(split="sequence"), ATKD(split="running"), DKD()])
 def test_a_batch_without_a_labelled_token(objective: Any) -> None:
     (teacher, student), batch = models("causal_lm", "gpt2", "opt"), batch_of("causal_lm")

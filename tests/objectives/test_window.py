@@ -27,6 +27,19 @@ def test_the_average_is_over_micro_batches_and_processes_and_counted_once() -> N
     assert window.average("rows", lambda batch: torch.tensor(len(batch.counted)), torch.float32).item() == 10 * 3 / 4
 
 
+def test_means_of_micro_batches_become_parts_of_the_mean_over_all() -> None:
+    batches = (_rows(1, 2), _rows(6), _rows(0))
+    window = Window(batches, 1, lambda count: count)
+    means = [torch.tensor(mean) for mean in (5.0, 2.0, 0.0)]
+    parts = [
+        window.share("tokens", lambda each: each.counted.sum(), batch, torch.float64) * mean
+        for batch, mean in zip(batches, means, strict=True)
+    ]
+    assert (sum(parts) / 3).item() == (3 * 5 + 6 * 2) / 9
+    nothing = Window((_rows(0),), 1, lambda count: count)
+    assert nothing.share("tokens", lambda each: each.counted.sum(), _rows(0), torch.float32).item() == 0
+
+
 def test_how_many_things_a_mean_is_over() -> None:
     batch = _rows(1, 4, 6)
     assert Kept(logits="all").amount("causal_lm", batch) == 11

@@ -16,8 +16,10 @@ from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.base_run import Objective, Weighted
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
+from causalkd.objectives.remembered import Memory
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.callbacks import EpochOfData
+from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import PAD, tiny
 from tests.training.small import ALIGNMENT, logged, weights
@@ -59,7 +61,13 @@ def _models() -> tuple[HookedModel, HookedModel]:
 
 
 def _trained(
-    folder: Path, times: int, chosen: dict[str, Objective], teacher: HookedModel, student: HookedModel
+    folder: Path,
+    times: int,
+    chosen: dict[str, Objective],
+    teacher: HookedModel,
+    student: HookedModel,
+    memory: Memory | None = None,
+    **sources: Any,
 ) -> DistillationTrainer:
     rows = _examples()
     data = ExampleSet(rows)
@@ -77,10 +85,10 @@ def _trained(
         dataloader_pin_memory=False,
         disable_tqdm=True,
     )
-    collator = PairingCollator(rows, ALIGNMENT.policies(), PAD, group=2)
+    collator = PairingCollator(rows, ALIGNMENT.policies(), PAD, **(sources or {"group": 2}))
     terms = {name: Weighted(1.0, objective) for name, objective in chosen.items()}
     trainer = DistillationTrainer(
-        *(student, terms, teacher), args=arguments, train_dataset=data, data_collator=collator,
+        *(student, terms, teacher), memory=memory, args=arguments, train_dataset=data, data_collator=collator,
         callbacks=[EpochOfData(data)],
     )  # fmt: skip
     trainer.train()
@@ -99,6 +107,38 @@ def test_every_objective_at_once(tmp_path: Path) -> None:
         assert logged(small, f"term/{name}") == pytest.approx(logged(large, f"term/{name}"), rel=1e-9), name
     for parameter, weight in of_large.items():
         torch.testing.assert_close(of_small[parameter], weight, rtol=1e-9, atol=1e-9, msg=parameter)
+
+
+@pytest.mark.parametrize("sources", [{"sources": "dataset"}, {"group": 4}], ids=["dataset", "batch"])
+def test_crossway_has_the_sources_tokens_too(tmp_path: Path, sources: dict[str, Any]) -> None:
+    """What is averaged over the tokens of the source is another part of the step than what is over those of base."""
+    finished = []
+    for times in (1, 2):
+        teacher, student = _models()
+        resolved = resolve(ALIGNMENT, teacher, student)
+        chosen = {
+            "predictions": DIITO(resolved, teacher, student, tokens="labelled", crossway=True, pairs="all"),
+            "hidden": DIITOHidden(resolved, teacher, student, crossway=True),
+        }
+        finished.append((_trained(tmp_path, times, chosen, teacher, student, **sources), weights(student)))
+    (large, of_large), (small, of_small) = finished
+    for name in ("predictions", "hidden"):
+        assert logged(small, f"term/{name}") == pytest.approx(logged(large, f"term/{name}"), rel=1e-10), name
+    for parameter, weight in of_large.items():
+        torch.testing.assert_close(of_small[parameter], weight, rtol=1e-9, atol=1e-9, msg=parameter)
+
+
+def test_atkd_counts_what_a_short_memory_would_change(tmp_path: Path) -> None:
+    """With all predictions kept, later epochs teach what one large batch does; with a few of each it is refused."""
+    finished = []
+    for times in (1, 4):
+        teacher, student = _models()
+        chosen: dict[str, Objective] = {"atkd": ATKD(split="sequence")}
+        finished.append(logged(_trained(tmp_path, times, chosen, teacher, student, TeacherCache(teacher)), "term/atkd"))
+    assert finished[1] == pytest.approx(finished[0], rel=1e-9)
+    teacher, student = _models()
+    with pytest.raises(ValueError, match="a teacher cache with top_k makes it say something else in later epochs"):
+        _trained(tmp_path, 4, {"atkd": ATKD(split="running")}, teacher, student, TeacherCache(teacher, top_k=5))
 
 
 def test_a_running_quantile_is_kept_in_a_checkpoint(tmp_path: Path) -> None:
