@@ -92,7 +92,7 @@ def agreement_by_layer(results: AttributionResults) -> Figure:
             shift = 0.09 * (number - (len(names) - 1) / 2)
             _draw_student(ax, [row for row in rows if row.student == name], measure, colours[name], shift)
         _draw_chance(ax, rows, measure)
-        _name_axes(ax, rows, title)
+        _name_axes(ax, rows, measure, title)
     figure.legend(handles=_legend(names, colours), loc="outside lower center", ncols=min(len(names) + 2, 6), fontsize=8)
     return figure
 
@@ -131,12 +131,12 @@ def _draw_chance(ax: Axes, rows: Sequence[AgreementRow], measure: str) -> None:
         ax.plot(layers, _known(means), color=colour, linestyle=style, linewidth=1.2, zorder=0)
 
 
-def _name_axes(ax: Axes, rows: Sequence[AgreementRow], title: str) -> None:
+def _name_axes(ax: Axes, rows: Sequence[AgreementRow], measure: str, title: str) -> None:
     layers = sorted({row.layer for row in rows})
     ax.set_xticks(layers, ["embedding", *(f"block {layer - 1}" for layer in layers[1:])], rotation=30, ha="right")
     ax.set_xlabel("student layer (its output)")
     ax.set_ylabel(title)
-    counted = [row.cosine.n for row in rows if row.control == "none"]
+    counted = [_of(row, measure).n for row in rows if row.control == "none"]
     few, most = min(counted), max(counted)
     ax.set_title(f"n = {most} texts" if few == most else f"n = {few}–{most} texts", color=INK)
     ax.grid(axis="y", color=FAINT, linewidth=0.8)
@@ -153,6 +153,8 @@ def _legend(names: Sequence[str], colours: dict[str, str]) -> list[Line2D]:
 
 
 def _of(row: AgreementRow, measure: str) -> Estimate:
+    if measure == "overlap" and row.overlap_chance == 1:
+        return Estimate(None, None, None, 0)  # all tokens that have a score are top ones, in any map
     return {"cosine": row.cosine, "spearman": row.spearman, "overlap": row.overlap}[measure]
 
 

@@ -49,7 +49,8 @@ def coloured_text(maps: Mapping[str, AttributionMap], text: int, view: int = 0) 
     views, texts = len(first.views), len(first.mask)
     if not (0 <= text < texts and 0 <= view < views):
         raise ValueError(f"there is no text {text} with view {view}; the maps have {texts} texts and {views} views")
-    title = Passage(f"text {text}, view: {first.views[view][text]}")
+    tokens = int(first.mask[text].sum())
+    title = Passage(f"text {text}, view: {first.views[view][text]} (n = {tokens} tokens)")
     return draw_passages([title, *(_passage(name, each, text, view) for name, each in maps.items())])
 
 

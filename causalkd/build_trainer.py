@@ -82,6 +82,11 @@ def build_trainer(
 def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:
     if part is None or teacher is None:
         return None
+    if teacher.task == "masked_lm":
+        raise ValueError(
+            "training.teacher_cache keeps answers to rows that come again, and a masked LM's are masked anew in every "
+            "epoch; leave it out"
+        )
     path = None
     if part.on_disk:
         folder.parent.mkdir(parents=True, exist_ok=True)

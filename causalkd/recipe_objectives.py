@@ -88,6 +88,8 @@ class ADKDPart(Part):
     """The norm over positions that every map is scaled by."""
     place: str | None = None
     """TransformerLens name of where attributions are taken, e.g. blocks.1.hook_in; None for the embeddings' output."""
+    teacher_place: str | None = None
+    """The same of the teacher alone, whose blocks are more; None for `place`."""
 
 
 class TaskPart(Part):

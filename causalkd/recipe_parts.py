@@ -60,7 +60,7 @@ class TeacherCachePart(Part):
     """What is kept of a teacher's answers, and where."""
 
     mebibytes: int = Field(ge=1)
-    """Room for it; the rows that came first stay."""
+    """Room for it, best for every row: a batch with one that is not kept runs the teacher for all of its rows."""
     on_disk: bool = False
     """In a file that all students of the run share, instead of each student's memory; gone when the run is done."""
     top_k: int | None = Field(default=None, ge=1)

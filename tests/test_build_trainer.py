@@ -8,13 +8,15 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from causalkd.build import build_alignment, build_data, build_student, build_teacher
 from causalkd.build_objectives import build_objectives
-from causalkd.build_trainer import build_trainer, task_only
+from causalkd.build_trainer import _memory, build_trainer, task_only
+from causalkd.models.hooked import HookedModel
 from causalkd.recipe import Recipe
-from causalkd.recipe_parts import TrainingPart
+from causalkd.recipe_parts import TeacherCachePart, TrainingPart
 from causalkd.training.callbacks import EpochOfData, Progress, TermFile, read_rows
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.shrunk import SHRUNK, TINY
+from tests.tiny import tiny
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,14 @@ def test_the_teachers_answers_are_kept_where_there_is_room_for_them(parts: dict[
     _trainer(parts, tmp_path, teacher_cache={"mebibytes": 3, "on_disk": True})
     assert (tmp_path / "teacher_cache.sqlite").is_file()  # beside the folders of all trainings
     assert _trainer(parts, tmp_path)._memory is None
+
+
+def test_rows_that_are_masked_anew_cannot_be_recalled() -> None:
+    teacher = HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher")
+    with pytest.raises(
+        ValueError, match=r"training.teacher_cache keeps .* a masked LM's are masked anew in every epoch"
+    ):
+        _memory(TeacherCachePart(mebibytes=1), teacher, Path("unused"))
 
 
 @pytest.mark.parametrize(("length", "steps", "epochs"), [({}, 2, 3.0), ({"steps": None, "epochs": 1.5}, -1, 1.5)])

@@ -188,7 +188,7 @@ class _Removal:
         view = Views(self.views.choice.flatten()[item][None], position)
         logits = self.model.run(given, logits_at=logits_at(view, width)).logits
         target: Target = "logit" if self.model.task == "regression" else "probability"
-        return view_values(logits.to(torch.promote_types(logits.dtype, torch.float32)), view, target)[0]
+        return view_values(logits, view, target)[0]
 
     def _steps(self) -> Bool[Tensor, "portion item"]:
         """The portions that hold a token: a text of few tokens has fewer of them."""

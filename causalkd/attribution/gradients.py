@@ -7,13 +7,23 @@ Riemann sum (Wu et al. 2023, arXiv 2305.10010). With one step and a zero baselin
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from causalkd.attribution.views import Target, Views, check_rows, check_views, logits_at, view_values
+from causalkd.attribution.views import (
+    TARGETS,
+    Target,
+    Views,
+    at_least_float32,
+    check_choice,
+    check_rows,
+    check_views,
+    logits_at,
+    view_values,
+)
 from causalkd.models.attention import attention_of
 from causalkd.models.entry import entered, entry_places, place_of
 from causalkd.models.hooked import HookedModel
@@ -24,6 +34,7 @@ from causalkd.models.run import Inputs
 Baseline = Literal["zero", "mean", "[MASK]"]
 """Where the path begins: at 0, at the mean of the row's real positions, or at the activation of the same row with every
 token that is not special replaced by the mask token."""
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +72,8 @@ def integrated_gradients(
     """
     place = place_of(model, place)
     check_steps(steps)
+    check_choice("target", target, TARGETS)
+    check_choice("baseline", baseline if isinstance(baseline, str) else BASELINES[0], BASELINES)
     check_rows(views, model.task, inputs["attention_mask"].bool())
     with evaluating([model]), torch.no_grad():
         here, *boundary = _activations(model, inputs, place)
@@ -144,20 +157,22 @@ def view_gradients(
 def _class_gradients(
     logits: Float[Tensor, "batch class"], hidden: Float[Tensor, "batch pos width"], target: Target, create_graph: bool
 ) -> Float[Tensor, "class batch pos width"]:
-    """∇ log p_c = d_c − Σ_j p_j d_j with d_c = ∇(z_c − z_0), so d_0 = 0 needs no backward.
+    """∇ log p_c = Σ_j p_j (d_c − d_j) with d_c = ∇(z_c − z_0), so d_0 = 0 needs no backward. In float32 at least.
 
-    Nothing is divided by p: a class that is hardly possible would lose all digits.
+    Nothing is divided by p, and 1 − p_c is summed from the other classes: written as d_c − Σ_j p_j d_j, the map of a
+    class of which a model is sure would be the difference of two equal things, of which bfloat16 leaves nothing.
     """
     with torch.enable_grad():
         totals = (logits[:, 1:] - logits[:, :1]).sum(0).unbind()
     found = _backwards(totals, hidden, create_graph)
-    with torch.set_grad_enabled(create_graph):
-        p = logits.softmax(-1).T
-        d = torch.stack([torch.zeros_like(hidden), *found])
-        of_log = d - torch.einsum("cb,cbpw->bpw", p, d)
+    with torch.set_grad_enabled(create_graph), torch.autocast(hidden.device.type, enabled=False):
+        p = at_least_float32(logits).softmax(-1)
+        d = at_least_float32(torch.stack([torch.zeros_like(hidden), *found]))
+        others = p[:, None] * (1 - torch.eye(p.shape[1], device=p.device, dtype=p.dtype))
+        of_log = torch.einsum("bcj,jbpw->cbpw", others.sum(-1).diag_embed() - others, d)
         if target == "log_probability":
             return of_log
-        return -of_log if target == "loss" else p[:, :, None, None] * of_log
+        return -of_log if target == "loss" else p.T[:, :, None, None] * of_log
 
 
 def _backwards(totals: tuple[Tensor, ...], hidden: Tensor, create_graph: bool) -> list[Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from causalkd.attribution.gradients import Baseline, integrated_gradients
-from causalkd.attribution.views import Target, Views
+from causalkd.attribution.views import Target, Views, at_least_float32
 from causalkd.models.entry import place_of
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import label_names
@@ -138,10 +138,13 @@ def attribution_map(
 def token_norms(
     values: Float[Tensor, "view batch pos width"], top_k: int | None = None
 ) -> Float[Tensor, "view batch pos"]:
-    """The Euclidean norm of each position's attributions, of the `top_k` largest dimensions if asked (AD-KD, eq. 5)."""
+    """The Euclidean norm of each position's attributions, of the `top_k` largest dimensions if asked (AD-KD, eq. 5).
+
+    In float32 at least: the squares of float16's small numbers are 0.
+    """
     if top_k is not None and top_k < values.shape[-1]:
         values = values.abs().topk(top_k, dim=-1, sorted=False).values
-    return torch.linalg.vector_norm(values, dim=-1)
+    return torch.linalg.vector_norm(at_least_float32(values), dim=-1)
 
 
 def _names(model: HookedModel, views: Views) -> tuple[tuple[str, ...], ...]:

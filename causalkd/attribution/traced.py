@@ -64,7 +64,7 @@ def traced_attributions(
         return here * (total / steps)
     if differentiable and not here.requires_grad:
         raise ValueError(
-            f"no parameter before {place.name} of {model} is trained, so its maps cannot be learned from there; train "
+            f"no parameter before {place.name} of {model} is trained, so a training run has no gradient there; train "
             "its embeddings too, or name a `place` behind a block that is trained"
         )
     total = view_gradients(logits, here, views, target, create_graph=differentiable)

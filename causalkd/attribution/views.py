@@ -1,7 +1,8 @@
 """Views: which outputs of a model a map explains."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,6 +12,7 @@ from causalkd.task_kinds import Task
 
 Target = Literal["probability", "log_probability", "logit", "loss"]
 """What of a view is explained: p, log p, the logit z, or the loss: −log p, and (z − goal)² for regression."""
+TARGETS: tuple[Target, ...] = get_args(Target)
 CLASSES: tuple[Task, ...] = ("classification", "regression")
 """Tasks that predict once a row."""
 TOKENS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
@@ -40,15 +42,25 @@ def class_views(classes: int, rows: int, device: torch.device | str = "cpu") -> 
 
 
 def label_views(labels: Tensor) -> Views:
-    """One view a row: its own class, or the number a regression should say."""
+    """One view a row: its own class, or the number a regression should say; the first class where no label is."""
     if labels.is_floating_point():
         return Views(torch.zeros_like(labels, dtype=torch.long)[None], goal=labels)
-    return Views(labels[None])
+    return Views(labels.clamp(min=0)[None])
 
 
 def token_views(logits: Float[Tensor, "batch choice"], position: Int[Tensor, "batch"], count: int) -> Views:
     """The `count` likeliest tokens (or tags) at one position of each row, where the logits are of; likeliest first."""
     return Views(logits.topk(count, dim=-1).indices.T, position)
+
+
+def check_choice(name: str, given: object, known: Sequence[object]) -> None:
+    """Refuses a setting that is none of the known ones.
+
+    Raises:
+        ValueError: Says which there are.
+    """
+    if given not in known:
+        raise ValueError(f"{name} is {given!r}; it is one of {', '.join(map(repr, known))}")
 
 
 def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> None:
@@ -104,8 +116,14 @@ def logits_at(views: Views, width: int) -> Int[Tensor, "batch"] | None:
 
 
 def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
-    """What is explained, for each view and row, from the logits of each row where the views are."""
+    """What is explained, for each view and row, from each row's logits where its views are; in float32 at least."""
+    logits = at_least_float32(logits)
     if target == "loss" and views.goal is not None:
         return (logits.T.gather(0, views.choice) - views.goal).square()
     chosen = (logits if target == "logit" else logits.log_softmax(-1)).T.gather(0, views.choice)
     return {"loss": chosen.neg, "probability": chosen.exp}.get(target, lambda: chosen)()
+
+
+def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """For what half precision would lose: the log of a probability near 1, the norm of small numbers."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -20,7 +21,8 @@ def map_distance(
     """Σ over views of the mean distance of maps that are scaled to norm 1 over the positions (AD-KD, L_attr).
 
     The mean is over the positions of the batch at which the teacher's map is not zero, so padding does not count. A row
-    whose map is zero, or that is not `valid`, adds nothing.
+    of which the teacher's map is zero, or that is not `valid`, adds nothing. In float32 at least: to float16 the least
+    norm that divides is 0.
 
     Args:
         student: Scores of the positions, at least 0.
@@ -29,8 +31,10 @@ def map_distance(
         distance: |·|, (·)², or Huber's with δ = 1, which below 1 is (·)² / 2.
         norm: The norm that every map is scaled by.
     """
-    if valid is not None:
-        student, teacher = (each.where(valid[:, None], 0) for each in (student, teacher))
+    student, teacher = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in (student, teacher))
+    known = (teacher != 0).any(-1, keepdim=True)
+    known = known if valid is None else known & valid[:, None]
+    student, teacher = (each.where(known, 0) for each in (student, teacher))
     ours, theirs = (F.normalize(each, p=norm, dim=-1, eps=_EPSILON) for each in (student, teacher))
     pointwise = {"l1": F.l1_loss, "l2": F.mse_loss, "smooth_l1": F.smooth_l1_loss}[distance]
     distances = pointwise(ours, theirs, reduction="none").sum((1, 2))

@@ -1,6 +1,6 @@
 """AD-KD: the student's attribution maps follow the teacher's (Wu et al. 2023, arXiv 2305.10010)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from torch import Tensor
 from causalkd.attribution.gradients import check_steps
 from causalkd.attribution.maps import token_norms
 from causalkd.attribution.traced import traced_attributions
-from causalkd.attribution.views import CLASSES, Target
+from causalkd.attribution.views import CLASSES, TARGETS, Target, check_choice
 from causalkd.losses.map_distance import Distance, map_distance
 from causalkd.models.entry import entry_places, place_of
 from causalkd.models.hooked import HookedModel
@@ -44,10 +44,12 @@ class ADKD:
         distance: `l1`, `l2` or `smooth_l1`.
         norm: The norm over positions that maps are scaled by.
         place: TransformerLens name of where both models are entered; None for the output of the embeddings.
+        teacher_place: The same of the teacher alone, such as the output of a later block; None for `place`.
         seed: Seed of the drawn positions.
 
     Raises:
-        ValueError: Views that the head does not have, `top_k` beyond the teacher's width, no step, or no such place.
+        ValueError: Views that the head does not have, `top_k` beyond the teacher's width, no step, no such place, one
+            after which no position is read by another, or a setting of another name.
     """
 
     def __init__(
@@ -62,13 +64,17 @@ class ADKD:
         distance: Distance = "l2",
         norm: Literal[1, 2] = 2,
         place: str | None = None,
+        teacher_place: str | None = None,
         seed: int = 0,
     ) -> None:
         check_steps(steps)
         _check_views(student, views, target)
-        at = place_of(teacher, place)
+        for name, given, known in (("distance", distance, get_args(Distance)), ("norm", norm, (1, 2))):
+            check_choice(f"adkd's {name}", given, known)
+        at, self._place = place_of(teacher, teacher_place or place), place_of(student, place)
+        for model, entry in ((teacher, at), (student, self._place)):
+            _check_reach(model, entry)
         self.asked = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
-        self._place = place_of(student, place)
         self._distance: Distance = distance
         self._norm: Literal[1, 2] = norm
         self._kept = Kept(student=entry_places(student, self._place), logits="labelled", teacher_map=self.asked)
@@ -96,12 +102,23 @@ class ADKD:
 
     def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
         """The term of one step."""
-        position = self.asked.position(run.student.task, run.batch)
-        valid = None if position is None else position[1]
+        valid = self.asked.valid(run.student.task, run.batch)
         return map_distance(*self.maps(run), valid, self._distance, self._norm)
 
 
+def _check_reach(model: HookedModel, place: Place) -> None:
+    """After the last attention only the position that the head reads has a score, which scaling makes 1 anywhere."""
+    if place.layer == model.n_layers - 1 and place.component not in ("token_embedding", "block_input"):
+        raise ValueError(
+            f"adkd's place is {place.name} of {model}, after whose last attention a map is of one position, the same "
+            "for every model; name a place before it"
+        )
+
+
 def _check_views(student: HookedModel, views: Explained, target: Target) -> None:
+    check_choice("adkd's target", target, TARGETS)
+    if not isinstance(views, int):
+        check_choice("adkd's views", views, ("all", "label"))
     task, vocabulary = student.task, student.vocabulary
     if task in _LANGUAGE_MODELS:
         if not isinstance(views, int) or not 1 <= views <= vocabulary:

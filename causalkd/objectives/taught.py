@@ -69,8 +69,8 @@ class Taught:
         return self._map
 
     def _remembered(self) -> bool:
-        if self._map is None and self._memory is not None:
-            self._map = self._memory.recall(repr(self._asked), self._batch, self._beside())
+        if self._map is None and self._asked is not None and self._memory is not None:
+            self._map = self._memory.recall(self._asked.key, self._batch, self._beside())
         return self._map is not None
 
     def _fresh(self, with_map: bool) -> Run:
@@ -88,7 +88,7 @@ class Taught:
         run = run_from(teacher, batch.inputs, self._asked.place, self._places, self._logits_at)
         self._map = self._asked.of(teacher, run, batch)
         if self._memory is not None:
-            self._memory.keep(repr(self._asked), batch, self._map, self._beside())
+            self._memory.keep(self._asked.key, batch, self._map, self._beside())
         kept = {place: run.activations[place].detach() for place in self._places}
         return replace(run, logits=run.logits.detach(), hidden=run.hidden.detach(), activations=kept)
 

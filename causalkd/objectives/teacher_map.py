@@ -1,7 +1,7 @@
 """The teacher's side of AD-KD: which outputs are explained, and its map of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -56,14 +56,30 @@ class TeacherMap:
         rank = (drawn * counted.sum(1)).long() + 1
         return (counted.cumsum(1) == rank[:, None]).long().argmax(1), counted.any(1)
 
+    @property
+    def key(self) -> str:
+        """The settings that a row's map depends on besides its drawn position: not their seed."""
+        return repr(replace(self, seed=0))
+
+    def valid(self, task: Task, batch: Batch) -> Bool[Tensor, "batch"] | None:
+        """The rows of which something is explained; None where it is all of them."""
+        found, labels = self.position(task, batch), batch.labels
+        if found is not None:
+            return found[1]
+        if self.views != "label" or labels is None or labels.is_floating_point():
+            return None
+        return labels >= 0
+
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
         """How many positions of the batch have an attribution, for each view."""
-        found = self.position(task, batch)
-        if found is None:
-            return batch.counted.sum()
-        reach = batch.counted & found[1][:, None]
-        if task == "causal_lm":
+        reach, valid, found = batch.counted, self.valid(task, batch), self.position(task, batch)
+        if valid is not None:
+            reach = reach & valid[:, None]
+        if found is not None and task == "causal_lm":
             reach = reach & (torch.arange(reach.shape[1], device=reach.device) <= found[0][:, None])
+        if found is not None and "documents" in batch.inputs:
+            documents = batch.inputs["documents"]
+            reach = reach & (documents == documents.gather(1, found[0][:, None]))
         return reach.sum()
 
     def of(self, teacher: HookedModel, run: Run, batch: Batch) -> dict[str, Tensor]:
@@ -114,5 +130,7 @@ def explained_logits(
     flat = logits_at(Views(at[None], at), run.inputs["input_ids"].shape[1])
     assert flat is not None
     items = flat if run.logits_at is None else torch.searchsorted(run.logits_at, flat)
-    rows = run.item_logits[items.clamp(max=len(run.item_logits) - 1)]
-    return rows.where(valid[:, None], 0)
+    known = run.item_logits
+    if not len(known):  # not one token of the batch has a label; the sum of nothing stays in the graph
+        return known.sum() + known.new_zeros(len(at), known.shape[-1])
+    return known[items.clamp(max=len(known) - 1)].where(valid[:, None], 0)

@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+import warnings
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from causalkd.models.attention import attention_of
 from causalkd.models.hooked import HookedModel
 from causalkd.objectives.remembered import Answer
 
-_GIBIBYTE = 2**30
+_MEBIBYTE, _GIBIBYTE = 2**20, 2**30
 _ITEMS = "items of "
 
 
@@ -25,7 +26,9 @@ class TeacherCache:
     settings, of the row's tokens and segments, and of what else the answer depends on: autocast, and in an encoder,
     which counts positions from the edge of the row, the padding before it. Padding is not kept: a row may be recalled
     beside longer ones. When the limit is reached, nothing more is kept and nothing dropped: every epoch asks for all
-    rows once, so what had to go would be wanted before what came.
+    rows once, so what had to go would be wanted before what came. It then warns: a batch with one unknown row is asked
+    for whole, so a cache that holds half the rows answers next to nothing. With several processes on one file, each
+    counts what it found there and what it wrote.
 
     Costs a copy of the tokens and answers to the host, which only lookup by content can do.
 
@@ -55,6 +58,7 @@ class TeacherCache:
         file = None if path is None else _File(path, self._teacher)
         self._answers: MutableMapping[bytes, bytes] = {} if file is None else file
         self._size = 0 if file is None else file.size()
+        self._is_full = False
 
     def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> dict[str, Tensor] | None:
         """What was kept for every row of a batch; None where a row is not there."""
@@ -79,9 +83,21 @@ class TeacherCache:
             own = {name: each[row][counted[row]] if each.dim() == 3 else each[row] for name, each in host.items()}
             own |= {f"{_ITEMS}{name}": rows[row] for name, rows in items.items()}
             value = save({name: each.contiguous() for name, each in own.items()})
-            if self._size + len(value) <= self._limit:
-                self._answers[key] = value
-                self._size += len(value)
+            if self._size + len(value) > self._limit:
+                self._tell_full()
+                continue
+            self._answers[key] = value
+            self._size += len(value)
+
+    def _tell_full(self) -> None:
+        if not self._is_full:
+            self._is_full = True
+            warnings.warn(
+                f"the teacher's answers fill the cache of {self._limit / _MEBIBYTE:.3g} MiB with {len(self._answers)} "
+                "of them; a batch with a row that is not kept runs the teacher for all its rows, so give it room for "
+                "all (training.teacher_cache.mebibytes), or leave it out",
+                stacklevel=3,
+            )
 
     def _keys(self, what: str, batch: Batch, beside: Tensor | None) -> list[bytes]:
         counted = batch.counted.cpu()

@@ -5,6 +5,7 @@ import pytest
 
 from analysis.attribution_maps import agreement_by_layer, attribution_layers, signed_shares
 from analysis.style import to_svg
+from causalkd.verification.attribution import Estimate
 from tests.example_maps import example_maps, example_results
 
 
@@ -56,6 +57,23 @@ def test_agreement_has_every_student_its_seeds_and_both_controls() -> None:
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["kd", "adkd", "random map (chance)", "untrained student"]
     assert to_svg(figure) == to_svg(agreement_by_layer(results))
+
+
+def test_each_measure_counts_its_own_texts() -> None:
+    results = example_results()
+    last = max(row.layer for row in results.agreement)
+    rows = tuple(
+        dataclasses.replace(row, spearman=Estimate(None, None, None, 0), overlap_chance=1.0)
+        if row.layer == last
+        else row
+        for row in results.agreement
+    )
+    figure = agreement_by_layer(dataclasses.replace(results, agreement=rows))
+    assert [ax.get_title() for ax in figure.axes] == ["n = 64 texts", "n = 0–64 texts", "n = 0–64 texts"]
+    # An overlap that any map has is not drawn: neither points nor intervals of the last depth, nor the mean there.
+    for ax, deepest in zip(figure.axes, (last, last - 1, last - 1), strict=True):
+        shown = [x for line in ax.lines for x, y in zip(*line.get_data(), strict=True) if np.isfinite(y)]
+        assert round(max(shown)) == deepest
 
 
 def test_nothing_to_compare() -> None:

@@ -24,7 +24,7 @@ def _cells(figure) -> list[Rectangle]:
 def test_every_token_is_coloured_once_for_each_model() -> None:
     figure = coloured_text({"teacher": TEACHER, "kd": STUDENT}, 1, 2)
     words = [f"word{place}" for place in range(6)]
-    assert _texts(figure) == ["text 1, view: neutral", "teacher", *words, "kd", *words]
+    assert _texts(figure) == ["text 1, view: neutral (n = 6 tokens)", "teacher", *words, "kd", *words]
     shares = signed_shares(TEACHER.scores[2, 1, :6].double().numpy())
     colours = [cell.get_facecolor() for cell in _cells(figure)[:6]]
     bluer = [colour[2] - colour[0] for colour in colours]

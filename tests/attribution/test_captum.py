@@ -56,5 +56,5 @@ def test_it_says_what_captum_says(component: str, layer: int, architecture: str,
             method="riemann_right",
         )
         theirs = theirs[0] if isinstance(theirs, tuple) else theirs
-        torch.testing.assert_close(ours[view], theirs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours[view], theirs, rtol=1e-5, atol=1e-8)  # Llama norms in float32
     assert ours.abs().max() > 1e-3

@@ -10,7 +10,7 @@ from causalkd.models.attention import attention_of
 from tests.attribution.views import hooked, target_of, views_of
 from tests.data.tiny_tokenizers import bert_like
 from tests.oracles.gradients import slow_gradients
-from tests.tiny import ENCODERS, MODELS, PAD, tiny_inputs
+from tests.tiny import ENCODERS, LABELS, MODELS, PAD, tiny_inputs
 
 HEADS = [pair for pair in MODELS if pair[1] != "question_answering"]
 INPUTS = tiny_inputs(4, 10)
@@ -110,6 +110,23 @@ def test_a_student_in_train_mode_is_explained_without_dropout_and_stays_so() -> 
     assert torch.equal(found.values, expected.values) and model.model.training
     assert found.attention == attention_of(model) == "sdpa"
     assert all(parameter.grad is None for parameter in model.model.parameters())
+
+
+@pytest.mark.parametrize("sure", [8.0, 15.0])
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_map_of_a_class_that_is_nearly_certain(sure: float, alone: bool, dtype: torch.dtype) -> None:
+    """Its gradient is small, a remainder of nothing larger: half precision keeps it."""
+    model = hooked()
+    with torch.no_grad():
+        model.model.classifier.bias[1] += sure
+    rows = len(INPUTS["input_ids"])
+    views, view = (label_views(torch.ones(rows).long()), 0) if alone else (class_views(LABELS, rows), 1)
+    expected = integrated_gradients(model, INPUTS, views, steps=1, target="loss").values[view]
+    model.model.to(dtype)
+    found = integrated_gradients(model, INPUTS, views, steps=1, target="loss").values[view]
+    error = (found.double() - expected).norm() / expected.norm()
+    assert error < (1e-4 if dtype == torch.float32 else 0.1)
 
 
 def test_in_bfloat16_and_with_one_row() -> None:

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from causalkd.attribution.gradients import BASELINES
 from causalkd.attribution.views import (
+    TARGETS,
     Target,
     Views,
+    check_choice,
     check_rows,
     check_views,
     class_views,
@@ -70,3 +73,13 @@ def test_what_no_row_has() -> None:
             check_rows(Views(tokens.choice, wrong), "causal_lm", real)
     check_rows(tokens, "causal_lm", real)
     check_rows(classes, "classification", real)
+
+
+def test_a_setting_of_another_name() -> None:
+    """Tests check types and would stop such a setting before; who installs the package has no such checks."""
+    check_choice("target", "loss", TARGETS)
+    check_choice("baseline", "[MASK]", BASELINES)
+    with pytest.raises(
+        ValueError, match="target is 'prob'; it is one of 'probability', 'log_probability', 'logit', 'loss'"
+    ):
+        check_choice("target", "prob", TARGETS)

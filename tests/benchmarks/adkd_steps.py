@@ -65,13 +65,21 @@ def plain_adkd_loss(
 
 
 def first_epoch_step(setting: Setting, steps: int) -> Step:
-    """The trainer's loss with both terms; the teacher is asked, and what it says is about to be kept."""
-    return _step(*_trainer(setting, steps, limit=0))
+    """The trainer's loss with both terms; the teacher is asked, and what it says is kept, until the next step."""
+    trainer, batch = _trainer(setting, steps)
+    step, memory = _step(trainer, batch), trainer._memory
+    assert memory is not None
+
+    def first() -> None:
+        memory._answers.clear()
+        step()
+
+    return first
 
 
 def later_epoch_step(setting: Setting, steps: int) -> Step:
     """The same, with the teacher's answers known."""
-    trainer, batch = _trainer(setting, steps, limit=2**30)
+    trainer, batch = _trainer(setting, steps)
     _fill(trainer, batch)
     return _step(trainer, batch)
 
@@ -96,7 +104,7 @@ def _step(trainer: DistillationTrainer, batch: Batch) -> Step:
     return step
 
 
-def _trainer(setting: Setting, steps: int, limit: int) -> tuple[DistillationTrainer, Batch]:
+def _trainer(setting: Setting, steps: int) -> tuple[DistillationTrainer, Batch]:
     stock = _stock(setting)
     teacher = HookedModel(stock[0], task="classification", role="teacher")
     student = HookedModel(stock[1], task="classification", role="student")
@@ -105,7 +113,7 @@ def _trainer(setting: Setting, steps: int, limit: int) -> tuple[DistillationTrai
         "adkd": Weighted(1.0, ADKD(teacher, student, steps=steps)),
     }
     arguments = TrainingArguments(output_dir=tempfile.gettempdir(), report_to="none", use_cpu=True)
-    memory = TeacherCache(teacher, limit)
+    memory = TeacherCache(teacher)
     trainer = DistillationTrainer(student, objectives, teacher, memory=memory, args=arguments)
     return trainer, replace(batch_of(replace(setting, task="classification")), labels=None)
 
@@ -115,7 +123,7 @@ def _fill(trainer: DistillationTrainer, batch: Batch) -> None:
     adkd, memory = trainer.objectives["adkd"].objective, trainer._memory
     assert isinstance(adkd, ADKD) and memory is not None
     scores = torch.rand(*batch.counted.shape, _CLASSES)
-    memory.keep(repr(adkd.asked), batch, {"scores": scores})
+    memory.keep(adkd.asked.key, batch, {"scores": scores})
     memory.keep("logits", batch, {"logits": scores[:, 0]})
 
 

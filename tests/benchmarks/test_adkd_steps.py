@@ -12,7 +12,7 @@ def test_the_straightforward_algorithm_is_our_objective() -> None:
     setting = replace(SMOKE, dropout=0.0, rows=3, tokens=6, spread=0.2)
     for steps in (1, 3):
         torch.manual_seed(0)
-        trainer, batch = adkd_steps._trainer(setting, steps, limit=0)
+        trainer, batch = adkd_steps._trainer(setting, steps)
         torch.manual_seed(0)
         teacher, student = adkd_steps._stock(setting)
         plain = adkd_steps.plain_adkd_loss(teacher, student, dict(batch.inputs), steps)

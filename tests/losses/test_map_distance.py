@@ -57,6 +57,21 @@ def test_rows_that_do_not_count_or_have_no_map() -> None:
     assert nothing.item() == 0 and student.grad is not None and student.grad.abs().max() == 0
 
 
+@pytest.mark.parametrize("distance", ["l1", "l2", "smooth_l1"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_row_without_a_map_of_the_teacher_adds_nothing_in_any_precision(
+    distance: Distance, dtype: torch.dtype
+) -> None:
+    student, teacher = _maps(0).float(), _maps(1).to(dtype)
+    rest = map_distance(student[:, [0, 2]], teacher[:, [0, 2]], distance=distance)
+    teacher[:, 1] = 0
+    student = student.requires_grad_()
+    for valid in (None, torch.tensor([True, False, True])):
+        loss = map_distance(student, teacher, valid, distance)
+        assert loss.dtype == torch.float32 and loss.item() == pytest.approx(rest.item(), rel=1e-6)
+        assert torch.autograd.grad(loss, student)[0][:, 1].abs().max() == 0
+
+
 def test_its_gradient() -> None:
     teacher, valid = _maps(1), torch.tensor([True, True, False])
     for distance in ("l2", "smooth_l1"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from causalkd.data.batch import Batch
+from causalkd.data.batch import IGNORED, Batch
 from causalkd.models.attention import attention_of, twice_differentiable
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import student_from_teacher
@@ -115,6 +115,34 @@ def test_another_place_another_width_and_the_label() -> None:
     assert max(moved) > 1e-4
 
 
+def test_each_model_at_a_place_of_its_own() -> None:
+    (teacher, student), batch = models("classification"), batch_of("classification")
+    objective = ADKD(teacher, student, place="blocks.0.hook_out", teacher_place="blocks.1.hook_out")
+    assert objective.asked.place == teacher.place("block_output", 1)
+    assert objective.places().student == (student.place("block_output", 0),)
+    assert 0 < _term(objective, teacher, student, batch).item() < 3
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("task", ["masked_lm", "causal_lm"])
+def test_a_batch_without_labels_teaches_nothing(task: Task, steps: int) -> None:
+    teacher, student = models(task, *(("gpt2", "opt") if task == "causal_lm" else ()))
+    batch = batch_of(task)
+    batch = replace(batch, labels=torch.full_like(batch.counted.long(), IGNORED))
+    loss = _term(ADKD(teacher, student, views=2, steps=steps), teacher, student, batch)
+    assert loss.item() == 0 and all(each.abs().max() == 0 for each in gradients(student, loss))
+
+
+def test_rows_without_a_label_do_not_count() -> None:
+    (teacher, student), batch = models("classification"), batch_of("classification")
+    assert batch.labels is not None
+    some = replace(batch, labels=torch.where(torch.tensor([True, False, True, True]), batch.labels, IGNORED))
+    objective, rows = ADKD(teacher, student, views="label"), torch.tensor([0, 2, 3])
+    without = Batch({name: each[rows] for name, each in batch.inputs.items()}, labels=batch.labels[rows])
+    found, expected = (_term(objective, teacher, student, each).item() for each in (some, without))
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
 def test_an_identical_student_has_nothing_to_learn() -> None:
     teacher, _ = models("classification")
     student, batch = student_from_teacher(teacher, every=1), batch_of("classification")
@@ -179,5 +207,7 @@ def test_what_cannot_be_explained() -> None:
         ADKD(*numbers, target="probability")
     with pytest.raises(ValueError, match=r"'blocks.9.hook_in' is no place of"):
         ADKD(*classes, place="blocks.9.hook_in")
+    with pytest.raises(ValueError, match=r"adkd's place is blocks.2.hook_out .* a map is of one position"):
+        ADKD(*classes, place="blocks.0.hook_in", teacher_place="blocks.2.hook_out")
     with pytest.raises(ValueError, match="question_answering head; leave adkd out"):
         ADKD(*models("question_answering"))

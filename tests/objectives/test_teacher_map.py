@@ -9,6 +9,7 @@ from causalkd.data.batch import IGNORED
 from causalkd.data.counted import flat_positions
 from causalkd.objectives.teacher_map import TeacherMap, explained_logits
 from tests.objectives.steps import batch_of, models
+from tests.tiny import VOCABULARY
 
 TEACHER, _ = models()
 ASKED = TeacherMap(TEACHER.place("block_input", 0), 2, "loss", 1, 32)
@@ -48,9 +49,47 @@ def test_a_row_without_labels_is_not_valid_and_has_no_logits() -> None:
     torch.testing.assert_close(explained_logits(TEACHER.run(batch.inputs, logits_at=at), found), logits)
 
 
+def test_a_batch_without_any_label_has_no_logits_but_a_graph() -> None:
+    batch = batch_of()
+    batch = replace(batch, labels=torch.full_like(batch.counted.long(), IGNORED))
+    found = ASKED.position("masked_lm", batch)
+    assert found is not None and not found[1].any()
+    run = TEACHER.run(batch.inputs, logits_at=torch.zeros(0, dtype=torch.long), graph=True)
+    logits = explained_logits(run, found)
+    assert (
+        logits.shape == (4, VOCABULARY) and logits.abs().max() == 0 and logits.requires_grad == run.logits.requires_grad
+    )
+
+
 def test_equal_settings_are_equal() -> None:
     assert replace(ASKED) == ASKED and hash(replace(ASKED)) == hash(ASKED)
-    assert repr(replace(ASKED, steps=2)) != repr(ASKED)
+    assert replace(ASKED, steps=2).key != ASKED.key
+    assert replace(ASKED, seed=5).key == ASKED.key  # the drawn position is kept beside it
+
+
+def test_rows_that_count() -> None:
+    batch = batch_of("classification")
+    labels = torch.tensor([2, IGNORED, 0, -1])
+    by_label, every = replace(ASKED, views="label"), replace(ASKED, views="all")
+    assert every.valid("classification", replace(batch, labels=labels)) is None
+    valid = by_label.valid("classification", replace(batch, labels=labels))
+    assert valid is not None and valid.tolist() == [True, False, True, False]
+    assert by_label.amount("classification", replace(batch, labels=labels)) == batch.counted[valid].sum()
+    assert by_label.valid("regression", replace(batch, labels=torch.randn(4))) is None
+
+
+def test_a_packed_position_is_reached_from_its_own_document_only() -> None:
+    batch = batch_of("causal_lm")
+    documents = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2, 2]).expand(4, -1)
+    packed = replace(batch, inputs={**batch.inputs, "documents": documents})
+    found = ASKED.position("causal_lm", packed)
+    assert found is not None
+    expected = sum(
+        int(counted and place <= at and document[place] == document[at] and valid)
+        for at, valid, row, document in zip(*map(torch.Tensor.tolist, (*found, packed.counted, documents)), strict=True)
+        for place, counted in enumerate(row)
+    )
+    assert ASKED.amount("causal_lm", packed) == expected < ASKED.amount("causal_lm", batch)
 
 
 def test_no_label_to_explain() -> None:

@@ -73,11 +73,23 @@ def test_nothing_else_is_recalled() -> None:
     assert cache.recall("all", Batch({**BATCH.inputs, "input_ids": changed}), beside) is None
 
 
+def test_a_map_is_recalled_by_students_of_another_seed() -> None:
+    teacher, _ = models()
+    cache, asked = TeacherCache(teacher), ADKD(*models()).asked
+    cache.keep(asked.key, BATCH, ANSWER)
+    assert cache.recall(ADKD(*models(), seed=3).asked.key, BATCH) is not None
+    assert cache.recall(ADKD(*models(), steps=2).asked.key, BATCH) is None
+
+
 def test_the_limit_is_kept_and_the_first_rows_stay() -> None:
     whole = TeacherCache(_teacher())
     whole.keep("all", BATCH, ANSWER)
     half = TeacherCache(_teacher(), limit=whole._size // 2)
-    half.keep("all", BATCH, ANSWER)
+    with pytest.warns(
+        UserWarning, match=r"fill the cache of .* MiB with \d of them; a batch with a row that is not kept"
+    ):
+        half.keep("all", BATCH, ANSWER)
+    half.keep("other", BATCH, ANSWER)  # is told once
     assert half.recall("all", BATCH) is None
     assert half._size <= whole._size // 2
     first = Batch({name: tensor[:1] for name, tensor in BATCH.inputs.items()})
