@@ -145,7 +145,8 @@ def view_gradients(
     """The gradient of every view's target with respect to hidden states in the graph of the logits.
 
     Without `create_graph` the graph is used up. Rows do not mix in a forward, so one backward of a sum over rows gives
-    the gradient of each. Costs a backward a view; K − 1 for all K classes.
+    the gradient of each. Costs a backward a view; K − 1 for all K classes. They come one after the other: batched
+    (`is_grads_batched`), two took 1.05 times as long on a CPU, with the second order .97 times (BERT, 3 × 384).
     """
     if views.every and target != "logit":
         return _class_gradients(logits, hidden, target, create_graph)

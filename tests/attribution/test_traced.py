@@ -95,7 +95,7 @@ def test_a_place_before_which_nothing_is_trained() -> None:
     model = hooked(role="student")
     model.model.get_submodule("bert.embeddings").requires_grad_(False)
     with pytest.raises(
-        ValueError, match=r"no parameter before blocks\.0\.hook_in of .* is trained, so its maps cannot"
+        ValueError, match=r"no parameter before blocks\.0\.hook_in of .* is trained, so a training run has no"
     ):
         _traced(model, class_views(3, 3), "loss", 1, None)
     assert _traced(model, class_views(3, 3), "loss", 2, "blocks.1.hook_in").requires_grad
