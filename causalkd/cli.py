@@ -72,7 +72,10 @@ def attribute(
 def evaluate(
     run: RunArgument,
     texts: Annotated[list[str], typer.Option(help="A task whose test texts are predicted (repeatable).")] = [],  # noqa: B006
-    prompts: Annotated[list[Path], typer.Option(help="A file of instructions to answer (repeatable).")] = [],  # noqa: B006
+    prompts: Annotated[
+        list[Path],
+        typer.Option(help="Instructions to answer: a file, or its name in CAUSALKD_DATA/instruct (repeatable)."),
+    ] = [],  # noqa: B006
     harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness (repeatable).")] = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(help="Most rows of each.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,

@@ -1,13 +1,14 @@
 """What the causal LMs of a run are worth as such: texts predicted, responses written, harness tasks.
 
-runs/NAME/evaluation.json       one object a measurement
+runs/NAME/evaluation.json       one object a measurement; null where a number is not finite
 runs/NAME/responses/*.jsonl     what each model answered, beside the reference: input of an outside judge of win rates
 """
 
 import json
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from causalkd.build import build_batches
-from causalkd.data.batch import pad
+from causalkd.build import build_batches, longest_row
+from causalkd.data.batch import Batch, pad
 from causalkd.data.files import read_jsonl
 from causalkd.data.instructions import Instruction, prompt_ids
-from causalkd.data.tasks import load_examples
+from causalkd.data.tasks import DATA_VARIABLE, load_examples
+from causalkd.models.checkpoints import locate
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooked import HookedModel
 from causalkd.run_folder import write_whole
@@ -37,6 +39,22 @@ class _Subject(NamedTuple):
     """Its checkpoint; None for a teacher that the run did not train."""
 
 
+class _Prompts(NamedTuple):
+    name: str
+    given: list[Instruction]
+    ids: list[list[int]]
+
+
+class _Asked(NamedTuple):
+    """All that every model is measured on, read before the first is."""
+
+    texts: dict[str, list[Batch]]
+    prompts: list[_Prompts]
+    harness: Sequence[str]
+    limit: int | None
+    max_tokens: int
+
+
 def evaluate_run(
     path: str | Path,
     *,
@@ -49,10 +67,14 @@ def evaluate_run(
 ) -> list[dict[str, Any]]:
     """Measures a run's teacher and students and writes `evaluation.json` and their responses into its folder.
 
+    Everything is read, and its length checked, before the first model is measured; what is measured of a model is
+    written before the next.
+
     Args:
         path: The run folder; its models are causal LMs.
         texts: Further tasks, beside the run's own held-out rows, whose `test` rows are predicted: `wikitext_causal_lm`.
-        prompts: Files of instructions with reference responses, one JSON object a line (Dolly, Self-Instruct, Vicuna).
+        prompts: Files of instructions with reference responses, one JSON object a line (Dolly, Self-Instruct, Vicuna);
+            what does not lie here is looked for in CAUSALKD_DATA/instruct.
         limit: Most rows of each.
         max_tokens: Longest response, in tokens; the likeliest token is taken each time.
         harness: Tasks of lm-evaluation-harness, such as `mmlu`.
@@ -68,14 +90,20 @@ def evaluate_run(
         )
     if harness and find_spec("lm_eval") is None:
         raise ValueError("harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'")
-    measure = partial(_measurements, run, texts, prompts, limit, max_tokens, harness)
+    subjects = list(_subjects(run))
+    files = _prompts(run, prompts, limit)
+    for subject in subjects:
+        for given in files:
+            _fitting(subject.model, given, max_tokens)
+    asked = _Asked(_texts(run, texts, limit), files, harness, limit, max_tokens)
     rows = []
-    for subject in _subjects(run):
-        for row in measure(subject):
+    for subject in subjects:
+        for row in _measurements(run, subject, asked):
             rows.append({"model": subject.name, **row})
             if tell is not None:
                 tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items()))
-    write_whole(run.folder.path / "evaluation.json", json.dumps(rows, indent=1) + "\n")
+        stored = [{key: _finite(value) for key, value in row.items()} for row in rows]
+        write_whole(run.folder.path / "evaluation.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
     return rows
 
 
@@ -86,43 +114,66 @@ def _subjects(run: TrainedRun) -> Iterator[_Subject]:
         yield _Subject(f"{part.name}-seed{seed}", model, run.folder.student(run.recipe, part.name, seed))
 
 
-def _measurements(
-    run: TrainedRun,
-    texts: Sequence[str],
-    prompts: Sequence[str | Path],
-    limit: int | None,
-    max_tokens: int,
-    harness: Sequence[str],
-    subject: _Subject,
-) -> Iterator[dict[str, Any]]:
-    longest, tokenizer = run.recipe.data.max_length, run.data.tokenizer
-    sets = {run.recipe.data.task: run.data.heldout}
-    sets |= {task: load_examples(task, "test", tokenizer, limit, longest) for task in texts}
-    for name, examples in sets.items():
-        batches = build_batches(run.recipe, replace(examples, examples=examples.examples[:limit]), tokenizer)
-        found = predict_texts(subject.model, batches, tokenizer)
+def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, list[Batch]]:
+    """The run's own held-out rows under the name of its task, and the test rows of others, no longer than all take."""
+    part, tokenizer = run.recipe.data, run.data.tokenizer
+    models = [run.teacher, *(student.model for student in run.students)]
+    longest = min(longest_row(part, tokenizer), *(model.model.config.max_position_embeddings for model in models))
+    sets = {part.task: run.data.heldout}
+    for task in tasks:
+        sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=part.prompt)
+    return {
+        name: build_batches(run.recipe, replace(examples, examples=examples.examples[:limit]), tokenizer)
+        for name, examples in sets.items()
+    }
+
+
+def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) -> list[_Prompts]:
+    data = os.environ.get(DATA_VARIABLE)
+    folders = [Path(), *([Path(data) / "instruct"] if data else [])]
+    places = {str(file): [folder / file for folder in folders if (folder / file).is_file()] for file in files}
+    lacking = [file for file, found in places.items() if not found]
+    if lacking:
+        raise ValueError(
+            f"there is no file {', '.join(lacking)}, neither here nor in the folder instruct of {DATA_VARIABLE}"
+            f"{f' ({data})' if data else ', which is not set'}; give files with an instruction and an output a line"
+        )
+    found = []
+    for file, *_ in places.values():
+        rows = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})[:limit]
+        given = [Instruction(*row) for row in rows]
+        found.append(_Prompts(file.stem, given, prompt_ids(given, run.data.tokenizer, run.recipe.data.prompt)))
+    return found
+
+
+def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int]:
+    """The numbers of the prompts that leave room for an answer."""
+    room = model.model.config.max_position_embeddings - max_tokens
+    kept = [number for number, prompt in enumerate(prompts.ids) if len(prompt) <= room]
+    if not kept:
+        raise ValueError(
+            f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {model}; ask for fewer (max_tokens)"
+        )
+    return kept
+
+
+def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator[dict[str, Any]]:
+    for name, batches in asked.texts.items():
+        found = predict_texts(subject.model, batches, run.data.tokenizer)
         per_byte = found.perplexity_per_byte
         yield {"texts": name, "perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
-    for file in prompts:
-        yield _responses(run, subject, Path(file), limit, max_tokens)
-    for task, scores in _harness_scores(run, subject, harness, limit).items():
+    for prompts in asked.prompts:
+        yield _responses(run, subject, prompts, asked.max_tokens)
+    for task, scores in _harness_scores(run, subject, asked.harness, asked.limit).items():
         yield {"harness": task, **{name: value for name, value in scores.items() if isinstance(value, int | float)}}
 
 
-def _responses(run: TrainedRun, subject: _Subject, file: Path, limit: int | None, max_tokens: int) -> dict[str, Any]:
+def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens: int) -> dict[str, Any]:
     """What a model answers to the prompts of a file, written down, and how it compares with the references."""
-    if not file.is_file():
-        raise ValueError(f"there is no file {file}; give one with an instruction and an output a line")
-    found = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})
-    given = [Instruction(*row) for row in found[:limit]]
-    ids = prompt_ids(given, run.data.tokenizer, run.recipe.data.prompt)
-    room = subject.model.model.config.max_position_embeddings - max_tokens
-    kept = [(row, prompt) for row, prompt in zip(given, ids, strict=True) if len(prompt) <= room]
-    if not kept:
-        raise ValueError(f"no prompt of {file} leaves room for {max_tokens} tokens in {subject.model}; ask for fewer")
-    answers = _written(subject.model, [prompt for _, prompt in kept], max_tokens)
-    rows = [row for row, _ in kept]
-    goal = run.folder.path / "responses" / f"{subject.name}-{file.stem}.jsonl"
+    kept = _fitting(subject.model, prompts, max_tokens)
+    answers = _written(subject.model, [prompts.ids[number] for number in kept], max_tokens)
+    rows = [prompts.given[number] for number in kept]
+    goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}.jsonl"
     goal.parent.mkdir(exist_ok=True)
     lines = [
         {"instruction": row.instruction, "input": row.input, "reference": row.response, "response": answer}
@@ -130,13 +181,13 @@ def _responses(run: TrainedRun, subject: _Subject, file: Path, limit: int | None
     ]
     write_whole(goal, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return {
-        "prompts": file.stem,
+        "prompts": prompts.name,
         "rouge_l": rouge_l([row.response for row in rows], answers),
         "distinct_1": distinct(answers, 1),
         "distinct_2": distinct(answers, 2),
         "words": mean_words(answers),
         "answered": len(rows),
-        "too_long": len(given) - len(rows),
+        "too_long": len(prompts.given) - len(rows),
     }
 
 
@@ -159,12 +210,18 @@ def _harness_scores(
 ) -> dict[str, dict[str, Any]]:
     if not tasks:
         return {}
-    pretrained = str(subject.folder) if subject.folder is not None else run.recipe.teacher.model
+    origin = subject.folder or run.recipe.teacher.model
+    assert origin is not None  # a teacher that was not trained comes from a checkpoint
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = import_module("lm_eval").simple_evaluate(
-        model="hf", model_args={"pretrained": pretrained}, tasks=list(tasks), limit=limit, device=device
+        model="hf", model_args={"pretrained": locate(origin)}, tasks=list(tasks), limit=limit, device=device
     )
     return found["results"]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no other numbers."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _shown(value: Any) -> str:

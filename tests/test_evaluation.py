@@ -1,16 +1,20 @@
 """Evaluating a run of causal LMs: its file, its responses, what it refuses."""
 
 import json
+import math
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from causalkd.evaluation import evaluate_run
+from causalkd.evaluation import _harness_scores, _Subject, _texts, evaluate_run
 from causalkd.run_folder import RunFolder
 from causalkd.runs import verify
+from causalkd.trained_run import TrainedRun
+from causalkd.verification.texts import Prediction
 from tests.shrunk import FinishedRun
 
 
@@ -69,8 +73,76 @@ def test_prompts_are_answered_and_written_down(stories: FinishedRun, tmp_path: P
     assert json.loads(line).keys() == {"instruction", "input", "reference", "response"}
     with pytest.raises(ValueError, match="leaves room for 39 tokens"):
         evaluate_run(stories.folder.path, prompts=[file], max_tokens=39)
-    with pytest.raises(ValueError, match=r"there is no file .*nowhere"):
-        evaluate_run(stories.folder.path, prompts=[tmp_path / "nowhere.jsonl"])
+
+
+def test_a_file_is_looked_for_among_the_data_too(
+    stories: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "instruct").mkdir()
+    (tmp_path / "instruct" / "few_eval.jsonl").write_text('{"instruction": "ann", "output": "now"}')
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    kept, told = (stories.folder.path / "evaluation.json").read_text(), []
+    wrong = ["few_eval.jsonl", "nowhere.jsonl", str(tmp_path / "nor_here.jsonl")]
+    with pytest.raises(ValueError, match=r"no file nowhere.jsonl, .*nor_here.jsonl, neither here nor in the folder"):
+        evaluate_run(stories.folder.path, prompts=wrong, tell=told.append)
+    with pytest.raises(ValueError, match="there is no task 'nowhere'"):
+        evaluate_run(stories.folder.path, texts=["nowhere"], tell=told.append)
+    assert not told and (stories.folder.path / "evaluation.json").read_text() == kept
+    found = evaluate_run(stories.folder.path, prompts=["few_eval.jsonl"], limit=2, max_tokens=2)
+    assert [row["answered"] for row in found if row.get("prompts") == "few_eval"] == [1, 1, 1, 1]
+
+
+def test_further_texts_stand_beside_the_runs_own_in_its_form(
+    stories: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "instruct").mkdir()
+    row = '{"instruction": "ann dock", "input": "", "output": "now"}\n'
+    (tmp_path / "instruct" / "self-inst_eval.jsonl").write_text(3 * row)
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    run = TrainedRun.load(stories.folder.path)
+    run.data.tokenizer.chat_template = "{{ messages[0]['content'] }} ."
+    part = run.recipe.data.model_copy(update={"task": "instruct", "prompt": "chat"})
+    run = replace(run, recipe=run.recipe.model_copy(update={"data": part}))
+    found = _texts(run, ["instruct"], limit=2)
+    assert list(found) == ["instruct", "instruct/test"]
+    (own,), (instructions,) = found.values()
+    assert own.inputs["input_ids"][0].tolist() == run.data.heldout.examples[0]["input_ids"]
+    words = run.data.tokenizer.batch_decode(instructions.inputs["input_ids"], skip_special_tokens=True)
+    assert words == 2 * ["ann dock . now"]
+
+
+def test_what_is_measured_is_written_before_the_next_model(
+    stories: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [Prediction(1e6, 1, 10_000)]
+
+    def predict_once(*_: object) -> Prediction:
+        if not left:
+            raise ValueError("a late fault")
+        return left.pop()
+
+    monkeypatch.setattr("causalkd.evaluation.predict_texts", predict_once)
+    told: list[str] = []
+    with pytest.raises(ValueError, match="a late fault"):
+        evaluate_run(stories.folder.path, tell=told.append)
+    (row,) = json.loads((stories.folder.path / "evaluation.json").read_text())
+    assert row["model"] == "teacher" and row["perplexity"] is None and row["per_byte"] == pytest.approx(math.exp(100))
+    assert "perplexity inf" in told[0]
+
+
+def test_a_harness_gets_the_weights_of_a_packaged_teacher(
+    stories: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows no name of ours."""
+    harness, asked = ModuleType("lm_eval"), []
+    harness.simple_evaluate = lambda **given: asked.append(given["model_args"]) or {"results": {}}
+    monkeypatch.setitem(sys.modules, "lm_eval", harness)
+    monkeypatch.setattr("causalkd.models.checkpoints.packaged_folder", lambda name: f"/weights/{name}")
+    run = TrainedRun.load(stories.folder.path)
+    teacher = run.recipe.teacher.model_copy(update={"model": "smollm2-135m", "config": None, "training": None})
+    run = replace(run, recipe=run.recipe.model_copy(update={"teacher": teacher}))
+    _harness_scores(run, _Subject("teacher", run.teacher, None), ["bbh"], None)
+    assert asked == [{"pretrained": "/weights/smollm2-135m"}]
 
 
 def test_what_cannot_be_evaluated_is_refused(

@@ -25,13 +25,13 @@ class Prediction:
 
     @property
     def perplexity_per_token(self) -> float:
-        """Depends on the tokenizer."""
-        return math.exp(self.nats / self.tokens)
+        """Depends on the tokenizer; infinite where no float holds it."""
+        return _exponential(self.nats / self.tokens)
 
     @property
     def perplexity_per_byte(self) -> float:
         """Compares models of different tokenizers."""
-        return math.exp(self.nats / self.bytes)
+        return _exponential(self.nats / self.bytes)
 
 
 def predict_texts(model: HookedModel, batches: Iterable[Batch], tokenizer: PreTrainedTokenizerBase) -> Prediction:
@@ -74,3 +74,10 @@ def distinct(texts: Sequence[str], n: int) -> float | None:
 def mean_words(texts: Sequence[str]) -> float:
     """Words of a text."""
     return sum(len(text.split()) for text in texts) / len(texts)
+
+
+def _exponential(nats: float) -> float:
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf

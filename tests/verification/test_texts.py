@@ -7,7 +7,7 @@ import torch
 
 from causalkd.data.batch import Batch, pad, pad_labels
 from causalkd.models.hooked import HookedModel
-from causalkd.verification.texts import distinct, mean_words, predict_texts, rouge_l
+from causalkd.verification.texts import Prediction, distinct, mean_words, predict_texts, rouge_l
 from tests.data.tiny_tokenizers import gpt2_like
 from tests.tiny import tiny
 
@@ -34,6 +34,11 @@ def test_perplexity_equals_a_loop_over_tokens(side):
     assert (found.tokens, found.bytes) == (tokens, size) == (7, size)
     assert found.perplexity_per_token == pytest.approx(math.exp(nats / tokens), rel=1e-6)
     assert found.perplexity_per_byte == pytest.approx(math.exp(nats / size), rel=1e-6)
+
+
+def test_a_perplexity_that_no_float_holds_is_infinite():
+    found = Prediction(nats=1e6, tokens=2, bytes=10_000)
+    assert found.perplexity_per_token == math.inf and found.perplexity_per_byte == math.exp(100)
 
 
 def test_nothing_to_predict_is_refused():
