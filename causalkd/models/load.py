@@ -190,7 +190,7 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
     if teacher.vocabulary != student.vocabulary:
         sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
         faults.append(
-            f"{sizes}: the tokenizers agree, so the heads are padded differently; give both one size, for instance by "
+            f"{sizes}: the tokenizers agree, so embeddings and heads are padded differently; give both one size, by "
             f"resize_token_embeddings({teacher.vocabulary}) of the student's model"
             if agree
             else f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it "

@@ -26,7 +26,8 @@ class ATKD(nn.Module):
     ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
 
     With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release. The other splits
-    do not depend on it, and both means are over the tokens of the whole step; to count those, the teacher runs twice.
+    do not depend on it, and both means are over the tokens of the whole step; to count those, the teacher runs twice,
+    and a teacher cache may not shorten what it says (`top_k`).
 
     Args:
         temperature: T, dividing both models' logits; the term carries T², which the paper has no use for at T = 1.
