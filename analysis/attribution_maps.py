@@ -16,6 +16,8 @@ from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.attribution import AgreementRow, AttributionResults, Estimate
 from causalkd.verification.summary import mean
 
+STRONGEST = 0.4
+"""The share of an attribution at which a colour is at its full strength: most are small, one token's may be all."""
 _CELL = (0.34, 0.2)  # inches
 _MEASURES = {
     "cosine": "cosine (−1 to 1)",
@@ -50,7 +52,7 @@ def attribution_layers(
     size = (_CELL[0] * len(words) + 2.3, views * (_CELL[1] * sum(depths) + 1.3) + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(2 * views, 1, squeeze=False, sharex=True, height_ratios=depths * views)[:, 0]
-    shades = ScalarMappable(Normalize(-1, 1), matplotlib.colormaps[DIFFERENCE_MAP])
+    shades = ScalarMappable(Normalize(-STRONGEST, STRONGEST), matplotlib.colormaps[DIFFERENCE_MAP])
     for view in range(views):
         for ax, maps, who in zip(panels[2 * view : 2 * view + 2], (teacher, student), ("teacher", name), strict=True):
             rows = np.stack([signed_shares(each.scores[view, text, here].double().numpy()) for each in maps])
@@ -65,7 +67,12 @@ def attribution_layers(
         panels[2 * view + 1].tick_params(labelbottom=True)
     panels[-1].set_xlabel(f"token of text {text} (n = {len(words)})")
     bar = figure.colorbar(
-        shades, ax=panels.tolist(), label="signed share of the layer's attribution", fraction=0.04, pad=0.02
+        shades,
+        ax=panels.tolist(),
+        label="signed share of the layer's attribution",
+        fraction=0.04,
+        pad=0.02,
+        extend="both",
     )
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure

@@ -11,15 +11,13 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.attribution_maps import signed_shares
+from analysis.attribution_maps import STRONGEST, signed_shares
 from analysis.style import DIFFERENCE_MAP, INK, MUTED, readable_on, styled
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.map_scores import text_agreement
 
 _COLUMNS = 104  # characters of a line
 _CHARACTER = (0.0755, 0.2)  # inches of a character at 9 points, and of a line
-_STRONGEST = 0.4
-"""The share of a text's attribution at which a colour is at its full strength."""
 _MEANING = "signed share of the text's attribution: blue for the view, red against it"
 
 
@@ -98,7 +96,7 @@ def _passage(name: str, found: AttributionMap, text: int, view: int) -> Passage:
     return Passage(name, [found.tokens[text][position] for position in here], shares.tolist())
 
 
-def draw_passages(passages: Sequence[Passage], strongest: float = _STRONGEST, meaning: str = _MEANING) -> Figure:
+def draw_passages(passages: Sequence[Passage], strongest: float = STRONGEST, meaning: str = _MEANING) -> Figure:
     """Texts below each other, their tokens coloured red to blue by what `shares` holds.
 
     Args:
