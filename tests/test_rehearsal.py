@@ -139,7 +139,11 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "student's vocabulary": (
         (OTHER_STUDENT, "students.kd.model={checkpoints}/vocabulary"),
-        ("the teacher's vocabulary has 32 entries, the student's 50", "use a student with the teacher's tokenizer"),
+        (
+            "the teacher's vocabulary has 32 entries, the student's 50",
+            "the tokenizers agree",
+            "resize_token_embeddings(32)",
+        ),
     ),
     "vocabulary of the data": (
         ("teacher.config.vocab_size=10",),
