@@ -85,7 +85,7 @@ def later_epoch_step(setting: Setting, steps: int) -> Step:
 
 
 def plain_m8_step(setting: Setting) -> Step:
-    """For the measurement of memory, which starts a function by its name."""
+    """For measurements in a process of their own, which starts a function by its name."""
     return plain_step(setting, 8)
 
 

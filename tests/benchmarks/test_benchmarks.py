@@ -37,7 +37,8 @@ def test_it_writes_and_prints_every_row(
     monkeypatch.setattr(
         "tests.benchmarks.rows.diito_memory.step_memory", lambda function, setting: TINY_MEMORY[function.split(":")[1]]
     )
-    monkeypatch.setattr("tests.benchmarks.rows.diito_scaling.step_ratio", _ratio_in_this_process)
+    for name in ("adkd", "diito_scaling"):
+        monkeypatch.setattr(f"tests.benchmarks.rows.{name}.step_ratio", _ratio_in_this_process)
     monkeypatch.setattr("tests.benchmarks.rows.adkd.step_memory", lambda function, setting: 1.0)
     monkeypatch.setattr("tests.benchmarks.rows.divergences.step_memory", lambda function, setting: 1.0)
     threads = torch.get_num_threads()
