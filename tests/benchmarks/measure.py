@@ -39,7 +39,8 @@ def paired_ratios(reference: Step, steps: Mapping[str, Step], rounds: int) -> di
     Every round runs everything once, beginning with another one each time, and gives one ratio for each step: a machine
     that is slow for a while is slow for both sides of a ratio.
     """
-    everything = {"": reference, **steps}
+    assert "reference" not in steps
+    everything = {"reference": reference, **steps}
     for _ in range(_WARM_UP):
         for step in everything.values():
             step()
@@ -50,8 +51,8 @@ def paired_ratios(reference: Step, steps: Mapping[str, Step], rounds: int) -> di
         first = number % len(names)
         spent = {name: _spent(everything[name]) for name in names[first:] + names[:first]}
         for name in steps:
-            wall[name].append(spent[name][0] / spent[""][0])
-            cpu[name].append(spent[name][1] / spent[""][1])
+            wall[name].append(spent[name][0] / spent["reference"][0])
+            cpu[name].append(spent[name][1] / spent["reference"][1])
     return {name: _ratio(wall[name], cpu[name]) for name in steps}
 
 
@@ -88,8 +89,8 @@ def memory_of(setting: Setting, function: str) -> float:
 
 def ratio_of(setting: Setting, reference: str, function: str) -> dict[str, float]:
     """What the process of `step_ratio` does."""
-    found = paired_ratios(_step(reference, setting), {"": _step(function, setting)}, setting.rounds)
-    return asdict(found[""])
+    found = paired_ratios(_step(reference, setting), {"step": _step(function, setting)}, setting.rounds)
+    return asdict(found["step"])
 
 
 def _in_own_process(measurement: str, setting: Setting, *functions: str) -> Any:
