@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from causalkd.task_kinds import Task
 
@@ -120,7 +121,12 @@ def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Tar
     logits = at_least_float32(logits)
     if target == "loss" and views.goal is not None:
         return (logits.T.gather(0, views.choice) - views.goal).square()
-    chosen = (logits if target == "logit" else logits.log_softmax(-1)).T.gather(0, views.choice)
+    chosen = logits.T.gather(0, views.choice)
+    if target == "logit":
+        return chosen
+    # log p = log σ(z − log Σ of the others' exp): log_softmax's gradient takes p from 1, which leaves little near 1.
+    others = logits.expand(len(views.choice), -1, -1).scatter(-1, views.choice[..., None], -torch.inf).logsumexp(-1)
+    chosen = logsigmoid(chosen - others)
     return {"loss": chosen.neg, "probability": chosen.exp}.get(target, lambda: chosen)()
 
 
