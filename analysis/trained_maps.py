@@ -15,10 +15,8 @@ import torch
 import typer
 from transformers.utils import logging
 
-from causalkd.attributions import spread
-from causalkd.build import build_collator
+from causalkd.attributions import heldout_batches
 from causalkd.data.batch import Batch
-from causalkd.data.pairing import ExampleSet
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import random_like
 from causalkd.models.modes import evaluating
@@ -29,8 +27,6 @@ from causalkd.recipe_objectives import ADKDPart
 from causalkd.trained_run import TrainedRun
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.verification.text import columns
-
-_ROWS = 16
 
 
 class Distances(NamedTuple):
@@ -44,20 +40,26 @@ class Distances(NamedTuple):
 def trained_map_distances(run: TrainedRun, limit: int) -> list[Distances]:
     """AD-KD's term of every student over up to `limit` held-out texts.
 
-    Costs the teacher's maps once, and those of each student and of its untrained twin.
+    Costs the teacher's maps once, those of each student, and those of an untrained one of each shape and seed.
 
     Raises:
         ValueError: No student of the run learned from maps, or several did with other settings.
     """
-    part, batches = _settings(run), _batches(run, limit)
-    memory = TeacherCache(run.teacher)
+    part, batches = _settings(run), heldout_batches(run, limit)
+    settings, memory = part.model_dump(exclude={"weight"}), TeacherCache(run.teacher)
     found: dict[str, Distances] = {}
-    for student in run.students:
-        kept = found.setdefault(student.part.name, Distances(student.part.name, [], []))
-        twin = random_like(student.model, student.seed)
-        for model, terms in ((student.model, kept.own), (twin, kept.untrained)):
-            settings = part.model_dump(exclude={"weight"})
-            terms.append(_term(ADKD(run.teacher, model, **settings), run.teacher, model, batches, memory))
+    twins: dict[tuple[str, int, int, int], float] = {}
+
+    def term(model: HookedModel) -> float:
+        return _term(ADKD(run.teacher, model, **settings), run.teacher, model, batches, memory)
+
+    for name, seed, model in ((each.part.name, each.seed, each.model) for each in run.students):
+        shape = (model.architecture, model.n_layers, model.width, seed)
+        if shape not in twins:
+            twins[shape] = term(random_like(model, seed))
+        kept = found.setdefault(name, Distances(name, [], []))
+        kept.own.append(term(model))
+        kept.untrained.append(twins[shape])
     return list(found.values())
 
 
@@ -87,15 +89,6 @@ def _settings(run: TrainedRun) -> ADKDPart:
             "a comparison needs one: name a run whose recipe has `adkd` objectives that differ in weight at most"
         )
     return parts[0]
-
-
-def _batches(run: TrainedRun, limit: int) -> list[Batch]:
-    heldout = run.data.heldout
-    examples = ExampleSet(heldout.examples)
-    rows = sorted((examples[number] for number in spread(len(examples), limit)), key=lambda row: len(row["input_ids"]))
-    collate = build_collator(run.recipe.data, heldout, run.data.tokenizer, None, run.recipe.verification.seed)
-    batches = (Batch.from_tensors(collate(rows[start : start + _ROWS])) for start in range(0, len(rows), _ROWS))
-    return [batch.to(run.teacher.model.device) for batch in batches]
 
 
 def _term(

@@ -126,13 +126,22 @@ def ask(run: TrainedRun, limit: int) -> list[Question]:
     Raises:
         ValueError: Not one text, or a head that predicts neither classes nor tokens.
     """
+    return [Question.of(run.teacher, batch) for batch in heldout_batches(run, limit)]
+
+
+def heldout_batches(run: TrainedRun, limit: int) -> list[Batch]:
+    """Up to `limit` held-out texts, spread over all, on the models' device; short ones first.
+
+    Raises:
+        ValueError: Not one text.
+    """
     if limit < 1:
         raise ValueError(f"limit {limit} leaves no text to explain; give at least 1")
     examples = ExampleSet(run.data.heldout.examples)
     rows = sorted((examples[number] for number in spread(len(examples), limit)), key=lambda row: len(row["input_ids"]))
     collate = build_collator(run.recipe.data, run.data.heldout, run.data.tokenizer, None, run.recipe.verification.seed)
-    batches = [Batch.from_tensors(collate(rows[start : start + _ROWS])) for start in range(0, len(rows), _ROWS)]
-    return [Question.of(run.teacher, batch.to(run.teacher.model.device)) for batch in batches]
+    batches = (Batch.from_tensors(collate(rows[start : start + _ROWS])) for start in range(0, len(rows), _ROWS))
+    return [batch.to(run.teacher.model.device) for batch in batches]
 
 
 def spread(size: int, limit: int) -> list[int]:

@@ -73,7 +73,6 @@ def integrated_gradients(
     place = place_of(model, place)
     check_steps(steps)
     check_choice("target", target, TARGETS)
-    check_choice("baseline", baseline if isinstance(baseline, str) else BASELINES[0], BASELINES)
     check_rows(views, model.task, inputs["attention_mask"].bool())
     with evaluating([model]), torch.no_grad():
         here, *boundary = _activations(model, inputs, place)
@@ -205,6 +204,7 @@ def _baseline(
                 f"the baseline has shape {tuple(baseline.shape)}, the activation at {place.name} {tuple(here.shape)}; "
                 "give a tensor of that shape, or one of its width"
             ) from None
+    check_choice("baseline", baseline, BASELINES)
     if baseline == "zero":
         return torch.zeros_like(here)
     if baseline == "mean":

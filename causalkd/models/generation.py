@@ -93,8 +93,8 @@ def continue_prompts(
         assert isinstance(ids, Tensor)
         return ids
 
-    # Seeding reaches every device, so every device's random state is put back.
-    devices = range(torch.accelerator.device_count())
+    # Seeding reaches every CUDA device, so all their random states are put back; PyTorch cannot fork those of MPS.
+    devices = range(torch.cuda.device_count())
     with torch.no_grad(), evaluating(models), _own_settings_aside(model.model), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         return _written(draw, prompts, most, pad, end)

@@ -6,6 +6,7 @@ import pytest
 
 from analysis import trained_maps
 from analysis.trained_maps import main, table, trained_map_distances
+from causalkd import attributions
 from causalkd.models.load import student_from_teacher
 from causalkd.recipe import Recipe
 from causalkd.trained_run import TrainedRun
@@ -26,7 +27,7 @@ def test_every_student_beside_an_untrained_one(run: TrainedRun, monkeypatch: pyt
     assert [each.student for each in found] == ["kd", "diito"]
     assert all(len(each.own) == len(each.untrained) == 1 and min(each.own + each.untrained) > 0 for each in found)
     assert found[0].untrained == found[1].untrained and found[0].own != found[1].own
-    monkeypatch.setattr(trained_maps, "_ROWS", 3)
+    monkeypatch.setattr(attributions, "_ROWS", 3)
     again = trained_map_distances(run, 7)
     assert [each.own[0] for each in again] == pytest.approx([each.own[0] for each in found], rel=1e-5)
 
