@@ -3,17 +3,28 @@
 A student is *above its controls* at a site if, in every seed, its accuracy on effective pairs exceeds that of each
 control there, and the paired test, adjusted for the number of sites, puts chance below 5 %. Sites that cannot be
 reached, or for which fewer than 30 effective pairs speak, say nothing. A student above its controls is evidence of
-abstraction there; one that is not is no evidence, which is not evidence of the opposite.
+abstraction there; one that is not is no evidence, which is not evidence of the opposite. Where the same exchange half
+the student's depth away is right as often, the evidence is not of that layer, and a sentence says so.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from causalkd.verification.report import InterchangeRow, VerificationReport
 from causalkd.verification.significance import CHANCE, FEW_PAIRS
 from causalkd.verification.summary import EXPLANATIONS, few_pairs, mean, rows_of, sd
 
 _Key = tuple[str, str, int | None, int, int]
+
+
+class _Measured(NamedTuple):
+    """A site in one seed."""
+
+    real: InterchangeRow
+    controls: list[InterchangeRow]
+    other_layer: list[InterchangeRow]
+    """The exchange half the student's depth away; none where the student has one block."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,8 @@ class Standing:
         accuracy: Mean effective IIA over them and the seeds; None where there is no site.
         spread: Standard deviation over the seeds of the mean over the sites; None for one seed.
         control: The same mean of the best control of each site.
+        anywhere: At how many of those above the controls it does not exceed the exchange at another layer in every
+            seed, though there is one.
     """
 
     sites: int
@@ -33,6 +46,7 @@ class Standing:
     accuracy: float | None
     spread: float | None
     control: float | None
+    anywhere: int
 
 
 def standing(report: VerificationReport, name: str, trained: bool) -> Standing:
@@ -40,14 +54,16 @@ def standing(report: VerificationReport, name: str, trained: bool) -> Standing:
     seeds = [student.seed for student in report.students if student.name == name]
     by_seed = [_sites([row for row in rows_of(report, name, seed) if row.trained == trained]) for seed in seeds]
     shared = [key for key in by_seed[0] if all(key in sites for sites in by_seed)] if by_seed else []
-    rows = [[sites[key] for key in shared] for sites in by_seed]
-    levels = [mean(real.iia_effective for real, _ in sites) for sites in rows]
+    found = [[sites[key] for sites in by_seed] for key in shared]
+    above = [site for site in found if all(is_above(seed.real, seed.controls) for seed in site)]
+    levels = [mean(site[number].real.iia_effective for site in found) for number in range(len(seeds))]
     return Standing(
-        len(shared),
-        sum(all(is_above(*sites[key]) for sites in by_seed) for key in shared),
+        len(found),
+        len(above),
         mean(levels),
         sd(levels),
-        mean(_best(controls) for sites in rows for _, controls in sites),
+        mean(_best(seed.controls) for site in found for seed in site),
+        sum(any(not is_above(seed.real, seed.other_layer) for seed in site) for site in above),
     )
 
 
@@ -57,7 +73,7 @@ def verdict(report: VerificationReport) -> tuple[str, ...]:
     shown = [name for name, kinds in found.items() if any(kind.above for kind in kinds)]
     sites = max((sum(kind.sites for kind in kinds) for kinds in found.values()), default=0)
     seeds = len({student.seed for student in report.students})
-    sentences = [_first(shown, found, sites)]
+    sentences = [_first(shown, found, sites), *_unplaced(found)]
     if seeds == 1 and shown:
         sentences.append("One seed: this says something of these weights, not yet of the way they were trained.")
     warning = few_pairs(report)
@@ -87,6 +103,19 @@ def _first(shown: Sequence[str], found: dict[str, tuple[Standing, Standing]], si
         return f"There is evidence of abstraction at sites that no objective saw: {_listed(beyond, found, 1)}."
     said = _listed(shown, found, 0)
     return f"There is evidence of abstraction only at sites that an objective of this run trained: {said}."
+
+
+def _unplaced(found: dict[str, tuple[Standing, Standing]]) -> list[str]:
+    """What weakens the evidence: sites that matter no more than others would."""
+    counts = {name: sum(kind.anywhere for kind in kinds) for name, kinds in found.items()}
+    if not any(counts.values()):
+        return []
+    said = ", ".join(
+        f"{name} at {count} of {_count(sum(kind.above for kind in found[name]), 'site')} above its controls"
+        for name, count in counts.items()
+        if count
+    )
+    return [f"The layer is not shown to matter: exchanged half its depth away, {said} is right as often within chance."]
 
 
 def _listed(names: Sequence[str], found: dict[str, tuple[Standing, Standing]], kind: int) -> str:
@@ -119,10 +148,11 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}" + ("" if number == 1 else "s")
 
 
-def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, tuple[InterchangeRow, list[InterchangeRow]]]:
-    """By site, the measurement and its controls, where enough effective pairs speak."""
+def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
+    """By site what was measured there, where enough effective pairs speak and there is a control."""
     real: dict[_Key, InterchangeRow] = {}
     controls: dict[_Key, list[InterchangeRow]] = {}
+    other_layer: dict[_Key, list[InterchangeRow]] = {}
     for row in rows:
         if not row.reachable or row.effective_pairs < FEW_PAIRS:
             continue
@@ -131,7 +161,9 @@ def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, tuple[InterchangeRow, l
             real[key] = row
         elif row.control in EXPLANATIONS:
             controls.setdefault(key, []).append(row)
-    return {key: (row, controls[key]) for key, row in real.items() if key in controls}
+        elif row.control == "wrong_layer":
+            other_layer[key] = [row]
+    return {k: _Measured(row, controls[k], other_layer.get(k, [])) for k, row in real.items() if k in controls}
 
 
 def is_above(real: InterchangeRow, controls: Sequence[InterchangeRow]) -> bool:

@@ -94,3 +94,41 @@ def test_standing_in_numbers():
     found = standing(_report(lambda name, seed, trained: 0.7 + seed / 10, seeds=(0, 1)), "student", True)
     assert (found.sites, found.above, found.control) == (1, 1, 0.5)
     assert found.accuracy == pytest.approx(0.75) and found.spread == pytest.approx(0.05 * 2**0.5)
+
+
+def _at_another_layer(report, accuracy, q):
+    """The report with the exchange half the student's depth away beside every measurement; `accuracy(name, seed)`."""
+    moved = [
+        dataclasses.replace(row, control="wrong_layer", iia_effective=accuracy(row.student, row.seed), q_value=q)
+        for row in report.interchange
+        if row.control == "none"
+    ]
+    return dataclasses.replace(report, interchange=(*report.interchange, *moved))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "q", "anywhere"),
+    [
+        (lambda *_: 0.3, 0.001, 0),
+        (lambda *_: 0.78, 0.4, 1),  # less, but that may be chance
+        (lambda *_: 0.95, 0.001, 1),  # better there
+        (lambda name, seed: 0.8 if seed else 0.3, 0.001, 1),  # as good in one seed of two
+    ],
+)
+def test_where_another_layer_does_as_well_the_verdict_says_so(accuracy, q, anywhere):
+    report = _report(lambda name, seed, trained: 0.8 if trained else 0.4, seeds=(0, 1))
+    report = _at_another_layer(report, accuracy, q)
+    assert standing(report, "student", True).anywhere == anywhere
+    assert standing(report, "student", False).anywhere == 0, "no evidence there that could be weakened"
+    weakened = [sentence for sentence in verdict(report) if "not shown to matter" in sentence]
+    assert weakened == anywhere * [
+        "The layer is not shown to matter: exchanged half its depth away, student at 1 of 1 site above its "
+        "controls is right as often within chance."
+    ]
+
+
+def test_only_students_that_do_as_well_elsewhere_are_named_as_such():
+    report = _report(lambda *_: 0.8, students=("kd", "diito"))
+    report = _at_another_layer(report, lambda name, _: {"kd": 0.9, "diito": 0.3}[name], 0.001)
+    (said,) = (sentence for sentence in verdict(report) if "not shown to matter" in sentence)
+    assert "kd at 2 of 2 sites above its controls" in said and "diito" not in said
