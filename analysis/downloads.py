@@ -24,6 +24,7 @@ class Download:
 
 def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Download]:
     """A CSV file for each kind of numbers that the report has."""
+    maps = report.attribution
     kinds = {
         "interchange.csv": ("every accuracy and control, with intervals, p and q", _plain(report.interchange)),
         "heads.csv": ("every head against every head", _plain(report.heads)),
@@ -31,6 +32,10 @@ def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Downloa
         "ground-truth.csv": ("every model against the task's causal model", _plain(report.ground_truth)),
         "distances.csv": ("exchanged states' distances from clean ones", _plain(report.distances)),
         "training.csv": ("every logged term", list(metrics)),
+        "agreement.csv": ("agreement of attribution maps", _plain(maps.agreement if maps else ())),
+        "faithfulness.csv": ("every map's faithfulness", _plain(maps.faithfulness if maps else ())),
+        "completeness.csv": ("every map's completeness gap", _plain(maps.completeness if maps else ())),
+        "map-distances.csv": ("AD-KD's own term", _plain(maps.distances if maps else ())),
     }
     return [Download(name, meaning, _address(rows)) for name, (meaning, rows) in kinds.items() if rows]
 

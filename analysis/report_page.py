@@ -19,6 +19,7 @@ from analysis.style import student_colours, to_svg
 from analysis.teaching_section import teaching_figures
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
+from causalkd.verification.attribution_table import distance_rows
 from causalkd.verification.findings import GroundTruthRow
 from causalkd.verification.references import reference_sentences
 from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
@@ -142,6 +143,7 @@ def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap])
         "agreement": agreement_lines(results),
         "faithfulness": results.faithfulness,
         "gaps": gap_lines(results),
+        "distances": distance_rows(results) if results.distances else [],
         "pictures": pictures,
     }
 

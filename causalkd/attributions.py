@@ -15,6 +15,7 @@ from causalkd.attribution.views import TOKENS
 from causalkd.build import build_collator
 from causalkd.data.batch import Batch
 from causalkd.data.pairing import ExampleSet
+from causalkd.map_distances import map_distances
 from causalkd.map_files import replace_maps
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import random_like
@@ -35,6 +36,7 @@ from causalkd.verification.maps import How, Measured, Question, measure_maps
 from causalkd.verification.report import VerificationReport
 
 _ROWS = 16  # texts of a forward
+_DISTANCE_TEXTS = 128  # AD-KD's term needs few forwards of a text, and many texts to tell students apart
 _RANDOM_ORDERS = 4
 
 
@@ -59,7 +61,9 @@ def attribute(
 ) -> VerificationReport:
     """Makes and measures the maps of a run's teacher and students over held-out texts, and adds them to its report.
 
-    Of causal LMs also the teaching modes of as many training texts (`causalkd.teaching_run`).
+    Of causal LMs also the teaching modes of as many training texts (`causalkd.teaching_run`); where students learned
+    from maps, their distance from the teacher in the very terms they learned (`causalkd.map_distances`), of up to 128
+    texts.
 
     For each model costs a text, at each of its L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
     blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
@@ -95,7 +99,8 @@ def attribute(
     teacher = measured(TEACHER, run.teacher)
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
-    results = dataclasses.replace(results, teaching=teaching)
+    distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
+    results = dataclasses.replace(results, teaching=teaching, distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
     replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
     write_whole(run.folder.attribution_results, results.to_json())

@@ -190,13 +190,15 @@ def _page() -> Callable[..., str]:
 
 
 def _tell(found: Any, folder: Path) -> None:
-    from causalkd.verification.attribution_table import as_markdown
+    from causalkd.verification.attribution_table import as_markdown, distance_rows
     from causalkd.verification.teaching_table import teaching_line, teaching_rows
     from causalkd.verification.text import as_text, columns
 
     typer.echo(as_text(found))
     if found.attribution is not None:
         typer.echo(as_markdown(found))
+        if found.attribution.distances:
+            typer.echo("\n".join([*columns(distance_rows(found.attribution)), ""]))
         if (teaching := found.attribution.teaching) is not None:
             typer.echo("\n".join([*columns(teaching_rows(teaching)), teaching_line(teaching)]))
     typer.echo(f"\n{folder / 'report.json'}\n{folder / 'report.html'}")

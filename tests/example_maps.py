@@ -12,6 +12,7 @@ from causalkd.verification.attribution import (
     Estimate,
     FaithfulnessRow,
     GapRow,
+    MapDistanceRow,
 )
 
 VIEWS = ("entailment", "contradiction", "neutral")
@@ -53,6 +54,16 @@ def example_results(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2, 
         64, "every class: " + ", ".join(VIEWS), "probability", 32, "mean", "sum", 0.25, 8, 4, 0
     )
     return AttributionResults(settings, tuple(range(64)), tuple(agreement), tuple(faithful), tuple(gaps))
+
+
+def example_distances(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2) -> tuple[MapDistanceRow, ...]:
+    """In the one term that the last student learned; later students are nearer."""
+    return tuple(
+        MapDistanceRow(name, seed, control, students[-1], value + 0.01 * seed, 128)
+        for rank, name in enumerate(students)
+        for seed in range(seeds)
+        for control, value in (("none", 0.05 - 0.02 * rank), ("random_student", 0.4))
+    )
 
 
 def _estimate(value: float) -> Estimate:

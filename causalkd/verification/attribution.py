@@ -95,6 +95,22 @@ class GapRow:
 
 
 @dataclass(frozen=True)
+class MapDistanceRow:
+    """AD-KD's own term of one student over held-out texts (`causalkd.objectives.ADKD`)."""
+
+    __pydantic_config__ = _STRICT
+
+    student: str
+    seed: int
+    control: Literal["none", "random_student"]
+    taught: str
+    """Names of the students whose training minimised this very term; others are measured in it too."""
+    distance: float
+    """Of scaled maps, a mean over positions and a sum over views; 0 where the student's are proportional."""
+    texts: int
+
+
+@dataclass(frozen=True)
 class AttributionSettings:
     """What the maps were made of and with."""
 
@@ -129,6 +145,8 @@ class AttributionResults:
     completeness: tuple[GapRow, ...]
     teaching: Annotated[TeachingResults | None, Field(exclude_if=lambda found: found is None)] = None
     """Of causal LMs, the teaching modes of tokens."""
+    distances: Annotated[tuple[MapDistanceRow, ...], Field(exclude_if=lambda found: not found)] = ()
+    """Of runs with a student that learned from maps."""
 
     def to_json(self) -> str:
         """The results as JSON text, keys in the order of the fields."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from causalkd.verification.attribution import TEACHER, AttributionResults, Estimate, FaithfulnessRow
 from causalkd.verification.report import VerificationReport
-from causalkd.verification.summary import StudentSummary, mean, summaries
+from causalkd.verification.summary import StudentSummary, mean, sd, summaries
 
 _HEADS = (
     "effective IIA (95 %)", "cosine (95 %)", "random map", "untrained", "Spearman", "overlap",
@@ -31,6 +31,16 @@ def as_markdown(report: VerificationReport) -> str:
     made = results.settings
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
     return "\n".join([*lines, "", f"{made.texts} texts; {made.views}; {made.steps} steps from {made.baseline}"]) + "\n"
+
+
+def distance_rows(results: AttributionResults) -> list[tuple[str, ...]]:
+    """AD-KD's own term: the heads, and a row for each term and student; means over seeds ± standard deviation."""
+    rows: list[tuple[str, ...]] = [("learned by", "student", "distance of maps", "untrained student", "texts")]
+    for taught, student in dict.fromkeys((row.taught, row.student) for row in results.distances):
+        found = [row for row in results.distances if (row.taught, row.student) == (taught, student)]
+        terms = ([row.distance for row in found if row.control == control] for control in ("none", "random_student"))
+        rows.append((taught, student, *map(_spread, terms), str(found[0].texts)))
+    return rows
 
 
 def _attribution(results: AttributionResults, summary: StudentSummary) -> tuple[str, ...]:
@@ -70,6 +80,11 @@ def _estimates(found: Sequence[Estimate]) -> str:
     if len(found) == 1:
         return _with_interval(found[0].mean, found[0].low, found[0].high)
     return _number(mean(each.mean for each in found))
+
+
+def _spread(terms: Sequence[float]) -> str:
+    spread = sd(terms)
+    return f"{sum(terms) / len(terms):.4f}" + ("" if spread is None else f" ± {spread:.4f}")
 
 
 def _with_interval(value: float | None, low: float | None, high: float | None) -> str:

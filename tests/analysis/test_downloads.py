@@ -1,8 +1,10 @@
 import base64
 import csv
+import dataclasses
 
 from analysis.downloads import downloads
 from causalkd.verification.findings import GroundTruthRow
+from tests.example_maps import example_distances, example_results
 from tests.example_report import example_metrics, example_report
 
 
@@ -32,3 +34,14 @@ def test_what_a_report_lacks_has_no_file_and_controls_have_columns():
     named = {each.name: each for each in downloads(type(report)(**{**vars(report), "ground_truth": (row,)}))}
     assert "training.csv" not in named
     assert _read(named["ground-truth.csv"])[0]["controls.modal_class"] == "0.25"
+
+
+def test_maps_have_files_of_their_own():
+    maps = dataclasses.replace(example_results(("kd",), seeds=1), distances=example_distances(("kd",), seeds=1))
+    found = {each.name: _read(each) for each in downloads(dataclasses.replace(example_report(), attribution=maps))}
+    files = ["agreement.csv", "faithfulness.csv", "completeness.csv", "map-distances.csv"]
+    assert list(found)[-4:] == files
+    assert [len(found[name]) for name in files] == [
+        len(rows) for rows in (maps.agreement, maps.faithfulness, maps.completeness, maps.distances)
+    ]
+    assert float(found["agreement.csv"][0]["cosine.mean"]) == maps.agreement[0].cosine.mean

@@ -9,7 +9,7 @@ from analysis.report_page import render
 from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
 from causalkd.verification.report import TeacherResult
 from causalkd.verification.verdict import verdict
-from tests.example_maps import example_maps, example_results
+from tests.example_maps import example_distances, example_maps, example_results
 from tests.example_report import example_metrics, example_report
 from tests.example_teaching import example_teaching
 
@@ -176,6 +176,11 @@ def test_attribution_maps_have_a_part_of_their_own(small, html):
     assert page.tags.count("svg") == 7  # scores, four maps, agreement, texts
     for words in ("every class: entailment", "0.350 to 0.450", "kd (untrained)", "random order", "attention", "sdpa"):
         assert words in html
+    assert "AD-KD's own term" not in html
+    learned = dataclasses.replace(report.attribution, distances=example_distances(("kd",), seeds=1))
+    again = render(dataclasses.replace(report, attribution=learned), maps=maps)
+    assert _Page(again).open == [] and "<td>0.0500</td><td>0.4000</td><td>128</td>" in again
+    assert "AD-KD's own term" in again and "map-distances.csv" in again
     assert "were trained with eager attention" in html and "compare these students by their seconds" in html
 
 

@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from causalkd.verification.attribution_table import as_markdown
-from tests.example_maps import example_results
+from causalkd.verification.attribution_table import as_markdown, distance_rows
+from tests.example_maps import example_distances, example_results
 from tests.example_report import example_report
 
 
@@ -32,3 +32,15 @@ def test_a_row_for_the_teacher_every_seed_and_every_mean() -> None:
 def test_a_report_without_maps() -> None:
     with pytest.raises(ValueError, match="holds no attribution maps; `causalkd attribute RUN` makes them"):
         as_markdown(example_report(("kd",), seeds=1))
+
+
+def test_a_row_for_each_student_and_term_that_was_learned() -> None:
+    results = dataclasses.replace(example_results(("kd", "adkd")), distances=example_distances(("kd", "adkd")))
+    heads, *rows = distance_rows(results)
+    assert heads == ("learned by", "student", "distance of maps", "untrained student", "texts")
+    assert rows == [
+        ("adkd", "kd", "0.0550 ± 0.0071", "0.4050 ± 0.0071", "128"),
+        ("adkd", "adkd", "0.0350 ± 0.0071", "0.4050 ± 0.0071", "128"),
+    ]
+    one = dataclasses.replace(results, distances=example_distances(("kd",), seeds=1))
+    assert distance_rows(one)[1:] == [("kd", "kd", "0.0500", "0.4000", "128")]

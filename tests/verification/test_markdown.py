@@ -3,7 +3,7 @@ import re
 
 from causalkd.verification.markdown import as_markdown, model_card, pipes
 from causalkd.verification.verdict import verdict
-from tests.example_maps import example_results
+from tests.example_maps import example_distances, example_results
 from tests.example_report import example_report
 from tests.example_teaching import example_teaching
 
@@ -47,7 +47,10 @@ def test_attribution_maps_are_told_where_there_are_some():
     assert "predictions rest on" not in as_markdown(report)
     text = as_markdown(dataclasses.replace(report, attribution=example_results(("kd",), seeds=1)))
     assert "## Which tokens the predictions rest on\n\n| model |" in text
-    assert "each token is taught" not in text
+    assert "each token is taught" not in text and "as AD-KD trains them" not in text
+    learned = dataclasses.replace(example_results(("kd",), seeds=1), distances=example_distances(("kd",), seeds=1))
+    text = as_markdown(dataclasses.replace(report, attribution=learned))
+    assert "### Maps as AD-KD trains them\n\n| learned by |" in text and "| kd | kd | 0.0500 |" in text
     taught = dataclasses.replace(example_results(("kd",), seeds=1), teaching=example_teaching(("kd",), seeds=1))
     text = as_markdown(dataclasses.replace(report, attribution=taught))
     assert "## What each token is taught\n\n| student |" in text and "5 labelled tokens of 3 training texts" in text
