@@ -138,8 +138,12 @@ def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) ->
             f"there is no file {', '.join(lacking)}, neither here nor in the folder instruct of {DATA_VARIABLE}"
             f"{f' ({data})' if data else ', which is not set'}; give files with an instruction and an output a line"
         )
+    chosen = [found[0] for found in places.values()]
+    alike = [str(file) for file in chosen if sum(file.stem == other.stem for other in chosen) > 1]
+    if alike:
+        raise ValueError(f"{', '.join(alike)} are of one name, which their responses would share; rename all but one")
     found = []
-    for file, *_ in places.values():
+    for file in chosen:
         rows = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})[:limit]
         given = [Instruction(*row) for row in rows]
         found.append(_Prompts(file.stem, given, prompt_ids(given, run.data.tokenizer, run.recipe.data.prompt)))

@@ -85,6 +85,10 @@ def test_a_file_is_looked_for_among_the_data_too(
     wrong = ["few_eval.jsonl", "nowhere.jsonl", str(tmp_path / "nor_here.jsonl")]
     with pytest.raises(ValueError, match=r"no file nowhere.jsonl, .*nor_here.jsonl, neither here nor in the folder"):
         evaluate_run(stories.folder.path, prompts=wrong, tell=told.append)
+    twice = ["few_eval.jsonl", str(tmp_path / "few_eval.jsonl")]
+    shutil.copy(tmp_path / "instruct" / "few_eval.jsonl", tmp_path)
+    with pytest.raises(ValueError, match=r"instruct/few_eval.jsonl, .*/few_eval.jsonl are of one name, which"):
+        evaluate_run(stories.folder.path, prompts=twice, tell=told.append)
     with pytest.raises(ValueError, match="there is no task 'nowhere'"):
         evaluate_run(stories.folder.path, texts=["nowhere"], tell=told.append)
     assert not told and (stories.folder.path / "evaluation.json").read_text() == kept
