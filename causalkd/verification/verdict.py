@@ -111,11 +111,12 @@ def _unplaced(found: dict[str, tuple[Standing, Standing]]) -> list[str]:
     if not any(counts.values()):
         return []
     said = ", ".join(
-        f"{name} at {count} of {_count(sum(kind.above for kind in found[name]), 'site')} above its controls"
-        for name, count in counts.items()
-        if count
+        f"{count} of {sum(kind.above for kind in found[name])} of {name}" for name, count in counts.items() if count
     )
-    return [f"The layer is not shown to matter: exchanged half its depth away, {said} is right as often within chance."]
+    return [
+        "Not every such site is shown to depend on its layer: half the student's depth away the exchange is right as "
+        f"often, within chance, at {said}."
+    ]
 
 
 def _listed(names: Sequence[str], found: dict[str, tuple[Standing, Standing]], kind: int) -> str:
