@@ -64,8 +64,9 @@ def traced_attributions(
         return here * (total / steps)
     if differentiable and not here.requires_grad:
         raise ValueError(
-            f"no parameter before {place.name} of {model} is trained, so a training run has no gradient there; train "
-            "its embeddings too, or name a `place` behind a block that is trained"
+            f"no parameter before {place.name} of {model} is trained, so a training run has no gradient there; call "
+            "enable_input_require_grads() of the stock model, as for adapters, train its embeddings too, or name a "
+            "`place` behind a block that is trained"
         )
     total = view_gradients(logits, here, views, target, create_graph=differentiable)
     if not differentiable:

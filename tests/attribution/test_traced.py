@@ -101,6 +101,22 @@ def test_a_place_before_which_nothing_is_trained() -> None:
     assert _traced(model, class_views(3, 3), "loss", 2, "blocks.1.hook_in").requires_grad
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_frozen_embeddings_teach_what_comes_after_them_all_the_same(steps: int) -> None:
+    def of_blocks(model: HookedModel) -> list[Tensor]:
+        _traced(model, class_views(3, 3), "loss", steps, None).square().sum().backward()
+        found = [each.grad for each in model.blocks.parameters()]
+        return [each for each in found if each is not None]
+
+    expected = of_blocks(hooked(role="student"))
+    frozen = hooked(role="student")
+    frozen.model.get_submodule("bert.embeddings").requires_grad_(False)
+    frozen.model.enable_input_require_grads()
+    found = of_blocks(frozen)
+    assert len(found) == len(expected) > 10
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 def test_gradcheck() -> None:
     model = hooked(role="student")
     place = model.place("block_input", 0)
