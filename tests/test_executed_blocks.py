@@ -16,9 +16,12 @@ from tests.tiny import ARCHITECTURES, ENCODERS
 
 WHOLE = [0, 1, 2]
 FIRST_TOKEN = Positions(torch.zeros(8, 1).long(), torch.zeros(8, 1).long(), torch.ones(8, 1).bool())
-# component of block 1 → the blocks that a read enters, and those that the counterfactual does
+# component of block 1, or the embedding → the blocks that a read enters, and those that the counterfactual does
 PASSES = {
+    "token_embedding": ([], [0, 1, 2]),
     "block_input": ([0, 1], [1, 2]),
+    "attention_value_output": ([0, 1], [1, 2]),
+    "head_attention_value_output": ([0, 1], [1, 2]),
     "attention_output": ([0, 1], [1, 2]),
     "mlp_output": ([0, 1], [1, 2]),
     "block_output": ([0, 1], [2]),
@@ -72,7 +75,7 @@ def test_a_training_step(architecture: str, inside: bool) -> None:
 
 
 @pytest.mark.parametrize("inside", [True, False])
-@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_sweep_runs_each_place_of_each_model_once(architecture: str, inside: bool) -> None:
     teacher, student = teacher_and_student(architecture)
     alignment, (batch,) = pairs_of(teacher, student, n=8)

@@ -8,7 +8,7 @@ from causalkd.models.places import Place
 
 
 def refuse_compiled(model: nn.Module, block: nn.Module, place: Place) -> None:
-    """Refuses a place whose hook a compiled module would leave out.
+    """Refuses a place whose hook a compiled module would leave out: its own, or one around it.
 
     What enters and leaves a block that stands compiled in the list of blocks can be hooked.
 
@@ -18,9 +18,7 @@ def refuse_compiled(model: nn.Module, block: nn.Module, place: Place) -> None:
     way_out = "compile whole blocks where they stand: blocks[i] = torch.compile(blocks[i])"
     if model._compiled_call_impl is not None:
         raise ValueError(f"the model is compiled as a whole, which would leave out the hook at {place.name}; {way_out}")
-    if place.component == "token_embedding":
-        return
-    if block._compiled_call_impl is not None:
+    if place.component != "token_embedding" and block._compiled_call_impl is not None:
         raise ValueError(
             f"block {place.layer} is compiled in place, which would leave out the hook at {place.name}; {way_out}"
         )
@@ -29,6 +27,12 @@ def refuse_compiled(model: nn.Module, block: nn.Module, place: Place) -> None:
             f"block {place.layer} is compiled, which would leave out the hook at {place.name}; choose block_input or "
             "block_output, or leave this block as it is"
         )
+    parts = place.module.split(".")
+    for depth in range(1, len(parts) + 1):
+        path = ".".join(parts[:depth])
+        module = model.get_submodule(path)
+        if module._compiled_call_impl is not None or (depth < len(parts) and _stands_compiled(module)):
+            raise ValueError(f"{path} is compiled, which would leave out the hook at {place.name}; {way_out}")
 
 
 def refuse_compiled_blocks(model: nn.Module, blocks: Iterable[nn.Module]) -> None:

@@ -124,7 +124,7 @@ class HookedModel:
                 if place.component == "mlp_output":  # OPT flattens rows and positions there
                     shape = block.register_forward_pre_hook(partial(hook_calls.remember_shape, shapes, place.layer))
                     stack.callback(shape.remove)
-                inside = repeated.setdefault(place.layer, []) if place.is_inside and is_repeated(block) else plain
+                inside = repeated.setdefault(place.layer, []) if self._is_repeated(place) else plain
                 inside.append((place, hook))
             stack.enter_context(self._registered(plain, shapes))
             for layer, group in repeated.items():
@@ -214,7 +214,7 @@ class HookedModel:
         """
         kept: dict[Place, Tensor] = {}
         last = max(places, key=lambda place: place.depth)
-        if last.is_inside and is_repeated(self.blocks[last.layer]):  # may not be left half-way
+        if self._is_repeated(last):  # such a block may not be left half-way
             places = (*places, self.place("block_output", last.layer))
         try:
             with self._mode(), self.hooks([(p, partial(hook_calls.record, kept, p, len(places))) for p in places]):
@@ -278,6 +278,10 @@ class HookedModel:
         self.model.save_pretrained(folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
+
+    def _is_repeated(self, place: Place) -> bool:
+        # A teacher's forwards are in eval mode, whatever mode its blocks are in now.
+        return place.is_inside and self.role == "student" and is_repeated(self.blocks[place.layer])
 
     @contextmanager
     def _mode(self, graph: bool = False) -> Iterator[None]:

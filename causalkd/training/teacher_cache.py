@@ -22,13 +22,13 @@ _ITEMS = "items of "
 class TeacherCache:
     """Keeps a teacher's answers by the content of the row, so a stale one cannot be read.
 
-    The key of an answer is a digest of the teacher (weights, configuration, attention), of what was asked with all its
-    settings, of the row's tokens and segments, and of what else the answer depends on: autocast, and in an encoder,
-    which counts positions from the edge of the row, the padding before it. Padding is not kept: a row may be recalled
-    beside longer ones. When the limit is reached, nothing more is kept and nothing dropped: every epoch asks for all
-    rows once, so what had to go would be wanted before what came. It then warns: a batch with one unknown row is asked
-    for whole, so a cache that holds half the rows answers next to nothing. With several processes on one file, each
-    counts what it found there and what it wrote.
+    The key of an answer is a digest of the teacher (weights, configuration, attention), made anew when its weights have
+    changed, of what was asked with all its settings, of the row's tokens and segments, and of what else the answer
+    depends on: autocast, and where the tokens stand, counted from the first, or in an encoder from the edge of the row.
+    Padding is not kept: a row may be recalled beside longer ones. When the limit is reached, nothing more is kept and
+    nothing dropped: every epoch asks for all rows once, so what had to go would be wanted before what came. It then
+    warns: a batch with one unknown row is asked for whole, so a cache that holds half the rows answers next to nothing.
+    With several processes on one file, each counts what it found there and what it wrote.
 
     Costs a copy of the tokens and answers to the host, which only lookup by content can do.
 
@@ -53,9 +53,9 @@ class TeacherCache:
         states: bool = False,
     ) -> None:
         self.top_k, self.states = top_k, states
-        self._teacher, self._limit = _digest(teacher), limit
-        self._counts_from_edge = not teacher.decodes
-        file = None if path is None else _File(path, self._teacher)
+        self._teacher, self._limit = teacher, limit
+        self._versions, self._digest = _versions(teacher), _digest(teacher)
+        file = None if path is None else _File(path, self._digest)
         self._answers: MutableMapping[bytes, bytes] = {} if file is None else file
         self._size = 0 if file is None else file.size()
         self._is_full = False
@@ -89,6 +89,12 @@ class TeacherCache:
             self._answers[key] = value
             self._size += len(value)
 
+    def _teacher_now(self) -> bytes:
+        versions = _versions(self._teacher)
+        if versions != self._versions:
+            self._versions, self._digest = versions, _digest(self._teacher)
+        return self._digest
+
     def _tell_full(self) -> None:
         if not self._is_full:
             self._is_full = True
@@ -103,11 +109,11 @@ class TeacherCache:
         counted = batch.counted.cpu()
         read = {name: tensor.cpu() for name, tensor in sorted(batch.inputs.items()) if name != "attention_mask"}
         others = None if beside is None else beside.cpu()
-        starts = counted.long().argmax(1) * self._counts_from_edge
         asked = f"{what} {_autocast(batch.counted.device.type)}".encode()
-        keys = []
+        teacher, keys = self._teacher_now(), []
         for row, real in enumerate(counted):
-            parts = [self._teacher, asked, _bytes(starts[row])]
+            stands = real.nonzero()[:, 0]
+            parts = [teacher, asked, _bytes(stands - stands[:1] if self._teacher.decodes else stands)]
             for name, tensor in read.items():
                 parts += [name.encode(), _bytes(tensor[row][real])]
             if others is not None:
@@ -177,6 +183,11 @@ def _digest(model: HookedModel) -> bytes:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(_bytes(tensor.cpu()))
     return found.digest()
+
+
+def _versions(model: HookedModel) -> list[tuple[int, int, int]]:
+    """What differs once a weight was replaced, moved or written to."""
+    return [(id(weight), weight.data_ptr(), weight._version) for weight in model.model.parameters()]
 
 
 def _autocast(device: str) -> str:

@@ -50,6 +50,33 @@ def test_a_place_inside_a_compiled_block_is_refused() -> None:
         model.run(BASE, [model.place("mlp_output", 1)])
 
 
+@pytest.mark.parametrize(
+    ("path", "component"),
+    [
+        ("bert.encoder", "block_input"),
+        ("bert.embeddings", "token_embedding"),
+        ("bert.encoder.layer.1.attention", "attention_output"),
+        ("bert.encoder.layer.1.attention.output.dense", "attention_output"),
+    ],
+)
+def test_compiling_what_stands_around_a_hook_is_refused(path: str, component: str) -> None:
+    model = doubled("bert")
+    module = model.model.get_submodule(path)
+    module.compile(backend="eager")
+    with pytest.raises(
+        ValueError, match=rf"^{path} is compiled, which would leave out the hook at .*; compile whole bl"
+    ):
+        model.run(BASE, [site(model, component).place])
+
+
+def test_a_compiled_part_of_a_block_is_refused() -> None:
+    model = doubled("bert")
+    model.blocks[1].attention = torch.compile(model.blocks[1].attention, backend="eager")
+    with pytest.raises(ValueError, match=r"^bert\.encoder\.layer\.1\.attention is compiled, which would leave out"):
+        model.run(BASE, [model.place("attention_output", 1)])
+    model.run(BASE, [model.place("block_output", 1)])
+
+
 def test_compiling_in_place_is_refused() -> None:
     model = doubled("bert")
     model.blocks[1].compile(backend="eager")

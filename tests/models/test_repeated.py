@@ -101,6 +101,22 @@ def test_a_block_that_raises_is_put_back() -> None:
     assert vars(block)["_gradient_checkpointing_func"] is before
 
 
+@pytest.mark.parametrize("component", [*INSIDE, "block_output"])
+def test_a_teacher_repeats_nothing_whatever_mode_its_blocks_are_in(component: str) -> None:
+    """Its forward turns evaluation on after the hooks have been put in."""
+    teacher = hooked("bert", role="teacher", dtype=torch.float64)
+    sites = [site(teacher, component)]
+    run, donor = teacher.run(BASE, places_needed(teacher, sites)), teacher.read(SOURCE, [sites[0].place])
+    expected = interchange(teacher, sites, run, donor, positions(PAIRS)).logits
+    assert not torch.equal(expected, run.logits)
+    for reentrant in (True, False):
+        teacher.model.activation_checkpointing_enable({"use_reentrant": reentrant})
+        teacher.model.train()
+        assert torch.equal(interchange(teacher, sites, run, donor, positions(PAIRS)).logits, expected)
+        teacher.model.train()
+        assert set(teacher.read(SOURCE, [sites[0].place]).activations) == {sites[0].place}
+
+
 def test_nothing_is_repeated_outside_training() -> None:
     model = _student(use_reentrant=False)
     model.model.eval()

@@ -59,6 +59,33 @@ def test_an_encoder_sees_padding_before_a_row() -> None:
     assert cache.recall("all", moved) is None
 
 
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_a_row_with_a_gap_is_another_row(architecture: str) -> None:
+    """The same tokens, but between them one that does not count."""
+    teacher = _teacher(architecture)
+    whole = {"input_ids": torch.tensor([[5, 6, 7, PAD]]), "attention_mask": torch.tensor([[1, 1, 1, 0]])}
+    gap = {"input_ids": torch.tensor([[5, 6, 9, 7]]), "attention_mask": torch.tensor([[1, 1, 0, 1]])}
+    cache = TeacherCache(teacher)
+    cache.keep("all", Batch(whole), {"logits": teacher.run(whole).logits})
+    assert cache.recall("all", Batch(whole)) is not None
+    assert not torch.allclose(teacher.run(gap).logits, teacher.run(whole).logits)
+    assert cache.recall("all", Batch(gap)) is None
+
+
+def test_a_teacher_that_has_changed_is_another() -> None:
+    teacher = _teacher()
+    before = {name: weight.clone() for name, weight in teacher.model.state_dict().items()}
+    cache = TeacherCache(teacher)
+    cache.keep("all", BATCH, ANSWER)
+    with torch.no_grad():
+        teacher.model.get_input_embeddings().weight.add_(1)
+    assert cache.recall("all", BATCH) is None
+    teacher.model.load_state_dict(before)
+    assert cache.recall("all", BATCH) is not None
+    teacher.model.load_state_dict(_teacher(seed=1).model.state_dict(), assign=True)
+    assert cache.recall("all", BATCH) is None
+
+
 def test_nothing_else_is_recalled() -> None:
     cache = TeacherCache(_teacher())
     cache.keep("all", BATCH, ANSWER, torch.zeros(4, 1, dtype=torch.long))
