@@ -36,8 +36,8 @@ def interchange(
     the base and the source (a teacher has none). With dropout on, everything before the first site keeps the base
     run's dropout, and what follows draws its own.
 
-    Costs the blocks after the first site, plus a forward for a base given as inputs, plus the blocks up to the last
-    site that is read for a source given as inputs.
+    Costs the blocks after the first site, from its own on where it lies inside one, plus a forward for a base given as
+    inputs, plus the blocks up to the last site that is read for a source given as inputs.
 
     Args:
         model: Teacher or student.
