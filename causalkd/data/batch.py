@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -49,6 +50,11 @@ class Batch:
     def counted(self) -> Bool[Tensor, "batch pos"]:
         """True at the real tokens of base, false at padding."""
         return self.inputs["attention_mask"].bool()
+
+    @cached_property
+    def numbers(self) -> Int[Tensor, "batch"]:
+        """`index` on the host, where what depends on it is drawn: copied from a device once; else the rows' own."""
+        return torch.arange(len(self.counted)) if self.index is None else self.index.cpu()
 
     @property
     def source_counted(self) -> Bool[Tensor, "batch source_pos"]:

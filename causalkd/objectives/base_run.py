@@ -70,6 +70,7 @@ class BaseRun:
         epochs: Epochs of the whole training.
         shared: What one objective worked out and another can use, by key; empty when a step begins.
         window: What else the optimizer step learns from; None where this batch is all.
+        logits: At which real tokens heads must predict in runs of other rows than base, such as crossed ones.
     """
 
     student: HookedModel
@@ -82,6 +83,7 @@ class BaseRun:
     epochs: int = 1
     shared: dict[Any, Any] = field(default_factory=dict)
     window: Window | None = None
+    logits: Logits = "all"
 
     def taught(self) -> tuple[HookedModel, Run]:
         """The teacher and its run.

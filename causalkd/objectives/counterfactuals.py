@@ -7,11 +7,10 @@ from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import ResolvedPair
 from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
-from causalkd.data.counted import flat_positions
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel
 from causalkd.models.run import Inputs, Run
-from causalkd.objectives.base_run import BaseRun
+from causalkd.objectives.base_run import BaseRun, Kept
 
 
 class Counterfactuals(NamedTuple):
@@ -52,7 +51,7 @@ def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
     base = crossed_batch(batch) if crossed else batch
     logits_at = run.student_run.logits_at
     if crossed and logits_at is not None:
-        logits_at = flat_positions(base.counted)
+        logits_at = Kept(logits=run.logits).logits_at(run.student.task, base)
 
     def one(model: HookedModel, sites: tuple[ResolvedSite, ...], base_run: Run) -> Run:
         if crossed:

@@ -51,8 +51,7 @@ class TeacherMap:
         counted = counted_tokens(task, batch, "labelled")
         if counted is None:
             return None
-        index = torch.arange(len(counted)) if batch.index is None else batch.index.cpu()
-        drawn = uniforms(self.seed, 0, index, Stream.EXPLAINED_POSITION, 1)[:, 0].to(counted.device)
+        drawn = uniforms(self.seed, 0, batch.numbers, Stream.EXPLAINED_POSITION, 1)[:, 0].to(counted.device)
         rank = (drawn * counted.sum(1)).long() + 1
         return (counted.cumsum(1) == rank[:, None]).long().argmax(1), counted.any(1)
 

@@ -177,6 +177,7 @@ class DistillationTrainer(Trainer):
             epoch=int(self.state.epoch or 0),
             epochs=math.ceil(self.state.num_train_epochs or 1),
             window=self._window if model.training else None,
+            logits=self._kept.logits,
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

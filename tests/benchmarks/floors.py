@@ -51,9 +51,15 @@ def diito_cost(setting: Setting) -> Cost:
     return cost if setting.sources == "batch" else cost + Cost(read[0] + _FORWARD_AND_BACKWARD * read[1], 0)
 
 
-def whole_cost(setting: Setting) -> Cost:
-    """Base, source and counterfactual as whole forwards of both models, heads included."""
-    return plain_cost(setting) + plain_cost(setting) + plain_cost(setting)
+def pyvene_cost(setting: Setting) -> Cost:
+    """Base, source and counterfactual as whole forwards of both models, heads included.
+
+    Backward goes whole through the student's base and counterfactual, and through its source up to the site.
+    """
+    (pair,) = setting.alignment.pairs
+    read = pair.student[0].layer + 1
+    source = Cost(setting.teacher_layers + setting.student_layers + (_FORWARD_AND_BACKWARD - 1) * read, 2)
+    return plain_cost(setting) + plain_cost(setting) + source
 
 
 def sweep_cost(setting: Setting) -> Cost:

@@ -11,7 +11,7 @@ from tests.benchmarks import rows as folder
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number beside what it may be and what it cannot be less than."""
+    """One measured number beside what it may be, and what it would be if nothing but blocks cost anything."""
 
     id: str
     value: float

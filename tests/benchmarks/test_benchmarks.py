@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+from transformers.models.bert.modeling_bert import BertLayer
 
 from causalkd.training.compute import BlockForwards
 from tests.benchmarks import measure
 from tests.benchmarks.__main__ import main
-from tests.benchmarks.floors import cellwise_cost, diito_cost, plain_cost, sweep_cost
+from tests.benchmarks.floors import Cost, cellwise_cost, diito_cost, plain_cost, pyvene_cost, sweep_cost
 from tests.benchmarks.plain import plain_loss
 from tests.benchmarks.pyvene_runs import intervenable, pyvene_loss, with_hidden
 from tests.benchmarks.row import row_modules
 from tests.benchmarks.rows.sweep import cell_by_cell, our_sweep
 from tests.benchmarks.setting import FULL, SMOKE, Setting, batch_of, student_of, teacher_of
-from tests.benchmarks.steps import diito_trainer
+from tests.benchmarks.steps import diito_trainer, pyvene_step
 
 IDS = {
     *("diito_step_vs_kd", "diito_step_vs_own_kd", "diito_fresh_vs_kd", "diito_cls_vs_kd", "diito_memory_vs_kd"),
@@ -124,6 +126,27 @@ def test_the_floor_counts_the_blocks_that_run(diito: bool, sources: Any) -> None
     assert counter.total == SMOKE.rows * cost.blocks
 
 
+def test_the_floor_of_pyvene_counts_the_blocks_that_run_forward_and_backward() -> None:
+    forward: list[int] = []
+    backward: list[int] = []
+
+    def count(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(module, BertLayer):
+            hidden = output[0] if isinstance(output, tuple) else output
+            forward.append(len(hidden))
+            if hidden.requires_grad:
+                hidden.register_hook(lambda gradient: backward.append(len(gradient)))
+
+    step = pyvene_step(SMOKE)
+    handle = register_module_forward_hook(count)
+    try:
+        step()
+    finally:
+        handle.remove()
+    assert sum(forward) + 2 * sum(backward) == SMOKE.rows * pyvene_cost(SMOKE).blocks
+    assert len(set(forward + backward)) == 1
+
+
 @pytest.mark.parametrize(("layers", "ratio"), [((6, 3), 0.083), ((12, 6), 0.038)])
 def test_the_floor_of_the_sweep(layers: tuple[int, int], ratio: float) -> None:
     setting = Setting(*layers, task="classification")
@@ -133,6 +156,7 @@ def test_the_floor_of_the_sweep(layers: tuple[int, int], ratio: float) -> None:
 def test_the_floor_at_the_full_shape() -> None:
     plain, diito = plain_cost(FULL), diito_cost(FULL)
     assert (plain.blocks, diito.blocks) == (15, 20)
+    assert pyvene_cost(FULL) == Cost(43, 10)
     assert diito.flops(FULL) / plain.flops(FULL) == pytest.approx(1.76, abs=0.01)
 
 

@@ -91,3 +91,9 @@ def test_counted_is_true_at_real_tokens_of_base_and_of_source() -> None:
 def test_a_batch_has_one_kind_of_source() -> None:
     with pytest.raises(ValueError, match="`source` or `source_rows`, not both"):
         make_batch(source=pad(EXAMPLES, 9), source_rows=torch.tensor([1, 0]))
+
+
+def test_numbers_are_those_of_the_examples_or_of_the_rows():
+    inputs = pad(EXAMPLES, 9)
+    assert Batch(inputs, index=torch.tensor([4, 2])).numbers.tolist() == [4, 2]
+    assert Batch(inputs).numbers.tolist() == [0, 1]

@@ -4,6 +4,7 @@ import pytest
 
 from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base_run import BaseRun, Objective
+from causalkd.objectives.counterfactuals import crossed_batch
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
@@ -26,7 +27,7 @@ def test_every_objective(task: Task, inside: bool) -> None:
     objectives: list[Objective] = [
         *(ResponseKD(tokens="all"), ResponseKD(tokens="labelled"), TaskLoss(), HiddenKD(teacher, student)),
         *(DIITO(alignment, teacher, student, tokens=tokens, crossway=True) for tokens in ("all", "labelled")),
-        DIITOHidden(alignment, teacher, student),
+        *(DIITOHidden(alignment, teacher, student, crossway=crossway) for crossway in (False, True)),
     ]
     objectives += [ATKD()] if task == "causal_lm" else []
     for objective in objectives:
@@ -37,10 +38,14 @@ def test_every_objective(task: Task, inside: bool) -> None:
             teacher,
             teacher.run(batch.inputs, kept.teacher, logits_at=at),
         )
-        selected = BaseRun(student, batch, *runs)
+        selected = BaseRun(student, batch, *runs, logits=kept.logits)
         if at is not None:
             assert len(selected.student_run.logits) == len(at) < batch.counted.numel()
         assert_same_term(student, objective(selected), objective(step_of(objective, teacher, student, batch)))
+        crossed = [made.student.logits_at for (*_, crossed), made in selected.shared.items() if crossed]
+        if at is not None and crossed:
+            expected = kept.logits_at(task, crossed_batch(batch))
+            assert expected is not None and [each.tolist() for each in crossed] == [expected.tolist()]
 
 
 def test_an_objective_of_hidden_states_asks_for_no_logits() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.benchmarks.floors import diito_cost, plain_cost, whole_cost
+from tests.benchmarks.floors import diito_cost, plain_cost, pyvene_cost
 from tests.benchmarks.measure import paired_ratios
 from tests.benchmarks.row import Row
 from tests.benchmarks.rows.diito_step import ratio_row
@@ -19,5 +19,5 @@ def rows(setting: Setting) -> list[Row]:
     cost = diito_cost(setting)
     return [
         ratio_row("diito_cls_vs_kd", to_plain, 1.45, cost, plain_cost(setting), setting),
-        ratio_row("diito_cls_vs_pyvene", to_pyvene, 0.5, cost, whole_cost(setting), setting),
+        ratio_row("diito_cls_vs_pyvene", to_pyvene, 0.5, cost, pyvene_cost(setting), setting),
     ]
