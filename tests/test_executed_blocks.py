@@ -76,6 +76,19 @@ def test_a_training_step(architecture: str, inside: bool) -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_both_directions(architecture: str, inside: bool) -> None:
+    """Rows of the batch have been run, whichever side they are on."""
+    task = "masked_lm" if architecture in ENCODERS else "causal_lm"
+    teacher, student = models(task, architecture, architecture)
+    objective = DIITO(aligned(teacher, student), teacher, student, crossway=True)
+    with blocks_of(teacher) as of_teacher, blocks_of(student) as of_student:
+        objective(step_of(objective, teacher, student, batch_of(task, inside)))
+    assert of_teacher.forward == ([*WHOLE, 2, 2] if inside else [*WHOLE, 0, 1, 2, *WHOLE, 2])
+    assert of_student.forward == ([0, 1, 1, 1] if inside else [0, 1, 0, 1, 0, 1, 1])
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_sweep_runs_each_place_of_each_model_once(architecture: str, inside: bool) -> None:
     teacher, student = teacher_and_student(architecture)
     alignment, (batch,) = pairs_of(teacher, student, n=8)

@@ -1,7 +1,7 @@
 """Run: one executed forward with the activations it kept; and what it can donate to an interchange."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
@@ -56,3 +56,15 @@ class Run:
         if rows is None:
             return Donor(self.activations, self.inputs["attention_mask"])
         return Donor({p: a[rows] for p, a in self.activations.items()}, self.inputs["attention_mask"][rows])
+
+    def as_base(self, rows: Int[Tensor, " batch"]) -> "Run":
+        """Other rows of this run as a base; what they predicted is left out where it is of chosen positions."""
+        chosen = self.logits_at is not None
+        return replace(
+            self,
+            inputs={name: tensor[rows] for name, tensor in self.inputs.items()},
+            logits=self.logits[:0] if chosen else self.logits[rows],
+            hidden=self.hidden[rows],
+            activations={place: activation[rows] for place, activation in self.activations.items()},
+            logits_at=self.logits_at[:0] if chosen else None,
+        )

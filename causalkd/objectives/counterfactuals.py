@@ -33,7 +33,7 @@ def counterfactuals(run: BaseRun, pair: ResolvedPair) -> Counterfactuals:
 def crossed_counterfactuals(run: BaseRun, pair: ResolvedPair) -> Counterfactuals:
     """The same with base and source exchanged (DIITO's crossway).
 
-    With sources outside the batch it costs a whole forward of the source rows on top.
+    With sources outside the batch it costs a whole forward of the source rows instead.
     """
     return _shared(run, pair, crossed=True)
 
@@ -55,7 +55,8 @@ def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
 
     def one(model: HookedModel, sites: tuple[ResolvedSite, ...], base_run: Run) -> Run:
         if crossed:
-            return interchange(model, sites, base.inputs, base_run.donor(), positions.exchanged(), logits_at=logits_at)
+            start = base.inputs if batch.source_rows is None else base_run.as_base(batch.source_rows)
+            return interchange(model, sites, start, base_run.donor(), positions.exchanged(), logits_at=logits_at)
         source = batch.source if batch.source is not None else base_run.donor(batch.source_rows)
         return interchange(model, sites, base_run, source, positions, logits_at=logits_at)
 

@@ -85,7 +85,7 @@ class DIITO(_Interchanges):
     run and its source.
 
     Costs, per site pair, each model's blocks after the site; with sources outside the batch also the blocks up to it;
-    `crossway` doubles that and, per model, adds a whole forward.
+    `crossway` doubles the blocks after the site, and with sources outside the batch adds a whole forward per model.
 
     Args:
         alignment: Where the models correspond, resolved against both.

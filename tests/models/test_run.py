@@ -38,3 +38,15 @@ def test_what_belongs_to_the_logits() -> None:
     assert torch.equal(run.of_items(INPUTS["input_ids"]), INPUTS["input_ids"].flatten())
     assert torch.equal(some.of_items(INPUTS["input_ids"]), INPUTS["input_ids"].flatten()[at])
     torch.testing.assert_close(some.item_logits, run.item_logits[at])
+
+
+def test_other_rows_as_a_base() -> None:
+    rows, at = torch.tensor([2, 2, 0, 1]), torch.tensor([3, 17])
+    run, some = _run(), MODEL.run(INPUTS, [PLACE], logits_at=at)
+    moved, without = run.as_base(rows), some.as_base(rows)
+    assert torch.equal(moved.inputs["input_ids"], INPUTS["input_ids"][rows])
+    for found, expected in ((moved.logits, run.logits), (moved.hidden, run.hidden)):
+        assert torch.equal(found, expected[rows])
+    for each in (moved, without):
+        assert torch.equal(each.activations[PLACE], run.activations[PLACE][rows])
+    assert len(without.item_logits) == 0 and without.logits_at is not None and len(without.logits_at) == 0
