@@ -6,7 +6,7 @@ import torch
 from causalkd.alignment.interchange import interchange, places_needed
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
-from causalkd.objectives.diito import DIITO
+from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.verification.interchange_accuracy import measure
 from tests.alignment.exchanges import BASE, SOURCE, every_position, hooked, site
 from tests.executed import blocks_of
@@ -85,6 +85,20 @@ def test_both_directions(architecture: str, inside: bool) -> None:
         objective(step_of(objective, teacher, student, batch_of(task, inside)))
     assert of_teacher.forward == ([*WHOLE, 2, 2] if inside else [*WHOLE, 0, 1, 2, *WHOLE, 2])
     assert of_student.forward == ([0, 1, 1, 1] if inside else [0, 1, 0, 1, 0, 1, 1])
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_all_pairs_of_a_step(inside: bool) -> None:
+    """Sources are read once, as far as the last pair wants; hidden states add nothing to predictions."""
+    teacher, student = models()
+    resolved = aligned(teacher, student, ("second", 0, 0))
+    objectives = [kind(resolved, teacher, student, pairs="all") for kind in (DIITO, DIITOHidden)]
+    run = step_of(objectives[0], teacher, student, batch_of("masked_lm", inside, ("first", "second")))
+    with blocks_of(teacher) as of_teacher, blocks_of(student) as of_student:
+        for objective in objectives:
+            objective(run)
+    assert of_teacher.forward == [*([] if inside else [0, 1]), 2, 1, 2]
+    assert of_student.forward == [*([] if inside else [0]), 1, 1]
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -70,10 +70,11 @@ def places_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tuple[Pl
     """What a run must keep to serve as the base or the source of an interchange at these sites."""
     sites = tuple(sites)
     resume = _resume_place(model, sites)
-    return tuple(dict.fromkeys([*([resume] if resume else []), *_read_places(sites)]))
+    return tuple(dict.fromkeys([*([resume] if resume else []), *read_places(sites)]))
 
 
-def _read_places(sites: Iterable[ResolvedSite]) -> list[Place]:
+def read_places(sites: Iterable[ResolvedSite]) -> list[Place]:
+    """Where an interchange at these sites reads its source."""
     return list(dict.fromkeys((site.source or site).place for site in sites))
 
 
@@ -130,7 +131,7 @@ def _replayed_dropout(model: HookedModel, site: Place, base: Run) -> Iterator[No
 def _donor(model: HookedModel, sites: Sequence[ResolvedSite], source: Donor | Run | Inputs) -> Donor:
     if isinstance(source, Donor):
         return source
-    return source.donor() if isinstance(source, Run) else model.read(source, _read_places(sites))
+    return source.donor() if isinstance(source, Run) else model.read(source, read_places(sites))
 
 
 def _exchange(site: ResolvedSite, donor: Donor, positions: Positions) -> Hook:
@@ -169,7 +170,7 @@ def _check(
     resume, first = _resume_place(model, sites), _first(sites)
     of_base = [*([resume] if resume else []), *unchanged]
     lacking = [place.name for place in of_base if place not in base.activations]
-    lacking += [place.name for place in _read_places(sites) if place not in donor.activations]
+    lacking += [place.name for place in read_places(sites) if place not in donor.activations]
     if lacking:
         raise ValueError(
             f"the given run kept no activation of {', '.join(dict.fromkeys(lacking))}; run it with "

@@ -59,12 +59,12 @@ class Run:
 
     def as_base(self, rows: Int[Tensor, " batch"]) -> "Run":
         """Other rows of this run as a base; what they predicted is left out where it is of chosen positions."""
-        chosen = self.logits_at is not None
+        at = self.logits_at
         return replace(
             self,
             inputs={name: tensor[rows] for name, tensor in self.inputs.items()},
-            logits=self.logits[:0] if chosen else self.logits[rows],
+            logits=self.logits[rows] if at is None else self.logits[:0],
             hidden=self.hidden[rows],
             activations={place: activation[rows] for place, activation in self.activations.items()},
-            logits_at=self.logits_at[:0] if chosen else None,
+            logits_at=None if at is None else at[:0],
         )

@@ -1,15 +1,16 @@
 """Both models' counterfactual runs of one site pair, made once a step however many objectives ask."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from causalkd.alignment.interchange import interchange
+from causalkd.alignment.interchange import interchange, read_places
 from causalkd.alignment.resolve import ResolvedPair
 from causalkd.alignment.sites import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
 from causalkd.models.hooked import HookedModel
-from causalkd.models.run import Inputs, Run
+from causalkd.models.run import Donor, Inputs, Run
 from causalkd.objectives.base_run import BaseRun, Kept
 
 
@@ -21,13 +22,13 @@ class Counterfactuals(NamedTuple):
     batch: Batch
 
 
-def counterfactuals(run: BaseRun, pair: ResolvedPair) -> Counterfactuals:
+def counterfactuals(run: BaseRun, pair: ResolvedPair, among: Sequence[ResolvedPair] = ()) -> Counterfactuals:
     """The counterfactual runs of a site pair on this step's base, sources and positions.
 
     Per model it costs the blocks after the first site; with sources outside the batch, also the blocks up to the last
-    site that is read.
+    site that is read, once for all the pairs that it is `among`.
     """
-    return _shared(run, pair, crossed=False)
+    return _shared(run, pair, crossed=False, among=among or (pair,))
 
 
 def crossed_counterfactuals(run: BaseRun, pair: ResolvedPair) -> Counterfactuals:
@@ -35,30 +36,48 @@ def crossed_counterfactuals(run: BaseRun, pair: ResolvedPair) -> Counterfactuals
 
     With sources outside the batch it costs a whole forward of the source rows instead.
     """
-    return _shared(run, pair, crossed=True)
+    return _shared(run, pair, crossed=True, among=())
 
 
-def _shared(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
+def _shared(run: BaseRun, pair: ResolvedPair, crossed: bool, among: Sequence[ResolvedPair]) -> Counterfactuals:
     key = ("counterfactuals", pair.name, crossed)
     if key not in run.shared:
-        run.shared[key] = _make(run, pair, crossed)
+        run.shared[key] = _crossed(run, pair) if crossed else _plain(run, pair, among)
     return run.shared[key]
 
 
-def _make(run: BaseRun, pair: ResolvedPair, crossed: bool) -> Counterfactuals:
+def _plain(run: BaseRun, pair: ResolvedPair, among: Sequence[ResolvedPair]) -> Counterfactuals:
+    (teacher, teacher_run), student_run, positions = run.taught(), run.student_run, _positions(run.batch, pair)
+    of_teacher, of_student = _sources(run, among)
+    at = student_run.logits_at
+    return Counterfactuals(
+        interchange(teacher, pair.teacher, teacher_run, of_teacher, positions, logits_at=at),
+        interchange(run.student, pair.student, student_run, of_student, positions, logits_at=at),
+        run.batch,
+    )
+
+
+def _sources(run: BaseRun, pairs: Sequence[ResolvedPair]) -> tuple[Donor, Donor]:
+    """What both models have on the sources wherever the pairs read it: already there, or from one forward each."""
+    (teacher, teacher_run), source = run.taught(), run.batch.source
+    if source is None:
+        return teacher_run.donor(run.batch.source_rows), run.student_run.donor(run.batch.source_rows)
+    key = ("sources", tuple(pair.name for pair in pairs))
+    if key not in run.shared:
+        of_teacher = teacher.read(source, read_places(site for pair in pairs for site in pair.teacher))
+        of_student = run.student.read(source, read_places(site for pair in pairs for site in pair.student))
+        run.shared[key] = of_teacher, of_student
+    return run.shared[key]
+
+
+def _crossed(run: BaseRun, pair: ResolvedPair) -> Counterfactuals:
     teacher, teacher_run = run.taught()
-    batch, positions = run.batch, _positions(run.batch, pair)
-    base = crossed_batch(batch) if crossed else batch
-    logits_at = run.student_run.logits_at
-    if crossed and logits_at is not None:
-        logits_at = Kept(logits=run.logits).logits_at(run.student.task, base)
+    batch, positions, base = run.batch, _positions(run.batch, pair).exchanged(), crossed_batch(run.batch)
+    at = None if run.student_run.logits_at is None else Kept(logits=run.logits).logits_at(run.student.task, base)
 
     def one(model: HookedModel, sites: tuple[ResolvedSite, ...], base_run: Run) -> Run:
-        if crossed:
-            start = base.inputs if batch.source_rows is None else base_run.as_base(batch.source_rows)
-            return interchange(model, sites, start, base_run.donor(), positions.exchanged(), logits_at=logits_at)
-        source = batch.source if batch.source is not None else base_run.donor(batch.source_rows)
-        return interchange(model, sites, base_run, source, positions, logits_at=logits_at)
+        start = base.inputs if batch.source_rows is None else base_run.as_base(batch.source_rows)
+        return interchange(model, sites, start, base_run.donor(), positions, logits_at=at)
 
     return Counterfactuals(
         one(teacher, pair.teacher, teacher_run), one(run.student, pair.student, run.student_run), base

@@ -53,8 +53,9 @@ class _Interchanges:
     def _mean(self, run: BaseRun, distance: Callable[[Run, Run, Batch], Tensor]) -> Float[Tensor, ""]:
         """The distance of student's and teacher's counterfactuals, averaged over the pairs and both directions."""
         terms = []
-        for pair in self._chosen(run.step):
-            teacher, student, batch = counterfactuals(run, pair)
+        chosen = self._chosen(run.step)
+        for pair in chosen:
+            teacher, student, batch = counterfactuals(run, pair, chosen)
             terms.append(distance(student, teacher, batch) * self._share(run, crossed=False))
             if self._crossway:
                 teacher, student, batch = crossed_counterfactuals(run, pair)
@@ -84,8 +85,9 @@ class DIITO(_Interchanges):
     Each model exchanges its own activations, so widths need not match. The student's gradient flows through its base
     run and its source.
 
-    Costs, per site pair, each model's blocks after the site; with sources outside the batch also the blocks up to it;
-    `crossway` doubles the blocks after the site, and with sources outside the batch adds a whole forward per model.
+    Costs, per site pair, each model's blocks after the site; with sources outside the batch also, once for all pairs,
+    the blocks up to the last site. `crossway` doubles the blocks after the site; with sources outside the batch it adds
+    a whole forward per pair and model.
 
     Args:
         alignment: Where the models correspond, resolved against both.
