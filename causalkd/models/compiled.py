@@ -18,20 +18,17 @@ def refuse_compiled(model: nn.Module, block: nn.Module, place: Place) -> None:
     way_out = "compile whole blocks where they stand: blocks[i] = torch.compile(blocks[i])"
     if model._compiled_call_impl is not None:
         raise ValueError(f"the model is compiled as a whole, which would leave out the hook at {place.name}; {way_out}")
-    if place.component != "token_embedding" and block._compiled_call_impl is not None:
-        raise ValueError(
-            f"block {place.layer} is compiled in place, which would leave out the hook at {place.name}; {way_out}"
-        )
     if place.is_inside and _stands_compiled(block):
         raise ValueError(
             f"block {place.layer} is compiled, which would leave out the hook at {place.name}; choose block_input or "
             "block_output, or leave this block as it is"
         )
-    parts = place.module.split(".")
-    for depth in range(1, len(parts) + 1):
-        path = ".".join(parts[:depth])
-        module = model.get_submodule(path)
-        if module._compiled_call_impl is not None or (depth < len(parts) and _stands_compiled(module)):
+    parts, around = place.module.split("."), model
+    for depth, name in enumerate(parts, 1):
+        around = around.get_submodule(name)
+        # What torch.compile returns runs its own hooks, but none of those inside.
+        if around._compiled_call_impl is not None or (depth < len(parts) and _stands_compiled(around)):
+            path = ".".join(parts[:depth])
             raise ValueError(f"{path} is compiled, which would leave out the hook at {place.name}; {way_out}")
 
 

@@ -1,8 +1,8 @@
 """Both models' counterfactual runs of one site pair, made once a step however many objectives ask."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from causalkd.alignment.interchange import interchange, read_places
 from causalkd.alignment.resolve import ResolvedPair
@@ -28,7 +28,7 @@ def counterfactuals(run: BaseRun, pair: ResolvedPair, among: Sequence[ResolvedPa
     Per model it costs the blocks after the first site; with sources outside the batch, also the blocks up to the last
     site that is read, once for all the pairs that it is `among`.
     """
-    return _shared(run, pair, crossed=False, among=among or (pair,))
+    return _once(run, ("counterfactuals", pair.name), lambda: _plain(run, pair, among or (pair,)))
 
 
 def crossed_counterfactuals(run: BaseRun, pair: ResolvedPair) -> Counterfactuals:
@@ -36,13 +36,12 @@ def crossed_counterfactuals(run: BaseRun, pair: ResolvedPair) -> Counterfactuals
 
     With sources outside the batch it costs a whole forward of the source rows instead.
     """
-    return _shared(run, pair, crossed=True, among=())
+    return _once(run, ("crossed", pair.name), lambda: _crossed(run, pair))
 
 
-def _shared(run: BaseRun, pair: ResolvedPair, crossed: bool, among: Sequence[ResolvedPair]) -> Counterfactuals:
-    key = ("counterfactuals", pair.name, crossed)
+def _once(run: BaseRun, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
     if key not in run.shared:
-        run.shared[key] = _crossed(run, pair) if crossed else _plain(run, pair, among)
+        run.shared[key] = make()
     return run.shared[key]
 
 
@@ -62,12 +61,13 @@ def _sources(run: BaseRun, pairs: Sequence[ResolvedPair]) -> tuple[Donor, Donor]
     (teacher, teacher_run), source = run.taught(), run.batch.source
     if source is None:
         return teacher_run.donor(run.batch.source_rows), run.student_run.donor(run.batch.source_rows)
-    key = ("sources", tuple(pair.name for pair in pairs))
-    if key not in run.shared:
-        of_teacher = teacher.read(source, read_places(site for pair in pairs for site in pair.teacher))
-        of_student = run.student.read(source, read_places(site for pair in pairs for site in pair.student))
-        run.shared[key] = of_teacher, of_student
-    return run.shared[key]
+
+    def read() -> tuple[Donor, Donor]:
+        of_teacher = read_places(site for pair in pairs for site in pair.teacher)
+        of_student = read_places(site for pair in pairs for site in pair.student)
+        return teacher.read(source, of_teacher), run.student.read(source, of_student)
+
+    return _once(run, ("sources", *(pair.name for pair in pairs)), read)
 
 
 def _crossed(run: BaseRun, pair: ResolvedPair) -> Counterfactuals:

@@ -4,7 +4,8 @@ A student is *above its controls* at a site if, in every seed, its accuracy on e
 control there, and the paired test, adjusted for the number of sites, puts chance below 5 %. Sites that cannot be
 reached, or for which fewer than 30 effective pairs speak, say nothing. A student above its controls is evidence of
 abstraction there; one that is not is no evidence, which is not evidence of the opposite. Where the same exchange half
-the student's depth away is right as often, the evidence is not of that layer, and a sentence says so.
+the student's depth away is right as often or more, within chance, the evidence is not of that layer, and a sentence
+says so.
 """
 
 from collections.abc import Sequence
@@ -114,8 +115,8 @@ def _unplaced(found: dict[str, tuple[Standing, Standing]]) -> list[str]:
         f"{count} of {sum(kind.above for kind in found[name])} of {name}" for name, count in counts.items() if count
     )
     return [
-        "Not every such site is shown to depend on its layer: half the student's depth away the exchange is right as "
-        f"often, within chance, at {said}."
+        "Not every such site is shown to depend on its layer: half the student's depth away the exchange is right at "
+        f"least as often, within chance, at {said}."
     ]
 
 

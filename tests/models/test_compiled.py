@@ -80,7 +80,7 @@ def test_a_compiled_part_of_a_block_is_refused() -> None:
 def test_compiling_in_place_is_refused() -> None:
     model = doubled("bert")
     model.blocks[1].compile(backend="eager")
-    with pytest.raises(ValueError, match=r"block 1 is compiled in place.*blocks\[i\] = torch\.compile\(blocks\[i\]\)"):
+    with pytest.raises(ValueError, match=r"layer\.1 is compiled, which.*blocks\[i\] = torch\.compile\(blocks\[i\]\)"):
         model.run(BASE, [model.place("block_output", 1)])
     model.run(BASE, [model.place("block_output", 0)])
     whole = doubled("bert")

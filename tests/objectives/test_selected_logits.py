@@ -1,9 +1,10 @@
 """Heads that predict only where an objective looks give it the term and gradients of heads that predict everywhere."""
 
 import pytest
+import torch
 
 from causalkd.objectives.atkd import ATKD
-from causalkd.objectives.base_run import BaseRun, Objective
+from causalkd.objectives.base_run import BaseRun, Logits, Objective
 from causalkd.objectives.counterfactuals import crossed_batch
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
@@ -30,6 +31,7 @@ def test_every_objective(task: Task, inside: bool) -> None:
         *(DIITOHidden(alignment, teacher, student, crossway=crossway) for crossway in (False, True)),
     ]
     objectives += [ATKD()] if task == "causal_lm" else []
+    crossed: list[Logits] = []
     for objective in objectives:
         kept = objective.places()
         at = kept.logits_at(task, batch)
@@ -42,14 +44,12 @@ def test_every_objective(task: Task, inside: bool) -> None:
         if at is not None:
             assert len(selected.student_run.logits) == len(at) < batch.counted.numel()
         assert_same_term(student, objective(selected), objective(step_of(objective, teacher, student, batch)))
-        crossed = [
-            made.student.logits_at
-            for key, made in selected.shared.items()
-            if key[0] == "counterfactuals" and key[-1]  # base and source exchanged
-        ]
-        if at is not None and crossed:
-            expected = kept.logits_at(task, crossed_batch(batch))
-            assert expected is not None and [each.tolist() for each in crossed] == [expected.tolist()]
+        for key, made in selected.shared.items():
+            if key[0] == "crossed" and at is not None:
+                expected = kept.logits_at(task, crossed_batch(batch))
+                assert torch.equal(made.student.logits_at, expected) and torch.equal(made.teacher.logits_at, expected)
+                crossed.append(kept.logits)
+    assert crossed == ([] if task == "classification" else ["all", "labelled", "none"])
 
 
 def test_an_objective_of_hidden_states_asks_for_no_logits() -> None:

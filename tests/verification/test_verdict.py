@@ -122,8 +122,8 @@ def test_where_another_layer_does_as_well_the_verdict_says_so(accuracy, q, anywh
     assert standing(report, "student", False).anywhere == 0, "no evidence there that could be weakened"
     weakened = [sentence for sentence in verdict(report) if "depend on its layer" in sentence]
     assert weakened == anywhere * [
-        "Not every such site is shown to depend on its layer: half the student's depth away the exchange is right as "
-        "often, within chance, at 1 of 1 of student."
+        "Not every such site is shown to depend on its layer: half the student's depth away the exchange is right at "
+        "least as often, within chance, at 1 of 1 of student."
     ]
 
 
