@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 
 from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, student_colours, styled
 from causalkd.attribution.maps import AttributionMap
-from causalkd.verification.attribution import AgreementRow, AttributionResults, Estimate
-from causalkd.verification.summary import mean
+from causalkd.reporting.summary import mean
+from causalkd.verification.results.attribution import AgreementRow, AttributionResults, Estimate
 
 STRONGEST = 0.4
 """The share of an attribution at which a colour is at its full strength: most are small, one token's may be all."""
@@ -119,7 +119,7 @@ def _check_text(teacher: AttributionMap, student: AttributionMap, text: int) -> 
 
 def _draw_student(ax: Axes, rows: Sequence[AgreementRow], measure: str, colour: str, shift: float) -> None:
     layers = sorted({row.layer for row in rows})
-    real = [row for row in rows if row.control == "none"]
+    real = [row for row in rows if row.baseline == "none"]
     for row in real:
         found = _of(row, measure)
         if found.mean is not None and found.low is not None and found.high is not None:
@@ -132,8 +132,8 @@ def _draw_student(ax: Axes, rows: Sequence[AgreementRow], measure: str, colour: 
 
 def _draw_chance(ax: Axes, rows: Sequence[AgreementRow], measure: str) -> None:
     layers = sorted({row.layer for row in rows})
-    for control, colour, style in (("random_map", CHANCE, "-"), ("random_student", MUTED, "--")):
-        chosen = [row for row in rows if row.control == control]
+    for baseline, colour, style in (("random_map", CHANCE, "-"), ("untrained_student", MUTED, "--")):
+        chosen = [row for row in rows if row.baseline == baseline]
         means = [mean(_of(row, measure).mean for row in chosen if row.layer == layer) for layer in layers]
         ax.plot(layers, _known(means), color=colour, linestyle=style, linewidth=1.2, zorder=0)
 
@@ -143,7 +143,7 @@ def _name_axes(ax: Axes, rows: Sequence[AgreementRow], measure: str, title: str)
     ax.set_xticks(layers, ["embedding", *(f"block {layer - 1}" for layer in layers[1:])], rotation=30, ha="right")
     ax.set_xlabel("student layer (its output)")
     ax.set_ylabel(title)
-    counted = [_of(row, measure).n for row in rows if row.control == "none"]
+    counted = [_of(row, measure).n for row in rows if row.baseline == "none"]
     few, most = min(counted), max(counted)
     ax.set_title(f"n = {most} texts" if few == most else f"n = {few}–{most} texts", color=INK)
     ax.grid(axis="y", color=FAINT, linewidth=0.8)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.attribution_maps import agreement_by_layer
 from analysis.coloured_text import disagreements
 from causalkd.attribution.maps import AttributionMap
-from causalkd.verification.attribution import TEACHER, AgreementRow, AttributionResults, GapRow
+from causalkd.verification.results.attribution import TEACHER, AgreementRow, AttributionResults, GapRow
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class AgreementLine:
 
 def agreement_lines(results: AttributionResults) -> list[AgreementLine]:
     """One for each student and seed, in the order of the results."""
-    first = {(row.student, row.seed, row.control): row for row in results.agreement if row.layer == 0}
+    first = {(row.student, row.seed, row.baseline): row for row in results.agreement if row.layer == 0}
     students = dict.fromkeys((name, seed) for name, seed, _ in first)
     return [
         AgreementLine(
@@ -32,7 +32,7 @@ def agreement_lines(results: AttributionResults) -> list[AgreementLine]:
             seed,
             first[name, seed, "none"],
             first[name, seed, "random_map"],
-            first[name, seed, "random_student"],
+            first[name, seed, "untrained_student"],
         )
         for name, seed in students
     ]

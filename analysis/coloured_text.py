@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from analysis.attribution_maps import STRONGEST, signed_shares
 from analysis.style import DIFFERENCE_MAP, INK, MUTED, readable_on, styled
 from causalkd.attribution.maps import AttributionMap
-from causalkd.verification.map_scores import text_agreement
+from causalkd.verification.measures.map_scores import text_agreement
 
 _COLUMNS = 104  # characters of a line
 _CHARACTER = (0.0755, 0.2)  # inches of a character at 9 points, and of a line

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from markupsafe import Markup
 
 from analysis.training_curves import Metrics
-from causalkd.verification.report import VerificationReport
+from causalkd.verification.results.report import VerificationReport
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from causalkd.verification.report import GRID, Control, InterchangeRow, Measure, VerificationReport
-from causalkd.verification.summary import EXPLANATIONS, rows_of
+from causalkd.reporting.summary import EXPLANATIONS, rows_of
+from causalkd.verification.results.report import GRID, BaselineName, InterchangeRow, Measure, VerificationReport
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,22 @@ class Grid:
     axes: tuple[str, str]
     teacher_layers: tuple[int, ...]
     student_layers: tuple[int, ...]
-    cells: dict[tuple[int, int, Control], InterchangeRow]
+    cells: dict[tuple[int, int, BaselineName], InterchangeRow]
 
     def value(
-        self, teacher_layer: int, student_layer: int, measure: Measure, control: Control = "none"
+        self, teacher_layer: int, student_layer: int, measure: Measure, baseline: BaselineName = "none"
     ) -> float | None:
         """One accuracy; None where the cell is absent or counts nothing."""
-        row = self.cells.get((teacher_layer, student_layer, control))
+        row = self.cells.get((teacher_layer, student_layer, baseline))
         if row is None:
             return None
         return row.iia if measure == "iia" else row.iia_effective
 
-    def above_control(self, teacher_layer: int, student_layer: int, measure: Measure) -> float | None:
+    def above_baseline(self, teacher_layer: int, student_layer: int, measure: Measure) -> float | None:
         """The accuracy minus that of the best control at the same cell."""
         value = self.value(teacher_layer, student_layer, measure)
-        controls = [self.value(teacher_layer, student_layer, measure, control) for control in EXPLANATIONS]
-        known = [control for control in controls if control is not None]
+        baselines = [self.value(teacher_layer, student_layer, measure, baseline) for baseline in EXPLANATIONS]
+        known = [baseline for baseline in baselines if baseline is not None]
         return None if value is None or not known else value - max(known)
 
 
@@ -61,10 +61,10 @@ def find_heads(report: VerificationReport, student: str, seed: int | None) -> li
 
 def _heads(rows: list[InterchangeRow]) -> Grid:
     """The grid of one pair, with heads where others have layers."""
-    cells: dict[tuple[int, int, Control], InterchangeRow] = {}
+    cells: dict[tuple[int, int, BaselineName], InterchangeRow] = {}
     for row in rows:
         assert row.head is not None and row.student_head is not None
-        cells[row.head, row.student_head, row.control] = row
+        cells[row.head, row.student_head, row.baseline] = row
     first = rows[0]
     taught, own = tuple(sorted({t for t, _, _ in cells})), tuple(sorted({s for _, s, _ in cells}))
     axes = (f"teacher head (layer {first.teacher_layer})", f"student head (layer {first.student_layer})")
@@ -77,8 +77,8 @@ def _grid(name: str, component: str, rows: list[InterchangeRow]) -> Grid:
     student_layers = tuple(sorted({row.student_layer for row in rows}))
     declared = [row for row in rows if not row.pair.startswith(GRID)]
     declared.sort(key=lambda row: row.pair == positions)  # of two pairs at one cell, the grid's own is written last
-    cells: dict[tuple[int, int, Control], InterchangeRow] = {}
+    cells: dict[tuple[int, int, BaselineName], InterchangeRow] = {}
     for row in (*declared, *own):
-        cells[row.teacher_layer, row.student_layer, row.control] = row
+        cells[row.teacher_layer, row.student_layer, row.baseline] = row
     axes = (f"teacher layer ({component})", f"student layer ({component})")
     return Grid(positions, axes, teacher_layers, student_layers, cells)

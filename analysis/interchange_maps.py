@@ -13,8 +13,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from analysis.grids import Find, Grid, find_grids
 from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, OUTLINE, SHARE_MAP, readable_on, styled
-from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
-from causalkd.verification.summary import mean
+from causalkd.reporting.summary import mean
+from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
 
 _CELL = (0.62, 0.46)  # inches
 _NAMES = {"iia": "IIA", "iia_effective": "effective IIA"}
@@ -26,7 +26,7 @@ def interchange_maps(
     report: VerificationReport,
     measure: Measure = "iia_effective",
     *,
-    above_control: bool = False,
+    above_baseline: bool = False,
     find: Find = find_grids,
 ) -> Figure:
     """The accuracy of every teacher layer against every student layer, for each student's first seed.
@@ -53,18 +53,18 @@ def interchange_maps(
     figure = Figure(figsize=_size(panels), layout="constrained")
     axes = figure.subplots(rows, len(names), squeeze=False)
     every = [grid for row in panels for grid in row]
-    shades = _shades(every, measure, above_control)
+    shades = _shades(every, measure, above_baseline)
     for line, grids in zip(axes, panels, strict=True):
         for ax, grid, name in zip(line, grids, names, strict=True):
-            _draw(ax, grid, measure, shades, above_control)
+            _draw(ax, grid, measure, shades, above_baseline)
             where = f"\npositions of {grid.positions!r}" if rows > 1 else ""
             ax.set_title(f"{name}, seed {students[name]}{where}", color=INK)
             ax.set_xlabel(grid.axes[1])
         _name_teacher_layers(line[0], grids[0])
         _count_pairs(line[-1], grids[-1], measure)
-    level = 0.0 if above_control else _chance(every, measure)
-    _colour_bar(figure, axes.ravel().tolist(), shades, level, measure, above_control)
-    named = "best control" if above_control else f"best guess (mean {level:.2f})" if level else None
+    level = 0.0 if above_baseline else _chance(every, measure)
+    _colour_bar(figure, axes.ravel().tolist(), shades, level, measure, above_baseline)
+    named = "best control" if above_baseline else f"best guess (mean {level:.2f})" if level else None
     _legend(figure, every, measure, named)
     return figure
 
@@ -75,22 +75,24 @@ def _size(panels: Sequence[Sequence[Grid]]) -> tuple[float, float]:
     return width + 2.2, height + 0.55
 
 
-def _shades(grids: list[Grid], measure: Measure, above_control: bool) -> ScalarMappable:
-    if not above_control:
+def _shades(grids: list[Grid], measure: Measure, above_baseline: bool) -> ScalarMappable:
+    if not above_baseline:
         return ScalarMappable(Normalize(0, 1), matplotlib.colormaps[SHARE_MAP])
-    values = [grid.above_control(t, s, measure) for grid in grids for t, s, control in grid.cells if control == "none"]
+    values = [
+        grid.above_baseline(t, s, measure) for grid in grids for t, s, baseline in grid.cells if baseline == "none"
+    ]
     reach = max([abs(value) for value in values if value is not None], default=0)
     return ScalarMappable(CenteredNorm(0, 1.2 * max(reach, 0.1)), matplotlib.colormaps[DIFFERENCE_MAP])
 
 
-def _draw(ax: Axes, grid: Grid, measure: Measure, shades: ScalarMappable, above_control: bool) -> None:
+def _draw(ax: Axes, grid: Grid, measure: Measure, shades: ScalarMappable, above_baseline: bool) -> None:
     for x, student_layer in enumerate(grid.student_layers):
         for y, teacher_layer in enumerate(grid.teacher_layers):
             row = grid.cells.get((teacher_layer, student_layer, "none"))
             if row is None:
                 continue
-            compute = grid.above_control if above_control else grid.value
-            _draw_cell(ax, x, y, row, compute(teacher_layer, student_layer, measure), shades, above_control)
+            compute = grid.above_baseline if above_baseline else grid.value
+            _draw_cell(ax, x, y, row, compute(teacher_layer, student_layer, measure), shades, above_baseline)
     for x, student_layer in enumerate(grid.student_layers):  # on top, so that no neighbour covers an outline
         for y, teacher_layer in enumerate(grid.teacher_layers):
             row = grid.cells.get((teacher_layer, student_layer, "none"))
@@ -137,8 +139,8 @@ def _count_pairs(ax: Axes, grid: Grid, measure: Measure) -> None:
     """Beside each teacher layer, which alone decides them: how many pairs count, what the best guess scores."""
     labels = []
     for layer in grid.teacher_layers:
-        row = next(row for (t, _, control), row in grid.cells.items() if t == layer and control == "none")
-        guess = mean(grid.value(layer, s, measure, "modal_class") for s in grid.student_layers)
+        row = next(row for (t, _, baseline), row in grid.cells.items() if t == layer and baseline == "none")
+        guess = mean(grid.value(layer, s, measure, "majority_class") for s in grid.student_layers)
         counted = row.pairs if measure == "iia" else row.effective_pairs
         labels.append(f"n = {counted}" + ("" if guess is None else f"\nguess {guess:.2f}"))
     right = ax.secondary_yaxis("right")
@@ -148,9 +150,14 @@ def _count_pairs(ax: Axes, grid: Grid, measure: Measure) -> None:
 
 
 def _colour_bar(
-    figure: Figure, axes: list[Axes], shades: ScalarMappable, level: float | None, measure: Measure, above_control: bool
+    figure: Figure,
+    axes: list[Axes],
+    shades: ScalarMappable,
+    level: float | None,
+    measure: Measure,
+    above_baseline: bool,
 ) -> None:
-    title = f"{_NAMES[measure]} minus best control" if above_control else f"{_NAMES[measure]} ({_OF[measure]})"
+    title = f"{_NAMES[measure]} minus best control" if above_baseline else f"{_NAMES[measure]} ({_OF[measure]})"
     bar = figure.colorbar(shades, ax=axes, label=title, fraction=0.06, pad=0.02)
     bar.outline.set_visible(False)  # type: ignore[operator]
     if level is not None:
@@ -160,11 +167,11 @@ def _colour_bar(
 def _chance(grids: list[Grid], measure: Measure) -> float | None:
     """The mean over reachable cells of what the best constant guess scores."""
     cells = [(grid, key) for grid in grids for key, row in grid.cells.items() if key[2] == "none" and row.reachable]
-    return mean(grid.value(t, s, measure, "modal_class") for grid, (t, s, _) in cells)
+    return mean(grid.value(t, s, measure, "majority_class") for grid, (t, s, _) in cells)
 
 
 def _legend(figure: Figure, grids: list[Grid], measure: Measure, level: str | None) -> None:
-    rows = [row for grid in grids for (_, _, control), row in grid.cells.items() if control == "none"]
+    rows = [row for grid in grids for (_, _, baseline), row in grid.cells.items() if baseline == "none"]
     entries: list[Patch | Line2D] = []
     if any(row.trained for row in rows):
         entries.append(

@@ -16,13 +16,13 @@ from transformers.utils import logging
 
 from analysis.style import save
 from analysis.teaching_modes import larger_teachers
-from causalkd.build import Data, build_data, build_rows, build_teacher
-from causalkd.build_trainer import build_trainer, task_only
-from causalkd.models.hooked import HookedModel
-from causalkd.recipe import Recipe
-from causalkd.verification.teaching_modes import teaching_modes
-from causalkd.verification.teaching_results import TeachingModes
-from causalkd.verification.text import columns
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.recipe.recipe import Recipe
+from causalkd.reporting.tables import columns
+from causalkd.runs.build_trainer import build_trainer, task_only
+from causalkd.runs.prepare import Data, build_data, build_rows, build_teacher
+from causalkd.verification.measures.teaching_modes import teaching_modes
+from causalkd.verification.results.teaching import TeachingModes
 
 SIZES = ((1, 16), (2, 32), (4, 64))
 """Blocks and width of each teacher; the student has the first size, another seed and no teacher."""

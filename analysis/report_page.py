@@ -19,13 +19,13 @@ from analysis.style import student_colours, to_svg
 from analysis.teaching_section import teaching_figures
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
-from causalkd.verification.attribution_table import distance_rows
-from causalkd.verification.findings import GroundTruthRow
-from causalkd.verification.references import reference_sentences
-from causalkd.verification.report import InterchangeRow, Measure, VerificationReport
-from causalkd.verification.summary import CONTROL_TITLES, summaries
-from causalkd.verification.text import LEARNING_MAPS
-from causalkd.verification.verdict import student_sentences, verdict
+from causalkd.reporting.attribution_tables import distance_rows
+from causalkd.reporting.student_comparison import reference_sentences
+from causalkd.reporting.summary import BASELINE_TITLES, summaries
+from causalkd.reporting.tables import LEARNING_MAPS
+from causalkd.reporting.verdict import student_sentences, verdict
+from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
+from causalkd.verification.results.rows import GroundTruthRow
 
 _MEASURES: dict[Measure, tuple[str, str]] = {
     "iia_effective": ("Effective interchange accuracy", "On pairs whose exchange changed the teacher's prediction."),
@@ -73,7 +73,7 @@ def render(
         report=report,
         summaries=summaries(report),
         verdict=(*verdict(report), *student_sentences(report)),
-        control_titles=CONTROL_TITLES,
+        control_titles=BASELINE_TITLES,
         colours=student_colours(student.name for student in report.students),
         compared=reference_sentences(report),
         between=[row for row in report.differences if row.student != row.reference],
@@ -97,7 +97,7 @@ def _sections(report: VerificationReport) -> list[Section]:
     if not any(find_grids(report, student.name, student.seed) for student in report.students):
         return sections
     for measure, (title, meaning) in _MEASURES.items():
-        above = interchange_maps(report, measure, above_control=True)
+        above = interchange_maps(report, measure, above_baseline=True)
         pictures = (
             _picture(measure, interchange_maps(report, measure), "Layer by layer, for each student's first seed."),
             _picture(f"{measure} above", above, "The same minus the best control of each cell; blue is above it."),
@@ -109,7 +109,7 @@ def _sections(report: VerificationReport) -> list[Section]:
 def _head_sections(report: VerificationReport) -> list[Section]:
     if not report.heads:
         return []
-    own, above = (interchange_maps(report, above_control=above, find=find_heads) for above in (False, True))
+    own, above = (interchange_maps(report, above_baseline=above, find=find_heads) for above in (False, True))
     pictures = (
         _picture("heads", own, "Head by head at the layers of each site pair, for each student's first seed."),
         _picture("heads above", above, "The same minus the best control of each cell; blue is above it."),
@@ -164,13 +164,13 @@ def _picture(name: str, figure: Figure, caption: str) -> Picture:
 
 def _cells(report: VerificationReport) -> list[dict[str, object]]:
     """One line a cell and seed: the measurement, with each control's accuracy beside it."""
-    controls: dict[tuple[object, ...], dict[str, float | None]] = {}
+    baselines: dict[tuple[object, ...], dict[str, float | None]] = {}
     for row in report.interchange:
-        controls.setdefault(_key(row), {})[row.control] = row.iia_effective
+        baselines.setdefault(_key(row), {})[row.baseline] = row.iia_effective
     return [
-        {**asdict(row), "controls": [controls[_key(row)].get(name) for name in CONTROL_TITLES]}
+        {**asdict(row), "controls": [baselines[_key(row)].get(name) for name in BASELINE_TITLES]}
         for row in report.interchange
-        if row.control == "none"
+        if row.baseline == "none"
     ]
 
 
@@ -184,7 +184,7 @@ class TruthTable:
 
     def best(self, row: GroundTruthRow) -> float | None:
         """The highest of a row's controls."""
-        return max((value for value in row.controls.values() if value is not None), default=None)
+        return max((value for value in row.baselines.values() if value is not None), default=None)
 
 
 def _truth(report: VerificationReport) -> list[TruthTable]:

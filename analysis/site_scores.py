@@ -5,15 +5,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.style import CHANCE, FAINT, INK, MUTED, student_colours, styled
-from causalkd.verification.report import Control, VerificationReport
-from causalkd.verification.summary import Levels, StudentSummary, summaries
+from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
+from causalkd.verification.results.report import BaselineName, VerificationReport
 
-_MARKERS: dict[Control, tuple[str, str, str]] = {
-    "modal_class": ("D", CHANCE, "best constant guess"),
+_MARKERS: dict[BaselineName, tuple[str, str, str]] = {
+    "majority_class": ("D", CHANCE, "best constant guess"),
     "permuted_source": ("x", INK, "another row's source"),
     "no_intervention": ("|", MUTED, "no exchange"),
-    "random_student": ("s", MUTED, "untrained student"),
-    "random_subspace": ("2", INK, "moved elsewhere"),
+    "untrained_student": ("s", MUTED, "untrained student"),
+    "norm_matched_random": ("2", INK, "moved elsewhere"),
 }
 
 
@@ -43,7 +43,7 @@ def site_scores(report: VerificationReport) -> Figure:
     return figure
 
 
-def _draw_student(ax: Axes, line: int, levels: list[Levels], colour: str) -> None:
+def _draw_student(ax: Axes, line: int, levels: list[SiteScores], colour: str) -> None:
     for index, level in enumerate(levels):
         y = line + 0.2 * (index - (len(levels) - 1) / 2)
         if level.iia_effective is None:
@@ -51,13 +51,13 @@ def _draw_student(ax: Axes, line: int, levels: list[Levels], colour: str) -> Non
         if level.low is not None and level.high is not None:
             ax.plot([level.low, level.high], [y, y], color=colour, linewidth=1.5, solid_capstyle="butt")
         ax.plot([level.iia_effective], [y], marker="o", color=colour, markersize=5, zorder=3)
-        for control, (mark, shade, _) in _MARKERS.items():
-            value = level.controls[control]
+        for baseline, (mark, shade, _) in _MARKERS.items():
+            value = level.baselines[baseline]
             if value is not None:
                 ax.plot([value], [y], marker=mark, color=shade, markersize=4.5, linestyle="", alpha=0.85)
 
 
-def _name_axes(ax: Axes, title: str, counted: list[Levels]) -> None:
+def _name_axes(ax: Axes, title: str, counted: list[SiteScores]) -> None:
     if counted:
         n = counted[0].effective_pairs or 0
         cells = f"{counted[0].cells} site{'s' if counted[0].cells > 1 else ''}"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis.coloured_text import Passage, draw_passages
 from analysis.style import CHANCE, FAINT, MUTED, student_colours, styled
 from analysis.training_curves import Metrics
-from causalkd.verification.teaching_results import ModeAccuracy, TeachingModes, TokenModes
+from causalkd.verification.results.teaching import ModeAccuracy, TeachingModes, TokenModes
 
 _MODES = ("easy", "hard")
 

@@ -4,8 +4,8 @@ from matplotlib.figure import Figure
 
 from analysis.teaching_modes import accuracy_by_mode, coloured_modes, teaching_shares, uncertainty_distribution
 from analysis.training_curves import Metrics
-from causalkd.verification.attribution import TEACHER
-from causalkd.verification.teaching_results import TeachingResults
+from causalkd.verification.results.attribution import TEACHER
+from causalkd.verification.results.teaching import TeachingResults
 
 _TARGET, _WHOLE = "term/dkd", "term/response_kd"
 _SHOWN = 2  # texts

@@ -31,8 +31,8 @@ def distill(
 ) -> None:
     """Train what a recipe names, verify it, and write report.json and report.html."""
     with _told():
-        from causalkd import runs
-        from causalkd.recipe import Recipe
+        from causalkd.recipe.recipe import Recipe
+        from causalkd.runs import distill as runs
 
         parsed = Recipe.load(recipe, set_)
         report = runs.distill(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
@@ -43,7 +43,7 @@ def distill(
 def verify(run: RunArgument) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
     with _told():
-        from causalkd import runs
+        from causalkd.runs import distill as runs
 
         _tell(runs.verify(run, page=_page()), run)
 
@@ -61,7 +61,7 @@ def attribute(
 ) -> None:
     """Make attribution maps of a run's models, and of causal LMs the teaching modes; add both to its report."""
     with _told():
-        from causalkd import attributions
+        from causalkd.runs import attribute as attributions
 
         sizes = {"limit": limit, "steps": steps, "portions": portions}
         tell = partial(typer.echo, err=True)
@@ -82,7 +82,7 @@ def evaluate(
 ) -> None:
     """Measure a run's causal LMs: perplexity, responses against references, tasks of a harness."""
     with _told():
-        from causalkd.evaluation import evaluate_run
+        from causalkd.runs.evaluate import evaluate_run
 
         evaluate_run(
             run, texts=texts, prompts=prompts, limit=limit, max_tokens=max_tokens, harness=harness, tell=typer.echo
@@ -97,14 +97,14 @@ def search(
     component: Annotated[str, typer.Option(help="What is exchanged in every layer.")] = "block_output",
     rank: Annotated[int | None, typer.Option(help="Learn so many directions of each student layer.")] = None,
 ) -> None:
-    """Find which teacher layer does what each student layer does; write what holds out as RUN/found.yaml."""
+    """Find which teacher layer does what each student layer does; write what holds out as RUN/found_alignment.yaml."""
     with _told():
-        from causalkd.search_run import search_run
+        from causalkd.runs.search import search_run
 
         found = search_run(run, student=student, seed=seed, component=component, rank=rank)
         typer.echo(found.table())
         supported = [proposal for proposal in found.proposals if proposal.supported]
-        typer.echo(f"\n{run / 'found.yaml'}" if supported else "\nHeld-out pairs support no counterpart.")
+        typer.echo(f"\n{run / 'found_alignment.yaml'}" if supported else "\nHeld-out pairs support no counterpart.")
 
 
 @app.command()
@@ -113,10 +113,10 @@ def report(
 ) -> None:
     """Print a finished run's report and write its page anew; or print several runs side by side."""
     with _told():
-        from causalkd.run_folder import RunFolder
-        from causalkd.runs import write_pages
-        from causalkd.verification.comparison import compare
-        from causalkd.verification.report import VerificationReport
+        from causalkd.reporting.run_comparison import compare
+        from causalkd.runs.distill import write_pages
+        from causalkd.runs.folder import RunFolder
+        from causalkd.verification.results.report import VerificationReport
 
         found = {str(run): VerificationReport.read(RunFolder(run).report) for run in runs}
         if len(runs) > 1:
@@ -136,11 +136,11 @@ def check(
     """Resolve an alignment against two models: print the table, or every fault."""
     with _told():
         from causalkd.alignment.resolve import resolve
-        from causalkd.build import build_alignment
         from causalkd.models.checkpoints import tasks_of
+        from causalkd.models.hooks.hook_points import nearest
         from causalkd.models.load import load_model
-        from causalkd.models.places import nearest
-        from causalkd.task_kinds import TASKS
+        from causalkd.runs.prepare import build_alignment
+        from causalkd.task_types import TASKS
 
         if task is not None and task not in TASKS:
             raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
@@ -155,7 +155,7 @@ def check(
 @app.command()
 def recipes() -> None:
     """Name the recipes that come with the package."""
-    from causalkd.recipe import shipped_recipes
+    from causalkd.recipe.recipe import shipped_recipes
 
     typer.echo("\n".join(shipped_recipes()))
 
@@ -163,7 +163,7 @@ def recipes() -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a recipe, every key with its meaning."""
-    from causalkd.recipe import Recipe
+    from causalkd.recipe.recipe import Recipe
 
     typer.echo(json.dumps(Recipe.model_json_schema(), indent=1))
 
@@ -190,9 +190,9 @@ def _page() -> Callable[..., str]:
 
 
 def _tell(found: Any, folder: Path) -> None:
-    from causalkd.verification.attribution_table import as_markdown, distance_rows
-    from causalkd.verification.teaching_table import teaching_line, teaching_rows
-    from causalkd.verification.text import as_text, columns
+    from causalkd.reporting.attribution_tables import as_markdown, distance_rows
+    from causalkd.reporting.tables import as_text, columns
+    from causalkd.reporting.teaching_tables import teaching_line, teaching_rows
 
     typer.echo(as_text(found))
     if found.attribution is not None:

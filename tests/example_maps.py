@@ -2,11 +2,11 @@
 
 import torch
 
-from causalkd.attribution.maps import AttributionMap, MadeWith
-from causalkd.verification.attribution import (
+from causalkd.attribution.maps import AttributionMap, Provenance
+from causalkd.verification.results.attribution import (
     TEACHER,
     AgreementRow,
-    AttributionControl,
+    AttributionBaseline,
     AttributionResults,
     AttributionSettings,
     Estimate,
@@ -30,7 +30,7 @@ def example_maps(layers: int = 3, texts: int = 4, views: int = 3, seed: int = 0)
 
     def draw(place: str) -> AttributionMap:
         scores = torch.randn(views, texts, width, generator=random).where(mask, 0)
-        made = MadeWith("BertForSequenceClassification", place, "probability", 8, "mean", "sum", "sdpa")
+        made = Provenance("BertForSequenceClassification", place, "probability", 8, "mean", "sum", "sdpa")
         return AttributionMap(scores, mask, tokens, names, 0.1 * scores.sum(-1), made)
 
     return tuple(map(draw, ("blocks.0.hook_in", *(f"blocks.{layer}.hook_out" for layer in range(layers)))))
@@ -45,11 +45,14 @@ def example_results(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2, 
                 strength = {
                     "none": 0.4 + 0.1 * rank + 0.05 * layer + 0.01 * seed,
                     "random_map": 0.0,
-                    "random_student": 0.1,
+                    "untrained_student": 0.1,
                 }
-                agreement += [_agreement(name, seed, control, layer, value) for control, value in strength.items()]
+                agreement += [_agreement(name, seed, baseline, layer, value) for baseline, value in strength.items()]
                 gaps.append(_gap(name, seed, layer))
-            faithful += [_faithful(name, seed, "none", 0.7 + 0.05 * rank), _faithful(name, seed, "random_student", 0.9)]
+            faithful += [
+                _faithful(name, seed, "none", 0.7 + 0.05 * rank),
+                _faithful(name, seed, "untrained_student", 0.9),
+            ]
     settings = AttributionSettings(
         64, "every class: " + ", ".join(VIEWS), "probability", 32, "mean", "sum", 0.25, 8, 4, 0
     )
@@ -59,10 +62,10 @@ def example_results(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2, 
 def example_distances(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2) -> tuple[MapDistanceRow, ...]:
     """In the one term that the last student learned; later students are nearer."""
     return tuple(
-        MapDistanceRow(name, seed, control, students[-1], value + 0.01 * seed, 128)
+        MapDistanceRow(name, seed, baseline, students[-1], value + 0.01 * seed, 128)
         for rank, name in enumerate(students)
         for seed in range(seeds)
-        for control, value in (("none", 0.05 - 0.02 * rank), ("random_student", 0.4))
+        for baseline, value in (("none", 0.05 - 0.02 * rank), ("untrained_student", 0.4))
     )
 
 
@@ -70,16 +73,16 @@ def _estimate(value: float) -> Estimate:
     return Estimate(value, value - 0.05, value + 0.05, 64)
 
 
-def _agreement(name: str, seed: int, control: AttributionControl, layer: int, value: float) -> AgreementRow:
+def _agreement(name: str, seed: int, baseline: AttributionBaseline, layer: int, value: float) -> AgreementRow:
     place = "blocks.0.hook_in" if layer == 0 else f"blocks.{layer - 1}.hook_out"
     measures = (_estimate(value), _estimate(0.9 * value), _estimate(0.27 + 0.5 * value))
-    return AgreementRow(name, seed, control, layer, place, place, *measures, overlap_chance=0.27)
+    return AgreementRow(name, seed, baseline, layer, place, place, *measures, overlap_chance=0.27)
 
 
-def _faithful(model: str, seed: int | None, control: AttributionControl, value: float) -> FaithfulnessRow:
-    raw = 0.01 if control == "random_student" else 0.5 * value
+def _faithful(model: str, seed: int | None, baseline: AttributionBaseline, value: float) -> FaithfulnessRow:
+    raw = 0.01 if baseline == "untrained_student" else 0.5 * value
     measures = (raw, raw - 0.01, value, 1 - value, 0.5)
-    return FaithfulnessRow(model, seed, control, *map(_estimate, measures))
+    return FaithfulnessRow(model, seed, baseline, *map(_estimate, measures))
 
 
 def _gap(model: str, seed: int | None, layer: int) -> GapRow:

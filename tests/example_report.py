@@ -3,8 +3,8 @@
 import numpy as np
 
 from causalkd.alignment.spec import Alignment
-from causalkd.verification.report import (
-    Control,
+from causalkd.verification.results.report import (
+    BaselineName,
     DifferenceRow,
     Environment,
     InterchangeRow,
@@ -13,7 +13,13 @@ from causalkd.verification.report import (
     VerificationReport,
 )
 
-CONTROL_NAMES: tuple[Control, ...] = ("none", "no_intervention", "permuted_source", "modal_class", "random_student")
+CONTROL_NAMES: tuple[BaselineName, ...] = (
+    "none",
+    "no_intervention",
+    "permuted_source",
+    "majority_class",
+    "untrained_student",
+)
 ALIGNMENT = Alignment.from_yaml(
     """
 name: premise
@@ -43,7 +49,8 @@ def example_report(
                 for s in range(layers[1]):
                     here = (t, s) == trained
                     rows += [
-                        _row(name, seed, control, t, s, here, layers, pairs, rank, random) for control in CONTROL_NAMES
+                        _row(name, seed, baseline, t, s, here, layers, pairs, rank, random)
+                        for baseline in CONTROL_NAMES
                     ]
             if rank:
                 gap = 0.2 + 0.02 * seed
@@ -79,17 +86,19 @@ def _objectives(name: str) -> dict[str, float]:
     return {"response_kd": 0.25, "task": 0.25} | ({"diito": 0.25} if name.startswith("diito") else {})
 
 
-def _row(name, seed, control, t, s, here, layers, pairs, rank, random) -> InterchangeRow:
+def _row(name, seed, baseline, t, s, here, layers, pairs, rank, random) -> InterchangeRow:
     effective = 0 if t == 0 else 300 + 60 * t
     near = np.exp(-abs(t / layers[0] - (s + 1) / layers[1]) * 1.5)
-    strength = {"none": 0.45 + 0.2 * near + 0.25 * rank * here + 0.05 * rank, "modal_class": 0.55}.get(control, 0.35)
+    strength = {"none": 0.45 + 0.2 * near + 0.25 * rank * here + 0.05 * rank, "majority_class": 0.55}.get(
+        baseline, 0.35
+    )
     score = float(np.clip(strength + random.normal(0, 0.01), 0, 1))
-    score = 0.0 if control == "no_intervention" else score
+    score = 0.0 if baseline == "no_intervention" else score
     half = 1.96 * np.sqrt(0.25 / max(effective, 1))
     whole = 0.6 + 0.4 * score
     return InterchangeRow(
         student=name,
-        control=control,
+        baseline=baseline,
         pair="premise" if here else "grid:premise",
         component="block_output",
         unit="pos",
@@ -104,7 +113,7 @@ def _row(name, seed, control, t, s, here, layers, pairs, rank, random) -> Interc
         iia_effective=score if effective else None,
         effective_pairs=effective,
         pairs=pairs,
-        kl=None if control == "modal_class" else 1.5 * (1 - score),
+        kl=None if baseline == "majority_class" else 1.5 * (1 - score),
         seed=seed,
         iia_effective_low=float(max(score - half, 0)) if effective else None,
         iia_effective_high=float(min(score + half, 1)) if effective else None,

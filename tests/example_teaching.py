@@ -1,6 +1,6 @@
 """Teaching modes as `causalkd attribute` measures them, with made-up numbers: for tables, figures and pages."""
 
-from causalkd.verification.teaching_results import ModeAccuracy, ModeText, StudentModes, TeachingResults
+from causalkd.verification.results.teaching import ModeAccuracy, ModeText, StudentModes, TeachingResults
 
 TEXTS = (
     ModeText(("[BOS]", "ann", "dock", "."), (1, 2, 3), (0.75, 0.5, 0.0), (True, True, False)),

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers import OPTConfig, OPTForSequenceClassification
 
-from causalkd.models.hooked import HookedModel, Role
+from causalkd.models.hooks.hooked_model import HookedModel, Role
 
 SYMBOLS, BITS = 8, 2
 FIRST_SYMBOL, FIRST_BIT, PAD = 2, 2 + SYMBOLS, 1

@@ -11,8 +11,8 @@ import itertools
 import torch
 from transformers import OPTConfig, OPTForCausalLM
 
-from causalkd.data.planted_lm import LENGTH, PERSONS, VOCABULARY
-from causalkd.models.hooked import HookedModel
+from causalkd.data.synthetic.stories import LENGTH, PERSONS, VOCABULARY
+from causalkd.models.hooks.hooked_model import HookedModel
 
 TOKENS = len(VOCABULARY)
 _SLOTS = {"token": TOKENS, "position": LENGTH, "fetched": TOKENS, "answer": TOKENS}

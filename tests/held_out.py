@@ -5,9 +5,9 @@ import torch
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
-from causalkd.data.pairing import evaluation_pairs, pair_batches
-from causalkd.models.hooked import HookedModel
-from causalkd.task_kinds import Task
+from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.task_types import Task
 from tests.tiny import LABELS, PAD, VOCABULARY, tiny
 
 MIDDLE = """

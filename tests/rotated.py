@@ -5,7 +5,7 @@ import copy
 import torch
 from transformers import PreTrainedModel
 
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from tests.tiny import tiny
 
 NOTHING = None

@@ -8,16 +8,16 @@ from filelock import FileLock
 from transformers import TrainerCallback
 from typer.testing import CliRunner
 
-from causalkd import build_trainer as build
-from causalkd import runs
 from causalkd.cli import app
-from causalkd.data.planted import PlantedNLI
+from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.models.configs import make_config
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import model_from_config
-from causalkd.recipe import Recipe
-from causalkd.run_folder import RunFolder
-from causalkd.task_kinds import Task
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs import build_trainer as build
+from causalkd.runs import distill as runs
+from causalkd.runs.folder import RunFolder
+from causalkd.task_types import Task
 
 _TEACHER = "teacher.training"
 _REAL = (
@@ -29,7 +29,7 @@ _FOUR_STUDENTS = tuple(f"students.{name}.training.steps=1" for name in ("kd", "a
 _INSTRUCTIONS = (
     *("data.train_limit=8", "data.eval_limit=4", "data.max_length=64", "data.prompt=chat"),
     *("verification.pairs=4", "verification.batch_size=4", "training.batch_size=4", "training.logging_steps=1"),
-    "students.gkd.training={sequences: {origin: student, max_tokens: 3}}",
+    "students.gkd.training={sequences: {generator: student, max_tokens: 3}}",
 )
 _ATKD = (
     *_INSTRUCTIONS,
@@ -54,7 +54,7 @@ SHRUNK: dict[str, tuple[str, ...]] = {
     ),
     "planted-lm-methods": (
         *(*_STORIES, "training.steps=1", "seeds=[0]"),
-        "students.gkd.training={sequences: {origin: student, max_tokens: 3}}",
+        "students.gkd.training={sequences: {generator: student, max_tokens: 3}}",
     ),
     "sst2-minilm": (*_REAL, *(f"students.{name}.training.steps=2" for name in ("kd", "kd-steps", "diito"))),
     "adkd-mnli": (*_REAL, *_FOUR_STUDENTS),
@@ -64,7 +64,7 @@ SHRUNK: dict[str, tuple[str, ...]] = {
 }
 """What makes each shipped recipe small, as for `--set`."""
 OF_HUB_MODELS = ("atkd-opt", "atkd-pythia", "atkd-llama", "smollm2")
-"""Recipes whose models are not here; tests/test_causal_lm_recipes.py runs them with tiny ones in their place."""
+"""Recipes whose models are not here; tests/recipe/test_causal_lm_recipes.py runs them with tiny ones in their place."""
 
 TINY = tuple(
     f"teacher.config.{key}={value}"

@@ -124,7 +124,7 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
 
 @pytest.mark.parametrize(
     ("module", "light"),
-    [("causalkd", {"pydantic"}), ("causalkd.cli", {"pydantic"}), ("causalkd.recipe", set())],
+    [("causalkd", {"pydantic"}), ("causalkd.cli", {"pydantic"}), ("causalkd.recipe.recipe", set())],
 )
 def test_importing_names_and_recipes_imports_nothing_heavy(module: str, light: set[str]) -> None:
     heavy = {"torch", "transformers", "matplotlib", "pyvene", "transformer_lens", *light}

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from causalkd import cli
 from causalkd.alignment.spec import Alignment
 from causalkd.cli import app
-from causalkd.recipe import Recipe, shipped_recipes
-from causalkd.task_kinds import Task
-from causalkd.verification.attribution_table import as_markdown
-from causalkd.verification.report import VerificationReport
-from causalkd.verification.text import as_text
+from causalkd.recipe.recipe import Recipe, shipped_recipes
+from causalkd.reporting.attribution_tables import as_markdown
+from causalkd.reporting.tables import as_text
+from causalkd.task_types import Task
+from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import FinishedRun
 from tests.tiny import ARCHITECTURES, TASKS_OF, tiny
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from causalkd.alignment.interchange import interchange, places_needed
+from causalkd.alignment.interchange import hook_points_needed, interchange
 from causalkd.data.batch import Batch
-from causalkd.data.positions import Positions
+from causalkd.data.pairs.positions import Positions
 from causalkd.objectives.diito import DIITO, DIITOHidden
-from causalkd.verification.interchange_accuracy import measure
-from tests.alignment.exchanges import BASE, SOURCE, every_position, hooked, site
+from causalkd.verification.measures.iia import measure
+from tests.alignment.interventions import BASE, SOURCE, every_position, hooked, site
 from tests.executed import blocks_of
 from tests.held_out import pairs_of, teacher_and_student
 from tests.objectives.steps import aligned, batch_of, models, step_of
@@ -34,13 +34,13 @@ def test_prefix_and_suffix(architecture: str, component: str) -> None:
     model = hooked(architecture)
     sites, (prefix, suffix) = [site(model, component)], PASSES[component]
     with blocks_of(model) as executed:
-        run = model.run(BASE, places_needed(model, sites))
+        run = model.run(BASE, hook_points_needed(model, sites))
         assert executed.forward == WHOLE
         executed.forget()
         model.read(SOURCE, [sites[0].place])
         assert executed.forward == prefix
         executed.forget()
-        after = interchange(model, sites, run, run.donor(), every_position(BASE))
+        after = interchange(model, sites, run, run.source_activations(), every_position(BASE))
         assert executed.forward == suffix
         executed.forget()
         after.logits.square().sum().backward()

@@ -3,7 +3,7 @@
 import pytest
 
 from causalkd import Recipe, VerificationReport, distill
-from causalkd.verification.report import DifferenceRow, InterchangeRow
+from causalkd.verification.results.report import DifferenceRow, InterchangeRow
 
 pytestmark = pytest.mark.slow
 
@@ -16,20 +16,20 @@ def report(tmp_path_factory) -> VerificationReport:
     return distill(Recipe.load("quickstart", [f"output={folder}/run", f"seeds={list(SEEDS)}"]))
 
 
-def trained(report: VerificationReport, student: str, seed: int, control: str = "none") -> InterchangeRow:
+def trained(report: VerificationReport, student: str, seed: int, baseline: str = "none") -> InterchangeRow:
     (row,) = [
         row
         for row in report.interchange
-        if (row.student, row.seed, row.control, row.pair) == (student, seed, control, "middle") and row.trained
+        if (row.student, row.seed, row.baseline, row.pair) == (student, seed, baseline, "middle") and row.trained
     ]
     return row
 
 
-def against(report: VerificationReport, seed: int, reference: str, control: str) -> DifferenceRow:
+def against(report: VerificationReport, seed: int, reference: str, baseline: str) -> DifferenceRow:
     (row,) = [
         row
         for row in report.differences
-        if (row.student, row.seed, row.reference, row.control) == ("diito", seed, reference, control)
+        if (row.student, row.seed, row.reference, row.baseline) == ("diito", seed, reference, baseline)
         and row.measure == "iia_effective"
         and row.pair == "middle"
     ]
@@ -62,8 +62,8 @@ def test_diito_exceeds_kd_at_equal_compute(report, seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_diito_exceeds_the_modal_guess(report, seed):
-    assert trained(report, "diito", seed).iia_effective > trained(report, "diito", seed, "modal_class").iia_effective
-    assert against(report, seed, "diito", "modal_class").low > 0
+    assert trained(report, "diito", seed).iia_effective > trained(report, "diito", seed, "majority_class").iia_effective
+    assert against(report, seed, "diito", "majority_class").low > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)

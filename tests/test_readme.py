@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import causalkd
 from causalkd.cli import app
-from causalkd.recipe import Recipe
+from causalkd.recipe.recipe import Recipe
 from tests.shrunk import SHRUNK
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from causalkd.task_kinds import Task
+from causalkd.task_types import Task
 
 WIDTH, HEADS, VOCABULARY, POSITIONS, PAD = 32, 4, 97, 40, 1
 LABELS = 3

@@ -10,7 +10,7 @@ _RIGHT = _WIDTH - _LEFT - _BOX
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#a6761d")
 
 
-class Drawn(NamedTuple):
+class PairDrawing(NamedTuple):
     """What is drawn of a site pair: its name, and layer and component of each site."""
 
     name: str
@@ -18,7 +18,7 @@ class Drawn(NamedTuple):
     student: Sequence[tuple[int, str]]
 
 
-def diagram(name: str, pairs: Sequence[Drawn]) -> str:
+def diagram(name: str, pairs: Sequence[PairDrawing]) -> str:
     """Inline SVG in the colours of the page around it: the teacher's layers left, the student's right, layer 0 below.
 
     An alignment does not know how deep the models are: each stack reaches up to the highest layer that is named.
@@ -51,7 +51,7 @@ def _layer(x: int, y: float, layer: int) -> str:
     return box + _text(x + _BOX / 2, y + 4, str(layer), "middle")
 
 
-def _lines(pair: Drawn, colour: str, rows: int) -> list[str]:
+def _lines(pair: PairDrawing, colour: str, rows: int) -> list[str]:
     """From every teacher site to every student site, and the pair's name on the first line."""
     ends = [(_middle(t, rows), _middle(s, rows)) for t, _ in pair.teacher for s, _ in pair.student]
     found = [
@@ -62,13 +62,13 @@ def _lines(pair: Drawn, colour: str, rows: int) -> list[str]:
     return [*found, _text(_WIDTH / 2, (start + end) / 2 - 5, _named(pair), "middle", colour)]
 
 
-def _named(pair: Drawn) -> str:
+def _named(pair: PairDrawing) -> str:
     """The name, and what is exchanged where that is not whole outputs of blocks."""
     kinds = dict.fromkeys(component for _, component in (*pair.teacher, *pair.student))
     return pair.name if list(kinds) == ["block_output"] else f"{pair.name} ({', '.join(kinds)})"
 
 
-def _said(pair: Drawn) -> str:
+def _said(pair: PairDrawing) -> str:
     sides = (", ".join(f"{component} {layer}" for layer, component in side) for side in (pair.teacher, pair.student))
     return f"{pair.name}, {' to '.join(sides)}"
 

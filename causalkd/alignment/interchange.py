@@ -12,23 +12,23 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from causalkd.alignment.sites import ResolvedSite
-from causalkd.data.positions import Positions
-from causalkd.models.hook_calls import Hook
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import Place
-from causalkd.models.run import Donor, Inputs, Run
+from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.data.pairs.positions import Positions
+from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
+from causalkd.models.hooks.hook_functions import Hook
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
 
 
 def interchange(
     model: HookedModel,
     sites: Sequence[ResolvedSite],
-    base: Run | Inputs,
-    source: Donor | Run | Inputs,
+    base: ForwardOutput | Inputs,
+    source: SourceActivations | ForwardOutput | Inputs,
     positions: Positions,
-    keep: Iterable[Place] = (),
+    keep: Iterable[HookPoint] = (),
     logits_at: Int[Tensor, " item"] | None = None,
-) -> Run:
+) -> ForwardOutput:
     """The counterfactual run: base, with the source's activations at the sites' selected positions.
 
     The k-th selected base position of a row receives what stands at the k-th selected source position of the same row.
@@ -56,64 +56,70 @@ def interchange(
     _refuse_unsafe(model)
     keep = tuple(keep)
     unchanged = _before_resuming(model, sites, keep)
-    if not isinstance(base, Run):
-        base = model.run(base, (*places_needed(model, sites), *unchanged), logits_at=logits_at)
-    donor = _donor(model, sites, source)
-    _check(model, sites, base, donor, positions, unchanged)
-    exchanged = [(site.place, _exchange(site, donor, positions)) for site in sites]
-    with _from_first_site(model, sites, base), model.hooks(exchanged):
-        run = model.run(base.inputs, (place for place in keep if place not in unchanged), logits_at=logits_at)
-    return replace(run, activations={**run.activations, **{place: base.activations[place] for place in unchanged}})
+    if not isinstance(base, ForwardOutput):
+        base = model.run(base, (*hook_points_needed(model, sites), *unchanged), logits_at=logits_at)
+    source_activations = _donor(model, sites, source)
+    _check(model, sites, base, source_activations, positions, unchanged)
+    intervened = [(site.hook_point, _exchange(site, source_activations, positions)) for site in sites]
+    with _from_first_site(model, sites, base), model.hooks(intervened):
+        run = model.run(
+            base.inputs, (hook_point for hook_point in keep if hook_point not in unchanged), logits_at=logits_at
+        )
+    return replace(
+        run, activations={**run.activations, **{hook_point: base.activations[hook_point] for hook_point in unchanged}}
+    )
 
 
-def places_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tuple[Place, ...]:
+def hook_points_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tuple[HookPoint, ...]:
     """What a run must keep to serve as the base or the source of an interchange at these sites."""
     sites = tuple(sites)
     resume = _resume_place(model, sites)
-    return tuple(dict.fromkeys([*([resume] if resume else []), *read_places(sites)]))
+    return tuple(dict.fromkeys([*([resume] if resume else []), *read_hook_points(sites)]))
 
 
-def read_places(sites: Iterable[ResolvedSite]) -> list[Place]:
+def read_hook_points(sites: Iterable[ResolvedSite]) -> list[HookPoint]:
     """Where an interchange at these sites reads its source."""
-    return list(dict.fromkeys((site.source or site).place for site in sites))
+    return list(dict.fromkeys((site.source or site).hook_point for site in sites))
 
 
-def _first(sites: Iterable[ResolvedSite]) -> Place:
-    return min((site.place for site in sites), key=lambda place: place.depth)
+def _first(sites: Iterable[ResolvedSite]) -> HookPoint:
+    return min((site.hook_point for site in sites), key=lambda hook_point: hook_point.depth)
 
 
-def _resume_place(model: HookedModel, sites: Iterable[ResolvedSite]) -> Place | None:
+def _resume_place(model: HookedModel, sites: Iterable[ResolvedSite]) -> HookPoint | None:
     """The last block boundary that no site changes; None when a site comes before every block."""
     first = _first(sites)
     if first.component == "token_embedding":
         return None
-    return model.place("block_input", first.layer) if first.is_inside else first
+    return model.hook_point("block_input", first.layer) if first.is_inside else first
 
 
-def _before_resuming(model: HookedModel, sites: Iterable[ResolvedSite], keep: Iterable[Place]) -> tuple[Place, ...]:
+def _before_resuming(
+    model: HookedModel, sites: Iterable[ResolvedSite], keep: Iterable[HookPoint]
+) -> tuple[HookPoint, ...]:
     resume = _resume_place(model, sites)
-    return () if resume is None else tuple(place for place in keep if place.depth < resume.depth)
+    return () if resume is None else tuple(hook_point for hook_point in keep if hook_point.depth < resume.depth)
 
 
 @contextmanager
-def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: Run) -> Iterator[None]:
-    place, site = _resume_place(model, sites), _first(sites)
-    if place is None:
+def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: ForwardOutput) -> Iterator[None]:
+    hook_point, site = _resume_place(model, sites), _first(sites)
+    if hook_point is None:
         yield
         return
-    entry = place.layer + (place.component == "block_output")
+    entry = hook_point.layer + (hook_point.component == "block_output")
     replay = _replayed_dropout(model, site, base) if _replays(model, site) else nullcontext()
-    with model.resumed(entry, base.activations[place]), replay:
+    with model.resumed(entry, base.activations[hook_point]), replay:
         yield
 
 
-def _replays(model: HookedModel, first: Place) -> bool:
+def _replays(model: HookedModel, first: HookPoint) -> bool:
     # Where one block ends and the next begins, nothing random happens between the site and the resumed blocks.
     return model.training and first.is_inside
 
 
 @contextmanager
-def _replayed_dropout(model: HookedModel, site: Place, base: Run) -> Iterator[None]:
+def _replayed_dropout(model: HookedModel, site: HookPoint, base: ForwardOutput) -> Iterator[None]:
     """Between the entry of the site's block and the site, dropout draws what it drew in the base run."""
     fresh = model.generator_state()
 
@@ -123,28 +129,34 @@ def _replayed_dropout(model: HookedModel, site: Place, base: Run) -> Iterator[No
     def resume(_: Tensor) -> None:
         model.set_generator_state(fresh)
 
-    hooks: list[tuple[Place, Hook]] = [(model.place("block_input", site.layer), replay), (site, resume)]
+    hooks: list[tuple[HookPoint, Hook]] = [(model.hook_point("block_input", site.layer), replay), (site, resume)]
     with model.hooks(hooks):
         yield
 
 
-def _donor(model: HookedModel, sites: Sequence[ResolvedSite], source: Donor | Run | Inputs) -> Donor:
-    if isinstance(source, Donor):
+def _donor(
+    model: HookedModel, sites: Sequence[ResolvedSite], source: SourceActivations | ForwardOutput | Inputs
+) -> SourceActivations:
+    if isinstance(source, SourceActivations):
         return source
-    return source.donor() if isinstance(source, Run) else model.read(source, read_places(sites))
+    return (
+        source.source_activations()
+        if isinstance(source, ForwardOutput)
+        else model.read(source, read_hook_points(sites))
+    )
 
 
-def _exchange(site: ResolvedSite, donor: Donor, positions: Positions) -> Hook:
+def _exchange(site: ResolvedSite, source_activations: SourceActivations, positions: Positions) -> Hook:
     read = site.source or site
-    given = read.take(donor.activations[read.place])
+    given = read.take(source_activations.activations[read.hook_point])
 
-    def exchange(recipient: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
+    def intervene(recipient: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
         index, receives = _by_position(positions, recipient.shape[1])
         # Under autocast another place's values can have another type.
         donated = given.gather(1, index[..., None].expand(-1, -1, given.shape[2])).to(recipient.dtype)
         return torch.where(receives[..., None], site.put(recipient, donated), recipient)
 
-    return exchange
+    return intervene
 
 
 def _by_position(positions: Positions, length: int) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
@@ -162,15 +174,17 @@ def _by_position(positions: Positions, length: int) -> tuple[Int[Tensor, "batch 
 def _check(
     model: HookedModel,
     sites: Sequence[ResolvedSite],
-    base: Run,
-    donor: Donor,
+    base: ForwardOutput,
+    source_activations: SourceActivations,
     positions: Positions,
-    unchanged: Iterable[Place],
+    unchanged: Iterable[HookPoint],
 ) -> None:
     resume, first = _resume_place(model, sites), _first(sites)
     of_base = [*([resume] if resume else []), *unchanged]
-    lacking = [place.name for place in of_base if place not in base.activations]
-    lacking += [place.name for place in read_places(sites) if place not in donor.activations]
+    lacking = [hook_point.name for hook_point in of_base if hook_point not in base.activations]
+    lacking += [
+        hook_point.name for hook_point in read_hook_points(sites) if hook_point not in source_activations.activations
+    ]
     if lacking:
         raise ValueError(
             f"the given run kept no activation of {', '.join(dict.fromkeys(lacking))}; run it with "
@@ -181,14 +195,14 @@ def _check(
             f"dropout is on, but the base run knows no random state at the entry of block {first.layer}, so its "
             "dropout cannot be repeated; make the base run in train mode, or give inputs"
         )
-    rows = [len(each) for each in (base.inputs["input_ids"], donor.attention_mask, positions.base)]
+    rows = [len(each) for each in (base.inputs["input_ids"], source_activations.attention_mask, positions.base)]
     if len(set(rows)) > 1:
         raise ValueError(
             f"base has {rows[0]} rows, source {rows[1]}, positions {rows[2]}; each row of base takes one row of source"
         )
     # On an accelerator this would stall the queue at every step; the collator has checked these positions on the host.
     if positions.base.device.type == "cpu":
-        positions.check(base.inputs["attention_mask"].bool(), donor.attention_mask.bool())
+        positions.check(base.inputs["attention_mask"].bool(), source_activations.attention_mask.bool())
 
 
 def _refuse_unsafe(model: HookedModel) -> None:

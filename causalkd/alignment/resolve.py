@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from causalkd.alignment.sites import ResolvedSite
+from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site
-from causalkd.data.policies import PositionPolicy
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import COMPONENTS, Place, nearest
+from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, nearest
+from causalkd.models.hooks.hooked_model import HookedModel
 
 _BY_HEAD = "head_attention_value_output"
 
@@ -102,46 +102,50 @@ def _name_faults(alignment: Alignment) -> list[str]:
 def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> ResolvedSite | None:
     """The resolved site; or None, with what is wrong appended to `faults`."""
     found: list[str] = []
-    place = _find_place(site, model, found)
+    hook_point = _find_place(site, model, found)
     found += _unit_faults(site)
-    if place is not None:
-        heads = place.heads if site.component == _BY_HEAD else 1
-        if place.width % heads:
-            found.append(f"{heads} heads do not divide the width {place.width} of {place.name}")
-        found += _head_faults(site, heads) + _partition_faults(site, place.width // heads) + _basis_faults(site, place)
+    if hook_point is not None:
+        heads = hook_point.heads if site.component == _BY_HEAD else 1
+        if hook_point.width % heads:
+            found.append(f"{heads} heads do not divide the width {hook_point.width} of {hook_point.name}")
+        found += (
+            _head_faults(site, heads)
+            + _partition_faults(site, hook_point.width // heads)
+            + _basis_faults(site, hook_point)
+        )
     found = [f"{path}: {fault}" for fault in found]
     source = None
     if site.source is not None:
         if site.source.source is not None:
             found.append(f"{path}.source: has a source of its own; a source's activation is read at one site")
         source = _resolve(site.source, model, f"{path}.source", found)
-    if found or place is None:
+    if found or hook_point is None:
         faults += found
         return None
     basis = None if site.basis is None else torch.from_numpy(site.basis.columns()).to(model.model.device)
-    resolved = ResolvedSite(place, _columns(site, place), source, basis)
+    resolved = ResolvedSite(hook_point, _columns(site, hook_point), source, basis)
     if source is not None and source.count != resolved.count:
         faults.append(
-            f"{path}.source: {source.place.name} gives {source.count} columns, but {resolved.count} columns of "
-            f"{place.name} are written; choose as many"
+            f"{path}.source: {source.hook_point.name} gives {source.count} columns, but {resolved.count} columns of "
+            f"{hook_point.name} are written; choose as many"
         )
         return None
     return resolved
 
 
-def _find_place(site: Site, model: HookedModel, faults: list[str]) -> Place | None:
+def _find_place(site: Site, model: HookedModel, faults: list[str]) -> HookPoint | None:
     if site.component not in COMPONENTS:
         faults.append(
             f"component {site.component!r} is not exchanged here; {nearest(site.component, list(COMPONENTS))}"
         )
         return None
-    layers = [place.layer for place in model.places() if place.component == site.component]
+    layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == site.component]
     if not layers:
         faults.append(f"{model.architecture} has no {site.component}")
         return None
     if site.layer in layers:
-        return model.place(site.component, site.layer)
-    close = model.place(site.component, min(layers, key=lambda layer: abs(layer - site.layer)))
+        return model.hook_point(site.component, site.layer)
+    close = model.hook_point(site.component, min(layers, key=lambda layer: abs(layer - site.layer)))
     faults.append(
         f"{site.component} of layer {site.layer} does not exist; {model.architecture} has it in layers "
         f"{layers[0]}–{layers[-1]}; did you mean layer {close.layer} ({close.name})?"
@@ -195,7 +199,7 @@ def _partition_faults(site: Site, width: int) -> list[str]:
     return faults
 
 
-def _basis_faults(site: Site, place: Place) -> list[str]:
+def _basis_faults(site: Site, hook_point: HookPoint) -> list[str]:
     if site.basis is None:
         return []
     parts = [key for key in ("heads", "subspace_partition", "subspaces") if getattr(site, key) is not None]
@@ -203,8 +207,10 @@ def _basis_faults(site: Site, place: Place) -> list[str]:
     faults = [spans] if parts else []
     if site.unit == "h.pos":
         faults.append("basis given with unit h.pos; it spans all heads, so write component: attention_value_output")
-    if site.basis.width != place.width:
-        faults.append(f"basis has directions of {site.basis.width} numbers; {place.name} has {place.width} columns")
+    if site.basis.width != hook_point.width:
+        faults.append(
+            f"basis has directions of {site.basis.width} numbers; {hook_point.name} has {hook_point.width} columns"
+        )
     return faults
 
 
@@ -213,11 +219,11 @@ def _part_columns(part: tuple[int, ...]) -> Sequence[int]:
     return range(*part) if len(part) == 2 else part
 
 
-def _columns(site: Site, place: Place) -> Int[Tensor, " n"] | None:
+def _columns(site: Site, hook_point: HookPoint) -> Int[Tensor, " n"] | None:
     if site.heads is None and site.subspace_partition is None:
         return None
-    total = place.heads if site.unit == "h.pos" else 1
-    width = place.width // total
+    total = hook_point.heads if site.unit == "h.pos" else 1
+    width = hook_point.width // total
     parts = site.subspace_partition or ((0, width),)
     chosen = range(len(parts)) if site.subspaces is None else site.subspaces
     inside = [column for index in chosen for column in _part_columns(parts[index])]
@@ -230,24 +236,29 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
     faults = []
     for index, site in enumerate(sites):
         for other in sites[:index]:
-            if (site.place.module, site.place.side) != (other.place.module, other.place.side):
+            if (site.hook_point.module, site.hook_point.side) != (other.hook_point.module, other.hook_point.side):
                 continue
             shared = sorted(set(_column_list(site)) & set(_column_list(other)))
             if shared:
                 faults.append(
-                    f"{path}: two sites write columns {_ranges(shared)} of {site.place.name}; keep one of them"
+                    f"{path}: two sites write columns {_ranges(shared)} of {site.hook_point.name}; keep one of them"
                 )
     return faults
 
 
 def _column_list(site: ResolvedSite) -> list[int]:
-    return list(range(site.place.width)) if site.columns is None else site.columns.tolist()
+    return list(range(site.hook_point.width)) if site.columns is None else site.columns.tolist()
 
 
 def _cells(site: ResolvedSite) -> tuple[str, str, str, str]:
-    place = site.place
+    hook_point = site.hook_point
     taken = "all" if site.is_whole else _ranges(_column_list(site))
-    return place.name, place.module, str(place.width), taken if site.basis is None else f"{site.count} directions"
+    return (
+        hook_point.name,
+        hook_point.module,
+        str(hook_point.width),
+        taken if site.basis is None else f"{site.count} directions",
+    )
 
 
 def _ranges(columns: Sequence[int]) -> str:

@@ -17,10 +17,10 @@ from pydantic import (
 )
 
 from causalkd.alignment.basis import Basis
-from causalkd.alignment.faults import fault_lines, read_yaml
-from causalkd.alignment.names import component_fault, read_hook_name
-from causalkd.alignment.pyvene_rest import ConfigRest
-from causalkd.data.policies import PositionPolicy
+from causalkd.alignment.hook_names import component_fault, read_hook_name
+from causalkd.alignment.pyvene.extra_fields import ConfigRest
+from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.errors import fault_lines, read_yaml
 
 LEARNED = "a site has nothing to train; write what was learned as its basis"
 
@@ -157,10 +157,10 @@ class Alignment(BaseModel):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: two stacks of layers with the pairs drawn between."""
-        from causalkd.alignment.diagram import Drawn, diagram
+        from causalkd.alignment.diagram import PairDrawing, diagram
 
         sides = (([(s.layer, s.component) for s in side] for side in (p.teacher, p.student)) for p in self.pairs)
-        return diagram(self.name, [Drawn(pair.name, *side) for pair, side in zip(self.pairs, sides, strict=True)])
+        return diagram(self.name, [PairDrawing(pair.name, *side) for pair, side in zip(self.pairs, sides, strict=True)])
 
     @classmethod
     def from_pyvene(
@@ -185,7 +185,7 @@ class Alignment(BaseModel):
         Raises:
             ValueError: A config holds what an alignment cannot; lists every such field.
         """
-        from causalkd.alignment.pyvene_models import read_config
+        from causalkd.alignment.pyvene.architectures import read_config
 
         faults: list[str] = []
         sides: list[tuple[Site, ...]] = []
@@ -212,7 +212,7 @@ class Alignment(BaseModel):
         pyvene learns every architecture TransformerLens knows on the way, so `pyvene.IntervenableModel` takes them. It
         exchanges all pairs at once. Where it could not tell the pairs apart otherwise, each becomes a pyvene group.
         """
-        from causalkd.alignment.pyvene_models import teach_pyvene, write_config
+        from causalkd.alignment.pyvene.architectures import teach_pyvene, write_config
 
         teach_pyvene()
         by_pair = self._needs_groups()

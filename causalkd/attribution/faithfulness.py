@@ -27,10 +27,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.attribution.agreement import random_scores
-from causalkd.attribution.views import Target, Views, logits_at, view_values
-from causalkd.models.hooked import HookedModel
-from causalkd.models.modes import evaluating
-from causalkd.models.run import Inputs
+from causalkd.attribution.targets import Target, Views, logits_at, view_values
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.forward import Inputs
+from causalkd.models.hooks.hooked_model import HookedModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,20 +14,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import pad
 
-from causalkd.attribution.gradients import Baseline, integrated_gradients
-from causalkd.attribution.views import Target, Views, at_least_float32
-from causalkd.models.entry import place_of
-from causalkd.models.hooked import HookedModel
+from causalkd.attribution.integrated_gradients import Baseline, integrated_gradients
+from causalkd.attribution.targets import Target, Views, at_least_float32
+from causalkd.models.hooks.forward import Inputs
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.start_at import hook_point_of
 from causalkd.models.load import label_names
-from causalkd.models.places import Place
-from causalkd.models.run import Inputs
 
 Reduction = Literal["sum", "norm"]
 """How a position's dimensions become its score: their signed sum, which is complete, or AD-KD's norm."""
 
 
 @dataclass(frozen=True)
-class MadeWith:
+class Provenance:
     """What a map was made with.
 
     Attributes:
@@ -41,7 +41,7 @@ class MadeWith:
     """
 
     model: str
-    place: str
+    hook_point: str
     target: str
     steps: int
     baseline: str
@@ -67,7 +67,7 @@ class AttributionMap:
     tokens: tuple[tuple[str, ...], ...]
     views: tuple[tuple[str, ...], ...]
     gap: Float[Tensor, "view batch"]
-    made: MadeWith
+    made: Provenance
 
     def save(self, path: str | Path) -> None:
         """Writes a safetensors file whose header holds the words; `load` gives an equal map, to the bit."""
@@ -103,7 +103,7 @@ class AttributionMap:
             words = json.loads(header["map"])
             scores, mask, gap = (file.get_tensor(name) for name in ("scores", "mask", "gap"))
         tokens, views = (tuple(map(tuple, words[name])) for name in ("tokens", "views"))
-        return cls(scores, mask, tokens, views, gap, MadeWith(**words["made"]))
+        return cls(scores, mask, tokens, views, gap, Provenance(**words["made"]))
 
 
 def attribution_map(
@@ -111,20 +111,22 @@ def attribution_map(
     inputs: Inputs,
     views: Views,
     *,
-    place: Place | str | None = None,
+    hook_point: HookPoint | str | None = None,
     steps: int = 32,
     baseline: Baseline | Float[Tensor, "..."] = "zero",
     target: Target = "probability",
     reduction: Reduction = "sum",
 ) -> AttributionMap:
     """The map of a batch by integrated gradients; costs and errors are those of `integrated_gradients`."""
-    place = place_of(model, place)
-    found = integrated_gradients(model, inputs, views, place=place, steps=steps, baseline=baseline, target=target)
+    hook_point = hook_point_of(model, hook_point)
+    found = integrated_gradients(
+        model, inputs, views, hook_point=hook_point, steps=steps, baseline=baseline, target=target
+    )
     mask = inputs["attention_mask"].bool()
     values = found.values.sum(-1) if reduction == "sum" else token_norms(found.values)
-    made = MadeWith(
+    made = Provenance(
         model.architecture,
-        place.name,
+        hook_point.name,
         target,
         steps,
         baseline if isinstance(baseline, str) else "given",

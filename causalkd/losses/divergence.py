@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.linalg import vecdot
 
-from causalkd.losses.means import mean_where
-from causalkd.losses.rows import Gradient, Kernel, loss_of_rows
+from causalkd.losses.chunked import Gradient, Kernel, loss_of_rows
+from causalkd.losses.reduction import mean_where
 
 Rows = Float[Tensor, "row choice"]
 Loss = tuple[Float[Tensor, " row"], Gradient]

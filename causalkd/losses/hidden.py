@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.losses.means import mean_where
+from causalkd.losses.reduction import mean_where
 
 # Added to both squared norms, as in torch's cosine embedding loss and so in DIITO's release.
 _EPSILON = 1e-12

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.task_kinds import Task
+from causalkd.task_types import Task
 
 _IGNORED = -100
 

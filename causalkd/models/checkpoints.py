@@ -15,8 +15,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from causalkd.models.packaged import PACKAGED, packaged_folder
-from causalkd.task_kinds import TASKS, Task
+from causalkd.models.packaged_weights import PACKAGED, packaged_folder
+from causalkd.task_types import TASKS, Task
 
 # The class of each head by the class of the configuration.
 _HEADS: dict[Task, Any] = {

@@ -18,9 +18,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from causalkd.models.hooked import HookedModel
-from causalkd.models.modes import evaluating
-from causalkd.models.run import Inputs
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.forward import Inputs
+from causalkd.models.hooks.hooked_model import HookedModel
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def left_padded(inputs: Inputs, lengths: Int[Tensor, "batch"], pad_id: int) -> d
     """The first `lengths` real tokens of each row, padded on the left as generation needs them."""
     ids, real = inputs["input_ids"], inputs["attention_mask"].bool()
     width = int(lengths.max())
-    place = torch.arange(width, device=ids.device) - (width - lengths)[:, None]  # negative before the prompt
-    kept = place >= 0
+    hook_point = torch.arange(width, device=ids.device) - (width - lengths)[:, None]  # negative before the prompt
+    kept = hook_point >= 0
     first = real.long().argmax(1, keepdim=True)
-    taken = ids.gather(1, (first + place.clamp(min=0)).clamp(max=ids.shape[1] - 1))
+    taken = ids.gather(1, (first + hook_point.clamp(min=0)).clamp(max=ids.shape[1] - 1))
     return {"input_ids": taken.masked_fill(~kept, pad_id), "attention_mask": kept.long()}
 
 
@@ -198,12 +198,12 @@ class _Mixed(LogitsProcessor):
     ) -> Float[Tensor, "batch vocab"]:
         grown = input_ids.shape[1] - self._mask.shape[1]
         self._mask = functional.pad(self._mask, (0, grown), value=1)
-        places = (self._mask.cumsum(1) - 1).clamp(min=0)
+        hook_points = (self._mask.cumsum(1) - 1).clamp(min=0)
         unseen = input_ids.shape[1] - self._cache.get_seq_length()
         output = self._other(
             input_ids=input_ids[:, -unseen:],
             attention_mask=self._mask,
-            position_ids=places[:, -unseen:],
+            position_ids=hook_points[:, -unseen:],
             past_key_values=self._cache,
             use_cache=True,
         )

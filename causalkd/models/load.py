@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
-from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.places import nearest
-from causalkd.task_kinds import TASKS, Task
+from causalkd.models.hooks.hook_points import nearest
+from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.task_types import TASKS, Task
 
 _AUTO: dict[Task, Any] = {
     "masked_lm": AutoModelForMaskedLM,
@@ -157,12 +157,14 @@ def student_from_teacher(
     return student
 
 
-def random_like(model: HookedModel, seed: int) -> HookedModel:
+def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
     """A model of the same configuration with fresh weights: the untrained control."""
-    twin = model_from_config(model.model.config, model.tokenizer, task=model.task, role="student", seed=seed)
-    move_to(twin, model.model.device, model.model.dtype)
-    twin.model.eval()
-    return twin
+    untrained_student = model_from_config(
+        model.model.config, model.tokenizer, task=model.task, role="student", seed=seed
+    )
+    move_to(untrained_student, model.model.device, model.model.dtype)
+    untrained_student.model.eval()
+    return untrained_student
 
 
 def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None = None) -> None:

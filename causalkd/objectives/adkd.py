@@ -6,16 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.attribution.gradients import check_steps
+from causalkd.attribution.differentiable import traced_attributions
+from causalkd.attribution.integrated_gradients import check_steps
 from causalkd.attribution.maps import token_norms
-from causalkd.attribution.traced import traced_attributions
-from causalkd.attribution.views import CLASSES, TARGETS, Target, check_choice
+from causalkd.attribution.targets import CLASSES, TARGETS, Target, check_choice
 from causalkd.losses.map_distance import Distance, map_distance
-from causalkd.models.entry import entry_places, place_of
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import Place
-from causalkd.objectives.base_run import BaseRun, Kept
-from causalkd.objectives.teacher_map import Explained, TeacherMap, explained_logits
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.start_at import entry_hook_points, hook_point_of
+from causalkd.objectives.base import Requirements, StepContext
+from causalkd.objectives.teacher_map import StudentAttributions, TeacherMap, explained_logits
 
 _LANGUAGE_MODELS = ("masked_lm", "causal_lm")
 
@@ -44,7 +44,7 @@ class ADKD:
         distance: `l1`, `l2` or `smooth_l1`.
         norm: The norm over positions that maps are scaled by.
         place: TransformerLens name of where both models are entered; None for the output of the embeddings.
-        teacher_place: The same of the teacher alone, such as the output of a later block; None for `place`.
+        teacher_place: The same of the teacher alone, such as the output of a later block; None for `hook_point`.
         seed: Seed of the drawn positions.
 
     Raises:
@@ -57,33 +57,35 @@ class ADKD:
         teacher: HookedModel,
         student: HookedModel,
         *,
-        views: Explained = "all",
+        views: StudentAttributions = "all",
         target: Target = "loss",
         steps: int = 1,
         top_k: int | float | None = None,
         distance: Distance = "l2",
         norm: Literal[1, 2] = 2,
-        place: str | None = None,
-        teacher_place: str | None = None,
+        hook_point: str | None = None,
+        teacher_hook_point: str | None = None,
         seed: int = 0,
     ) -> None:
         check_steps(steps)
         _check_views(student, views, target)
         for name, given, known in (("distance", distance, get_args(Distance)), ("norm", norm, (1, 2))):
             check_choice(f"adkd's {name}", given, known)
-        at, self._place = place_of(teacher, teacher_place or place), place_of(student, place)
+        at, self._place = hook_point_of(teacher, teacher_hook_point or hook_point), hook_point_of(student, hook_point)
         for model, entry in ((teacher, at), (student, self._place)):
             _check_reach(model, entry)
         self.asked = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
         self._distance: Distance = distance
         self._norm: Literal[1, 2] = norm
-        self._kept = Kept(student=entry_places(student, self._place), logits="labelled", teacher_map=self.asked)
+        self._kept = Requirements(
+            student=entry_hook_points(student, self._place), logits="labelled", teacher_map=self.asked
+        )
 
-    def places(self) -> Kept:
+    def requirements(self) -> Requirements:
         """The activations at the entry of the student's path, and the teacher's map."""
         return self._kept
 
-    def maps(self, run: BaseRun) -> tuple[Float[Tensor, "view batch pos"], Float[Tensor, "view batch pos"]]:
+    def maps(self, run: StepContext) -> tuple[Float[Tensor, "view batch pos"], Float[Tensor, "view batch pos"]]:
         """The student's scores of the positions, in its graph, and the teacher's."""
         student, asked = run.student, self.asked
         answer = run.teacher_map(asked)
@@ -93,29 +95,29 @@ class ADKD:
             run.student_run,
             logits,
             asked.views_of(answer, student.task, run.batch, logits.shape[-1]),
-            place=self._place,
+            hook_point=self._place,
             steps=asked.steps,
             target=asked.target,
             differentiable=torch.is_grad_enabled(),
         )
         return token_norms(values), answer["scores"].permute(2, 0, 1)
 
-    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+    def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         valid = self.asked.valid(run.student.task, run.batch)
         return map_distance(*self.maps(run), valid, self._distance, self._norm)
 
 
-def _check_reach(model: HookedModel, place: Place) -> None:
+def _check_reach(model: HookedModel, hook_point: HookPoint) -> None:
     """After the last attention only the position that the head reads has a score, which scaling makes 1 anywhere."""
-    if place.layer == model.n_layers - 1 and place.component not in ("token_embedding", "block_input"):
+    if hook_point.layer == model.n_layers - 1 and hook_point.component not in ("token_embedding", "block_input"):
         raise ValueError(
-            f"adkd's place is {place.name} of {model}, after whose last attention a map is of one position, the same "
+            f"adkd's place is {hook_point.name} of {model}, after whose last attention a map is of one position, the same "
             "for every model; name a place before it"
         )
 
 
-def _check_views(student: HookedModel, views: Explained, target: Target) -> None:
+def _check_views(student: HookedModel, views: StudentAttributions, target: Target) -> None:
     check_choice("adkd's target", target, TARGETS)
     if not isinstance(views, int):
         check_choice("adkd's views", views, ("all", "label"))
@@ -134,13 +136,13 @@ def _check_views(student: HookedModel, views: Explained, target: Target) -> None
         raise ValueError(f"adkd's target is {target!r}, but a regression has no classes; use `loss` or `logit`")
 
 
-def _count(top_k: int | float | None, place: Place) -> int:
+def _count(top_k: int | float | None, hook_point: HookPoint) -> int:
     if top_k is None:
-        return place.width
-    count = round(top_k * place.width) if isinstance(top_k, float) else top_k
-    if not 1 <= count <= place.width:
+        return hook_point.width
+    count = round(top_k * hook_point.width) if isinstance(top_k, float) else top_k
+    if not 1 <= count <= hook_point.width:
         raise ValueError(
-            f"adkd's top_k is {top_k}, but the teacher is {place.width} wide at {place.name}; "
-            f"give a number from 1 to {place.width}, or a fraction up to 1.0"
+            f"adkd's top_k is {top_k}, but the teacher is {hook_point.width} wide at {hook_point.name}; "
+            f"give a number from 1 to {hook_point.width}, or a fraction up to 1.0"
         )
     return count

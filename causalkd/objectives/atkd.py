@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from causalkd.data.batch import Batch
-from causalkd.data.counted import TOKEN_TASKS
-from causalkd.losses.uncertainty import atkd, dkd, hard_tokens
-from causalkd.models.run import Run
-from causalkd.objectives.base_run import BaseRun, Kept
-from causalkd.objectives.gold import Gold, gold_of, of_sequences
+from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.losses.decoupled import atkd, dkd, hard_tokens
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.objectives.base import Requirements, StepContext
+from causalkd.objectives.labelled import Gold, gold_of, of_sequences
 from causalkd.objectives.running_quantile import RunningQuantile
 
 Split = Literal["batch", "sequence", "running"]
@@ -58,11 +58,11 @@ class ATKD(nn.Module):
         self._fraction, self._split = hard_fraction, split
         self._quantile = RunningQuantile(hard_fraction) if split == "running" else None
 
-    def places(self) -> Kept:
+    def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Kept(logits="labelled", over_window=self._split != "batch")
+        return Requirements(logits="labelled", over_window=self._split != "batch")
 
-    def forward(self, run: BaseRun) -> Float[Tensor, ""]:
+    def forward(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         task = run.student.task
         if self._split == "sequence" and task not in TOKEN_TASKS:
@@ -76,7 +76,7 @@ class ATKD(nn.Module):
         settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run))
         return self.temperature**2 * atkd(student, teacher, label, hard, mask, *settings)
 
-    def _hard(self, gold: Gold, base: Run, step: int, remember: bool) -> Bool[Tensor, " item"]:
+    def _hard(self, gold: Gold, base: ForwardOutput, step: int, remember: bool) -> Bool[Tensor, " item"]:
         odds = gold.uncertainty_odds(self.temperature)
         if self._quantile is not None:
             return self._quantile(odds, gold.mask, step, remember)
@@ -85,16 +85,18 @@ class ATKD(nn.Module):
         in_place, counted = (of_sequences(base, each) for each in (odds, gold.mask))
         return base.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
 
-    def _sizes(self, run: BaseRun) -> tuple[Tensor, Tensor] | None:
+    def _sizes(self, run: StepContext) -> tuple[Tensor, Tensor] | None:
         """How many easy and hard tokens a micro-batch has on average; only the teacher can tell."""
         if run.window is None or self._split == "batch":
             return None
-        teacher, _ = run.taught()
+        teacher, _ = run.teacher_outputs()
 
         def count(batch: Batch) -> Tensor:
-            taught = teacher.run(batch.inputs, logits_at=self.places().logits_at(run.student.task, batch))
-            gold = gold_of(replace(run, batch=batch, student_run=taught, teacher_run=taught), "atkd")
-            hard = self._hard(gold, taught, run.step, remember=False)
+            teacher_outputs = teacher.run(
+                batch.inputs, logits_at=self.requirements().logits_at(run.student.task, batch)
+            )
+            gold = gold_of(replace(run, batch=batch, student_run=teacher_outputs, teacher_run=teacher_outputs), "atkd")
+            hard = self._hard(gold, teacher_outputs, run.step, remember=False)
             return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])
 
         easy, hard = run.window.average(self, count, run.student_run.hidden.dtype)
@@ -113,11 +115,11 @@ class DKD:
     def __init__(self, temperature: float = 1.0, alpha: float = 0.2, beta: float = 1.0) -> None:
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
 
-    def places(self) -> Kept:
+    def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Kept(logits="labelled")
+        return Requirements(logits="labelled")
 
-    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+    def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         student, teacher, label, mask = gold_of(run, "dkd")
         term = dkd(student, teacher, label, mask, self.temperature, self.alpha, self.beta)

@@ -8,18 +8,18 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.alignment.interchange import places_needed
+from causalkd.alignment.interchange import hook_points_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.batch import Batch
-from causalkd.data.counted import Tokens
+from causalkd.data.token_mask import Tokens
 from causalkd.losses.divergence import forward_kl
-from causalkd.models.hooked import HookedModel
-from causalkd.models.run import Run
-from causalkd.objectives.base_run import BaseRun, Kept, Logits
-from causalkd.objectives.counterfactuals import counterfactuals, crossed_batch, crossed_counterfactuals
-from causalkd.objectives.gold import gold_of
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Logits, Requirements, StepContext
+from causalkd.objectives.compare_predictions import Divergence, prediction_distance
+from causalkd.objectives.counterfactual_terms import counterfactuals, crossed_batch, crossed_counterfactuals
 from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
-from causalkd.objectives.predictions import Divergence, prediction_distance
+from causalkd.objectives.labelled import gold_of
 
 Pairs = Literal["one", "all"]
 Weighting = Literal["equal", "uncertainty"]
@@ -39,18 +39,20 @@ class _Interchanges:
         logits: Logits,
     ) -> None:
         self.alignment, self._pairs, self._crossway, self._seed = alignment, pairs, crossway, seed
-        self._kept = Kept(
-            tuple(place for pair in alignment.pairs for place in places_needed(teacher, pair.teacher)),
-            tuple(place for pair in alignment.pairs for place in places_needed(student, pair.student)),
+        self._kept = Requirements(
+            tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(teacher, pair.teacher)),
+            tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(student, pair.student)),
             logits,
             over_window=crossway,
         )
 
-    def places(self) -> Kept:
+    def requirements(self) -> Requirements:
         """Where the base runs' prefixes end and in-batch sources are read; and the logits that are compared."""
         return self._kept
 
-    def _mean(self, run: BaseRun, distance: Callable[[Run, Run, Batch], Tensor]) -> Float[Tensor, ""]:
+    def _mean(
+        self, run: StepContext, distance: Callable[[ForwardOutput, ForwardOutput, Batch], Tensor]
+    ) -> Float[Tensor, ""]:
         """The distance of student's and teacher's counterfactuals, averaged over the pairs and both directions."""
         terms = []
         chosen = self._chosen(run.step)
@@ -62,7 +64,7 @@ class _Interchanges:
                 terms.append(distance(student, teacher, batch) * self._share(run, crossed=True))
         return sum(terms[1:], start=terms[0]) / len(terms)
 
-    def _share(self, run: BaseRun, crossed: bool) -> Tensor | float:
+    def _share(self, run: StepContext, crossed: bool) -> Tensor | float:
         """A micro-batch's part in a mean over the source's tokens is another than in one over those of base."""
         if run.window is None or not self._crossway:
             return 1.0
@@ -128,7 +130,7 @@ class DIITO(_Interchanges):
         self.tokens: Tokens = tokens
         self._weighting = weighting
 
-    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+    def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         divergence: Divergence = forward_kl
         if self._weighting == "uncertainty":
@@ -171,6 +173,6 @@ class DIITOHidden(_Interchanges):
         super().__init__(alignment, teacher, student, pairs, crossway, seed, "none")
         self._distance = DISTANCES[distance]
 
-    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+    def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         return self._mean(run, lambda s, t, batch: self._distance(s.hidden, t.hidden, batch.counted))

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from causalkd.losses.hidden import cosine_distance, squared_distance
-from causalkd.models.hooked import HookedModel
-from causalkd.objectives.base_run import BaseRun, Kept
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Requirements, StepContext
 
 Distance = Literal["cosine", "squared"]
 DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}
@@ -43,13 +43,13 @@ class HiddenKD(nn.Module):
         self._distance = DISTANCES[distance]
         self._project = _linear_map(student, teacher, seed) if projection else nn.Identity()
 
-    def places(self) -> Kept:
+    def requirements(self) -> Requirements:
         """Nothing beyond the last hidden states, which every run carries."""
-        return Kept(logits="none")
+        return Requirements(logits="none")
 
-    def forward(self, run: BaseRun) -> Float[Tensor, ""]:
+    def forward(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
-        _, teacher_run = run.taught()
+        _, teacher_run = run.teacher_outputs()
         return self._distance(self._project(run.student_run.hidden), teacher_run.hidden, run.batch.counted)
 
 

@@ -3,10 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.data.counted import TOKEN_TASKS, Tokens, targets
+from causalkd.data.token_mask import TOKEN_TASKS, Tokens, targets
 from causalkd.losses.task import task_loss
-from causalkd.objectives.base_run import BaseRun, Kept
-from causalkd.objectives.predictions import DivergenceName, named_divergence, prediction_distance
+from causalkd.objectives.base import Requirements, StepContext
+from causalkd.objectives.compare_predictions import DivergenceName, named_divergence, prediction_distance
 
 
 class ResponseKD:
@@ -21,8 +21,8 @@ class ResponseKD:
         divergence: What takes the place of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
             `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM).
         share: β of `jensen_shannon`, α of the skewed ones; without it 0.5 and 0.1.
-        scaled: Multiply by T².
-        annealed: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one epoch divides by
+        scale_by_t2: Multiply by T².
+        anneal_temperature: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one epoch divides by
             zero, here its T is 1).
 
     Raises:
@@ -36,17 +36,17 @@ class ResponseKD:
         divergence: DivergenceName = "forward_kl",
         share: float | None = None,
         *,
-        scaled: bool = True,
-        annealed: bool = False,
+        scale_by_t2: bool = True,
+        anneal_temperature: bool = False,
     ) -> None:
         self.temperature = temperature
         self.tokens: Tokens = tokens
         self._divergence = named_divergence(divergence, share)
-        self._scaled, self._annealed = scaled, annealed
+        self._scaled, self._annealed = scale_by_t2, anneal_temperature
 
-    def places(self) -> Kept:
+    def requirements(self) -> Requirements:
         """The logits it compares."""
-        return Kept(logits=self.tokens)
+        return Requirements(logits=self.tokens)
 
     def temperature_at(self, epoch: int, epochs: int) -> float:
         """T in the epoch with this number, from 0, of so many."""
@@ -55,7 +55,7 @@ class ResponseKD:
         left = 1 - epoch / (epochs - 1) if epoch < epochs - 1 else 0.0
         return 1 + (self.temperature - 1) * left
 
-    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+    def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         temperature = self.temperature_at(run.epoch, run.epochs)
         distance = prediction_distance(
@@ -67,11 +67,11 @@ class ResponseKD:
 class TaskLoss:
     """The loss of the task itself against the labels; needs no teacher and no further forward."""
 
-    def places(self) -> Kept:
+    def requirements(self) -> Requirements:
         """The logits that have a label."""
-        return Kept(logits="labelled")
+        return Requirements(logits="labelled")
 
-    def __call__(self, run: BaseRun) -> Float[Tensor, ""]:
+    def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step.
 
         Raises:

@@ -8,18 +8,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from causalkd.attribution.differentiable import traced_attributions
 from causalkd.attribution.maps import token_norms
-from causalkd.attribution.traced import traced_attributions
-from causalkd.attribution.views import Target, Views, class_views, label_views, logits_at, token_views
+from causalkd.attribution.targets import Target, Views, class_views, label_views, logits_at, token_views
 from causalkd.data.batch import Batch
-from causalkd.data.counted import counted_tokens
-from causalkd.data.draws import Stream, uniforms
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import Place
-from causalkd.models.run import Run
-from causalkd.task_kinds import Task
+from causalkd.data.pairs.rng import Stream, uniforms
+from causalkd.data.token_mask import counted_tokens
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.task_types import Task
 
-Explained = Literal["all", "label"] | int
+StudentAttributions = Literal["all", "label"] | int
 """Every class, the label alone, or the teacher's so many likeliest tokens at one position of each row."""
 
 
@@ -36,8 +36,8 @@ class TeacherMap:
         seed: Seed of the drawn positions.
     """
 
-    place: Place
-    views: Explained
+    hook_point: HookPoint
+    views: StudentAttributions
     target: Target
     steps: int
     top_k: int
@@ -81,7 +81,7 @@ class TeacherMap:
             reach = reach & (documents == documents.gather(1, found[0][:, None]))
         return reach.sum()
 
-    def of(self, teacher: HookedModel, run: Run, batch: Batch) -> dict[str, Tensor]:
+    def of(self, teacher: HookedModel, run: ForwardOutput, batch: Batch) -> dict[str, Tensor]:
         """`scores` (batch, pos, view) and, for tokens, `choice` (batch, view); uses up the run's graph."""
         found = self.position(teacher.task, batch)
         logits = explained_logits(run, found)
@@ -91,7 +91,7 @@ class TeacherMap:
         else:
             views = self.fixed_views(batch, logits.shape[-1])
         values = traced_attributions(
-            teacher, run, logits, views, place=self.place, steps=self.steps, target=self.target
+            teacher, run, logits, views, hook_point=self.hook_point, steps=self.steps, target=self.target
         )
         scores = {"scores": token_norms(values, self.top_k).permute(1, 2, 0).contiguous()}
         return scores | ({"choice": views.choice.T.contiguous()} if isinstance(self.views, int) else {})
@@ -120,7 +120,7 @@ class TeacherMap:
 
 
 def explained_logits(
-    run: Run, position: tuple[Int[Tensor, "batch"], Bool[Tensor, "batch"]] | None
+    run: ForwardOutput, position: tuple[Int[Tensor, "batch"], Bool[Tensor, "batch"]] | None
 ) -> Float[Tensor, "batch choice"]:
     """The logits of each row, at its position where the head predicts per token; 0 in rows that have none."""
     if position is None:

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-from causalkd.data.pairing import ExampleSet
+from causalkd.data.pairs.collator import ExampleSet
 
 _NOT_TERMS = (
     "epoch",
@@ -23,7 +23,7 @@ _NOT_TERMS = (
 _MEASURED = "iia"
 
 
-class TermFile(TrainerCallback):
+class MetricsFile(TrainerCallback):
     """Appends a row per log to a file of JSON lines: `{"student", "seed", "step", "loss", "term/<name>", …}`.
 
     Starting (or resuming at a step) first drops this student's rows from there on, so no step is told twice.

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import Cache
 
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 
 # A backward takes about two forwards' worth of multiplications (Kaplan et al. 2020, section 2.1).
 _FORWARD_AND_BACKWARD = 3

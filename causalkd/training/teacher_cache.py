@@ -11,9 +11,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from causalkd.data.batch import Batch
-from causalkd.models.attention import attention_of
-from causalkd.models.hooked import HookedModel
-from causalkd.objectives.remembered import Answer
+from causalkd.models.hooks.attention import attention_of
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.cached_predictions import Counterfactual
 
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
 _ITEMS = "items of "
@@ -69,7 +69,7 @@ class TeacherCache:
         counted = batch.counted
         return {name.removeprefix(_ITEMS): _together(name, [row[name] for row in rows], counted) for name in rows[0]}
 
-    def keep(self, what: str, batch: Batch, answer: Answer, beside: Tensor | None = None) -> None:
+    def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
         """Keeps an answer row by row, as far as there is room.
 
         Tensors of three dimensions are (batch, pos, …); what comes as one tensor for each row is of its own items.
@@ -101,7 +101,7 @@ class TeacherCache:
             warnings.warn(
                 f"the teacher's answers fill the cache of {self._limit / _MEBIBYTE:.3g} MiB with {len(self._answers)} "
                 "of them; a batch with a row that is not kept runs the teacher for all its rows, so give it room for "
-                "all (training.teacher_cache.mebibytes), or leave it out",
+                "all (training.teacher_cache.max_mib), or leave it out",
                 stacklevel=3,
             )
 

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.batch import Batch
-from causalkd.models.attention import twice_differentiable
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.attention import twice_differentiable
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, move_to
-from causalkd.models.run import Run
 from causalkd.objectives.atkd import ATKD
-from causalkd.objectives.base_run import BaseRun, Weighted, places_of
-from causalkd.objectives.remembered import Memory
-from causalkd.objectives.taught import Taught
+from causalkd.objectives.base import StepContext, Weighted, hook_points_of
+from causalkd.objectives.cached_predictions import OutputCache
+from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.window import Window
-from causalkd.training.learned import Learned
+from causalkd.training.objective_parameters import Learned
 
 _DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
 
@@ -53,7 +53,7 @@ class DistillationTrainer(Trainer):
         objectives: Mapping[str, Weighted],
         teacher: HookedModel | None = None,
         sequences: Callable[[Batch, int, int], Batch] | None = None,
-        memory: Memory | None = None,
+        memory: OutputCache | None = None,
         watch: Callable[[int], Mapping[str, float]] | None = None,
         **trainer: Any,
     ) -> None:
@@ -81,7 +81,7 @@ class DistillationTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
         self._memory, self._watch = memory, watch
-        self._kept = places_of(self.objectives)
+        self._kept = hook_points_of(self.objectives)
         if self._kept.teacher_map is not None and self.is_fsdp_enabled:
             raise ValueError(
                 "adkd differentiates the student twice, and FSDP takes its parameters away after the first time; train "
@@ -142,7 +142,7 @@ class DistillationTrainer(Trainer):
         several = self.args.gradient_accumulation_steps * self.accelerator.num_processes > 1
         shortened = self._memory is not None and self._memory.top_k is not None
         counting = [each.objective for each in self.objectives.values() if isinstance(each.objective, ATKD)]
-        if several and shortened and any(objective.places().over_window for objective in counting):
+        if several and shortened and any(objective.requirements().over_window for objective in counting):
             raise ValueError(
                 "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher "
                 "cache with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
@@ -154,25 +154,29 @@ class DistillationTrainer(Trainer):
         assert isinstance(total, Tensor)
         return total
 
-    def _term(self, name: str, run: BaseRun) -> Tensor:
+    def _term(self, name: str, run: StepContext) -> Tensor:
         """An objective's term; of several micro-batches, this one's part of the mean over all of them."""
         objective = self.objectives[name].objective
-        term, kept = objective(run), objective.places()
+        term, kept = objective(run), objective.requirements()
         if run.window is None or kept.over_window:
             return term
         return term * run.window.share(name, partial(kept.amount, run.student.task), run.batch, term.dtype)
 
-    def _base_run(self, model: nn.Module, batch: Batch, student_run: Run, logits_at: Tensor | None) -> BaseRun:
-        taught = None
+    def _base_run(
+        self, model: nn.Module, batch: Batch, student_run: ForwardOutput, logits_at: Tensor | None
+    ) -> StepContext:
+        teacher_outputs = None
         if self.teacher is not None:
             kept = self._kept
-            taught = Taught(self.teacher, batch, kept.teacher, logits_at, kept.teacher_map, self._memory)
-        return BaseRun(
+            teacher_outputs = TeacherOutputs(
+                self.teacher, batch, kept.teacher, logits_at, kept.teacher_map, self._memory
+            )
+        return StepContext(
             self.student,
             batch,
             student_run,
             self.teacher,
-            taught,
+            teacher_outputs,
             step=self.state.global_step,
             epoch=int(self.state.epoch or 0),
             epochs=math.ceil(self.state.num_train_epochs or 1),

@@ -1,6 +1,6 @@
 from xml.etree import ElementTree
 
-from causalkd.alignment.diagram import Drawn, diagram
+from causalkd.alignment.diagram import PairDrawing, diagram
 from causalkd.alignment.spec import Alignment
 
 TWO = Alignment.from_yaml("""
@@ -39,7 +39,7 @@ def test_a_notebook_shows_it_and_reads_it_aloud():
         ([(1, "block_output")], [(0, "block_output")]),
         ([(4, "block_output"), (3, "mlp_output")], [(2, "mlp_output")]),
     )
-    shown = diagram("a <b> & c", [Drawn(name, *side) for name, side in zip(("low", "high"), sites, strict=True)])
+    shown = diagram("a <b> & c", [PairDrawing(name, *side) for name, side in zip(("low", "high"), sites, strict=True)])
     assert shown == TWO._repr_html_()
     assert ElementTree.fromstring(shown).get("aria-label") == (
         "Alignment a <b> & c: low, block_output 1 to block_output 0; high, block_output 4, mlp_output 3 to mlp_output 2"

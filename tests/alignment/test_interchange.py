@@ -10,14 +10,14 @@ from transformer_lens.tools.analysis.interchange import random_basis
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from causalkd.alignment.basis import Basis
-from causalkd.alignment.interchange import interchange, places_needed
-from causalkd.alignment.sites import ResolvedSite
-from causalkd.data.positions import Positions
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import COMPONENTS
-from causalkd.models.run import Donor
-from causalkd.task_kinds import Task
-from tests.alignment.exchanges import (
+from causalkd.alignment.interchange import hook_points_needed, interchange
+from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.data.pairs.positions import Positions
+from causalkd.models.hooks.forward import SourceActivations
+from causalkd.models.hooks.hook_points import COMPONENTS
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.task_types import Task
+from tests.alignment.interventions import (
     BASE,
     PAIRS,
     SOURCE,
@@ -165,8 +165,8 @@ def test_every_direction_is_the_whole_place() -> None:
 def test_source_equal_to_base_changes_nothing(architecture: str, component: str) -> None:
     model = hooked(architecture)
     one = site(model, component)
-    run = model.run(BASE, places_needed(model, [one]))
-    for base, source in ((BASE, BASE), (run, run), (run, run.donor())):
+    run = model.run(BASE, hook_points_needed(model, [one]))
+    for base, source in ((BASE, BASE), (run, run), (run, run.source_activations())):
         assert torch.equal(interchange(model, [one], base, source, every_position(BASE)).logits, run.logits)
     nothing = positions([[], [], [], []])
     assert torch.equal(interchange(model, [one], run, SOURCE, nothing).logits, run.logits)
@@ -205,8 +205,8 @@ def test_a_donor_in_the_batch_is_a_separate_source(architecture: str) -> None:
     _norm_exactly(model)
     one, rows = [site(model, "mlp_output")], torch.tensor([1, 3, 0, 2])
     source = {name: tensor[rows] for name, tensor in BASE.items()}
-    run = model.run(BASE, places_needed(model, one))
-    inside = interchange(model, one, run, run.donor(rows), positions(PAIRS))
+    run = model.run(BASE, hook_points_needed(model, one))
+    inside = interchange(model, one, run, run.source_activations(rows), positions(PAIRS))
     outside = interchange(model, one, BASE, source, positions(PAIRS))
     torch.testing.assert_close(inside.logits, outside.logits, **CLOSE)
     for mine, expected in zip(*(gradients(model, r.logits.square().sum()) for r in (inside, outside)), strict=True):
@@ -229,16 +229,18 @@ def test_kept_activations_are_the_counterfactuals(architecture: str) -> None:
     """Before the site those of base, at it what was written, after it what follows from that."""
     model = doubled(architecture)
     one = site(model, "mlp_output", 1)
-    run = interchange(model, [one], BASE, SOURCE, positions(PAIRS), keep=model.places())
-    base, source = model.run(BASE, model.places()), model.run(SOURCE, [one.place])
-    assert set(run.activations) == set(model.places())
-    for place in model.places():
-        if place.depth < one.place.depth:
-            torch.testing.assert_close(run.activations[place], base.activations[place], **CLOSE)
-    at, given = run.activations[one.place], source.activations[one.place]
+    run = interchange(model, [one], BASE, SOURCE, positions(PAIRS), keep=model.hook_points())
+    base, source = model.run(BASE, model.hook_points()), model.run(SOURCE, [one.hook_point])
+    assert set(run.activations) == set(model.hook_points())
+    for hook_point in model.hook_points():
+        if hook_point.depth < one.hook_point.depth:
+            torch.testing.assert_close(run.activations[hook_point], base.activations[hook_point], **CLOSE)
+    at, given = run.activations[one.hook_point], source.activations[one.hook_point]
     assert all(torch.equal(at[row, b], given[row, s]) for row, pairs in enumerate(PAIRS) for b, s in pairs)
-    module = model.model.get_submodule(model.place("attention_output", 2).module)
-    entering, leaving = (run.activations[model.place(c, 2)] for c in ("attention_value_output", "attention_output"))
+    module = model.model.get_submodule(model.hook_point("attention_output", 2).module)
+    entering, leaving = (
+        run.activations[model.hook_point(c, 2)] for c in ("attention_value_output", "attention_output")
+    )
     torch.testing.assert_close(module(entering), leaving, **CLOSE)
 
 
@@ -254,9 +256,9 @@ def test_filler_is_never_exchanged() -> None:
 def test_a_donor_may_be_given_alone() -> None:
     model = doubled()
     one = site(model)
-    given = model.run(SOURCE, [one.place]).activations[one.place].detach()
-    donor = Donor({one.place: given}, SOURCE["attention_mask"])
-    run = interchange(model, [one], BASE, donor, positions(PAIRS))
+    given = model.run(SOURCE, [one.hook_point]).activations[one.hook_point].detach()
+    source_activations = SourceActivations({one.hook_point: given}, SOURCE["attention_mask"])
+    run = interchange(model, [one], BASE, source_activations, positions(PAIRS))
     torch.testing.assert_close(run.logits, oracle(model, [one], BASE, SOURCE, PAIRS)[0], **CLOSE)
 
 
@@ -266,9 +268,9 @@ def test_the_teacher_has_no_graph_and_stays_as_it_was() -> None:
     teacher.model.train()  # whatever happens around it
     for component in ("block_output", "mlp_output"):
         one = [site(teacher, component)]
-        run = teacher.run(BASE, places_needed(teacher, one))
+        run = teacher.run(BASE, hook_points_needed(teacher, one))
         teacher.model.train()
-        again = interchange(teacher, one, run, run.donor(), every_position(BASE))
+        again = interchange(teacher, one, run, run.source_activations(), every_position(BASE))
         assert torch.equal(again.logits, run.logits) and not again.logits.requires_grad
     assert not teacher.model.training and not any(p.requires_grad for p in teacher.model.parameters())
     assert all(torch.equal(before[name], weight) for name, weight in teacher.model.state_dict().items())

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from causalkd.alignment.interchange import interchange, places_needed
-from causalkd.models.places import COMPONENTS
-from tests.alignment.exchanges import BASE, PAIRS, SOURCE, every_position, hooked, positions, site
+from causalkd.alignment.interchange import hook_points_needed, interchange
+from causalkd.models.hooks.hook_points import COMPONENTS
+from tests.alignment.interventions import BASE, PAIRS, SOURCE, every_position, hooked, positions, site
 from tests.training.small import logged, models, trainer
 
 HALVES = (torch.bfloat16, torch.float16)
@@ -20,8 +20,8 @@ def test_source_equal_to_base_changes_nothing(architecture: str, dtype: torch.dt
     with torch.autocast("cpu", dtype):
         for component in COMPONENTS:
             sites = [site(model, component)]
-            run = model.run(BASE, places_needed(model, sites))
-            again = interchange(model, sites, run, run.donor(), every_position(BASE))
+            run = model.run(BASE, hook_points_needed(model, sites))
+            again = interchange(model, sites, run, run.source_activations(), every_position(BASE))
             assert torch.equal(again.logits, run.logits), component
 
 
@@ -34,7 +34,7 @@ def test_logits_and_gradients_are_near_float32(component: str, dtype: torch.dtyp
         with torch.autocast("cpu", dtype, enabled=enabled):
             logits = interchange(model, [site(model, component)], BASE, SOURCE, positions(PAIRS)).logits.float()
             loss = logits.log_softmax(-1)[..., 0].mean()
-        weight = model.model.get_submodule(model.place("attention_output", 0).module).weight
+        weight = model.model.get_submodule(model.hook_point("attention_output", 0).module).weight
         found.append((logits, torch.autograd.grad(loss, weight)[0].flatten()))
     (exact, expected), (logits, gradient) = found
     assert not torch.equal(logits, exact)
@@ -47,8 +47,8 @@ def test_a_source_of_another_type() -> None:
     model = hooked("bert")
     sites = [site(model, "mlp_output", source={"layer": 1, "component": "block_output"})]
     with torch.autocast("cpu", torch.bfloat16):
-        run = interchange(model, sites, BASE, SOURCE, positions(PAIRS), keep=[sites[0].place])
-    assert run.activations[sites[0].place].dtype == torch.bfloat16
+        run = interchange(model, sites, BASE, SOURCE, positions(PAIRS), keep=[sites[0].hook_point])
+    assert run.activations[sites[0].hook_point].dtype == torch.bfloat16
     assert run.logits.isfinite().all()
 
 

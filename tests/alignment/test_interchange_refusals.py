@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from causalkd.alignment.interchange import interchange, places_needed
-from causalkd.models.hooked import HookedModel
-from tests.alignment.exchanges import BASE, PAIRS, SOURCE, every_position, hooked, positions, site
+from causalkd.alignment.interchange import hook_points_needed, interchange
+from causalkd.models.hooks.hooked_model import HookedModel
+from tests.alignment.interventions import BASE, PAIRS, SOURCE, every_position, hooked, positions, site
 from tests.tiny import tiny_inputs
 
 
@@ -25,16 +25,16 @@ def test_nothing_is_left_behind(component: str, error: type[BaseException]) -> N
         model = hooked("bert", dropout=0.3)
         model.model.train(mode)
         one, before = site(model, component), _state(model)
-        interchange(model, [one], BASE, SOURCE, positions(PAIRS), keep=model.places())
+        interchange(model, [one], BASE, SOURCE, positions(PAIRS), keep=model.hook_points())
         assert _state(model) == before
 
         def fail(*_: object) -> None:
             raise error
 
-        run = model.run(BASE, places_needed(model, [one]))
+        run = model.run(BASE, hook_points_needed(model, [one]))
         handle = model.blocks[2].register_forward_pre_hook(fail)
         with pytest.raises(error):
-            interchange(model, [one], run, run.donor(), every_position(BASE))
+            interchange(model, [one], run, run.source_activations(), every_position(BASE))
         handle.remove()
         assert _state(model) == before
 
@@ -74,7 +74,7 @@ def test_padding_on_the_left_is_padding() -> None:
 def test_a_run_that_kept_too_little() -> None:
     model = hooked("bert")
     one = [site(model, "mlp_output")]
-    bare, entry = model.run(BASE), model.run(BASE, [model.place("block_input", 1)])
+    bare, entry = model.run(BASE), model.run(BASE, [model.hook_point("block_input", 1)])
     with pytest.raises(ValueError) as caught:
         interchange(model, one, bare, bare, every_position(BASE))
     assert str(caught.value).startswith(
@@ -83,16 +83,16 @@ def test_a_run_that_kept_too_little() -> None:
     )
     with pytest.raises(ValueError, match=r"kept no activation of blocks\.1\.mlp\.out\.hook_out"):
         interchange(model, one, entry, entry, every_position(BASE))
-    whole = model.run(BASE, places_needed(model, one))
+    whole = model.run(BASE, hook_points_needed(model, one))
     with pytest.raises(ValueError, match=r"kept no activation of blocks\.0\.hook_out"):
-        interchange(model, one, whole, whole, every_position(BASE), keep=[model.place("block_output", 0)])
+        interchange(model, one, whole, whole, every_position(BASE), keep=[model.hook_point("block_output", 0)])
 
 
 def test_what_a_run_must_keep() -> None:
     model = hooked("bert")
 
     def names(*sites: tuple[str, int]) -> list[str]:
-        return [place.name for place in places_needed(model, [site(model, *each) for each in sites])]
+        return [hook_point.name for hook_point in hook_points_needed(model, [site(model, *each) for each in sites])]
 
     assert names(("block_output", 1)) == ["blocks.1.hook_out"]
     assert names(("block_input", 0)) == ["blocks.0.hook_in"]
@@ -104,7 +104,10 @@ def test_what_a_run_must_keep() -> None:
         "blocks.0.attn.o.hook_out",
     ]
     early = site(model, source={"layer": 1, "component": "block_input"})
-    assert [place.name for place in places_needed(model, [early])] == ["blocks.1.hook_out", "blocks.1.hook_in"]
+    assert [hook_point.name for hook_point in hook_points_needed(model, [early])] == [
+        "blocks.1.hook_out",
+        "blocks.1.hook_in",
+    ]
 
 
 def test_rows_that_do_not_fit() -> None:
@@ -128,7 +131,7 @@ def test_layerdrop_is_refused_while_training() -> None:
 def test_the_arguments_are_left_as_they_were() -> None:
     model = hooked("bert")
     one = [site(model, "mlp_output", subspace_partition=((0, 4),))]
-    run = model.run(BASE, places_needed(model, one))
-    before: dict[str, Tensor] = {place.name: tensor.clone() for place, tensor in run.activations.items()}
-    interchange(model, one, run, run.donor(torch.tensor([1, 0, 3, 2])), positions(PAIRS))
-    assert all(torch.equal(before[place.name], tensor) for place, tensor in run.activations.items())
+    run = model.run(BASE, hook_points_needed(model, one))
+    before: dict[str, Tensor] = {hook_point.name: tensor.clone() for hook_point, tensor in run.activations.items()}
+    interchange(model, one, run, run.source_activations(torch.tensor([1, 0, 3, 2])), positions(PAIRS))
+    assert all(torch.equal(before[hook_point.name], tensor) for hook_point, tensor in run.activations.items())

@@ -6,10 +6,10 @@ import pytest
 
 from causalkd.alignment.basis import Basis
 from causalkd.alignment.resolve import resolve, resolve_site
-from causalkd.alignment.sites import ResolvedSite
+from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.positions import PositionPolicy
-from causalkd.models.hooked import HookedModel
+from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.models.hooks.hooked_model import HookedModel
 from tests.tiny import MODELS, tiny
 
 
@@ -30,11 +30,11 @@ def _alignment(teacher: list[Site], student: list[Site], name: str = "pair") -> 
 @pytest.mark.parametrize(("architecture", "task"), MODELS)
 def test_every_component_resolves_on_every_architecture(architecture: str, task: str):
     model = _model(architecture, task)
-    for place in model.places():
-        unit = "h.pos" if place.component.startswith("head_") else "pos"
-        resolved = resolve_site(Site(layer=place.layer, component=place.component, unit=unit), model)
-        assert (resolved.place, resolved.columns, resolved.source) == (place, None, None)
-        assert resolved.count == place.width
+    for hook_point in model.hook_points():
+        unit = "h.pos" if hook_point.component.startswith("head_") else "pos"
+        resolved = resolve_site(Site(layer=hook_point.layer, component=hook_point.component, unit=unit), model)
+        assert (resolved.hook_point, resolved.columns, resolved.source) == (hook_point, None, None)
+        assert resolved.count == hook_point.width
 
 
 NARROW, FITTING = (Basis.of(np.eye(width)[:, :2]) for width in (4, 32))
@@ -64,7 +64,7 @@ def test_a_separate_source_site():
     read = Site(layer=1, component="block_input")
     resolved = resolve_site(Site(layer=1, source=read), _model())
     assert resolved.source is not None
-    assert (resolved.place.name, resolved.source.place.name) == ("blocks.1.hook_out", "blocks.1.hook_in")
+    assert (resolved.hook_point.name, resolved.source.hook_point.name) == ("blocks.1.hook_out", "blocks.1.hook_in")
 
 
 OUTSIDE = "lies outside block_output (32 columns: [0, 32])"
@@ -144,9 +144,9 @@ def test_faults_of_a_source_site():
         "site.source: block_input of layer 9 does not exist; BertForMaskedLM has it in layers 0–2; did you mean layer "
         "2 (blocks.2.hook_in)?",
     ]
-    narrow = Site(layer=0, subspace_partition=((0, 8),))
+    learn_subspaces = Site(layer=0, subspace_partition=((0, 8),))
     with pytest.raises(ValueError) as error:
-        resolve_site(Site(layer=1, source=narrow), _model())
+        resolve_site(Site(layer=1, source=learn_subspaces), _model())
     assert str(error.value) == (
         "site.source: blocks.0.hook_out gives 8 columns, but 32 columns of blocks.1.hook_out are written; choose as "
         "many"

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from transformer_lens.tools.analysis.interchange import random_basis
 
 from causalkd.alignment.basis import Basis
-from causalkd.alignment.pyvene_models import pyvene
+from causalkd.alignment.pyvene.architectures import pyvene
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.positions import PositionPolicy
+from causalkd.data.pairs.positions import PositionPolicy
 
 MIDDLE = """
 name: middle
@@ -280,7 +280,7 @@ def test_pyvene_is_imported_when_needed_and_without_a_print():
     code = """
 import sys, causalkd.alignment.spec, causalkd.alignment.resolve
 assert "pyvene" not in sys.modules
-import causalkd.alignment.pyvene_models
+import causalkd.alignment.pyvene.architectures
 assert "pyvene" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,7 +5,7 @@ import pytest
 
 from analysis.attribution_maps import agreement_by_layer, attribution_layers, signed_shares
 from analysis.style import to_svg
-from causalkd.verification.attribution import Estimate
+from causalkd.verification.results.attribution import Estimate
 from tests.example_maps import example_maps, example_results
 
 

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from analysis.attribution_maps import signed_shares
 from analysis.coloured_text import coloured_text, disagreements
 from analysis.style import to_svg
-from causalkd.verification.map_scores import text_agreement
+from causalkd.verification.measures.map_scores import text_agreement
 from tests.example_maps import example_maps
 
 TEACHER, STUDENT = example_maps(seed=0)[0], example_maps(seed=1)[0]

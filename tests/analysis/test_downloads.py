@@ -3,7 +3,7 @@ import csv
 import dataclasses
 
 from analysis.downloads import downloads
-from causalkd.verification.findings import GroundTruthRow
+from causalkd.verification.results.rows import GroundTruthRow
 from tests.example_maps import example_distances, example_results
 from tests.example_report import example_metrics, example_report
 
@@ -20,7 +20,7 @@ def test_every_number_of_the_report_is_in_a_file():
     assert list(found) == ["interchange.csv", "differences.csv", "training.csv"]
     assert len(found["interchange.csv"]) == len(report.interchange)
     row, line = report.interchange[7], found["interchange.csv"][7]
-    assert (line["control"], float(line["iia"])) == (row.control, row.iia)
+    assert (line["control"], float(line["iia"])) == (row.baseline, row.iia)
     assert line["iia_effective"] == ("" if row.iia_effective is None else str(row.iia_effective))
     # Terms that one student lacks leave their column empty.
     assert {bool(each["term/diito"]) for each in found["training.csv"]} == {True, False}
@@ -29,11 +29,11 @@ def test_every_number_of_the_report_is_in_a_file():
 def test_what_a_report_lacks_has_no_file_and_controls_have_columns():
     report = example_report(seeds=1)
     row = GroundTruthRow(
-        *("teacher", None, "verb", "block_output", 0, "all", 0.5, 0.5, 0.4, 0.6, 9, 9), {"modal_class": 0.25}, 0.1
+        *("teacher", None, "verb", "block_output", 0, "all", 0.5, 0.5, 0.4, 0.6, 9, 9), {"majority_class": 0.25}, 0.1
     )
     named = {each.name: each for each in downloads(type(report)(**{**vars(report), "ground_truth": (row,)}))}
     assert "training.csv" not in named
-    assert _read(named["ground-truth.csv"])[0]["controls.modal_class"] == "0.25"
+    assert _read(named["ground-truth.csv"])[0]["controls.majority_class"] == "0.25"
 
 
 def test_maps_have_files_of_their_own():

@@ -18,7 +18,7 @@ def test_values_are_those_of_the_student_and_seed():
     (row,) = (
         r
         for r in report.interchange
-        if (r.student, r.seed, r.control, r.teacher_layer, r.student_layer) == ("kd", 2, "none", 2, 1)
+        if (r.student, r.seed, r.baseline, r.teacher_layer, r.student_layer) == ("kd", 2, "none", 2, 1)
     )
     assert grid.value(2, 1, "iia") == row.iia
     assert grid.value(2, 1, "iia_effective") == row.iia_effective
@@ -28,9 +28,9 @@ def test_values_are_those_of_the_student_and_seed():
 
 def test_above_control_takes_the_best_control_of_the_cell():
     (grid,) = find_grids(example_report(), "diito", 0)
-    best = max(grid.value(1, 0, "iia_effective", c) for c in ("modal_class", "permuted_source", "random_student"))
-    assert grid.above_control(1, 0, "iia_effective") == grid.value(1, 0, "iia_effective") - best
-    assert grid.above_control(0, 0, "iia_effective") is None
+    best = max(grid.value(1, 0, "iia_effective", c) for c in ("majority_class", "permuted_source", "untrained_student"))
+    assert grid.above_baseline(1, 0, "iia_effective") == grid.value(1, 0, "iia_effective") - best
+    assert grid.above_baseline(0, 0, "iia_effective") is None
 
 
 def test_two_choices_of_positions_are_two_grids_and_each_keeps_its_own_pair():

@@ -37,8 +37,8 @@ def test_cells_show_their_value(report):
     assert _texts(panel)[0, 1] == f"{grid.value(1, 0, 'iia_effective'):.2f}"
     assert _texts(panel)[0, 0] == "–"  # no effective pair
     assert (0, 3) not in _texts(panel)  # unreachable
-    _, panel = _panels(interchange_maps(report, above_control=True))
-    assert _texts(panel)[0, 1] == f"{grid.above_control(1, 0, 'iia_effective'):+.2f}"
+    _, panel = _panels(interchange_maps(report, above_baseline=True))
+    assert _texts(panel)[0, 1] == f"{grid.above_baseline(1, 0, 'iia_effective'):+.2f}"
 
 
 def test_the_trained_cell_is_outlined_and_the_unreachable_are_hatched(report):
@@ -58,7 +58,7 @@ def test_n_and_chance_are_drawn(report):
     assert "effective IIA (share of effective pairs)" in svg
     svg = to_svg(interchange_maps(report, "iia"))
     assert "n = 1200" in svg and "IIA (share of pairs)" in svg
-    assert "best control" in to_svg(interchange_maps(report, above_control=True))
+    assert "best control" in to_svg(interchange_maps(report, above_baseline=True))
 
 
 def test_the_same_report_gives_the_same_bytes():

@@ -7,7 +7,7 @@ import pytest
 
 from analysis import larger_teachers
 from analysis.larger_teachers import SIZES, compare_teachers, main, table
-from causalkd.verification.teaching_results import TeachingModes
+from causalkd.verification.results.teaching import TeachingModes
 
 SMALL = ("data.train_limit=64", "data.eval_limit=12", "teacher.training.steps=2", "teacher.training.batch_size=16")
 

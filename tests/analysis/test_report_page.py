@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 
 from analysis.report_page import render
-from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
-from causalkd.verification.report import TeacherResult
-from causalkd.verification.verdict import verdict
+from causalkd.reporting.verdict import verdict
+from causalkd.verification.results.report import TeacherResult
+from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
 from tests.example_maps import example_distances, example_maps, example_results
 from tests.example_report import example_metrics, example_report
 from tests.example_teaching import example_teaching
@@ -90,9 +90,9 @@ def test_curves_leave_the_teacher_out_and_the_same_results_give_the_same_page(sm
 
 
 def test_every_cell_stands_in_the_table(report, html):
-    cells = sum(row.control == "none" for row in report.interchange)
+    cells = sum(row.baseline == "none" for row in report.interchange)
     assert f"Every cell ({cells})" in html
-    assert html.count("unreachable</td>") == sum(not r.reachable and r.control == "none" for r in report.interchange)
+    assert html.count("unreachable</td>") == sum(not r.reachable and r.baseline == "none" for r in report.interchange)
 
 
 def test_single_pairs_without_metrics_give_a_page_without_maps_and_curves(report):
@@ -113,7 +113,7 @@ def test_the_planted_causal_model_has_a_table_where_it_is_known():
     row = GroundTruthRow(
         *("teacher", None, "noun_relation", "block_output", 0, "premise"),
         *(0.9, 0.8125, 0.7, 0.9, 64, 200),
-        controls={"no_intervention": 0.0, "modal_class": 0.525},
+        baselines={"no_intervention": 0.0, "majority_class": 0.525},
         p_value=0.001,
         q_value=0.002,
     )
@@ -143,15 +143,15 @@ def test_departures_are_told_pair_by_pair():
 def test_distances_and_strictness_are_told_where_they_were_measured():
     report = example_report(seeds=1)
     assert "never in?" not in render(report)
-    far = DistanceRow("diito", 0, "premise", clean=0.5, exchanged=1.25, beyond=0.372, pairs=1200)
-    strict = tuple(dataclasses.replace(row, strictness=0.912) for row in report.interchange)
+    far = DistanceRow("diito", 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
+    strict = tuple(dataclasses.replace(row, specificity=0.912) for row in report.interchange)
     page = render(dataclasses.replace(report, distances=(far,), interchange=strict))
     assert "never in?" in page and "<td>1.25</td><td>0.372</td>" in page and "distances.csv" in page
     assert page.count("<td>0.912</td>") >= len(report.students)
 
 
 def test_heads_have_maps_where_they_were_compared(small):
-    rows = [row for row in small.interchange if row.control in ("none", "modal_class") and row.trained]
+    rows = [row for row in small.interchange if row.baseline in ("none", "majority_class") and row.trained]
     heads = tuple(
         dataclasses.replace(row, unit="h.pos", head=t, student_head=s, trained=False, reachable=True)
         for row, t, s in itertools.product(rows, range(3), range(2))

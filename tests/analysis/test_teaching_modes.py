@@ -9,7 +9,7 @@ from analysis.teaching_modes import (
     teaching_shares,
     uncertainty_distribution,
 )
-from causalkd.verification.teaching_results import ModeAccuracy, TeachingModes
+from causalkd.verification.results.teaching import ModeAccuracy, TeachingModes
 
 
 def _modes(scale: float) -> TeachingModes:

@@ -5,11 +5,11 @@ import torch
 from captum.attr import LayerIntegratedGradients
 from torch import Tensor, nn
 
-from causalkd.attribution.gradients import integrated_gradients
-from causalkd.attribution.views import class_views, view_values
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import Place
-from causalkd.models.stock_inputs import stock_inputs
+from causalkd.attribution.integrated_gradients import integrated_gradients
+from causalkd.attribution.targets import class_views, view_values
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import stock_inputs
 from tests.tiny import tiny, tiny_inputs
 
 
@@ -20,10 +20,10 @@ class _Wrapped(nn.Module):
     beside a block's other arguments, a module that hands on what enters.
     """
 
-    def __init__(self, model: HookedModel, place: Place) -> None:
+    def __init__(self, model: HookedModel, hook_point: HookPoint) -> None:
         super().__init__()
-        self.stock, self._hooked, self.layer = model.model, model, model.model.get_submodule(place.module)
-        if place.side == "input":
+        self.stock, self._hooked, self.layer = model.model, model, model.model.get_submodule(hook_point.module)
+        if hook_point.side == "input":
             block, self.layer = self.layer, nn.Identity()
             block.register_forward_pre_hook(lambda _, args: (self.layer(args[0]), *args[1:]))
 
@@ -40,12 +40,14 @@ class _Wrapped(nn.Module):
 def test_it_says_what_captum_says(component: str, layer: int, architecture: str, side: str) -> None:
     stock = tiny(architecture, "classification", dtype=torch.float64)
     model = HookedModel(stock, task="classification", role="teacher")
-    inputs, place = tiny_inputs(3, 8, side=side), model.place(component, layer)  # rows of 8, 7 and 6 tokens
+    inputs, hook_point = tiny_inputs(3, 8, side=side), model.hook_point(component, layer)  # rows of 8, 7 and 6 tokens
     # captum's path begins at the activation of other tokens.
     other = {**inputs, "input_ids": torch.full_like(inputs["input_ids"], 5)}
-    baseline = model.run(other, [place]).activations[place]
-    ours = integrated_gradients(model, inputs, class_views(3, 3), place=place, steps=4, baseline=baseline).values
-    wrapped = _Wrapped(model, place)
+    baseline = model.run(other, [hook_point]).activations[hook_point]
+    ours = integrated_gradients(
+        model, inputs, class_views(3, 3), hook_point=hook_point, steps=4, baseline=baseline
+    ).values
+    wrapped = _Wrapped(model, hook_point)
     captum = LayerIntegratedGradients(wrapped, wrapped.layer)
     for view in range(3):
         theirs = captum.attribute(

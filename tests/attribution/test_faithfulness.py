@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from causalkd.attribution.faithfulness import Faithfulness, faithfulness, removable
-from causalkd.attribution.views import Views, class_views, token_views
-from causalkd.models.hooked import HookedModel
-from causalkd.task_kinds import Task
+from causalkd.attribution.targets import Views, class_views, token_views
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.task_types import Task
 from tests.oracles.faithfulness import aopc, extremes, greedy, value_of
 from tests.shrunk import planted_model
 from tests.tiny import LABELS, tiny, tiny_inputs
@@ -91,9 +91,9 @@ def test_normalised_lies_between_the_extremes_and_a_map_of_single_losses_near_th
 def test_only_the_order_of_scores_matters_and_a_view_is_measured_alone() -> None:
     model, inputs = _model("gpt2", "classification"), tiny_inputs(3, 8)
     views, scores = class_views(LABELS, 3), torch.randn(LABELS, 3, 8, generator=torch.Generator().manual_seed(2))
-    found, scaled = _measure(model, inputs, views, scores), _measure(model, inputs, views, scores.exp() * 1e-9)
+    found, scale_by_t2 = _measure(model, inputs, views, scores), _measure(model, inputs, views, scores.exp() * 1e-9)
     alone = _measure(model, inputs, Views(views.choice[1:2]), scores[1:2])
-    assert torch.equal(found.comprehensiveness, scaled.comprehensiveness)
+    assert torch.equal(found.comprehensiveness, scale_by_t2.comprehensiveness)
     torch.testing.assert_close(alone.sufficiency[0], found.sufficiency[1])
 
 

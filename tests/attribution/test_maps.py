@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from causalkd.attribution.gradients import integrated_gradients
+from causalkd.attribution.integrated_gradients import integrated_gradients
 from causalkd.attribution.maps import AttributionMap, attribution_map, token_norms
-from causalkd.attribution.views import class_views
-from tests.attribution.views import hooked, views_of
+from causalkd.attribution.targets import class_views
+from tests.attribution.targets import hooked, views_of
 from tests.tiny import tiny_inputs
 
 INPUTS = tiny_inputs(4, 10)
@@ -19,7 +19,7 @@ def test_a_map_says_what_it_was_made_with() -> None:
     model = hooked()
     found = attribution_map(model, INPUTS, class_views(3, 4), steps=3, target="logit", reduction="norm")
     made = found.made
-    assert (made.model, made.place, made.target) == ("BertForSequenceClassification", "blocks.0.hook_in", "logit")
+    assert (made.model, made.hook_point, made.target) == ("BertForSequenceClassification", "blocks.0.hook_in", "logit")
     assert (made.steps, made.baseline, made.reduction, made.attention) == (3, "zero", "norm", "sdpa")
     assert found.views == tuple((f"LABEL_{label}",) * 4 for label in range(3))
     assert found.tokens[0] == tuple(str(number) for number in INPUTS["input_ids"][0].tolist())

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainingArguments
 
 from causalkd.data.batch import Batch
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
-from causalkd.objectives.base_run import Weighted
+from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import ResponseKD
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
@@ -57,8 +57,8 @@ def plain_adkd_loss(
         logits.append(output)
         maps.append(torch.stack([torch.linalg.vector_norm(each / steps * kept[0], dim=-1) for each in total]))
     t, s = maps[0].detach(), maps[1]
-    scaled = [each / torch.linalg.vector_norm(each, dim=-1, keepdim=True) for each in (t, s)]
-    attribution = ((scaled[0] - scaled[1]).square().sum((1, 2)) / (t != 0).sum((1, 2))).sum()
+    scale_by_t2 = [each / torch.linalg.vector_norm(each, dim=-1, keepdim=True) for each in (t, s)]
+    attribution = ((scale_by_t2[0] - scale_by_t2[1]).square().sum((1, 2)) / (t != 0).sum((1, 2))).sum()
     p, q = (each / TEMPERATURE for each in (logits[0].detach(), logits[1]))
     kd = (p.softmax(-1) * (p.log_softmax(-1) - q.log_softmax(-1))).sum(-1).mean()
     return TEMPERATURE**2 * kd + attribution
@@ -139,6 +139,6 @@ def _stock(setting: Setting) -> tuple[PreTrainedModel, PreTrainedModel]:
 def _scale(
     kept: list[Tensor], share: float, leaf: bool, module: nn.Module, args: tuple[Tensor, ...], output: Tensor
 ) -> Tensor:
-    scaled = share * output
-    kept.append(scaled.requires_grad_() if leaf else scaled)
+    scale_by_t2 = share * output
+    kept.append(scale_by_t2.requires_grad_() if leaf else scale_by_t2)
     return kept[0]

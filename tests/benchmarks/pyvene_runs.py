@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import BertForMaskedLM, BertForSequenceClassification, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput
 
-from causalkd.alignment.pyvene_models import (
+from causalkd.alignment.pyvene.architectures import (
     pyvene,
     teach_model,
     teach_pyvene,
@@ -46,10 +46,10 @@ def with_hidden(model: PreTrainedModel, setting: Setting) -> PreTrainedModel:
     kind = _WITH_HIDDEN[setting.task]
     for table in (type_to_module_mapping, type_to_dimension_mapping):
         table[kind] = table[type(model)]
-    twin = kind(model.config)
-    twin.load_state_dict(model.state_dict())
+    untrained_student = kind(model.config)
+    untrained_student.load_state_dict(model.state_dict())
     wanted = next(model.parameters()).requires_grad
-    return twin.train(model.training).requires_grad_(wanted)
+    return untrained_student.train(model.training).requires_grad_(wanted)
 
 
 def intervenable(model: PreTrainedModel, layer: int, setting: Setting) -> Any:

@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, PreTrainedModel
 
-from causalkd.alignment.ready_made import ready_made
+from causalkd.alignment.presets import preset
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.masking import Masking
-from causalkd.data.pairing import ExampleSet, PairingCollator
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 
 _SPECIAL = {"pad": 0, "cls": 1, "sep": 2, "mask": 3}
 
@@ -41,7 +41,7 @@ class Setting:
     @property
     def alignment(self) -> Alignment:
         """One site pair, in the middle of both models; random spans of 0.3 of the row."""
-        return ready_made("middle", self.teacher_layers, self.student_layers)
+        return preset("middle", self.teacher_layers, self.student_layers)
 
 
 FULL = Setting()

@@ -7,8 +7,8 @@ from torch import Tensor
 from transformers import TrainingArguments
 
 from causalkd.alignment.resolve import resolve
-from causalkd.models.hooked import HookedModel
-from causalkd.objectives.base_run import Weighted
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Weighted
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss

@@ -104,8 +104,8 @@ def test_pyvenes_step_does_the_work_of_ours(task: Any) -> None:
 
 def _assert_same_step(ours: Tensor, theirs: Tensor, model: nn.Module, other: nn.Module) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
-    for (name, parameter), twin in zip(other.named_parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(twin.grad, parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+    for (name, parameter), untrained_student in zip(other.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(untrained_student.grad, parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_both_sweeps_find_the_same_accuracies() -> None:

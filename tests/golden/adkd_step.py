@@ -9,14 +9,14 @@ import transformers
 from torch import Tensor
 from transformers import TrainingArguments
 
-from causalkd.attribution.views import Target
+from causalkd.attribution.targets import Target
 from causalkd.data.batch import Batch
-from causalkd.models.hooked import HookedModel, Role
+from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.objectives.adkd import ADKD
-from causalkd.objectives.base_run import BaseRun, Weighted
+from causalkd.objectives.base import StepContext, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
-from causalkd.objectives.teacher_map import Explained
-from causalkd.task_kinds import Task
+from causalkd.objectives.teacher_map import StudentAttributions
+from causalkd.task_types import Task
 from causalkd.training.trainer import DistillationTrainer
 from tests.golden import reader
 from tests.golden.step import Recorded
@@ -51,7 +51,7 @@ def batch_of(given: Mapping[str, Tensor], task: Task) -> Batch:
 def adkd(
     pair: tuple[HookedModel, HookedModel],
     settings: Mapping[str, Any],
-    views: Explained,
+    views: StudentAttributions,
     steps: int,
     target: Target = "loss",
 ) -> ADKD:
@@ -78,7 +78,7 @@ class AdkdStep:
         alpha = settings["alpha"] if mixed else 0.0
         self.objectives: dict[str, Weighted] = {"ce": Weighted(1 - alpha, Recorded(TaskLoss()))}
         if mixed:
-            kd = ResponseKD(settings["temperature"], scaled=False, annealed="kd_anneal" in kind)
+            kd = ResponseKD(settings["temperature"], scale_by_t2=False, anneal_temperature="kd_anneal" in kind)
             self.objectives["kd"] = Weighted(alpha, Recorded(kd))
             self.temperature = kd.temperature_at(described["epoch"], int(settings["num_train_epochs"]))
         if any("saliency" in each for each in kind):
@@ -100,7 +100,7 @@ class AdkdStep:
         return recorded.value
 
     @property
-    def run(self) -> BaseRun:
+    def run(self) -> StepContext:
         recorded = self.objectives["ce"].objective
         assert isinstance(recorded, Recorded)
         return recorded.run

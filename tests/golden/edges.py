@@ -8,10 +8,10 @@ import torch
 
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve
-from causalkd.data.positions import Positions
-from causalkd.models.hooked import HookedModel
+from causalkd.data.pairs.positions import Positions
+from causalkd.models.hooks.hooked_model import HookedModel
 from tests.golden import reader
-from tests.oracles.interchange import Exchange, Spot, slow_interchange
+from tests.oracles.interchange import Intervened, Spot, slow_interchange
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -67,10 +67,10 @@ def _check_slice(model: reader.GoldenModel, variable: str) -> None:
     resolved = resolve(reader.alignment(sites, sites), model, model).pairs[0].teacher
     columns = range(*site.subspace_partition[0])  # type: ignore[index]
     assert resolved[0].columns is not None and resolved[0].columns.tolist() == list(columns)
-    module = resolved[0].place.module
-    exchange = Exchange(Spot(module, "output", columns), Spot(module, "input", columns))
+    module = resolved[0].hook_point.module
+    intervene = Intervened(Spot(module, "output", columns), Spot(module, "input", columns))
     mine = interchange(model, resolved, base, source, positions).logits
-    torch.testing.assert_close(mine, slow_interchange(model.model, [exchange], base, source, pairs).logits, **CLOSE)
+    torch.testing.assert_close(mine, slow_interchange(model.model, [intervene], base, source, pairs).logits, **CLOSE)
     assert not torch.allclose(mine, model.run(base).logits)
 
 

@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from causalkd.alignment.resolve import ResolvedPair
-from causalkd.alignment.sites import ResolvedSite
+from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch, Inputs
-from causalkd.data.positions import PositionPolicy, Positions
-from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.places import Place
-from causalkd.models.run import Donor
+from causalkd.data.pairs.positions import PositionPolicy, Positions
+from causalkd.models.hooks.forward import SourceActivations
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel, Role
 
 SHIPPED = Path(__file__).parent / "cases"
 FOLDER = Path(os.environ.get("CAUSALKD_GOLDEN", SHIPPED))
@@ -65,9 +65,9 @@ class GoldenModel(HookedModel):
     as real on the reading side, so that the release's numbers can be compared.
     """
 
-    def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:
-        donor = super().read(inputs, places)
-        return replace(donor, attention_mask=torch.ones_like(donor.attention_mask))
+    def read(self, inputs: Inputs, places: Sequence[HookPoint]) -> SourceActivations:
+        source_activations = super().read(inputs, places)
+        return replace(source_activations, attention_mask=torch.ones_like(source_activations.attention_mask))
 
 
 def load(models: str, role: Role) -> GoldenModel:
@@ -182,8 +182,8 @@ def broadcast(model: HookedModel, side: Sides) -> tuple[ResolvedSite, ...]:
         pairs = list(zip(site.subspace_partition, site.source.subspace_partition, strict=True))
         written = [column for part, _ in pairs for column in range(*part)]
         read = [column for part, given in pairs for column in _repeated(given, _width(part))]
-        source = ResolvedSite(model.place(site.source.component, site.source.layer), torch.tensor(read))
-        result.append(ResolvedSite(model.place("block_output", site.layer), torch.tensor(written), source))
+        source = ResolvedSite(model.hook_point(site.source.component, site.source.layer), torch.tensor(read))
+        result.append(ResolvedSite(model.hook_point("block_output", site.layer), torch.tensor(written), source))
     return tuple(result)
 
 

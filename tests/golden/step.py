@@ -11,13 +11,13 @@ from transformers import TrainingArguments
 
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
-from causalkd.alignment.sites import ResolvedSite
+from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.data.batch import Batch
-from causalkd.data.counted import Tokens, counted_tokens
+from causalkd.data.token_mask import Tokens, counted_tokens
 from causalkd.losses.hidden import squared_distance
-from causalkd.models.hooked import HookedModel
-from causalkd.objectives.base_run import BaseRun, Kept, Objective, Weighted
-from causalkd.objectives.counterfactuals import counterfactuals
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Objective, Requirements, StepContext, Weighted
+from causalkd.objectives.counterfactual_terms import counterfactuals
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
@@ -31,10 +31,10 @@ class LogitDistance:
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
 
-    def places(self) -> Kept:
-        return Kept()
+    def places(self) -> Requirements:
+        return Requirements()
 
-    def __call__(self, run: BaseRun) -> Tensor:
+    def __call__(self, run: StepContext) -> Tensor:
         mask = counted_tokens("masked_lm", run.batch, self.tokens)
         return squared_distance(run.student_run.logits, run.taught()[1].logits, mask)
 
@@ -42,13 +42,13 @@ class LogitDistance:
 class Recorded:
     """An objective whose last value and run can be looked at."""
 
-    run: BaseRun
+    run: StepContext
     value: Tensor
 
     def __init__(self, objective: Objective) -> None:
         self._objective, self.places = objective, objective.places
 
-    def __call__(self, run: BaseRun) -> Tensor:
+    def __call__(self, run: StepContext) -> Tensor:
         self.run, self.value = run, self._objective(run)
         return self.value
 
@@ -103,7 +103,10 @@ class Step:
     ) -> dict[str, Tensor]:
         """What enters the first block and leaves every block, of base, source and counterfactual."""
         assert batch.source is not None
-        places = [model.place("block_input", 0), *(model.place("block_output", n) for n in range(model.n_layers))]
+        places = [
+            model.hook_point("block_input", 0),
+            *(model.hook_point("block_output", n) for n in range(model.n_layers)),
+        ]
         with torch.no_grad():
             positions = batch.positions[reader.PAIR]
             runs = {
@@ -111,4 +114,4 @@ class Step:
                 f"{side}_dual_hidden": model.run(batch.source, places),
                 f"{side}_cf_hidden": interchange(model, sites, batch.inputs, batch.source, positions, places),
             }
-        return {name: torch.stack([run.activations[place] for place in places]) for name, run in runs.items()}
+        return {name: torch.stack([run.activations[hook_point] for hook_point in places]) for name, run in runs.items()}

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from causalkd.attribution.views import Target
-from causalkd.models.attention import attention_of, twice_differentiable
-from causalkd.objectives.base_run import BaseRun
-from causalkd.objectives.taught import Taught
-from causalkd.objectives.teacher_map import Explained
+from causalkd.attribution.targets import Target
+from causalkd.models.hooks.attention import attention_of, twice_differentiable
+from causalkd.objectives.base import StepContext
+from causalkd.objectives.teacher_map import StudentAttributions
+from causalkd.objectives.teacher_outputs import TeacherOutputs
 from tests.golden import reader
 from tests.golden.adkd_step import AdkdStep, adkd, batch_of, models
 
@@ -71,8 +71,8 @@ def _check_maps(step: AdkdStep, given: Mapping[str, Tensor], described: dict[str
     for side, scores in (("s", student.detach()), ("t", teacher)):
         # The release explains the mean loss of the batch.
         torch.testing.assert_close(scores / rows, given[f"{side}_saliency_raw"], rtol=1e-10, atol=1e-10)
-        scaled = torch.nn.functional.normalize(scores, p=norm, dim=-1)
-        torch.testing.assert_close(scaled, given[f"{side}_saliency"], rtol=1e-10, atol=1e-10)
+        scale_by_t2 = torch.nn.functional.normalize(scores, p=norm, dim=-1)
+        torch.testing.assert_close(scale_by_t2, given[f"{side}_saliency"], rtol=1e-10, atol=1e-10)
     counts = (teacher != 0).sum((1, 2)).tolist()
     assert counts == described["denominator_nonzero_teacher_entries_per_view"]
     model = step.run.student.model
@@ -86,7 +86,7 @@ def _check_maps(step: AdkdStep, given: Mapping[str, Tensor], described: dict[str
             torch.testing.assert_close(found.to(given[key].dtype), given[key], rtol=1e-6, atol=1e-8, msg=key)
 
 
-def _gradients(run: BaseRun) -> dict[str, Tensor]:
+def _gradients(run: StepContext) -> dict[str, Tensor]:
     named = run.student.model.named_parameters()
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 
@@ -106,7 +106,7 @@ def check_targets(described: dict[str, Any]) -> None:
     for case, results in known.items():
         original = reader.manifest(case)
         steps = original["hyperparameters"]["ig_steps"] if "integrated" in _kind(original) else 1
-        views: Explained = "all" if original["task_name"] == "mnli" else "label"
+        views: StudentAttributions = "all" if original["task_name"] == "mnli" else "label"
         for key, expected in results.items():
             (target,) = (target for start, target in TARGETS.items() if key.startswith(start))
             found = _loss(original, reader.tensors(case), original["hyperparameters"], views, steps, target)
@@ -123,7 +123,7 @@ def check_views(described: dict[str, Any]) -> None:
     for key, expected in described["results"].items():
         steps = re.match(r"(?:m=)?(\d+)", key)
         assert steps, key
-        views: Explained = "all" if "multi-view" in key else "label"
+        views: StudentAttributions = "all" if "multi-view" in key else "label"
         found = _loss(reader.manifest(case[1]), reader.tensors(case[1]), settings, views, int(steps[1]), "loss")
         assert found == pytest.approx(expected, **CLOSE), key
 
@@ -136,7 +136,7 @@ def _loss(
     described: dict[str, Any],
     given: Mapping[str, Tensor],
     settings: Mapping[str, Any],
-    views: Explained,
+    views: StudentAttributions,
     steps: int,
     target: Target,
 ) -> float:
@@ -145,7 +145,7 @@ def _loss(
     kept = objective.places()
     with twice_differentiable(student):
         student_run = student.run(batch.inputs, kept.student)
-        taught = Taught(teacher, batch, kept.teacher, asked=kept.teacher_map)
-        loss = objective(BaseRun(student, batch, student_run, teacher, taught)).item()
+        taught = TeacherOutputs(teacher, batch, kept.teacher, asked=kept.teacher_map)
+        loss = objective(StepContext(student, batch, student_run, teacher, taught)).item()
     assert attention_of(student) == "sdpa"
     return loss

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from causalkd.data.counted import TOKEN_TASKS, targets
+from causalkd.data.token_mask import TOKEN_TASKS, targets
 from causalkd.losses.task import task_loss
-from causalkd.task_kinds import Task
+from causalkd.task_types import Task
 from tests.tiny import VOCABULARY, tiny, tiny_inputs
 
 CASES: list[tuple[str, Task]] = [

@@ -6,8 +6,8 @@ import transformers
 from transformer_lens.factories import architecture_adapter_factory as factory
 
 from causalkd.models.adapters import _head_adapters, adapter_for, register_adapters
-from causalkd.models.hooked import HookedModel
-from causalkd.task_kinds import Task
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.task_types import Task
 from tests.tiny import MODELS, tiny, tiny_inputs
 
 BEFORE = set(factory.SUPPORTED_ARCHITECTURES)

@@ -8,7 +8,7 @@ import pytest
 
 from causalkd.models.checkpoints import find_tokenizer, has_head, load_tokenizer, locate, read_config, tasks_of
 from causalkd.models.load import load_model
-from causalkd.task_kinds import Task
+from causalkd.task_types import Task
 from tests.data.tiny_tokenizers import bert_like
 from tests.tiny import MODELS, TASKS_OF, tiny
 

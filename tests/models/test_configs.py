@@ -2,7 +2,7 @@
 
 import pytest
 
-from causalkd.data.planted import PlantedNLI
+from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.models.configs import make_config
 from tests.tiny import ARCHITECTURES
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from causalkd.data.planted_lm import VOCABULARY, PlantedLM
+from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
 from causalkd.models.generation import Mixture, Sampling, continue_prompts, left_padded
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from tests.tiny import VOCABULARY as TINY_VOCABULARY
 from tests.tiny import tiny
 

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.load import check_pair, label_names, load_model, random_like, student_from_teacher
-from causalkd.task_kinds import Task
+from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.models.load import check_pair, label_names, load_model, student_from_teacher, untrained_copy
+from causalkd.task_types import Task
 from tests.tiny import ARCHITECTURES, PAD, TASKS_OF, VOCABULARY, tiny, tiny_inputs
 
 INPUTS = tiny_inputs()
@@ -177,7 +177,7 @@ def test_a_narrower_student(architecture: str, width: int) -> None:
     student = student_from_teacher(teacher, every=2, width=width, seed=3)
     assert torch.equal(torch.get_rng_state(), state)
     assert (student.n_layers, student.width, student.n_heads) == (2, width, width // 8)
-    assert {place.width for place in student.places()} == {width}
+    assert {hook_point.width for hook_point in student.hook_points()} == {width}
     assert student.run(INPUTS).logits.shape == teacher.run(INPUTS).logits.shape
     assert _same_weights(student, student_from_teacher(teacher, every=2, width=width, seed=3))
     assert not _same_weights(student, student_from_teacher(teacher, every=2, width=width, seed=4))
@@ -202,7 +202,7 @@ def test_a_student_that_cannot_be_cut(options: dict[str, object], message: str) 
 def test_the_untrained_control() -> None:
     trained = _hooked("bert", "classification", "student")
     state = torch.get_rng_state()
-    controls = [random_like(trained, seed) for seed in (0, 0, 1)]
+    controls = [untrained_copy(trained, seed) for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), state)
     assert not _same_weights(controls[0], trained) and not _same_weights(controls[0], controls[2])
     assert _same_weights(controls[0], controls[1])

@@ -9,12 +9,12 @@ from torch import Tensor
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import IGNORED, Batch
-from causalkd.data.positions import PositionPolicy
-from causalkd.models.hooked import HookedModel
-from causalkd.objectives.base_run import BaseRun, Objective
-from causalkd.task_kinds import Task
-from tests.alignment.exchanges import PAIRS, positions
-from tests.oracles.interchange import Exchange, Pairs, Spot, slow_interchange
+from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Objective, StepContext
+from causalkd.task_types import Task
+from tests.alignment.interventions import PAIRS, positions
+from tests.oracles.interchange import Intervened, Pairs, Spot, slow_interchange
 from tests.tiny import VOCABULARY, tiny, tiny_inputs
 
 BASE, SOURCE = tiny_inputs(4, 10), tiny_inputs(4, 8, seed=1)
@@ -66,16 +66,16 @@ def batch_of(task: Task = "masked_lm", inside: bool = False, names: tuple[str, .
 
 def step_of(
     objective: Objective, teacher: HookedModel | None, student: HookedModel, batch: Batch, step: int = 0
-) -> BaseRun:
-    kept = objective.places()
-    taught = teacher.run(batch.inputs, kept.teacher) if teacher else None
-    return BaseRun(student, batch, student.run(batch.inputs, kept.student), teacher, taught, step)
+) -> StepContext:
+    kept = objective.requirements()
+    teacher_outputs = teacher.run(batch.inputs, kept.teacher) if teacher else None
+    return StepContext(student, batch, student.run(batch.inputs, kept.student), teacher, teacher_outputs, step)
 
 
 def slow(model: HookedModel, layer: int, base: dict[str, Tensor], source: dict[str, Tensor], pairs: Pairs) -> Any:
     """The stock output of the counterfactual at a block's output, by plain hooks."""
-    spot = Spot(model.place("block_output", layer).module, "output")
-    return slow_interchange(model.model, [Exchange(spot, spot)], base, source, pairs)
+    spot = Spot(model.hook_point("block_output", layer).module, "output")
+    return slow_interchange(model.model, [Intervened(spot, spot)], base, source, pairs)
 
 
 def gradients(student: HookedModel, loss: Tensor) -> list[Tensor]:

@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 from causalkd.data.batch import IGNORED, Batch
-from causalkd.models.attention import attention_of, twice_differentiable
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.attention import attention_of, twice_differentiable
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import student_from_teacher
 from causalkd.objectives.adkd import ADKD
-from causalkd.objectives.base_run import BaseRun
-from causalkd.objectives.taught import Taught
-from causalkd.task_kinds import Task
+from causalkd.objectives.base import StepContext
+from causalkd.objectives.teacher_outputs import TeacherOutputs
+from causalkd.task_types import Task
 from tests.objectives.steps import assert_same_term, batch_of, gradients, models
 
 
-def _step(objective: ADKD, teacher: HookedModel, student: HookedModel, batch: Batch) -> BaseRun:
-    kept = objective.places()
+def _step(objective: ADKD, teacher: HookedModel, student: HookedModel, batch: Batch) -> StepContext:
+    kept = objective.requirements()
     logits_at = kept.logits_at(student.task, batch)
     with twice_differentiable(student):
         student_run = student.run(batch.inputs, kept.student, logits_at=logits_at)
-    taught = Taught(teacher, batch, kept.teacher, logits_at, kept.teacher_map)
-    return BaseRun(student, batch, student_run, teacher, taught)
+    teacher_outputs = TeacherOutputs(teacher, batch, kept.teacher, logits_at, kept.teacher_map)
+    return StepContext(student, batch, student_run, teacher, teacher_outputs)
 
 
 def _term(objective: ADKD, teacher: HookedModel, student: HookedModel, batch: Batch) -> Tensor:
@@ -34,7 +34,7 @@ def _term(objective: ADKD, teacher: HookedModel, student: HookedModel, batch: Ba
 
 def _map(model: HookedModel, inputs: Any, row: int, position: int | None, choice: int, steps: int, top: int) -> Tensor:
     """One row's map of −log p of one choice, unscaled, in the model's graph."""
-    place, kept = model.model.get_submodule(model.place("block_input", 0).module), {}
+    hook_point, kept = model.model.get_submodule(model.hook_point("block_input", 0).module), {}
     one = {name: tensor[row : row + 1] for name, tensor in inputs.items()}
 
     def hook(module: Any, args: Any) -> Any:
@@ -43,7 +43,7 @@ def _map(model: HookedModel, inputs: Any, row: int, position: int | None, choice
             kept["leaf"].requires_grad_()
         return (kept["leaf"], *args[1:])
 
-    handle = place.register_forward_pre_hook(hook)
+    handle = hook_point.register_forward_pre_hook(hook)
     total: Any = 0
     for step in range(1, steps + 1):
         kept["share"] = step / steps
@@ -108,7 +108,7 @@ def test_value_and_gradient_of_the_likeliest_tokens(task: Task, one: str, other:
 def test_another_place_another_width_and_the_label() -> None:
     teacher, _ = models("classification")
     student, batch = student_from_teacher(teacher, layers=(0, 2), width=16), batch_of("classification")
-    objective = ADKD(teacher, student, views="label", place="blocks.1.hook_in", distance="l1", norm=1, top_k=0.5)
+    objective = ADKD(teacher, student, views="label", hook_point="blocks.1.hook_in", distance="l1", norm=1, top_k=0.5)
     loss = _term(objective, teacher, student, batch)
     assert 0 < loss.item() < 1 and objective.asked.top_k == 16
     moved = [gradient.abs().max().item() for gradient in gradients(student, loss)]
@@ -117,9 +117,9 @@ def test_another_place_another_width_and_the_label() -> None:
 
 def test_each_model_at_a_place_of_its_own() -> None:
     (teacher, student), batch = models("classification"), batch_of("classification")
-    objective = ADKD(teacher, student, place="blocks.0.hook_out", teacher_place="blocks.1.hook_out")
-    assert objective.asked.place == teacher.place("block_output", 1)
-    assert objective.places().student == (student.place("block_output", 0),)
+    objective = ADKD(teacher, student, hook_point="blocks.0.hook_out", teacher_hook_point="blocks.1.hook_out")
+    assert objective.asked.hook_point == teacher.hook_point("block_output", 1)
+    assert objective.requirements().student == (student.hook_point("block_output", 0),)
     assert 0 < _term(objective, teacher, student, batch).item() < 3
 
 
@@ -206,8 +206,8 @@ def test_what_cannot_be_explained() -> None:
     with pytest.raises(ValueError, match="adkd's target is 'probability', but a regression has no classes"):
         ADKD(*numbers, target="probability")
     with pytest.raises(ValueError, match=r"'blocks.9.hook_in' is no place of"):
-        ADKD(*classes, place="blocks.9.hook_in")
+        ADKD(*classes, hook_point="blocks.9.hook_in")
     with pytest.raises(ValueError, match=r"adkd's place is blocks.2.hook_out .* a map is of one position"):
-        ADKD(*classes, place="blocks.0.hook_in", teacher_place="blocks.2.hook_out")
+        ADKD(*classes, hook_point="blocks.0.hook_in", teacher_hook_point="blocks.2.hook_out")
     with pytest.raises(ValueError, match="question_answering head; leave adkd out"):
         ADKD(*models("question_answering"))

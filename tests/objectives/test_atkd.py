@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from causalkd.data.batch import Batch
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.atkd import ATKD, DKD
-from causalkd.objectives.base_run import BaseRun, Kept
-from causalkd.task_kinds import Task
+from causalkd.objectives.base import Requirements, StepContext
+from causalkd.task_types import Task
 from tests.objectives.steps import assert_same_term, batch_of, models, step_of
-from tests.oracles import uncertainty as oracle
+from tests.oracles import decoupled as oracle
 
 HEADS: list[tuple[Task, str, str]] = [
     ("causal_lm", "gpt2", "opt"),
@@ -36,7 +36,7 @@ def _rows(task: Task, teacher: HookedModel, student: HookedModel, batch: Batch) 
 def test_atkd_is_the_papers(task: Task, of_teacher: str, of_student: str, reverse: bool) -> None:
     (teacher, student), batch = models(task, of_teacher, of_student), batch_of(task)
     objective = ATKD(temperature=2.0, easy_weight=0.3, reverse=reverse)
-    assert objective.places() == Kept(logits="labelled")
+    assert objective.requirements() == Requirements(logits="labelled")
     s, t, label = _rows(task, teacher, student, batch)
     expected = 4 * oracle.atkd(s / 2, t / 2, label, 0.3, reverse)
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
@@ -112,8 +112,8 @@ def test_a_batch_without_a_labelled_token(objective: Any) -> None:
     (teacher, student), batch = models("causal_lm", "gpt2", "opt"), batch_of("causal_lm")
     assert batch.labels is not None
     batch = replace(batch, labels=torch.full_like(batch.labels, -100))
-    at = objective.places().logits_at("causal_lm", batch)
+    at = objective.requirements().logits_at("causal_lm", batch)
     runs = [model.run(batch.inputs, logits_at=at) for model in (student, teacher)]
-    loss = objective(BaseRun(student, batch, runs[0], teacher, runs[1]))
+    loss = objective(StepContext(student, batch, runs[0], teacher, runs[1]))
     loss.backward()
     assert loss.item() == 0.0

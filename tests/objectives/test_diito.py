@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import student_from_teacher
-from causalkd.objectives.counterfactuals import counterfactuals
+from causalkd.objectives.counterfactual_terms import counterfactuals
 from causalkd.objectives.diito import DIITO, DIITOHidden
-from causalkd.task_kinds import Task
-from tests.alignment.exchanges import PAIRS, positions
+from causalkd.task_types import Task
+from tests.alignment.interventions import PAIRS, positions
 from tests.objectives.steps import (
     BASE,
     CROSSED,

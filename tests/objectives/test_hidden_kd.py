@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import student_from_teacher
-from causalkd.objectives.base_run import Kept
+from causalkd.objectives.base import Requirements
 from causalkd.objectives.hidden_kd import HiddenKD
 from tests.objectives.steps import assert_same_term, batch_of, models, step_of
 
@@ -23,7 +23,7 @@ def test_the_stock_hidden_states_at_real_tokens(distance: str) -> None:
     cosine = 1 - nn.functional.cosine_similarity(s, t)
     expected = (cosine if distance == "cosine" else (s - t).square().sum(-1)).mean()
     objective = HiddenKD(teacher, student, distance)  # type: ignore[arg-type]
-    assert objective.places() == Kept(logits="none")
+    assert objective.requirements() == Requirements(logits="none")
     assert list(objective.parameters()) == []
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from causalkd.objectives.base_run import Kept
-from causalkd.objectives.predictions import DivergenceName
+from causalkd.objectives.base import Requirements
+from causalkd.objectives.compare_predictions import DivergenceName
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
-from causalkd.task_kinds import Task
+from causalkd.task_types import Task
 from tests.objectives.steps import assert_same_term, batch_of, labels_of, models, step_of
 from tests.oracles import divergence as oracle
 
@@ -28,7 +28,7 @@ def test_the_stock_outputs_at_a_temperature(task: Task, of_teacher: str, of_stud
     p, q = (each.div(3).softmax(-1) for each in (t, s))
     expected = 9 * (p * (p / q).log()).sum(-1).mean()
     objective = ResponseKD(temperature=3.0)
-    assert objective.places() == Kept(logits="all")
+    assert objective.requirements() == Requirements(logits="all")
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
 
 
@@ -44,8 +44,8 @@ def test_labelled_tokens_only() -> None:
 
 def test_an_identical_student_has_nothing_to_learn() -> None:
     teacher, _ = models()
-    twin, _ = models()
-    student = type(twin)(twin.model.requires_grad_(True), task="masked_lm", role="student")
+    untrained_student, _ = models()
+    student = type(untrained_student)(untrained_student.model.requires_grad_(True), task="masked_lm", role="student")
     loss = ResponseKD()(step_of(ResponseKD(), teacher, student, batch_of()))
     assert loss.item() == pytest.approx(0, abs=1e-14)
 
@@ -100,16 +100,16 @@ def test_a_share_where_nothing_is_mixed() -> None:
 
 
 def test_the_temperature_falls_to_one() -> None:
-    annealed = ResponseKD(4.0, annealed=True)
-    assert [annealed.temperature_at(epoch, 4) for epoch in range(4)] == pytest.approx([4, 3, 2, 1])
-    assert annealed.temperature_at(0, 1) == 1  # where the authors' code divides by zero
-    assert annealed.temperature_at(4, 4) == 1  # an epoch that was only begun
+    anneal_temperature = ResponseKD(4.0, anneal_temperature=True)
+    assert [anneal_temperature.temperature_at(epoch, 4) for epoch in range(4)] == pytest.approx([4, 3, 2, 1])
+    assert anneal_temperature.temperature_at(0, 1) == 1  # where the authors' code divides by zero
+    assert anneal_temperature.temperature_at(4, 4) == 1  # an epoch that was only begun
     assert ResponseKD(4.0).temperature_at(2, 4) == 4
 
 
 def test_one_annealed_epoch_is_temperature_one() -> None:
     (teacher, student), batch = models("classification", "bert", "distilbert"), batch_of("classification")
-    annealed, plain = ResponseKD(4.0, annealed=True), ResponseKD(1.0)
-    run = step_of(annealed, teacher, student, batch)
+    anneal_temperature, plain = ResponseKD(4.0, anneal_temperature=True), ResponseKD(1.0)
+    run = step_of(anneal_temperature, teacher, student, batch)
     assert run.epochs == 1
-    assert_same_term(student, annealed(run), plain(run))
+    assert_same_term(student, anneal_temperature(run), plain(run))

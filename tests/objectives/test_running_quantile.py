@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from causalkd.losses.uncertainty import hard_tokens
+from causalkd.losses.decoupled import hard_tokens
 from causalkd.objectives.running_quantile import RunningQuantile
 
 
@@ -55,13 +55,13 @@ def test_only_what_is_to_be_remembered_is() -> None:
 
 
 def test_it_resumes_from_its_state() -> None:
-    quantile, twin = RunningQuantile(0.5), RunningQuantile(0.5)
+    quantile, untrained_student = RunningQuantile(0.5), RunningQuantile(0.5)
     for step in range(3):
         quantile(*_odds(40, step), step, True)
-    twin.load_state_dict(quantile.state_dict())
+    untrained_student.load_state_dict(quantile.state_dict())
     odds, mask = _odds(40, 7)
-    assert torch.equal(twin(odds, mask, 3, True), quantile(odds, mask, 3, True))
-    assert torch.equal(twin.past, quantile.past)
+    assert torch.equal(untrained_student(odds, mask, 3, True), quantile(odds, mask, 3, True))
+    assert torch.equal(untrained_student.past, quantile.past)
 
 
 def test_log_odds_without_bounds() -> None:

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from causalkd.objectives.atkd import ATKD
-from causalkd.objectives.base_run import BaseRun, Logits, Objective
-from causalkd.objectives.counterfactuals import crossed_batch
+from causalkd.objectives.base import Logits, Objective, StepContext
+from causalkd.objectives.counterfactual_terms import crossed_batch
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
-from causalkd.task_kinds import Task
+from causalkd.task_types import Task
 from tests.objectives.steps import aligned, assert_same_term, batch_of, models, step_of
 
 PAIRS: dict[Task, tuple[str, str]] = {
@@ -40,7 +40,7 @@ def test_every_objective(task: Task, inside: bool) -> None:
             teacher,
             teacher.run(batch.inputs, kept.teacher, logits_at=at),
         )
-        selected = BaseRun(student, batch, *runs, logits=kept.logits)
+        selected = StepContext(student, batch, *runs, logits=kept.logits)
         if at is not None:
             assert len(selected.student_run.logits) == len(at) < batch.counted.numel()
         assert_same_term(student, objective(selected), objective(step_of(objective, teacher, student, batch)))

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.counted import flat_positions
+from causalkd.data.token_mask import flat_positions
 from causalkd.objectives.teacher_map import TeacherMap, explained_logits
 from tests.objectives.steps import batch_of, models
 from tests.tiny import VOCABULARY
 
 TEACHER, _ = models()
-ASKED = TeacherMap(TEACHER.place("block_input", 0), 2, "loss", 1, 32)
+ASKED = TeacherMap(TEACHER.hook_point("block_input", 0), 2, "loss", 1, 32)
 
 
 def test_a_labelled_position_is_drawn_for_each_example() -> None:
@@ -85,9 +85,9 @@ def test_a_packed_position_is_reached_from_its_own_document_only() -> None:
     found = ASKED.position("causal_lm", packed)
     assert found is not None
     expected = sum(
-        int(counted and place <= at and document[place] == document[at] and valid)
+        int(counted and hook_point <= at and document[hook_point] == document[at] and valid)
         for at, valid, row, document in zip(*map(torch.Tensor.tolist, (*found, packed.counted, documents)), strict=True)
-        for place, counted in enumerate(row)
+        for hook_point, counted in enumerate(row)
     )
     assert ASKED.amount("causal_lm", packed) == expected < ASKED.amount("causal_lm", batch)
 

@@ -3,7 +3,7 @@
 import torch
 
 from causalkd.data.batch import Batch
-from causalkd.objectives.base_run import Kept
+from causalkd.objectives.base import Requirements
 from causalkd.objectives.window import Window
 from tests.objectives.steps import batch_of
 
@@ -42,10 +42,10 @@ def test_means_of_micro_batches_become_parts_of_the_mean_over_all() -> None:
 
 def test_how_many_things_a_mean_is_over() -> None:
     batch = _rows(1, 4, 6)
-    assert Kept(logits="all").amount("causal_lm", batch) == 11
-    assert Kept(logits="labelled").amount("causal_lm", batch) == 8  # the first token has nothing before it
-    assert Kept(logits="labelled").amount("masked_lm", batch) == 11
-    assert Kept(logits="none").amount("causal_lm", batch) == 11
+    assert Requirements(logits="all").amount("causal_lm", batch) == 11
+    assert Requirements(logits="labelled").amount("causal_lm", batch) == 8  # the first token has nothing before it
+    assert Requirements(logits="labelled").amount("masked_lm", batch) == 11
+    assert Requirements(logits="none").amount("causal_lm", batch) == 11
     rows = batch_of("classification")
-    assert Kept(logits="all").amount("classification", rows) == 4
-    assert Kept(logits="none").amount("classification", rows) == rows.counted.sum()
+    assert Requirements(logits="all").amount("classification", rows) == 4
+    assert Requirements(logits="none").amount("classification", rows) == rows.counted.sum()

@@ -3,13 +3,19 @@
 import torch
 from torch import Tensor
 
-from causalkd.attribution.views import Target, Views, view_values
-from causalkd.models.hooked import HookedModel
-from causalkd.models.stock_inputs import stock_inputs
+from causalkd.attribution.targets import Target, Views, view_values
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import stock_inputs
 
 
 def slow_gradients(
-    model: HookedModel, inputs: dict[str, Tensor], views: Views, target: Target, steps: int, module: str, side: str
+    model: HookedModel,
+    inputs: dict[str, Tensor],
+    views: Views,
+    target: Target,
+    steps: int,
+    module: str,
+    intervention: str,
 ) -> Tensor:
     """(view, batch, pos, width), from a zero baseline, at a module's input or output by plain hooks."""
     kept: dict[str, Tensor] = {}
@@ -25,9 +31,13 @@ def slow_gradients(
     hook = {
         "input": lambda module, args: (scale(args[0]), *args[1:]),
         "output": lambda module, args, output: scale(output),
-    }[side]
-    place = model.model.get_submodule(module)
-    handle = place.register_forward_pre_hook(hook) if side == "input" else place.register_forward_hook(hook)
+    }[intervention]
+    hook_point = model.model.get_submodule(module)
+    handle = (
+        hook_point.register_forward_pre_hook(hook)
+        if intervention == "input"
+        else hook_point.register_forward_hook(hook)
+    )
     try:
         model.model(**inputs)
         rows = []

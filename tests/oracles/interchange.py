@@ -17,12 +17,12 @@ class Spot(NamedTuple):
     """
 
     module: str
-    side: str
+    intervention: str
     columns: Sequence[int] | None = None
     basis: Sequence[Tensor] | None = None
 
 
-class Exchange(NamedTuple):
+class Intervened(NamedTuple):
     """What is written, and where its values are read."""
 
     write: Spot
@@ -31,7 +31,7 @@ class Exchange(NamedTuple):
 
 def slow_interchange(
     model: PreTrainedModel,
-    exchanges: Sequence[Exchange],
+    passes: Sequence[Intervened],
     base: Mapping[str, Tensor],
     source: Mapping[str, Tensor],
     pairs: Pairs,
@@ -39,50 +39,50 @@ def slow_interchange(
     """The stock output of base with source's activations, hidden states included."""
     donated: dict[int, Tensor] = {}
     handles = []
-    for number, exchange in enumerate(exchanges):
+    for number, intervene in enumerate(passes):
 
         def record(tensor: Tensor, number: int = number) -> None:
             donated[number] = tensor
 
-        handles.append(_hook(model, exchange.read, record, source["input_ids"].shape))
+        handles.append(_hook(model, intervene.read, record, source["input_ids"].shape))
     model(**source)
     for handle in handles:
         handle.remove()
     handles = []
-    for number, exchange in enumerate(exchanges):
+    for number, intervene in enumerate(passes):
 
-        def write(tensor: Tensor, number: int = number, exchange: Exchange = exchange) -> Tensor:
-            return _written(tensor, donated[number], exchange, pairs)
+        def write(tensor: Tensor, number: int = number, intervene: Intervened = intervene) -> Tensor:
+            return _written(tensor, donated[number], intervene, pairs)
 
-        handles.append(_hook(model, exchange.write, write, base["input_ids"].shape))
+        handles.append(_hook(model, intervene.write, write, base["input_ids"].shape))
     output = model(**base, output_hidden_states=True)
     for handle in handles:
         handle.remove()
     return output
 
 
-def _written(recipient: Tensor, donor: Tensor, exchange: Exchange, pairs: Pairs) -> Tensor:
+def _written(recipient: Tensor, source_activations: Tensor, intervene: Intervened, pairs: Pairs) -> Tensor:
     result = recipient.clone()
     for row, of_row in enumerate(pairs):
         for base_position, source_position in of_row:
-            given = donor[row, source_position]
-            if exchange.write.basis is not None:
-                result[row, base_position] = _turned(recipient[row, base_position], given, exchange)
+            given = source_activations[row, source_position]
+            if intervene.write.basis is not None:
+                result[row, base_position] = _turned(recipient[row, base_position], given, intervene)
                 continue
-            if exchange.read.columns is not None:
-                given = given[list(exchange.read.columns)]
-            if exchange.write.columns is None:
+            if intervene.read.columns is not None:
+                given = given[list(intervene.read.columns)]
+            if intervene.write.columns is None:
                 result[row, base_position] = given
             else:
-                result[row, base_position, list(exchange.write.columns)] = given
+                result[row, base_position, list(intervene.write.columns)] = given
     return result
 
 
-def _turned(recipient: Tensor, given: Tensor, exchange: Exchange) -> Tensor:
+def _turned(recipient: Tensor, given: Tensor, intervene: Intervened) -> Tensor:
     """The recipient, with each written direction's share taken out and the read direction's share put there."""
-    assert exchange.write.basis is not None and exchange.read.basis is not None
+    assert intervene.write.basis is not None and intervene.read.basis is not None
     result = recipient
-    for written, read in zip(exchange.write.basis, exchange.read.basis, strict=True):
+    for written, read in zip(intervene.write.basis, intervene.read.basis, strict=True):
         result = result - (recipient * written).sum() * written + (given * read).sum() * written
     return result
 
@@ -101,4 +101,8 @@ def _hook(model: nn.Module, spot: Spot, function: Any, shape: Sequence[int]) -> 
         return seen(output)
 
     module = model.get_submodule(spot.module)
-    return module.register_forward_pre_hook(before) if spot.side == "input" else module.register_forward_hook(after)
+    return (
+        module.register_forward_pre_hook(before)
+        if spot.intervention == "input"
+        else module.register_forward_hook(after)
+    )

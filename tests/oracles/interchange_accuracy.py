@@ -21,18 +21,20 @@ def counterfactual_tokens(
 
 
 def _counterfactual_logits(model: nn.Module, block: nn.Module, batch: Batch, row: int, pair: str) -> Tensor:
-    base, source = ({k: v[row : row + 1] for k, v in side.items()} for side in (batch.inputs, batch.source))
+    base, source = (
+        {k: v[row : row + 1] for k, v in intervention.items()} for intervention in (batch.inputs, batch.source)
+    )
     drawn, seen = batch.positions[pair], {}
     with _hook(block, lambda output: seen.setdefault("source", output.clone())):
         model(**source)
 
-    def exchange(output):
+    def intervene(output):
         for to, origin, valid in zip(drawn.base[row], drawn.source[row], drawn.valid[row], strict=True):
             if valid:
                 output[0, to] = seen["source"][0, origin]
         return output
 
-    with _hook(block, lambda output: exchange(output.clone())):
+    with _hook(block, lambda output: intervene(output.clone())):
         return model(**base).logits
 
 

@@ -1,19 +1,19 @@
-"""Slow, plain versions of what `causalkd.data.positions` does at once for all rows."""
+"""Slow, plain versions of what `causalkd.data.pairs.positions` does at once for all rows."""
 
 
 def paired(base_mask: list[list[bool]], source_mask: list[list[bool]]) -> list[list[tuple[int, int]]]:
     """For each row the (base, source) positions: the k-th True of one mask with the k-th True of the other."""
     rows = []
     for base_row, source_row in zip(base_mask, source_mask, strict=True):
-        base = [place for place, chosen in enumerate(base_row) if chosen]
-        source = [place for place, chosen in enumerate(source_row) if chosen]
+        base = [hook_point for hook_point, chosen in enumerate(base_row) if chosen]
+        source = [hook_point for hook_point, chosen in enumerate(source_row) if chosen]
         rows.append(list(zip(base, source, strict=True)))
     return rows
 
 
 def real_positions(counted: list[bool]) -> list[int]:
     """The positions of the real tokens of one row."""
-    return [place for place, real in enumerate(counted) if real]
+    return [hook_point for hook_point, real in enumerate(counted) if real]
 
 
 def release_count(fraction: float, maximum: int | None, base_length: int, source_length: int) -> int:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve_site
-from causalkd.alignment.sites import ResolvedSite
+from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Site
-from causalkd.data.positions import Positions
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import COMPONENTS
+from causalkd.data.pairs.positions import Positions
+from causalkd.models.hooks.hook_points import COMPONENTS
+from causalkd.models.hooks.hooked_model import HookedModel
 from tests.oracles.pyvene_reference import loss_gradients
 from tests.tiny import ARCHITECTURES, TASKS_OF, tiny, tiny_inputs
 
@@ -38,7 +38,7 @@ def _pair(architecture: str, task: str) -> tuple[HookedModel, Any]:
 
 def _bridge_logits(bridge: Any, site: ResolvedSite, base: dict[str, Tensor], source: dict[str, Tensor]) -> Tensor:
     donated: dict[str, Tensor] = {}
-    columns = torch.arange(site.place.width) if site.columns is None else site.columns
+    columns = torch.arange(site.hook_point.width) if site.columns is None else site.columns
     rows = torch.arange(BATCH)[:, None]
 
     def read(tensor: Tensor, hook: Any) -> None:
@@ -53,7 +53,7 @@ def _bridge_logits(bridge: Any, site: ResolvedSite, base: dict[str, Tensor], sou
 
     for inputs, hook in ((source, read), (base, write)):
         masks = {name: tensor for name, tensor in inputs.items() if name != "input_ids"}
-        with bridge.hooks(fwd_hooks=[(site.place.name, hook)]):
+        with bridge.hooks(fwd_hooks=[(site.hook_point.name, hook)]):
             logits = bridge(inputs["input_ids"], **masks)
     return logits
 
@@ -90,4 +90,4 @@ def test_classification(architecture: str):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_place_is_a_hook_of_the_bridge(architecture: str):
     hooked, bridge = _pair(architecture, TASKS_OF[architecture][0])
-    assert {place.name for place in hooked.places()} <= bridge.hook_dict.keys()
+    assert {hook_point.name for hook_point in hooked.hook_points()} <= bridge.hook_dict.keys()

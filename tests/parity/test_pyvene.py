@@ -13,9 +13,9 @@ from causalkd.alignment.basis import Basis
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.positions import PositionPolicy, Positions
-from causalkd.models.hooked import HookedModel
-from causalkd.models.places import COMPONENTS
+from causalkd.data.pairs.positions import PositionPolicy, Positions
+from causalkd.models.hooks.hook_points import COMPONENTS
+from causalkd.models.hooks.hooked_model import HookedModel
 from tests.oracles import pyvene_reference as reference
 from tests.tiny import ARCHITECTURES, HEADS, TASKS_OF, tiny, tiny_inputs
 
@@ -154,7 +154,7 @@ def test_opt_mlp_output(task: str):
     hooked = _model("opt", task)
     site = resolve_site(_site("mlp_output"), hooked)
     base, source = _inputs("opt", 1), _inputs("opt", 2)
-    module = hooked.model.get_submodule(site.place.module)
+    module = hooked.model.get_submodule(site.hook_point.module)
     rows = torch.arange(BATCH)[:, None]
     donated = []
 

@@ -9,10 +9,10 @@ from transformers import TrainingArguments
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.pairing import ExampleSet, PairingCollator
-from causalkd.data.positions import PositionPolicy
-from causalkd.models.hooked import HookedModel
-from causalkd.objectives.base_run import Weighted
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Weighted
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss

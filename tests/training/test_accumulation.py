@@ -9,14 +9,14 @@ from transformers import TrainingArguments
 
 from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import IGNORED
-from causalkd.data.pairing import ExampleSet, PairingCollator
-from causalkd.models.hooked import HookedModel
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.atkd import ATKD, DKD
-from causalkd.objectives.base_run import Objective, Weighted
+from causalkd.objectives.base import Objective, Weighted
+from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
-from causalkd.objectives.remembered import Memory
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.callbacks import EpochOfData
 from causalkd.training.teacher_cache import TeacherCache
@@ -66,7 +66,7 @@ def _trained(
     chosen: dict[str, Objective],
     teacher: HookedModel,
     student: HookedModel,
-    memory: Memory | None = None,
+    memory: OutputCache | None = None,
     **sources: Any,
 ) -> DistillationTrainer:
     rows = _examples()

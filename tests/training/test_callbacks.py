@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from causalkd.data.pairing import ExampleSet
-from causalkd.training.callbacks import EpochOfData, Progress, TermFile, read_rows
+from causalkd.data.pairs.collator import ExampleSet
+from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress, read_rows
 
 LOGS = {"loss": 0.5, "term/task": 0.25, "learning_rate": 0.1, "grad_norm": 1.0, "epoch": 0.5}
 
@@ -22,14 +22,14 @@ def _at(step: int, main: bool = True, epoch: float = 0.0) -> TrainerState:
 
 
 def _log(
-    file: TermFile, args: TrainingArguments, step: int, logs: dict[str, float] | None = LOGS, main: bool = True
+    file: MetricsFile, args: TrainingArguments, step: int, logs: dict[str, float] | None = LOGS, main: bool = True
 ) -> None:
     file.on_log(args, _at(step, main), TrainerControl(), logs=logs)
 
 
 def test_a_row_has_its_owner_its_step_and_the_terms(tmp_path: Path, args: TrainingArguments) -> None:
     path = tmp_path / "metrics.jsonl"
-    file = TermFile(path, "kd", 3)
+    file = MetricsFile(path, "kd", 3)
     file.on_train_begin(args, _at(0), TrainerControl())
     assert path.read_text() == ""  # there even if nothing is logged
     _log(file, args, 2)
@@ -41,7 +41,7 @@ def test_a_row_has_its_owner_its_step_and_the_terms(tmp_path: Path, args: Traini
 
 
 def test_other_processes_write_nothing(tmp_path: Path, args: TrainingArguments) -> None:
-    file = TermFile(tmp_path / "metrics.jsonl", "kd", 0)
+    file = MetricsFile(tmp_path / "metrics.jsonl", "kd", 0)
     file.on_train_begin(args, _at(0, main=False), TrainerControl())
     _log(file, args, 1, main=False)
     assert not (tmp_path / "metrics.jsonl").exists() and read_rows(tmp_path / "metrics.jsonl") == []
@@ -51,14 +51,14 @@ def test_resuming_forgets_what_will_be_told_again_and_nothing_else(tmp_path: Pat
     path = tmp_path / "metrics.jsonl"
     for owner in (("kd", 0), ("kd", 1), ("diito", 0)):
         for step in (2, 4, 6):
-            _log(TermFile(path, *owner), args, step)
-    TermFile(path, "kd", 0).on_train_begin(args, _at(4), TrainerControl())
+            _log(MetricsFile(path, *owner), args, step)
+    MetricsFile(path, "kd", 0).on_train_begin(args, _at(4), TrainerControl())
     steps = {(row["student"], row["seed"], row["step"]) for row in read_rows(path)}
     assert steps == {(name, seed, s) for name, seed in (("kd", 1), ("diito", 0)) for s in (2, 4, 6)} | {
         ("kd", 0, 2),
         ("kd", 0, 4),
     }
-    TermFile(path, "kd", 1).on_train_begin(args, _at(0), TrainerControl())
+    MetricsFile(path, "kd", 1).on_train_begin(args, _at(0), TrainerControl())
     assert not [row for row in read_rows(path) if (row["student"], row["seed"]) == ("kd", 1)]
     assert all(json.loads(line) for line in path.read_text().splitlines())
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from causalkd.alignment.interchange import interchange, places_needed
-from causalkd.alignment.ready_made import ready_made
+from causalkd.alignment.interchange import hook_points_needed, interchange
+from causalkd.alignment.presets import preset
 from causalkd.alignment.resolve import resolve
-from causalkd.data.positions import Positions
-from causalkd.models.hooked import HookedModel
+from causalkd.data.pairs.positions import Positions
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.training.compute import BlockForwards
 from tests.tiny import tiny, tiny_inputs
 
@@ -61,20 +61,20 @@ def test_what_a_student_is_measured_on_is_no_training(teacher: HookedModel, stud
 
 
 def test_skipped_blocks_do_not_count(teacher: HookedModel, student: HookedModel) -> None:
-    (pair,) = resolve(ready_made("middle", TEACHER_LAYERS, STUDENT_LAYERS), teacher, student).pairs
-    assert (pair.teacher[0].place.layer, pair.student[0].place.layer) == (2, 0)
-    place, rows = torch.zeros(4, 1, dtype=torch.long), torch.tensor([1, 0, 3, 2])
-    positions, counter = Positions(place, place, place == 0), BlockForwards()
+    (pair,) = resolve(preset("middle", TEACHER_LAYERS, STUDENT_LAYERS), teacher, student).pairs
+    assert (pair.teacher[0].hook_point.layer, pair.student[0].hook_point.layer) == (2, 0)
+    hook_point, rows = torch.zeros(4, 1, dtype=torch.long), torch.tensor([1, 0, 3, 2])
+    positions, counter = Positions(hook_point, hook_point, hook_point == 0), BlockForwards()
     with counter.counting(student, teacher):
         for model, sites, after in ((teacher, pair.teacher, 1), (student, pair.student, 3)):
-            base = model.run(INPUTS, places_needed(model, sites))
+            base = model.run(INPUTS, hook_points_needed(model, sites))
             before = counter.total
-            interchange(model, sites, base, base.donor(rows), positions)
+            interchange(model, sites, base, base.source_activations(rows), positions)
             assert counter.total - before == 4 * after  # the one block after the site
 
 
 def test_a_forward_that_ends_early_counts_up_to_there(teacher: HookedModel, student: HookedModel) -> None:
     counter = BlockForwards()
     with counter.counting(student, teacher):
-        teacher.read(INPUTS, [teacher.place("block_input", 2)])
+        teacher.read(INPUTS, [teacher.hook_point("block_input", 2)])
     assert counter.total == 4 * 2

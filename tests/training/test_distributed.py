@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from causalkd import runs
-from causalkd.recipe import Recipe
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs import distill as runs
 from causalkd.training.callbacks import read_rows
 from tests.shrunk import planted_model, shrunk
 

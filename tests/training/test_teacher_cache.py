@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from causalkd.data.batch import Batch
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
-from causalkd.objectives.base_run import Weighted
+from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import ResponseKD
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer

@@ -8,10 +8,10 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from causalkd.data.batch import Batch
-from causalkd.data.pairing import ExampleSet
-from causalkd.models.hooked import HookedModel
+from causalkd.data.pairs.collator import ExampleSet
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
-from causalkd.objectives.base_run import Weighted
+from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import tiny, tiny_inputs

@@ -6,13 +6,13 @@ import sys
 
 import torch
 
-from causalkd import runs
-from causalkd.recipe import Recipe
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs import distill as runs
 
 
 def _learn(rank: int, recipe: Recipe, port: int) -> None:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in place.items()})
+    hook_point = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in hook_point.items()})
     torch.set_num_threads(1)
     report = runs.distill(recipe)
     assert len(report.students) == len(recipe.students)

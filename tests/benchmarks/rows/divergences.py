@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from causalkd.losses import divergence, uncertainty
+from causalkd.losses import decoupled as uncertainty
+from causalkd.losses import divergence
 from tests.benchmarks.measure import Step, paired_ratios, step_memory
 from tests.benchmarks.row import Row
 from tests.benchmarks.setting import Setting

@@ -1,6 +1,6 @@
 """A hooked model that nobody intervenes on beside the bare stock model."""
 
-from causalkd.models.hooked import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel
 from tests.benchmarks.measure import Step, paired_ratios
 from tests.benchmarks.row import Row
 from tests.benchmarks.setting import Setting, batch_of, student_of
@@ -30,7 +30,7 @@ def bare_step(setting: Setting) -> Step:
 def hooked_step(setting: Setting, kept: bool) -> Step:
     """Forward and backward of the same model through `HookedModel.run`."""
     model, batch = HookedModel(student_of(setting), task="masked_lm", role="student"), batch_of(setting)
-    keep = [model.place("block_output", setting.student_layers // 2)] if kept else []
+    keep = [model.hook_point("block_output", setting.student_layers // 2)] if kept else []
 
     def step() -> None:
         model.model.zero_grad()

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from causalkd.alignment.resolve import resolve
-from causalkd.models.hooked import HookedModel
-from causalkd.verification.interchange_accuracy import measure
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.measures.iia import measure
 from tests.benchmarks.floors import cellwise_cost, sweep_cost
 from tests.benchmarks.measure import paired_ratios
 from tests.benchmarks.pyvene_runs import intervenable, pyvene_sweep

@@ -1,0 +1,1 @@
+"""The conversion of alignments to and from pyvene."""

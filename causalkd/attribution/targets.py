@@ -1,0 +1,135 @@
+"""Views: which outputs of a model a map explains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from causalkd.task_types import Task
+
+Target = Literal["probability", "log_probability", "logit", "loss"]
+"""What of a view is explained: p, log p, the logit z, or the loss: −log p, and (z − goal)² for regression."""
+TARGETS: tuple[Target, ...] = get_args(Target)
+CLASSES: tuple[Task, ...] = ("classification", "regression")
+"""Tasks that predict once a row."""
+TOKENS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
+"""Tasks that predict at every position."""
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """For each view and row, one output.
+
+    Attributes:
+        choice: The class, or the token.
+        position: Where in each row a per-token head predicts them; None for heads that predict once a row.
+        goal: The labels of a regression, for the target `loss`.
+        every: The views are all classes, in order.
+    """
+
+    choice: Int[Tensor, "view batch"]
+    position: Int[Tensor, "batch"] | None = None
+    goal: Float[Tensor, "batch"] | None = None
+    every: bool = False
+
+
+def class_views(classes: int, rows: int, device: torch.device | str = "cpu") -> Views:
+    """Every class of a classification (the one number of a regression)."""
+    return Views(torch.arange(classes, device=device)[:, None].expand(classes, rows), every=True)
+
+
+def label_views(labels: Tensor) -> Views:
+    """One view a row: its own class, or the number a regression should say; the first class where no label is."""
+    if labels.is_floating_point():
+        return Views(torch.zeros_like(labels, dtype=torch.long)[None], goal=labels)
+    return Views(labels.clamp(min=0)[None])
+
+
+def token_views(logits: Float[Tensor, "batch choice"], position: Int[Tensor, "batch"], count: int) -> Views:
+    """The `count` likeliest tokens (or tags) at one position of each row, where the logits are of; likeliest first."""
+    return Views(logits.topk(count, dim=-1).indices.T, position)
+
+
+def check_choice(name: str, given: object, known: Sequence[object]) -> None:
+    """Refuses a setting that is none of the known ones.
+
+    Raises:
+        ValueError: Says which there are.
+    """
+    if given not in known:
+        raise ValueError(f"{name} is {given!r}; it is one of {', '.join(map(repr, known))}")
+
+
+def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> None:
+    """Refuses views that do not suit a head, or that are of other rows or positions than there are.
+
+    Args:
+        views: What is to be explained.
+        task: What the head computes.
+        real: True at the rows' tokens.
+
+    Raises:
+        ValueError: Says what the head needs, or which row has no token there.
+    """
+    if task not in CLASSES + TOKENS:
+        raise ValueError(
+            f"a {task} head predicts two positions, not a class; maps explain {', '.join(CLASSES + TOKENS)}"
+        )
+    if (views.position is None) == (task in TOKENS):
+        wanted = "a position in each row" if task in TOKENS else "views without positions"
+        raise ValueError(
+            f"a {task} head needs {wanted}; make them with " + ("token_views" if task in TOKENS else "class_views")
+        )
+    if views.choice.shape[1] != len(real):
+        raise ValueError(f"the views are of {views.choice.shape[1]} rows and the inputs have {len(real)}")
+    if views.position is not None:
+        inside = (views.position >= 0) & (views.position < real.shape[1])
+        known = inside & real.gather(1, views.position.where(inside, 0)[:, None])[:, 0]
+        if not known.all():
+            row = int(known.int().argmin())
+            raise ValueError(f"row {row} has no token at position {int(views.position[row])}, where its views are")
+
+
+def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
+    """Refuses views that a head with this many outputs does not have, and targets it cannot have.
+
+    Raises:
+        ValueError: Says which views there are.
+    """
+    low, high = int(views.choice.min()), int(views.choice.max())
+    if low < 0 or high >= outputs:
+        raise ValueError(f"view {low if low < 0 else high} is no class of this head, which has 0–{outputs - 1}")
+    if task == "regression" and target in ("probability", "log_probability"):
+        raise ValueError(f"target {target!r} needs classes and this head predicts a number; use `logit` or `loss`")
+    if task == "regression" and target == "loss" and views.goal is None:
+        raise ValueError("target 'loss' of a regression needs its labels; make the views with label_views(labels)")
+
+
+def logits_at(views: Views, width: int) -> Int[Tensor, "batch"] | None:
+    """The views' positions counted through rows of this many positions; None where the head predicts once a row."""
+    if views.position is None:
+        return None
+    return torch.arange(len(views.position), device=views.position.device) * width + views.position
+
+
+def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
+    """What is explained, for each view and row, from each row's logits where its views are; in float32 at least."""
+    logits = at_least_float32(logits)
+    if target == "loss" and views.goal is not None:
+        return (logits.T.gather(0, views.choice) - views.goal).square()
+    chosen = logits.T.gather(0, views.choice)
+    if target == "logit":
+        return chosen
+    # log p = log σ(z − log Σ of the others' exp): log_softmax's gradient takes p from 1, which leaves little near 1.
+    others = logits.expand(len(views.choice), -1, -1).scatter(-1, views.choice[..., None], -torch.inf).logsumexp(-1)
+    chosen = logsigmoid(chosen - others)
+    return {"loss": chosen.neg, "probability": chosen.exp}.get(target, lambda: chosen)()
+
+
+def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """For what half precision would lose: the log of a probability near 1, the norm of small numbers."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

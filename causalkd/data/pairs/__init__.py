@@ -1,0 +1,1 @@
+"""Which source goes with which base, and at which positions."""

@@ -1,0 +1,213 @@
+"""Which source goes with which base, at which positions: from examples to batches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from causalkd.data.batch import Batch, Example, Inputs, NestedTensors, PaddingSide, pad, pad_labels
+from causalkd.data.masking import Masking
+from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.data.pairs.positions import Positions, RowFacts, check_rows, draw_positions
+from causalkd.data.pairs.rng import Index, Stream, integers
+
+
+class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
+    """Examples that know their number and the epoch, on which every draw depends; what a Trainer is given.
+
+    Someone must call `set_epoch`: accelerate does so in one process, but not where it shards a seedable sampler.
+    """
+
+    def __init__(self, examples: Sequence[Example]):
+        if not len(examples):
+            raise ValueError("the data set has no examples; there is nothing to run on. Check the split and the limit")
+        self.examples = examples
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:  # type: ignore[override]
+        number = range(len(self.examples))[number]
+        return {**self.examples[number], "index": number, "epoch": self.epoch}
+
+    def set_epoch(self, epoch: int) -> None:
+        """From now on examples are drawn for as in this epoch."""
+        self.epoch = epoch
+
+
+@dataclass(frozen=True, eq=False)
+class PairingCollator:
+    """Turns rows of an `ExampleSet` into the tensors of a `Batch` with sources and positions.
+
+    All randomness is a function of (seed, epoch, example number); see `causalkd.data.pairs.rng`. Site pairs with equal
+    policies exchange equal positions. Raises ValueError, when it is built, if a policy does not suit some example.
+    """
+
+    examples: Sequence[Example]
+    """The whole data set, to fetch sources from."""
+    policies: Mapping[str, PositionPolicy]
+    """By the name of the site pair; with none, batches have no sources."""
+    pad_id: int
+    """Token id that fills rows up."""
+    side: PaddingSide = "right"
+    """Where rows are filled up."""
+    sources: Literal["batch", "dataset"] = "batch"
+    """Whether a source is another row of the batch (its activations are then there already) or any other example."""
+    group: int = 8
+    """In-batch sources come from the same `group` consecutive rows, so batches that are cut between groups (over
+    processes, say) have the same sources."""
+    seed: int = 0
+    masking: Masking | None = None
+    """Corruption of base and source, for masked_lm; its labels replace the examples' own."""
+
+    def __post_init__(self):
+        if self.group < 2:
+            raise ValueError(f"group is {self.group}: a source is another row of the group; give 2 or more")
+        if self.policies and self.sources == "dataset" and len(self.examples) < 2:
+            raise ValueError(
+                f"{len(self.examples)} examples: a source is another example than its base; give 2 or more"
+            )
+        for policy in set(self.policies.values()):
+            _check_examples(policy, self.examples, self.masking is not None)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> NestedTensors:
+        """The batch of some rows of an `ExampleSet`, in their order.
+
+        Raises ValueError for a batch of one row where sources come from the batch.
+        """
+        index = torch.tensor([row["index"] for row in rows])
+        epoch = rows[0]["epoch"]
+        if not self.policies:
+            inputs, labels, _ = self._pad(rows, index, epoch)
+            return Batch(inputs, labels, index=index).tensors()
+        if self.sources == "dataset":
+            return self.pair(
+                index, dataset_sources(index, len(self.examples), self.seed, epoch), index, epoch
+            ).tensors()
+        source_rows = batch_sources(index, self.group, self.seed, epoch)
+        inputs, labels, facts = self._pad(rows, index, epoch)
+        positions = self._positions(facts, facts.rows(source_rows), index, epoch)
+        return Batch(inputs, labels, source_rows=source_rows, positions=positions, index=index).tensors()
+
+    def pair(
+        self, base: Int[Tensor, "batch"], source: Int[Tensor, "batch"], key: Int[Tensor, "batch"], epoch: int = 0
+    ) -> Batch:
+        """The batch of the examples numbered `base` with separate sources, numbered `source`.
+
+        Positions are drawn by the numbers `key` instead of example numbers.
+        """
+        rows, source_rows = ([self.examples[number] for number in side.tolist()] for side in (base, source))
+        inputs, labels, facts = self._pad(rows, base, epoch)
+        source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
+        return Batch(inputs, labels, source_inputs, None, self._positions(facts, source_facts, key, epoch), base)
+
+    def _pad(self, rows: Sequence[Example], index: Index, epoch: int) -> tuple[Inputs, Tensor | None, RowFacts]:
+        inputs = pad(rows, self.pad_id, self.side)
+        counted = inputs["attention_mask"].bool()
+        named = any(policy.segments for policy in self.policies.values())
+        segments = segment_spans(rows) if named else {}
+        if self.masking is None:
+            return inputs, pad_labels(rows, self.side), RowFacts(counted, None, segments)
+        inputs, labels = self.masking.corrupt(inputs, self.seed, index, epoch)
+        return inputs, labels, RowFacts(counted, labels >= 0, segments)
+
+    def _positions(self, base: RowFacts, source: RowFacts, key: Index, epoch: int) -> dict[str, Positions]:
+        policies = set(self.policies.values())
+        drawn = {policy: draw_positions(policy, base, source, self.seed, key, epoch) for policy in policies}
+        return {name: drawn[policy] for name, policy in self.policies.items()}
+
+
+def batch_sources(index: Int[Tensor, "batch"], group: int, seed: int, epoch: int = 0) -> Int[Tensor, "batch"]:
+    """For each row of a batch another row of its `group` consecutive ones, all others being equally likely.
+
+    The last group may be smaller; one row that is left over alone takes the row before it. `index` holds the example
+    numbers of the rows. Raises ValueError for a batch of one row.
+    """
+    rows = torch.arange(len(index))
+    if len(rows) < 2:
+        raise ValueError(
+            "a batch of one row was given, but sources come from the other rows of the batch. Use a batch size that "
+            "leaves no single row over, drop the last incomplete batch, or draw sources from the data set"
+        )
+    start = rows // group * group
+    size = (len(rows) - start).clamp(max=group)
+    shift = 1 + integers(seed, epoch, index, Stream.SOURCE_EXAMPLE, (size - 1).clamp(min=1))
+    return torch.where(size == 1, rows - 1, start + (rows - start + shift) % size)
+
+
+def dataset_sources(index: Int[Tensor, "batch"], size: int, seed: int, epoch: int = 0) -> Int[Tensor, "batch"]:
+    """For each example another example of the `size` there are, all others being equally likely."""
+    shift = 1 + integers(seed, epoch, index, Stream.SOURCE_EXAMPLE, torch.full_like(index, size - 1))
+    return (index + shift) % size
+
+
+def evaluation_pairs(
+    examples: Sequence[Example], n: int, seed: int
+) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
+    """Numbers of the base and the source of `n` distinct pairs of two examples.
+
+    Every example is base equally often, give or take one. Raises ValueError if there are not that many pairs.
+    """
+    size = len(examples)
+    if not 1 <= n <= size * (size - 1):
+        raise ValueError(
+            f"{n} pairs were asked for, but {size} examples make {size * max(size - 1, 0)} pairs of two different "
+            "ones. Ask for at least 1 and no more than that"
+        )
+    generator = np.random.default_rng(seed)
+    order, offset = (
+        torch.from_numpy(generator.permutation(size)),
+        torch.from_numpy(generator.integers(size - 1, size=size)),
+    )
+    place, turn = torch.arange(n) % size, torch.arange(n) // size
+    return order[place], order[(place + 1 + (offset[place] + turn) % (size - 1)) % size]
+
+
+def pair_batches(
+    examples: Sequence[Example],
+    pairs: tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]],
+    policies: Mapping[str, PositionPolicy],
+    batch_size: int,
+    pad_id: int,
+    side: PaddingSide = "right",
+    seed: int = 0,
+    masking: Masking | None = None,
+) -> list[Batch]:
+    """Batches of pairs with separate sources, for verification; positions are drawn by the number of the pair.
+
+    Raises ValueError as `PairingCollator` does.
+    """
+    collator = PairingCollator(examples, policies, pad_id, side, "dataset", seed=seed, masking=masking)
+    keys = torch.arange(len(pairs[0]))
+    return [
+        collator.pair(base, source, key)
+        for base, source, key in zip(*(part.split(batch_size) for part in (*pairs, keys)), strict=True)
+    ]
+
+
+def segment_spans(examples: Sequence[Example]) -> dict[str, Int[Tensor, "batch 2"]]:
+    """The segments of every example by name, as ranges of tokens; (-1, -1) where an example lacks one."""
+    segments = [example.get("segments", {}) for example in examples]
+    names = sorted({name for named in segments for name in named})
+    return {name: torch.tensor([tuple(named.get(name, (-1, -1))) for named in segments]) for name in names}
+
+
+def _check_examples(policy: PositionPolicy, examples: Sequence[Example], masked: bool) -> None:
+    """Raise one ValueError if the policy cannot be applied to some example."""
+    if policy.policy not in ("masked", "segments", "explicit"):
+        return
+    counted = _lengths_as_mask(examples)
+    facts = RowFacts(counted, counted if masked else None, segment_spans(examples))
+    check_rows(policy, facts, torch.arange(len(examples)), "base")
+    check_rows(policy, facts, torch.arange(len(examples)), "source")
+
+
+def _lengths_as_mask(examples: Sequence[Example]) -> Tensor:
+    lengths = torch.tensor([len(example["input_ids"]) for example in examples])
+    return torch.arange(int(lengths.max())) < lengths[:, None]

@@ -1,0 +1,88 @@
+"""Which pairs a claim is tested on: any two examples, or only pairs that are alike, or differ, in something.
+
+Most uniform pairs may say little: where base and source lead to one answer, an exchange can change nothing. A choice
+makes the test sharper and its claim narrower; what was chosen stands in the recipe.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from causalkd.data.batch import Example
+from causalkd.data.pairs.collator import evaluation_pairs
+
+Pairs = tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]
+Fits = Callable[[Int[Tensor, "pairs"], Int[Tensor, "pairs"]], Bool[Tensor, "pairs"]]
+"""Which pairs, given the numbers of their bases and sources, are wanted."""
+
+
+def choose_pairs(examples: Sequence[Example], n: int, seed: int, fits: Fits) -> Pairs:
+    """The first `n` pairs of `evaluation_pairs` that fit, of which ever more are drawn until there are enough.
+
+    Raises:
+        ValueError: Fewer pairs fit.
+    """
+    size = len(examples)
+    most = size * (size - 1)
+    asked = n
+    while True:
+        base, source = evaluation_pairs(examples, asked, seed)
+        kept = fits(base, source)
+        if int(kept.sum()) >= n:
+            return base[kept][:n], source[kept][:n]
+        if asked >= most:
+            raise ValueError(
+                f"{n} pairs were asked for, but of the {most} pairs of {size} examples only {int(kept.sum())} are of "
+                "the chosen kind. Ask for at most that many, or take more examples"
+            )
+        asked = min(4 * asked, most)
+
+
+def same_length(examples: Sequence[Example]) -> Fits:
+    """Base and source have as many tokens."""
+    return _alike([len(example["input_ids"]) for example in examples])
+
+
+def same_segments(examples: Sequence[Example]) -> Fits:
+    """Base and source have the same named segments, each at the same tokens."""
+    named = (example.get("segments", {}) for example in examples)
+    return _alike([tuple(sorted((name, tuple(span)) for name, span in spans.items())) for spans in named])
+
+
+def other_label(examples: Sequence[Example]) -> Fits:
+    """Base and source differ in their label.
+
+    Raises:
+        ValueError: Examples have no label each, but one a token, or none.
+    """
+    labels = [example.get("label") for example in examples]
+    if not all(isinstance(label, int | float) for label in labels):
+        raise ValueError("other_label needs examples with one label each; this task has none, or one a token")
+    return _differing(labels)
+
+
+def other_variable(examples: Sequence[Example], values: Callable[[Example], object]) -> Fits:
+    """Base and source differ in the value of one variable of a known causal model."""
+    return _differing([values(example) for example in examples])
+
+
+def both(right: Bool[Tensor, "example"]) -> Fits:
+    """Base and source are both among these."""
+    return lambda base, source: right[base] & right[source]
+
+
+def _alike(keys: Sequence[object]) -> Fits:
+    numbers = _numbered(keys)
+    return lambda base, source: numbers[base] == numbers[source]
+
+
+def _differing(keys: Sequence[object]) -> Fits:
+    numbers = _numbered(keys)
+    return lambda base, source: numbers[base] != numbers[source]
+
+
+def _numbered(keys: Sequence[object]) -> Int[Tensor, "example"]:
+    known: dict[object, int] = {}
+    return torch.tensor([known.setdefault(key, len(known)) for key in keys])

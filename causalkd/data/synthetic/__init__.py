@@ -1,0 +1,1 @@
+"""Generated tasks whose causal model is known."""

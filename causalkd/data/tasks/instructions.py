@@ -1,0 +1,106 @@
+"""Instructions with responses as examples of a causal LM: the prompt is read, the response is learnt."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.batch import IGNORED
+from causalkd.data.tasks.tokenise import Tokenised, special_tokens_around, token_ids
+
+PromptStyle = Literal["alpaca", "chat"]
+"""How an instruction is put: Stanford Alpaca's plain text, or the tokenizer's own chat template."""
+
+_WITH_INPUT = """Below is an instruction that describes a task, paired with an input that provides further context. \
+Write a response that appropriately completes the request.
+
+### Instruction:
+{instruction}
+
+### Input:
+{input}
+
+### Response:
+"""
+_WITHOUT_INPUT = """Below is an instruction that describes a task. \
+Write a response that appropriately completes the request.
+
+### Instruction:
+{instruction}
+
+### Response:
+"""
+
+
+class Instruction(NamedTuple):
+    """A task in words, what it is about (perhaps empty), and the response that is wanted."""
+
+    instruction: str
+    input: str
+    response: str
+
+
+def prompt_ids(
+    rows: Sequence[Instruction], tokenizer: PreTrainedTokenizerBase, style: PromptStyle = "alpaca"
+) -> list[list[int]]:
+    """The tokens of each row's prompt, up to where the response begins.
+
+    Raises ValueError where a chat template is asked for and the tokenizer has none, or it refuses a row.
+    """
+    if style == "chat":
+        return token_ids(tokenizer, [_in_chat(row, tokenizer) for row in rows])
+    before, _ = special_tokens_around(tokenizer)
+    prompts = [(_WITH_INPUT if row.input else _WITHOUT_INPUT).format(**row._asdict()) for row in rows]
+    return [before + ids for ids in token_ids(tokenizer, prompts)]
+
+
+def instruction_examples(
+    rows: Sequence[Instruction], tokenizer: PreTrainedTokenizerBase, max_length: int, style: PromptStyle = "alpaca"
+) -> Tokenised:
+    """One example a row, labelled at its response and the end token after it; segments are `prompt` and `response`.
+
+    Responses are cut to fit. Rows without a token of response, or whose prompt fills the whole length, are left out and
+    counted. Raises ValueError where no row remains, the tokenizer has no end token, or as `prompt_ids` does.
+    """
+    if tokenizer.eos_token is None:
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no end token, so a model could not learn where a response ends; give the "
+            "tokenizer of a causal language model"
+        )
+    end = tokenizer.get_vocab()[str(tokenizer.eos_token)]
+    responses = token_ids(tokenizer, [row.response for row in rows])
+    examples: list[dict[str, Any]] = []
+    cut = 0
+    for prompt, response in zip(prompt_ids(rows, tokenizer, style), responses, strict=True):
+        if not response or len(prompt) >= max_length:
+            continue
+        ids = (prompt + response + [end])[:max_length]
+        cut += len(prompt) + len(response) + 1 > max_length
+        segments = {"prompt": (0, len(prompt)), "response": (len(prompt), len(ids))}
+        examples.append({"input_ids": ids, "label": [IGNORED] * len(prompt) + ids[len(prompt) :], "segments": segments})
+    if not examples:
+        raise ValueError(
+            f"none of {len(rows)} rows has a response and a prompt shorter than max_length {max_length}. Give a "
+            "greater max_length, or rows with responses"
+        )
+    return Tokenised(examples, cut, left_out=len(rows) - len(examples))
+
+
+def _in_chat(row: Instruction, tokenizer: PreTrainedTokenizerBase) -> str:
+    if tokenizer.chat_template is None:
+        raise ValueError(
+            f"tokenizer {tokenizer.name_or_path!r} has no chat template, and the prompt style 'chat' needs one. Use "
+            "the style 'alpaca', or a tokenizer of a chat model"
+        )
+    content = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+    except TemplateError as error:
+        raise ValueError(
+            f"the chat template of {tokenizer.name_or_path!r} refuses a user's message: {error}"
+        ) from error
+    assert isinstance(text, str)
+    return text

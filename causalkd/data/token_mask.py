@@ -1,0 +1,36 @@
+"""Where the predictions of single tokens count, and which label each is compared with."""
+
+from typing import Literal
+
+from jaxtyping import Bool, Int
+from torch import Tensor
+from torch.nn import functional
+
+from causalkd.data.batch import IGNORED, Batch
+from causalkd.task_types import Task
+
+Tokens = Literal["all", "labelled"]
+TOKEN_TASKS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
+"""Tasks whose heads predict once a token."""
+
+
+def targets(task: Task, labels: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
+    """The label that each position's prediction is compared with: a causal LM's is the next position's."""
+    return functional.pad(labels[:, 1:], (0, 1), value=IGNORED) if task == "causal_lm" else labels
+
+
+def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Tensor, "batch pos"] | None:
+    """Where a per-token prediction counts, never at padding; None for heads that predict once a row.
+
+    Without labels every real token is taken for labelled.
+    """
+    if task not in TOKEN_TASKS:
+        return None
+    if tokens == "all" or batch.labels is None:
+        return batch.counted
+    return (targets(task, batch.labels) != IGNORED) & batch.counted
+
+
+def flat_positions(mask: Bool[Tensor, "batch pos"]) -> Int[Tensor, " item"]:
+    """Where a mask is true, counted through the rows of the batch. The host waits to learn how many they are."""
+    return mask.flatten().nonzero()[:, 0]

@@ -1,0 +1,230 @@
+"""ATKD: what a teacher says about the gold token, what it says about the others, and which of it to learn from.
+
+Zhong et al. 2024 (arXiv 2402.11890), section 3. At one position, with p the teacher's distribution, q the student's, g
+the gold token, and p̂, q̂ both renormalised without g:
+
+    UNC = 1 − p(g)                                     the teacher's uncertainty
+    TKD = KL((p(g), 1 − p(g)) || (q(g), 1 − q(g)))     the target-oriented term
+    DKD = KL(p̂ || q̂)                                   the diversity-oriented term
+    KL(p || q) = TKD + UNC · DKD
+
+All of it comes from x, the log-odds of g: the logit of g minus the logsumexp of the others. 1 − p(g) itself is 0 in
+float32 for a confident teacher, and its logarithm would not be finite.
+
+`gold` has a token in each row; where the mask is false it may be anything, −100 included.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+from torch.linalg import vecdot
+
+from causalkd.losses.chunked import loss_of_rows
+from causalkd.losses.divergence import Loss, Rows, compared, furthest, log_normaliser, through_softmax
+from causalkd.losses.reduction import mean_where
+
+Vector = Float[Tensor, " row"]
+Gold = Int[Tensor, " row"]
+Over = Literal["batch", "sequence"]
+
+
+def log_odds(
+    logits: Float[Tensor, "*batch choice"],
+    gold: Int[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, "*batch"]:
+    """The log-odds of the gold token, log p(g) − log(1 − p(g)); 0 where the mask is false."""
+    return loss_of_rows(_log_odds, logits, (gold,), mask, temperature)
+
+
+def uncertainty(
+    teacher_logits: Float[Tensor, "*batch choice"],
+    gold: Int[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, "*batch"]:
+    """UNC, the probability off the gold token; means nothing where the mask is false."""
+    return torch.sigmoid(-log_odds(teacher_logits, gold, mask, temperature))
+
+
+def hard_tokens(
+    uncertainty: Float[Tensor, "*batch pos"],
+    mask: Bool[Tensor, "*batch pos"] | None = None,
+    fraction: float = 0.5,
+    over: Over = "batch",
+) -> Bool[Tensor, "*batch pos"]:
+    """Which counted tokens are hard: as uncertain as the quantile that leaves about `fraction` of them above, or more.
+
+    At 0.5 the quantile is the lower median, so of n different values ⌊(n − 1) / 2⌋ are easy. Ties with it are hard.
+
+    Args:
+        uncertainty: UNC of each token, or anything that grows with it.
+        mask: The tokens that count.
+        fraction: The hard share, in (0, 1].
+        over: What the quantile is of: all counted tokens, or those of each sequence.
+
+    Raises:
+        ValueError: The fraction is not in (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"the hard fraction is {fraction}; it is a share of the tokens and must lie in (0, 1]")
+    mask = torch.ones_like(uncertainty, dtype=torch.bool) if mask is None else mask
+    if not mask.numel():
+        return mask
+    rows, counted = (each if over == "sequence" else each.flatten() for each in (uncertainty, mask))
+    ranked = rows.masked_fill(~counted, torch.inf).sort(-1).values
+    # Double precision and a hair above: ⌊0.9 · 10⌋ must be 9 whatever 1 − 0.1 is.
+    last = (counted.sum(-1, keepdim=True) - 1).clamp(min=0)
+    threshold = ranked.gather(-1, (last.double() * (1 - fraction) + 1e-9).long())
+    return mask & (rows >= threshold).view_as(mask)
+
+
+def target_oriented(
+    student_logits: Float[Tensor, "*batch choice"],
+    teacher_logits: Float[Tensor, "*batch choice"],
+    gold: Int[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, ""]:
+    """TKD, averaged over what counts."""
+    return dkd(student_logits, teacher_logits, gold, mask, temperature, alpha=1.0, beta=0.0)
+
+
+def diversity_oriented(
+    student_logits: Float[Tensor, "*batch choice"],
+    teacher_logits: Float[Tensor, "*batch choice"],
+    gold: Int[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, ""]:
+    """DKD, without the factor UNC, averaged over what counts."""
+    return dkd(student_logits, teacher_logits, gold, mask, temperature, alpha=0.0, beta=1.0)
+
+
+def dkd(
+    student_logits: Float[Tensor, "*batch choice"],
+    teacher_logits: Float[Tensor, "*batch choice"],
+    gold: Int[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+    alpha: float = 0.2,
+    beta: float = 1.0,
+) -> Float[Tensor, ""]:
+    """α TKD + β DKD, averaged over what counts (decoupled KD, Zhao et al. 2022); α and β as in ATKD's release."""
+    terms = decoupled(student_logits, teacher_logits, gold, alpha, beta, mask, temperature)
+    return mean_where(terms, mask)
+
+
+def atkd(
+    student_logits: Float[Tensor, "*batch choice"],
+    teacher_logits: Float[Tensor, "*batch choice"],
+    gold: Int[Tensor, "*batch"],
+    hard: Bool[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+    easy_weight: float = 0.2,
+    reverse: bool = False,
+    sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
+) -> Float[Tensor, ""]:
+    """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD) (equation 5).
+
+    The factor UNC is gone. A group without a token adds nothing.
+
+    Args:
+        student_logits: What learns.
+        teacher_logits: What teaches.
+        gold: The gold token of each row.
+        hard: The hard tokens, from `hard_tokens` or a threshold; the others that count are easy.
+        mask: The tokens that count.
+        temperature: T of both.
+        easy_weight: λ.
+        reverse: Exchange the roles of teacher and student in TKD and DKD.
+        sizes: How many easy and hard tokens to divide by, where these rows are part of a larger batch.
+    """
+    mask = torch.ones_like(hard) if mask is None else mask
+    groups = mask & ~hard, mask & hard
+    target = hard.to(torch.promote_types(student_logits.dtype, torch.float32))
+    terms = decoupled(student_logits, teacher_logits, gold, target, 1.0, mask, temperature, reverse)
+    sums = [torch.where(group, terms, 0).sum() for group in groups]
+    # Of nothing the sum is 0, whatever it is divided by.
+    sizes = sizes or (groups[0].sum(), groups[1].sum())
+    easy, of_hard = (
+        total / torch.where(size > 0, size, 1).to(total.dtype) for total, size in zip(sums, sizes, strict=True)
+    )
+    return easy_weight * easy + (1 - easy_weight) * of_hard
+
+
+def decoupled(
+    student_logits: Float[Tensor, "*batch choice"],
+    teacher_logits: Float[Tensor, "*batch choice"],
+    gold: Int[Tensor, "*batch"],
+    target: float | Float[Tensor, "*batch"],
+    diversity: float | Float[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+    reverse: bool = False,
+) -> Float[Tensor, "*batch"]:
+    """Each row's target · TKD + diversity · DKD, 0 where the mask is false; `reverse` exchanges the roles in both."""
+    dtype = torch.promote_types(student_logits.dtype, torch.float32)
+    weights = tuple(torch.as_tensor(w, dtype=dtype, device=gold.device).expand(gold.shape) for w in (target, diversity))
+    kernel = _reverse_terms if reverse else _forward_terms
+    return loss_of_rows(kernel, student_logits, (teacher_logits, gold, *weights), mask, temperature)
+
+
+def _log_odds(logits: Rows, gold: Gold) -> Loss:
+    others = _others(logits, gold)
+    q = others.softmax(-1)
+    odds = _odds(logits, gold, log_normaliser(others, q))
+    return odds, lambda: _with_gold(q, torch.zeros_like(q), torch.ones_like(odds), gold)
+
+
+def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
+    learnt, taught = _others(student, gold), _others(teacher, gold)
+    p, q, log_ratio = compared(learnt, taught)
+    x, y = _odds(student, gold, log_normaliser(learnt, q)), _odds(teacher, gold, log_normaliser(taught, p))
+    loss = target * _binary_kl(y, x) + diversity * vecdot(p, log_ratio)
+
+    def gradient() -> Rows:
+        of_odds = target * (x.sigmoid() - y.sigmoid())
+        return _with_gold(q, (q - p).mul_(diversity.unsqueeze(1)), of_odds, gold)
+
+    return loss, gradient
+
+
+def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
+    learnt, taught = _others(student, gold), _others(teacher, gold)
+    p, q, log_ratio = compared(learnt, taught)
+    x, y = _odds(student, gold, log_normaliser(learnt, q)), _odds(teacher, gold, log_normaliser(taught, p))
+    loss = target * _binary_kl(x, y) - diversity * vecdot(q, log_ratio)
+
+    def gradient() -> Rows:
+        of_odds = target * x.sigmoid() * torch.sigmoid(-x) * (x - y)
+        of_others = through_softmax(q, -log_ratio).mul_(diversity.unsqueeze(1))
+        return _with_gold(q, of_others, of_odds, gold)
+
+    return loss, gradient
+
+
+def _others(logits: Rows, gold: Gold) -> Rows:
+    """The logits of all tokens but the gold one, which goes to −inf. The others stay finite: some are left."""
+    return logits.clamp(min=-furthest(logits)).scatter_(1, gold.unsqueeze(1), -torch.inf)
+
+
+def _odds(logits: Rows, gold: Gold, log_others: Vector) -> Vector:
+    return logits.gather(1, gold.unsqueeze(1)).squeeze(1).clamp(min=-furthest(logits)) - log_others
+
+
+def _binary_kl(y: Vector, x: Vector) -> Vector:
+    """KL between a yes with log-odds y and one with log-odds x."""
+    yes, no = F.logsigmoid(y) - F.logsigmoid(x), F.logsigmoid(-y) - F.logsigmoid(-x)
+    return y.sigmoid() * yes + torch.sigmoid(-y) * no
+
+
+def _with_gold(q: Rows, of_others: Rows, of_odds: Vector, gold: Gold) -> Rows:
+    """The gradient in all logits, from that in the others' distribution and that in the log-odds of the gold token."""
+    whole = of_others.addcmul_(q, of_odds.unsqueeze(1), value=-1)
+    return whole.scatter_(1, gold.unsqueeze(1), of_odds.unsqueeze(1))

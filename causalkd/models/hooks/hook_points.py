@@ -1,0 +1,61 @@
+"""The places of a model: where an activation can be read and replaced, under TransformerLens' names.
+
+Imports no library that is slow to load: declaring an alignment or a recipe needs the names alone.
+"""
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+# pyvene's component names -> TransformerLens' path inside a block, and which side of that module.
+# `attn.o` and `mlp.out` are the sublayers' last linear maps, before dropout, residual and norm.
+INSIDE_BLOCK: dict[str, tuple[str, Literal["input", "output"]]] = {
+    "block_input": ("", "input"),
+    "attention_value_output": ("attn.o", "input"),
+    "head_attention_value_output": ("attn.o", "input"),
+    "attention_output": ("attn.o", "output"),
+    "mlp_output": ("mlp.out", "output"),
+    "block_output": ("", "output"),
+}
+# In the order in which a block computes them.
+COMPONENTS: tuple[str, ...] = ("token_embedding", *INSIDE_BLOCK)
+
+
+@dataclass(frozen=True)
+class HookPoint:
+    """One tensor of positions inside one model.
+
+    Attributes:
+        name: TransformerLens' hook name, e.g. `blocks.3.attn.o.hook_out`.
+        component: pyvene's component name, e.g. `attention_output`; `token_embedding` is ours.
+        layer: Index of the block, from 0; 0 for the token embedding.
+        module: Path of the module in the stock model.
+        side: Whether the tensor enters or leaves that module.
+        width: Size of the tensor's last dimension.
+        heads: Number of equal column groups; 1 where the place is not split by heads.
+    """
+
+    name: str
+    component: str
+    layer: int
+    module: str
+    side: Literal["input", "output"]
+    width: int
+    heads: int = 1
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is inside a block: not what enters or leaves one, nor the embedding."""
+        return self.component not in ("token_embedding", "block_input", "block_output")
+
+    @property
+    def depth(self) -> tuple[int, int]:
+        """Sorts places in the order in which a forward reaches them."""
+        order = COMPONENTS.index(self.component)
+        return (self.layer if order else -1, order)
+
+
+def nearest(given: str, valid: list[str]) -> str:
+    """The valid name that looks most like the given one, as `did you mean …?`, or all of them when none does."""
+    close = difflib.get_close_matches(given, valid, n=1, cutoff=0.4)
+    return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(valid)}"

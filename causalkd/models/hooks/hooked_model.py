@@ -1,0 +1,311 @@
+"""HookedModel: a stock Hugging Face model whose places have names, can be read and can be replaced."""
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from causalkd.models.adapters import adapter_for
+from causalkd.models.hooks import hook_functions as hook_calls
+from causalkd.models.hooks.compile_guard import refuse_compiled
+from causalkd.models.hooks.find_hook_points import find_hook_points
+from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
+from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
+from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
+from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, nearest
+from causalkd.models.hooks.model_inputs import stock_inputs
+from causalkd.task_types import Task
+
+Role = Literal["teacher", "student"]
+
+
+class HookedModel:
+    """A stock Hugging Face model, TransformerLens' names for its places, and hooks that leave nothing behind.
+
+    A teacher is frozen: its forwards run in eval mode and without a graph, whatever was done to the model outside.
+    A student's forwards follow the mode its model is in.
+
+    Args:
+        model: A stock model with a head.
+        tokenizer: The tokenizer that belongs to it; None where inputs are made elsewhere.
+        task: What the head computes.
+        role: `teacher` or `student`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        task: Task,
+        role: Role,
+    ) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.task: Task = task
+        self.role: Role = role
+        self.adapter = adapter_for(model)
+        self.architecture = type(model).__name__
+        self.n_layers: int = self.adapter.cfg.n_layers
+        self.n_heads: int = self.adapter.cfg.n_heads
+        self.width: int = self.adapter.cfg.d_model
+        self.vocabulary: int = model.config.vocab_size
+        self._places = find_hook_points(self.adapter, model)
+        self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
+        accepted = inspect.signature(model.forward).parameters
+        # A decoder would otherwise build a key-value cache that no pass here reads.
+        self.decodes = "use_cache" in accepted
+        self._options: dict[str, bool] = {"use_cache": False} if self.decodes else {}
+        if role == "teacher":
+            model.requires_grad_(False)
+            model.eval()
+
+    def __repr__(self) -> str:
+        return f"HookedModel({self.architecture}, {self.role}, {self.n_layers} layers × {self.width})"
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The stock model's own list of blocks."""
+        blocks = self.model.get_submodule(self._blocks_path)
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
+
+    @property
+    def training(self) -> bool:
+        """Whether forwards draw dropout: a teacher's never do."""
+        return self.role == "student" and self.model.training
+
+    def hook_points(self) -> tuple[HookPoint, ...]:
+        """Every named place with its width, in the order in which a forward reaches them."""
+        return self._places
+
+    def hook_point(self, component: str, layer: int) -> HookPoint:
+        """The place of a component in a layer.
+
+        Raises:
+            ValueError: No such component or layer; says which there are.
+        """
+        for hook_point in self._places:
+            if (hook_point.component, hook_point.layer) == (component, layer):
+                return hook_point
+        if component not in COMPONENTS:
+            raise ValueError(f"component {component!r} does not exist; {nearest(component, list(COMPONENTS))}")
+        last = 0 if component == "token_embedding" else self.n_layers - 1
+        raise ValueError(
+            f"{component} of layer {layer} does not exist; {self.architecture} has {component} in layers 0–{last}"
+        )
+
+    @contextmanager
+    def hooks(self, hooks: Iterable[tuple[HookPoint, Hook]]) -> Iterator[None]:
+        """Calls each function with the (batch, pos, width) tensor at its place; a returned tensor replaces it.
+
+        Hooks at one place run in the order given. All are gone when the block ends, however it ends; those inside a
+        checkpointed block come back when backward repeats that block.
+
+        Raises:
+            ValueError: A block is compiled or checkpointed in a way that leaves hooks out.
+        """
+        shapes: dict[int, torch.Size] = {}
+        plain: list[tuple[HookPoint, Hook]] = []
+        repeated: dict[int, list[tuple[HookPoint, Hook]]] = {}
+        with ExitStack() as stack:
+            for hook_point, hook in hooks:
+                block = self.blocks[hook_point.layer]
+                refuse_compiled(self.model, block, hook_point)
+                if hook_point.component == "mlp_output":  # OPT flattens rows and positions there
+                    shape = block.register_forward_pre_hook(
+                        partial(hook_calls.remember_shape, shapes, hook_point.layer)
+                    )
+                    stack.callback(shape.remove)
+                inside = repeated.setdefault(hook_point.layer, []) if self._is_repeated(hook_point) else plain
+                inside.append((hook_point, hook))
+            stack.enter_context(self._registered(plain, shapes))
+            for layer, group in repeated.items():
+                stack.enter_context(in_every_forward(self.blocks[layer], partial(self._registered, group, shapes)))
+            yield
+
+    @contextmanager
+    def _registered(self, hooks: Iterable[tuple[HookPoint, Hook]], shapes: dict[int, torch.Size]) -> Iterator[None]:
+        handles: list[Any] = []
+        try:
+            for hook_point, hook in hooks:
+                module = self.model.get_submodule(hook_point.module)
+                if hook_point.side == "input":
+                    handles.append(module.register_forward_pre_hook(partial(hook_calls.on_input, hook)))
+                else:
+                    handles.append(
+                        module.register_forward_hook(partial(hook_calls.on_output, hook, shapes, hook_point.layer))
+                    )
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def resumed(self, layer: int, hidden: Float[Tensor, "batch pos width"]) -> Iterator[None]:
+        """Forwards start at the entry of block `layer` with these hidden states; the blocks before are not run.
+
+        The blocks stand in the stock list as pass-throughs meanwhile, because some architectures index it by layer.
+        """
+        blocks = self.blocks
+        skipped = list(blocks[:layer])
+        try:
+            for index in range(layer):
+                blocks[index] = PassThrough(hidden if index == layer - 1 else None)
+            with self.hooks([(self.hook_point("block_input", 0), lambda _: hidden)]) if layer == 0 else nullcontext():
+                yield
+        finally:
+            for index, block in enumerate(skipped):
+                blocks[index] = block
+
+    def run(
+        self,
+        inputs: Inputs,
+        keep: Iterable[HookPoint] = (),
+        forward: Callable[..., Any] | None = None,
+        logits_at: Int[Tensor, " item"] | None = None,
+        *,
+        graph: bool = False,
+    ) -> ForwardOutput:
+        """One forward of the whole model.
+
+        Args:
+            inputs: Tensors for the stock forward; labels are never among them.
+            keep: Places whose activations the run carries.
+            forward: What to call instead of the stock model, e.g. its distributed wrapper.
+            logits_at: For a per-token head, the flat positions at which it predicts; everywhere without them.
+            graph: Give a teacher's run a graph too, from where a hook puts in a tensor that requires a gradient.
+        """
+        kept: dict[HookPoint, Tensor] = {}
+        states: dict[int, Tensor] = {}
+        hidden: list[Tensor] = []
+        keep = tuple(dict.fromkeys(keep))
+        entries = {hook_point.layer for hook_point in keep if hook_point.component == "block_input"}
+        stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
+        handle = stack.register_forward_hook(partial(hook_calls.on_stack, hidden, logits_at))
+
+        def note_state(layer: int, _: Tensor) -> None:
+            states[layer] = self.generator_state()
+
+        recorders: list[tuple[HookPoint, Hook]] = [
+            (hook_point, partial(hook_calls.keep_first, kept, hook_point)) for hook_point in keep
+        ]
+        if self.training:
+            recorders += [(self.hook_point("block_input", layer), partial(note_state, layer)) for layer in entries]
+        try:
+            with self._mode(graph), self.hooks(recorders):  # which depend on the mode
+                output = (forward or self.model)(
+                    **stock_inputs(self.model, inputs, decodes=self.decodes), **self._options
+                )
+        finally:
+            handle.remove()
+        logits = _logits(output)
+        return ForwardOutput(
+            inputs, logits if logits_at is None else logits.flatten(0, 1), hidden[-1], kept, states, logits_at
+        )
+
+    def read(self, inputs: Inputs, hook_points: Sequence[HookPoint]) -> SourceActivations:
+        """The activations at some places, from a forward that ends at the last of them.
+
+        Costs the block-forwards up to the deepest place.
+        """
+        kept: dict[HookPoint, Tensor] = {}
+        last = max(hook_points, key=lambda hook_point: hook_point.depth)
+        if self._is_repeated(last):  # such a block may not be left half-way
+            hook_points = (*hook_points, self.hook_point("block_output", last.layer))
+        try:
+            with (
+                self._mode(),
+                self.hooks([(p, partial(hook_calls.record, kept, p, len(hook_points))) for p in hook_points]),
+            ):
+                self.model(**stock_inputs(self.model, inputs, decodes=self.decodes), **self._options)
+        except Stop:
+            pass
+        return SourceActivations(kept, inputs["attention_mask"])
+
+    def run_with_cache(
+        self, inputs: Inputs, names: Iterable[str] | None = None, *, gradients: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and the activations at the named places (all of them by default), by TransformerLens name.
+
+        Args:
+            inputs: Tensors for the stock forward.
+            names: Names from `hook_points()`.
+            gradients: Keep the activations in the graph (a student's only: a teacher's forward has none).
+
+        Raises:
+            ValueError: A name is no place of this model; lists every such name.
+        """
+        by_name = {hook_point.name: hook_point for hook_point in self._places}
+        names = list(by_name) if names is None else list(names)
+        wrong = [
+            f"{name!r} is no place of {self.architecture}; {nearest(name, list(by_name))}"
+            for name in names
+            if name not in by_name
+        ]
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        with nullcontext() if gradients else torch.no_grad():
+            run = self.run(inputs, [by_name[name] for name in names])
+        return run.logits, {name: run.activations[by_name[name]] for name in names}
+
+    def generator_state(self) -> Tensor:
+        """The state of the generator that this model's dropout draws from."""
+        device = self.model.device
+        return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+    def set_generator_state(self, state: Tensor) -> None:
+        """Put the generator that dropout draws from into a state read before."""
+        device = self.model.device
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
+        else:
+            torch.set_rng_state(state)
+
+    def bridge(self) -> TransformerBridge:
+        """A `TransformerBridge` over a copy of the weights, for exploration.
+
+        A copy, because booting renames the parameters, sets eager attention and trains split copies of fused weights.
+        """
+        untrained_student = copy.deepcopy(self.model)
+        untrained_student.set_attn_implementation("eager")
+        return build_bridge_from_module(
+            untrained_student,
+            self.architecture,
+            hf_config=untrained_student.config,
+            tokenizer=copy.deepcopy(self.tokenizer),
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes a stock checkpoint, and the tokenizer where there is one; loads without causalkd, equal to the bit."""
+        self.model.save_pretrained(folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+    def _is_repeated(self, hook_point: HookPoint) -> bool:
+        # A teacher's forwards are in eval mode, whatever mode its blocks are in now.
+        return hook_point.is_inside and self.role == "student" and is_repeated(self.blocks[hook_point.layer])
+
+    @contextmanager
+    def _mode(self, graph: bool = False) -> Iterator[None]:
+        if self.role == "student":
+            yield
+            return
+        self.model.eval()
+        with torch.set_grad_enabled(graph):
+            yield
+
+
+def _logits(output: Any) -> Tensor:
+    if "logits" in output:
+        return output["logits"]
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)

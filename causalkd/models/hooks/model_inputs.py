@@ -1,0 +1,87 @@
+"""What a stock decoder must be told beside its tokens: where each token stands, and which tokens it may look at.
+
+Stock decoders count positions from the edge of the padded row: padded on the left, GPT-2 would see every token at a
+shifted position. And they know one document a row: in a packed row each token would look into the documents before.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from causalkd.models.hooks.forward import Inputs
+
+# Their stock forwards count positions from the attention mask.
+_COUNT_THEMSELVES = ("opt",)
+# Implementations that take a mask of every query and key.
+_TAKE_ANY_MASK = ("eager", "sdpa")
+
+
+def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> Inputs:
+    """What a stock forward is given for some inputs.
+
+    A decoder's `position_ids` count from the first real token; with `documents` from the first of each, and attention
+    stays inside each.
+
+    Args:
+        model: The stock model.
+        inputs: `input_ids`, `attention_mask`, …, perhaps `documents`: (batch, pos), the number of a token's document
+            from 1, 0 at padding.
+        decodes: Whether the model is a decoder; others are given the inputs as they are.
+
+    Raises:
+        ValueError: Rows are packed and this model's attention cannot be kept inside documents.
+    """
+    packed = "documents" in inputs
+    if packed:
+        _check_packable(model.config, decodes)
+    if not decodes:
+        return inputs
+    real = inputs["attention_mask"].bool()
+    if not packed:
+        if model.config.model_type in _COUNT_THEMSELVES:
+            return inputs
+        hook_point = torch.arange(real.shape[1], device=real.device)
+        return {**inputs, "position_ids": (hook_point - real.long().argmax(1, keepdim=True)).clamp(min=0)}
+    documents = inputs["documents"]
+    sees = _inside_documents(documents, real)
+    # Eager attention adds the mask to its scores.
+    mask = sees if model.config._attn_implementation == "sdpa" else _as_summand(sees, model.dtype)
+    given = {name: tensor for name, tensor in inputs.items() if name != "documents"}
+    return {**given, "position_ids": _places_in_documents(documents), "attention_mask": mask}
+
+
+def _places_in_documents(documents: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
+    hook_point = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    begins = torch.nn.functional.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
+    return hook_point - (hook_point * begins).cummax(1).values
+
+
+def _inside_documents(
+    documents: Int[Tensor, "batch pos"], real: Bool[Tensor, "batch pos"]
+) -> Bool[Tensor, "batch 1 pos pos"]:
+    """Whether a token (third dimension) sees another (fourth): an earlier one of its document, or itself."""
+    size = documents.shape[1]
+    earlier = torch.ones(size, size, dtype=torch.bool, device=documents.device).tril()
+    itself = torch.eye(size, dtype=torch.bool, device=documents.device)  # so that padding sees something
+    return ((documents[:, :, None] == documents[:, None, :]) & earlier & real[:, None, :] | itself)[:, None]
+
+
+def _as_summand(sees: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
+    return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, torch.finfo(dtype).min)
+
+
+def _check_packable(config: PreTrainedConfig, decodes: bool) -> None:
+    if not decodes:
+        raise ValueError(f"rows are packed, and {config.model_type} reads a row as one text; turn packing off")
+    implementation = config._attn_implementation
+    if implementation not in _TAKE_ANY_MASK:
+        raise ValueError(
+            f"rows are packed, and {implementation} attention cannot be kept inside the documents of a row; load the "
+            f"model with attention='sdpa', or turn packing off"
+        )
+    if "sliding_attention" in (config.to_dict().get("layer_types") or ()):
+        raise ValueError(
+            f"rows are packed, and {config.model_type} has layers with a sliding window, which a packed row's mask "
+            "would widen; turn packing off"
+        )

@@ -1,0 +1,152 @@
+"""BaseRun: what every objective may look at; and what an objective is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, flat_positions
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.cached_predictions import CachedPredictions
+from causalkd.objectives.teacher_map import TeacherMap
+from causalkd.objectives.teacher_outputs import TeacherOutputs
+from causalkd.objectives.window import Window
+from causalkd.task_types import Task
+
+Logits = Literal["none", "labelled", "all"]
+_MOST_FIRST: tuple[Logits, ...] = ("all", "labelled", "none")
+
+
+class Requirements(NamedTuple):
+    """What an objective needs of the base runs: places whose activations they keep, and tokens they predict at."""
+
+    teacher: tuple[HookPoint, ...] = ()
+    student: tuple[HookPoint, ...] = ()
+    logits: Logits = "all"
+    """At which real tokens a per-token head must predict, in base and counterfactual runs."""
+    over_window: bool = False
+    """Whether its term is a mean over all of `StepContext.window` already, and not over its batch."""
+    teacher_map: TeacherMap | None = None
+    """The teacher's map that the student's, which then is differentiated twice, is compared with."""
+
+    def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
+        """The flat positions at which a per-token head must predict; None for other heads."""
+        if task not in TOKEN_TASKS:
+            return None
+        if self.logits == "none":
+            return torch.zeros(0, dtype=torch.long, device=batch.counted.device)
+        counted = counted_tokens(task, batch, self.logits)
+        assert counted is not None
+        return flat_positions(counted)
+
+    def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
+        """How many things a mean over the batch is of: a map's positions, predictions, or without these real tokens."""
+        if self.teacher_map is not None:
+            return self.teacher_map.amount(task, batch)
+        if self.logits == "none":
+            return batch.counted.sum()
+        counted = counted_tokens(task, batch, self.logits)
+        return (batch.counted.any(1) if counted is None else counted).sum()
+
+
+@dataclass(frozen=True, eq=False)
+class StepContext:
+    """Both models' runs of the base inputs, made once and shared by all objectives of a step.
+
+    Attributes:
+        student: The model being trained.
+        batch: Base rows, labels, sources and positions.
+        student_run: The student's run, in its graph.
+        teacher: The frozen model; None when a model is trained on its task alone.
+        teacher_run: The teacher's run, without a graph; or the teacher before the batch, which runs when asked.
+        step: Optimizer steps done so far.
+        epoch: Epochs done so far.
+        epochs: Epochs of the whole training.
+        shared: What one objective worked out and another can use, by key; empty when a step begins.
+        window: What else the optimizer step learns from; None where this batch is all.
+        logits: At which real tokens heads must predict in runs of other rows than base, such as crossed ones.
+    """
+
+    student: HookedModel
+    batch: Batch
+    student_run: ForwardOutput
+    teacher: HookedModel | None = None
+    teacher_run: ForwardOutput | TeacherOutputs | None = None
+    step: int = 0
+    epoch: int = 0
+    epochs: int = 1
+    shared: dict[Any, Any] = field(default_factory=dict)
+    window: Window | None = None
+    logits: Logits = "all"
+
+    def teacher_outputs(self) -> tuple[HookedModel, ForwardOutput]:
+        """The teacher and its run.
+
+        Raises:
+            ValueError: There is no teacher.
+        """
+        if self.teacher is None or self.teacher_run is None:
+            raise ValueError("this objective compares with a teacher, and there is none; only `task` works without")
+        given = self.teacher_run
+        return self.teacher, given.run() if isinstance(given, TeacherOutputs) else given
+
+    def predicted(self) -> ForwardOutput | CachedPredictions:
+        """The teacher's run, or its logits of an earlier epoch without any forward."""
+        return (
+            self.teacher_run.predictions()
+            if isinstance(self.teacher_run, TeacherOutputs)
+            else self.teacher_outputs()[1]
+        )
+
+    def teacher_map(self, asked: TeacherMap) -> Mapping[str, Tensor]:
+        """The teacher's map of base.
+
+        Raises:
+            ValueError: There is no teacher, or the objective did not announce the map in its `requirements`.
+        """
+        if not isinstance(self.teacher_run, TeacherOutputs):
+            raise ValueError("this objective needs a teacher's map, and there is no teacher that could make one")
+        return self.teacher_run.map(asked)
+
+
+class Objective(Protocol):
+    """One method of distillation: which forwards, which loss."""
+
+    def requirements(self) -> Requirements:
+        """What the base runs must keep for it."""
+        ...
+
+    def __call__(self, run: StepContext) -> Float[Tensor, ""]:
+        """The unweighted term, a mean over what counts."""
+        ...
+
+
+class Weighted(NamedTuple):
+    """An objective and its factor in the sum."""
+
+    weight: float
+    objective: Objective
+
+
+def hook_points_of(objectives: Mapping[str, Weighted]) -> Requirements:
+    """Everything the base runs must keep for a set of objectives.
+
+    Raises:
+        ValueError: They compare different maps of the teacher.
+    """
+    kept = [weighted.objective.requirements() for weighted in objectives.values()]
+    maps = list(dict.fromkeys(each.teacher_map for each in kept if each.teacher_map is not None))
+    if len(maps) > 1:
+        raise ValueError(f"objectives compare {len(maps)} different maps of one teacher; give them equal settings")
+    return Requirements(
+        tuple(dict.fromkeys(hook_point for each in kept for hook_point in each.teacher)),
+        tuple(dict.fromkeys(hook_point for each in kept for hook_point in each.student)),
+        _MOST_FIRST[min(_MOST_FIRST.index(each.logits) for each in kept)],
+        teacher_map=maps[0] if maps else None,
+    )

@@ -1,0 +1,146 @@
+"""What is kept of a teacher's run between epochs, and the run that is made of it again."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+
+Counterfactual = Mapping[str, Tensor | Sequence[Tensor]]
+"""Tensors of (batch, …), (batch, pos, …), or for each row of the batch one of its own items, (item, …)."""
+
+_LOGITS = "logits"
+_ONCE_A_ROW = ("classification", "regression")
+
+
+@runtime_checkable
+class OutputCache(Protocol):
+    """What keeps a teacher's answers between epochs.
+
+    Attributes:
+        top_k: How many of a language model's logits are kept for each prediction, with what is left for all others
+            together; None keeps all.
+        states: Whether hidden states and activations are kept too.
+    """
+
+    top_k: int | None
+    states: bool
+
+    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
+        """What was kept for every row of a batch, items of all rows in one tensor; None where a row is not there."""
+        ...
+
+    def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
+        """Keeps what the teacher said of each row; `beside` is what it depends on besides the row's tokens."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class CachedPredictions:
+    """The predictions of a run of an earlier epoch."""
+
+    logits: Tensor
+
+    @property
+    def item_logits(self) -> Tensor:
+        """As for `ForwardOutput`."""
+        return self.logits.flatten(0, -2)
+
+
+class CachedForwards:
+    """A teacher's runs of base in a memory: predictions, and where the memory has `states` all that a run keeps.
+
+    With `top_k`, the k likeliest predictions come back with their own probabilities, and all others share the rest
+    evenly: every divergence then compares whole distributions. At temperature 1 what is not among the k is all that is
+    lost; at another, the others' share is that of an even tail.
+
+    Args:
+        teacher: The frozen model.
+        memory: Where they are kept.
+        batch: The step's rows.
+        logits_at: Where a per-token head predicts, counted through the rows.
+    """
+
+    def __init__(self, teacher: HookedModel, memory: OutputCache, batch: Batch, logits_at: Tensor | None) -> None:
+        self._teacher, self._memory, self._batch, self._logits_at = teacher, memory, batch, logits_at
+        self._per_token = logits_at is not None and teacher.task in TOKEN_TASKS
+        self._possible = self._per_token or teacher.task in _ONCE_A_ROW
+        self._top_k = memory.top_k if teacher.task in ("masked_lm", "causal_lm") else None
+
+    def predictions(self) -> CachedPredictions | None:
+        """What was predicted for these rows, at these positions; None where that is not known."""
+        found = self._memory.recall(self._asked, self._predicting) if self._possible else None
+        if found is None:
+            return None
+        return CachedPredictions(found[_LOGITS] if self._top_k is None else self._whole(found))
+
+    def run(self, hook_points: Sequence[HookPoint]) -> ForwardOutput | None:
+        """The run with its states at these places; None where that is not known, or states are not kept."""
+        if not self._memory.states:
+            return None
+        predicted = self.predictions()
+        states = None if predicted is None else self._memory.recall(_states(hook_points), self._batch)
+        if predicted is None or states is None:
+            return None
+        activations = {hook_point: states[hook_point.name] for hook_point in hook_points}
+        return ForwardOutput(
+            self._batch.inputs, predicted.logits, states["hidden"], activations, logits_at=self._logits_at
+        )
+
+    def keep(self, run: ForwardOutput, hook_points: Sequence[HookPoint]) -> None:
+        """Keeps a run as far as the memory wants it."""
+        if not self._possible:
+            return
+        predicted: Counterfactual = self._few(run.logits) if self._per_token else {_LOGITS: run.logits}
+        self._memory.keep(self._asked, self._predicting, predicted)
+        if self._memory.states:
+            states = {"hidden": run.hidden} | {
+                hook_point.name: run.activations[hook_point] for hook_point in hook_points
+            }
+            self._memory.keep(_states(hook_points), self._batch, states)
+
+    @property
+    def _asked(self) -> str:
+        return _LOGITS if self._top_k is None else f"{_LOGITS}, the {self._top_k} largest"
+
+    @property
+    def _predicting(self) -> Batch:
+        """The rows with which of their tokens are predicted at, which tells predictions of the same rows apart."""
+        if not self._per_token:
+            return self._batch
+        return replace(self._batch, inputs={**self._batch.inputs, "predicted": self._predicted()})
+
+    def _predicted(self) -> Bool[Tensor, "batch pos"]:
+        assert self._logits_at is not None
+        found = torch.zeros_like(self._batch.counted)
+        found.flatten().index_fill_(0, self._logits_at, value=True)
+        return found
+
+    def _few(self, logits: Float[Tensor, "item choice"]) -> dict[str, Sequence[Tensor]]:
+        """The logits row by row, or their largest and the rest, as log-probabilities."""
+        found = {_LOGITS: logits}
+        if self._top_k is not None:
+            whole = logits.logsumexp(-1, keepdim=True)
+            largest = logits.topk(min(self._top_k, logits.shape[-1]), dim=-1)
+            rest = logits.scatter(-1, largest.indices, float("-inf")).logsumexp(-1, keepdim=True)
+            found = {"largest": largest.values - whole, "choice": largest.indices.int(), "rest": rest - whole}
+        counts = self._predicted().sum(1).tolist()
+        return {name: each.split(counts) for name, each in found.items()}
+
+    def _whole(self, found: Mapping[str, Tensor]) -> Float[Tensor, "item choice"]:
+        choices = self._teacher.model.config.get_text_config().vocab_size
+        even = found["rest"] - math.log(max(choices - found["choice"].shape[-1], 1))
+        return even.expand(-1, choices).scatter(-1, found["choice"].long(), found["largest"])
+
+
+def _states(hook_points: Sequence[HookPoint]) -> str:
+    return f"states at {sorted(hook_point.name for hook_point in hook_points)}"

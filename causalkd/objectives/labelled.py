@@ -1,0 +1,54 @@
+"""What a teacher's predictions say about the gold label of each of them: where objectives get it."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, targets
+from causalkd.losses.decoupled import log_odds
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.objectives.base import StepContext
+
+
+class Gold(NamedTuple):
+    """The predictions that have a label, and the label of each."""
+
+    student_logits: Float[Tensor, "item choice"]
+    teacher_logits: Float[Tensor, "item choice"]
+    label: Int[Tensor, " item"]
+    mask: Bool[Tensor, " item"]
+
+    def uncertainty_odds(self, temperature: float) -> Float[Tensor, " item"]:
+        """The log-odds of the teacher's uncertainty: they grow with it, and do not run out of digits next to 1."""
+        return -log_odds(self.teacher_logits, self.label, self.mask, temperature)
+
+
+def gold_of(run: StepContext, objective: str) -> Gold:
+    """The labelled predictions of a step: tokens of per-token heads, rows of a classifier.
+
+    Raises:
+        ValueError: The data have no labels, or the head has no gold label among its choices.
+    """
+    task, labels = run.student.task, run.batch.labels
+    if task not in (*TOKEN_TASKS, "classification"):
+        raise ValueError(
+            f"the objective `{objective}` tells the gold label from the others, and {task} has none in one softmax; "
+            "leave it out"
+        )
+    if labels is None:
+        raise ValueError(f"the objective `{objective}` needs gold labels and the data have none; label the data")
+    student_run, counted = run.student_run, counted_tokens(task, run.batch, "labelled")
+    mask = torch.ones_like(labels, dtype=torch.bool)
+    if counted is not None:
+        labels, mask = student_run.of_items(targets(task, labels)), student_run.of_items(counted)
+    return Gold(student_run.item_logits, run.predicted().item_logits, labels, mask)
+
+
+def of_sequences(run: ForwardOutput, values: Shaped[Tensor, " item"]) -> Shaped[Tensor, "batch pos"]:
+    """What belongs to each row of `item_logits`, at its place in its sequence; 0 elsewhere."""
+    everywhere = values.new_zeros(run.inputs["attention_mask"].shape)
+    if run.logits_at is None:
+        return values.view_as(everywhere)
+    return everywhere.flatten().index_copy(0, run.logits_at, values).view_as(everywhere)

@@ -1,0 +1,191 @@
+"""Recipe: everything a run is made of, read from YAML with every fault reported at once."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from causalkd.alignment.spec import Alignment
+from causalkd.errors import fault_lines, read_yaml
+from causalkd.models.hooks.hook_points import nearest
+from causalkd.recipe.sections import (
+    NAME,
+    DataPart,
+    Part,
+    Seed,
+    StudentPart,
+    TeacherPart,
+    TrainingPart,
+    VerificationPart,
+)
+
+_SHIPPED = resources.files("causalkd") / "recipes"
+_LENGTHS = ("steps", "epochs")
+
+
+class Recipe(Part):
+    """A run: data, teacher, alignment, students, training, verification."""
+
+    name: str = Field(pattern=NAME)
+    """Names the run folder."""
+    data: DataPart = DataPart()
+    """What the models read."""
+    teacher: TeacherPart
+    """The model whose computation is copied."""
+    alignment: Alignment | str
+    """An alignment, the path of its YAML file, or `middle`, `late`, `full`."""
+    students: tuple[StudentPart, ...] = Field(min_length=1)
+    """The students; the first is the one the others are compared with."""
+    training: TrainingPart
+    """How the students learn."""
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    """Every student is trained once with each."""
+    verification: VerificationPart = VerificationPart()
+    """On what the claim is tested."""
+    output: str | None = None
+    """The run folder; None for `runs/<name>`."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Recipe":
+        for what, names in (("students", [student.name for student in self.students]), ("seeds", list(self.seeds))):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{what} are named twice: {names}; give each another")
+        if self.data.tokenizer is not None and self.teacher.model is not None:
+            raise ValueError(
+                f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with one; "
+                "leave `data.tokenizer` out"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.output or f"runs/{self.name}")
+
+    def training_of(self, student: StudentPart) -> TrainingPart:
+        """The recipe's training with the student's own keys; its own `steps` or `epochs` replaces either."""
+        shared = self.training.model_dump(exclude_unset=True)
+        if set(_LENGTHS) & set(student.training):
+            shared = {key: value for key, value in shared.items() if key not in _LENGTHS}
+        return TrainingPart.model_validate({**shared, **student.training})
+
+    @classmethod
+    def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "Recipe":
+        """Reads a shipped recipe by name, a YAML file or YAML text, and applies changes like `training.steps=100`.
+
+        Raises:
+            ValueError: No such recipe, or every fault in it, one a line, with the nearest valid key.
+        """
+        found = _find(source)
+        try:
+            data = read_yaml(found)
+        except ValueError as error:
+            raise ValueError(f"recipe {source} is no YAML: {error}") from None
+        if not isinstance(data, dict):
+            raise ValueError(
+                f"a recipe is a mapping of keys, {source} holds {type(data).__name__}; see `causalkd schema`"
+            )
+        for change in changes:
+            _apply(data, change)
+        return cls.parse(data, str(source))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], origin: str = "recipe") -> "Recipe":
+        """The recipe of plain data.
+
+        Raises:
+            ValueError: Every fault, one a line.
+        """
+        data, faults = _with_alignment(data)
+        try:
+            recipe = cls.model_validate(data)
+        except ValidationError as error:
+            faults += fault_lines(error, cls)
+        else:
+            for number, student in enumerate(recipe.students):
+                try:
+                    recipe.training_of(student)
+                except ValidationError as error:
+                    faults += fault_lines(error, TrainingPart, f"students[{number}].training")
+            if not faults:
+                return recipe
+        raise ValueError(f"recipe {origin} cannot be used:\n" + "\n".join(f"- {fault}" for fault in faults))
+
+    def to_yaml(self) -> str:
+        """The complete recipe, defaults included; loads to an equal one."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def shipped_recipes() -> list[str]:
+    """The names of the recipes that come with the package."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _find(source: str | Path) -> str | Path:
+    if str(source) in shipped_recipes():
+        return Path(str(_SHIPPED / f"{source}.yaml"))
+    text = str(source)
+    if "\n" not in text and ": " not in text and not Path(text).is_file():
+        raise ValueError(f"there is no recipe {text!r}, shipped or as a file; {nearest(text, shipped_recipes())}")
+    return source
+
+
+def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The data with an inline alignment as an `Alignment`, or with a stand-in and the alignment's faults.
+
+    pydantic would report the faults of every kind of thing that may stand there.
+    """
+    given = data.get("alignment")
+    if not isinstance(given, Mapping):
+        known = isinstance(given, str | Alignment) or "alignment" not in data
+        fault = f"alignment: {given!r} given; name a file or middle, late, full, or write its keys here"
+        return ({**data}, []) if known else ({**data, "alignment": ""}, [fault])
+    try:
+        return {**data, "alignment": Alignment.model_validate(given)}, []
+    except ValidationError as error:
+        return {**data, "alignment": ""}, fault_lines(error, Alignment, "alignment")
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    """Puts `a.b.0.c=value` into the data; the value is read as YAML."""
+    path, separator, value = change.partition("=")
+    if not separator or not path:
+        raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"change {change!r}: {value!r} is no YAML value; put text in quotes") from None
+    *parents, last = path.split(".")
+    target: Any = data
+    for depth, key in enumerate(parents):
+        _check_holds_keys(target, parents[:depth], change)
+        if isinstance(target, list):
+            target = target[_key(target, key, change)]
+        else:
+            # A key that is there but empty holds no keys yet.
+            target[key] = {} if target.get(key) is None else target[key]
+            target = target[key]
+    _check_holds_keys(target, parents, change)
+    target[_key(target, last, change) if isinstance(target, list) else last] = parsed
+
+
+def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:
+    if not isinstance(target, dict | list):
+        raise ValueError(f"change {change!r}: {'.'.join(path)} is {target!r} and holds no keys; leave off what follows")
+
+
+def _key(items: list[Any], key: str, change: str) -> int:
+    """The place of a list item, by number or by the item's name."""
+    names = [item.get("name") if isinstance(item, dict) else None for item in items]
+    if key in names:
+        return names.index(key)
+    if key.isdigit() and int(key) < len(items):
+        return int(key)
+    named = ", ".join(str(name) for name in names if name is not None)
+    raise ValueError(
+        f"change {change!r}: {key!r} is no item of a list of {len(items)}; items are numbered from 0"
+        + (f", or named: {named}" if named else "")
+    )

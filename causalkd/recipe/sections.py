@@ -1,0 +1,203 @@
+"""The parts of a recipe: strict, frozen data whose fields are the manual."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from causalkd.data.pairs.position_policy import PairChoice
+from causalkd.models.hooks.hook_points import COMPONENTS, nearest
+from causalkd.recipe.objectives import ObjectivesPart, Part
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator takes."""
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+"""What names a run or a student, and so a folder: letters, digits, `_`, `.` and `-`, the last two not at the start."""
+
+
+class DataPart(Part):
+    """What the models read."""
+
+    task: str = "planted"
+    """Name in the task table (`planted`, `planted_lm`, `sst2`, `mnli`, `squad`, …)."""
+    train_limit: int | None = Field(default=None, ge=2)
+    """Most training examples; None for all there are."""
+    eval_limit: int | None = Field(default=None, ge=2)
+    """Most held-out examples; None for all there are."""
+    max_length: int | None = Field(default=None, ge=3)
+    """Longest row in tokens; what is longer is cut, and the number of such rows is reported. None for 128, or what the
+    tokenizer takes where that is less."""
+    prompt: Literal["alpaca", "chat"] = "alpaca"
+    """How instructions are put: Alpaca's plain text, or the tokenizer's chat template."""
+    packing: bool = False
+    """Several training examples of a causal LM in a row, attention inside each; not where activations are exchanged."""
+    seed: Seed = 0
+    """Seed of generated data; sources, positions and masking are drawn by the seed of the training or verification."""
+    tokenizer: str | None = None
+    """Tokenizer of a teacher with fresh weights, a hub name or folder; None for a planted task's own."""
+    sources: Literal["batch", "dataset"] = "batch"
+    """Whether an interchange's source is another row of the batch (cheaper) or any other example."""
+    group: int = Field(default=8, ge=2)
+    """In-batch sources come from the same this many consecutive rows."""
+
+
+class SequencesPart(Part):
+    """Responses that a model writes, for the student of a causal LM to learn on instead of the data's."""
+
+    origin: Literal["teacher", "student", "mixed"]
+    """Who writes: the teacher, once before training; the student while it trains; or either, token by token."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Probability that a batch (an example, for `teacher`) gets a written response; GKD's λ."""
+    teacher_share: float = Field(default=0.2, ge=0, le=1)
+    """Probability that the teacher draws a token, for `mixed`."""
+    max_tokens: int = Field(default=128, ge=1)
+    """Longest response in tokens."""
+    temperature: float = Field(default=1.0, ge=0)
+    """Temperature of the drawing; 0 takes the likeliest token."""
+
+
+class TeacherCachePart(Part):
+    """What is kept of a teacher's answers, and where."""
+
+    max_mib: int = Field(ge=1)
+    """Room for it, best for every row: a batch with one that is not kept runs the teacher for all of its rows."""
+    on_disk: bool = False
+    """In a file that all students of the run share, instead of each student's memory; gone when the run is done."""
+    top_k: int | None = Field(default=None, ge=1)
+    """Of a language model's predictions so many each, and the rest spread evenly; None keeps all."""
+    states: bool = False
+    """Also hidden states and the activations that are exchanged, so that the teacher need not run on base at all."""
+
+
+class TrainingPart(Part):
+    """How a model learns; the names are those of transformers' TrainingArguments where they mean the same."""
+
+    steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps; give this or `epochs`."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over the training examples; 3 where neither is given."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows of a micro-batch on one device."""
+    gradient_accumulation: int = Field(default=1, ge=1)
+    """Micro-batches per optimizer step."""
+    sequences: SequencesPart | None = None
+    """Responses that a model writes; None learns on the data's own."""
+    learning_rate: float = Field(default=5e-4, gt=0, allow_inf_nan=False)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's weight decay."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises to its peak."""
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    """How the learning rate falls afterwards."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """The student's gradients are scaled down to this norm."""
+    group_by_length: bool = False
+    """Batch rows of similar length together, which saves padding."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Mixed precision, where the device has it."""
+    logging_steps: int = Field(default=25, ge=1)
+    """Steps between two rows of metrics.jsonl."""
+    teacher_cache: TeacherCachePart | None = None
+    """Keep what the teacher says of each row, so that later epochs need not ask; None asks every time."""
+    save_steps: int = Field(default=500, ge=1)
+    """Steps between two checkpoints that training can resume from."""
+    report_to: tuple[str, ...] = ()
+    """Trackers of transformers to report to, e.g. `tensorboard`; none unless asked."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainingPart":
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"`steps` is {self.steps} and `epochs` is {self.epochs}; give one of them")
+        return self
+
+
+class TeacherPart(Part):
+    """The model whose computation is copied."""
+
+    model: str | None = None
+    """Hub name, folder, `minilm-l6` or `smollm2-135m`."""
+    config: Mapping[str, Any] | None = None
+    """Instead of `model`: a transformers configuration with `model_type`, for fresh weights."""
+    training: TrainingPart | None = None
+    """Train it on the task first; None takes it as it is."""
+    seed: Seed = 0
+    """Seed of fresh weights and of its training."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "TeacherPart":
+        if (self.model is None) == (self.config is None):
+            raise ValueError(f"give `model` or `config`, one of them; got model={self.model!r}, config={self.config!r}")
+        if self.config is not None and "model_type" not in self.config:
+            raise ValueError("`config` needs `model_type`, such as bert or gpt2")
+        if self.config is not None and self.training is None:
+            raise ValueError("a teacher with fresh weights knows nothing: give its `training`")
+        return self
+
+
+class StudentPart(Part):
+    """A student: where its weights start, and what it is trained on."""
+
+    name: str = Field(pattern=NAME)
+    """Its name in folders, tables and figures."""
+    layers: tuple[int, ...] | None = None
+    """Cut from the teacher: the teacher's block behind each block of the student."""
+    every: int | None = Field(default=None, ge=1)
+    """Cut from the teacher: blocks 0, every, 2·every, …"""
+    width: int | None = Field(default=None, ge=1)
+    """Width of a student that is cut from the teacher; None for the teacher's."""
+    model: str | None = None
+    """Instead: hub name or folder of a checkpoint."""
+    objectives: ObjectivesPart
+    """What it is trained on."""
+    training: Mapping[str, Any] = {}
+    """Keys of the recipe's `training` that differ for this student."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "StudentPart":
+        given = [name for name in ("layers", "every", "model") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of `layers`, `every` and `model`; got {', '.join(given) or 'none of them'}")
+        if self.model is not None and self.width is not None:
+            raise ValueError(f"`width` is {self.width}, but {self.model!r} has a width; leave `width` or `model` out")
+        if self.name == "teacher":
+            raise ValueError("`name` is 'teacher', under which the teacher's own rows are logged; choose another")
+        return self
+
+
+class VerificationPart(Part):
+    """On what the claim is tested."""
+
+    pairs: int = Field(default=2000, ge=2)
+    """Held-out pairs of base and source."""
+    choose: PairChoice = "uniform"
+    """Which pairs: any two examples; of the same length; with the same segments at the same tokens; of different
+    labels; both answered rightly by the teacher and every student; or differing in one variable of a planted task."""
+    variable: str | None = None
+    """That variable, for `other_variable`."""
+    components: tuple[str, ...] = ("block_output",)
+    """Components whose teacher site × student site grid is measured; with none, the declared pairs alone. Of
+    `head_attention_value_output` also every head of each declared pair's layers."""
+    batch_size: int = Field(default=100, ge=2)
+    """Rows of a forward."""
+    seed: Seed = 0
+    """Seed of pairs and positions."""
+    eval_every_steps: int | None = Field(default=None, ge=1)
+    """Steps between two measurements of effective IIA on 200 of the pairs while a student trains, for the log, the bar
+    and trackers; at the first logged step from there on. None measures afterwards alone."""
+
+    @model_validator(mode="after")
+    def _variable_belongs_to_its_choice(self) -> "VerificationPart":
+        if (self.choose == "other_variable") != (self.variable is not None):
+            raise ValueError(
+                f"`choose` is {self.choose}, `variable` is {self.variable}; give `variable` with other_variable alone"
+            )
+        return self
+
+    @field_validator("components")
+    @classmethod
+    def _known(cls, components: tuple[str, ...]) -> tuple[str, ...]:
+        faults = [f"{name!r}: {nearest(name, list(COMPONENTS))}" for name in components if name not in COMPONENTS]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return components

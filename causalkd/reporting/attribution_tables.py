@@ -1,0 +1,99 @@
+"""One line a student, as the Markdown of a README: task metric, interchange, agreement of maps, faithfulness."""
+
+from collections.abc import Sequence
+
+from causalkd.reporting.summary import StudentSummary, mean, sd, summaries
+from causalkd.verification.results.attribution import TEACHER, AttributionResults, Estimate, FaithfulnessRow
+from causalkd.verification.results.report import VerificationReport
+
+_HEADS = (
+    "effective IIA (95 %)", "cosine (95 %)", "random map", "untrained", "Spearman", "overlap",
+    "comprehensiveness ↑", "sufficiency ↓", "random order",
+)  # fmt: skip
+
+
+def as_markdown(report: VerificationReport) -> str:
+    """A row for the teacher, for each student and seed, and for each name's mean over seeds.
+
+    Effective IIA is at trained sites. Cosine, Spearman and overlap are the agreement with the teacher's map at the
+    embedding's output, two controls of the cosine beside it; the rest is the normalised AOPC of a model's own map.
+
+    Raises:
+        ValueError: The report holds no attribution maps.
+    """
+    results = report.attribution
+    if results is None:
+        raise ValueError("the report holds no attribution maps; `causalkd attribute RUN` makes them")
+    (own,) = (row for row in results.faithfulness if row.model == TEACHER)
+    heads = ["model", "seed", report.teacher.metric.replace("_", " "), *_HEADS]
+    rows = [[TEACHER, "", _number(report.teacher.task_metric), *[""] * 6, *_faithful([own])]]
+    rows += [[*_behaviour(summary), *_attribution(results, summary)] for summary in summaries(report)]
+    made = results.settings
+    lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join([*lines, "", f"{made.texts} texts; {made.views}; {made.steps} steps from {made.baseline}"]) + "\n"
+
+
+def distance_rows(results: AttributionResults) -> list[tuple[str, ...]]:
+    """AD-KD's own term: the heads, and a row for each term and student; means over seeds ± standard deviation."""
+    rows: list[tuple[str, ...]] = [("learned by", "student", "distance of maps", "untrained student", "texts")]
+    for taught, student in dict.fromkeys((row.taught, row.student) for row in results.distances):
+        found = [row for row in results.distances if (row.taught, row.student) == (taught, student)]
+        terms = (
+            [row.distance for row in found if row.baseline == baseline] for baseline in ("none", "untrained_student")
+        )
+        rows.append((taught, student, *map(_spread, terms), str(found[0].texts)))
+    return rows
+
+
+def _attribution(results: AttributionResults, summary: StudentSummary) -> tuple[str, ...]:
+    seeds = {row.seed for row in results.agreement} if summary.seed is None else {summary.seed}
+    first = [r for r in results.agreement if r.student == summary.name and r.seed in seeds and r.layer == 0]
+    own, chance, untrained = (
+        [row for row in first if row.baseline == baseline] for baseline in ("none", "random_map", "untrained_student")
+    )
+    faithful = [r for r in results.faithfulness if r.model == summary.name and r.seed in seeds and r.baseline == "none"]
+    return (
+        _estimates([row.cosine for row in own]),
+        _number(mean(row.cosine.mean for row in chance)),
+        _number(mean(row.cosine.mean for row in untrained)),
+        _number(mean(row.spearman.mean for row in own)),
+        _number(mean(row.overlap.mean for row in own)),
+        *_faithful(faithful),
+    )
+
+
+def _faithful(rows: Sequence[FaithfulnessRow]) -> tuple[str, str, str]:
+    return (
+        _number(mean(row.normalised_comprehensiveness.mean for row in rows)),
+        _number(mean(row.normalised_sufficiency.mean for row in rows)),
+        _number(mean(row.normalised_random.mean for row in rows)),
+    )
+
+
+def _behaviour(summary: StudentSummary) -> list[str]:
+    levels = summary.trained
+    seed = "mean" if summary.seed is None else str(summary.seed)
+    shown = _with_interval(levels.iia_effective, levels.low, levels.high)
+    return [summary.name, seed, _number(summary.task_metric), shown]
+
+
+def _estimates(found: Sequence[Estimate]) -> str:
+    """One with its interval, or the mean of several, whose intervals do not add up to one."""
+    if len(found) == 1:
+        return _with_interval(found[0].mean, found[0].low, found[0].high)
+    return _number(mean(each.mean for each in found))
+
+
+def _spread(terms: Sequence[float]) -> str:
+    spread = sd(terms)
+    return f"{sum(terms) / len(terms):.4f}" + ("" if spread is None else f" ± {spread:.4f}")
+
+
+def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return _number(value)
+    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")

@@ -1,0 +1,113 @@
+"""A report as Markdown: for pull requests, and as the model card of a student."""
+
+from collections.abc import Sequence
+
+from causalkd.reporting import attribution_tables as attribution_table
+from causalkd.reporting.student_comparison import reference_sentences
+from causalkd.reporting.tables import (
+    DIFFERENCES,
+    LEARNING_MAPS,
+    MEANING,
+    differences_between,
+    number,
+    tables,
+    teacher_line,
+    unreachable,
+)
+from causalkd.reporting.teaching_tables import teaching_line, teaching_rows
+from causalkd.reporting.verdict import student_sentences, verdict
+from causalkd.verification.results.report import StudentResult, VerificationReport
+from causalkd.verification.results.teaching import TeachingResults
+
+CAVEATS = (
+    "Accuracy at trained sites is in the objective of a student trained by interchange: untrained sites and unseen "
+    "pairs are the evidence.",
+    "Intervals and p-values speak of these weights and held-out pairs, not of other training seeds.",
+    "A high accuracy at a place says that exchanging it does what it does in the teacher; a low one elsewhere does not "
+    "say that the student computes nothing alike.",
+)
+"""What the numbers do not say."""
+
+
+def as_markdown(report: VerificationReport) -> str:
+    """The report as one Markdown text: the sentences, the tables, the caveats, how it was made."""
+    first, *rest = verdict(report)
+    parts = [f"# Verification: {report.alignment.name}", f"**{first}**", _list([*student_sentences(report), *rest])]
+    parts.append(teacher_line(report))
+    for table in tables(report):
+        parts += [f"## {table.title}", pipes(table.rows)]
+    parts += unreachable(report)
+    compared = differences_between(report)
+    if compared:
+        parts += [f"## {DIFFERENCES}", _list([*reference_sentences(report), *compared])]
+    if report.attribution is not None:
+        parts += ["## Which tokens the predictions rest on", attribution_table.as_markdown(report).rstrip()]
+        if report.attribution.distances:
+            parts += ["### Maps as AD-KD trains them", pipes(attribution_table.distance_rows(report.attribution))]
+        if report.attribution.teaching is not None:
+            parts += ["## What each token is taught", *_teaching(report.attribution.teaching)]
+    parts += ["## How to read it", MEANING, _list(CAVEATS), "## How it was made", *_making(report)]
+    return "\n\n".join(parts) + "\n"
+
+
+def model_card(report: VerificationReport, student: StudentResult) -> str:
+    """What the folder of a student says of it, from the same facts."""
+    (sentence,) = (line for line in student_sentences(report) if line.startswith(f"{student.name}: "))
+    weights = ", ".join(f"{name} ({weight:g})" for name, weight in student.objectives.items())
+    metric = report.teacher.metric.replace("_", " ")
+    facts = [
+        f"Distilled from {report.teacher.name} ({report.teacher.task}), seed {student.seed}.",
+        f"Objectives and weights: {weights or 'none'}.",
+        f"Held-out {metric}: {number(student.task_metric)}; the teacher's: {number(report.teacher.task_metric)}. "
+        f"Agreement with the teacher: {number(student.agreement)}.",
+    ]
+    if student.block_forwards is not None:
+        facts.append(f"Training cost {student.block_forwards:,.0f} forwards of one block over one row.")
+    facts += _learning_maps([student])
+    return (
+        "\n\n".join(
+            [
+                "---\ntags: [causal-distillation]\n---",
+                f"# {student.name}, seed {student.seed}",
+                _list(facts),
+                "## Does it compute as its teacher does?",
+                sentence,
+                _list([verdict(report)[0], *CAVEATS]),
+                "## The alignment it was verified with",
+                f"```yaml\n{report.alignment.to_yaml()}```",
+            ]
+        )
+        + "\n"
+    )
+
+
+def pipes(rows: Sequence[tuple[str, ...]]) -> str:
+    """A table, of which the first row are heads; numbers stand right."""
+    heads, *lines = rows
+    rule = ["---", *("---:" for _ in heads[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, rule, *lines))
+
+
+def _teaching(results: TeachingResults) -> tuple[str, str]:
+    return pipes(teaching_rows(results)), teaching_line(results)
+
+
+def _making(report: VerificationReport) -> list[str]:
+    rows: list[tuple[str, ...]] = [("student", "seed", "objectives (weight)", "block-forwards", "seconds")]
+    for student in report.students:
+        weights = ", ".join(f"{name} ({weight:g})" for name, weight in student.objectives.items())
+        costs = ("–" if cost is None else f"{cost:,.0f}" for cost in (student.block_forwards, student.seconds))
+        rows.append((student.name, str(student.seed), weights, *costs))
+    made = report.environment
+    versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    settings = f"{versions}; {made.attention} attention, {made.dtype}, {made.device}, seed of the pairs {made.seed}."
+    again = "`causalkd distill` with the run's recipe.yaml makes it again, `causalkd verify` measures again."
+    return [pipes(rows), *_learning_maps(report.students), f"```yaml\n{report.alignment.to_yaml()}```", settings, again]
+
+
+def _learning_maps(students: Sequence[StudentResult]) -> list[str]:
+    return [LEARNING_MAPS] if any("adkd" in student.objectives for student in students) else []
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

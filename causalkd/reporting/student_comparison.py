@@ -1,0 +1,70 @@
+"""Students beside each other: which of them had as many steps, which as much compute, and what that made of them."""
+
+from collections.abc import Callable
+
+from causalkd.reporting.summary import mean, sd
+from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
+from causalkd.verification.statistics.permutation import CHANCE
+
+_EQUAL = 0.01
+"""Costs that differ by less than this share are called equal."""
+
+
+def budget(report: VerificationReport, student: str, reference: str) -> str:
+    """How much training the two compared students had: at equal steps, at equal compute, or in what ratio.
+
+    Compute is counted in block-forwards, of teacher and student together; both are means over the seeds.
+    """
+    steps = _ratio(report, student, reference, lambda result: result.steps)
+    compute = _ratio(report, student, reference, lambda result: result.block_forwards)
+    equal = [f"equal {word}" for word, ratio in (("steps", steps), ("compute", compute)) if _is_equal(ratio)]
+    if equal:
+        return f"at {' and '.join(equal)}"
+    if compute is None:
+        return "costs not counted"
+    return f"at {compute:.2f} times the compute"
+
+
+def comparisons(report: VerificationReport) -> dict[tuple[str, str], list[DifferenceRow]]:
+    """The differences of effective IIA between two students, of all seeds and trained sites, by their names."""
+    found: dict[tuple[str, str], list[DifferenceRow]] = {}
+    for row in report.differences:
+        if row.student != row.reference and row.measure == "iia_effective":
+            found.setdefault((row.student, row.reference), []).append(row)
+    return found
+
+
+def reference_sentences(report: VerificationReport) -> tuple[str, ...]:
+    """One sentence for each two students: how much higher effective IIA is at trained sites, and how surely."""
+    return tuple(_sentence(report, *names, rows) for names, rows in comparisons(report).items())
+
+
+def _sentence(report: VerificationReport, student: str, reference: str, rows: list[DifferenceRow]) -> str:
+    seeds = sorted({row.seed for row in rows})
+    by_seed = [mean(row.difference for row in rows if row.seed == seed) for seed in seeds]
+    spread = sd(by_seed)
+    return (
+        f"{student} − {reference}, {budget(report, student, reference)}: {mean(by_seed):+.3f}"
+        f"{'' if spread is None else f' ± {spread:.3f}'}; by more than chance higher in {_surely(rows, 1)} and lower "
+        f"in {_surely(rows, -1)} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}."
+    )
+
+
+def _surely(rows: list[DifferenceRow], sign: int) -> int:
+    return sum(row.difference * sign > 0 and row.q_value is not None and row.q_value < CHANCE for row in rows)
+
+
+def _ratio(
+    report: VerificationReport, student: str, reference: str, cost: Callable[[StudentResult], float | None]
+) -> float | None:
+    """The student's mean cost by the reference's; None where one of them is not known for every seed."""
+    costs = [[cost(each) for each in report.students if each.name == name] for name in (student, reference)]
+    known = [[value for value in values if value is not None] for values in costs]
+    if known != costs:
+        return None
+    own, other = (sum(values) / len(values) for values in known)
+    return own / other
+
+
+def _is_equal(ratio: float | None) -> bool:
+    return ratio is not None and abs(ratio - 1) < _EQUAL

@@ -1,0 +1,166 @@
+"""A report summed up: what each student scores at trained and untrained sites, beside what its controls score."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import stdev
+
+from causalkd.verification.results.report import BaselineName, InterchangeRow, StudentResult, VerificationReport
+from causalkd.verification.statistics.permutation import FEW_PAIRS
+
+BASELINE_TITLES: dict[BaselineName, str] = {
+    "majority_class": "modal",
+    "permuted_source": "permuted",
+    "no_intervention": "no exchange",
+    "untrained_student": "random",
+    "norm_matched_random": "elsewhere",
+    "wrong_layer": "other layer",
+    "shuffled_alignment": "other pair",
+    "ceiling": "ceiling",
+}
+"""Short names of the controls, in the order of the table."""
+EXPLANATIONS: tuple[BaselineName, ...] = (
+    "majority_class",
+    "permuted_source",
+    "no_intervention",
+    "untrained_student",
+    "norm_matched_random",
+)
+"""The controls that would explain an accuracy without an alignment; the best of them is the one to exceed."""
+
+
+@dataclass(frozen=True)
+class SiteScores:
+    """Mean accuracies over some cells; each None where nothing counts. Unreachable cells count in none of them."""
+
+    cells: int
+    iia: float | None
+    iia_effective: float | None
+    low: float | None
+    """Ends of the 95 % interval of `iia_effective`, where there is one cell."""
+    high: float | None
+    effective_pairs: float | None
+    """Mean over the cells."""
+    pairs: float | None
+    baselines: dict[BaselineName, float | None]
+    """`iia_effective` of each control at the same cells."""
+    iia_effective_sd: float | None = None
+    """Standard deviation over the seeds; None for one seed."""
+    specificity: float | None = None
+    """Share of predictions left alone by the teacher's exchange that the student's leaves alone too."""
+
+    @property
+    def best_baseline(self) -> float | None:
+        """The highest of those that would explain the accuracy."""
+        return max((v for name in EXPLANATIONS if (v := self.baselines[name]) is not None), default=None)
+
+
+@dataclass(frozen=True)
+class StudentSummary:
+    """One student, or the mean over the seeds of one name."""
+
+    name: str
+    seed: int | None
+    """None for a mean over seeds."""
+    seeds: int
+    task_metric: float | None
+    agreement: float | None
+    trained: SiteScores
+    untrained: SiteScores
+    task_metric_sd: float | None = None
+    """Standard deviation over the seeds; None for one seed."""
+
+
+def summaries(report: VerificationReport) -> tuple[StudentSummary, ...]:
+    """A summary of every student, each name's followed by their mean where it has several seeds."""
+    found: list[StudentSummary] = []
+    for name in dict.fromkeys(student.name for student in report.students):
+        singles = [_summary(report, student) for student in report.students if student.name == name]
+        found += singles
+        if len(singles) > 1:
+            found.append(_mean_summary(singles))
+    return tuple(found)
+
+
+def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[InterchangeRow]:
+    """The rows of one student; a row that says no seed belongs to every student of its name."""
+    return [row for row in report.interchange if row.student == name and row.seed in (None, seed)]
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are not None."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def sd(values: Iterable[float | None]) -> float | None:
+    """The standard deviation (n - 1) of those that are not None; None for fewer than two."""
+    known = [value for value in values if value is not None]
+    return stdev(known) if len(known) > 1 else None
+
+
+def few_pairs(report: VerificationReport) -> str | None:
+    """A warning where trained sites have so few effective pairs that their accuracies say little; None where not."""
+    sites = {
+        (row.pair, row.component, row.teacher_layer): row.effective_pairs
+        for row in report.interchange
+        if row.trained and row.reachable and row.baseline == "none"
+    }
+    few = sorted(pairs for pairs in sites.values() if pairs < FEW_PAIRS)
+    if not few:
+        return None
+    counted = f"{few[0]}" if few[0] == few[-1] else f"{few[0]} to {few[-1]}"
+    return (
+        f"Few effective pairs: at {len(few)} of {len(sites)} trained teacher sites only {counted} are (fewer than "
+        f"{FEW_PAIRS}), so accuracies there say little. Verify on more pairs "
+        "(verification.pairs), or on pairs that differ in what the site carries."
+    )
+
+
+def _summary(report: VerificationReport, student: StudentResult) -> StudentSummary:
+    rows = [row for row in rows_of(report, student.name, student.seed) if row.reachable]
+    trained, untrained = (_levels([row for row in rows if row.trained == was]) for was in (True, False))
+    return StudentSummary(student.name, student.seed, 1, student.task_metric, student.agreement, trained, untrained)
+
+
+def _levels(rows: list[InterchangeRow]) -> SiteScores:
+    real = [row for row in rows if row.baseline == "none"]
+    single = real[0] if len(real) == 1 else None
+    return SiteScores(
+        cells=len(real),
+        iia=mean(row.iia for row in real),
+        iia_effective=mean(row.iia_effective for row in real),
+        low=single and single.iia_effective_low,
+        high=single and single.iia_effective_high,
+        effective_pairs=mean(row.effective_pairs for row in real),
+        pairs=mean(row.pairs for row in real),
+        baselines={name: mean(row.iia_effective for row in rows if row.baseline == name) for name in BASELINE_TITLES},
+        specificity=mean(row.specificity for row in real),
+    )
+
+
+def _mean_summary(singles: list[StudentSummary]) -> StudentSummary:
+    return StudentSummary(
+        singles[0].name,
+        None,
+        len(singles),
+        mean(single.task_metric for single in singles),
+        mean(single.agreement for single in singles),
+        _mean_levels([single.trained for single in singles]),
+        _mean_levels([single.untrained for single in singles]),
+        sd(single.task_metric for single in singles),
+    )
+
+
+def _mean_levels(levels: list[SiteScores]) -> SiteScores:
+    return SiteScores(
+        cells=levels[0].cells,
+        iia=mean(level.iia for level in levels),
+        iia_effective=mean(level.iia_effective for level in levels),
+        low=None,
+        high=None,
+        effective_pairs=mean(level.effective_pairs for level in levels),
+        pairs=mean(level.pairs for level in levels),
+        baselines={name: mean(level.baselines[name] for level in levels) for name in BASELINE_TITLES},
+        iia_effective_sd=sd(level.iia_effective for level in levels),
+        specificity=mean(level.specificity for level in levels),
+    )

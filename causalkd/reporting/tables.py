@@ -1,0 +1,145 @@
+"""A report as one screen of text."""
+
+import textwrap
+from typing import NamedTuple
+
+from causalkd.reporting.student_comparison import reference_sentences
+from causalkd.reporting.summary import BASELINE_TITLES, SiteScores, StudentSummary, summaries
+from causalkd.reporting.verdict import verdict
+from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, VerificationReport
+
+_WIDTH = 118
+DIFFERENCES = "Differences of effective IIA at trained sites, 95 % interval and p of a paired test"
+MEANING = (
+    "effective: on the n pairs whose exchange changed the teacher's prediction; strict: share of the others on which "
+    "the student's exchange changes nothing either. Controls: the best constant guess, another row's source, no "
+    "exchange, an untrained student, a move as long but elsewhere, of which the highest is the best control; then the "
+    "exchange at another layer or pair, and the teacher in the student's place."
+)
+
+LEARNING_MAPS = (
+    "Students with adkd were trained with eager attention, which has a second derivative. Block-forwards leave out the "
+    "backward passes that make attribution maps and that learn from them: compare these students by their seconds."
+)
+
+
+class Table(NamedTuple):
+    """A title, and rows of which the first are heads."""
+
+    title: str
+    rows: list[tuple[str, ...]]
+
+
+def as_text(report: VerificationReport) -> str:
+    """One screen of text: what may be said, and the tables it is said of."""
+    lines = [line for sentence in verdict(report) for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")]
+    lines += ["", teacher_line(report)]
+    for table in tables(report):
+        lines += ["", table.title, *columns(table.rows)]
+    lines += unreachable(report)
+    compared = differences_between(report)
+    if compared:
+        lines += ["", DIFFERENCES, *(f"  {line}" for line in compared)]
+        wrapped = (textwrap.wrap(line, _WIDTH, subsequent_indent="  ") for line in reference_sentences(report))
+        lines += [line for sentence in wrapped for line in sentence]
+    return "\n".join([*lines, "", *textwrap.wrap(MEANING, _WIDTH)]) + "\n"
+
+
+def teacher_line(report: VerificationReport) -> str:
+    """The teacher, and how well it does the task."""
+    teacher = report.teacher
+    return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)} ({teacher.task})"
+
+
+def tables(report: VerificationReport) -> list[Table]:
+    """The students at trained sites, at untrained ones, and their controls."""
+    found = summaries(report)
+    trained = [row for row in report.interchange if row.trained and row.baseline == "none" and row.reachable]
+    behaviour = [
+        (report.teacher.metric, "agree"),
+        *((_spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
+    ]
+    levels = _level_table([(summary, summary.trained) for summary in found])
+    rows = [(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)]
+    several = {summary.name for summary in found if summary.seed is None}
+    means = [summary for summary in found if summary.seed is None or summary.name not in several]
+    untrained = _level_table([(summary, summary.untrained) for summary in means])
+    return [
+        Table(f"Trained sites ({_sites(trained)}), held-out pairs" if trained else "Students", rows),
+        Table("Untrained sites (mean over cells; no objective saw them)", untrained),
+        Table("Controls at trained sites, effective IIA", _control_table(means)),
+    ]
+
+
+def unreachable(report: VerificationReport) -> list[str]:
+    """A line about the cells that count in no mean, where there are some."""
+    lost = [row for row in report.interchange if not row.reachable]
+    cells = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
+    return [f"{len(cells)} cells cannot reach the output and count in no mean."] if cells else []
+
+
+def differences_between(report: VerificationReport) -> list[str]:
+    """A line a comparison of two students."""
+    rows = [row for row in report.differences if row.reference != row.student and row.measure == "iia_effective"]
+    return [_difference(row) for row in rows]
+
+
+def _level_table(found: list[tuple[StudentSummary, SiteScores]]) -> list[tuple[str, ...]]:
+    heads = ("student", "seed", "IIA", "effective", "95 %", "n", "best control", "strict")
+    return [heads, *(_level_cells(summary, levels) for summary, levels in found)]
+
+
+def _level_cells(summary: StudentSummary, levels: SiteScores) -> tuple[str, ...]:
+    interval = "" if levels.low is None or levels.high is None else f"{levels.low:.3f}–{levels.high:.3f}"
+    interval = interval if levels.iia_effective_sd is None else f"± {levels.iia_effective_sd:.3f} sd"
+    counted = "" if levels.effective_pairs is None else f"{levels.effective_pairs:.0f}/{levels.pairs:.0f}"
+    seed = f"all {summary.seeds}" if summary.seed is None else str(summary.seed)
+    accuracies = (number(levels.iia), number(levels.iia_effective), interval, counted)
+    return (summary.name, seed, *accuracies, number(levels.best_baseline), number(levels.specificity))
+
+
+def _control_table(found: list[StudentSummary]) -> list[tuple[str, ...]]:
+    """The controls at trained sites, without those that no student has."""
+    shown: list[BaselineName] = [
+        name for name in BASELINE_TITLES if any(s.trained.baselines[name] is not None for s in found)
+    ]
+    values = [(s.name, *(number(s.trained.baselines[name]) for name in shown)) for s in found]
+    return [("student", *(BASELINE_TITLES[name] for name in shown)), *values]
+
+
+def columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """The rows of a table as lines, the first of them its heads; all but the first column end at one place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *rest]).rstrip())
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def _sites(rows: list[InterchangeRow]) -> str:
+    places = dict.fromkeys(f"{r.pair}: teacher {r.teacher_layer} → student {r.student_layer}" for r in rows)
+    return ", ".join(places)
+
+
+def _difference(row: DifferenceRow) -> str:
+    return (
+        f"{row.student} − {row.reference}, seed {row.seed}, {row.pair}: {row.difference:+.3f} "
+        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.pairs} effective pairs{_chance(row)}"
+    )
+
+
+def _chance(row: DifferenceRow) -> str:
+    return "" if row.p_value is None else ", p < 0.001" if row.p_value < 0.001 else f", p = {row.p_value:.3f}"
+
+
+def _spread(value: float | None, spread: float | None) -> str:
+    return number(value) if spread is None else f"{number(value)} ± {spread:.3f}"
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash."""
+    return "–" if value is None else f"{value:.3f}"

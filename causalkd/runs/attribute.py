@@ -1,0 +1,208 @@
+"""The attribution maps of a finished run: made, kept in its folder, measured, and put into its report."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from causalkd.attribution.agreement import TOP
+from causalkd.attribution.faithfulness import check_portions
+from causalkd.attribution.integrated_gradients import Baseline, check_steps
+from causalkd.attribution.maps import AttributionMap
+from causalkd.attribution.targets import TOKENS
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.collator import ExampleSet
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import untrained_copy
+from causalkd.runs.distill import Page, write_pages
+from causalkd.runs.folder import write_whole
+from causalkd.runs.map_distances import map_distances
+from causalkd.runs.map_files import replace_maps
+from causalkd.runs.prepare import build_collator
+from causalkd.runs.teaching import teaching_of
+from causalkd.runs.trained_run import Trained, TrainedRun
+from causalkd.task_types import Task
+from causalkd.verification.measures.attribution_maps import AttributionBatch, How, ModelAttributions, measure_maps
+from causalkd.verification.measures.map_scores import agreement_row, faithfulness_row, gap_row
+from causalkd.verification.results.attribution import (
+    TEACHER,
+    AgreementRow,
+    AttributionBaseline,
+    AttributionResults,
+    AttributionSettings,
+)
+from causalkd.verification.results.report import VerificationReport
+
+_ROWS = 16  # texts of a forward
+_DISTANCE_TEXTS = 128  # AD-KD's term needs few forwards of a text, and many texts to tell students apart
+_RANDOM_ORDERS = 4
+
+
+class StudentAttributions(NamedTuple):
+    """A student's maps, beside those of an untrained student of its shape."""
+
+    name: str
+    seed: int
+    own: ModelAttributions
+    untrained: ModelAttributions
+
+
+def attribute(
+    path: str | Path,
+    *,
+    limit: int = 32,
+    steps: int = 32,
+    baseline: Baseline = "mean",
+    portions: int = 8,
+    page: Page | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> VerificationReport:
+    """Makes and measures the maps of a run's teacher and students over held-out texts, and adds them to its report.
+
+    Of causal LMs also the teaching modes of as many training texts (`causalkd.runs.teaching`); where students learned
+    from maps, their distance from the teacher in the very terms they learned (`causalkd.runs.map_distances`), of up to 128
+    texts.
+
+    For each model costs a text, at each of its L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
+    blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
+
+    Args:
+        path: The folder of a finished run.
+        limit: Most texts; they are spread over the held-out examples.
+        steps: Steps of the integrated gradients.
+        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm may not add up after
+            a hundred steps, because all change happens close to zero. From the mean of a text's own positions they do
+            sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report holds the gaps.
+        portions: Into how many portions a text's tokens are put to be taken away.
+        page: Makes report.html; None leaves it as it is.
+        tell: Is told in a line each which model is next.
+
+    Raises:
+        ValueError: The folder holds no finished run, the head predicts no classes or tokens, or a number is too small.
+    """
+    check_steps(steps)
+    check_portions(portions, _RANDOM_ORDERS)
+    run = TrainedRun.load(path)
+    report = VerificationReport.read(run.folder.report)
+    questions = ask(run, limit)
+    taught = spread(len(run.data.train.examples), limit)
+    teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
+    how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
+
+    def measured(name: str, model: HookedModel) -> ModelAttributions:
+        if tell is not None:
+            tell(f"maps of {name}")
+        return measure_maps(model, questions, how)
+
+    teacher = measured(TEACHER, run.teacher)
+    students = _explained(run.students, measured, how.seed)
+    results = _results(questions, how, run.teacher.task, teacher, students)
+    distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
+    results = dataclasses.replace(results, teaching=teaching, distances=distances)
+    maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
+    replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
+    write_whole(run.folder.attribution_results, results.to_json())
+    report = dataclasses.replace(report, attribution=results)
+    write_pages(page, report, run.folder)
+    report.write(run.folder.report)
+    return report
+
+
+def _explained(
+    trained: Sequence[Trained], measured: Callable[[str, HookedModel], ModelAttributions], seed: int
+) -> list[StudentAttributions]:
+    """Each student's maps; those of an untrained one are made once for all of a shape."""
+    students: list[StudentAttributions] = []
+    untrained: dict[tuple[str, int, int], ModelAttributions] = {}
+    for student in trained:
+        own = measured(student.folder_name, student.model)
+        shape = (student.model.architecture, student.model.n_layers, student.model.width)
+        if shape not in untrained:
+            untrained[shape] = measured("an untrained student", untrained_copy(student.model, seed))
+        students.append(StudentAttributions(student.part.name, student.seed, own, untrained[shape]))
+    return students
+
+
+def ask(run: TrainedRun, limit: int) -> list[AttributionBatch]:
+    """What every model is asked about up to `limit` texts, short ones first so that little of a batch is padding.
+
+    Raises:
+        ValueError: Not one text, or a head that predicts neither classes nor tokens.
+    """
+    return [AttributionBatch.of(run.teacher, batch) for batch in heldout_batches(run, limit)]
+
+
+def heldout_batches(run: TrainedRun, limit: int) -> list[Batch]:
+    """Up to `limit` held-out texts, spread over all, on the models' device; short ones first.
+
+    Raises:
+        ValueError: Not one text.
+    """
+    if limit < 1:
+        raise ValueError(f"limit {limit} leaves no text to explain; give at least 1")
+    examples = ExampleSet(run.data.heldout.examples)
+    rows = sorted((examples[number] for number in spread(len(examples), limit)), key=lambda row: len(row["input_ids"]))
+    collate = build_collator(run.recipe.data, run.data.heldout, run.data.tokenizer, None, run.recipe.verification.seed)
+    batches = (Batch.from_tensors(collate(rows[start : start + _ROWS])) for start in range(0, len(rows), _ROWS))
+    return [batch.to(run.teacher.model.device) for batch in batches]
+
+
+def spread(size: int, limit: int) -> list[int]:
+    """Up to `limit` of the numbers below `size`, evenly spread."""
+    return np.linspace(0, size - 1, min(limit, size)).round().astype(int).tolist()
+
+
+def _results(
+    questions: Sequence[AttributionBatch],
+    how: How,
+    task: Task,
+    teacher: ModelAttributions,
+    students: Sequence[StudentAttributions],
+) -> AttributionResults:
+    agreement: list[AgreementRow] = []
+    faithful = [faithfulness_row(TEACHER, None, "none", teacher.faithfulness, draw=how.seed)]
+    gaps = [gap_row(TEACHER, None, each) for each in teacher.maps]
+    for student in students:
+        agreement += _agreements(student, teacher, how.seed)
+        measured: tuple[tuple[AttributionBaseline, ModelAttributions], ...]
+        measured = (("none", student.own), ("untrained_student", student.untrained))
+        for baseline, found in measured:
+            faithful.append(faithfulness_row(student.name, student.seed, baseline, found.faithfulness, draw=how.seed))
+        gaps += [gap_row(student.name, student.seed, each) for each in student.own.maps]
+    first = teacher.maps[0]
+    settings = AttributionSettings(
+        texts=len(first.mask),
+        views=_in_words(task, first),
+        target=first.made.target,
+        steps=how.steps,
+        baseline=how.baseline,
+        reduction=first.made.reduction,
+        top=TOP,
+        portions=how.portions,
+        random_orders=how.random_orders,
+        seed=how.seed,
+    )
+    examples = tuple(number for q in questions if q.batch.index is not None for number in q.batch.index.tolist())
+    return AttributionResults(settings, examples, tuple(agreement), tuple(faithful), tuple(gaps))
+
+
+def _agreements(student: StudentAttributions, teacher: ModelAttributions, draw: int) -> list[AgreementRow]:
+    """At each of the student's depths, with the teacher at the same share of its own."""
+    rows = []
+    for layer, (own, untrained) in enumerate(zip(student.own.maps, student.untrained.maps, strict=True)):
+        other = teacher.maps[round(layer * (len(teacher.maps) - 1) / (len(student.own.maps) - 1))]
+        compared: tuple[tuple[AttributionBaseline, AttributionMap], ...]
+        compared = (("none", own), ("random_map", own), ("untrained_student", untrained))
+        for baseline, found in compared:
+            rows.append(agreement_row(student.name, student.seed, baseline, layer, other, found, draw=draw))
+    return rows
+
+
+def _in_words(task: Task, found: AttributionMap) -> str:
+    if task == "regression":
+        return "the number"
+    if task in TOKENS:
+        return "the teacher's likeliest choice where it last counts"
+    return "every class: " + ", ".join(view[0] for view in found.views)

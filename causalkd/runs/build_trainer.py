@@ -1,0 +1,158 @@
+"""A recipe's training becomes a trainer: its arguments, its data and what it tells while it learns."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.spec import Alignment
+from causalkd.data.pairs.collator import ExampleSet
+from causalkd.models.hooks.hook_points import nearest
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Weighted
+from causalkd.objectives.response_kd import TaskLoss
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import TeacherCachePart, TrainingPart
+from causalkd.runs.build_objectives import INTERCHANGING
+from causalkd.runs.build_sequences import on_policy
+from causalkd.runs.prepare import Data, build_collator, build_pairs, longest_row
+from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress
+from causalkd.training.teacher_cache import TeacherCache
+from causalkd.training.trainer import DistillationTrainer
+from causalkd.verification.measures.monitor import LiveAccuracy
+
+_LIVE_PAIRS = 200
+_MEBIBYTE = 2**20
+_PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
+
+
+def task_only() -> dict[str, Weighted]:
+    """What a teacher is trained on."""
+    return {"task": Weighted(1.0, TaskLoss())}
+
+
+def build_trainer(
+    recipe: Recipe,
+    training: TrainingPart,
+    data: Data,
+    student: HookedModel,
+    objectives: Mapping[str, Weighted],
+    *,
+    teacher: HookedModel | None,
+    alignment: Alignment | None,
+    name: str,
+    seed: int,
+    folder: Path,
+    metrics: Path,
+) -> DistillationTrainer:
+    """A trainer whose checkpoints lie in `folder` and whose terms go to the file `metrics`.
+
+    With an alignment, batches have sources and positions where an objective exchanges activations.
+    """
+    intervened = alignment if INTERCHANGING & set(objectives) else None
+    longest = longest_row(recipe.data, data.tokenizer)
+    sequences = on_policy(training.sequences, student, teacher, longest, seed)
+    _check_rows_are_free(recipe, training, sorted(INTERCHANGING & set(objectives)))
+    watch = None
+    if teacher is not None and alignment is not None and recipe.verification.eval_every_steps is not None:
+        watch = _live(recipe, data, teacher, student, alignment, recipe.verification.eval_every_steps)
+    examples = ExampleSet(data.train.examples)
+    trainer = DistillationTrainer(
+        student,
+        objectives,
+        teacher,
+        sequences,
+        _memory(training.teacher_cache, teacher, folder),
+        watch,
+        args=_arguments(training, folder, seed),
+        train_dataset=examples,
+        data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
+        callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed)],
+    )
+    for loud in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(loud)
+    trainer.add_callback(Progress(f"{name} (seed {seed})"))
+    return trainer
+
+
+def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:
+    if part is None or teacher is None:
+        return None
+    if teacher.task == "masked_lm":
+        raise ValueError(
+            "training.teacher_cache keeps answers to rows that come again, and a masked LM's are masked anew in every "
+            "epoch; leave it out"
+        )
+    path = None
+    if part.on_disk:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        path = folder.parent / "teacher_cache.sqlite"
+    return TeacherCache(teacher, part.max_mib * _MEBIBYTE, path, top_k=part.top_k, states=part.states)
+
+
+def _live(
+    recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, alignment: Alignment, every: int
+) -> LiveAccuracy:
+    """Measures the student while it trains; before there are students, all examples count as rightly answered."""
+    part = recipe.verification
+    few = part.model_copy(update={"pairs": min(part.pairs, _LIVE_PAIRS)})
+    batches = build_pairs(recipe.model_copy(update={"verification": few}), data, alignment)
+    return LiveAccuracy(teacher, student, resolve(alignment, teacher, student), batches, every)
+
+
+def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: Sequence[str]) -> None:
+    """Rows can be packed, written anew or exchanged: each settles what stands where in them."""
+    uses = ["data.packing"] if recipe.data.packing else []
+    written = training.sequences
+    if written is not None and (written.origin != "teacher" or recipe.data.packing):
+        uses.append(f"training.sequences of origin {written.origin!r}")
+    uses += [f"the objective {name}" for name in interchanging[:1]]
+    if len(uses) > 1:
+        raise ValueError(
+            f"{' and '.join(uses)} do not go together: each settles what stands where in a row; leave out all but one"
+        )
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    usable, known = get_available_reporting_integrations(), list(INTEGRATION_TO_CALLBACK)
+    faults = [f"there is no tracker {name!r}; {nearest(name, known)}" for name in names if name not in known]
+    faults += [
+        f"tracker {name!r} is not installed; install its package, or choose from {', '.join(usable) or 'none'}"
+        for name in names
+        if name in known and name not in usable
+    ]
+    if faults:
+        raise ValueError("\n".join(f"training.report_to: {fault}" for fault in faults))
+
+
+def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
+    _check_trackers(training.report_to)
+    length = {"max_steps": training.steps} if training.steps else {"num_train_epochs": training.epochs or 3.0}
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=training.warmup,
+        lr_scheduler_type=training.schedule,
+        max_grad_norm=training.max_grad_norm,
+        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
+        logging_steps=training.logging_steps,
+        logging_nan_inf_filter=False,  # it would hide a loss that is not a number, and copy each to the host
+        save_steps=training.save_steps,
+        save_total_limit=1,
+        report_to=list(training.report_to) or "none",
+        seed=seed,
+        dataloader_drop_last=True,
+        dataloader_pin_memory=torch.accelerator.is_available(),
+        remove_unused_columns=False,
+        disable_tqdm=False,
+        use_cpu=not torch.accelerator.is_available(),
+        **length,
+        **_PRECISIONS[training.precision],
+    )

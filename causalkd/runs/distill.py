@@ -1,0 +1,201 @@
+"""A run: a recipe trained and verified in a folder. An unfinished run continues; a finished one has a report.
+
+runs/NAME/recipe.yaml       the complete recipe            runs/NAME/student/      stock checkpoints
+runs/NAME/alignment.yaml    the alignment it was made with runs/NAME/teacher/      stock checkpoint, if it was trained
+runs/NAME/metrics.jsonl     every term while training      runs/NAME/report.json   written last, in one step
+runs/NAME/report.md, .html  the same for people            and a model card in every student's folder
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from causalkd.alignment.spec import Alignment
+from causalkd.attribution.maps import AttributionMap
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import StudentPart
+from causalkd.reporting.markdown import as_markdown, model_card
+from causalkd.runs.build_objectives import build_objectives
+from causalkd.runs.build_sequences import taught_data
+from causalkd.runs.build_trainer import build_trainer, task_only
+from causalkd.runs.folder import RunFolder, write_whole
+from causalkd.runs.map_files import first_maps
+from causalkd.runs.preflight import preflight
+from causalkd.runs.prepare import Data, build_student, build_teacher, longest_row
+from causalkd.runs.trained_run import TrainedRun, load_trained_run
+from causalkd.runs.verify import verified
+from causalkd.training.callbacks import read_rows
+from causalkd.training.compute import BlockForwards
+from causalkd.training.trainer import DistillationTrainer
+from causalkd.verification.results.report import VerificationReport
+
+Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, AttributionMap]], str]
+"""Makes a page of a report, the rows of metrics.jsonl and every model's attribution map, if there are any."""
+
+
+def distill(
+    recipe: Recipe, *, overwrite: bool = False, page: Page | None = None, tell: Callable[[str], None] | None = None
+) -> VerificationReport:
+    """Trains what the recipe names and verifies it; an interrupted run of the same recipe continues where it was.
+
+    Everything that can be wrong with the recipe, the data and the models is found before anything is trained. Started
+    in several processes (torchrun, accelerate launch) they train together; the first one writes and verifies.
+
+    Args:
+        recipe: What to do.
+        overwrite: Delete an earlier run in the folder.
+        page: Makes report.html; None writes none.
+        tell: Is told in a line each what the data are, before training begins.
+
+    Raises:
+        ValueError: A fault in the recipe, or the folder holds another or a finished run.
+    """
+    if not overwrite:
+        _refuse_finished(RunFolder(recipe.folder))
+    data, alignment = preflight(recipe)
+    recipe = recipe.model_copy(update={"alignment": alignment})
+    folder, processes = RunFolder(recipe.folder), PartialState()
+    if processes.is_main_process:
+        _open(folder, recipe, alignment, overwrite)
+        for split in (data.train, data.heldout):
+            if tell is not None:
+                tell(split.summary())
+    processes.wait_for_everyone()
+    teacher = _teacher(recipe, data, folder)
+    for seed in recipe.seeds:
+        for part in recipe.students:
+            _train_student(recipe, part, seed, data, teacher, alignment, folder)
+    if processes.is_main_process:
+        shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
+        verify(folder.path, page=page)
+    processes.wait_for_everyone()
+    return VerificationReport.read(folder.report)
+
+
+def verify(path: str | Path, *, page: Page | None = None) -> VerificationReport:
+    """Measures the students of a run on held-out pairs and writes its report.
+
+    Args:
+        path: The run folder.
+        page: Makes report.html; None writes none.
+
+    Raises:
+        ValueError: The folder holds no run, or one whose training is unfinished.
+    """
+    run = TrainedRun.load(path)
+    report = verified(run)
+    write_pages(page, report, run.folder)
+    for part, seed, _ in run.students:
+        (result,) = (each for each in report.students if (each.name, each.seed) == (part.name, seed))
+        write_whole(run.folder.student(run.recipe, part.name, seed) / "README.md", model_card(report, result))
+    report.write(run.folder.report)
+    return report
+
+
+def write_pages(page: Page | None, report: VerificationReport, folder: RunFolder) -> None:
+    """Writes report.md and, if there is something that makes it, report.html."""
+    write_whole(folder.path / "report.md", as_markdown(report))
+    if page is not None:
+        write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics), first_maps(folder)))
+
+
+def _refuse_finished(folder: RunFolder) -> None:
+    if folder.report.is_file():
+        raise ValueError(f"{folder.path} holds a finished run; choose another `output`, or overwrite it (--overwrite)")
+
+
+def _open(folder: RunFolder, recipe: Recipe, alignment: Alignment, overwrite: bool) -> None:
+    """Makes the folder of a new run, or sees that it holds an unfinished run of this very recipe."""
+    if overwrite:
+        folder.clear()
+    if not folder.holds_anything():
+        folder.start(recipe, alignment)
+    elif not folder.recipe.is_file():
+        raise ValueError(f"{folder.path} holds something that is no run; choose another `output`")
+    elif Recipe.load(folder.recipe) != recipe:
+        raise ValueError(
+            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}); "
+            "choose another `output`, or overwrite it (--overwrite)"
+        )
+
+
+def _teacher(recipe: Recipe, data: Data, folder: RunFolder) -> HookedModel:
+    part = recipe.teacher
+    if part.training is None:
+        return build_teacher(part, data, "teacher")
+    if not folder.teacher.is_dir():
+        learner = build_teacher(part, data, "student")
+        trainer = build_trainer(
+            recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
+            name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
+        )  # fmt: skip
+        _finish(trainer, folder, "teacher", folder.teacher)
+    return load_trained_run(folder.teacher, data, "teacher")
+
+
+def _train_student(
+    recipe: Recipe,
+    part: StudentPart,
+    seed: int,
+    data: Data,
+    teacher: HookedModel,
+    alignment: Alignment,
+    folder: RunFolder,
+) -> None:
+    goal, name = folder.student(recipe, part.name, seed), f"{part.name}-seed{seed}"
+    if (goal / "config.json").is_file():
+        return
+    student = build_student(part, teacher, data, seed)
+    objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
+    training = recipe.training_of(part)
+    longest = longest_row(recipe.data, data.tokenizer)
+    data = taught_data(training.sequences, data, student, teacher, longest, folder.work("sequences"))
+    trainer = build_trainer(
+        recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
+        name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics,
+    )  # fmt: skip
+    _finish(trainer, folder, name, goal)
+
+
+def _finish(trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Path) -> None:
+    """Trains from the last checkpoint there is, and puts the finished model in place in one step."""
+    last = folder.last_checkpoint(name)
+    counter, began = BlockForwards(), time.perf_counter()
+    with counter.counting(trainer.student, trainer.teacher):
+        if last is not None and _is_last_step(last):
+            trainer._load_from_checkpoint(str(last))  # the Trainer would train a step too many
+        else:
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trainer.check_weights()
+    if trainer.is_world_process_zero():
+        block_forwards = counter.total * trainer.args.world_size
+        spent = {"block_forwards": block_forwards, "seconds": time.perf_counter() - began}
+        cost = {**spent, "steps": trainer.state.global_step, "resumed": last is not None}
+        folder.cost(name).parent.mkdir(exist_ok=True)
+        write_whole(folder.cost(name), json.dumps(cost))
+        _put_in_place(trainer.student, folder, name, goal)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _is_last_step(checkpoint: Path) -> bool:
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    return state["global_step"] >= state["max_steps"]
+
+
+def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
+    work = folder.work(name)
+    draft = work / "finished"
+    student.save_pretrained(draft)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(draft, goal)
+    if (work / "runs").is_dir():  # where trackers write that write files
+        folder.tracked(name).parent.mkdir(exist_ok=True)
+        os.replace(work / "runs", folder.tracked(name))
+    shutil.rmtree(work)

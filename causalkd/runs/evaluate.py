@@ -1,0 +1,232 @@
+"""What the causal LMs of a run are worth as such: texts predicted, responses written, harness tasks.
+
+runs/NAME/evaluation.json       one object a measurement; null where a number is not finite
+runs/NAME/responses/*.jsonl     what each model answered, beside the reference: input of an outside judge of win rates
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from causalkd.data.batch import Batch, pad
+from causalkd.data.tasks.instructions import Instruction, prompt_ids
+from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples
+from causalkd.data.tasks.readers import read_jsonl
+from causalkd.models.checkpoints import locate
+from causalkd.models.generation import Sampling, continue_prompts
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.runs.folder import write_whole
+from causalkd.runs.prepare import build_batches, longest_row
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.verification.measures.text_quality import distinct, mean_words, predict_texts, rouge_l
+
+_AT_ONCE = 16
+"""Prompts that are continued at once."""
+
+
+class _Subject(NamedTuple):
+    name: str
+    model: HookedModel
+    folder: Path | None
+    """Its checkpoint; None for a teacher that the run did not train."""
+
+
+class _Prompts(NamedTuple):
+    name: str
+    given: list[Instruction]
+    ids: list[list[int]]
+
+
+class _Asked(NamedTuple):
+    """All that every model is measured on, read before the first is."""
+
+    texts: dict[str, list[Batch]]
+    prompts: list[_Prompts]
+    harness: Sequence[str]
+    limit: int | None
+    max_tokens: int
+
+
+def evaluate_run(
+    path: str | Path,
+    *,
+    texts: Sequence[str] = (),
+    prompts: Sequence[str | Path] = (),
+    limit: int | None = None,
+    max_tokens: int = 128,
+    harness: Sequence[str] = (),
+    tell: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Measures a run's teacher and students and writes `evaluation.json` and their responses into its folder.
+
+    Everything is read, and its length checked, before the first model is measured; what is measured of a model is
+    written before the next.
+
+    Args:
+        path: The run folder; its models are causal LMs.
+        texts: Further tasks, beside the run's own held-out rows, whose `test` rows are predicted: `wikitext_causal_lm`.
+        prompts: Files of instructions with reference responses, one JSON object a line (Dolly, Self-Instruct, Vicuna);
+            what does not lie here is looked for in CAUSALKD_DATA/instruct.
+        limit: Most rows of each.
+        max_tokens: Longest response, in tokens; the likeliest token is taken each time.
+        harness: Tasks of lm-evaluation-harness, such as `mmlu`.
+        tell: Is told in a line each what was measured.
+
+    Raises:
+        ValueError: No finished run of causal LMs, a task or file that cannot be read, or the harness is not installed.
+    """
+    run = TrainedRun.load(path)
+    if run.data.heldout.kind != "causal_lm":
+        raise ValueError(
+            f"{path} holds a run on {run.data.heldout.kind}; only causal LMs are evaluated so: use `verify`"
+        )
+    if harness and find_spec("lm_eval") is None:
+        raise ValueError("harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'")
+    subjects = list(_subjects(run))
+    files = _prompts(run, prompts, limit)
+    for subject in subjects:
+        for given in files:
+            _fitting(subject.model, given, max_tokens)
+    asked = _Asked(_texts(run, texts, limit), files, harness, limit, max_tokens)
+    rows = []
+    for subject in subjects:
+        for row in _measurements(run, subject, asked):
+            rows.append({"model": subject.name, **row})
+            if tell is not None:
+                tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items()))
+        stored = [{key: _finite(value) for key, value in row.items()} for row in rows]
+        write_whole(run.folder.path / "evaluation.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
+    return rows
+
+
+def _subjects(run: TrainedRun) -> Iterator[_Subject]:
+    trained = run.recipe.teacher.training is not None
+    yield _Subject("teacher", run.teacher, run.folder.teacher if trained else None)
+    for part, seed, model in run.students:
+        yield _Subject(f"{part.name}-seed{seed}", model, run.folder.student(run.recipe, part.name, seed))
+
+
+def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, list[Batch]]:
+    """The run's own held-out rows under the name of its task, and the test rows of others, no longer than all take."""
+    part, tokenizer = run.recipe.data, run.data.tokenizer
+    models = [run.teacher, *(student.model for student in run.students)]
+    longest = min(longest_row(part, tokenizer), *(model.model.config.max_position_embeddings for model in models))
+    sets = {part.task: run.data.heldout}
+    for task in tasks:
+        sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=part.prompt)
+    return {
+        name: build_batches(run.recipe, replace(examples, examples=examples.examples[:limit]), tokenizer)
+        for name, examples in sets.items()
+    }
+
+
+def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) -> list[_Prompts]:
+    data = os.environ.get(DATA_VARIABLE)
+    folders = [Path(), *([Path(data) / "instruct"] if data else [])]
+    places = {str(file): [folder / file for folder in folders if (folder / file).is_file()] for file in files}
+    lacking = [file for file, found in places.items() if not found]
+    if lacking:
+        raise ValueError(
+            f"there is no file {', '.join(lacking)}, neither here nor in the folder instruct of {DATA_VARIABLE}"
+            f"{f' ({data})' if data else ', which is not set'}; give files with an instruction and an output a line"
+        )
+    chosen = [found[0] for found in places.values()]
+    alike = [str(file) for file in chosen if sum(file.stem == other.stem for other in chosen) > 1]
+    if alike:
+        raise ValueError(f"{', '.join(alike)} are of one name, which their responses would share; rename all but one")
+    found = []
+    for file in chosen:
+        rows = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})[:limit]
+        given = [Instruction(*row) for row in rows]
+        found.append(_Prompts(file.stem, given, prompt_ids(given, run.data.tokenizer, run.recipe.data.prompt)))
+    return found
+
+
+def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int]:
+    """The numbers of the prompts that leave room for an answer."""
+    room = model.model.config.max_position_embeddings - max_tokens
+    kept = [number for number, prompt in enumerate(prompts.ids) if len(prompt) <= room]
+    if not kept:
+        raise ValueError(
+            f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {model}; ask for fewer (max_tokens)"
+        )
+    return kept
+
+
+def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator[dict[str, Any]]:
+    for name, batches in asked.texts.items():
+        found = predict_texts(subject.model, batches, run.data.tokenizer)
+        per_byte = found.perplexity_per_byte
+        yield {"texts": name, "perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
+    for prompts in asked.prompts:
+        yield _responses(run, subject, prompts, asked.max_tokens)
+    for task, scores in _harness_scores(run, subject, asked.harness, asked.limit).items():
+        yield {"harness": task, **{name: value for name, value in scores.items() if isinstance(value, int | float)}}
+
+
+def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens: int) -> dict[str, Any]:
+    """What a model answers to the prompts of a file, written down, and how it compares with the references."""
+    kept = _fitting(subject.model, prompts, max_tokens)
+    answers = _written(subject.model, [prompts.ids[number] for number in kept], max_tokens)
+    rows = [prompts.given[number] for number in kept]
+    goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}.jsonl"
+    goal.parent.mkdir(exist_ok=True)
+    lines = [
+        {"instruction": row.instruction, "input": row.input, "reference": row.response, "response": answer}
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    write_whole(goal, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return {
+        "prompts": prompts.name,
+        "rouge_l": rouge_l([row.response for row in rows], answers),
+        "distinct_1": distinct(answers, 1),
+        "distinct_2": distinct(answers, 2),
+        "words": mean_words(answers),
+        "answered": len(rows),
+        "too_long": len(prompts.given) - len(rows),
+    }
+
+
+def _written(model: HookedModel, prompts: Sequence[list[int]], max_tokens: int) -> list[str]:
+    """The likeliest continuation of each prompt, prompts of like length together."""
+    assert model.tokenizer is not None
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    answers = [""] * len(prompts)
+    for batch in (order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)):
+        padded = pad([{"input_ids": prompts[number]} for number in batch], 0, "left")
+        inputs = {name: tensor.to(model.model.device) for name, tensor in padded.items()}
+        found = continue_prompts(model, inputs, Sampling(max_tokens, 0.0), seed=0)
+        for number, ids, new in zip(batch, found.inputs["input_ids"], found.new, strict=True):
+            answers[number] = str(model.tokenizer.decode(ids[new], skip_special_tokens=True)).strip()
+    return answers
+
+
+def _harness_scores(
+    run: TrainedRun, subject: _Subject, tasks: Sequence[str], limit: int | None
+) -> dict[str, dict[str, Any]]:
+    if not tasks:
+        return {}
+    origin = subject.folder or run.recipe.teacher.model
+    assert origin is not None  # a teacher that was not trained comes from a checkpoint
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = import_module("lm_eval").simple_evaluate(
+        model="hf", model_args={"pretrained": locate(origin)}, tasks=list(tasks), limit=limit, device=device
+    )
+    return found["results"]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no other numbers."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

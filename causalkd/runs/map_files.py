@@ -1,0 +1,49 @@
+"""Where a run keeps its attribution maps.
+
+runs/NAME/attributions/teacher/layerL.safetensors        a map of every text: layer 0 is the embedding's output, layer L
+runs/NAME/attributions/STUDENT-seedS/layerL.safetensors  the output of the L-th block
+runs/NAME/attributions/results.json                      what was measured; the report's `attribution` is the same
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from causalkd.attribution.maps import AttributionMap
+from causalkd.runs.folder import RunFolder
+
+
+def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]]) -> None:
+    """Keeps these maps, and no earlier ones: of each model by name, from the embedding's output to the last block's."""
+    if folder.attributions.exists():
+        shutil.rmtree(folder.attributions)
+    for name, depths in maps.items():
+        (folder.attributions / name).mkdir(parents=True)
+        for layer, each in enumerate(depths):
+            each.save(folder.attributions / name / f"layer{layer}.safetensors")
+
+
+def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
+    """The maps of one model of a run, from the embedding's output to that of the last block.
+
+    Args:
+        path: The run folder.
+        name: `teacher`, or a student and its seed, such as `kd-seed0`.
+
+    Raises:
+        ValueError: There are none; says of which models there are.
+    """
+    folder = RunFolder(Path(path)).attributions
+    files = sorted((folder / name).glob("layer*.safetensors"), key=lambda file: int(file.stem.removeprefix("layer")))
+    if not files:
+        known = (
+            ", ".join(sorted(entry.name for entry in folder.glob("*/"))) or "none; `causalkd attribute RUN` makes them"
+        )
+        raise ValueError(f"there are no attribution maps of {name!r} in {folder}; there are those of {known}")
+    return tuple(AttributionMap.load(file) for file in files)
+
+
+def first_maps(folder: RunFolder) -> dict[str, AttributionMap]:
+    """Every model's map at the embedding's output, by name; none where `causalkd attribute` has not made them."""
+    files = sorted(folder.attributions.glob("*/layer0.safetensors"))
+    return {file.parent.name: AttributionMap.load(file) for file in files}

@@ -1,0 +1,159 @@
+"""A rehearsal: everything a run needs is built once and tried on two rows, so that faults show before it begins."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from causalkd.alignment.spec import Alignment
+from causalkd.data.pairs.collator import ExampleSet
+from causalkd.models.hooks.hook_points import nearest
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import check_pair
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import StudentPart, TrainingPart
+from causalkd.runs.build_objectives import build_objectives
+from causalkd.runs.build_trainer import build_trainer, task_only
+from causalkd.runs.prepare import (
+    Data,
+    build_alignment,
+    build_data,
+    build_pairs,
+    build_student,
+    build_teacher,
+)
+from causalkd.training.trainer import DistillationTrainer
+
+
+def preflight(recipe: Recipe) -> tuple[Data, Alignment]:
+    """Builds what a recipe names, untrained, and computes every student's loss on two rows.
+
+    Writes nothing that stays.
+
+    Raises:
+        ValueError: Something of the recipe, the data or the models does not fit.
+    """
+    data = build_data(recipe.data, recipe.teacher)
+    teacher = build_teacher(recipe.teacher, data, "teacher")
+    _check_rows(recipe, data, teacher)
+    if recipe.teacher.training is not None:
+        try:
+            _rehearse_teacher(recipe, data)
+        except ValueError as error:
+            raise ValueError(f"teacher: {error}") from error
+    alignments = []
+    for part in recipe.students:
+        try:
+            alignments.append(_rehearse_student(recipe, part, data, teacher))
+        except ValueError as error:
+            raise ValueError(f"student {part.name!r}: {error}") from error
+    if any(alignment != alignments[0] for alignment in alignments):
+        raise ValueError(
+            f"alignment {recipe.alignment!r} means different layers for students of different depths; "
+            "give them one depth, or a run each"
+        )
+    build_pairs(recipe, data, alignments[0])
+    return data, alignments[0]
+
+
+def _rehearse_teacher(recipe: Recipe, data: Data) -> None:
+    part = recipe.teacher
+    assert part.training is not None
+    learner = build_teacher(part, data, "student")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build_trainer(
+            recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
+            name="teacher", seed=part.seed, folder=Path(folder) / "teacher", metrics=Path(folder) / "metrics.jsonl",
+        )  # fmt: skip
+        _try_a_step(trainer)
+
+
+def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: HookedModel) -> Alignment:
+    """The alignment as it is for this student's depth."""
+    seed = recipe.seeds[0]
+    student = build_student(part, teacher, data, seed)
+    check_pair(teacher, student)
+    _check_rows(recipe, data, student)
+    alignment = build_alignment(recipe.alignment, teacher, student)
+    _check_segments(recipe, data, alignment)
+    objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
+    training = _surely_written(recipe.training_of(part))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build_trainer(
+            recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
+            name=part.name, seed=seed, folder=Path(folder) / "student", metrics=Path(folder) / "metrics.jsonl",
+        )  # fmt: skip
+        _try_a_step(trainer)
+    return alignment
+
+
+def _surely_written(training: TrainingPart) -> TrainingPart:
+    """With every batch written anew, where any is to be: what is rare must be tried as well."""
+    if training.sequences is None:
+        return training
+    return training.model_copy(update={"sequences": training.sequences.model_copy(update={"share": 1.0})})
+
+
+def _try_a_step(trainer: DistillationTrainer) -> None:
+    examples, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
+    assert isinstance(examples, ExampleSet)
+    if size > len(examples):
+        raise ValueError(
+            f"batch_size is {size}, but there are {len(examples)} training examples, so no batch would be full; "
+            f"set batch_size to {len(examples)} or less, or allow more examples (data.train_limit)"
+        )
+    rows = trainer.data_collator([examples[number] for number in range(min(size, 2))])
+    with torch.random.fork_rng(), torch.no_grad():
+        trainer.student.model.train()
+        (batch,), _ = trainer.get_batch_samples(iter([rows]), 1, trainer.args.device)
+        trainer.compute_loss(trainer.student.model, trainer._prepare_inputs(batch))
+
+
+def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
+    """Every row must have room in the model, and every token id and token type an embedding."""
+    examples = [*data.train.examples, *data.heldout.examples]
+    rows = [example["input_ids"] for example in examples]
+    longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
+    if model.task == "masked_lm":  # which puts in any token
+        highest = max(highest, len(data.tokenizer) - 1)
+    if (recipe.data.max_length or 0) > room:
+        raise ValueError(
+            f"data.max_length is {recipe.data.max_length}, but {model} has {room} positions; set it to {room} or less"
+        )
+    if longest > room:
+        raise ValueError(
+            f"the longest row has {longest} tokens, but {model} has {room} positions; "
+            f"set data.max_length to {room} or less, or use a model with more"
+        )
+    if highest >= model.vocabulary:
+        raise ValueError(
+            f"the data hold the token id {highest}, but {model} has a vocabulary of {model.vocabulary} entries; "
+            "use the model's own tokenizer, or a model whose vocabulary is as large"
+        )
+    kind = max(max(example.get("token_type_ids", [0])) for example in examples)
+    known = model.model.config.to_dict().get("type_vocab_size")
+    if known is not None and kind >= known:
+        raise ValueError(
+            f"the data hold the token type {kind}, but {model} has {known}, counted from 0; "
+            "use the model's own tokenizer, or a model with as many"
+        )
+
+
+def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
+    """Every segment that is named must be there at all; the collators find the rows that lack it."""
+    known = {name for split in (data.train, data.heldout) for row in split.examples for name in row.get("segments", {})}
+    named = dict.fromkeys(name for policy in alignment.policies().values() for name in policy.segments)
+    faults = [
+        f"no row of task {recipe.data.task!r} has a segment {name!r}; {nearest(name, sorted(known))}"
+        for name in named
+        if name not in known
+    ]
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def _positions(model: HookedModel) -> int:
+    """How many tokens a row may have."""
+    config = model.model.config
+    # RoBERTa numbers positions from the one after the padding id.
+    return config.max_position_embeddings - (config.pad_token_id + 1 if config.model_type == "roberta" else 0)

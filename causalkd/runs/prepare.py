@@ -1,0 +1,244 @@
+"""A recipe's parts become objects: data, models, batches. Objects take flat arguments, never a recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from causalkd.alignment.presets import READY_MADE, preset
+from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch, Example
+from causalkd.data.masking import Masking
+from causalkd.data.packing import pack
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.pairs.selection import (
+    Fits,
+    both,
+    choose_pairs,
+    other_label,
+    other_variable,
+    same_length,
+    same_segments,
+)
+from causalkd.data.synthetic.nli import VARIABLES, PlantedNLI
+from causalkd.data.synthetic.registry import GENERATORS
+from causalkd.data.tasks.loading import Examples, load_examples, task_spec
+from causalkd.models.checkpoints import has_head, load_tokenizer
+from causalkd.models.configs import make_config
+from causalkd.models.hooks.hook_points import nearest
+from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.models.load import load_model, model_from_config, student_from_teacher
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
+
+_LONGEST = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A task's examples, and the tokenizer they were made with."""
+
+    train: Examples
+    heldout: Examples
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Label names, where the task has labels."""
+        return self.train.labels or None
+
+
+def build_data(part: DataPart, teacher: TeacherPart) -> Data:
+    """Both splits of the recipe's task, with the teacher's tokenizer.
+
+    Raises:
+        ValueError: The task is unknown, its data are not there, or a split is empty.
+    """
+    tokenizer = _with_padding(_tokenizer(part, teacher))
+    longest = longest_row(part, tokenizer)
+
+    def load(split: str, limit: int | None) -> Examples:
+        return load_examples(part.task, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
+
+    train = load("train", part.train_limit)
+    if part.packing:
+        train = replace(train, examples=_packed(train, longest))
+    return Data(train, load("validation", part.eval_limit), tokenizer)
+
+
+def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Most tokens of a row."""
+    return part.max_length or min(_LONGEST, tokenizer.model_max_length)
+
+
+def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
+    """The recipe's teacher before any training: a checkpoint, or fresh weights of a configuration.
+
+    Raises:
+        ValueError: The checkpoint is not there or lacks the head, and no training is to make one.
+    """
+    task, labels, fresh = data.train.kind, data.labels, part.training is not None
+    try:
+        if part.model is not None:
+            loaded = load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
+            return _completed(loaded, data.tokenizer)
+        config = make_config(part.config or {}, data.tokenizer)
+        return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
+    except ValueError as error:
+        where = "teacher.config" if part.model is None else "teacher.model"
+        hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
+        raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
+
+
+def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
+    """An untrained student: cut from the teacher, or from its own checkpoint, whose head may be missing.
+
+    Raises:
+        ValueError: A layer, width or checkpoint that does not exist, or a checkpoint's head that has other labels.
+    """
+    task = teacher.task
+    if part.model is not None:
+        new_head = not has_head(part.model, task)
+        loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
+        return _completed(loaded, data.tokenizer)
+    return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
+
+
+def build_alignment(given: Alignment | str, teacher: HookedModel, student: HookedModel) -> Alignment:
+    """The recipe's alignment: inline, from a file, or ready-made for these depths."""
+    if isinstance(given, Alignment):
+        return given
+    if given in READY_MADE:
+        return preset(given, teacher.n_layers, student.n_layers)
+    if "\n" in given or ": " in given:
+        return Alignment.from_yaml(given)
+    if not Path(given).is_file():
+        raise ValueError(
+            f"there is no alignment {given!r}, ready-made or as a file; {nearest(given, list(READY_MADE))}"
+        )
+    return Alignment.from_yaml(Path(given))
+
+
+def build_collator(
+    part: DataPart, examples: Examples, tokenizer: PreTrainedTokenizerBase, alignment: Alignment | None, seed: int
+) -> PairingCollator:
+    """The collator of a training; with an alignment it draws sources and positions."""
+    assert isinstance(tokenizer.pad_token_id, int)
+    return PairingCollator(
+        examples.examples,
+        {} if alignment is None else alignment.policies(),
+        tokenizer.pad_token_id,
+        "left" if tokenizer.padding_side == "left" else "right",
+        part.sources,
+        part.group,
+        seed,
+        build_masking(examples, tokenizer),
+    )
+
+
+def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Masking | None:
+    """The corruption of a masked LM's inputs; None for every other task."""
+    return Masking.from_tokenizer(tokenizer) if examples.kind == "masked_lm" else None
+
+
+def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor | None = None) -> list[Batch]:
+    """The held-out pairs that verification exchanges, the short ones first, so that little of a batch is padding.
+
+    Args:
+        recipe: Says how many pairs, which, and how they are batched.
+        data: Whose held-out examples.
+        alignment: Says which positions.
+        right: Which examples every model answers rightly; None, before there are models, takes all for right.
+
+    Raises:
+        ValueError: The held-out examples make fewer such pairs, or a position policy does not suit them.
+    """
+    part, examples = recipe.verification, data.heldout.examples
+    collator = build_collator(recipe.data, data.heldout, data.tokenizer, alignment, part.seed)
+    try:
+        base, source = choose_pairs(examples, part.pairs, part.seed, _fitting(recipe, examples, right))
+    except ValueError as error:
+        raise ValueError(f"verification.pairs: {error}") from None
+    lengths = torch.tensor([len(example["input_ids"]) for example in examples])
+    # Positions are drawn by the number of the pair, so the order of pairs changes none.
+    keys = torch.argsort(torch.maximum(lengths[base], lengths[source]), stable=True)
+    split = (numbers.split(part.batch_size) for numbers in (base[keys], source[keys], keys))
+    return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
+
+
+def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) -> Fits:
+    """Which pairs the recipe chooses."""
+    choose, variable = recipe.verification.pair_selection, recipe.verification.variable
+    if choose == "other_variable":
+        known = VARIABLES if recipe.data.task == "planted" else ()
+        if variable is None or variable not in known:
+            raise ValueError(
+                f"variable {variable!r} is in no causal model of the task {recipe.data.task!r}"
+                + (f"; it has {', '.join(known)}" if known else "; choose pairs by a variable for the task planted")
+            )
+        return other_variable(examples, lambda example: PlantedNLI().variables(dict(example))[variable])
+    if choose == "both_right" and right is not None:
+        return both(right)
+    named = {"same_length": same_length, "same_segments": same_segments, "other_label": other_label}
+    return named[choose](examples) if choose in named else lambda base, source: base != source
+
+
+def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
+    """The held-out rows, without sources."""
+    return build_batches(recipe, data.heldout, data.tokenizer)
+
+
+def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[Batch]:
+    """Batches of some examples, as verification makes them, without sources."""
+    collator = build_collator(recipe.data, examples, tokenizer, None, recipe.verification.seed)
+    rows = list(ExampleSet(examples.examples))
+    size = recipe.verification.batch_size
+    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
+
+
+def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:
+    try:
+        return pack(train.examples, longest)
+    except ValueError as error:
+        raise ValueError(f"data.packing: {error}") from None
+
+
+def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
+    if teacher.model is not None:
+        return load_tokenizer(teacher.model)
+    task_spec(part.task)
+    if part.tokenizer is not None:
+        try:
+            return AutoTokenizer.from_pretrained(part.tokenizer)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"
+            ) from error
+    if part.task not in GENERATORS:
+        raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
+    return GENERATORS[part.task]().tokenizer()
+
+
+def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Lets the end token stand for padding where there is none; the attention mask hides it from the model."""
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ValueError(
+                f"tokenizer {tokenizer.name_or_path!r} has neither a padding nor an end token to fill rows up with; "
+                "give it a padding token and save it"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _completed(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedModel:
+    """Gives a checkpoint that lacks them the tokenizer and its padding id, by which decoders find a last token."""
+    if model.tokenizer is None:
+        model.tokenizer = tokenizer
+    if model.model.config.pad_token_id is None:
+        model.model.config.pad_token_id = tokenizer.pad_token_id
+    return model

@@ -1,0 +1,64 @@
+"""Search in a finished run: which layer of its teacher does what each layer of a student does?"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from causalkd.models.hooks.hook_points import nearest
+from causalkd.runs.folder import write_whole
+from causalkd.runs.prepare import build_pairs
+from causalkd.runs.trained_run import Trained, TrainedRun
+from causalkd.verification.search.search import Search, search
+from causalkd.verification.search.subspace_search import check_rank, learn_subspaces
+
+
+def search_run(
+    path: str | Path,
+    *,
+    student: str | None = None,
+    seed: int | None = None,
+    component: str = "block_output",
+    rank: int | None = None,
+) -> Search:
+    """Proposes counterparts on pairs of training examples, tests them on the run's held-out pairs.
+
+    What the held-out pairs support is written to `found_alignment.yaml` in the run's folder, an alignment that `distill` takes.
+
+    Args:
+        path: The run folder.
+        student: Whose layers; the recipe's first student if not given.
+        seed: Which of its seeds; the recipe's first if not given.
+        component: What is exchanged in every layer.
+        rank: Of how many directions of a student layer to make do, learned on the training examples; None to take the
+            layer whole.
+
+    Raises:
+        ValueError: No finished run, no such student or seed, training examples that make fewer pairs, or a rank for
+            models of which no directions can be learned.
+    """
+    run = TrainedRun.load(path)
+    chosen = _chosen(run, student, seed)
+    if rank is not None:
+        check_rank(chosen.model, component, rank)
+    run.folder.found.unlink(missing_ok=True)  # what an earlier search left is not what this one finds
+    first = run.alignment.pairs[0]
+    alignment = run.alignment.model_copy(update={"pairs": (first,)})
+    pairs, heldout = (
+        build_pairs(run.recipe, data, alignment) for data in (replace(run.data, heldout=run.data.train), run.data)
+    )
+    policy = run.alignment.policy(first)
+    found = search(run.teacher, chosen.model, policy, pairs, heldout, component=component, seed=chosen.seed)
+    if rank is not None:
+        found = learn_subspaces(run.teacher, chosen.model, found, pairs, heldout, rank=rank, seed=chosen.seed)
+    if any(proposal.supported for proposal in found.proposals):
+        write_whole(run.folder.found, found.alignment().to_yaml())
+    return found
+
+
+def _chosen(run: TrainedRun, student: str | None, seed: int | None) -> Trained:
+    names = list(dict.fromkeys(each.part.name for each in run.students))
+    if student is not None and student not in names:
+        raise ValueError(f"student {student!r} is not in this run; {nearest(student, names)}")
+    if seed is not None and seed not in run.recipe.seeds:
+        raise ValueError(f"seed {seed} is not in this run; its seeds are {list(run.recipe.seeds)}")
+    wanted = (names[0] if student is None else student, run.recipe.seeds[0] if seed is None else seed)
+    return next(each for each in run.students if (each.part.name, each.seed) == wanted)

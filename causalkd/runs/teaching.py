@@ -1,0 +1,60 @@
+"""Which tokens of a run's texts ATKD teaches in which mode, and how its students stand to either kind."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from causalkd.alignment.resolve import resolve
+from causalkd.recipe.objectives import DKDPart, ObjectivesPart, ResponseKDPart
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.prepare import build_batches, build_pairs
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.runs.verify import rightly_answered
+from causalkd.verification.measures.teaching_modes import accuracies_by_mode, modes_of_all
+from causalkd.verification.results.teaching import StudentModes, TeachingResults, texts_of
+
+_HALF = 0.5
+_FORWARD_KL = ResponseKDPart(temperature=1.0, tokens="labelled")
+_TKD = DKDPart(alpha=1.0, beta=0.0)
+
+
+def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
+    """The teaching modes of some training texts, and each student's interchange accuracy by mode on held-out pairs.
+
+    Costs a forward of the teacher and of every student over each text, and over the pairs one of base and of source in
+    each with the blocks after the declared sites.
+
+    Args:
+        run: Of causal LMs.
+        numbers: Of the training examples. Their labels are the data's own responses, also where the students were
+            trained on sequences that a model had written.
+    """
+    fraction = _hard_fraction(run.recipe)
+    split = run.data.train
+    chosen = replace(split, examples=[split.examples[number] for number in numbers])
+    texts = build_batches(run.recipe, chosen, run.data.tokenizer)
+    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
+
+    models = [student.model for student in run.students]
+    modes = modes_of_all(run.teacher, models, texts, fraction)
+    subjects = [(model, resolve(run.alignment, run.teacher, model)) for model in models]
+    accuracies = accuracies_by_mode(run.teacher, subjects, pairs, fraction)
+    students = tuple(
+        StudentModes.of(student.part.name, student.seed, own, accuracy)
+        for student, own, accuracy in zip(run.students, modes, accuracies, strict=True)
+    )
+    words = [run.data.tokenizer.convert_ids_to_tokens(list(example["input_ids"])) for example in chosen.examples]
+    logged = tuple(part.name for part in run.recipe.students if _logs_both(part.objectives))
+    return TeachingResults(fraction, texts_of(modes[0], words), students, logged)
+
+
+def _hard_fraction(recipe: Recipe) -> float:
+    """The share of hard tokens that the students are trained with, where they agree on one; else half."""
+    asked = [part.objectives.atkd for part in recipe.students]
+    shares = {each.hard_fraction for each in asked if each is not None}
+    return shares.pop() if len(shares) == 1 else _HALF
+
+
+def _logs_both(objectives: ObjectivesPart) -> bool:
+    """Whether forward KL and TKD are logged, at temperature 1 over labelled tokens, whatever their weights."""
+    pairs = ((objectives.response_kd, _FORWARD_KL), (objectives.dkd, _TKD))
+    return all(given is not None and given.model_copy(update={"weight": 1.0}) == wanted for given, wanted in pairs)

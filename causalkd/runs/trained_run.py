@@ -1,0 +1,84 @@
+"""A trained run, read back from its folder: recipe, data, alignment and models."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from accelerate import PartialState
+
+from causalkd.alignment.spec import Alignment
+from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.models.load import load_model, move_to
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import StudentPart
+from causalkd.runs.folder import RunFolder
+from causalkd.runs.prepare import Data, build_data, build_teacher
+
+
+class Trained(NamedTuple):
+    """A student, its part of the recipe and its seed."""
+
+    part: StudentPart
+    seed: int
+    model: HookedModel
+
+    @property
+    def folder_name(self) -> str:
+        """What names its files."""
+        return f"{self.part.name}-seed{self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A run whose training is done; its models are on this process's device."""
+
+    folder: RunFolder
+    recipe: Recipe
+    data: Data
+    alignment: Alignment
+    teacher: HookedModel
+    students: tuple[Trained, ...]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "TrainedRun":
+        """Reads the run in a folder.
+
+        Raises:
+            ValueError: The folder holds no run, or one whose training is unfinished.
+        """
+        folder = RunFolder(Path(path))
+        recipe = _read_recipe(folder)
+        data = build_data(recipe.data, recipe.teacher)
+        if recipe.teacher.training is None:
+            teacher = build_teacher(recipe.teacher, data, "teacher")
+        else:
+            teacher = load_trained_run(folder.teacher, data, "teacher")
+        students = tuple(
+            Trained(part, seed, load_trained_run(folder.student(recipe, part.name, seed), data, "student"))
+            for part in recipe.students
+            for seed in recipe.seeds
+        )
+        device = PartialState().device
+        assert device is not None
+        for model in (teacher, *(student.model for student in students)):
+            move_to(model, device)
+        return cls(folder, recipe, data, Alignment.from_yaml(folder.alignment), teacher, students)
+
+
+def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
+    """A checkpoint that a run has trained."""
+    return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
+
+
+def _read_recipe(folder: RunFolder) -> Recipe:
+    if not folder.recipe.is_file():
+        raise ValueError(f"{folder.path} holds no run (no recipe.yaml); `causalkd distill RECIPE` makes one")
+    recipe = Recipe.load(folder.recipe)
+    wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
+    lacking = [str(path) for path in wanted if not (path / "config.json").is_file()]
+    if lacking:
+        raise ValueError(
+            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is not there yet; "
+            "continue it with the same `causalkd distill` call"
+        )
+    return recipe

@@ -1,0 +1,214 @@
+"""What a run's report holds: every measurement of its models on held-out pairs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from causalkd.alignment.resolve import resolve
+from causalkd.data.batch import Batch
+from causalkd.data.synthetic.registry import causal_model
+from causalkd.recipe.sections import StudentPart
+from causalkd.reporting.summary import EXPLANATIONS
+from causalkd.runs.build_objectives import INTERCHANGING
+from causalkd.runs.prepare import build_pairs, build_rows
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.verification.interventions.baselines import BASELINES
+from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
+from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.plan import alike, declared_interventions, plan
+from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
+from causalkd.verification.measures.ground_truth import GroundTruth, KnownAnswers
+from causalkd.verification.measures.iia import Subject, untrained
+from causalkd.verification.measures.mismatches import Departures
+from causalkd.verification.measures.off_distribution import Distances
+from causalkd.verification.measures.scores import differences
+from causalkd.verification.measures.task_metrics import choices, evaluate, right_rows
+from causalkd.verification.results.attribution import AttributionResults
+from causalkd.verification.results.report import (
+    DifferenceRow,
+    InterchangeRow,
+    StudentResult,
+    TeacherResult,
+    VerificationReport,
+    environment,
+)
+
+Row = TypeVar("Row", InterchangeRow, DifferenceRow)
+
+
+def verified(run: TrainedRun) -> VerificationReport:
+    """Measures the students of a run, and its teacher, on the held-out pairs that its recipe chooses.
+
+    Held in memory at once, of one batch: the base and source activations of every place of a model that is exchanged,
+    and the teacher's counted logits at every side of all components; so give a causal LM with a large vocabulary small
+    batches and few components.
+    """
+    taught, results = _results(run)
+    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
+    watch = _Watch.of(run, pairs)
+    run_passes(watch.observed(), pairs)
+    rows, compared = watch.interchange()
+    return VerificationReport(
+        teacher=taught,
+        students=results,
+        alignment=run.alignment,
+        interchange=rows,
+        environment=environment(run.teacher, run.recipe.verification.seed),
+        differences=compared,
+        attribution=AttributionResults.read(run.folder.attribution_results),
+        ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
+        departures=tuple(row for found in watch.departures for row in found.rows()),
+        distances=tuple(row for found in watch.distances for row in found.rows()),
+        heads=watch.of_heads(),
+    )
+
+
+def references(students: Sequence[StudentPart]) -> dict[str, tuple[str, ...]]:
+    """Whom each student is compared with: the first, and if it exchanges activations every one that does not."""
+    first, plain = students[0].name, [part.name for part in students if not _exchanges(part)]
+    chosen = {part.name: [first, *(plain if _exchanges(part) else [])] for part in students}
+    return {name: tuple(dict.fromkeys(other for other in others if other != name)) for name, others in chosen.items()}
+
+
+def _exchanges(part: StudentPart) -> bool:
+    return bool(INTERCHANGING & set(part.objectives.chosen()))
+
+
+def rightly_answered(run: TrainedRun) -> Tensor | None:
+    """Which held-out examples every model answers rightly, where the recipe asks for pairs of such."""
+    if run.recipe.verification.pair_selection != "both_right":
+        return None
+    rows = build_rows(run.recipe, run.data)
+    models = (run.teacher, *(student.model for student in run.students))
+    return torch.stack([right_rows(model, rows) for model in models]).all(0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Watch:
+    """Who observes the models of a run while its held-out pairs pass; each list follows the students, or is empty."""
+
+    run: TrainedRun
+    truth: TeacherCounterfactuals
+    tables: Mapping[str | None, list[Table]]
+    """By component."""
+    heads: list[Table]
+    departures: list[Departures]
+    distances: list[Distances]
+    """The teacher's first."""
+    ground_truth: list[GroundTruth]
+    """The teacher's first."""
+
+    @classmethod
+    def of(cls, run: TrainedRun, pairs: Sequence[Batch]) -> "_Watch":
+        """All observers that the recipe asks for."""
+        subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
+        grids, heads = _grids(run, subjects), _heads(run, subjects)
+        truth = TeacherCounterfactuals(asked for column in (*grids.values(), heads) for asked in column)
+
+        def tables(asked: list[MeasurementPlan]) -> list[Table]:
+            return [Table(truth, each, student.seed) for each, student in zip(asked, run.students, strict=False)]
+
+        of_grids = {component: tables(column) for component, column in grids.items()}
+        departures, distances = _departures(run, subjects, truth), _distances(run, subjects)
+        return cls(run, truth, of_grids, tables(heads), departures, distances, _ground_truth(run, pairs))
+
+    def observed(self) -> list[ObservedModel]:
+        """The teacher first, with whose answers those of the students and of their untrained twins are compared."""
+        teacher, students = self.run.teacher, [student.model for student in self.run.students]
+        tables = [column for column in (*self.tables.values(), self.heads) if column]
+        further = [column for column in (self.departures, self.distances[1:], self.ground_truth[1:]) if column]
+        untrained_students = untrained(pair for column in tables for pair in zip(students, column, strict=True))
+        return [
+            ObservedModel(teacher, self.truth, self.distances[0], *self.ground_truth[:1]),
+            *(ObservedModel(*observers) for observers in zip(students, *tables, *further, strict=True)),
+            *untrained_students,
+        ]
+
+    def interchange(self) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
+        """Every student's accuracies, and how they differ."""
+        rows, compared = [], []
+        for tables in self.tables.values():
+            found = {
+                (part.name, seed): table.measurement()
+                for (part, seed, _), table in zip(self.run.students, tables, strict=True)
+            }
+            rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
+            compared += differences(found, references(self.run.recipe.students))
+        return _distinct(rows), _distinct(compared)
+
+    def of_heads(self) -> tuple[InterchangeRow, ...]:
+        """Head against head, where the recipe names the component that is split by heads."""
+        named = [
+            (table, part.name, seed) for table, (part, seed, _) in zip(self.heads, self.run.students, strict=False)
+        ]
+        return tuple(row for table, name, seed in named for row in table.measurement().rows(name, seed))
+
+
+def _grids(run: TrainedRun, subjects: Sequence[Subject]) -> dict[str | None, list[MeasurementPlan]]:
+    """What is asked of each student, by component."""
+    trained = None if any(_exchanges(student.part) for student in run.students) else ()
+    return {
+        component: [MeasurementPlan(plan(run.teacher, *subject, component, trained), BASELINES) for subject in subjects]
+        for component in run.recipe.verification.components or (None,)
+    }
+
+
+def _heads(run: TrainedRun, subjects: Sequence[Subject]) -> list[MeasurementPlan]:
+    if BY_HEAD not in run.recipe.verification.components:
+        return []
+    return [MeasurementPlan(head_comparisons(run.teacher, *subject), EXPLANATIONS) for subject in subjects]
+
+
+def _departures(run: TrainedRun, subjects: Sequence[Subject], truth: TeacherCounterfactuals) -> list[Departures]:
+    """Of classifiers, where each student departs most."""
+    if run.teacher.task != "classification":
+        return []
+    return [
+        Departures(run.teacher, truth, places, name=part.name, seed=seed)
+        for (part, seed, _), (_, places) in zip(run.students, subjects, strict=True)
+    ]
+
+
+def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[Distances]:
+    """How far exchanged states are from clean ones, in every model at every declared pair."""
+    declared = [declared_interventions(places) for _, places in subjects]
+    found = [Distances({pair: taught for pair, (taught, _) in declared[0].items()}, name="teacher")]
+    for (part, seed, _), interventions in zip(run.students, declared, strict=True):
+        found.append(Distances({pair: own for pair, (_, own) in interventions.items()}, name=part.name, seed=seed))
+    return found
+
+
+def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
+    """Every model against the task's own causal model, where that is known."""
+    known = causal_model(run.recipe.data.task)
+    if known is None:
+        return []
+    answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)
+    positions = alike(run.alignment.policies())
+    models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
+    return [GroundTruth(model, answers, positions, name=name, seed=seed) for name, seed, model in models]
+
+
+def _distinct(rows: list[Row]) -> tuple[Row, ...]:
+    """Each row once: a declared pair is measured beside the grid of every component, with which its q varies."""
+    found: dict[Row, Row] = {}
+    for row in rows:
+        found.setdefault(replace(row, q_value=None), row)
+    return tuple(found.values())
+
+
+def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]:
+    recipe, teacher = run.recipe, run.teacher
+    metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
+    name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
+    taught = TeacherResult(name, teacher.task, metric, evaluate(teacher, rows, metric).task_metric)
+    found, of_teacher = [], choices(teacher, rows)
+    for part, seed, student in run.students:
+        behaviour = evaluate(student, rows, metric, of_teacher)
+        cost = run.folder.read_cost(f"{part.name}-seed{seed}")
+        weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
+        found.append(StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost))
+    return taught, tuple(found)

@@ -1,0 +1,58 @@
+"""What objectives learn beside the student: optimised with it, never part of its checkpoint."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, distributed, nn
+
+from causalkd.objectives.base import Weighted
+
+_FILE = "objectives.safetensors"
+
+
+class Learned:
+    """The parameters of those objectives that have some.
+
+    Args:
+        objectives: All objectives of a training.
+    """
+
+    def __init__(self, objectives: Mapping[str, Weighted]) -> None:
+        modules = {name: weighted.objective for name, weighted in objectives.items()}
+        self.modules = nn.ModuleDict({name: each for name, each in modules.items() if isinstance(each, nn.Module)})
+        self.parameters = list(self.modules.parameters())
+
+    def average_gradients(self) -> None:
+        """Averages their gradients over processes as each arrives; the wrapper of the student does not see them.
+
+        Averaging what has accumulated so far at every micro-batch gives the average of the sum.
+        """
+        for parameter in self.parameters:
+            parameter.register_post_accumulate_grad_hook(_average)
+
+    def forget_gradients(self) -> None:
+        """Drops their gradients once a step has used them: the Trainer drops those of its own model only."""
+        self.modules.zero_grad()
+
+    def add_to(self, optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+        """Lets an optimizer train them."""
+        if self.parameters:
+            optimizer.add_param_group({"params": self.parameters, "weight_decay": weight_decay})
+
+    def save(self, folder: Path) -> None:
+        """Writes them beside a checkpoint, with what else their objectives remember."""
+        if state := self.modules.state_dict():
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
+
+    def load(self, folder: Path) -> None:
+        """Reads them back when training resumes."""
+        if self.modules.state_dict():
+            self.modules.load_state_dict(load_file(folder / _FILE))
+
+
+def _average(parameter: Tensor) -> None:
+    if distributed.is_available() and distributed.is_initialized() and parameter.grad is not None:
+        distributed.all_reduce(parameter.grad)
+        parameter.grad /= distributed.get_world_size()

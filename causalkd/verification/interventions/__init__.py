@@ -1,0 +1,1 @@
+"""Which interventions are run, and the passes that run them."""

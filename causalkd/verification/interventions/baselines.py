@@ -1,0 +1,90 @@
+"""What an interchange accuracy would be for a reason that is not alignment.
+
+`no_intervention`   the student's base predictions: how much agreement needs no intervention at all
+`permuted_source`   the student receives another row's source, the teacher the right one: how much any donor would give
+`majority_class`       the constant guess that is right most often: how much guessing gives
+`untrained_student`    an untrained student of the same configuration: how much the architecture gives. At a site with a
+                    `basis` it exchanges the student's directions, which are any in other weights; only `learn_subspaces` lets it
+                    learn its own
+`norm_matched_random`   the student's activations moved as far, but elsewhere: how much any move of that length gives
+
+Two say whether the place matters, and one how high a score can be:
+
+`wrong_layer`         the student's exchange half its depth away from the site
+`shuffled_alignment`  the student's exchange at the next declared pair's site; where there are several
+`ceiling`             the teacher in the student's place, at declared pairs; run anew from its inputs
+"""
+
+from typing import get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from causalkd.data.pairs.positions import Positions
+from causalkd.verification.interventions.predictions import majority, same
+from causalkd.verification.results.report import BaselineName
+
+BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)[1:]
+"""Every control; `none` names the measurement itself."""
+
+
+def permuted_rows(counts: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
+    """For each row, another row whose source it receives, with as many exchanged positions where there is one.
+
+    Rows of equal count donate to each other in a ring. A row that has its count to itself joins the ring of the next
+    higher count (the highest one that of the next lower).
+
+    Raises:
+        ValueError: There is only one row.
+    """
+    if len(counts) < 2:
+        raise ValueError("one row has no other row to take a source from; give batches of at least 2 rows")
+    order = counts.argsort(stable=True)
+    sizes = counts[order].unique_consecutive(return_counts=True)[1].tolist()
+    rings: list[list[int]] = []
+    rest = order.tolist()
+    for size in sizes:
+        ring, rest = rest[:size], rest[size:]
+        if rings and len(rings[-1]) == 1:
+            rings[-1].extend(ring)
+        else:
+            rings.append(ring)
+    if len(rings[-1]) == 1:
+        last = rings.pop()
+        rings[-1].extend(last)
+    source_readings = torch.empty_like(counts)
+    for ring in rings:
+        source_readings[ring] = torch.tensor(ring[1:] + ring[:1], device=counts.device)
+    return source_readings
+
+
+def permuted_positions(positions: Positions, source_readings: Positions) -> Positions:
+    """A row's base positions with the source positions of the row that donates to it.
+
+    The k-th is paired with the k-th; where the counts differ, only as many are exchanged as both rows have, so the
+    student then receives less than the teacher did.
+    """
+    positions, source_readings = _filler_last(positions), _filler_last(source_readings)
+    width = min(positions.valid.shape[1], source_readings.valid.shape[1])
+    valid = positions.valid[:, :width] & source_readings.valid[:, :width]
+    base, source = positions.base[:, :width], source_readings.source[:, :width]
+    return Positions(base.where(valid, 0), source.where(valid, 0), valid)
+
+
+def modal_matches(choice: Tensor, effective: Float[Tensor, "item"]) -> tuple[Tensor, Tensor]:
+    """Which items a constant guess gets right: the best guess over all items, and the best over the effective ones.
+
+    Args:
+        choice: The teacher's counterfactual choice of each item.
+        effective: 1 where an item is effective, else 0.
+    """
+    over_all = same(choice, majority(choice)).float()
+    chosen = choice[effective.bool()]
+    over_effective = same(choice, majority(chosen)).float() if len(chosen) else torch.zeros_like(over_all)
+    return over_all, over_effective * effective
+
+
+def _filler_last(positions: Positions) -> Positions:
+    order = (~positions.valid).to(torch.uint8).argsort(dim=1, stable=True)
+    return Positions(*(part.gather(1, order) for part in (positions.base, positions.source, positions.valid)))

@@ -1,0 +1,228 @@
+"""Which teacher place is compared with which student place: the declared pairs, and a component's layer grid."""
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
+from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.alignment.spec import Site
+from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.hooks.hook_points import COMPONENTS
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.results.report import GRID
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """One exchange in one model. Sides that exchange the same are equal, and share their counterfactual runs."""
+
+    sites: tuple[ResolvedSite, ...]
+    positions: str
+    """Name of the declared pair at whose positions it exchanges."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Intervention) and self._exchanged == other._exchanged
+
+    def __hash__(self) -> int:
+        return hash(self._exchanged)
+
+    @cached_property
+    def _exchanged(self) -> tuple[object, ...]:
+        """The positions, and what each site writes and reads."""
+        each = [part for site in self.sites for part in (site, site.source or site)]
+        return (self.positions, *((part.hook_point, _part(part)) for part in each))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One teacher side compared with one student side; the fields of a report row that identify it."""
+
+    pair: str
+    component: str
+    unit: str
+    head: int | None
+    teacher_layer: int
+    student_layer: int
+    trained: bool
+    teacher: Intervention
+    student: Intervention
+    wrong_layer: Intervention | None = None
+    """The student's side half its depth away; None where it has one layer, or the site none."""
+    shuffled: Intervention | None = None
+    """The student's side of the next declared pair; None where this is no declared pair or every pair is there."""
+    student_head: int | None = None
+
+
+def plan(
+    teacher: HookedModel,
+    student: HookedModel,
+    alignment: ResolvedAlignment,
+    component: str | None,
+    trained: Collection[str] | None,
+) -> tuple[Comparison, ...]:
+    """Every cell to measure: a grid for each distinct position policy, and the declared pairs that are no cell of it.
+
+    Args:
+        teacher: Gives the rows of a grid.
+        student: Gives its columns.
+        alignment: Its pairs are measured, and their policies give the positions of the grids.
+        component: What a grid exchanges, whole, in every layer; None for no grid.
+        trained: Names of the pairs that were in an objective; None for all of them.
+
+    Raises:
+        ValueError: The component or a trained pair does not exist.
+    """
+    names = [pair.name for pair in alignment.pairs]
+    faults = [
+        f"trained pair {name!r} is not declared; the alignment has {names}"
+        for name in trained or ()
+        if name not in names
+    ]
+    if component is not None and component not in COMPONENTS:
+        close = difflib.get_close_matches(component, COMPONENTS, n=1, cutoff=0)
+        faults.append(f"component {component!r} does not exist; did you mean {close[0]}?")
+    if faults:
+        raise ValueError("\n".join(faults))
+    declared = [(pair, trained is None or pair.name in trained) for pair in alignment.pairs]
+    grids: list[ResolvedPair] = []
+    for pair in alignment.pairs:
+        if all(pair.policy != grid.policy for grid in grids):
+            grids.append(pair)
+    comparisons = (
+        [comparison for grid in grids for comparison in _grid(teacher, student, grid, component, declared)]
+        if component
+        else []
+    )
+    in_grid = {comparison.pair for comparison in comparisons}
+    own = [_own_cell(student, alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
+    return tuple(replace(comparison, shuffled=_shuffled(alignment, comparison)) for comparison in (*comparisons, *own))
+
+
+def _grid(
+    teacher: HookedModel,
+    student: HookedModel,
+    grid: ResolvedPair,
+    component: str,
+    declared: list[tuple[ResolvedPair, bool]],
+) -> list[Comparison]:
+    """The cells of one policy; a declared pair that is exactly a cell gives it its name."""
+    comparisons = []
+    columns = layer_interventions(student, component, grid.name)
+    for t, teacher_intervention in layer_interventions(teacher, component, grid.name).items():
+        for s, student_intervention in columns.items():
+            exact = [
+                pair.name for pair, _ in declared if pair.policy == grid.policy and _is_cell(pair, component, t, s)
+            ]
+            touched = any(_touches(pair, component, t, s) for pair, was in declared if was)
+            name = exact[0] if exact else f"{GRID}{grid.name}"
+            wrong = columns.get(_wrong_layer(student, s)) if len(columns) > 1 else None
+            comparisons.append(
+                Comparison(
+                    name, component, "pos", None, t, s, touched, teacher_intervention, student_intervention, wrong
+                )
+            )
+    return comparisons
+
+
+def layer_interventions(model: HookedModel, component: str, positions: str) -> dict[int, Intervention]:
+    """The exchange of a whole component at the positions of one pair, by layer."""
+    hook_points = [hook_point for hook_point in model.hook_points() if hook_point.component == component]
+    return {hook_point.layer: Intervention((ResolvedSite(hook_point),), positions) for hook_point in hook_points}
+
+
+def declared_interventions(alignment: ResolvedAlignment) -> dict[str, tuple[Intervention, Intervention]]:
+    """The teacher's and the student's exchange of each declared pair, by its name."""
+    positions = alike(alignment.alignment.policies())
+    return {
+        pair.name: (Intervention(pair.teacher, positions[pair.name]), Intervention(pair.student, positions[pair.name]))
+        for pair in alignment.pairs
+    }
+
+
+def alike(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
+    """By the name of each declared pair the first one of the same policy: they exchange the same positions."""
+    first: dict[PositionPolicy, str] = {}
+    return {name: first.setdefault(policy, name) for name, policy in policies.items()}
+
+
+def _wrong_layer(student: HookedModel, layer: int) -> int:
+    return (layer + student.n_layers // 2) % student.n_layers
+
+
+def _moved(student: HookedModel, intervention: Intervention) -> Intervention | None:
+    """A student side half the depth away, every site in the same component and columns."""
+    if student.n_layers == 1 or any(site.hook_point.component == "token_embedding" for site in intervention.sites):
+        return None
+
+    def move(site: ResolvedSite) -> ResolvedSite:
+        hook_point = student.hook_point(site.hook_point.component, _wrong_layer(student, site.hook_point.layer))
+        return replace(site, hook_point=hook_point, source=None if site.source is None else move(site.source))
+
+    return Intervention(tuple(move(site) for site in intervention.sites), intervention.positions)
+
+
+def _shuffled(alignment: ResolvedAlignment, comparison: Comparison) -> Intervention | None:
+    """The next declared pair's student sites, at the positions of this cell."""
+    names = [pair.name for pair in alignment.pairs]
+    if comparison.pair not in names:
+        return None
+    turn = names.index(comparison.pair) + 1
+    own = _written(comparison.student.sites)
+    for pair in (*alignment.pairs[turn:], *alignment.pairs[: turn - 1]):
+        if _written(pair.student) != own:
+            return Intervention(pair.student, comparison.student.positions)
+    return None
+
+
+def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, bytes]]:
+    """Where an exchange writes and what part of it."""
+    return {(site.hook_point.name, _part(site)) for site in sites}
+
+
+def _part(site: ResolvedSite) -> bytes:
+    """What of its place a site takes; equal for equal parts."""
+    part = site.columns if site.basis is None else site.basis
+    return b"" if part is None else part.cpu().numpy().tobytes()
+
+
+def _own_cell(student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool) -> Comparison:
+    site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
+    taught, own = declared_interventions(alignment)[pair.name]
+    hook_point = pair.teacher[0].hook_point
+    layers = (hook_point.layer, pair.student[0].hook_point.layer)
+    moved = _moved(student, own)
+    return Comparison(
+        pair.name, hook_point.component, site.unit, _only_head(site), *layers, trained, taught, own, moved
+    )
+
+
+def _only_head(site: Site) -> int | None:
+    return site.heads[0] if site.heads is not None and len(site.heads) == 1 else None
+
+
+def _is_cell(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
+    """Whether the pair is one whole place per model, read where it is written."""
+    interventions = ((pair.teacher, teacher_layer), (pair.student, student_layer))
+    return all(
+        len(sites) == 1
+        and sites[0].is_whole
+        and sites[0].source is None
+        and (sites[0].hook_point.component, sites[0].hook_point.layer) == (component, layer)
+        for sites, layer in interventions
+    )
+
+
+def _touches(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
+    """Whether the pair writes at both places, alone or among others, whole or in part."""
+    interventions = ((pair.teacher, teacher_layer), (pair.student, student_layer))
+    return all(
+        any(_tensor(site.hook_point.component, site.hook_point.layer) == _tensor(component, layer) for site in sites)
+        for sites, layer in interventions
+    )
+
+
+def _tensor(component: str, layer: int) -> tuple[str, int]:
+    """One name for each tensor: a block's input is the output of the block before, heads are columns of the whole."""
+    return ("block_output", layer - 1) if component == "block_input" else (component.removeprefix("head_"), layer)

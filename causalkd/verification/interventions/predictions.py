@@ -1,0 +1,116 @@
+"""What a model predicts: logits of any head, read as items that each hold one prediction and one distribution.
+
+An item is what is counted: a row for classification, regression and question answering (whose prediction is the pair
+of ends), a counted position for masked LM, causal LM and token classification.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from causalkd.data.batch import Batch
+from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, flat_positions
+from causalkd.task_types import Task
+
+REGRESSION_TOLERANCE = 0.5
+"""Two predicted numbers at most this far apart are the same prediction; in the unit of the labels."""
+
+_SPAN_BASE = 1 << 24  # a span is coded as start * _SPAN_BASE + end
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The predictions of one forward over one batch.
+
+    Attributes:
+        row: The row of the batch that each item belongs to.
+        choice: The predicted class, token or coded span; for regression the number itself.
+        log_probabilities: Over classes or tokens; over (end, position) for spans; for regression the number.
+    """
+
+    row: Int[Tensor, "item"]
+    choice: Int[Tensor, "item"] | Float[Tensor, "item"]
+    log_probabilities: Float[Tensor, "item ..."]
+
+
+def counted_positions(task: Task, batch: Batch) -> Bool[Tensor, "batch pos"]:
+    """Where a token task's logits count: at labels where the batch has them, else at every real token."""
+    tokens = counted_tokens(task, batch, "labelled")
+    return batch.counted if tokens is None else tokens
+
+
+def logits_wanted(task: Task, counted: Bool[Tensor, "batch pos"]) -> Int[Tensor, "item"] | None:
+    """The flat positions at which a token task's run must predict; None for heads that predict once a row."""
+    return flat_positions(counted) if task in TOKEN_TASKS else None
+
+
+def counted_logits(
+    task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Tensor, "batch pos"]
+) -> Float[Tensor, "item ..."]:
+    """The logits that decide the predictions, item by item; spans have (end, pos), with padding at the minimum.
+
+    For token tasks they are those of a run at `logits_wanted`.
+    """
+    if task != "question_answering":
+        return logits
+    return logits.masked_fill(~counted[..., None], torch.finfo(logits.dtype).min).transpose(1, 2)
+
+
+def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Tensor, "batch pos"]) -> Predictions:
+    """Predictions from `counted_logits` of the same task and mask; in float32 at least."""
+    values = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if task in TOKEN_TASKS:
+        row = counted.nonzero()[:, 0]
+    else:
+        row = torch.arange(len(logits), device=logits.device)
+    if task == "regression":
+        return Predictions(row, values[:, 0], values)
+    if task == "question_answering":
+        ends = values.log_softmax(-1)
+        return Predictions(row, _best_spans(ends), ends)
+    return Predictions(row, values.argmax(-1), values.log_softmax(-1))
+
+
+def _best_spans(ends: Float[Tensor, "item 2 pos"]) -> Int[Tensor, "item"]:
+    """The code of the likeliest span that ends no earlier than it starts."""
+    positions = ends.shape[2]
+    both = ends[:, 0, :, None] + ends[:, 1, None, :]
+    backwards = torch.ones(positions, positions, dtype=torch.bool, device=ends.device).tril(-1)
+    best = both.masked_fill(backwards, -torch.inf).flatten(1).argmax(1)
+    return best // positions * _SPAN_BASE + best % positions
+
+
+def same(first: Tensor, second: Tensor) -> Bool[Tensor, "item"]:
+    """Where two choices are the same prediction; numbers are the same within `REGRESSION_TOLERANCE`."""
+    if first.is_floating_point():
+        return (first - second).abs() <= REGRESSION_TOLERANCE
+    return first == second
+
+
+def divergence(teacher: Predictions, student: Predictions) -> Float[Tensor, "item"]:
+    """KL(teacher || student) of each item in nats.
+
+    The two ends of a span are independent given the input, so their divergences add. A number is the mean of a normal
+    distribution of variance one, which makes it half the squared distance.
+    """
+    given, other = teacher.log_probabilities, student.log_probabilities
+    if teacher.choice.is_floating_point():
+        return (given - other).square()[:, 0] / 2
+    each = functional.kl_div(other, given, reduction="none", log_target=True)
+    return each.flatten(1).sum(1).clamp_min(0)  # rounding can take a zero below itself
+
+
+def spans(choice: Int[Tensor, "item"]) -> Int[Tensor, "item 2"]:
+    """The start and end position of each coded span."""
+    return torch.stack([choice // _SPAN_BASE, choice % _SPAN_BASE], dim=1)
+
+
+def majority(choice: Tensor) -> Tensor:
+    """The constant guess that is right most often: the commonest choice, for numbers their median."""
+    if choice.is_floating_point():
+        return choice.median()
+    values, counts = choice.unique(return_counts=True)
+    return values[counts.argmax()]

@@ -1,0 +1,1 @@
+"""What is measured on the counterfactuals and predictions of the models."""

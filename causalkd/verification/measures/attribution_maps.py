@@ -1,0 +1,120 @@
+"""The same question to several models: their maps of some texts at every depth, and how faithful they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from causalkd.attribution.faithfulness import Faithfulness, faithfulness
+from causalkd.attribution.integrated_gradients import Baseline
+from causalkd.attribution.maps import AttributionMap, attribution_map
+from causalkd.attribution.targets import CLASSES, TOKENS, Target, Views, class_views, logits_at, token_views
+from causalkd.data.batch import Batch
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.predictions import counted_positions
+
+
+@dataclass(frozen=True)
+class How:
+    """How maps are made and their faithfulness is measured.
+
+    Attributes:
+        steps: Steps of the integrated gradients.
+        baseline: Where their path begins.
+        portions: Into how many portions a text's tokens are put to be taken away.
+        random_orders: How many random orders a map's is compared with.
+        seed: Seed of these.
+    """
+
+    steps: int
+    baseline: Baseline
+    portions: int
+    random_orders: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class AttributionBatch:
+    """Some texts, and what every model is asked about them.
+
+    Attributes:
+        batch: The texts.
+        views: What maps explain: every class; of a per-token head the teacher's likeliest token where it last counts.
+        asked: For each text the view that the teacher predicts, for which faithfulness is measured in every model.
+    """
+
+    batch: Batch
+    views: Views
+    asked: Int[Tensor, "batch"]
+
+    @classmethod
+    def of(cls, teacher: HookedModel, batch: Batch) -> "AttributionBatch":
+        """What follows from the teacher's predictions; costs one forward.
+
+        Raises:
+            ValueError: The head predicts neither classes nor tokens.
+        """
+        task, rows = teacher.task, len(batch.counted)
+        if task not in CLASSES + TOKENS:
+            raise ValueError(f"a {task} head predicts two positions; maps explain {', '.join(CLASSES + TOKENS)}")
+        if task in CLASSES:
+            logits = teacher.run(batch.inputs).logits
+            return cls(batch, class_views(logits.shape[1], rows, logits.device), logits.argmax(1))
+        zeros = torch.zeros(rows, dtype=torch.long, device=batch.counted.device)
+        counted = counted_positions(task, batch)
+        counted = counted | (batch.counted & ~counted.any(1, keepdim=True))  # in a row without a label all count
+        last = counted.shape[1] - 1 - counted.long().flip(1).argmax(1)
+        logits = teacher.run(batch.inputs, logits_at=logits_at(Views(zeros[None], last), counted.shape[1])).logits
+        return cls(batch, token_views(logits, last, 1), zeros)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelAttributions:
+    """One model's maps, at the embedding's output and after each block, and how faithful the first is."""
+
+    maps: tuple[AttributionMap, ...]
+    faithfulness: Faithfulness
+
+
+def measure_maps(model: HookedModel, questions: Sequence[AttributionBatch], how: How) -> ModelAttributions:
+    """The maps of one model at every depth; costs are those of `attribution_map` and `faithfulness`."""
+    target: Target = "logit" if model.task == "regression" else "probability"
+    parts = [
+        [
+            attribution_map(
+                model, q.batch.inputs, q.views, hook_point=p, steps=how.steps, baseline=how.baseline, target=target
+            )
+            for q in questions
+        ]
+        for p in depths(model)
+    ]
+    generator = torch.Generator().manual_seed(how.seed)
+    found = [_faithfulness(model, q, first, how, generator) for q, first in zip(questions, parts[0], strict=True)]
+    return ModelAttributions(tuple(map(AttributionMap.join, parts)), Faithfulness.join(found))
+
+
+def depths(model: HookedModel) -> list[HookPoint]:
+    """The embedding's output, and that of each block."""
+    return [
+        model.hook_point("block_input", 0),
+        *(model.hook_point("block_output", layer) for layer in range(model.n_layers)),
+    ]
+
+
+def _faithfulness(
+    model: HookedModel, question: AttributionBatch, found: AttributionMap, how: How, generator: torch.Generator
+) -> Faithfulness:
+    asked, views = question.asked[None], question.views
+    scores = found.scores.gather(0, asked.cpu()[..., None].expand(1, *found.mask.shape))
+    return faithfulness(
+        model,
+        question.batch.inputs,
+        Views(views.choice.gather(0, asked), views.position),
+        scores,
+        generator=generator,
+        portions=how.portions,
+        random_orders=how.random_orders,
+    )

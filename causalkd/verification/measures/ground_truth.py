@@ -1,0 +1,204 @@
+"""A model against a planted task's own causal model: which place carries which variable?
+
+Here the known answer takes the teacher's part: the truth is what the causal model answers once a variable of base has
+the value it has in source. A place carries the variable if exchanging the place gives that answer. A classifier gives
+one answer a pair, a causal LM one at each labelled token.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+from causalkd.models.hooks.forward import Inputs
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.baselines import modal_matches
+from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
+from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.plan import Intervention, layer_interventions
+from causalkd.verification.results.report import BaselineName
+from causalkd.verification.results.rows import GroundTruthRow
+from causalkd.verification.statistics.intervals import intervals, shares
+from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p
+
+LabelPredictions = Int[Tensor, "items"]
+CausalModel = Callable[[Sequence[dict], Sequence[dict], str], np.ndarray]
+"""Gives the label of each base, or its answers in turn, after a variable takes the value it has in the source, such as
+`PlantedNLI().many_counterfactual_labels` and `PlantedLM().many_counterfactual_answers`."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownAnswers:
+    """What the causal model says of some pairs; an item is one answer.
+
+    Attributes:
+        pair: The number of the pair that each item belongs to, ascending.
+        plain: The answers of the bases.
+        counterfactual: By variable, the answers after its exchange.
+    """
+
+    pair: LabelPredictions
+    plain: LabelPredictions
+    counterfactual: Mapping[str, LabelPredictions]
+
+    @classmethod
+    def of(cls, causal_model: CausalModel, variables: Sequence[str], batches: Sequence[Batch]) -> "KnownAnswers":
+        """Asks the causal model about every pair; the batches have separate sources."""
+        bases = [row for batch in batches for row in _rows(batch.inputs)]
+        sources = [row for batch in batches for row in _rows(batch.source or {})]
+        plain = causal_model(bases, bases, variables[0]).reshape(len(bases), -1)
+        counterfactual = {name: torch.from_numpy(causal_model(bases, sources, name)).flatten() for name in variables}
+        pair = torch.arange(len(bases)).repeat_interleave(plain.shape[1])
+        return cls(pair, torch.from_numpy(plain).flatten(), counterfactual)
+
+
+def ground_truth(
+    model: HookedModel,
+    answers: KnownAnswers,
+    batches: Sequence[Batch],
+    *,
+    name: str,
+    seed: int | None = None,
+    component: str = "block_output",
+) -> tuple[GroundTruthRow, ...]:
+    """How often exchanging each layer, at the positions of each site pair, does what the causal model says.
+
+    An effective pair is one with an answer that the causal model changes. Costs a base and a source run, and for each
+    layer and each way of drawing positions two counterfactuals, whatever the number of variables.
+
+    Args:
+        model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
+        answers: Of the same pairs.
+        batches: Pairs with separate sources; of a causal LM, the bases are labelled at their answers alone.
+        name: Of the model, in the rows.
+        seed: Of the model, in the rows.
+        component: What is exchanged, whole.
+
+    Raises:
+        ValueError: The model predicts elsewhere than the causal model answers, or a batch has no separate sources.
+    """
+    names = {pair: pair for pair in batches[0].positions}
+    found = GroundTruth(model, answers, names, name=name, seed=seed, component=component)
+    run_passes([ObservedModel(model, found)], batches)
+    return found.rows()
+
+
+class GroundTruth:
+    """Observes a model in every layer, at the positions of each site pair.
+
+    Args:
+        model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
+        answers: Of the pairs that will be seen.
+        positions: By the name of each site pair, the one whose positions are exchanged for it; see `alike`.
+        name: Of the model, in the rows.
+        seed: Of the model, in the rows.
+        component: What is exchanged, whole.
+    """
+
+    def __init__(
+        self,
+        model: HookedModel,
+        answers: KnownAnswers,
+        positions: Mapping[str, str],
+        *,
+        name: str,
+        seed: int | None = None,
+        component: str = "block_output",
+    ) -> None:
+        self._answers, self._name, self._seed, self._component = answers, name, seed, component
+        self._places = {
+            (layer, pair): intervention
+            for pair, drawn in positions.items()
+            for layer, intervention in layer_interventions(model, component, drawn).items()
+        }
+        self.interventions = dict.fromkeys(self._places.values())
+        self._plain: list[Tensor] = []
+        self._per_pair: list[Tensor] = []
+        self._exchanged: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
+        self._permuted: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
+
+    def start(self, passes: ModelPass) -> None:
+        """Takes what the model says of the bases."""
+        self._plain.append(passes.plain.choice)
+        self._per_pair.append(passes.plain.row.bincount(minlength=len(passes.batch.counted)))
+
+    def update(self, intervene: Intervened) -> None:
+        """Takes what it says after an exchange, and with another row's source."""
+        self._exchanged[intervene.intervention].append(intervene.answer.predictions.choice)
+        self._permuted[intervene.intervention].append(intervene.permuted.choice)
+
+    def rows(self) -> tuple[GroundTruthRow, ...]:
+        """One for each variable, site pair and layer.
+
+        Raises:
+            ValueError: The model predicted elsewhere than the causal model answers.
+        """
+        _check(torch.cat(self._per_pair).cpu(), self._answers)
+        unmoved = torch.cat(self._plain).cpu()
+        found: list[GroundTruthRow] = []
+        for variable, truth in self._answers.counterfactual.items():
+            effective = truth != self._answers.plain
+            guessed = modal_matches(truth, effective.float())[1].bool()
+            for (layer, pair), intervention in self._places.items():
+                parts = (self._exchanged[intervention], self._permuted[intervention])
+                right, other = (torch.cat(each).cpu() == truth for each in parts)
+                baselines: dict[BaselineName, Tensor] = {
+                    "no_intervention": unmoved == truth,
+                    "permuted_source": other,
+                    "majority_class": guessed,
+                }
+                key = (self._name, self._seed, variable, self._component, layer, pair)
+                found.append(_row(key, self._answers.pair, right, effective, baselines))
+        adjusted_values = benjamini_hochberg([row.p_value for row in found])
+        return tuple(replace(row, q_value=q) for row, q in zip(found, adjusted_values, strict=True))
+
+
+def _check(per_pair: Int[Tensor, "pairs"], answers: KnownAnswers) -> None:
+    if not torch.equal(per_pair, answers.pair.bincount()):
+        raise ValueError(
+            f"the model predicts {int(per_pair.sum())} times on these pairs, where the causal model gives "
+            f"{len(answers.pair)} answers; label every base at its answers and nowhere else"
+        )
+
+
+def _row(
+    key: tuple[str, int | None, str, str, int, str],
+    pair: LabelPredictions,
+    right: Bool[Tensor, "items"],
+    effective: Bool[Tensor, "items"],
+    baselines: Mapping[BaselineName, Bool[Tensor, "items"]],
+) -> GroundTruthRow:
+    def by_pair(items: Bool[Tensor, "items"]) -> Float[np.ndarray, "pairs"]:
+        return np.bincount(pair.numpy(), weights=items.double().numpy())
+
+    counts, matches = by_pair(effective), by_pair(right & effective)
+    others = {baseline: by_pair(other & effective) for baseline, other in baselines.items()}
+    (interval,) = intervals(matches[None], counts[None])
+    best = max(others.values(), key=np.sum)
+    return GroundTruthRow(
+        *key,
+        iia=float(right.double().mean()),
+        iia_effective=_share(matches, counts),
+        iia_effective_low=interval and interval.low,
+        iia_effective_high=interval and interval.high,
+        effective_pairs=int((counts > 0).sum()),
+        pairs=len(counts),
+        baselines={baseline: _share(other, counts) for baseline, other in others.items()},
+        p_value=paired_permutation_p(matches, best) if interval else None,
+    )
+
+
+def _share(matches: Float[np.ndarray, "pairs"], counts: Float[np.ndarray, "pairs"]) -> float | None:
+    return shares(matches[None], counts[None])[0]
+
+
+def _rows(inputs: Inputs) -> list[dict]:
+    """The rows of a batch without their padding."""
+    if "input_ids" not in inputs:
+        raise ValueError("the pairs have no separate sources; make them with pair_batches")
+    ids, masks = inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool()
+    return [{"input_ids": row[mask].tolist()} for row, mask in zip(ids, masks, strict=True)]

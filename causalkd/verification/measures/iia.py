@@ -1,0 +1,163 @@
+"""Interchange intervention accuracy: does the student's counterfactual prediction equal the teacher's, place by place?
+
+Both models exchange the same positions of the same held-out pairs, each with its own activations, through the same
+`interchange` that trains. The README says what each number is for.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import torch
+
+from causalkd.alignment.resolve import ResolvedAlignment
+from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.hooks.attention import attention_of
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import check_pair, untrained_copy
+from causalkd.verification.interventions.baselines import BASELINES
+from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.plan import Comparison, plan
+from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals, UntrainedCounter
+from causalkd.verification.measures.scores import Measurement
+
+Subject = tuple[HookedModel, ResolvedAlignment]
+"""A student, and the alignment resolved against the teacher and it."""
+
+
+def measure(
+    teacher: HookedModel,
+    student: HookedModel,
+    alignment: ResolvedAlignment,
+    batches: Sequence[Batch],
+    *,
+    component: str | None = "block_output",
+    trained: Collection[str] | None = None,
+    baselines: Collection[str] = BASELINES,
+    seed: int = 0,
+) -> Measurement:
+    """Scores one student; see `measure_all`."""
+    (measured,) = measure_all(
+        teacher,
+        [(student, alignment)],
+        batches,
+        component=component,
+        trained=trained,
+        baselines=baselines,
+        seeds=[seed],
+    )
+    return measured
+
+
+def measure_all(
+    teacher: HookedModel,
+    students: Sequence[Subject],
+    batches: Sequence[Batch],
+    *,
+    component: str | None = "block_output",
+    trained: Collection[str] | None = None,
+    baselines: Collection[str] = BASELINES,
+    seeds: Sequence[int] | None = None,
+) -> list[Measurement]:
+    """Scores every student on the same held-out pairs: the declared pairs, and every layer against every layer.
+
+    The teacher runs once for all students: one base run, one source run and one counterfactual a layer. Each student
+    costs as much again at its own depth, once more its counterfactuals for each of `permuted_source` and
+    `norm_matched_random`, and all of it once more for `untrained_student`, which students of one configuration and seed share;
+    `wrong_layer` and `shuffled_alignment` cost one counterfactual for each declared pair that is no cell of a grid, and
+    `ceiling` a base run, a source run and a counterfactual of the teacher for each declared pair. Held in memory at
+    once: the teacher's counted logits of one batch for every layer, and a student's for one layer and its controls, so
+    give a causal LM with a large vocabulary small batches. Leaves modes as they were.
+
+    Args:
+        teacher: Whose counterfactual predictions are the truth here.
+        students: Each with the same alignment resolved against it.
+        batches: Held-out pairs, with a source and positions for every declared pair.
+        component: What the grid exchanges, whole, in every layer of both models; None for the declared pairs alone.
+        trained: Names of the declared pairs that were in an objective; None for all.
+        controls: Which controls to score besides.
+        seeds: Of each student's untrained twin, in their order; 0 for all if not given.
+
+    Raises:
+        ValueError: Batches lack sources or positions, a name does not exist, or a student does not fit the teacher.
+    """
+    _check(students, batches, baselines)
+    for student, _ in students:
+        check_pair(teacher, student)
+    comparisons = [plan(teacher, student, alignment, component, trained) for student, alignment in students]
+    models = [student for student, _ in students]
+    return measure_comparisons(teacher, models, comparisons, batches, baselines, seeds or [0] * len(students))
+
+
+def measure_comparisons(
+    teacher: HookedModel,
+    students: Sequence[HookedModel],
+    comparisons: Sequence[tuple[Comparison, ...]],
+    batches: Sequence[Batch],
+    baselines: Collection[str],
+    seeds: Sequence[int],
+) -> list[Measurement]:
+    """Scores given cells of every student; see `measure_all`, which plans them."""
+    asked = [MeasurementPlan(own, baselines) for own in comparisons]
+    truth = TeacherCounterfactuals(asked)
+    tables = [Table(truth, each, seed) for each, seed in zip(asked, seeds, strict=True)]
+    of_students = list(zip(students, tables, strict=True))
+    observed = [ObservedModel(student, table) for student, table in of_students]
+    run_passes([ObservedModel(teacher, truth), *observed, *untrained(of_students)], batches)
+    return [table.measurement() for table in tables]
+
+
+def untrained(tables: Iterable[tuple[HookedModel, Table]]) -> list[ObservedModel]:
+    """The untrained twins that the students' tables ask for; students of one configuration and seed share theirs."""
+    found: dict[tuple[object, ...], tuple[HookedModel, int, list[Table]]] = {}
+    for student, table in tables:
+        if "untrained_student" in table.asked.baselines:
+            model = student.model
+            alike = (model.config.to_json_string(), attention_of(student), model.dtype, model.device, table.seed)
+            found.setdefault(alike, (student, table.seed, []))[2].append(table)
+    return [
+        ObservedModel(untrained_copy(student, seed), UntrainedCounter(own)) for student, seed, own in found.values()
+    ]
+
+
+def _unlike(alignment: Alignment, batch: Batch) -> list[str]:
+    """Pairs of one policy whose positions differ, although one of them stands for both."""
+    first: dict[PositionPolicy, str] = {}
+    faults = []
+    for name, policy in alignment.policies().items():
+        other = first.setdefault(policy, name)
+        given, expected = batch.positions[name], batch.positions[other]
+        same = zip(
+            (given.base, given.source, given.valid), (expected.base, expected.source, expected.valid), strict=True
+        )
+        if not all(torch.equal(one, another) for one, another in same):
+            faults.append(f"pairs {other!r} and {name!r} have one policy and other positions; draw them together")
+    return faults
+
+
+def _check(students: Sequence[Subject], batches: Sequence[Batch], baselines: Collection[str]) -> None:
+    if not batches or not students:
+        raise ValueError(
+            f"{len(students)} students and {len(batches)} batches of pairs were given; give at least one of each"
+        )
+    declared = [alignment.alignment for _, alignment in students]
+    faults = [
+        f"control {name!r} does not exist; choose from {', '.join(BASELINES)}"
+        for name in baselines
+        if name not in BASELINES
+    ]
+    if any(alignment != declared[0] for alignment in declared):
+        faults.append("the students have different alignments; measure those of one alignment together")
+    names = [pair.name for pair in declared[0].pairs]
+    for number, batch in enumerate(batches):
+        if batch.source is None and batch.source_rows is None:
+            faults.append(f"batch {number} has no sources; make it with pair_batches")
+        lacking = [name for name in names if name not in batch.positions]
+        if lacking:
+            faults.append(f"batch {number} has no positions for {lacking}, only for {sorted(batch.positions)}")
+        else:
+            faults += [f"batch {number}: {line}" for line in _unlike(declared[0], batch)]
+    if "permuted_source" in baselines and len(batches[0].counted) < 2:
+        faults.append("the first batch has one row, so permuted_source has no other source to give; use larger batches")
+    if faults:
+        raise ValueError("\n".join(faults))

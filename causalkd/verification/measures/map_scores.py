@@ -1,0 +1,128 @@
+"""From maps to the rows of a report: means over texts, each with its interval; the text is the unit that is drawn."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import stats
+from torch import Tensor
+
+from causalkd.attribution.agreement import agreement, random_scores
+from causalkd.attribution.faithfulness import Faithfulness
+from causalkd.attribution.maps import AttributionMap
+from causalkd.verification.results.attribution import (
+    AgreementRow,
+    AttributionBaseline,
+    Estimate,
+    FaithfulnessRow,
+    GapRow,
+)
+
+
+def agreement_row(
+    student: str,
+    seed: int,
+    baseline: AttributionBaseline,
+    layer: int,
+    teacher_map: AttributionMap,
+    student_map: AttributionMap,
+    *,
+    draw: int,
+) -> AgreementRow:
+    """How far two maps of the same texts agree; with the control `random_map` a random one stands for the second.
+
+    Tokens with a score of exactly 0 in both are not compared: no path leads from them to what is explained (what comes
+    after a causal model's prediction, what the head does not read after the last block), and ties would pass for
+    agreement.
+
+    Args:
+        student: The student's name.
+        seed: The student's seed.
+        control: What the second map is.
+        layer: Blocks of the student before the place.
+        teacher_map: The teacher's.
+        student_map: The student's, or its control's.
+        draw: Seed of the random map and of the resamples.
+
+    Raises:
+        ValueError: The maps are of other texts or views.
+    """
+    _check_same(teacher_map, student_map)
+    scores = student_map.scores
+    mask = teacher_map.mask & ((teacher_map.scores != 0) | (scores != 0))
+    if baseline == "random_map":
+        scores = random_scores(scores, torch.Generator().manual_seed(draw))
+    found = agreement(teacher_map.scores, scores, mask)
+    return AgreementRow(
+        student,
+        seed,
+        baseline,
+        layer,
+        teacher_map.made.hook_point,
+        student_map.made.hook_point,
+        *(estimate(_over_views(values), draw) for values in (found.cosine, found.spearman, found.overlap)),
+        overlap_chance=estimate(_over_views(found.chance), draw).mean,
+    )
+
+
+def text_agreement(first: AttributionMap, second: AttributionMap) -> Float[np.ndarray, "batch"]:
+    """The cosine of two maps of each text, the mean over views; NaN where it is not defined.
+
+    Raises:
+        ValueError: The maps are of other texts or views.
+    """
+    _check_same(first, second)
+    return _over_views(agreement(first.scores, second.scores, first.mask.expand_as(first.scores)).cosine)
+
+
+def faithfulness_row(
+    model: str, seed: int | None, baseline: AttributionBaseline, found: Faithfulness, *, draw: int
+) -> FaithfulnessRow:
+    """The means over texts; `draw` is the seed of the resamples."""
+    normalised = (found.normalised(each) for each in (found.comprehensiveness, found.sufficiency, found.random))
+    values = (found.comprehensiveness, found.sufficiency, *normalised)
+    return FaithfulnessRow(
+        model, seed, baseline, *(estimate(_over_views(each.double().cpu().numpy()), draw) for each in values)
+    )
+
+
+def gap_row(model: str, seed: int | None, found: AttributionMap) -> GapRow:
+    """How well a map adds up."""
+    # Σ scores = F(text) − F(baseline) + gap, for maps whose scores are signed sums.
+    explained = found.scores.sum(-1) - found.gap
+    return GapRow(model, seed, found.made.hook_point, _size(found.gap), _size(explained), found.made.attention)
+
+
+def estimate(values: Float[np.ndarray, "texts"], seed: int) -> Estimate:
+    """The mean of those that are defined, and its percentile bootstrap interval; none for a single text.
+
+    These are no shares, so the intervals of `causalkd.verification.statistics.intervals` do not fit them.
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < 2:
+        return Estimate(float(known[0]) if len(known) else None, None, None, len(known))
+    drawn = stats.bootstrap((known,), np.mean, vectorized=True, method="percentile", rng=np.random.default_rng(seed))
+    low, high = drawn.confidence_interval
+    return Estimate(float(known.mean()), float(low), float(high), len(known))
+
+
+def _over_views(values: Float[np.ndarray, "view batch"]) -> Float[np.ndarray, "batch"]:
+    """The mean over a text's views that are defined; NaN where none is."""
+    counts = (~np.isnan(values)).sum(0)
+    return np.divide(np.nansum(values, 0), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+
+
+def _size(values: Float[Tensor, "view batch"]) -> float:
+    return float(values.double().abs().mean())
+
+
+def _check_same(first: AttributionMap, second: AttributionMap) -> None:
+    if first.tokens != second.tokens:
+        texts = enumerate(zip(first.tokens, second.tokens, strict=False))
+        where = next((f", first in text {number}" for number, (one, other) in texts if one != other), "")
+        raise ValueError(
+            f"the maps are of {len(first.tokens)} and {len(second.tokens)} texts whose tokens differ{where}; "
+            "compare maps of the same texts, tokenised alike"
+        )
+    if first.views != second.views:
+        kinds = [sorted({name for view in each.views for name in view}) for each in (first, second)]
+        raise ValueError(f"the maps explain other views, {kinds[0]} and {kinds[1]}; make both with the same views")

@@ -1,0 +1,149 @@
+"""Where a student departs: the pairs on which the teacher's answer follows the source and the student's stays."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from causalkd.alignment.resolve import ResolvedAlignment
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.positions import Positions
+from causalkd.models.hooks.forward import Inputs
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import label_names
+from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
+from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
+from causalkd.verification.interventions.predictions import Predictions, divergence
+from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
+from causalkd.verification.results.rows import Departure
+
+
+def departures(
+    teacher: HookedModel,
+    student: HookedModel,
+    alignment: ResolvedAlignment,
+    batches: Sequence[Batch],
+    *,
+    name: str,
+    seed: int,
+    most: int = 5,
+) -> tuple[Departure, ...]:
+    """For each declared pair the departures of largest divergence, largest first.
+
+    Costs a base run, a source run and a counterfactual of both models for every declared pair.
+
+    Args:
+        teacher: A classifier with a tokenizer.
+        student: Another.
+        alignment: Resolved against them.
+        batches: Held-out pairs with separate sources.
+        name: Of the student, in the rows.
+        seed: Of the student, in the rows.
+        most: How many of each declared pair.
+    """
+    truth = TeacherCounterfactuals([MeasurementPlan(plan(teacher, student, alignment, None, None), ())])
+    found = Departures(teacher, truth, alignment, name=name, seed=seed, most=most)
+    run_passes([ObservedModel(teacher, truth), ObservedModel(student, found)], batches)
+    return found.rows()
+
+
+class Departures:
+    """Observes a student, after the teacher's truth, and keeps the largest departures of each declared pair."""
+
+    def __init__(
+        self,
+        teacher: HookedModel,
+        truth: TeacherCounterfactuals,
+        alignment: ResolvedAlignment,
+        *,
+        name: str,
+        seed: int,
+        most: int = 5,
+    ) -> None:
+        self._teacher, self._truth, self._name, self._seed, self._most = teacher, truth, name, seed, most
+        self._declared = declared_interventions(alignment)
+        self._found: dict[str, list[Departure]] = {pair: [] for pair in self._declared}
+        self.interventions = {own for _, own in self._declared.values()}
+
+    def start(self, passes: ModelPass) -> None:
+        """Needs nothing of base alone."""
+
+    def update(self, intervene: Intervened) -> None:
+        """Looks for departures at a declared pair."""
+        for pair, (taught, own) in self._declared.items():
+            if own == intervene.intervention:
+                self._found[pair] = self._largest([*self._found[pair], *self._departures(pair, taught, intervene)])
+
+    def rows(self) -> tuple[Departure, ...]:
+        """The largest of each declared pair, largest first."""
+        return tuple(departure for found in self._found.values() for departure in found)
+
+    def _largest(self, found: list[Departure]) -> list[Departure]:
+        return sorted(found, key=lambda each: -each.kl)[: self._most]
+
+    def _departures(self, pair: str, taught: Intervention, intervene: Intervened) -> list[Departure]:
+        assert self._truth.plain is not None
+        plain, intervened = self._truth.plain, self._truth.now[taught]
+        answers = _Answers(plain, intervened, intervene.plain.choice, intervene.answer.predictions)
+        gap, key = divergence(intervened, answers.after), (self._name, self._seed, pair)
+        rows = sorted(answers.stays().nonzero()[:, 0].tolist(), key=lambda row: -float(gap[row]))
+        batch = intervene.passes.batch
+        return [_departure(self._teacher, batch, row, answers, key, float(gap[row])) for row in rows[: self._most]]
+
+
+class _Answers(NamedTuple):
+    """Of one batch."""
+
+    taught: Tensor
+    """The teacher's plain choices."""
+    intervened: Predictions
+    """The teacher's counterfactual predictions."""
+    own: Tensor
+    """The student's plain choices."""
+    after: Predictions
+    """The student's counterfactual predictions."""
+
+    def stays(self) -> Bool[Tensor, "batch"]:
+        """Where the exchange changes the teacher's prediction and leaves the student's, which then differ."""
+        intervened, after = self.intervened.choice, self.after.choice
+        return (self.taught != intervened) & (self.own == after) & (after != intervened)
+
+
+def _departure(
+    model: HookedModel, batch: Batch, row: int, answers: _Answers, key: tuple[str, int, str], kl: float
+) -> Departure:
+    names, (taught, intervened, own, after) = label_names(model), answers
+    assert batch.source is not None and model.tokenizer is not None
+    answer = int(intervened.choice[row])
+    return Departure(
+        *key,
+        base=_text(model, batch.inputs, row),
+        source=_text(model, batch.source, row),
+        intervened=_exchanged(model, batch, batch.positions[key[2]], row),
+        teacher=names[int(taught[row])],
+        teacher_counterfactual=names[answer],
+        student=names[int(own[row])],
+        student_counterfactual=names[int(after.choice[row])],
+        teacher_probability=float(intervened.log_probabilities[row, answer].exp()),
+        student_probability=float(after.log_probabilities[row, answer].exp()),
+        kl=kl,
+    )
+
+
+def _text(model: HookedModel, inputs: Inputs, row: int) -> str:
+    assert model.tokenizer is not None
+    real = inputs["input_ids"][row][inputs["attention_mask"][row].bool()]
+    return str(model.tokenizer.decode(real, skip_special_tokens=True))
+
+
+def _exchanged(model: HookedModel, batch: Batch, positions: Positions, row: int) -> tuple[tuple[str, str], ...]:
+    """The tokens at the exchanged positions, of base and of source."""
+    assert batch.source is not None and model.tokenizer is not None
+    valid = positions.valid[row]
+    interventions = ((batch.inputs, positions.base), (batch.source, positions.source))
+    words = [
+        model.tokenizer.convert_ids_to_tokens(i["input_ids"][row][at[row][valid]].tolist()) for i, at in interventions
+    ]
+    return tuple(zip(*words, strict=True))

@@ -1,0 +1,125 @@
+"""Do exchanges lead to states a model would never be in? How far exchanged states are from clean ones.
+
+A state is a row's last hidden states, averaged over its real positions and measured in standard deviations of each
+coordinate over the clean states. How far a state is from a set of states is its distance from the nearest of them. Its
+own base and source are no part of that set, so an exchange that changes nothing is exactly as far away as its base.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.data.batch import Batch
+from causalkd.models.hooks.forward import Inputs
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
+from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.plan import Intervention
+from causalkd.verification.results.rows import DistanceRow
+
+_FEWEST = 4
+_BEYOND = 0.95
+_Key = tuple[int, ...]
+
+
+def distances(
+    model: HookedModel,
+    sites: Mapping[str, Sequence[ResolvedSite]],
+    batches: Sequence[Batch],
+    *,
+    name: str,
+    seed: int | None = None,
+) -> tuple[DistanceRow, ...]:
+    """How far exchanged states are from clean ones, for each site pair; none for fewer than four different bases.
+
+    Costs a base and a source run and a counterfactual for every pair, and memory for a state of each pair of rows.
+
+    Args:
+        model: Teacher or student.
+        sites: Its sites of each site pair, by the pair's name.
+        batches: Held-out pairs with separate sources.
+        name: Of the model, in the rows.
+        seed: Of the model, in the rows.
+    """
+    found = Distances({pair: Intervention(tuple(places), pair) for pair, places in sites.items()}, name=name, seed=seed)
+    run_passes([ObservedModel(model, found)], batches)
+    return found.rows()
+
+
+class Distances:
+    """Observes a model at one side for each site pair, by the pair's name; holds a state of each pair of rows."""
+
+    def __init__(self, declared: Mapping[str, Intervention], *, name: str, seed: int | None = None) -> None:
+        self._declared, self._name, self._seed = declared, name, seed
+        self.interventions = set(declared.values())
+        self._clean: dict[_Key, Tensor] = {}
+        self._involved: list[tuple[_Key, _Key]] = []
+        self._exchanged: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
+
+    def start(self, passes: ModelPass) -> None:
+        """Takes the states of the bases."""
+        batch, base = passes.batch, passes.base
+        assert batch.source is not None
+        bases = _keys(batch.inputs)
+        self._involved += zip(bases, _keys(batch.source), strict=True)
+        self._clean |= zip(bases, _states(base.hidden, batch.inputs["attention_mask"]), strict=True)
+
+    def update(self, intervene: Intervened) -> None:
+        """Takes the exchanged states."""
+        real = intervene.passes.batch.inputs["attention_mask"]
+        self._exchanged[intervene.intervention].append(_states(intervene.answer.hidden, real))
+
+    def rows(self) -> tuple[DistanceRow, ...]:
+        """One for each site pair; none for fewer than four different bases."""
+        if len(self._clean) < _FEWEST:
+            return ()
+        own = _own(self._involved, list(self._clean))
+        pool = torch.stack(list(self._clean.values()))
+        compared = {
+            intervention: _compared(pool, torch.cat(states), own) for intervention, states in self._exchanged.items()
+        }
+        pairs = len(self._involved)
+        return tuple(
+            DistanceRow(self._name, self._seed, pair, *compared[intervention], pairs)
+            for pair, intervention in self._declared.items()
+        )
+
+
+def _keys(inputs: Inputs) -> list[_Key]:
+    """The real tokens of every row: equal rows are one state."""
+    ids, masks = inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool()
+    return [tuple(row[mask].tolist()) for row, mask in zip(ids, masks, strict=True)]
+
+
+def _own(involved: Sequence[tuple[_Key, _Key]], clean: Sequence[_Key]) -> Bool[Tensor, "pair row"]:
+    """Which clean rows are the base or the source of each pair."""
+    number = {key: hook_point for hook_point, key in enumerate(clean)}
+    places = torch.tensor([[number[base], number.get(source, number[base])] for base, source in involved])
+    return torch.zeros(len(involved), len(clean), dtype=torch.bool).scatter(1, places, True)
+
+
+def _states(hidden: Float[Tensor, "batch pos width"], mask: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch width"]:
+    real = mask.to(hidden)
+    return (torch.einsum("bpw,bp->bw", hidden, real) / real.sum(1, keepdim=True)).double().cpu()
+
+
+def _compared(
+    clean: Float[Tensor, "row width"], intervened: Float[Tensor, "pair width"], own: Bool[Tensor, "pair row"]
+) -> tuple[float, float, float]:
+    """Medians of the distances of clean and of exchanged states, and the share of these beyond most of the clean."""
+    unit = clean.std(0).clamp_min(1e-12)
+    before = _nearest(clean / unit, clean / unit, torch.eye(len(clean), dtype=torch.bool))
+    after = _nearest(intervened / unit, clean / unit, own)
+    beyond = (after > before.quantile(_BEYOND)).double().mean()
+    return float(before.median()), float(after.median()), float(beyond)
+
+
+def _nearest(
+    states: Float[Tensor, "state width"], others: Float[Tensor, "row width"], left_out: Bool[Tensor, "state row"]
+) -> Float[Tensor, "state"]:
+    # Exactly, not by products: those round distances near zero away.
+    apart = torch.cdist(states, others, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.masked_fill(left_out, torch.inf).amin(1)

@@ -1,0 +1,248 @@
+"""What a measurement holds: for every cell and control the matches pair by pair, and the numbers made of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from causalkd.verification.interventions.plan import Comparison
+from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, Measure
+from causalkd.verification.statistics.intervals import Interval, difference_interval, intervals, shares
+from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """One cell under one control. Every array has one entry a pair, which sums over the pair's predictions."""
+
+    comparison: Comparison
+    baseline: BaselineName
+    reachable: bool
+    """Whether both exchanges can change a counted logit; decided by the measurement itself, for its controls too."""
+    matches: Float[np.ndarray, "pairs"]
+    """Predictions equal to the teacher's counterfactual ones."""
+    counts: Float[np.ndarray, "pairs"]
+    """All predictions: 1 where a pair holds one."""
+    effective_matches: Float[np.ndarray, "pairs"]
+    effective_counts: Float[np.ndarray, "pairs"]
+    """Predictions that the teacher's exchange changed."""
+    divergence: Float[np.ndarray, "pairs"] | None
+    """KL(teacher counterfactual || student counterfactual) in nats; None where the control has no distribution."""
+    still: Float[np.ndarray, "pairs"] | None = None
+    """Predictions that neither the teacher's exchange nor the student's changed; None for controls."""
+
+    @property
+    def iia(self) -> float | None:
+        """Share of predictions equal to the teacher's; None where nothing is counted."""
+        return shares(self.matches[None], self.counts[None])[0]
+
+    @property
+    def iia_effective(self) -> float | None:
+        """The same share over effective pairs; None where there are none."""
+        return shares(self.effective_matches[None], self.effective_counts[None])[0]
+
+    @property
+    def effective_pairs(self) -> int:
+        """Pairs with a prediction that the teacher's exchange changed."""
+        return int((self.effective_counts > 0).sum())
+
+    @property
+    def kl(self) -> float | None:
+        """Mean divergence of a prediction, in nats."""
+        return None if self.divergence is None else shares(self.divergence[None], self.counts[None])[0]
+
+    @property
+    def specificity(self) -> float | None:
+        """Of predictions that the teacher's exchange leaves, the share that the student's leaves; None for none."""
+        return None if self.still is None else shares(self.still[None], (self.counts - self.effective_counts)[None])[0]
+
+    def tallies(self, measure: Measure) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
+        """Matches and counts of a measure."""
+        return (self.matches, self.counts) if measure == "iia" else (self.effective_matches, self.effective_counts)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of two scores, its 95 % interval and its p-value."""
+
+    pairs: int
+    """Pairs the measure counts."""
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Every score of one student.
+
+    Attributes:
+        scores: Cells in the order of the plan, each under every control.
+    """
+
+    scores: tuple[Score, ...]
+
+    def score(
+        self, teacher_layer: int, student_layer: int, baseline: BaselineName = "none", pair: str | None = None
+    ) -> Score:
+        """The first score at these layers, of one pair where it is named.
+
+        Raises:
+            ValueError: There is none; says which there are.
+        """
+        for score in self.scores:
+            comparison = score.comparison
+            if (comparison.teacher_layer, comparison.student_layer, score.baseline) == (
+                teacher_layer,
+                student_layer,
+                baseline,
+            ):
+                if pair in (None, comparison.pair):
+                    return score
+        comparisons = sorted(
+            {(s.comparison.pair, s.comparison.teacher_layer, s.comparison.student_layer) for s in self.scores}
+        )
+        raise ValueError(
+            f"no score at teacher layer {teacher_layer}, student layer {student_layer}, control {baseline!r}, pair "
+            f"{pair!r}; there are the controls {sorted({s.baseline for s in self.scores})} and the cells {comparisons}"
+        )
+
+    def rows(self, student: str, seed: int) -> tuple[InterchangeRow, ...]:
+        """The scores as rows of a report; a control's row says how surely the measurement differs from it."""
+        whole = _intervals(self, "iia")
+        effective = _intervals(self, "iia_effective")
+        rows = [_row(student, seed, score, *ends) for score, *ends in zip(self.scores, whole, effective, strict=True)]
+        p_values = self._p_values()
+        return tuple(
+            replace(row, p_value=p, q_value=q)
+            for row, p, q in zip(rows, p_values, self._adjusted(p_values), strict=True)
+        )
+
+    def _p_values(self) -> list[float | None]:
+        """Of each control: the measurement at its cell against it, on effective pairs."""
+        real = {score.comparison: score for score in self.scores if score.baseline == "none"}
+        return [
+            paired_permutation_p(real[score.comparison].effective_matches, score.effective_matches)
+            if score.baseline != "none" and score.reachable and score.effective_pairs
+            else None
+            for score in self.scores
+        ]
+
+    def _adjusted(self, p_values: list[float | None]) -> list[float | None]:
+        """For the number of cells that are compared with the same control."""
+        found: list[float | None] = [None] * len(p_values)
+        for baseline in {score.baseline for score in self.scores}:
+            places = [hook_point for hook_point, score in enumerate(self.scores) if score.baseline == baseline]
+            for hook_point, q in zip(
+                places, benjamini_hochberg([p_values[hook_point] for hook_point in places]), strict=True
+            ):
+                found[hook_point] = q
+        return found
+
+
+def paired_difference(score: Score, reference: Score, measure: Measure = "iia_effective") -> Difference:
+    """How much higher a score is than a reference over the same pairs.
+
+    Raises:
+        ValueError: The two were not measured on the same pairs with the same teacher counterfactual, or count nothing.
+    """
+    matches, counts = score.tallies(measure)
+    others, same_counts = reference.tallies(measure)
+    if not np.array_equal(counts, same_counts):
+        raise ValueError(
+            f"a paired difference needs the same pairs and the same teacher site in both; got {len(counts)} pairs with "
+            f"{counts.sum():g} counted predictions and {len(same_counts)} with {same_counts.sum():g}. "
+            "Measure both on the same batches"
+        )
+    found = difference_interval(matches, others, counts)
+    if found is None:
+        raise ValueError(f"no pair is counted by {measure}, so there is nothing to compare; measure on more pairs")
+    difference = float((matches.sum() - others.sum()) / counts.sum())
+    p_value = paired_permutation_p(matches, others)
+    return Difference(int((counts > 0).sum()), difference, found.low, found.high, p_value)
+
+
+def differences(
+    measurements: Mapping[tuple[str, int], Measurement], references: Mapping[str, Sequence[str]]
+) -> tuple[DifferenceRow, ...]:
+    """What a claim rests on: at each trained cell, each student against its references and its own controls.
+
+    Args:
+        measurements: By student name and seed.
+        references: By student, the others with which it is compared seed by seed.
+    """
+    found: list[DifferenceRow] = []
+    for (name, seed), measurement in measurements.items():
+        others = [(other, measurements[other, seed]) for other in references[name] if (other, seed) in measurements]
+        for score in measurement.scores:
+            comparison = score.comparison
+            if not (comparison.trained and score.reachable):
+                continue
+            hook_point = (comparison.teacher_layer, comparison.student_layer, "none", comparison.pair)
+            if score.baseline != "none":  # the measurement itself against this control
+                found += _difference_rows(measurement.score(*hook_point), score, name, name, seed)
+                continue
+            for other, measured in others:
+                found += _difference_rows(score, measured.score(*hook_point), name, other, seed)
+    return _adjusted_rows(found)
+
+
+def _difference_rows(score: Score, reference: Score, student: str, other: str, seed: int) -> list[DifferenceRow]:
+    comparison, rows = score.comparison, []
+    for measure in ("iia", "iia_effective"):
+        if not score.tallies(measure)[1].any():
+            continue
+        found = paired_difference(score, reference, measure)
+        hook_point = (comparison.pair, comparison.teacher_layer, comparison.student_layer)
+        values = (found.pairs, found.difference, found.low, found.high, found.p_value)
+        rows.append(DifferenceRow(student, seed, other, reference.baseline, *hook_point, measure, *values))
+    return rows
+
+
+def _adjusted_rows(rows: list[DifferenceRow]) -> tuple[DifferenceRow, ...]:
+    """The rows with p-values adjusted for the number of sites at which the same two were compared."""
+    families: dict[tuple[object, ...], list[int]] = {}
+    for hook_point, row in enumerate(rows):
+        families.setdefault((row.student, row.seed, row.reference, row.baseline, row.measure), []).append(hook_point)
+    for places in families.values():
+        for hook_point, q in zip(
+            places, benjamini_hochberg([rows[hook_point].p_value for hook_point in places]), strict=True
+        ):
+            rows[hook_point] = replace(rows[hook_point], q_value=q)
+    return tuple(rows)
+
+
+def _intervals(measurement: Measurement, measure: Measure) -> list[Interval | None]:
+    tallies = [score.tallies(measure) for score in measurement.scores]
+    matches, counts = (np.stack(part) for part in zip(*tallies, strict=True))
+    return intervals(matches, counts)
+
+
+def _row(student: str, seed: int, score: Score, whole: Interval | None, effective: Interval | None) -> InterchangeRow:
+    comparison = score.comparison
+    return InterchangeRow(
+        student=student,
+        baseline=score.baseline,
+        pair=comparison.pair,
+        component=comparison.component,
+        unit=comparison.unit,
+        head=comparison.head,
+        teacher_layer=comparison.teacher_layer,
+        student_layer=comparison.student_layer,
+        trained=comparison.trained,
+        reachable=score.reachable,
+        iia=score.iia,
+        iia_low=whole and whole.low,
+        iia_high=whole and whole.high,
+        iia_effective=score.iia_effective,
+        effective_pairs=score.effective_pairs,
+        pairs=len(score.counts),
+        kl=score.kl,
+        seed=seed,
+        iia_effective_low=effective and effective.low,
+        iia_effective_high=effective and effective.high,
+        specificity=score.specificity,
+        student_head=comparison.student_head,
+    )

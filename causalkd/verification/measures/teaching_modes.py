@@ -1,0 +1,180 @@
+"""Teaching modes: what a teacher says about each labelled token, which mode ATKD would teach it in, and where IIA lies.
+
+The modes are ATKD's (Zhong et al. 2024, arXiv 2402.11890): an easy token is taught its diversity only, a hard one all.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from causalkd.alignment.resolve import ResolvedAlignment
+from causalkd.data.batch import Batch
+from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, flat_positions, targets
+from causalkd.losses.decoupled import decoupled, hard_tokens, log_odds
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
+from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
+from causalkd.verification.interventions.predictions import same
+from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
+from causalkd.verification.measures.iia import Subject
+from causalkd.verification.results.teaching import Mode, ModeAccuracy, TeachingModes
+
+
+def teaching_modes(
+    teacher: HookedModel, student: HookedModel, batches: Sequence[Batch], hard_fraction: float = 0.5
+) -> TeachingModes:
+    """The teaching mode of every labelled token and one student's distance in it; see `modes_of_all`."""
+    (found,) = modes_of_all(teacher, [student], batches, hard_fraction)
+    return found
+
+
+def modes_of_all(
+    teacher: HookedModel, students: Sequence[HookedModel], batches: Sequence[Batch], hard_fraction: float = 0.5
+) -> list[TeachingModes]:
+    """The teaching mode of every labelled token and each student's distance in it. Costs one forward of each model.
+
+    Args:
+        teacher: Whose uncertainty decides.
+        students: Who are compared with it.
+        batches: Labelled texts.
+        hard_fraction: The share of hard tokens, over all batches together.
+
+    Raises:
+        ValueError: The heads predict no tokens, or the batches have no labels.
+    """
+    _check(teacher, batches)
+    tokens: list[tuple[Tensor, ...]] = []
+    terms: list[list[tuple[Tensor, Tensor]]] = []
+    texts = 0
+    with torch.no_grad(), evaluating([teacher, *students]):
+        for batch in batches:
+            of_batch, of_students = _of_batch(teacher, students, batch.to(teacher.model.device), texts)
+            tokens.append(of_batch)
+            terms.append(of_students)
+            texts += len(batch.counted)
+    text, position, odds = (torch.cat(each).cpu() for each in zip(*tokens, strict=True))
+    of_tokens = [each.numpy() for each in (text, position, odds.sigmoid(), hard_tokens(odds, fraction=hard_fraction))]
+    return [
+        TeachingModes(*of_tokens, *(torch.cat(each).cpu().numpy() for each in zip(*own, strict=True)))
+        for own in zip(*terms, strict=True)
+    ]
+
+
+def accuracy_by_mode(
+    teacher: HookedModel,
+    student: HookedModel,
+    alignment: ResolvedAlignment,
+    batches: Sequence[Batch],
+    hard_fraction: float = 0.5,
+) -> tuple[ModeAccuracy, ...]:
+    """One student's interchange accuracy over easy and hard tokens; see `accuracies_by_mode`."""
+    (found,) = accuracies_by_mode(teacher, [(student, alignment)], batches, hard_fraction)
+    return found
+
+
+def accuracies_by_mode(
+    teacher: HookedModel, students: Sequence[Subject], batches: Sequence[Batch], hard_fraction: float = 0.5
+) -> list[tuple[ModeAccuracy, ...]]:
+    """Each student's interchange accuracy at the declared pairs, over the teacher's easy and its hard tokens of base.
+
+    Costs per model a forward of base and of source, and for each pair the blocks after it.
+
+    Args:
+        teacher: Whose counterfactual predictions are the truth, and whose uncertainty on base tells easy from hard.
+        students: Who are measured, each with the pairs resolved against the teacher and it.
+        batches: Labelled held-out pairs, with a source and positions for every declared pair.
+        hard_fraction: The share of hard tokens, over all batches together.
+
+    Raises:
+        ValueError: The heads predict no tokens, or the batches have no labels.
+    """
+    _check(teacher, batches)
+    truth = TeacherCounterfactuals(
+        MeasurementPlan(plan(teacher, student, alignment, None, None), ()) for student, alignment in students
+    )
+    odds, matches = _Odds(), [_Matches(truth, alignment) for _, alignment in students]
+    of_students = [ObservedModel(student, each) for (student, _), each in zip(students, matches, strict=True)]
+    run_passes([ObservedModel(teacher, truth, odds), *of_students], batches)
+    hard = hard_tokens(torch.cat(odds.found), fraction=hard_fraction)
+    modes: dict[Mode, Tensor] = {"easy": ~hard, "hard": hard}
+    return [
+        tuple(
+            _accuracy(name, mode, *torch.cat(parts, 1)[:, chosen])
+            for name, parts in each.found.items()
+            for mode, chosen in modes.items()
+        )
+        for each in matches
+    ]
+
+
+class _Odds:
+    """Observes the teacher's log-odds against each labelled token of base."""
+
+    def __init__(self) -> None:
+        self.interventions: tuple[Intervention, ...] = ()
+        self.found: list[Tensor] = []
+
+    def start(self, passes: ModelPass) -> None:
+        base = passes.base
+        self.found.append(-log_odds(base.item_logits, _labels(passes.model, passes.batch, base.logits_at)))
+
+    def update(self, intervene: Intervened) -> None:
+        """Needs no exchange."""
+
+
+class _Matches:
+    """Observes a student, after the teacher's truth: by declared pair and batch, where it matches; and is effective."""
+
+    def __init__(self, truth: TeacherCounterfactuals, alignment: ResolvedAlignment) -> None:
+        self._truth, self._declared = truth, declared_interventions(alignment)
+        self.interventions = {own for _, own in self._declared.values()}
+        self.found: dict[str, list[Tensor]] = {pair: [] for pair in self._declared}
+
+    def start(self, passes: ModelPass) -> None:
+        """Needs nothing of base alone."""
+
+    def update(self, intervene: Intervened) -> None:
+        for pair, (taught, own) in self._declared.items():
+            if own == intervene.intervention:
+                match = same(self._truth.now[taught].choice, intervene.answer.predictions.choice)
+                self.found[pair].append(torch.stack([match, self._truth.effective[taught].bool()]))
+
+
+def _check(model: HookedModel, batches: Sequence[Batch]) -> None:
+    if model.task not in TOKEN_TASKS:
+        raise ValueError(f"teaching modes are of tokens, and the head is of {model.task}; give language models")
+    if not batches or any(batch.labels is None for batch in batches):
+        raise ValueError(
+            f"teaching modes need gold tokens; of {len(batches)} batches some have no labels, or none came"
+        )
+
+
+def _of_batch(
+    teacher: HookedModel, students: Sequence[HookedModel], batch: Batch, earlier: int
+) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
+    """Text, `earlier` ones being before, position and log-odds of each labelled token; each student's terms there."""
+    counted = counted_tokens(teacher.task, batch, "labelled")
+    assert counted is not None
+    at = flat_positions(counted)
+    gold, taught = _labels(teacher, batch, at), teacher.run(batch.inputs, logits_at=at).item_logits
+    row, position = counted.nonzero(as_tuple=True)
+    position = position - batch.counted.long().argmax(1)[row] + (teacher.task == "causal_lm")
+    terms = []
+    for student in students:
+        own = student.run(batch.inputs, logits_at=at).item_logits
+        terms.append((decoupled(own, taught, gold, 1.0, 0.0), decoupled(own, taught, gold, 0.0, 1.0)))
+    return (row + earlier, position, -log_odds(taught, gold)), terms
+
+
+def _labels(model: HookedModel, batch: Batch, at: Int[Tensor, "item"] | None) -> Int[Tensor, "item"]:
+    assert batch.labels is not None and at is not None
+    return targets(model.task, batch.labels).flatten()[at]
+
+
+def _accuracy(pair: str, mode: Mode, match: Tensor, effective: Tensor) -> ModeAccuracy:
+    iia, of_effective = (each.float().mean().item() if len(each) else None for each in (match, match[effective]))
+    return ModeAccuracy(pair, mode, iia, of_effective, int(effective.sum()), len(match))

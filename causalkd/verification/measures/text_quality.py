@@ -1,0 +1,83 @@
+"""How well a causal LM predicts texts, and how the texts that it writes compare with references."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from rouge_score import rouge_scorer
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.batch import IGNORED, Batch
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.hooked_model import HookedModel
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How well labelled tokens are predicted."""
+
+    nats: float
+    """Sum over them of the negative log-probability."""
+    tokens: int
+    bytes: int
+    """UTF-8 bytes of the text that they stand for, special tokens left out."""
+
+    @property
+    def perplexity_per_token(self) -> float:
+        """Depends on the tokenizer; infinite where no float holds it."""
+        return _exponential(self.nats / self.tokens)
+
+    @property
+    def perplexity_per_byte(self) -> float:
+        """Compares models of different tokenizers."""
+        return _exponential(self.nats / self.bytes)
+
+
+def predict_texts(model: HookedModel, batches: Iterable[Batch], tokenizer: PreTrainedTokenizerBase) -> Prediction:
+    """How well a causal LM predicts the labelled tokens. Costs a forward a batch.
+
+    Raises ValueError where nothing is labelled.
+    """
+    nats, tokens, written = 0.0, 0, 0
+    with torch.no_grad(), evaluating([model]):
+        for batch in batches:
+            batch = batch.to(model.model.device)
+            assert batch.labels is not None
+            gold = batch.labels[:, 1:]
+            counts = (gold != IGNORED) & batch.counted[:, 1:]
+            logits = model.run(batch.inputs).logits[:, :-1][counts]
+            wanted = gold[counts]
+            nats += float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum"))
+            tokens += len(wanted)
+            rows = [row[here].tolist() for row, here in zip(gold, counts, strict=True)]
+            written += sum(len(text.encode()) for text in tokenizer.batch_decode(rows, skip_special_tokens=True))
+    if not tokens or not written:
+        raise ValueError("no token is labelled, so nothing is predicted; give texts, or instructions with responses")
+    return Prediction(nats, tokens, written)
+
+
+def rouge_l(references: Sequence[str], texts: Sequence[str]) -> float:
+    """Mean F1 of the longest common subsequence of words with the reference, words stemmed (Lin 2004), 0 to 1."""
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
+    pairs = zip(references, texts, strict=True)
+    return sum(scorer.score(reference, text)["rougeL"].fmeasure for reference, text in pairs) / len(texts)
+
+
+def distinct(texts: Sequence[str], n: int) -> float | None:
+    """Different n-grams of words among all of them (Li et al. 2016, arXiv 1510.03055); None where there are none."""
+    words = [text.split() for text in texts]
+    grams = [tuple(line[start : start + n]) for line in words for start in range(len(line) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else None
+
+
+def mean_words(texts: Sequence[str]) -> float:
+    """Words of a text."""
+    return sum(len(text.split()) for text in texts) / len(texts)
+
+
+def _exponential(nats: float) -> float:
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,1 @@
+"""The types of a report and their JSON; nothing here computes."""

@@ -1,0 +1,268 @@
+"""VerificationReport: everything a verification found, as frozen dataclasses and as JSON with the same keys."""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from causalkd.alignment.spec import Alignment
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.results.attribution import AttributionResults
+from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
+
+BaselineName = Literal[
+    "none",
+    "no_intervention",
+    "permuted_source",
+    "majority_class",
+    "untrained_student",
+    "norm_matched_random",
+    "wrong_layer",
+    "shuffled_alignment",
+    "ceiling",
+]
+Measure = Literal["iia", "iia_effective"]
+
+GRID = "grid:"
+"""Begins the `pair` of a grid cell that is no declared pair; the name of the pair whose positions it uses follows."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", "datasets", "accelerate", "numpy")
+
+
+@dataclass(frozen=True)
+class TeacherResult:
+    """The teacher, and how well it does the task."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    task: str
+    """Kind of task, e.g. `classification`."""
+    metric: str
+    """What every `task_metric` of the report is, e.g. `accuracy`."""
+    task_metric: float | None
+
+
+@dataclass(frozen=True)
+class StudentResult:
+    """One trained student; students of one `name` differ in their seed only."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    objectives: Mapping[str, float]
+    """The weight of each objective it was trained with."""
+    seed: int
+    task_metric: float | None
+    agreement: float | None
+    """Share of evaluation predictions that equal the teacher's, without any intervention."""
+    block_forwards: float | int | None = None
+    """Forwards of one block over one row that its training cost, teacher and student together; what attribution maps
+    cost in backward passes is not among them."""
+    seconds: float | None = None
+    """Wall-clock seconds its training took."""
+    steps: int | None = None
+    """Optimizer steps of its training."""
+
+
+@dataclass(frozen=True)
+class InterchangeRow:
+    """The interchange accuracy of one student, under one control, at one teacher place and one student place."""
+
+    __pydantic_config__ = _STRICT
+
+    student: str
+    baseline: BaselineName
+    """`none` is the measurement itself; the others say what the number would be for a reason that is not alignment."""
+    pair: str
+    """Name of the declared pair, or `grid:NAME` for an undeclared cell measured at the positions of pair NAME."""
+    component: str
+    unit: str
+    """`pos` for whole positions, `h.pos` for heads."""
+    head: int | None
+    """The teacher's head, where exactly one is exchanged."""
+    teacher_layer: int
+    """Layer of the teacher's first site."""
+    student_layer: int
+    """Layer of the student's first site."""
+    trained: bool
+    """Whether a declared pair holds the place on both sides and a student of this run was trained on it; true for every
+    student of the run, so that they compare. The objectives in `students` say which of them it was."""
+    reachable: bool
+    """False where an exchange that changed activations changed no counted logit; such a row counts in no mean."""
+    iia: float | None
+    iia_low: float | None
+    """Lower end of the 95 % interval over pairs."""
+    iia_high: float | None
+    iia_effective: float | None
+    """IIA on effective pairs; None where there are none."""
+    effective_pairs: int
+    pairs: int
+    kl: float | None
+    """Mean KL(teacher counterfactual || student counterfactual) in nats; None where a control has no distribution."""
+    seed: int | None = None
+    """The student's seed."""
+    iia_effective_low: float | None = None
+    iia_effective_high: float | None = None
+    p_value: float | None = None
+    """On a control's row: two-sided p-value of the paired permutation test of the measurement against this control, on
+    effective pairs; None where there are none, and where the place is unreachable."""
+    q_value: float | None = None
+    """The p-value adjusted for the number of cells at which this student met this control (Benjamini–Hochberg)."""
+    specificity: float | None = None
+    """Of predictions that the teacher's exchange leaves as they are, the share that the student's leaves too; None on
+    rows of controls, and where there are none. A student that no exchange moves has 1."""
+    student_head: int | None = None
+    """The student's head, where heads are compared one by one."""
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """How much higher one student scores than a reference on the same pairs at one cell."""
+
+    __pydantic_config__ = _STRICT
+
+    student: str
+    seed: int
+    reference: str
+    """The student it is compared with; the same name where it is compared with its own control."""
+    baseline: BaselineName
+    """What of the reference it is compared with."""
+    pair: str
+    teacher_layer: int
+    student_layer: int
+    measure: Measure
+    pairs: int
+    """Pairs the measure counts: all of them, or the effective ones."""
+    difference: float
+    low: float
+    """Lower end of the 95 % interval of the paired difference."""
+    high: float
+    p_value: float | None = None
+    """Two-sided, of the paired permutation test."""
+    q_value: float | None = None
+    """The p-value adjusted for the number of sites at which the same two were compared (Benjamini–Hochberg)."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the numbers were computed with."""
+
+    __pydantic_config__ = _STRICT
+
+    versions: Mapping[str, str]
+    attention: str
+    """transformers' attention implementation."""
+    dtype: str
+    seed: int
+    """Seed of the held-out pairs and their positions."""
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """Where each student computes as the teacher does, and with what certainty."""
+
+    __pydantic_config__ = _STRICT
+
+    teacher: TeacherResult
+    students: tuple[StudentResult, ...]
+    alignment: Alignment
+    interchange: tuple[InterchangeRow, ...]
+    environment: Environment
+    differences: tuple[DifferenceRow, ...] = ()
+    attribution: Annotated[AttributionResults | None, Field(exclude_if=lambda found: found is None)] = None
+    """What attribution maps were measured for, once `causalkd attribute` has made them."""
+    ground_truth: tuple[GroundTruthRow, ...] = ()
+    """For tasks whose causal model is known."""
+    departures: tuple[Departure, ...] = ()
+    """Of classifiers: the pairs on which each student's prediction stays most surely where the teacher's follows."""
+    distances: tuple[DistanceRow, ...] = ()
+    """Of every model at every declared pair: do exchanges lead to states that it would never be in?"""
+    heads: tuple[InterchangeRow, ...] = ()
+    """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
+
+    def __post_init__(self) -> None:
+        known = {student.name for student in self.students}
+        compared = () if self.attribution is None else self.attribution.agreement
+        unknown = sorted(
+            {row.student for row in (*self.interchange, *self.heads, *self.differences, *compared)} - known
+        )
+        if unknown:
+            raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
+
+    def to_json(self) -> str:
+        """The report as JSON text, keys in the order of the fields."""
+        return json.dumps(_REPORT.dump_python(self, mode="json"), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "the report") -> "VerificationReport":
+        """The report that a JSON text holds.
+
+        Raises:
+            ValueError: No JSON, or keys are missing, unknown or of a wrong kind; lists them all.
+        """
+        try:
+            return _REPORT.validate_json(text)
+        except ValidationError as error:
+            faults = "\n".join(f"- {_fault(found['loc'], found['msg'])}" for found in error.errors())
+            raise ValueError(
+                f"{origin} is no verification report of this version:\n{faults}\nWrite it anew with `causalkd verify`."
+            ) from None
+
+    def write(self, path: str | Path) -> None:
+        """Writes the JSON in one step: the file is the old report or the whole new one, never a part."""
+        path = Path(path)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.to_json())
+            os.chmod(draft, 0o644)  # mkstemp makes it private
+            os.replace(draft, path)
+        except BaseException:
+            os.unlink(draft)
+            raise
+
+    @classmethod
+    def read(cls, path: str | Path) -> "VerificationReport":
+        """The report in a file; raises ValueError where there is none or it does not hold one."""
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"there is no report at {path}; `causalkd verify RUN` writes one into the run's folder")
+        return cls.from_json(path.read_text(encoding="utf-8"), str(path))
+
+
+_REPORT = TypeAdapter(VerificationReport)
+
+
+def environment(model: HookedModel, seed: int) -> Environment:
+    """The environment of a measurement: installed versions, and how this model computes."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # e.g. causalkd itself, used from a checkout
+            continue
+    return Environment(
+        versions=versions,
+        attention=str(model.model.config._attn_implementation),
+        dtype=str(model.model.dtype).removeprefix("torch."),
+        seed=seed,
+        threads=torch.get_num_threads(),
+        device=str(model.model.device),
+    )
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    hook_point = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return f"{hook_point or 'the whole'}: {message}"

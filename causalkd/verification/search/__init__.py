@@ -1,0 +1,1 @@
+"""Which teacher site corresponds to a student site."""

@@ -1,0 +1,73 @@
+"""How alike two models' activations are, layer against layer: a cheap first guess at which places correspond."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from causalkd.data.batch import Batch
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.hooked_model import HookedModel
+
+
+def linear_cka(
+    teacher: HookedModel, student: HookedModel, batches: Sequence[Batch], component: str = "block_output"
+) -> Float[Tensor, "teacher_layer student_layer"]:
+    """Linear centred kernel alignment of every teacher layer with every student layer, over the real tokens of base.
+
+    1 for activations that are equal up to rotation, shift and scale; 0 for uncorrelated ones. It says that the same
+    can be read, not that it is used: only an interchange says that. Source: Kornblith et al. 2019, "Similarity of
+    neural network representations revisited", equation 4. Costs one forward of each model and, for each pair of layers,
+    width × width products a token, of which it holds the sums.
+    """
+    sums = _Sums(
+        *(sum(hook_point.component == component for hook_point in model.hook_points()) for model in (teacher, student))
+    )
+    with torch.no_grad(), evaluating([teacher, student]):
+        for batch in batches:
+            sums.add(*(_activations(model, batch, component) for model in (teacher, student)))
+    return sums.alignment()
+
+
+def _activations(model: HookedModel, batch: Batch, component: str) -> list[Float[Tensor, "token width"]]:
+    """The real tokens' activations, layer by layer."""
+    hook_points = [hook_point for hook_point in model.hook_points() if hook_point.component == component]
+    batch = batch.to(model.model.device)
+    source_activations = model.read(batch.inputs, hook_points)
+    return [source_activations.activations[hook_point][batch.counted].double() for hook_point in hook_points]
+
+
+class _Sums:
+    """Sums over tokens of activations and of their products, from which the centred ones follow."""
+
+    def __init__(self, teacher_layers: int, student_layers: int) -> None:
+        # A layer of either model is counted through; the products that are needed are those with itself and across.
+        self._layers = teacher_layers, student_layers
+        across = [(t, teacher_layers + s) for t in range(teacher_layers) for s in range(student_layers)]
+        self._pairs = [*across, *((layer, layer) for layer in range(teacher_layers + student_layers))]
+        self._products: dict[tuple[int, int], Tensor] = {}
+        self._totals: dict[int, Tensor] = {}
+        self._tokens = 0
+
+    def add(self, teacher: list[Float[Tensor, "token width"]], student: list[Float[Tensor, "token width"]]) -> None:
+        layers = [*teacher, *student]
+        self._tokens += len(layers[0])
+        for number, layer in enumerate(layers):
+            self._totals[number] = self._totals.get(number, 0) + layer.sum(0)
+        for one, other in self._pairs:
+            self._products[one, other] = self._products.get((one, other), 0) + layers[one].T @ layers[other]
+
+    def alignment(self) -> Float[Tensor, "teacher_layer student_layer"]:
+        teacher_layers, student_layers = self._layers
+        tiny = torch.finfo(torch.float64).tiny
+
+        def size(one: int, other: int) -> Tensor:
+            means = torch.outer(self._totals[one], self._totals[other]) / self._tokens
+            return (self._products[one, other] - means).norm()
+
+        def cka(one: int, other: int) -> float:
+            return float(size(one, other) ** 2 / (size(one, one) * size(other, other)).clamp_min(tiny))
+
+        numbers = range(teacher_layers, teacher_layers + student_layers)
+        return torch.tensor([[cka(layer, number) for number in numbers] for layer in range(teacher_layers)])

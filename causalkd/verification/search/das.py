@@ -1,0 +1,199 @@
+"""Learned alignments: which orthogonal subspace of a place carries what a target says it carries?
+
+Distributed alignment search (Geiger et al. 2024, "Finding alignments between interpretable causal variables and
+distributed neural representations") and, where the dimension is to be found too, boundless DAS (Wu et al. 2023,
+"Interpretability at scale: identifying causal mechanisms in Alpaca"), through pyvene's rotated interventions.
+
+A learned subspace is no evidence by itself: it fits arbitrary targets too. So it is judged on held-out pairs, beside
+one that was trained the same way on arbitrary targets. Only orthogonal maps are offered; non-linear ones reach 100 % on
+random networks (Sutter et al. 2025, "The non-linear representation dilemma").
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+from transformer_lens.tools.analysis.interchange import SubspaceInterchange, arbitrary_targets
+
+from causalkd.alignment.basis import orthonormal
+from causalkd.alignment.pyvene.architectures import BoundlessRotatedSpaceIntervention, LowRankRotatedSpaceIntervention
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.positions import Positions
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.forward import Inputs
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import label_names
+
+Swap = Callable[[Tensor, Tensor], Tensor]
+"""Base and source activations, (position, width) each, to what stands there afterwards."""
+Targets = Int[Tensor, "pairs"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a subspace is trained; a step is a batch."""
+
+    epochs: int = 40
+    learning_rate: float = 3e-2
+    seed: int = 0
+    temperatures: tuple[float, float] = (50.0, 0.1)
+    """Of the boundary, from the first step to the last; only where the dimension is learned."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """A learned subspace of one place, and what it scores.
+
+    Attributes:
+        place: Where it lies.
+        basis: Orthonormal columns.
+        heldout: Share of held-out pairs on which exchanging it gives the target.
+        arbitrary: The same of a subspace trained the same way on arbitrary targets, against those targets.
+    """
+
+    hook_point: HookPoint
+    basis: Float[Tensor, "width rank"]
+    heldout: float
+    arbitrary: float
+
+
+def learn_subspace(
+    model: HookedModel,
+    layer: int,
+    pair: str,
+    batches: Sequence[Batch],
+    targets: Targets,
+    heldout: Sequence[Batch],
+    heldout_targets: Targets,
+    *,
+    rank: int | None,
+    fit: Fit | None = None,
+) -> Subspace:
+    """Finds the subspace of a block's output whose exchange gives the targets, and its arbitrary-target control.
+
+    Costs one base and one source run of all pairs and, twice, in each epoch the blocks after `layer`, forward and back.
+
+    Args:
+        model: A classifier in the student's role; its weights stay as they are.
+        layer: Whose block output is searched.
+        pair: At whose positions of the batches.
+        batches: Pairs with separate sources, to learn from.
+        targets: The class that each of their counterfactuals should have: a teacher's counterfactual predictions, or
+            the labels of a known causal model.
+        heldout: Other pairs, which decide.
+        heldout_targets: Their classes.
+        rank: Dimension of the subspace; None to learn it too.
+        fit: How it is trained.
+
+    Raises:
+        ValueError: The model is a teacher, through which no gradient flows, or no classifier.
+    """
+    check_learnable(model)
+    fit, hook_point = fit or Fit(), model.hook_point("block_output", layer)
+    with evaluating([model]):
+        seen, unseen = (_prepare(model, hook_point, pair, given) for given in (batches, heldout))
+        basis = _fit(model, hook_point, seen, targets, rank, fit)
+        classes = len(label_names(model))
+        noise = [arbitrary_targets(part.keys, classes, fit.seed) for part in (seen, unseen)]
+        other = _fit(model, hook_point, seen, noise[0], basis.shape[1], fit)
+        scores = [
+            _accuracy(model, hook_point, unseen, wanted, SubspaceInterchange(found))
+            for found, wanted in ((basis, heldout_targets), (other, noise[1]))
+        ]
+    return Subspace(hook_point, basis, *scores)
+
+
+def check_learnable(model: HookedModel) -> None:
+    """Refuses a model in which no subspace can be learned.
+
+    Raises:
+        ValueError: It is a teacher, through which no gradient flows, or no classifier.
+    """
+    if model.role != "student" or model.task != "classification":
+        raise ValueError(
+            f"subspaces are learned in a classifier in the student's role; this is a {model.task} {model.role}. Load "
+            "it with task='classification', role='student'"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pairs with what stands at the place in base and source, batch by batch."""
+
+    inputs: list[Inputs]
+    base: list[Tensor]
+    source: list[Tensor]
+    positions: list[Positions]
+    keys: list[tuple[int, ...]]
+    """The tokens of each source, which tell arbitrary targets apart."""
+
+
+def _prepare(model: HookedModel, hook_point: HookPoint, pair: str, batches: Sequence[Batch]) -> _Pairs:
+    found = _Pairs([], [], [], [], [])
+    with torch.no_grad():
+        for batch in batches:
+            batch = batch.to(model.model.device)
+            assert batch.source is not None
+            found.inputs.append(batch.inputs)
+            found.base.append(model.read(batch.inputs, [hook_point]).activations[hook_point])
+            found.source.append(model.read(batch.source, [hook_point]).activations[hook_point])
+            found.positions.append(batch.positions[pair])
+            found.keys.extend(tuple(row.tolist()) for row in batch.source["input_ids"])
+    return found
+
+
+def _fit(
+    model: HookedModel, hook_point: HookPoint, pairs: _Pairs, targets: Targets, rank: int | None, fit: Fit
+) -> Tensor:
+    """The basis of the trained subspace."""
+    device, boundaries = model.model.device, []
+    rotation: Any  # torch cannot tell a module's parameters from its methods
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fit.seed)
+        if rank is None:
+            rotation = BoundlessRotatedSpaceIntervention(embed_dim=hook_point.width).to(device)
+            boundaries = [rotation.intervention_boundaries]
+        else:
+            rotation = LowRankRotatedSpaceIntervention(embed_dim=hook_point.width, low_rank_dimension=rank).to(device)
+    learned = [*rotation.rotate_layer.parameters(), *boundaries]
+    optimizer = torch.optim.Adam(learned, lr=fit.learning_rate)
+    random = np.random.default_rng(fit.seed)
+    wanted = targets.to(device).split([len(base) for base in pairs.base])
+    for temperature in np.geomspace(*fit.temperatures, fit.epochs):
+        if boundaries:
+            rotation.set_temperature(torch.tensor(float(temperature), device=device))
+        for number in random.permutation(len(wanted)).tolist():
+            logits = _logits(model, hook_point, pairs, number, rotation)
+            loss = functional.cross_entropy(logits, wanted[number]) + sum(part.sum() for part in boundaries)
+            # Gradients of the rotation alone: the model's parameters are left without.
+            for parameter, gradient in zip(learned, torch.autograd.grad(loss, learned), strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+    with torch.no_grad():
+        count = rank or max(1, round(float(rotation.intervention_boundaries.clamp(0, 1)) * hook_point.width))
+        found = orthonormal(rotation.rotate_layer.weight[:, :count].cpu().numpy())
+        return torch.from_numpy(found).to(rotation.rotate_layer.weight)
+
+
+def _logits(
+    model: HookedModel, hook_point: HookPoint, pairs: _Pairs, number: int, swap: Swap
+) -> Float[Tensor, "batch label"]:
+    """The counterfactual logits of one batch, from the block after the place on."""
+    positions, changed = pairs.positions[number], pairs.base[number].clone()
+    row = torch.arange(len(changed), device=changed.device)[:, None].expand_as(positions.valid)[positions.valid]
+    at, source_at = (row, positions.base[positions.valid]), (row, positions.source[positions.valid])
+    changed[at] = swap(pairs.base[number][at], pairs.source[number][source_at]).to(changed)
+    with model.resumed(hook_point.layer + 1, changed):
+        return model.run(pairs.inputs[number]).logits
+
+
+def _accuracy(model: HookedModel, hook_point: HookPoint, pairs: _Pairs, targets: Targets, swap: Swap) -> float:
+    with torch.no_grad():
+        found = torch.cat([_logits(model, hook_point, pairs, n, swap).argmax(-1) for n in range(len(pairs.base))])
+    return float((found.cpu() == targets).double().mean())

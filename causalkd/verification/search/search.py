@@ -1,0 +1,210 @@
+"""Which place of the teacher corresponds to which place of the student? Proposed on some pairs, decided on others.
+
+Every layer is exchanged against every layer, which costs a counterfactual a layer, not a pair of layers. For each
+student layer the teacher layer with the highest effective accuracy is proposed, of equals the one of least divergence.
+Held-out pairs then decide whether the proposal is above its controls. Only whole places, and orthogonal subspaces of
+them, are compared: with maps that are free enough any two models correspond (Sutter et al. 2025, "The non-linear
+representation dilemma").
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from causalkd.alignment.basis import Basis
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.spec import Alignment, Site, SitePair
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.reporting.summary import EXPLANATIONS
+from causalkd.reporting.tables import columns, number
+from causalkd.reporting.verdict import is_above
+from causalkd.verification.interventions.baselines import BASELINES
+from causalkd.verification.measures.iia import measure
+from causalkd.verification.measures.scores import Measurement, Score
+from causalkd.verification.results.report import InterchangeRow
+from causalkd.verification.search.cka import linear_cka
+from causalkd.verification.search.das import Subspace
+
+_SAME_KL = 1e-4
+"""Teacher layers whose divergences differ by less, in nats, are alike: between them lies a block that does nothing."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The teacher layer found for one student layer.
+
+    Attributes:
+        student_layer: Whose counterpart was looked for.
+        teacher_layer: Proposed on the search pairs.
+        alike: Every teacher layer that does as well there, the proposed one included.
+        similarity: Linear CKA of the two layers.
+        found: The search pairs' effective accuracy.
+        heldout: The measurement on the held-out pairs.
+        controls: Its controls on the same pairs.
+        subspace: The part of the student layer that was exchanged on the held-out pairs; None for all of it.
+    """
+
+    student_layer: int
+    teacher_layer: int
+    alike: tuple[int, ...]
+    similarity: float
+    found: float
+    heldout: InterchangeRow
+    baselines: tuple[InterchangeRow, ...]
+    subspace: Subspace | None = None
+
+    @property
+    def supported(self) -> bool:
+        """Whether it is above its controls on the held-out pairs."""
+        return is_above(self.heldout, self.baselines)
+
+    def pair(self, component: str) -> SitePair:
+        """The teacher layer and the student layer, or the part of it, as an entry of an alignment."""
+        basis = None if self.subspace is None else Basis.of(self.subspace.basis.cpu().numpy())
+        taught = Site(layer=self.teacher_layer, component=component)
+        own = Site(layer=self.student_layer, component=component, basis=basis)
+        return SitePair(name=f"layer_{self.student_layer}", teacher=(taught,), student=(own,))
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a search found.
+
+    Attributes:
+        proposals: One a student layer that reaches the output, ascending.
+        component: What was exchanged in every layer.
+        policy: At which positions.
+        similarity: Linear CKA of all layers.
+    """
+
+    proposals: tuple[Proposal, ...]
+    component: str
+    policy: PositionPolicy
+    similarity: Float[Tensor, "teacher_layer student_layer"]
+
+    def table(self) -> str:
+        """One line a student layer; `search` is of whole layers, also where the rest is of learned directions."""
+        heads = ("student", "teacher", "as well", "CKA", "search", "held out", "95 %", "n", "best control", "supported")
+        lines = [heads, *(_line(proposal) for proposal in self.proposals)]
+        if any(proposal.subspace is not None for proposal in self.proposals):
+            learned = [("directions", "arbitrary"), *(_learned(proposal) for proposal in self.proposals)]
+            lines = [(*line, *more) for line, more in zip(lines, learned, strict=True)]
+        return "\n".join(columns(lines))
+
+    def alignment(self, name: str = "found") -> Alignment:
+        """The supported proposals as an alignment.
+
+        Raises:
+            ValueError: Held-out pairs support none.
+        """
+        pairs = tuple(proposal.pair(self.component) for proposal in self.proposals if proposal.supported)
+        if not pairs:
+            raise ValueError(
+                f"none of {len(self.proposals)} proposals is above its controls on the held-out pairs, so there is no "
+                "alignment to write; train the student longer, or search at other positions or components"
+            )
+        return Alignment(name=name, positions=self.policy, pairs=pairs)
+
+
+def search(
+    teacher: HookedModel,
+    student: HookedModel,
+    policy: PositionPolicy,
+    pairs: Sequence[Batch],
+    heldout: Sequence[Batch],
+    *,
+    component: str = "block_output",
+    seed: int = 0,
+) -> Search:
+    """Looks for the teacher layer that does what each student layer does.
+
+    Costs, on the search pairs, a base and a source run and a counterfactual a layer of both models; on the held-out
+    pairs what `measure` costs with all controls.
+
+    Args:
+        teacher: Where counterparts are looked for.
+        student: For whose layers.
+        policy: How positions of both kinds of pairs were drawn.
+        pairs: On which the counterparts are proposed.
+        heldout: Other pairs, on which they are tested.
+        component: What is exchanged, whole.
+        seed: Of the untrained student.
+
+    Raises:
+        ValueError: The batches have no or several ways of drawing positions.
+    """
+    names = {name for batch in (*pairs, *heldout) for name in batch.positions}
+    if len(names) != 1:
+        raise ValueError(f"a search exchanges at one choice of positions; the batches have those of {sorted(names)}")
+    first = (Site(layer=0, component=component),)
+    declared = Alignment(
+        name="search", positions=policy, pairs=(SitePair(name=names.pop(), teacher=first, student=first),)
+    )
+    resolved = resolve(declared, teacher, student)
+    proposed = measure(teacher, student, resolved, pairs, component=component, trained=(), baselines=())
+    baselines = [name for name in BASELINES if name != "ceiling"]
+    tested = measure(
+        teacher, student, resolved, heldout, component=component, trained=(), baselines=baselines, seed=seed
+    )
+    similarity = linear_cka(teacher, student, pairs, component)
+    found = tuple(
+        _proposal(scores, tested, similarity, seed)
+        for layer in range(student.n_layers)
+        if (
+            scores := [
+                s for s in proposed.scores if s.comparison.student_layer == layer and s.reachable and s.effective_pairs
+            ]
+        )
+    )
+    return Search(found, component, policy, similarity)
+
+
+def _proposal(scores: Sequence[Score], tested: Measurement, similarity: Tensor, seed: int) -> Proposal:
+    best = max(scores, key=_merit)
+    alike = [s.comparison.teacher_layer for s in scores if s.iia_effective == best.iia_effective and _near(s, best)]
+    comparison, accuracy = best.comparison, best.iia_effective
+    assert accuracy is not None
+    at_comparison = [
+        row
+        for row in tested.rows("student", seed)
+        if (row.teacher_layer, row.student_layer) == (comparison.teacher_layer, comparison.student_layer)
+    ]
+    (heldout,) = (row for row in at_comparison if row.baseline == "none")
+    explanations = tuple(row for row in at_comparison if row.baseline in EXPLANATIONS)
+    alikeness = float(similarity[comparison.teacher_layer, comparison.student_layer])
+    return Proposal(
+        comparison.student_layer,
+        comparison.teacher_layer,
+        tuple(sorted(alike)),
+        alikeness,
+        accuracy,
+        heldout,
+        explanations,
+    )
+
+
+def _line(proposal: Proposal) -> tuple[str, ...]:
+    row = proposal.heldout
+    others = ", ".join(str(layer) for layer in proposal.alike if layer != proposal.teacher_layer) or "–"
+    best = max((c.iia_effective for c in proposal.baselines if c.iia_effective is not None), default=None)
+    interval = "–" if row.iia_effective_low is None else f"{row.iia_effective_low:.3f}–{row.iia_effective_high:.3f}"
+    shares = (f"{proposal.similarity:.3f}", f"{proposal.found:.3f}", number(row.iia_effective), interval)
+    said = (str(row.effective_pairs), number(best), "yes" if proposal.supported else "no")
+    return (str(proposal.student_layer), str(proposal.teacher_layer), others, *shares, *said)
+
+
+def _learned(proposal: Proposal) -> tuple[str, str]:
+    found = proposal.subspace
+    return ("all", "–") if found is None else (str(found.basis.shape[1]), f"{found.arbitrary:.3f}")
+
+
+def _merit(score: Score) -> tuple[float, float]:
+    return (score.iia_effective or 0.0, -(score.kl or 0.0))
+
+
+def _near(score: Score, best: Score) -> bool:
+    return abs((score.kl or 0.0) - (best.kl or 0.0)) < _SAME_KL

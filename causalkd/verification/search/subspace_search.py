@@ -1,0 +1,153 @@
+"""How much of a student's layer does what the teacher's does? A search's proposals, narrowed to learned subspaces.
+
+Distributed alignment search between two models: the teacher's counterfactual predictions are the targets, so what is
+found are directions of the student whose exchange does what exchanging the whole teacher layer does.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import untrained_copy
+from causalkd.reporting.summary import EXPLANATIONS
+from causalkd.verification.interventions.baselines import BASELINES
+from causalkd.verification.interventions.counterfactuals import ModelPass
+from causalkd.verification.interventions.plan import layer_interventions
+from causalkd.verification.measures.iia import measure
+from causalkd.verification.measures.scores import Measurement, Score
+from causalkd.verification.results.report import InterchangeRow
+from causalkd.verification.search.das import Fit, Subspace, check_learnable, learn_subspace
+from causalkd.verification.search.search import Proposal, Search
+
+_CONTROLS = tuple(baseline for baseline in BASELINES if baseline not in ("ceiling", "untrained_student"))
+
+
+def learn_subspaces(
+    teacher: HookedModel,
+    student: HookedModel,
+    found: Search,
+    pairs: Sequence[Batch],
+    heldout: Sequence[Batch],
+    *,
+    rank: int | None,
+    fit: Fit | None = None,
+    seed: int = 0,
+) -> Search:
+    """The same proposals with the part of each student layer that does what the teacher layer does.
+
+    Learned on the search pairs; the held-out pairs decide again. An untrained network has directions that do something
+    like it too, so what an untrained student reaches with directions learned the same way is one of the controls, and
+    directions learned for arbitrary targets stand beside. Costs a base and a source run of the teacher and a
+    counterfactual a layer, and for each proposal twice what `learn_subspace` and `measure` of one pair cost.
+
+    Args:
+        teacher: A classifier.
+        student: Another, in the student's role.
+        found: What `search` found for them.
+        pairs: On which it proposed.
+        heldout: On which it tested.
+        rank: How many directions; None to learn that too.
+        fit: How they are trained.
+        seed: Of the untrained student, and of the moves elsewhere.
+
+    Raises:
+        ValueError: What `check_rank` says.
+    """
+    check_rank(student, found.component, rank)
+    if not found.proposals:
+        return found
+    (name,) = pairs[0].positions
+    untrained_student = untrained_copy(student, seed)
+    layers = {proposal.teacher_layer for proposal in found.proposals}
+    learnt_from, tested_on = (_targets(teacher, layers, name, part) for part in (pairs, heldout))
+    subspaces: list[Subspace] = []
+    scores: list[Score] = []
+    for proposal in found.proposals:
+        layer, seen, unseen = proposal.student_layer, *(t[proposal.teacher_layer] for t in (learnt_from, tested_on))
+        learned, other = (
+            learn_subspace(model, layer, name, pairs, seen, heldout, unseen, rank=rank, fit=fit)
+            for model in (student, untrained_student)
+        )
+        own, (untrained,) = (
+            _scores(teacher, model, found, replace(proposal, subspace=subspace), heldout, baselines, seed)
+            for model, subspace, baselines in ((student, learned, _CONTROLS), (untrained_student, other, ()))
+        )
+        subspaces.append(learned)
+        scores += [
+            *own,
+            replace(
+                untrained,
+                comparison=own[0].comparison,
+                baseline="untrained_student",
+                reachable=own[0].reachable,
+                still=None,
+            ),
+        ]
+    rows = Measurement(tuple(scores)).rows("student", seed)
+    decided = (_decided(*each, rows) for each in zip(found.proposals, subspaces, strict=True))
+    return replace(found, proposals=tuple(decided))
+
+
+def check_rank(student: HookedModel, component: str, rank: int | None) -> None:
+    """Refuses what cannot be narrowed, before anything is searched.
+
+    Raises:
+        ValueError: The student is no classifier or in the teacher's role, the component no block's output, or the rank
+            not between 1 and the student's width.
+    """
+    if student.task != "classification":
+        raise ValueError(
+            f"rank given, but directions are learned of classifiers, not of a {student.task}; leave it out"
+        )
+    check_learnable(student)
+    if component != "block_output":
+        raise ValueError(f"component {component!r} given; directions are learned of block_output")
+    if rank is not None and not 0 < rank <= student.width:
+        raise ValueError(f"rank {rank} given; a place of this student has 1–{student.width} directions")
+
+
+def _targets(
+    teacher: HookedModel, layers: Collection[int], name: str, batches: Sequence[Batch]
+) -> dict[int, Int[Tensor, "pairs"]]:
+    """What the teacher predicts once a layer is exchanged, by layer."""
+    interventions = {layer: layer_interventions(teacher, "block_output", name)[layer] for layer in layers}
+    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    with torch.no_grad(), evaluating([teacher]):
+        for batch in batches:
+            run = ModelPass.of(teacher, interventions.values(), batch.to(teacher.model.device))
+            for layer, intervention in interventions.items():
+                found[layer].append(run.counterfactual(intervention).predictions.choice.cpu())
+    return {layer: torch.cat(choices) for layer, choices in found.items()}
+
+
+def _scores(
+    teacher: HookedModel,
+    model: HookedModel,
+    found: Search,
+    proposal: Proposal,
+    heldout: Sequence[Batch],
+    baselines: Sequence[str],
+    seed: int,
+) -> tuple[Score, ...]:
+    """Of the proposal's subspace in a model, on the held-out pairs."""
+    (name,) = heldout[0].positions
+    pair = proposal.pair(found.component).model_copy(update={"name": name})
+    declared = resolve(Alignment(name="narrowed", positions=found.policy, pairs=(pair,)), teacher, model)
+    return measure(teacher, model, declared, heldout, component=None, trained=(), baselines=baselines, seed=seed).scores
+
+
+def _decided(proposal: Proposal, subspace: Subspace, rows: Sequence[InterchangeRow]) -> Proposal:
+    """The proposal with its subspace and what the held-out pairs say of that."""
+    layers = (proposal.teacher_layer, proposal.student_layer)
+    own = [row for row in rows if (row.teacher_layer, row.student_layer) == layers]
+    (intervened,) = (row for row in own if row.baseline == "none")
+    explanations = tuple(row for row in own if row.baseline in EXPLANATIONS)
+    return replace(proposal, heldout=intervened, baselines=explanations, subspace=subspace)

@@ -1,0 +1,51 @@
+"""Could the difference be chance? A paired permutation test, and what many of them are worth together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import false_discovery_control
+
+FEW_PAIRS = 30
+"""With fewer effective pairs than this an accuracy says little, and reports warn."""
+CHANCE = 0.05
+"""The largest share of differences called more than chance that may be chance."""
+SMALLEST_P = 1e-12
+"""Below this p is not told apart from rounding."""
+
+
+def paired_permutation_p(matches: Float[np.ndarray, "pairs"], reference: Float[np.ndarray, "pairs"]) -> float:
+    """Two-sided p-value of the exact paired permutation test: within each pair the two could change places.
+
+    The sum of the pairs' differences is compared with its distribution over all 2^pairs ways of swapping them, computed
+    exactly from its characteristic function, the product of cos(difference · θ). Where every pair holds one prediction
+    this is McNemar's exact test. Sums as extreme as the observed one count half (the mid-p value: Lancaster 1961), so
+    that under exchangeability p is uniform but for its steps; otherwise it would lie too high.
+
+    Args:
+        matches: Correct predictions of each pair: whole numbers.
+        reference: The same of what it is compared with.
+    """
+    differences = np.rint(matches - reference).astype(int)
+    sizes, times = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    reach = int((sizes * times).sum())
+    if reach == 0:
+        return 1.0
+    # All sums have the parity of the largest, so reach + 1 values are possible: -reach, -reach + 2, …, reach.
+    angles = np.pi * np.arange(reach + 1) / (reach + 1)
+    wave = np.prod(np.cos(np.outer(sizes, angles)) ** times[:, None], axis=0)
+    chances = (np.fft.fft(wave * np.exp(1j * angles * reach)).real / (reach + 1)).clip(min=0)
+    place = (int(differences.sum()) + reach) // 2
+    # From the nearer tail: of numbers near one, what is left would be rounding.
+    tail = min(chances[:place].sum(), chances[place + 1 :].sum()) + chances[place] / 2
+    return float(min(max(2 * tail, SMALLEST_P), 1.0))
+
+
+def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
+    """Benjamini and Hochberg's adjustment: calling all below q found makes at most a share q of them false.
+
+    None stays None, and does not count as a test.
+    """
+    known = [value for value in p_values if value is not None]
+    values = iter(false_discovery_control(known).tolist() if known else [])
+    return [None if value is None else next(values) for value in p_values]

@@ -1,0 +1,37 @@
+import torch
+from transformer_lens.tools.analysis.interchange import SubspaceInterchange, random_basis
+
+from causalkd.alignment.resolved_site import ResolvedSite
+from tests.alignment.interventions import hooked
+
+PLACE = hooked().hook_point("block_output", 1)
+BASE, SOURCE = (torch.randn(3, 5, PLACE.width, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+
+
+def test_a_whole_place_is_taken_and_put_whole() -> None:
+    site = ResolvedSite(PLACE)
+    assert site.is_whole and site.count == PLACE.width
+    assert site.take(SOURCE) is SOURCE and site.put(BASE, SOURCE) is SOURCE
+
+
+def test_columns_are_taken_in_their_order_and_put_back_there() -> None:
+    site = ResolvedSite(PLACE, torch.tensor([4, 1]))
+    assert site.take(SOURCE).equal(SOURCE[..., [4, 1]]) and site.count == 2 and not site.is_whole
+    changed = site.put(BASE, site.take(SOURCE))
+    assert changed[..., [4, 1]].equal(SOURCE[..., [4, 1]])
+    rest = [column for column in range(PLACE.width) if column not in (1, 4)]
+    assert changed[..., rest].equal(BASE[..., rest])
+
+
+def test_directions_are_exchanged_as_transformer_lens_does() -> None:
+    basis = random_basis(PLACE.width, 3, 0)
+    site = ResolvedSite(PLACE, basis=basis)
+    assert site.count == 3 and not site.is_whole
+    expected = SubspaceInterchange(basis)(BASE.flatten(0, 1), SOURCE.flatten(0, 1)).unflatten(0, BASE.shape[:2])
+    torch.testing.assert_close(site.put(BASE, site.take(SOURCE)), expected, rtol=0, atol=1e-5)
+
+
+def test_half_precision_stays_half_precision() -> None:
+    for site in (ResolvedSite(PLACE, basis=random_basis(PLACE.width, 3, 0)), ResolvedSite(PLACE, torch.tensor([1]))):
+        base, source = BASE.bfloat16(), SOURCE.bfloat16()
+        assert site.put(base, site.take(source)).dtype == torch.bfloat16

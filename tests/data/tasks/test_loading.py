@@ -1,0 +1,212 @@
+import json
+from pathlib import Path
+
+import datasets
+import pytest
+
+from causalkd.data.synthetic.nli import PlantedNLI
+from causalkd.data.tasks.loading import TASKS, load_examples
+from tests.data.tiny_tokenizers import bert_like, gpt2_like
+
+QUESTIONS = {
+    "question": ["who ?", "where ?"],
+    "context": ["the fox ran", "a cat in Paris"],
+    "answers": [{"text": ["fox"], "answer_start": [4]}, {"text": ["Paris"], "answer_start": [9]}],
+}
+FILES = {
+    "glue/SST-2/train.tsv": "sentence\tlabel\nfine , a fox \t1\nlazy dog \t0\nthe \t0\n",
+    "glue/CoLA/dev.tsv": "x\t1\t\tthe fox ran\nx\t0\t*\tfox the\n",
+    "glue/MRPC/train.tsv": 'Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\t" the fox\tthe " dog\n',
+    "glue/STS-B/dev.tsv": "index\tsentence1\tsentence2\tscore\n0\ta cat\ta dog\t2.400\n",
+    "glue/MNLI-sample/dev.jsonl": '{"text_a": "a cat", "text_b": "a dog", "label": "contradiction"}\n',
+    "glue/QNLI/dev.tsv": "index\tquestion\tsentence\tlabel\n0\twho ?\tthe fox\tnot_entailment\n",
+    "wnut17/wnut17train.conll": "Paris\tB-location\nsings\tO\n\t\nfox\tB-product\n",
+    "squad/train_merged.jsonl": "".join(
+        json.dumps(dict(zip(QUESTIONS, row, strict=True))) + "\n" for row in zip(*QUESTIONS.values(), strict=True)
+    ),
+    "lm/wikitext2.raw.test.txt": " = the fox = \n the quick brown fox jumps over the lazy dog .\n" * 20,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    return tmp_path
+
+
+LOADED = [
+    ("sst2", "train", [1, 0, 0]),
+    ("cola", "validation", [1, 0]),
+    ("mrpc", "train", [1]),
+    ("stsb", "validation", [2.4]),
+    ("mnli", "validation", [2]),
+    ("qnli", "validation", [1]),
+    ("squad", "train", ["fox", "Paris"]),
+]
+
+
+@pytest.mark.parametrize(("task", "split", "labels"), LOADED, ids=[case[0] for case in LOADED])
+def test_local_files_become_examples(folder: Path, task: str, split: str, labels: list) -> None:
+    loaded = load_examples(task, split, bert_like())
+    assert (loaded.kind, loaded.labels, loaded.metric) == (TASKS[task].kind, TASKS[task].labels, TASKS[task].metric)
+    found = [example["label"] for example in loaded.examples]
+    if task == "squad":
+        offsets = [(e["offsets"][e["label"][0]][0], e["offsets"][e["label"][1]][1]) for e in loaded.examples]
+        found = [e["text"][slice(*ends)] for e, ends in zip(loaded.examples, offsets, strict=True)]
+    assert found == labels
+    file = TASKS[task].files[split]
+    assert file.path in loaded.origin and file.note in loaded.origin
+    assert loaded.summary() == f"{len(labels)} examples of {loaded.origin}"
+
+
+def test_tags_become_numbers_of_the_tag_set(folder: Path) -> None:
+    loaded = load_examples("wnut17", "train", bert_like())
+    labels = [[label for label in example["label"] if label != -100] for example in loaded.examples]
+    assert [[loaded.labels[label] for label in row] for row in labels] == [["B-location", "O"], ["B-product"]]
+
+
+def test_language_models_get_blocks_with_labels_where_the_next_token_is_asked_for(folder: Path) -> None:
+    causal = load_examples("wikitext_causal_lm", "test", gpt2_like(), max_length=16, limit=3)
+    assert [len(example["input_ids"]) for example in causal.examples] == [16, 16, 16]
+    assert all(example["label"] == [-100, *example["input_ids"][1:]] for example in causal.examples)
+    masked = load_examples("wikitext_masked_lm", "test", bert_like(), max_length=16, limit=3)
+    assert len(masked.examples) == 3 and not any("label" in example for example in masked.examples)
+
+
+def test_limit_takes_the_first_rows_and_cutting_is_reported(folder: Path) -> None:
+    loaded = load_examples("sst2", "train", bert_like(), limit=2, max_length=3)
+    assert [example["label"] for example in loaded.examples] == [1, 0] and loaded.truncated == 2
+    assert loaded.summary() == "2 examples of glue/SST-2/train.tsv, 2 cut to length"
+
+
+def test_the_usual_length_is_what_the_model_takes(folder: Path) -> None:
+    loaded = load_examples("sst2", "train", bert_like(), model_limit=4)
+    assert max(len(example["input_ids"]) for example in loaded.examples) == 4
+
+
+def test_all_faults_of_a_request_are_said_at_once() -> None:
+    with pytest.raises(ValueError) as error:
+        load_examples("sst2", "test", bert_like(), limit=0, max_length=65)
+    message = str(error.value)
+    assert "task 'sst2': it has no labelled split 'test'; it has train, validation" in message
+    assert "limit 0 leaves no examples; give at least 1" in message
+    assert "max_length 65 is more than the 64 tokens the model takes; give at most that" in message
+
+
+BAD_ROWS = [
+    (
+        "SST-2",
+        "sentence\tlabel\n",
+        "sst2",
+        "glue/SST-2/train.tsv has no rows, so there is nothing to run on. Give a file",
+    ),
+    ("SST-2", "sentence\tlabel\na\t2\nb\t0\nc\tx\n", "sst2", "outside the task's set: '2' (number 0), 'x' (number 2)"),
+    ("STS-B", "sentence1\tsentence2\tscore\na\tb\thigh\n", "stsb", "that are not numbers: 'high' (number 0)"),
+    ("STS-B", "sentence1\tsentence2\tscore\na\tb\tnan\n", "stsb", "that are not numbers: 'nan' (number 0)"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "task", "message"), BAD_ROWS, ids=["empty", "label", "score", "nan"])
+def test_rows_that_will_not_do_are_one_error(folder: Path, name: str, text: str, task: str, message: str) -> None:
+    path = folder / f"glue/{name}/train.tsv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ValueError) as error:
+        load_examples(task, "train", bert_like())
+    assert message in str(error.value)
+
+
+def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
+    path = folder / "glue/SST-2/train.tsv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes("sentence\tlabel\ncafé\t1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"glue/SST-2/train\.tsv is no text in UTF-8: .*Convert it"):
+        load_examples("sst2", "train", bert_like())
+
+
+def test_a_missing_file_says_both_ways_out(folder: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"no file .*glue/RTE/train.tsv. Point CAUSALKD_DATA at .* or unset it to load"
+    ):
+        load_examples("rte", "train", bert_like())
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, tables: dict) -> None:
+    """Lets `datasets` find these tables, by (repository, configuration, split, revision), and nothing else."""
+
+    def load_dataset(path, name=None, split=None, revision=None):
+        if (path, name, split, revision) not in tables:
+            raise ConnectionError(f"Couldn't reach '{path}' on the Hub")
+        return datasets.Dataset.from_dict(tables[path, name, split, revision])
+
+    monkeypatch.delenv("CAUSALKD_DATA", raising=False)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+
+
+def test_without_the_variable_rows_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    mnli = {"premise": ["a cat", "the fox"], "hypothesis": ["a dog", "a fox"], "label": [2, 1], "idx": [0, 1]}
+    wnut = {"tokens": [["Paris", "sings"]], "ner_tags": [[7, 0]]}
+    text = {"text": ["", " = the fox = \n", " the quick brown fox \n"]}
+    tables = {
+        ("nyu-mll/glue", "mnli", "validation_matched", None): mnli,
+        ("leondz/wnut_17", None, "test", "refs/convert/parquet"): wnut,
+        ("rajpurkar/squad", None, "train", None): QUESTIONS,
+        ("Salesforce/wikitext", "wikitext-2-raw-v1", "test", None): text,
+    }
+    hub(monkeypatch, tables)
+    loaded = load_examples("mnli", "validation", bert_like())
+    assert [example["label"] for example in loaded.examples] == [2, 1]
+    assert loaded.origin == "nyu-mll/glue, split validation_matched, from the hub"
+    (tagged,) = load_examples("wnut17", "test", bert_like()).examples
+    assert [TASKS["wnut17"].labels[label] for label in tagged["label"] if label != -100] == ["B-location", "O"]
+    assert len(load_examples("squad", "train", bert_like()).examples) == 2
+    (block,) = load_examples("wikitext_masked_lm", "test", bert_like()).examples
+    assert block["input_ids"] == bert_like()("".join(text["text"]))["input_ids"]
+
+
+def test_without_either_the_error_says_both_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub(monkeypatch, {})
+    with pytest.raises(ValueError, match=r"CAUSALKD_DATA is not set, and the hub cannot be reached") as error:
+        load_examples("sst2", "train", bert_like())
+    assert "a folder with glue/SST-2/train.tsv, or load nyu-mll/glue where there is a network" in str(error.value)
+
+
+def test_the_planted_task_is_generated() -> None:
+    tokenizer = PlantedNLI().tokenizer()
+    loaded = load_examples("planted", "validation", tokenizer, limit=30, seed=3)
+    assert loaded.examples == PlantedNLI().examples("heldout", 30, 3)
+    assert loaded.labels == PlantedNLI().label_names and loaded.kind == "classification"
+    assert loaded.examples != load_examples("planted", "validation", tokenizer, limit=30, seed=4).examples
+
+
+def test_the_planted_task_needs_its_own_vocabulary_and_room() -> None:
+    with pytest.raises(ValueError, match=r"vocabulary of its own.*Give PlantedNLI\(\).tokenizer\(\)"):
+        load_examples("planted", "train", bert_like())
+    with pytest.raises(ValueError, match=r"has 11 tokens a row, more than max_length 8: allow as many"):
+        load_examples("planted", "train", PlantedNLI().tokenizer(), limit=3, max_length=8)
+
+
+@pytest.mark.needs_data
+@pytest.mark.parametrize("task", [name for name, spec in TASKS.items() if spec.files and spec.fields != ("text",)])
+def test_real_rows_become_examples(data_folder: Path, task: str) -> None:
+    for split in TASKS[task].splits[1:]:  # the smaller ones
+        tokenizer = gpt2_like() if TASKS[task].kind == "causal_lm" else bert_like()
+        loaded = load_examples(task, split, tokenizer, limit=70, max_length=192, model_limit=192)
+        assert len(loaded.examples) + loaded.left_out == 70
+        lengths = [len(example["input_ids"]) for example in loaded.examples]
+        assert max(lengths) <= 192 and loaded.truncated <= lengths.count(192)
+
+
+@pytest.mark.needs_data
+def test_real_text_becomes_blocks(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (data_folder / "lm" / "wikitext2.raw.test.txt").read_text(encoding="utf-8")[:20_000]
+    (tmp_path / "lm").mkdir()
+    (tmp_path / "lm" / "wikitext2.raw.test.txt").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    loaded = load_examples("wikitext_causal_lm", "test", gpt2_like(), max_length=64)
+    tokens = [token for example in loaded.examples for token in example["input_ids"]]
+    assert text.startswith(gpt2_like().decode(tokens)[:-1]) and len(gpt2_like().decode(tokens)) > 19_990

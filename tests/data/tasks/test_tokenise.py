@@ -1,0 +1,158 @@
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from causalkd.data.tasks.tokenise import answer_examples, block_examples, sentence_examples, tag_examples
+from tests.data.tiny_tokenizers import ALL, WORDS, bert_like, gpt2_like, llama_like
+
+every_tokenizer = pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
+
+
+def decoded(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> str:
+    return tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+@every_tokenizer
+def test_one_text_is_its_tokens_its_label_and_one_segment(make) -> None:
+    tokenizer = make()
+    done = sentence_examples(["the quick fox", "a lazy dog sat"], None, [1, 0], tokenizer, 32)
+    assert done.truncated == done.lost == 0
+    for example, text, label in zip(done.examples, ["the quick fox", "a lazy dog sat"], [1, 0], strict=True):
+        assert example["input_ids"] == tokenizer(text)["input_ids"] and example["label"] == label
+        start, stop = example["segments"]["text"]
+        inside = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert example["input_ids"][start:stop] == inside and len(example["segments"]) == 1
+
+
+@every_tokenizer
+def test_a_pair_names_both_texts(make) -> None:
+    tokenizer = make()
+    first, second = ["the quick fox", "a dog"], ["it was fine", "the cat sat on the mat"]
+    done = sentence_examples(first, second, [0.5, 1.0], tokenizer, 64)
+    for example, *texts in zip(done.examples, first, second, strict=True):
+        assert example["input_ids"] == tokenizer(*texts)["input_ids"]
+        for name, text in zip(("first", "second"), texts, strict=True):
+            start, stop = example["segments"][name]
+            assert example["input_ids"][start:stop] == tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_token_types_come_with_tokenizers_that_have_them() -> None:
+    (example,) = sentence_examples(["the fox"], ["a dog"], [0], bert_like(), 64).examples
+    start, stop = example["segments"]["second"]
+    assert example["token_type_ids"] == [0] * start + [1] * (stop - start + 1)
+    assert "token_type_ids" not in sentence_examples(["the fox"], None, [0], gpt2_like(), 64).examples[0]
+
+
+@every_tokenizer
+def test_what_is_too_long_is_cut_and_counted(make) -> None:
+    done = sentence_examples(["the fox", WORDS], ["a cat", "a dog"], [0, 0], make(), 12)
+    assert done.truncated == 1 and [len(example["input_ids"]) for example in done.examples][1] == 12
+    start, stop = done.examples[1]["segments"]["second"]
+    assert decoded(make(), done.examples[1]["input_ids"][start:stop]) == "a dog", "the longer text is cut first"
+
+
+@every_tokenizer
+def test_a_word_is_labelled_on_its_first_token_only(make) -> None:
+    words = [["Paris", "sings", "in", "zebras"], ["the", "fox"]]
+    tags = [[3, 0, 0, 5], [1, 2]]
+    tokenizer = make()
+    done = tag_examples(words, tags, tokenizer, 64)
+    assert (done.truncated, done.lost) == (0, 0)
+    for example, row, row_tags in zip(done.examples, words, tags, strict=True):
+        assert example["input_ids"] == tokenizer(" ".join(row))["input_ids"]
+        labelled = [place for place, label in enumerate(example["label"]) if label != -100]
+        assert [example["label"][place] for place in labelled] == row_tags
+        ends = [*labelled[1:], example["segments"]["text"][1]]
+        for start, end, word in zip(labelled, ends, row, strict=True):
+            pieces = tokenizer.decode(example["input_ids"][start:end]).strip()
+            assert pieces in (word, word.lower()) or tokenizer.unk_token in pieces
+
+
+def test_words_without_a_token_are_counted() -> None:
+    done = tag_examples([["the", "\u200b", "fox"], ["fox"] * 10], [[1, 2, 3], [0] * 10], bert_like(), 6)
+    assert [label for label in done.examples[0]["label"] if label != -100] == [1, 3]
+    assert done.truncated == 1 and done.lost == 1 + 10 - sum(label == 0 for label in done.examples[1]["label"])
+
+
+def test_emoji_of_several_tokens_have_one_label() -> None:
+    (example,) = tag_examples([["a", "😀", "cat"]], [[1, 2, 3]], gpt2_like(), 32).examples
+    assert [label for label in example["label"] if label != -100] == [1, 2, 3]
+
+
+CONTEXT = "the quick brown fox jumps over the lazy dog , a cat sat on the mat in Paris"
+
+
+@every_tokenizer
+@pytest.mark.parametrize("answer", ["the quick", "fox", "lazy dog", "mat in Paris", CONTEXT])
+def test_an_answer_is_the_tokens_that_stand_for_its_characters(make, answer: str) -> None:
+    tokenizer, start = make(), CONTEXT.index(answer)
+    done = answer_examples(["who jumps ?"], [CONTEXT], [[(start, answer), (0, "the")]], tokenizer, 64)
+    (example,) = done.examples
+    first, last = example["label"]
+    opened, closed = example["segments"]["second"]
+    assert opened <= first <= last < closed and done.lost == 0
+    characters = example["offsets"][first][0], example["offsets"][last][1]
+    assert example["text"][slice(*characters)].strip() == answer
+    assert example["answers"] == [answer, "the"]
+    outside = [span for place, span in enumerate(example["offsets"]) if not opened <= place < closed]
+    assert set(outside) <= {(0, 0)}
+
+
+@every_tokenizer
+def test_an_answer_that_was_cut_off_counts_in_no_loss_and_is_reported(make) -> None:
+    answers = [[(0, "the")], [(CONTEXT.index("Paris"), "Paris")]]
+    done = answer_examples(["who ?"] * 2, [CONTEXT] * 2, answers, make(), 14)
+    assert (done.truncated, done.lost) == (2, 1)
+    assert done.examples[1]["label"] == (-100, -100) and done.examples[0]["label"][0] >= 0
+    assert decoded(make(), done.examples[1]["input_ids"][slice(*done.examples[1]["segments"]["first"])]).startswith(
+        "who"
+    )
+
+
+def test_answers_that_are_not_there_and_questions_that_fill_the_row_are_errors() -> None:
+    with pytest.raises(ValueError, match=r"do not stand in their context at the character given, rows 1\. Correct the"):
+        answer_examples(["who ?"] * 2, [CONTEXT] * 2, [[(0, "the")], [(1, "the")]], bert_like(), 32)
+    with pytest.raises(ValueError, match=r"leave no room for their context within max_length 8, rows 0 \(the longest"):
+        answer_examples([CONTEXT], [CONTEXT], [[(0, "the")]], bert_like(), 8)
+
+
+@every_tokenizer
+def test_blocks_hold_the_whole_stream_in_order(make) -> None:
+    tokenizer = make()
+    documents = [WORDS, "the fox ran ."]
+    done = block_examples(documents, tokenizer, 16)
+    separator = [] if tokenizer.eos_token is None else [tokenizer.convert_tokens_to_ids(tokenizer.eos_token)]
+    first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in documents)
+    stream = [token for example in done.examples for token in example["input_ids"][slice(*example["segments"]["text"])]]
+    whole = first + separator + second
+    assert stream == whole[: len(stream)] and len(whole) - len(stream) <= 1
+    assert all(len(example["input_ids"]) == 16 for example in done.examples[:-1])
+    empty = tokenizer("")["input_ids"]
+    for example in done.examples:
+        start, stop = example["segments"]["text"]
+        assert example["input_ids"][:start] + example["input_ids"][stop:] == empty
+        assert "label" not in example
+
+
+def test_a_single_token_left_over_is_dropped() -> None:
+    tokenizer = gpt2_like()
+    length = len(tokenizer(WORDS)["input_ids"])
+    assert len(block_examples([WORDS], tokenizer, length - 1).examples) == 1
+    assert len(block_examples([WORDS], tokenizer, length - 2).examples) == 2
+
+
+def test_a_length_without_room_for_text_and_texts_without_tokens_are_errors() -> None:
+    with pytest.raises(ValueError, match="max_length 3 leaves no room for text beside the special tokens"):
+        sentence_examples(["a"], ["b"], [0], bert_like(), 3)
+    with pytest.raises(ValueError, match="max_length 1 leaves no room"):
+        block_examples([WORDS], llama_like(), 1)
+    with pytest.raises(ValueError, match=r"texts without any token, rows 1. Leave them out"):
+        sentence_examples(["a", ""], None, [0, 0], gpt2_like(), 8)
+
+
+def test_a_slow_tokenizer_is_refused() -> None:
+    class Slow(PreTrainedTokenizerFast):
+        is_fast = False
+
+    slow = Slow(tokenizer_object=bert_like().backend_tokenizer)
+    with pytest.raises(ValueError, match=r"Slow is not a fast tokenizer.*Load it with AutoTokenizer"):
+        sentence_examples(["a"], None, [0], slow, 8)

@@ -1,0 +1,83 @@
+"""Padding on either side and packing change no prediction: every token sees what it would see alone."""
+
+import pytest
+import torch
+
+from causalkd.data.batch import pad, pad_labels
+from causalkd.losses.task import task_loss
+from causalkd.models.hooks.hooked_model import HookedModel
+from tests.tiny import PAD, VOCABULARY, tiny
+
+DECODERS = ("gpt2", "opt", "gpt_neox", "llama", "qwen2")
+LENGTHS = (7, 4, 9, 5)
+
+
+def documents():
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randint(4, VOCABULARY, (length,), generator=generator).tolist() for length in LENGTHS]
+    return [{"input_ids": row, "label": [-100, -100, *row[2:]]} for row in rows]
+
+
+def packed():
+    """The documents in two rows of two, the shorter row padded."""
+    rows = documents()
+    return [
+        {
+            "input_ids": first["input_ids"] + second["input_ids"],
+            "label": first["label"] + second["label"],
+            "documents": [1] * len(first["input_ids"]) + [2] * len(second["input_ids"]),
+        }
+        for first, second in (rows[:2], rows[2:])
+    ]
+
+
+def loss(model, examples, side="right"):
+    """Sum of the loss of every labelled token, and their number."""
+    inputs, labels = pad(examples, PAD, side), pad_labels(examples, side)
+    count = int((labels[:, 1:] != -100).sum())
+    return task_loss("causal_lm", model.run(inputs).logits, labels) * count, count
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("architecture", DECODERS)
+def test_one_loss_per_token_however_rows_are_laid_out(architecture, attention):
+    stock = tiny(architecture, "causal_lm")
+    stock.set_attn_implementation(attention)
+    model = HookedModel(stock, task="causal_lm", role="teacher")
+    alone = [loss(model, [row]) for row in documents()]
+    expected = sum(total for total, _ in alone) / sum(count for _, count in alone)
+    for examples, side in ((documents(), "right"), (documents(), "left"), (packed(), "right"), (packed(), "left")):
+        total, count = loss(model, examples, side)
+        assert count == sum(each for _, each in alone)
+        assert abs(total / count - expected) < 1e-6, (len(examples), side)
+
+
+@pytest.mark.parametrize("architecture", DECODERS)
+def test_gradients_do_not_cross_documents(architecture):
+    model = HookedModel(tiny(architecture, "causal_lm"), task="causal_lm", role="student")
+    embedding = model.hook_point("block_input", 0)
+    run = model.run(pad(packed(), PAD), [embedding])
+    (gradient,) = torch.autograd.grad(run.logits[0, LENGTHS[0] :].sum(), run.activations[embedding])
+    assert torch.equal(gradient[0, : LENGTHS[0]], torch.zeros_like(gradient[0, : LENGTHS[0]]))
+    assert gradient[0, LENGTHS[0]].abs().max() > 0
+
+
+def test_rows_without_padding_are_what_stock_models_compute():
+    stock = tiny("gpt2", "causal_lm")
+    rows = pad(documents()[:1], PAD)
+    with torch.no_grad():
+        assert torch.equal(HookedModel(stock, task="causal_lm", role="teacher").run(rows).logits, stock(**rows).logits)
+
+
+def test_what_cannot_be_packed_is_refused():
+    rows = pad(packed(), PAD)
+    with pytest.raises(ValueError, match="rows are packed, and bert reads a row as one text; turn packing off"):
+        HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher").run(rows)
+    sliding = tiny("qwen2", "causal_lm")
+    sliding.config.layer_types = ["sliding_attention"] * 3
+    with pytest.raises(ValueError, match="qwen2 has layers with a sliding window"):
+        HookedModel(sliding, task="causal_lm", role="teacher").run(rows)
+    flash = tiny("llama", "causal_lm")
+    flash.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(ValueError, match=r"flash_attention_2 attention cannot be kept inside.*attention='sdpa'"):
+        HookedModel(flash, task="causal_lm", role="teacher").run(rows)

@@ -1,0 +1,157 @@
+"""Reading recipes: shipped ones, changes to them, and every fault in the words of whoever wrote it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from causalkd.alignment.spec import Alignment
+from causalkd.recipe.recipe import Recipe, shipped_recipes
+from tests.shrunk import SHRUNK
+
+MINIMAL = """
+name: small
+teacher: {model: some/teacher}
+alignment: middle
+students: [{name: only, every: 2, objectives: {response_kd: {}}}]
+training: {steps: 3}
+"""
+
+
+def _faults(*changes: str, source: str | Path = "quickstart") -> str:
+    with pytest.raises(ValueError) as caught:
+        Recipe.load(source, changes)
+    return str(caught.value)
+
+
+def test_there_are_shipped_recipes() -> None:
+    assert shipped_recipes() == sorted(SHRUNK)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_shipped_recipe_survives_being_written_out(name: str, tmp_path: Path) -> None:
+    recipe = Recipe.load(name)
+    assert recipe.name == name and recipe.folder == Path("runs") / name
+    assert Recipe.load(recipe.to_yaml()) == recipe
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    assert Recipe.load(tmp_path / "recipe.yaml") == Recipe.load(str(tmp_path / "recipe.yaml")) == recipe
+    written = yaml.safe_load(recipe.to_yaml())
+    assert set(written) == set(Recipe.model_fields) and written["training"]["max_grad_norm"] == 1.0
+
+
+def test_a_recipe_needs_few_keys_and_cannot_be_edited() -> None:
+    recipe = Recipe.load(MINIMAL)
+    assert (recipe.seeds, recipe.data.task, recipe.verification.pairs) == ((0,), "planted", 2000)
+    assert recipe.model_copy(update={"output": "elsewhere"}).folder == Path("elsewhere")
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.name = "other"  # type: ignore[misc]
+
+
+def test_changes_reach_into_mappings_lists_and_named_items() -> None:
+    recipe = Recipe.load(
+        "quickstart",
+        [
+            *("training.learning_rate=1e-4", "students.kd.training.steps=7", "students.1.objectives.diito.weight=3"),
+            *("alignment.pairs.middle.teacher.0.layer=2", "seeds=[4, 5]", "output=there", "teacher.training=null"),
+            *("teacher.training.steps=9", "teacher.config.layer_norm_eps=1e-6"),
+        ],
+    )
+    kd, diito = recipe.students
+    assert recipe.training.learning_rate == 1e-4 and recipe.training_of(kd).steps == 7
+    assert diito.objectives.diito is not None and diito.objectives.diito.weight == 3
+    assert isinstance(recipe.alignment, Alignment) and recipe.alignment.pairs[0].teacher[0].layer == 2
+    assert (recipe.seeds, recipe.folder) == ((4, 5), Path("there"))
+    assert recipe.teacher.training is not None and recipe.teacher.training.steps == 9
+    assert recipe.teacher.training.batch_size == 32  # what was null began anew
+
+
+CHANGES = {
+    "training": "has no value; write KEY.KEY=VALUE, such as training.steps=100",
+    "=3": "has no value",
+    "name.x=1": "name is 'quickstart' and holds no keys; leave off what follows",
+    "name.x.y=1": "name is 'quickstart' and holds no keys",
+    "students.dito.width=1": "'dito' is no item of a list of 2; items are numbered from 0, or named: kd, diito",
+    "seeds.3=1": "'3' is no item of a list of 1; items are numbered from 0",
+    "training.steps=[1": "'[1' is no YAML value; put text in quotes",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_cannot_be_made_says_why(change: str) -> None:
+    message = _faults(*(["seeds=[0]"] if change.startswith("seeds") else []), change)
+    assert message.startswith(f"change {change!r}") and CHANGES[change] in message
+
+
+def test_a_students_own_length_replaces_the_recipes() -> None:
+    recipe = Recipe.load(MINIMAL, ["students.only.training={epochs: 2, learning_rate: 0.5}", "training.batch_size=4"])
+    training = recipe.training_of(recipe.students[0])
+    assert (training.steps, training.epochs, training.learning_rate, training.batch_size) == (None, 2, 0.5, 4)
+    again = Recipe.load(recipe.to_yaml())
+    assert again.training_of(again.students[0]) == training.model_copy()
+
+
+FAULTS = {
+    "trainin.steps=3": "- trainin: unknown key; did you mean training?",
+    "training.stepz=3": "- training.stepz: unknown key; did you mean steps?",
+    "students.kd.training.stepz=3": "- students[0].training.stepz: unknown key; did you mean steps?",
+    "students.kd.objectives.dito={}": "- students[0].objectives.dito: unknown key; did you mean diito?",
+    "alignment.pairs.0.teacher.0.layr=2": "- alignment.pairs[0].teacher[0].layr: unknown key; did you mean layer?",
+    "alignment.pairs.0.teacher.0.component=blok_output": "'blok_output' is no component; did you mean block_output?",
+    "alignment.positions.policy=segmnts": "alignment.positions.policy: 'segmnts' is not valid; did you mean segments?",
+    "alignment.positions.fraction=2": "alignment.positions.fraction: 2 given; input should be less than or equal to 1",
+    "alignment.pairs.0.student.0.low_rank_dimension=2": "a site has nothing to train",
+    "alignment=3": "- alignment: 3 given; name a file or middle, late, full, or write its keys here",
+    "data.train_limit=0": "- data.train_limit: 0 given; input should be greater than or equal to 2",
+    "data.sources=bach": "- data.sources: 'bach' is not valid; did you mean batch?",
+    "training.schedule=lineer": "- training.schedule: 'lineer' is not valid; did you mean linear?",
+    "verification.components=[block_outpt]": "- verification.components: 'block_outpt': did you mean block_output?",
+    "verification.pairs=1": "- verification.pairs: 1 given; input should be greater than or equal to 2",
+    "students=[]": "- students: [] given",
+    "students.kd.name=diito": "students are named twice: ['diito', 'diito']; give each another",
+    "students.kd.name=a/b": "- students[0].name: 'a/b' given; string should match pattern",
+    "name=..": "- name: '..' given; string should match pattern",
+    "seeds=[1, 1]": "seeds are named twice: [1, 1]; give each another",
+}
+
+
+@pytest.mark.parametrize("change", FAULTS)
+def test_a_faulty_value_is_named_with_its_path(change: str) -> None:
+    message = _faults(change)
+    assert message.startswith("recipe quickstart cannot be used:\n") and FAULTS[change] in message
+    assert len(message.splitlines()) == 2  # of the branches a value could take, only the one that was meant
+
+
+def test_every_fault_is_told_at_once() -> None:
+    message = _faults("nme=x", "alignment.nme=x", "training.learning_rate=-1", "students.kd.layers=null")
+    assert [re.split(":", line)[0] for line in message.splitlines()[1:]] == [
+        *("- alignment.nme", "- students[0]", "- training.learning_rate", "- nme"),
+    ]
+
+
+def test_steps_and_epochs_exclude_each_other() -> None:
+    both = "`steps` is 800 and `epochs` is 2.0; give one of them"
+    assert f"- training: {both}" in _faults("training.steps=800", "training.epochs=2")
+    assert f"- students[0].training: {both}" in _faults("students.kd.training={steps: 800, epochs: 2}")
+
+
+def test_a_tokenizer_beside_a_checkpoint_is_refused() -> None:
+    message = _faults("data.tokenizer=other", source=MINIMAL)
+    assert "`data.tokenizer` is 'other', but the teacher 'some/teacher' comes with one; leave `data.tokenizer` out" in (
+        message
+    )
+
+
+def test_what_is_no_recipe(tmp_path: Path) -> None:
+    assert _faults(source="quickstrat") == (
+        "there is no recipe 'quickstrat', shipped or as a file; did you mean quickstart?"
+    )
+    assert "there is no recipe" in _faults(source=tmp_path)
+    (tmp_path / "broken.yaml").write_text("name: [a\nteacher: b")
+    assert re.search(r"recipe .*broken\.yaml is no YAML: line \d", _faults(source=tmp_path / "broken.yaml"))
+    (tmp_path / "list.yaml").write_text("- a\n- b")
+    assert re.search(r"list\.yaml holds list; see `causalkd schema`", _faults(source=tmp_path / "list.yaml"))
+    (tmp_path / "empty.yaml").write_text("")
+    assert re.search(r"empty\.yaml holds NoneType", _faults(source=tmp_path / "empty.yaml"))
+    missing = _faults(source="name: x")
+    assert all(f"- {key}: missing; this key is required" in missing for key in ("teacher", "alignment", "students"))

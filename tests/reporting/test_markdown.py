@@ -1,0 +1,56 @@
+import dataclasses
+import re
+
+from causalkd.reporting.markdown import as_markdown, model_card, pipes
+from causalkd.reporting.verdict import verdict
+from tests.example_maps import example_distances, example_results
+from tests.example_report import example_report
+from tests.example_teaching import example_teaching
+
+
+def test_tables_are_rectangular_and_the_first_sentence_comes_first():
+    report = example_report()
+    text = as_markdown(report)
+    assert text.splitlines()[2] == f"**{verdict(report)[0]}**"
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        heads, rule, *rows = block.splitlines()
+        assert rows and {row.count("|") for row in (heads, rule, *rows)} == {heads.count("|")}
+    assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290]" in text
+    assert "policy: segments" in text and "torch 2.13.0+cpu" in text and "1,200,000" in text
+
+
+def test_a_card_speaks_of_its_student_alone():
+    report = example_report()
+    card = model_card(report, report.students[4])
+    assert card.startswith("---\ntags:") and "# diito, seed 1" in card
+    assert "diito (0.25)" in card and "diito: " in card and "\nkd: " not in card
+    assert "0.982" in card and "untrained sites and unseen pairs are the evidence" in card
+
+
+def test_what_learning_maps_costs_is_told_where_maps_are_learned():
+    report = example_report(("kd",), seeds=1)
+    student = dataclasses.replace(report.students[0], objectives={"response_kd": 1.0, "adkd": 10.0})
+    learned = dataclasses.replace(report, students=(student,))
+    for one, told in ((report, False), (learned, True)):
+        for text in (as_markdown(one), model_card(one, one.students[0])):
+            assert (
+                "trained with eager attention" in text and "compare these students by their seconds" in text
+            ) == told
+
+
+def test_pipes():
+    assert pipes([("a", "b"), ("1", "2")]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |"
+
+
+def test_attribution_maps_are_told_where_there_are_some():
+    report = example_report(("kd",), seeds=1)
+    assert "predictions rest on" not in as_markdown(report)
+    text = as_markdown(dataclasses.replace(report, attribution=example_results(("kd",), seeds=1)))
+    assert "## Which tokens the predictions rest on\n\n| model |" in text
+    assert "each token is taught" not in text and "as AD-KD trains them" not in text
+    learned = dataclasses.replace(example_results(("kd",), seeds=1), distances=example_distances(("kd",), seeds=1))
+    text = as_markdown(dataclasses.replace(report, attribution=learned))
+    assert "### Maps as AD-KD trains them\n\n| learned by |" in text and "| kd | kd | 0.0500 |" in text
+    taught = dataclasses.replace(example_results(("kd",), seeds=1), teaching=example_teaching(("kd",), seeds=1))
+    text = as_markdown(dataclasses.replace(report, attribution=taught))
+    assert "## What each token is taught\n\n| student |" in text and "5 labelled tokens of 3 training texts" in text

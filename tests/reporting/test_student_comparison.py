@@ -1,0 +1,54 @@
+import dataclasses
+
+import pytest
+
+from causalkd.reporting.student_comparison import budget, comparisons, reference_sentences
+from causalkd.verification.results.report import StudentResult
+from tests.example_report import example_report
+
+COSTS = {"kd": (1000, 3.0e6), "kd-steps": (750, 2.25e6), "diito": (750, 3.0e6), "long": (1500, 6.0e6)}
+
+
+@pytest.fixture(scope="module")
+def report():
+    plain = example_report(tuple(COSTS), seeds=3)
+    students = tuple(
+        dataclasses.replace(s, steps=COSTS[s.name][0], block_forwards=COSTS[s.name][1]) for s in plain.students
+    )
+    return dataclasses.replace(plain, students=students)
+
+
+@pytest.mark.parametrize(
+    ("student", "reference", "words"),
+    [
+        ("diito", "kd", "at equal compute"),
+        ("diito", "kd-steps", "at equal steps"),
+        ("diito", "diito", "at equal steps and equal compute"),
+        ("long", "kd", "at 2.00 times the compute"),
+        ("kd-steps", "kd", "at 0.75 times the compute"),
+    ],
+)
+def test_which_reference_had_as_much_of_what(report, student, reference, words):
+    assert budget(report, student, reference) == words
+
+
+def test_costs_that_nobody_counted_are_called_that(report):
+    students = (*report.students[:-1], StudentResult("long", {}, 2, None, None))
+    unknown = dataclasses.replace(report, students=students)
+    assert budget(unknown, "long", "kd") == "costs not counted"
+    assert budget(unknown, "diito", "kd") == "at equal compute"
+
+
+def test_a_sentence_for_each_two_students_counts_what_is_more_than_chance(report):
+    rows = [row for row in report.differences if row.student == "diito"]
+    beside = [dataclasses.replace(row, reference="kd-steps", difference=-0.1, q_value=0.2) for row in rows]
+    beside[1] = dataclasses.replace(beside[1], q_value=0.01)
+    found = dataclasses.replace(report, differences=(*rows, *beside))
+    assert list(comparisons(found)) == [("diito", "kd"), ("diito", "kd-steps")]
+    assert reference_sentences(found) == (
+        "diito − kd, at equal compute: +0.220 ± 0.020; "
+        "by more than chance higher in 3 and lower in 0 of 3 comparisons.",
+        "diito − kd-steps, at equal steps: -0.100 ± 0.000; "
+        "by more than chance higher in 0 and lower in 1 of 3 comparisons.",
+    )
+    assert reference_sentences(dataclasses.replace(report, differences=())) == ()

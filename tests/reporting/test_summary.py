@@ -1,0 +1,70 @@
+import dataclasses
+from statistics import stdev
+
+import pytest
+
+from causalkd.reporting.summary import few_pairs, mean, rows_of, sd, summaries
+from tests.example_report import example_report
+
+
+@pytest.fixture(scope="module")
+def report():
+    return example_report()
+
+
+def _by_name(report):
+    return {(summary.name, summary.seed): summary for summary in summaries(report)}
+
+
+def test_each_seed_has_a_summary_and_each_name_a_mean(report):
+    assert list(_by_name(report)) == [(name, seed) for name in ("kd", "diito") for seed in (0, 1, 2, None)]
+    assert list(_by_name(example_report(seeds=1))) == [("kd", 0), ("diito", 0)]
+
+
+def test_trained_levels_are_those_of_the_trained_row(report):
+    (row,) = (r for r in rows_of(report, "diito", 1) if r.trained and r.baseline == "none")
+    found = _by_name(report)["diito", 1].trained
+    assert (found.cells, found.iia, found.iia_effective, found.low, found.high) == (
+        1, row.iia, row.iia_effective, row.iia_effective_low, row.iia_effective_high,
+    )  # fmt: skip
+    assert found.baselines["no_intervention"] == 0.0
+
+
+def test_unreachable_cells_count_in_no_mean(report):
+    rows = [r for r in rows_of(report, "kd", 0) if r.baseline == "none" and not r.trained]
+    found = _by_name(report)["kd", 0].untrained
+    assert found.cells == sum(row.reachable for row in rows) < len(rows)
+    known = [row.iia_effective for row in rows if row.reachable and row.iia_effective is not None]
+    assert found.iia_effective == pytest.approx(sum(known) / len(known))
+    spoiled = tuple(
+        r if r.reachable else dataclasses.replace(r, iia=0.0, iia_effective=0.0) for r in report.interchange
+    )
+    assert summaries(dataclasses.replace(report, interchange=spoiled)) == summaries(report)
+
+
+def test_the_mean_over_seeds_is_the_mean_of_the_seeds(report):
+    found = _by_name(report)
+    seeds = [found["diito", seed] for seed in (0, 1, 2)]
+    whole = found["diito", None]
+    assert whole.seeds == 3 and whole.trained.low is None
+    assert whole.trained.iia_effective == pytest.approx(sum(s.trained.iia_effective for s in seeds) / 3)
+    assert whole.trained.iia_effective_sd == pytest.approx(stdev(s.trained.iia_effective for s in seeds))
+    assert whole.task_metric_sd == pytest.approx(0.003)
+    assert seeds[0].trained.iia_effective_sd is None and seeds[0].task_metric_sd is None
+    assert whole.untrained.baselines["majority_class"] == pytest.approx(
+        sum(s.untrained.baselines["majority_class"] for s in seeds) / 3
+    )
+
+
+def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
+    assert few_pairs(report) is None
+    few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
+    text = few_pairs(dataclasses.replace(report, interchange=few))
+    assert text.startswith("Few effective pairs: at 1 of 1 trained teacher sites only 29 are (fewer than 30)")
+    assert few_pairs(dataclasses.replace(report, interchange=())) is None
+
+
+def test_a_mean_of_nothing_is_none():
+    assert sd([1.0, None]) is None and sd([1.0, 2.0, None]) == pytest.approx(0.5**0.5)
+    assert mean([None, None]) is None
+    assert mean([None, 1.0, 0.0]) == 0.5

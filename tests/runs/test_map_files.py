@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from causalkd.runs.folder import RunFolder
+from causalkd.runs.map_files import first_maps, load_maps, replace_maps
+from tests.example_maps import example_maps
+
+
+def test_maps_come_back_in_the_order_of_layers(tmp_path: Path) -> None:
+    folder, maps = RunFolder(tmp_path), example_maps(layers=11, texts=2, views=1)
+    replace_maps(folder, {"earlier": maps[:1]})
+    replace_maps(folder, {"kd-seed0": maps, "teacher": maps[:2]})
+    found = load_maps(tmp_path, "kd-seed0")
+    assert [each.made.hook_point for each in found] == [each.made.hook_point for each in maps]
+    assert all(torch.equal(one.scores, other.scores) for one, other in zip(found, maps, strict=True))
+    assert {name: each.made.hook_point for name, each in first_maps(folder).items()} == {
+        "kd-seed0": "blocks.0.hook_in", "teacher": "blocks.0.hook_in",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"no attribution maps of 'kd' in .*; there are those of kd-seed0, teacher"):
+        load_maps(tmp_path, "kd")
+
+
+def test_a_run_without_maps(tmp_path: Path) -> None:
+    assert first_maps(RunFolder(tmp_path)) == {}
+    with pytest.raises(ValueError, match="there are those of none; `causalkd attribute RUN` makes them"):
+        load_maps(tmp_path, "teacher")

@@ -1,0 +1,20 @@
+"""A trained run read back: what it holds. What it refuses is tested where it is told, in test_runs.py."""
+
+import torch
+
+from causalkd.runs.trained_run import TrainedRun
+from tests.shrunk import FinishedRun
+
+
+def test_it_holds_what_the_run_was_made_of(quickstart: FinishedRun) -> None:
+    run = TrainedRun.load(quickstart.folder.path)
+    assert run.recipe == quickstart.recipe and run.alignment == quickstart.recipe.alignment
+    assert [(student.part.name, student.seed) for student in run.students] == [("kd", 0), ("diito", 0)]
+    assert run.teacher.role == "teacher" and not any(p.requires_grad for p in run.teacher.model.parameters())
+    assert (run.teacher.n_layers, *(student.model.n_layers for student in run.students)) == (4, 2, 2)
+    assert len(run.data.heldout.examples) == 24
+
+
+def test_students_are_their_own_checkpoints(quickstart: FinishedRun) -> None:
+    kd, diito = (student.model.model.state_dict() for student in TrainedRun.load(quickstart.folder.path).students)
+    assert not all(torch.equal(weight, diito[name]) for name, weight in kd.items())

@@ -1,0 +1,32 @@
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.runs.verify import references, verified
+from causalkd.verification.results.report import VerificationReport
+from tests.executed import blocks_named
+from tests.shrunk import FinishedRun
+
+
+def _names(name):
+    return references(Recipe.load(name).students)
+
+
+def test_whoever_exchanges_activations_is_compared_with_everyone_who_does_not():
+    assert _names("sst2-minilm") == {"kd": (), "kd-steps": ("kd",), "diito": ("kd", "kd-steps")}
+    assert _names("quickstart-lm") == {"kd": (), "atkd": ("kd",), "diito": ("kd", "atkd")}
+    assert _names("quickstart") == {"kd": (), "diito": ("kd",)}
+
+
+def test_every_exchange_of_a_run_is_run_once(quickstart: FinishedRun) -> None:
+    """Block-forwards of a verification: a teacher of 4 blocks, two students of 2, one seed, one declared pair."""
+    run = TrainedRun.load(quickstart.folder.path)
+    with blocks_named("BertLayer") as rows:
+        report = verified(run)
+    assert report == VerificationReport.read(quickstart.folder.report)
+    interventions = 3 + 2 + 1 + 0
+    ceiling = 4 + 2 + 2  # base, the source up to the declared layer 1, and the blocks after it
+    of_teacher = 4 + 4 + 2 * interventions + ceiling  # each side also with another row's source, for the causal model
+    of_student = 2 + 2 + 3 * 1  # the exchange of layer 0, another row's source, a move elsewhere
+    of_twin = 2 + 2 + 1  # one for both students
+    pairs, heldout = run.recipe.verification.pairs, len(run.data.heldout.examples)
+    plain = 2 * 4 + 2 * 2  # the teacher's metric and choices, the students'
+    assert sum(rows) == pairs * (of_teacher + 2 * of_student + of_twin) + heldout * plain

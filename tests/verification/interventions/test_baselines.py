@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from causalkd.data.pairs.positions import Positions
+from causalkd.verification.interventions.baselines import BASELINES, modal_matches, permuted_positions, permuted_rows
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rows", [2, 3, 7, 16])
+def test_every_row_gives_its_source_to_one_other_row(rows, seed):
+    counts = torch.randint(0, 4, (rows,), generator=torch.Generator().manual_seed(seed))
+    source_readings = permuted_rows(counts)
+    assert sorted(source_readings.tolist()) == list(range(rows))
+    assert not (source_readings == torch.arange(rows)).any()
+
+
+def test_rows_of_equal_count_donate_to_each_other():
+    counts = torch.tensor([3, 5, 3, 5, 5])
+    assert counts[permuted_rows(counts)].equal(counts)
+
+
+def test_a_count_that_only_one_row_has_goes_to_its_neighbour():
+    counts = torch.tensor([9, 2, 2, 4, 4, 4])
+    source_readings = permuted_rows(counts)
+    assert set(counts[source_readings][[1, 2]].tolist()) == {2}
+    assert int(counts[source_readings[0]]) == 4
+
+
+def test_one_row_has_no_other():
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        permuted_rows(torch.tensor([3]))
+
+
+def test_the_k_th_position_meets_the_donor_s_k_th_as_far_as_both_go():
+    own = Positions(torch.tensor([[1, 2, 3]]), torch.tensor([[4, 5, 6]]), torch.tensor([[True, True, True]]))
+    other = Positions(torch.tensor([[7, 0, 9]]), torch.tensor([[8, 0, 6]]), torch.tensor([[True, False, True]]))
+    found = permuted_positions(own, other)
+    assert found.base.tolist() == [[1, 2, 0]]
+    assert found.source.tolist() == [[8, 6, 0]]
+    assert found.valid.tolist() == [[True, True, False]]
+
+
+def test_rows_of_different_width_are_cut_to_the_narrower():
+    own = Positions(torch.tensor([[1, 2]]), torch.tensor([[4, 5]]), torch.ones(1, 2, dtype=torch.bool))
+    other = Positions(torch.tensor([[7]]), torch.tensor([[8]]), torch.ones(1, 1, dtype=torch.bool))
+    found = permuted_positions(own, other)
+    assert (found.base.tolist(), found.source.tolist()) == ([[1]], [[8]])
+
+
+def test_the_modal_guess_is_the_best_one_for_each_measure():
+    choice = torch.tensor([0, 0, 0, 1, 1, 2])
+    effective = torch.tensor([0.0, 0, 1, 1, 1, 0])
+    whole, among = modal_matches(choice, effective)
+    assert whole.tolist() == [1, 1, 1, 0, 0, 0]
+    assert among.tolist() == [0, 0, 0, 1, 1, 0]
+    assert modal_matches(choice, torch.zeros(6))[1].tolist() == [0] * 6
+
+
+def test_none_is_not_among_the_controls():
+    assert BASELINES == (
+        *("no_intervention", "permuted_source", "majority_class", "untrained_student", "norm_matched_random"),
+        *("wrong_layer", "shuffled_alignment", "ceiling"),
+    )

@@ -1,0 +1,46 @@
+import pytest
+
+from causalkd.alignment.spec import Alignment
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.reporting.summary import EXPLANATIONS
+from causalkd.verification.interventions.heads import BY_HEAD, measure_heads
+from causalkd.verification.measures.iia import measure
+from tests.held_out import MIDDLE, pairs_of, teacher_and_student
+from tests.tiny import tiny
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return teacher_and_student()[0]
+
+
+def test_a_copy_s_heads_are_their_own_counterparts(teacher):
+    copy = HookedModel(tiny("bert", "classification"), task="classification", role="student")
+    alignment, batches = pairs_of(teacher, copy, MIDDLE.replace("student: [{layer: 0}]", "student: [{layer: 1}]"))
+    (found,) = measure_heads(teacher, [(copy, alignment)], batches, [0])
+    rows = found.rows("copy", 0)
+    heads = teacher.n_heads
+    assert heads > 1 and len(rows) == heads**2 * (1 + len(EXPLANATIONS))
+    own = {(row.head, row.student_head): row for row in rows if row.baseline == "none"}
+    assert all(row.iia == 1.0 and row.kl == 0.0 for (t, s), row in own.items() if t == s)
+    assert all(row.kl > 0 for (t, s), row in own.items() if t != s)
+    assert {(row.pair, row.component, row.unit, row.teacher_layer, row.student_layer, row.trained) for row in rows} == {
+        ("middle", BY_HEAD, "h.pos", 1, 1, False)
+    }
+
+
+def test_a_cell_is_the_declared_pair_of_those_two_heads(teacher):
+    student = teacher_and_student()[1]
+    alignment, batches = pairs_of(teacher, student)
+    (found,) = measure_heads(teacher, [(student, alignment)], batches, [0])
+    site = "[{{layer: {}, component: " + BY_HEAD + ", unit: h.pos, heads: [{}]}}]"
+    declared = Alignment.from_yaml(
+        MIDDLE.replace("[{layer: 1}]", site.format(1, 1)).replace("[{layer: 0}]", site.format(0, 0))
+    )
+    pair, again = pairs_of(teacher, student, declared.to_yaml())
+    (expected,) = (
+        s for s in measure(teacher, student, pair, again, baselines=()).scores if s.comparison.pair == "middle"
+    )
+    (score,) = (s for s in found.scores if (s.baseline, s.comparison.head, s.comparison.student_head) == ("none", 1, 0))
+    assert score.matches.tolist() == expected.matches.tolist()
+    assert score.effective_counts.tolist() == expected.effective_counts.tolist() and score.kl == expected.kl

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from causalkd.alignment.interchange import hook_points_needed
+from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.verification.interventions.norm_matched import norm_matched_sources
+from tests.held_out import pairs_of, teacher_and_student
+
+COLUMNS = torch.arange(4, 12)
+
+
+@pytest.fixture(scope="module")
+def setting():
+    teacher, student = teacher_and_student()
+    batch = pairs_of(teacher, student)[1][0]
+    return teacher, batch, batch.positions["middle"]
+
+
+def _moves(setting, columns, seed=0):
+    """How the exchange and its placebo move each exchanged position, and what the placebo changed elsewhere."""
+    model, batch, positions = setting
+    site = ResolvedSite(model.hook_point("block_output", 1), columns)
+    base = model.run(batch.inputs, hook_points_needed(model, [site]))
+    source_activations = model.read(batch.source, [site.hook_point])
+    sites, given, at = norm_matched_sources([site], base, source_activations, positions, seed)
+    assert [(s.hook_point, s.columns) for s in sites] == [(site.hook_point, None)] and at.base.equal(at.source)
+    row = torch.arange(len(at.valid))[:, None].expand_as(at.valid)[at.valid]
+    before, after = (each.activations[site.hook_point] for each in (base, given))
+    real = (
+        source_activations.activations[site.hook_point][row, positions.source[at.valid]]
+        - before[row, at.base[at.valid]]
+    )
+    if columns is not None:
+        kept = torch.zeros(real.shape[1])
+        kept[columns] = 1
+        real = real * kept
+    untouched = torch.ones(before.shape[:2], dtype=torch.bool)
+    untouched[row, at.base[at.valid]] = False
+    assert after[untouched].equal(before[untouched])
+    return real, (after - before)[row, at.base[at.valid]]
+
+
+@pytest.mark.parametrize("columns", [None, COLUMNS])
+def test_moves_as_far_as_the_exchange_and_elsewhere(setting, columns):
+    real, move = _moves(setting, columns)
+    torch.testing.assert_close(move.norm(dim=1), real.norm(dim=1), rtol=1e-4, atol=1e-5)
+    assert torch.cosine_similarity(real, move).mean().abs() < 0.7
+    assert not _moves(setting, columns, seed=9)[1].allclose(move)
+
+
+def test_columns_move_inside_a_subspace_of_as_many_dimensions(setting):
+    assert torch.linalg.matrix_rank(_moves(setting, COLUMNS)[1], rtol=1e-4) == len(COLUMNS)
+    assert torch.linalg.matrix_rank(_moves(setting, None)[1], rtol=1e-4) > len(COLUMNS)
+
+
+def test_a_source_equal_to_base_moves_nothing(setting):
+    model, batch, positions = setting
+    site = ResolvedSite(model.hook_point("block_output", 0))
+    base = model.run(batch.inputs, [site.hook_point])
+    same = type(positions)(positions.base, positions.base, positions.valid)
+    _, given, _ = norm_matched_sources([site], base, base.source_activations(), same, 0)
+    assert given.activations[site.hook_point].equal(base.activations[site.hook_point])

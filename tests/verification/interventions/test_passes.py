@@ -1,0 +1,83 @@
+"""Each exchange is run once however many look on, and none of its tensors outlives its side."""
+
+import weakref
+
+import pytest
+
+from causalkd.verification.interventions.baselines import BASELINES
+from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.plan import declared_interventions, layer_interventions, plan
+from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
+from causalkd.verification.measures.off_distribution import Distances
+from tests.executed import blocks_of
+from tests.held_out import pairs_of, teacher_and_student
+
+
+@pytest.fixture(scope="module")
+def setting():
+    teacher, student = teacher_and_student()
+    return teacher, student, *pairs_of(teacher, student, n=17)
+
+
+def _tables(setting, components):
+    teacher, student, alignment, _ = setting
+    baselines = tuple(name for name in BASELINES if name != "untrained_student")
+    asked = [MeasurementPlan(plan(teacher, student, alignment, component, None), baselines) for component in components]
+    truth = TeacherCounterfactuals(asked)
+    return truth, [Table(truth, each, seed=0) for each in asked]
+
+
+class _Watching:
+    """Asks for every answer at its sides, and knows which of them still live."""
+
+    def __init__(self, interventions):
+        self.interventions, self.living, self.source_readings, self._refs = set(interventions), [], [], []
+
+    def start(self, passes):
+        self.batch = passes.batch
+
+    def update(self, intervene):
+        self.living.append(sum(ref() is not None for ref in self._refs))
+        self.source_readings.append(intervene.source_readings is intervene.passes.source_readings)
+        answers = (intervene.answer.predictions, intervene.permuted, intervene.moved_elsewhere(0))
+        self._refs = [weakref.ref(each.log_probabilities) for each in answers]
+
+
+def test_who_looks_on_costs_nothing(setting):
+    teacher, student, alignment, batches = setting
+    truth, tables = _tables(setting, ["block_output", None, "block_output"])
+    taught, own = declared_interventions(alignment)["middle"]
+    further = [Distances({"middle": intervention}, name="m") for intervention in (taught, own)]
+    watching = _Watching(layer_interventions(student, "block_output", "middle").values())
+    with blocks_of(teacher) as of_teacher, blocks_of(student) as of_student:
+        run_passes(
+            [ObservedModel(teacher, truth, further[0]), ObservedModel(student, *tables, further[1], watching)],
+            batches[:1],
+        )
+    # Base, source, the blocks after each; then of the declared pair all once more, for the ceiling.
+    ceiling = [0, 1, 2, 0, 1, 2]
+    assert sorted(of_teacher.forward) == sorted([0, 1, 2, 0, 1, 2, 1, 2, 2, *ceiling])
+    # Base, source; then block 1 for the counterfactual, another row's source and a move elsewhere.
+    assert of_student.forward == [0, 1, 0, 1, 1, 1, 1]
+
+
+def test_tables_that_share_exchanges_hold_what_each_would_alone(setting):
+    teacher, student, _, batches = setting
+    components = ["block_output", "mlp_output"]
+    truth, tables = _tables(setting, components)
+    run_passes([ObservedModel(teacher, truth), ObservedModel(student, *tables)], batches)
+    for component, table in zip(components, tables, strict=True):
+        alone, (own,) = _tables(setting, [component])
+        run_passes([ObservedModel(teacher, alone), ObservedModel(student, own)], batches)
+        assert table.measurement().rows("s", 0) == own.measurement().rows("s", 0)
+
+
+def test_nothing_outlives_its_side_but_donors_before_a_single_row(setting):
+    _, student, _, batches = setting
+    assert [len(batch.counted) for batch in batches] == [16, 1]
+    watching = _Watching(layer_interventions(student, "block_output", "middle").values())
+    observed = ObservedModel(student, watching)
+    run_passes([observed], [batches[0], *batches])
+    assert watching.living == [0] * 6
+    assert watching.source_readings == [True] * 4 + [False] * 2
+    assert observed._earlier is None

@@ -1,0 +1,136 @@
+import pytest
+
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.alignment.spec import Alignment
+from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
+from tests.held_out import teacher_and_student
+
+SPAN = "name: a\npositions: {policy: consecutive, fraction: 0.3}\npairs:\n"
+
+
+@pytest.fixture(scope="module")
+def models():
+    return teacher_and_student()
+
+
+def _plan(models, pairs, component="block_output", trained=None):
+    return plan(*models, resolve(Alignment.from_yaml(SPAN + pairs), *models), component, trained)
+
+
+def _named(comparisons):
+    return {
+        (comparison.pair, comparison.teacher_layer, comparison.student_layer): comparison for comparison in comparisons
+    }
+
+
+def test_the_grid_holds_every_layer_pair_once_and_the_declared_one_by_its_name(models):
+    comparisons = _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}")
+    assert [(comparison.teacher_layer, comparison.student_layer) for comparison in comparisons] == [
+        (t, s) for t in range(3) for s in range(2)
+    ]
+    assert [comparison.pair for comparison in comparisons if comparison.trained] == ["m"]
+    assert {comparison.pair for comparison in comparisons if not comparison.trained} == {"grid:m"}
+
+
+def test_cells_of_one_layer_share_their_side(models):
+    comparisons = _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}")
+    assert len({comparison.teacher for comparison in comparisons}) == 3
+    assert len({comparison.student for comparison in comparisons}) == 2
+    assert {comparison.teacher.positions for comparison in comparisons} == {"m"}
+
+
+def test_sides_that_exchange_the_same_are_one(models):
+    part = "subspace_partition: [[0, 4], [4, 32]], subspaces: [{}]"
+    site = "[{{layer: {}, {}}}]"
+    pairs = "".join(
+        f"- {{name: {name}, teacher: [{{layer: 1}}], student: {site.format(layer, part.format(which))}{positions}}}\n"
+        for name, layer, which, positions in (
+            *(("a", 0, 0, ""), ("same", 0, 0, ""), ("columns", 0, 1, ""), ("layer", 1, 0, "")),
+            ("policy", 0, 0, ", positions: {policy: last}"),
+        )
+    )
+    interventions = {
+        name: own
+        for name, (_, own) in declared_interventions(resolve(Alignment.from_yaml(SPAN + pairs), *models)).items()
+    }
+    assert interventions["a"] == interventions["same"] and hash(interventions["a"]) == hash(interventions["same"])
+    assert len(set(interventions.values())) == 4
+    plain, other = (
+        Intervention((ResolvedSite(models[1].hook_point("block_output", 0), None, source),), "a")
+        for source in (None, ResolvedSite(models[1].hook_point("block_output", 1)))
+    )
+    assert plain != other and plain != "a"
+
+
+def test_pairs_of_one_policy_share_a_grid_and_others_get_their_own(models):
+    late = """
+- {name: a, teacher: [{layer: 1}], student: [{layer: 0}]}
+- {name: b, teacher: [{layer: 2}], student: [{layer: 1}]}
+"""
+    comparisons = _named(_plan(models, late))
+    assert len(comparisons) == 6
+    assert comparisons["b", 2, 1].trained and comparisons["b", 2, 1].teacher.positions == "a"
+    apart = _plan(models, late.replace("student: [{layer: 1}]", "student: [{layer: 1}], positions: {policy: last}"))
+    assert len(apart) == 12
+    assert _named(apart)["b", 2, 1].teacher.positions == "b"
+    assert _named(apart)["grid:a", 2, 1].trained  # trained at other positions, so no evidence either
+    assert {comparison.pair for comparison in apart} == {"a", "b", "grid:a", "grid:b"}
+
+
+def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_cells_count_as_trained(models):
+    comparisons = _plan(models, "- {name: full, teacher: [{layer: 0}, {layer: 1}], student: [{layer: 0}]}")
+    own = [comparison for comparison in comparisons if comparison.pair == "full"]
+    assert len(comparisons) == 7 and len(own) == 1
+    assert len(own[0].teacher.sites) == 2 and (own[0].teacher_layer, own[0].student_layer) == (0, 0)
+    touched = {(c.teacher_layer, c.student_layer) for c in comparisons if c.pair == "grid:full" and c.trained}
+    assert touched == {(0, 0), (1, 0)}
+
+
+def test_a_separate_source_site_and_a_subspace_are_no_grid_cell(models):
+    comparisons = _plan(
+        models,
+        """
+- {name: release, teacher: [{layer: 1, source: {layer: 1, component: block_input}}], student: [{layer: 0}]}
+- {name: part, teacher: [{layer: 1, subspace_partition: [[0, 4]]}], student: [{layer: 0, subspace_partition: [[0, 4]]}]}
+""",
+    )
+    assert [comparison.pair for comparison in comparisons[6:]] == ["release", "part"]
+    assert comparisons[6].teacher.positions == "release"
+
+
+def test_the_next_block_s_input_is_the_same_tensor(models):
+    pair = "- {name: m, teacher: [{layer: 2, component: block_input}], student: [{layer: 1, component: block_input}]}"
+    comparisons = _plan(models, pair)
+    assert {(c.teacher_layer, c.student_layer) for c in comparisons if c.trained and c.component == "block_output"} == {
+        (1, 0)
+    }
+    assert _named(comparisons)["m", 2, 1].component == "block_input"
+
+
+def test_other_components_have_their_own_grid(models):
+    pair = "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}"
+    comparisons = _plan(models, pair, "mlp_output")
+    assert len(comparisons) == 7
+    assert [comparison.pair for comparison in comparisons if comparison.trained] == ["m"]
+    assert [(c.teacher_layer, c.student_layer) for c in _plan(models, pair, "token_embedding")][:-1] == [(0, 0)]
+
+
+def test_without_a_component_the_declared_pairs_are_alone(models):
+    (comparison,) = _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}", None)
+    assert (comparison.pair, comparison.component, comparison.teacher_layer, comparison.student_layer) == (
+        "m",
+        "block_output",
+        1,
+        0,
+    )
+    assert comparison.trained and comparison.wrong_layer is not None
+
+
+def test_only_named_pairs_are_trained(models):
+    pair = "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}"
+    assert not any(comparison.trained for comparison in _plan(models, pair, trained=()))
+    with pytest.raises(ValueError) as error:
+        _plan(models, pair, "block_outputs", ["n"])
+    assert "trained pair 'n' is not declared; the alignment has ['m']" in str(error.value)
+    assert "did you mean block_output?" in str(error.value)

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from scipy.stats import entropy
+
+from causalkd.data.batch import Batch
+from causalkd.verification.interventions.predictions import (
+    counted_logits,
+    counted_positions,
+    divergence,
+    logits_wanted,
+    majority,
+    predictions,
+    same,
+    spans,
+)
+
+MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
+
+
+def _batch(labels=None):
+    return Batch({"input_ids": torch.zeros(2, 4, dtype=torch.long), "attention_mask": MASK}, labels)
+
+
+def _read(task, logits, counted=None):
+    counted = MASK.bool() if counted is None else counted
+    wanted = logits_wanted(task, counted)
+    logits = logits if wanted is None else logits.flatten(0, 1)[wanted]
+    return predictions(task, counted_logits(task, logits, counted), counted)
+
+
+def test_token_tasks_count_labels_where_there_are_any_else_real_tokens():
+    labels = torch.tensor([[5, -100, 5, 5], [-100, 5, -100, 5]])
+    assert counted_positions("masked_lm", _batch()).equal(MASK.bool())
+    wanted = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1]]).bool()
+    assert counted_positions("token_classification", _batch(labels)).equal(wanted)
+
+
+def test_a_causal_lm_counts_the_position_before_its_label():
+    labels = torch.tensor([[7, 7, 7, -100], [-100, 7, -100, 7]])
+    wanted = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0]]).bool()
+    assert counted_positions("causal_lm", _batch(labels)).equal(wanted)
+
+
+def test_items_know_their_row():
+    logits = torch.arange(2 * 4 * 3.0).view(2, 4, 3)
+    read = _read("masked_lm", logits, torch.tensor([[0, 1, 0, 0], [1, 0, 1, 0]]).bool())
+    assert read.row.tolist() == [0, 1, 1]
+    assert read.choice.tolist() == [2, 2, 2]
+    assert _read("classification", logits[:, 0]).row.tolist() == [0, 1]
+
+
+def test_divergence_is_scipys_relative_entropy():
+    given, other = torch.randn(2, 5, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
+    found = divergence(_read("classification", given), _read("classification", other))
+    expected = entropy(given.softmax(-1).numpy(), other.softmax(-1).numpy(), axis=1)
+    assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-12)
+    assert divergence(_read("classification", given), _read("classification", given)).tolist() == [0, 0]
+
+
+def test_a_span_is_the_likeliest_that_does_not_run_backwards():
+    logits = torch.zeros(2, 4, 2)
+    logits[0, 2, 0] = 3.0  # starts at 2
+    logits[0, 0, 1] = 2.0  # ends at 0, which is earlier: 2 to 2 is likelier than 0 to 0
+    logits[1, 1, 0] = logits[1, 3, 1] = 4.0
+    read = _read("question_answering", logits)
+    assert spans(read.choice).tolist() == [[2, 2], [1, 3]]
+
+
+def test_a_span_never_holds_padding_and_its_divergence_ignores_it():
+    logits = torch.randn(2, 4, 2)
+    loud = logits.clone()
+    loud[0, 3] = 50.0  # padding of row 0
+    quiet, read = _read("question_answering", logits), _read("question_answering", loud)
+    assert read.choice.equal(quiet.choice)
+    assert divergence(quiet, read).tolist() == [0, 0]
+    other = _read("question_answering", torch.randn(2, 4, 2))
+    expected = sum(
+        entropy(logits[0, :3, end].softmax(-1).numpy(), other.log_probabilities[0, end, :3].exp().numpy())
+        for end in (0, 1)
+    )
+    assert float(divergence(quiet, other)[0]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_numbers_are_the_same_within_half_a_unit():
+    first, second = _read("regression", torch.tensor([[1.0], [2.0]])), _read("regression", torch.tensor([[1.5], [2.6]]))
+    assert same(first.choice, second.choice).tolist() == [True, False]
+    assert divergence(first, second).tolist() == pytest.approx([0.125, 0.18])
+
+
+def test_commonest_is_the_mode_or_the_median():
+    assert int(majority(torch.tensor([4, 2, 4, 9]))) == 4
+    assert float(majority(torch.tensor([0.0, 5.0, 1.0]))) == 1.0
+
+
+def test_half_precision_is_read_in_float32():
+    assert _read("classification", torch.randn(2, 3).bfloat16()).log_probabilities.dtype == torch.float32

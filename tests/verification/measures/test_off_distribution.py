@@ -1,0 +1,105 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.spec import Alignment
+from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
+from causalkd.verification.interventions.counterfactuals import ModelPass
+from causalkd.verification.interventions.plan import Intervention
+from causalkd.verification.measures.off_distribution import distances
+from tests.held_out import examples, pairs_of, teacher_and_student
+from tests.tiny import PAD
+
+WHOLE = """
+name: whole
+positions: {policy: all}
+pairs: [{name: last, teacher: [{layer: 2}], student: [{layer: 1}]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def models():
+    return teacher_and_student()
+
+
+def _found(models, alignment, rows, n, batch_size=16):
+    teacher, student = models
+    declared = Alignment.from_yaml(alignment)
+    batches = pair_batches(rows, evaluation_pairs(rows, n, 0), declared.policies(), batch_size, PAD)
+    resolved = resolve(declared, teacher, student)
+    found = distances(teacher, {pair.name: pair.teacher for pair in resolved.pairs}, batches, name="teacher")
+    return found, batches
+
+
+def _state(model, ids):
+    given = torch.tensor([ids])
+    return model.run({"input_ids": given, "attention_mask": torch.ones_like(given)}).hidden[0].mean(0).double().numpy()
+
+
+def _lower_median(values):
+    return sorted(values)[(len(values) - 1) // 2]  # torch's
+
+
+def test_exchanging_everything_leads_to_clean_states_alone(models):
+    rows = [row for row in examples("classification", 60) if len(row["input_ids"]) == 8]
+    ((row,), _) = _found(models, WHOLE, rows, 2 * len(rows))
+    assert (row.model, row.seed, row.pair, row.pairs) == ("teacher", None, "last", 2 * len(rows))
+    # Every state is its source's, as far from the others as it ever was but that its base is left out too.
+    with torch.no_grad():
+        states = np.stack([_state(models[0], list(key)) for key in {tuple(each["input_ids"]) for each in rows}])
+    apart = np.linalg.norm((states[:, None] - states) / states.std(0, ddof=1), axis=2) + np.diag([np.inf] * len(states))
+    assert row.clean == pytest.approx(_lower_median(apart.min(1)), rel=1e-4)
+    assert row.intervened >= row.clean > 0 and row.beyond < 0.3
+
+
+def test_every_distance_equals_the_loop_over_pairs(models):
+    teacher, student = models
+    resolved, batches = pairs_of(teacher, student, n=24, batch_size=24)
+    (row,) = distances(teacher, {"middle": resolved.pairs[0].teacher}, batches, name="t", seed=4)
+    intervention = Intervention(resolved.pairs[0].teacher, "middle")
+    (batch,) = batches
+    with torch.no_grad():
+        hidden = ModelPass.of(teacher, [intervention], batch).counterfactual(intervention).hidden
+    ids = [
+        [tuple(ids[mask.bool()].tolist()) for ids, mask in zip(part["input_ids"], part["attention_mask"], strict=True)]
+        for part in (batch.inputs, batch.source)
+    ]
+    with torch.no_grad():
+        clean = {key: _state(teacher, list(key)) for key in ids[0]}
+    unit = np.std(list(clean.values()), axis=0, ddof=1)
+
+    def nearest(state, left_out):
+        return min(np.linalg.norm((state - other) / unit) for key, other in clean.items() if key not in left_out)
+
+    before = [nearest(state, {key}) for key, state in clean.items()]
+    after = []
+    for number, (base, source) in enumerate(zip(*ids, strict=True)):
+        state = hidden[number, batch.inputs["attention_mask"][number].bool()].mean(0).double().numpy()
+        after.append(nearest(state, {base, source}))
+    assert row.clean == pytest.approx(_lower_median(before), rel=1e-4)
+    assert row.intervened == pytest.approx(_lower_median(after), rel=1e-4)
+    assert row.beyond == np.mean([value > np.quantile(before, 0.95) for value in after])
+    assert (row.model, row.seed, row.pairs) == ("t", 4, 24)
+
+
+def test_states_that_no_input_leads_to_are_beyond(models):
+    teacher, student = models
+    resolved, batches = pairs_of(teacher, student, WHOLE.replace("layer: 2", "layer: 1"), n=40)
+    sites = {"last": resolved.pairs[0].teacher}
+    (near,) = distances(teacher, sites, batches, name="t")
+    turns = itertools.cycle((1, 10))  # the last block runs for the base, then for the counterfactual
+    handle = teacher.blocks[2].register_forward_hook(lambda module, args, output: output * next(turns))
+    try:
+        (far,) = distances(teacher, sites, batches, name="t")
+    finally:
+        handle.remove()
+    assert far.clean == near.clean and far.beyond > 0.9 > near.beyond
+
+
+def test_too_few_different_bases_say_nothing(models):
+    rows = examples("classification", 3)
+    found, _ = _found(models, WHOLE, rows, 6)
+    assert found == ()

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
+from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.verification.measures.ground_truth import KnownAnswers
+from causalkd.verification.search.das import Fit, learn_subspace
+from tests.handmade import PAD, counterfactual_labels, examples, handmade
+
+QUICK = Fit(epochs=20)
+POLICIES = {"bit": PositionPolicy(policy="segments", segments=("bit",))}
+
+
+def _pairs(seed, n):
+    return pair_batches(examples(), evaluation_pairs(examples(), n, seed), POLICIES, 50, PAD)
+
+
+@pytest.fixture(scope="module")
+def setting():
+    """After block 1 the bit's position holds `equal` and the bit, both of which are read later."""
+    pairs, heldout = _pairs(0, 200), _pairs(1, 200)
+    answers = [KnownAnswers.of(counterfactual_labels, ("equal", "bit"), part) for part in (pairs, heldout)]
+    return handmade("student", apart=True), pairs, heldout, answers
+
+
+@pytest.mark.parametrize("variable", ["equal", "bit"])
+def test_the_direction_of_a_planted_variable_is_found(setting, variable):
+    model, pairs, heldout, (seen, unseen) = setting
+    found = learn_subspace(
+        model,
+        1,
+        "bit",
+        pairs,
+        seen.counterfactual[variable],
+        heldout,
+        unseen.counterfactual[variable],
+        rank=1,
+        fit=QUICK,
+    )
+    assert found.basis.shape == (model.width, 1) and found.basis.norm() == pytest.approx(1, abs=1e-4)
+    assert found.heldout >= 0.95
+    assert found.arbitrary <= 0.65  # the 128 sources have arbitrary classes, which a direction can fit a little
+
+
+def test_the_dimension_is_found_too(setting):
+    model, pairs, heldout, (seen, unseen) = setting
+    found = learn_subspace(
+        model,
+        1,
+        "bit",
+        pairs,
+        seen.counterfactual["equal"],
+        heldout,
+        unseen.counterfactual["equal"],
+        rank=None,
+        fit=QUICK,
+    )
+    assert found.heldout >= 0.95 and found.basis.shape[1] <= model.width // 4
+    torch.testing.assert_close(found.basis.T @ found.basis, torch.eye(found.basis.shape[1]), rtol=0, atol=1e-4)
+
+
+def test_the_model_is_left_as_it_was(setting):
+    model, pairs, heldout, (seen, unseen) = setting
+    before = {name: tensor.clone() for name, tensor in model.model.state_dict().items()}
+    targets = seen.counterfactual["bit"], unseen.counterfactual["bit"]
+    state = torch.get_rng_state()
+    first, second = (
+        learn_subspace(model, 1, "bit", pairs, targets[0], heldout, targets[1], rank=2, fit=Fit(epochs=1)) for _ in "ab"
+    )
+    assert torch.get_rng_state().equal(state) and first.basis.equal(second.basis)
+    assert all(tensor.equal(before[name]) for name, tensor in model.model.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.model.parameters())
+    assert not any(module._forward_hooks for module in model.model.modules())
+
+
+def test_a_teacher_is_refused(setting):
+    _, pairs, heldout, (seen, unseen) = setting
+    targets = seen.counterfactual["bit"], unseen.counterfactual["bit"]
+    with pytest.raises(ValueError, match="student's role; this is a classification teacher"):
+        learn_subspace(handmade(apart=True), 1, "bit", pairs, targets[0], heldout, targets[1], rank=1)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from causalkd.verification.statistics.intervals import Interval, difference_interval, intervals, shares
+
+DRAWS = 1000
+
+
+def _covered(matches, counts, truth):
+    found = intervals(matches, counts)
+    return np.mean([interval.low <= truth <= interval.high for interval in found])
+
+
+def test_shares_are_totals_over_totals():
+    matches = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    counts = np.array([[1.0, 4.0, 3.0], [0.0, 0.0, 0.0]])
+    assert shares(matches, counts) == [3 / 8, None]
+
+
+@pytest.mark.parametrize("right", [0, 1, 7, 23, 24])
+def test_one_prediction_a_pair_gives_wilson_s_interval(right):
+    matches = (np.arange(24) < right).astype(float)
+    (found,) = intervals(matches[None], np.ones((1, 24)))
+    expected = stats.binomtest(right, 24).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "truth"), [(50, 0.5), (100, 0.3), (100, 0.95), (300, 0.02), (300, 0.7), (1000, 0.99)]
+)
+def test_intervals_cover_the_truth_as_often_as_they_say(pairs, truth):
+    sets = (np.random.default_rng(pairs).random((DRAWS, pairs)) < truth).astype(float)
+    assert 0.93 <= _covered(sets, np.ones_like(sets), truth) <= 0.97
+
+
+@pytest.mark.parametrize("pairs", [20, 40, 130, 700])
+def test_they_cover_exactly_as_often_as_the_docstring_says(pairs):
+    """No draws: every number of matches, weighed by its probability."""
+    right = np.arange(pairs + 1)
+    found = intervals((np.arange(pairs) < right[:, None]).astype(float), np.ones((pairs + 1, pairs)))
+    low, high = (np.array([getattr(each, end) for each in found]) for end in ("low", "high"))
+    truths = np.arange(0.005, 1, 0.005)
+    inside = (low <= truths[:, None]) & (truths[:, None] <= high)
+    covered = (stats.binom.pmf(right, pairs, truths[:, None]) * inside).sum(1)
+    rarer = pairs * np.minimum(truths, 1 - truths)
+    many, some = covered[rarer >= 10], covered[(rarer >= 2) & (rarer < 10)]
+    assert len(many) and many.min() >= 0.933 and many.max() <= 0.969
+    assert some.min() >= 0.915 and some.max() <= 0.985
+    assert 0.945 <= covered[rarer >= 2].mean() <= 0.955
+
+
+def test_they_cover_where_tokens_of_a_pair_depend_on_each_other():
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 9, (DRAWS, 200)).astype(float)
+    matches = random.binomial(counts.astype(int), random.beta(1.4, 0.6, counts.shape)).astype(float)
+    assert 0.93 <= _covered(matches, counts, 0.7) <= 0.97
+
+
+def test_interval_of_many_pairs_agrees_with_the_bootstrap():
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 6, 300).astype(float)
+    matches = np.minimum(random.integers(0, 6, 300), counts).astype(float)
+    (found,) = intervals(matches[None], counts[None])
+    expected = stats.bootstrap(
+        (matches, counts),
+        lambda m, c, axis: m.sum(axis) / c.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=4000,
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.006)
+
+
+def test_the_pair_is_the_unit_not_its_tokens():
+    for right in ((np.random.default_rng(5).random(100) < 0.5).astype(float), np.ones(100)):
+        tokens = np.full(100, 20.0)  # all tokens of a pair are right, or none is
+        (by_pair,) = intervals(right[None] * tokens, tokens[None])
+        (single,) = intervals(right[None], np.ones((1, 100)))
+        assert (by_pair.low, by_pair.high) == pytest.approx((single.low, single.high))
+
+
+def test_all_right_is_not_certain_and_nothing_counted_has_no_interval():
+    ones, none = np.ones((1, 8)), np.zeros((1, 8))
+    (found,) = intervals(ones, ones)
+    assert found.high == 1.0 and found.low == pytest.approx(8 / (8 + stats.norm.ppf(0.975) ** 2))
+    assert intervals(0 * ones, ones)[0].low == 0.0
+    assert intervals(none, none) == [None]
+    assert difference_interval(np.zeros(8), np.zeros(8), np.zeros(8)) is None
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "alike"), [(0.9, 0.7, 0.5), (0.5, 0.5, 0.0), (0.98, 0.5, 0.3), (0.3, 0.4, 0.8)]
+)
+def test_differences_cover_the_truth(better, worse, alike):
+    random = np.random.default_rng(7)
+    latent = random.standard_normal((2, DRAWS, 150))
+    latent[1] = alike * latent[0] + np.sqrt(1 - alike**2) * latent[1]
+    first, second = ((latent[i] < stats.norm.ppf(p)).astype(float) for i, p in enumerate((better, worse)))
+    found = [difference_interval(a, b, np.ones(150)) for a, b in zip(first, second, strict=True)]
+    assert 0.93 <= np.mean([each.low <= better - worse <= each.high for each in found]) <= 0.97
+
+
+def test_paired_difference_of_equals_is_zero_and_of_alike_is_narrow():
+    random = np.random.default_rng(6)
+    reference = (random.random(400) < 0.5).astype(float)
+    better = reference.copy()
+    better[np.flatnonzero(reference == 0)[:20]] = 1
+    ones = np.ones(400)
+    same = difference_interval(reference, reference, ones)
+    assert same.low == pytest.approx(-same.high) and same.low <= 0 <= same.high < 0.01
+    found = difference_interval(better, reference, ones)
+    apart: list[Interval] = intervals(np.stack([better, reference]), np.stack([ones, ones]))
+    assert 0 < found.low < 0.05 < found.high
+    assert found.high - found.low < (apart[0].high - apart[0].low) / 2
