@@ -136,8 +136,8 @@ def check(
     """Resolve an alignment against two models: print the table, or every fault."""
     with _told():
         from causalkd.alignment.resolve import resolve
+        from causalkd.errors import nearest
         from causalkd.models.checkpoints import tasks_of
-        from causalkd.models.hooks.hook_points import nearest
         from causalkd.models.load import load_model
         from causalkd.runs.prepare import build_alignment
         from causalkd.task_types import TASKS

@@ -1,5 +1,6 @@
 """Faults of declared data in the words of whoever declared it: the path, what was given, the nearest valid name."""
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from causalkd.models.hooks.hook_points import nearest
+
+def nearest(given: str, valid: list[str]) -> str:
+    """The valid name that looks most like the given one, as `did you mean …?`, or all of them when none does."""
+    close = difflib.get_close_matches(given, valid, n=1, cutoff=0.4)
+    return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(valid)}"
 
 
 class _StrictLoader(yaml.SafeLoader):

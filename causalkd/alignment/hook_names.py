@@ -3,7 +3,8 @@
 import re
 from typing import NamedTuple
 
-from causalkd.models.hooks.hook_points import COMPONENTS, nearest
+from causalkd.errors import nearest
+from causalkd.models.hooks.hook_points import COMPONENTS
 
 # Names pyvene has and nothing here exchanges: an alignment carries them, `resolve` refuses them.
 CARRIED_COMPONENTS: tuple[str, ...] = (

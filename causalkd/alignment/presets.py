@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.models.hooks.hook_points import nearest
+from causalkd.errors import nearest
 
 Name = Literal["middle", "late", "full"]
 READY_MADE: tuple[Name, ...] = get_args(Name)

@@ -11,7 +11,8 @@ from torch import Tensor
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, nearest
+from causalkd.errors import nearest
+from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 
 _BY_HEAD = "head_attention_value_output"

@@ -6,7 +6,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedTokenizerBase
 
-from causalkd.models.hooks.hook_points import nearest
+from causalkd.errors import nearest
 
 _USUAL_TYPES = ["bert", "distilbert", "roberta", "gpt2", "opt", "gpt_neox", "llama", "qwen2"]
 # Keys that configurations take although none has a field of that name.

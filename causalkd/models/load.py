@@ -18,8 +18,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from causalkd.errors import nearest
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
-from causalkd.models.hooks.hook_points import nearest
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.task_types import TASKS, Task
 

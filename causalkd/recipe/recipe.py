@@ -9,8 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
-from causalkd.errors import fault_lines, read_yaml
-from causalkd.models.hooks.hook_points import nearest
+from causalkd.errors import fault_lines, nearest, read_yaml
 from causalkd.recipe.sections import (
     NAME,
     DataPart,

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from causalkd.data.pairs.position_policy import PairChoice
-from causalkd.models.hooks.hook_points import COMPONENTS, nearest
+from causalkd.errors import nearest
+from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import ObjectivesPart, Part
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

@@ -11,7 +11,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.models.hooks.hook_points import nearest
+from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import TaskLoss

@@ -7,7 +7,7 @@ import torch
 
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.models.hooks.hook_points import nearest
+from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair
 from causalkd.recipe.recipe import Recipe

@@ -27,9 +27,9 @@ from causalkd.data.pairs.selection import (
 from causalkd.data.synthetic.nli import VARIABLES, PlantedNLI
 from causalkd.data.synthetic.registry import GENERATORS
 from causalkd.data.tasks.loading import Examples, load_examples, task_spec
+from causalkd.errors import nearest
 from causalkd.models.checkpoints import has_head, load_tokenizer
 from causalkd.models.configs import make_config
-from causalkd.models.hooks.hook_points import nearest
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config, student_from_teacher
 from causalkd.recipe.recipe import Recipe

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from causalkd.models.hooks.hook_points import nearest
+from causalkd.errors import nearest
 from causalkd.runs.folder import write_whole
 from causalkd.runs.prepare import build_pairs
 from causalkd.runs.trained_run import Trained, TrainedRun

@@ -3,7 +3,6 @@
 Imports no library that is slow to load: declaring an alignment or a recipe needs the names alone.
 """
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,9 +52,3 @@ class HookPoint:
         """Sorts places in the order in which a forward reaches them."""
         order = COMPONENTS.index(self.component)
         return (self.layer if order else -1, order)
-
-
-def nearest(given: str, valid: list[str]) -> str:
-    """The valid name that looks most like the given one, as `did you mean …?`, or all of them when none does."""
-    close = difflib.get_close_matches(given, valid, n=1, cutoff=0.4)
-    return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(valid)}"

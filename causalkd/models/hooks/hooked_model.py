@@ -15,6 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from causalkd.errors import nearest
 from causalkd.models.adapters import adapter_for
 from causalkd.models.hooks import hook_functions as hook_calls
 from causalkd.models.hooks.compile_guard import refuse_compiled
@@ -22,7 +23,7 @@ from causalkd.models.hooks.find_hook_points import find_hook_points
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
 from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
-from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, nearest
+from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.model_inputs import stock_inputs
 from causalkd.task_types import Task
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.models.hooks.hook_points import HookPoint, nearest
+from causalkd.errors import nearest
+from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 
 # Where one block ends and the next begins: a forward can be resumed there with one tensor.

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS, targets
+from causalkd.errors import nearest
 from causalkd.models.hooks.eval_mode import evaluating
-from causalkd.models.hooks.hook_points import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import label_names
 from causalkd.task_types import Task

@@ -1,6 +1,7 @@
 """The names of places, and the nearest of them."""
 
-from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, nearest
+from causalkd.errors import nearest
+from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 
 
 def test_depth_is_the_order_of_a_forward() -> None:
