@@ -119,7 +119,7 @@ def _check_text(teacher: AttributionMap, student: AttributionMap, text: int) -> 
 
 def _draw_student(ax: Axes, rows: Sequence[AgreementRow], measure: str, colour: str, shift: float) -> None:
     layers = sorted({row.layer for row in rows})
-    real = [row for row in rows if row.baseline == "none"]
+    real = [row for row in rows if row.baseline == "measured"]
     for row in real:
         found = _of(row, measure)
         if found.mean is not None and found.low is not None and found.high is not None:
@@ -143,7 +143,7 @@ def _name_axes(ax: Axes, rows: Sequence[AgreementRow], measure: str, title: str)
     ax.set_xticks(layers, ["embedding", *(f"block {layer - 1}" for layer in layers[1:])], rotation=30, ha="right")
     ax.set_xlabel("student layer (its output)")
     ax.set_ylabel(title)
-    counted = [_of(row, measure).n for row in rows if row.baseline == "none"]
+    counted = [_of(row, measure).n for row in rows if row.baseline == "measured"]
     few, most = min(counted), max(counted)
     ax.set_title(f"n = {most} texts" if few == most else f"n = {few}–{most} texts", color=INK)
     ax.grid(axis="y", color=FAINT, linewidth=0.8)

@@ -30,7 +30,7 @@ def agreement_lines(results: AttributionResults) -> list[AgreementLine]:
         AgreementLine(
             name,
             seed,
-            first[name, seed, "none"],
+            first[name, seed, "measured"],
             first[name, seed, "random_map"],
             first[name, seed, "untrained_student"],
         )

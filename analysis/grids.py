@@ -26,7 +26,7 @@ class Grid:
     cells: dict[tuple[int, int, BaselineName], InterchangeRow]
 
     def value(
-        self, teacher_layer: int, student_layer: int, measure: Measure, baseline: BaselineName = "none"
+        self, teacher_layer: int, student_layer: int, measure: Measure, baseline: BaselineName = "measured"
     ) -> float | None:
         """One accuracy; None where the cell is absent or counts nothing."""
         row = self.cells.get((teacher_layer, student_layer, baseline))

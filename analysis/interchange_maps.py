@@ -79,7 +79,7 @@ def _shades(grids: list[Grid], measure: Measure, above_baseline: bool) -> Scalar
     if not above_baseline:
         return ScalarMappable(Normalize(0, 1), matplotlib.colormaps[SHARE_MAP])
     values = [
-        grid.above_baseline(t, s, measure) for grid in grids for t, s, baseline in grid.cells if baseline == "none"
+        grid.above_baseline(t, s, measure) for grid in grids for t, s, baseline in grid.cells if baseline == "measured"
     ]
     reach = max([abs(value) for value in values if value is not None], default=0)
     return ScalarMappable(CenteredNorm(0, 1.2 * max(reach, 0.1)), matplotlib.colormaps[DIFFERENCE_MAP])
@@ -88,14 +88,14 @@ def _shades(grids: list[Grid], measure: Measure, above_baseline: bool) -> Scalar
 def _draw(ax: Axes, grid: Grid, measure: Measure, shades: ScalarMappable, above_baseline: bool) -> None:
     for x, student_layer in enumerate(grid.student_layers):
         for y, teacher_layer in enumerate(grid.teacher_layers):
-            row = grid.cells.get((teacher_layer, student_layer, "none"))
+            row = grid.cells.get((teacher_layer, student_layer, "measured"))
             if row is None:
                 continue
             compute = grid.above_baseline if above_baseline else grid.value
             _draw_cell(ax, x, y, row, compute(teacher_layer, student_layer, measure), shades, above_baseline)
     for x, student_layer in enumerate(grid.student_layers):  # on top, so that no neighbour covers an outline
         for y, teacher_layer in enumerate(grid.teacher_layers):
-            row = grid.cells.get((teacher_layer, student_layer, "none"))
+            row = grid.cells.get((teacher_layer, student_layer, "measured"))
             if row is not None and row.trained:
                 ax.add_patch(
                     _square(x, y, fill=False, edgecolor=OUTLINE, linewidth=3, inset=0.0, zorder=3, clip_on=False)
@@ -139,7 +139,7 @@ def _count_pairs(ax: Axes, grid: Grid, measure: Measure) -> None:
     """Beside each teacher layer, which alone decides them: how many pairs count, what the best guess scores."""
     labels = []
     for layer in grid.teacher_layers:
-        row = next(row for (t, _, baseline), row in grid.cells.items() if t == layer and baseline == "none")
+        row = next(row for (t, _, baseline), row in grid.cells.items() if t == layer and baseline == "measured")
         guess = mean(grid.value(layer, s, measure, "majority_class") for s in grid.student_layers)
         counted = row.pairs if measure == "iia" else row.effective_pairs
         labels.append(f"n = {counted}" + ("" if guess is None else f"\nguess {guess:.2f}"))
@@ -166,12 +166,12 @@ def _colour_bar(
 
 def _chance(grids: list[Grid], measure: Measure) -> float | None:
     """The mean over reachable cells of what the best constant guess scores."""
-    cells = [(grid, key) for grid in grids for key, row in grid.cells.items() if key[2] == "none" and row.reachable]
+    cells = [(grid, key) for grid in grids for key, row in grid.cells.items() if key[2] == "measured" and row.reachable]
     return mean(grid.value(t, s, measure, "majority_class") for grid, (t, s, _) in cells)
 
 
 def _legend(figure: Figure, grids: list[Grid], measure: Measure, level: str | None) -> None:
-    rows = [row for grid in grids for (_, _, baseline), row in grid.cells.items() if baseline == "none"]
+    rows = [row for grid in grids for (_, _, baseline), row in grid.cells.items() if baseline == "measured"]
     entries: list[Patch | Line2D] = []
     if any(row.trained for row in rows):
         entries.append(

@@ -170,7 +170,7 @@ def _cells(report: VerificationReport) -> list[dict[str, object]]:
     return [
         {**asdict(row), "controls": [baselines[_key(row)].get(name) for name in BASELINE_TITLES]}
         for row in report.interchange
-        if row.baseline == "none"
+        if row.baseline == "measured"
     ]
 
 

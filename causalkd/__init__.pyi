@@ -20,7 +20,7 @@ from .data.pairs.collator import PairingCollator as PairingCollator
 from .data.pairs.collator import evaluation_pairs as evaluation_pairs
 from .data.pairs.collator import pair_batches as pair_batches
 from .data.pairs.position_policy import PositionPolicy as PositionPolicy
-from .data.pairs.positions import Positions as Positions
+from .data.positions import Positions as Positions
 from .data.synthetic.nli import PlantedNLI as PlantedNLI
 from .data.synthetic.stories import PlantedLM as PlantedLM
 from .data.tasks.loading import load_examples as load_examples

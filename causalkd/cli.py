@@ -99,10 +99,11 @@ def search(
 ) -> None:
     """Find which teacher layer does what each student layer does; write what holds out as RUN/found_alignment.yaml."""
     with _told():
+        from causalkd.reporting.search_table import search_table
         from causalkd.runs.search import search_run
 
         found = search_run(run, student=student, seed=seed, component=component, rank=rank)
-        typer.echo(found.table())
+        typer.echo(search_table(found))
         supported = [proposal for proposal in found.proposals if proposal.supported]
         typer.echo(f"\n{run / 'found_alignment.yaml'}" if supported else "\nHeld-out pairs support no counterpart.")
 

@@ -38,7 +38,7 @@ def example_maps(layers: int = 3, texts: int = 4, views: int = 3, seed: int = 0)
 
 def example_results(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2, layers: int = 2) -> AttributionResults:
     """Later students agree better and are more faithful, a random map agrees by chance only."""
-    agreement, faithful, gaps = [], [_faithful(TEACHER, None, "none", 0.8)], [_gap(TEACHER, None, 0)]
+    agreement, faithful, gaps = [], [_faithful(TEACHER, None, "measured", 0.8)], [_gap(TEACHER, None, 0)]
     for rank, name in enumerate(students):
         for seed in range(seeds):
             for layer in range(layers + 1):
@@ -50,7 +50,7 @@ def example_results(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2, 
                 agreement += [_agreement(name, seed, baseline, layer, value) for baseline, value in strength.items()]
                 gaps.append(_gap(name, seed, layer))
             faithful += [
-                _faithful(name, seed, "none", 0.7 + 0.05 * rank),
+                _faithful(name, seed, "measured", 0.7 + 0.05 * rank),
                 _faithful(name, seed, "untrained_student", 0.9),
             ]
     settings = AttributionSettings(

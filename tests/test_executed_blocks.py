@@ -5,7 +5,7 @@ import torch
 
 from causalkd.alignment.interchange import hook_points_needed, interchange
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.verification.measures.iia import measure
 from tests.alignment.interventions import BASE, SOURCE, every_position, hooked, site

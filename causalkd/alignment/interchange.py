@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.alignment.resolved_site import ResolvedSite
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.hook_functions import Hook
 from causalkd.models.hooks.hook_points import HookPoint

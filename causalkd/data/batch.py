@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 
 Inputs = Mapping[str, Tensor]
 """What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels.

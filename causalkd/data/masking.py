@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED, Inputs
-from causalkd.data.pairs.rng import Index, Stream, uniforms
+from causalkd.data.rng import Index, Stream, uniforms
 
 
 @dataclass(frozen=True)

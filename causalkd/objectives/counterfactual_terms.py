@@ -8,7 +8,7 @@ from causalkd.alignment.interchange import interchange, read_hook_points
 from causalkd.alignment.resolve import ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Requirements, StepContext

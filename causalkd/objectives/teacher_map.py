@@ -12,7 +12,7 @@ from causalkd.attribution.differentiable import traced_attributions
 from causalkd.attribution.maps import token_norms
 from causalkd.attribution.targets import Target, Views, class_views, label_views, logits_at, token_views
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.rng import Stream, uniforms
+from causalkd.data.rng import Stream, uniforms
 from causalkd.data.token_mask import counted_tokens
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint

@@ -39,7 +39,8 @@ def distance_rows(results: AttributionResults) -> list[tuple[str, ...]]:
     for taught, student in dict.fromkeys((row.taught, row.student) for row in results.distances):
         found = [row for row in results.distances if (row.taught, row.student) == (taught, student)]
         terms = (
-            [row.distance for row in found if row.baseline == baseline] for baseline in ("none", "untrained_student")
+            [row.distance for row in found if row.baseline == baseline]
+            for baseline in ("measured", "untrained_student")
         )
         rows.append((taught, student, *map(_spread, terms), str(found[0].texts)))
     return rows
@@ -49,9 +50,12 @@ def _attribution(results: AttributionResults, summary: StudentSummary) -> tuple[
     seeds = {row.seed for row in results.agreement} if summary.seed is None else {summary.seed}
     first = [r for r in results.agreement if r.student == summary.name and r.seed in seeds and r.layer == 0]
     own, chance, untrained = (
-        [row for row in first if row.baseline == baseline] for baseline in ("none", "random_map", "untrained_student")
+        [row for row in first if row.baseline == baseline]
+        for baseline in ("measured", "random_map", "untrained_student")
     )
-    faithful = [r for r in results.faithfulness if r.model == summary.name and r.seed in seeds and r.baseline == "none"]
+    faithful = [
+        r for r in results.faithfulness if r.model == summary.name and r.seed in seeds and r.baseline == "measured"
+    ]
     return (
         _estimates([row.cosine for row in own]),
         _number(mean(row.cosine.mean for row in chance)),

@@ -1,31 +1,11 @@
 """A report summed up: what each student scores at trained and untrained sites, beside what its controls score."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import stdev
 
-from causalkd.verification.results.report import BaselineName, InterchangeRow, StudentResult, VerificationReport
+from causalkd.verification.results.baselines import BASELINES, explaining
+from causalkd.verification.results.report import InterchangeRow, StudentResult, VerificationReport
+from causalkd.verification.statistics.aggregate import mean, sd
 from causalkd.verification.statistics.permutation import FEW_PAIRS
-
-BASELINE_TITLES: dict[BaselineName, str] = {
-    "majority_class": "modal",
-    "permuted_source": "permuted",
-    "no_intervention": "no exchange",
-    "untrained_student": "random",
-    "norm_matched_random": "elsewhere",
-    "wrong_layer": "other layer",
-    "shuffled_alignment": "other pair",
-    "ceiling": "ceiling",
-}
-"""Short names of the controls, in the order of the table."""
-EXPLANATIONS: tuple[BaselineName, ...] = (
-    "majority_class",
-    "permuted_source",
-    "no_intervention",
-    "untrained_student",
-    "norm_matched_random",
-)
-"""The controls that would explain an accuracy without an alignment; the best of them is the one to exceed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +21,7 @@ class SiteScores:
     effective_pairs: float | None
     """Mean over the cells."""
     pairs: float | None
-    baselines: dict[BaselineName, float | None]
+    baselines: dict[str, float | None]
     """`iia_effective` of each control at the same cells."""
     iia_effective_sd: float | None = None
     """Standard deviation over the seeds; None for one seed."""
@@ -51,7 +31,7 @@ class SiteScores:
     @property
     def best_baseline(self) -> float | None:
         """The highest of those that would explain the accuracy."""
-        return max((v for name in EXPLANATIONS if (v := self.baselines[name]) is not None), default=None)
+        return max((v for name in explaining() if (v := self.baselines[name]) is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -86,24 +66,12 @@ def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[Int
     return [row for row in report.interchange if row.student == name and row.seed in (None, seed)]
 
 
-def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of those that are not None."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def sd(values: Iterable[float | None]) -> float | None:
-    """The standard deviation (n - 1) of those that are not None; None for fewer than two."""
-    known = [value for value in values if value is not None]
-    return stdev(known) if len(known) > 1 else None
-
-
 def few_pairs(report: VerificationReport) -> str | None:
     """A warning where trained sites have so few effective pairs that their accuracies say little; None where not."""
     sites = {
         (row.pair, row.component, row.teacher_layer): row.effective_pairs
         for row in report.interchange
-        if row.trained and row.reachable and row.baseline == "none"
+        if row.trained and row.reachable and row.baseline == "measured"
     }
     few = sorted(pairs for pairs in sites.values() if pairs < FEW_PAIRS)
     if not few:
@@ -123,7 +91,7 @@ def _summary(report: VerificationReport, student: StudentResult) -> StudentSumma
 
 
 def _levels(rows: list[InterchangeRow]) -> SiteScores:
-    real = [row for row in rows if row.baseline == "none"]
+    real = [row for row in rows if row.baseline == "measured"]
     single = real[0] if len(real) == 1 else None
     return SiteScores(
         cells=len(real),
@@ -133,7 +101,7 @@ def _levels(rows: list[InterchangeRow]) -> SiteScores:
         high=single and single.iia_effective_high,
         effective_pairs=mean(row.effective_pairs for row in real),
         pairs=mean(row.pairs for row in real),
-        baselines={name: mean(row.iia_effective for row in rows if row.baseline == name) for name in BASELINE_TITLES},
+        baselines={name: mean(row.iia_effective for row in rows if row.baseline == name) for name in BASELINES},
         specificity=mean(row.specificity for row in real),
     )
 
@@ -160,7 +128,7 @@ def _mean_levels(levels: list[SiteScores]) -> SiteScores:
         high=None,
         effective_pairs=mean(level.effective_pairs for level in levels),
         pairs=mean(level.pairs for level in levels),
-        baselines={name: mean(level.baselines[name] for level in levels) for name in BASELINE_TITLES},
+        baselines={name: mean(level.baselines[name] for level in levels) for name in BASELINES},
         iia_effective_sd=sd(level.iia_effective for level in levels),
         specificity=mean(level.specificity for level in levels),
     )

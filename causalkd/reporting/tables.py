@@ -54,7 +54,7 @@ def teacher_line(report: VerificationReport) -> str:
 def tables(report: VerificationReport) -> list[Table]:
     """The students at trained sites, at untrained ones, and their controls."""
     found = summaries(report)
-    trained = [row for row in report.interchange if row.trained and row.baseline == "none" and row.reachable]
+    trained = [row for row in report.interchange if row.trained and row.baseline == "measured" and row.reachable]
     behaviour = [
         (report.teacher.metric, "agree"),
         *((_spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),

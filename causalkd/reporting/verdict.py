@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from causalkd.reporting.summary import EXPLANATIONS, few_pairs, mean, rows_of, sd
+from causalkd.reporting.summary import few_pairs, rows_of
+from causalkd.verification.results.baselines import explaining
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
-from causalkd.verification.statistics.permutation import CHANCE, FEW_PAIRS
+from causalkd.verification.statistics.aggregate import mean, sd
+from causalkd.verification.statistics.evidence import is_above
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _Key = tuple[str, str, int | None, int, int]
 
@@ -159,26 +162,13 @@ def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
         if not row.reachable or row.effective_pairs < FEW_PAIRS:
             continue
         key = (row.pair, row.component, row.head, row.teacher_layer, row.student_layer)
-        if row.baseline == "none":
+        if row.baseline == "measured":
             real[key] = row
-        elif row.baseline in EXPLANATIONS:
+        elif row.baseline in explaining():
             baselines.setdefault(key, []).append(row)
         elif row.baseline == "wrong_layer":
             other_layer[key] = [row]
     return {k: _Measured(row, baselines[k], other_layer.get(k, [])) for k, row in real.items() if k in baselines}
-
-
-def is_above(real: InterchangeRow, baselines: Sequence[InterchangeRow]) -> bool:
-    """Whether a measurement exceeds every one of its controls by more than chance."""
-    return all(_exceeds(real, baseline) for baseline in baselines)
-
-
-def _exceeds(real: InterchangeRow, baseline: InterchangeRow) -> bool:
-    if real.iia_effective is None or baseline.iia_effective is None:
-        return False
-    if baseline.q_value is None:  # a report from before there were tests
-        return real.iia_effective_low is not None and real.iia_effective_low > baseline.iia_effective
-    return real.iia_effective > baseline.iia_effective and baseline.q_value < CHANCE
 
 
 def _best(baselines: Sequence[InterchangeRow]) -> float | None:

@@ -162,12 +162,12 @@ def _results(
     students: Sequence[StudentAttributions],
 ) -> AttributionResults:
     agreement: list[AgreementRow] = []
-    faithful = [faithfulness_row(TEACHER, None, "none", teacher.faithfulness, draw=how.seed)]
+    faithful = [faithfulness_row(TEACHER, None, "measured", teacher.faithfulness, draw=how.seed)]
     gaps = [gap_row(TEACHER, None, each) for each in teacher.maps]
     for student in students:
         agreement += _agreements(student, teacher, how.seed)
         measured: tuple[tuple[AttributionBaseline, ModelAttributions], ...]
-        measured = (("none", student.own), ("untrained_student", student.untrained))
+        measured = (("measured", student.own), ("untrained_student", student.untrained))
         for baseline, found in measured:
             faithful.append(faithfulness_row(student.name, student.seed, baseline, found.faithfulness, draw=how.seed))
         gaps += [gap_row(student.name, student.seed, each) for each in student.own.maps]
@@ -194,7 +194,7 @@ def _agreements(student: StudentAttributions, teacher: ModelAttributions, draw: 
     for layer, (own, untrained) in enumerate(zip(student.own.maps, student.untrained.maps, strict=True)):
         other = teacher.maps[round(layer * (len(teacher.maps) - 1) / (len(student.own.maps) - 1))]
         compared: tuple[tuple[AttributionBaseline, AttributionMap], ...]
-        compared = (("none", own), ("random_map", own), ("untrained_student", untrained))
+        compared = (("measured", own), ("random_map", own), ("untrained_student", untrained))
         for baseline, found in compared:
             rows.append(agreement_row(student.name, student.seed, baseline, layer, other, found, draw=draw))
     return rows

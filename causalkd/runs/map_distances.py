@@ -61,7 +61,7 @@ def _rows(run: TrainedRun, teacher_outputs: str, part: ADKDPart, batches: Sequen
         shape = (model.architecture, model.n_layers, model.width, seed)
         if shape not in untrained:
             untrained[shape] = term(untrained_copy(model, seed))
-        rows.append(MapDistanceRow(name, seed, "none", teacher_outputs, term(model), texts))
+        rows.append(MapDistanceRow(name, seed, "measured", teacher_outputs, term(model), texts))
         rows.append(MapDistanceRow(name, seed, "untrained_student", teacher_outputs, untrained[shape], texts))
     return rows
 

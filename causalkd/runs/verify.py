@@ -11,11 +11,9 @@ from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import Batch
 from causalkd.data.synthetic.registry import causal_model
 from causalkd.recipe.sections import StudentPart
-from causalkd.reporting.summary import EXPLANATIONS
 from causalkd.runs.build_objectives import INTERCHANGING
 from causalkd.runs.prepare import build_pairs, build_rows
 from causalkd.runs.trained_run import TrainedRun
-from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import alike, declared_interventions, plan
@@ -27,6 +25,7 @@ from causalkd.verification.measures.off_distribution import Distances
 from causalkd.verification.measures.scores import differences
 from causalkd.verification.measures.task_metrics import choices, evaluate, right_rows
 from causalkd.verification.results.attribution import AttributionResults
+from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import (
     DifferenceRow,
     InterchangeRow,
@@ -159,7 +158,7 @@ def _grids(run: TrainedRun, subjects: Sequence[Subject]) -> dict[str | None, lis
 def _heads(run: TrainedRun, subjects: Sequence[Subject]) -> list[MeasurementPlan]:
     if BY_HEAD not in run.recipe.verification.components:
         return []
-    return [MeasurementPlan(head_comparisons(run.teacher, *subject), EXPLANATIONS) for subject in subjects]
+    return [MeasurementPlan(head_comparisons(run.teacher, *subject), explaining()) for subject in subjects]
 
 
 def _departures(run: TrainedRun, subjects: Sequence[Subject], truth: TeacherCounterfactuals) -> list[Departures]:

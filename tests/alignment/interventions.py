@@ -9,7 +9,7 @@ from torch import Tensor
 from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Site
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.task_types import Task
 from tests.oracles.interchange import Intervened, Pairs, Spot, slow_interchange

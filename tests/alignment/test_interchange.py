@@ -12,7 +12,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from causalkd.alignment.basis import Basis
 from causalkd.alignment.interchange import hook_points_needed, interchange
 from causalkd.alignment.resolved_site import ResolvedSite
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import SourceActivations
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.models.hooks.hooked_model import HookedModel

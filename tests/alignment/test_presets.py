@@ -2,7 +2,7 @@ import pytest
 
 from causalkd.alignment.presets import READY_MADE, preset
 from causalkd.alignment.spec import Alignment
-from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.data.pairs.draw_positions import PositionPolicy
 
 
 def _layers(alignment: Alignment) -> list[tuple[list[int], list[int]]]:

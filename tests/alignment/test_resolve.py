@@ -8,7 +8,7 @@ from causalkd.alignment.basis import Basis
 from causalkd.alignment.resolve import resolve, resolve_site
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.data.pairs.draw_positions import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.tiny import MODELS, tiny
 

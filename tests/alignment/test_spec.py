@@ -12,7 +12,7 @@ from transformer_lens.tools.analysis.interchange import random_basis
 from causalkd.alignment.basis import Basis
 from causalkd.alignment.pyvene.architectures import pyvene
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.data.pairs.draw_positions import PositionPolicy
 
 MIDDLE = """
 name: middle

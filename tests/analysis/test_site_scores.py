@@ -20,7 +20,7 @@ def test_every_seed_is_a_point_with_its_interval_and_controls():
     lines = [line for line in trained.get_lines() if len(line.get_xdata()) == 2]
     guesses = [line for line in trained.get_lines() if line.get_marker() == "D"]
     assert (len(points), len(lines), len(guesses)) == (6, 6, 6)
-    scores = {row.iia_effective for row in report.interchange if row.trained and row.baseline == "none"}
+    scores = {row.iia_effective for row in report.interchange if row.trained and row.baseline == "measured"}
     assert {float(line.get_xdata()[0]) for line in points} == scores
 
 

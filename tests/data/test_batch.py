@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from causalkd.data.batch import Batch, pad, pad_labels
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 
 EXAMPLES = [
     {"input_ids": [5, 6, 7], "token_type_ids": [0, 0, 1], "label": [1, -100, 2]},

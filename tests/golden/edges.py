@@ -8,7 +8,7 @@ import torch
 
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.golden import reader
 from tests.oracles.interchange import Intervened, Spot, slow_interchange

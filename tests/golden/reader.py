@@ -18,7 +18,8 @@ from causalkd.alignment.resolve import ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch, Inputs
-from causalkd.data.pairs.positions import PositionPolicy, Positions
+from causalkd.data.pairs.draw_positions import PositionPolicy
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import SourceActivations
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel, Role

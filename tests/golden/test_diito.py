@@ -16,7 +16,7 @@ from torch import Tensor
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import ResolvedPair, resolve
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.positions import PositionPolicy, RowFacts, draw_positions
+from causalkd.data.pairs.draw_positions import PositionPolicy, RowFacts, draw_positions
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.golden import reader
 from tests.golden.edges import check_edges, check_unequal_counts

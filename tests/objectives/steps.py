@@ -9,7 +9,7 @@ from torch import Tensor
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import IGNORED, Batch
-from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.data.pairs.draw_positions import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Objective, StepContext
 from causalkd.task_types import Task

@@ -1,4 +1,4 @@
-"""Slow, plain versions of what `causalkd.data.pairs.positions` does at once for all rows."""
+"""Slow, plain versions of what `causalkd.data.pairs.draw_positions` does at once for all rows."""
 
 
 def paired(base_mask: list[list[bool]], source_mask: list[list[bool]]) -> list[list[tuple[int, int]]]:

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from causalkd.alignment.pyvene.architectures import pyvene
 from causalkd.alignment.spec import Site
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 
 Inputs = Mapping[str, Tensor]
 _HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",

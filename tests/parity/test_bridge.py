@@ -11,7 +11,7 @@ from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Site
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.oracles.pyvene_reference import loss_gradients

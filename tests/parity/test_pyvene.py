@@ -13,7 +13,8 @@ from causalkd.alignment.basis import Basis
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.pairs.positions import PositionPolicy, Positions
+from causalkd.data.pairs.draw_positions import PositionPolicy
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.oracles import pyvene_reference as reference

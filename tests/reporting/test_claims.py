@@ -31,7 +31,9 @@ def copy_of_the_teacher():
 
 
 def test_a_copy_of_the_teacher_scores_one_and_is_above_its_controls(copy_of_the_teacher):
-    own = [r for r in copy_of_the_teacher.interchange if r.baseline == "none" and r.teacher_layer == r.student_layer]
+    own = [
+        r for r in copy_of_the_teacher.interchange if r.baseline == "measured" and r.teacher_layer == r.student_layer
+    ]
     assert len(own) == 3 and all(row.iia == 1.0 for row in own)
     assert verdict(copy_of_the_teacher)[0].startswith("There is evidence of abstraction at sites that no objective saw")
 

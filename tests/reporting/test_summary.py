@@ -22,7 +22,7 @@ def test_each_seed_has_a_summary_and_each_name_a_mean(report):
 
 
 def test_trained_levels_are_those_of_the_trained_row(report):
-    (row,) = (r for r in rows_of(report, "diito", 1) if r.trained and r.baseline == "none")
+    (row,) = (r for r in rows_of(report, "diito", 1) if r.trained and r.baseline == "measured")
     found = _by_name(report)["diito", 1].trained
     assert (found.cells, found.iia, found.iia_effective, found.low, found.high) == (
         1, row.iia, row.iia_effective, row.iia_effective_low, row.iia_effective_high,
@@ -31,7 +31,7 @@ def test_trained_levels_are_those_of_the_trained_row(report):
 
 
 def test_unreachable_cells_count_in_no_mean(report):
-    rows = [r for r in rows_of(report, "kd", 0) if r.baseline == "none" and not r.trained]
+    rows = [r for r in rows_of(report, "kd", 0) if r.baseline == "measured" and not r.trained]
     found = _by_name(report)["kd", 0].untrained
     assert found.cells == sum(row.reachable for row in rows) < len(rows)
     known = [row.iia_effective for row in rows if row.reachable and row.iia_effective is not None]

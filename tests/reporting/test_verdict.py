@@ -21,7 +21,7 @@ def _report(accuracies, q=0.001, effective=200, students=("student",), seeds=(0,
             dataclasses.replace(
                 row, student=name, seed=seed, baseline=baseline, teacher_layer=place, student_layer=0, trained=place == 0,
                 reachable=reachable, iia_effective=value, iia_effective_low=value - 0.05, effective_pairs=effective,
-                q_value=None if baseline == "none" else q,
+                q_value=None if baseline == "measured" else q,
             )
         )  # fmt: skip
     results = tuple(StudentResult(name, {}, seed, 0.9, 0.9) for name, seed in product(students, seeds))
@@ -101,7 +101,7 @@ def _at_another_layer(report, accuracy, q):
     moved = [
         dataclasses.replace(row, baseline="wrong_layer", iia_effective=accuracy(row.student, row.seed), q_value=q)
         for row in report.interchange
-        if row.baseline == "none"
+        if row.baseline == "measured"
     ]
     return dataclasses.replace(report, interchange=(*report.interchange, *moved))
 

@@ -53,13 +53,18 @@ def test_the_report_holds_what_was_measured(attributed: RunFolder, quickstart: F
     assert settings.views == "every class: entailment, contradiction, neutral"
     assert sorted(results.examples) == [0, 6, 12, 17, 23]  # spread over all 24
     comparisons = [(row.student, row.baseline, row.layer) for row in results.agreement]
-    baselines = ("none", "random_map", "untrained_student")
+    baselines = ("measured", "random_map", "untrained_student")
     assert comparisons == [(s, c, layer) for s in ("kd", "diito") for layer in range(3) for c in baselines]
-    places = [(row.teacher_hook_point, row.student_place) for row in results.agreement if row.baseline == "none"][:3]
+    places = [(row.teacher_hook_point, row.student_place) for row in results.agreement if row.baseline == "measured"][
+        :3
+    ]
     assert [teacher for teacher, _ in places] == ["blocks.0.hook_in", "blocks.1.hook_out", "blocks.3.hook_out"]
     assert all(row.cosine.n <= 5 and row.overlap_chance for row in results.agreement)
     faithful = [(row.model, row.baseline) for row in results.faithfulness]
-    assert faithful == [("teacher", "none"), *((s, c) for s in ("kd", "diito") for c in ("none", "untrained_student"))]
+    assert faithful == [
+        ("teacher", "none"),
+        *((s, c) for s in ("kd", "diito") for c in ("measured", "untrained_student")),
+    ]
     assert len(results.completeness) == 5 + 3 + 3 and {row.attention for row in results.completeness} == {"sdpa"}
 
 

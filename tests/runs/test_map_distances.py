@@ -29,7 +29,7 @@ def run(quickstart: FinishedRun) -> TrainedRun:
 def test_every_student_beside_an_untrained_one(run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     found = map_distances(run, heldout_batches(run, 7))
     kd, kd_untrained, diito, diito_untrained = (row.distance for row in found)
-    baselines = ("none", "untrained_student")
+    baselines = ("measured", "untrained_student")
     assert [(row.student, row.seed, row.baseline) for row in found] == [
         (s, 0, c) for s in ("kd", "diito") for c in baselines
     ]
@@ -53,7 +53,7 @@ def test_every_term_of_a_recipe_is_measured_and_a_recipe_without_one_has_none(
     batches = heldout_batches(run, 3)
     other = Recipe.load(quickstart.folder.recipe, [*TAUGHT, "students.kd.objectives.adkd.steps=1"])
     found = map_distances(dataclasses.replace(run, recipe=other), batches)
-    assert [(row.taught, row.student) for row in found if row.baseline == "none"] == [
+    assert [(row.taught, row.student) for row in found if row.baseline == "measured"] == [
         ("kd", "kd"), ("kd", "diito"), ("diito", "kd"), ("diito", "diito"),
     ]  # fmt: skip
     assert len({row.distance for row in found}) == 6  # four students' and, by term, that of one untrained

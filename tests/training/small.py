@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.pairs.collator import ExampleSet, PairingCollator
-from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.data.pairs.draw_positions import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Weighted
 from causalkd.objectives.diito import DIITO

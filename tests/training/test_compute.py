@@ -6,7 +6,7 @@ import torch
 from causalkd.alignment.interchange import hook_points_needed, interchange
 from causalkd.alignment.presets import preset
 from causalkd.alignment.resolve import resolve
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.training.compute import BlockForwards
 from tests.tiny import tiny, tiny_inputs

@@ -12,9 +12,10 @@ from torch.utils.data import Dataset
 
 from causalkd.data.batch import Batch, Example, Inputs, NestedTensors, PaddingSide, pad, pad_labels
 from causalkd.data.masking import Masking
+from causalkd.data.pairs.draw_positions import RowFacts, check_rows, draw_positions
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.data.pairs.positions import Positions, RowFacts, check_rows, draw_positions
-from causalkd.data.pairs.rng import Index, Stream, integers
+from causalkd.data.positions import Positions
+from causalkd.data.rng import Index, Stream, integers
 
 
 class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
@@ -45,7 +46,7 @@ class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
 class PairingCollator:
     """Turns rows of an `ExampleSet` into the tensors of a `Batch` with sources and positions.
 
-    All randomness is a function of (seed, epoch, example number); see `causalkd.data.pairs.rng`. Site pairs with equal
+    All randomness is a function of (seed, epoch, example number); see `causalkd.data.rng`. Site pairs with equal
     policies exchange equal positions. Raises ValueError, when it is built, if a policy does not suit some example.
     """
 

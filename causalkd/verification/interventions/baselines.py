@@ -1,32 +1,11 @@
-"""What an interchange accuracy would be for a reason that is not alignment.
-
-`no_intervention`   the student's base predictions: how much agreement needs no intervention at all
-`permuted_source`   the student receives another row's source, the teacher the right one: how much any donor would give
-`majority_class`       the constant guess that is right most often: how much guessing gives
-`untrained_student`    an untrained student of the same configuration: how much the architecture gives. At a site with a
-                    `basis` it exchanges the student's directions, which are any in other weights; only `learn_subspaces` lets it
-                    learn its own
-`norm_matched_random`   the student's activations moved as far, but elsewhere: how much any move of that length gives
-
-Two say whether the place matters, and one how high a score can be:
-
-`wrong_layer`         the student's exchange half its depth away from the site
-`shuffled_alignment`  the student's exchange at the next declared pair's site; where there are several
-`ceiling`             the teacher in the student's place, at declared pairs; run anew from its inputs
-"""
-
-from typing import get_args
+"""How the baselines of `results.baselines` choose another source or the best constant guess."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.verification.interventions.predictions import majority, same
-from causalkd.verification.results.report import BaselineName
-
-BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)[1:]
-"""Every control; `none` names the measurement itself."""
 
 
 def permuted_rows(counts: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:

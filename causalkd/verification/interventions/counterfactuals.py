@@ -10,7 +10,7 @@ from torch import Tensor
 
 from causalkd.alignment.interchange import hook_points_needed, interchange
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import ForwardOutput, SourceActivations
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.baselines import permuted_positions, permuted_rows

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformer_lens.tools.analysis.interchange import NormMatchedPlacebo, SubspaceInterchange, random_basis
 
 from causalkd.alignment.resolved_site import ResolvedSite
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import ForwardOutput, SourceActivations
 from causalkd.models.hooks.hook_points import HookPoint
 

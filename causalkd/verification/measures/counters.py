@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.verification.interventions.baselines import BASELINES, modal_matches
+from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, Reach
 from causalkd.verification.interventions.plan import Comparison, Intervention
 from causalkd.verification.interventions.predictions import Predictions, divergence, same
 from causalkd.verification.measures.scores import Measurement, Score
+from causalkd.verification.results.baselines import BASELINES, MEASURED, BaselineName
 from causalkd.verification.results.report import GRID, BaselineName
 
 
@@ -26,7 +27,7 @@ class MeasurementPlan:
     @property
     def scored(self) -> tuple[BaselineName, ...]:
         """The measurement itself and the controls, in the order of a report."""
-        return ("none", *(name for name in BASELINES if name in self.baselines))
+        return (MEASURED, *(name for name in BASELINES if name in self.baselines))
 
     @property
     def with_ceiling(self) -> tuple[Comparison, ...]:
@@ -116,16 +117,15 @@ class Table:
         """Tallies the counterfactual at a side of the student's, and the controls of that side."""
         intervention, plain, found = intervene.intervention, intervene.plain, intervene.answer.predictions
         self.reach.update(intervention, intervene.answer)
-        for baseline in ("none", "wrong_layer", "shuffled_alignment"):
+        for baseline in (MEASURED, "wrong_layer", "shuffled_alignment"):
             self._tally(baseline, intervention, found)
         self._note_still(intervention, same(found.choice, plain.choice))
         if intervention not in self.own:
             return
-        self._tally("no_intervention", intervention, plain)
-        if "permuted_source" in self.asked.baselines:
-            self._tally("permuted_source", intervention, intervene.permuted)
-        if "norm_matched_random" in self.asked.baselines:
-            self._tally("norm_matched_random", intervention, intervene.moved_elsewhere(self.seed))
+        for name in self.asked.scored:
+            predict = None if name == MEASURED else BASELINES[name].predict
+            if predict is not None:
+                self._tally(name, intervention, predict(intervene, self.seed))
 
     def note_untrained(self, intervene: Intervened) -> None:
         """Tallies the counterfactual at a side of the student's untrained twin."""
@@ -171,7 +171,7 @@ class Table:
                     matches, effective, kl = np.concatenate(self._tallies[comparison, baseline], axis=1)
                 else:  # there is no other layer, pair or declaration
                     continue
-                still = np.concatenate(self._still[comparison]) if baseline == "none" else None
+                still = np.concatenate(self._still[comparison]) if baseline == MEASURED else None
                 scores.append(
                     Score(comparison, baseline, reachable, matches, counts, effective, effective_counts, kl, still)
                 )

@@ -15,7 +15,6 @@ from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.attention import attention_of
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, untrained_copy
-from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Comparison, plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals, UntrainedCounter

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import label_names

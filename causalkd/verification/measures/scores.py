@@ -85,7 +85,7 @@ class Measurement:
     scores: tuple[Score, ...]
 
     def score(
-        self, teacher_layer: int, student_layer: int, baseline: BaselineName = "none", pair: str | None = None
+        self, teacher_layer: int, student_layer: int, baseline: BaselineName = "measured", pair: str | None = None
     ) -> Score:
         """The first score at these layers, of one pair where it is named.
 
@@ -122,10 +122,10 @@ class Measurement:
 
     def _p_values(self) -> list[float | None]:
         """Of each control: the measurement at its cell against it, on effective pairs."""
-        real = {score.comparison: score for score in self.scores if score.baseline == "none"}
+        real = {score.comparison: score for score in self.scores if score.baseline == "measured"}
         return [
             paired_permutation_p(real[score.comparison].effective_matches, score.effective_matches)
-            if score.baseline != "none" and score.reachable and score.effective_pairs
+            if score.baseline != "measured" and score.reachable and score.effective_pairs
             else None
             for score in self.scores
         ]
@@ -180,8 +180,8 @@ def differences(
             comparison = score.comparison
             if not (comparison.trained and score.reachable):
                 continue
-            hook_point = (comparison.teacher_layer, comparison.student_layer, "none", comparison.pair)
-            if score.baseline != "none":  # the measurement itself against this control
+            hook_point = (comparison.teacher_layer, comparison.student_layer, "measured", comparison.pair)
+            if score.baseline != "measured":  # the measurement itself against this control
                 found += _difference_rows(measurement.score(*hook_point), score, name, name, seed)
                 continue
             for other, measured in others:

@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from causalkd.verification.results.teaching import TeachingResults
 
-AttributionBaseline = Literal["none", "random_map", "untrained_student"]
-"""`none` is the measurement; `random_map` puts scores that say nothing in the place of the student's map,
+AttributionBaseline = Literal["measured", "random_map", "untrained_student"]
+"""`measured` is the measurement; `random_map` puts scores that say nothing in the place of the student's map,
 `untrained_student` the map of a student that was never trained."""
 TEACHER = "teacher"
 """The `model` of the teacher's own rows."""
@@ -64,7 +64,7 @@ class FaithfulnessRow:
     seed: int | None
     """The student's; None for the teacher."""
     baseline: AttributionBaseline
-    """`none` or `untrained_student`: a random map is beside each, as `random`."""
+    """`measured` or `untrained_student`: a random map is beside each, as `random`."""
     comprehensiveness: Estimate
     """AOPC in units of probability when the most important tokens go first."""
     sufficiency: Estimate
@@ -102,7 +102,7 @@ class MapDistanceRow:
 
     student: str
     seed: int
-    baseline: Literal["none", "untrained_student"]
+    baseline: Literal["measured", "untrained_student"]
     taught: str
     """Names of the students whose training minimised this very term; others are measured in it too."""
     distance: float

@@ -2,40 +2,25 @@
 
 import json
 import os
-import platform
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from causalkd.alignment.spec import Alignment
-from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.results.attribution import AttributionResults
+from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
 
-BaselineName = Literal[
-    "none",
-    "no_intervention",
-    "permuted_source",
-    "majority_class",
-    "untrained_student",
-    "norm_matched_random",
-    "wrong_layer",
-    "shuffled_alignment",
-    "ceiling",
-]
 Measure = Literal["iia", "iia_effective"]
 
 GRID = "grid:"
 """Begins the `pair` of a grid cell that is no declared pair; the name of the pair whose positions it uses follows."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
-_PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", "datasets", "accelerate", "numpy")
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,7 @@ class InterchangeRow:
 
     student: str
     baseline: BaselineName
-    """`none` is the measurement itself; the others say what the number would be for a reason that is not alignment."""
+    """`measured` is the measurement itself; the others say what the number would be for a reason that is not alignment."""
     pair: str
     """Name of the declared pair, or `grid:NAME` for an undeclared cell measured at the positions of pair NAME."""
     component: str
@@ -243,24 +228,6 @@ class VerificationReport:
 
 
 _REPORT = TypeAdapter(VerificationReport)
-
-
-def environment(model: HookedModel, seed: int) -> Environment:
-    """The environment of a measurement: installed versions, and how this model computes."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # e.g. causalkd itself, used from a checkout
-            continue
-    return Environment(
-        versions=versions,
-        attention=str(model.model.config._attn_implementation),
-        dtype=str(model.model.dtype).removeprefix("torch."),
-        seed=seed,
-        threads=torch.get_num_threads(),
-        device=str(model.model.device),
-    )
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:

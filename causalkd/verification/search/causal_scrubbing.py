@@ -24,7 +24,7 @@ from torch.nn import functional
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.data.batch import Example, pad
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.hook_points import HookPoint

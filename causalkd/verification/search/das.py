@@ -23,7 +23,7 @@ from transformer_lens.tools.analysis.interchange import SubspaceInterchange, arb
 from causalkd.alignment.basis import orthonormal
 from causalkd.alignment.pyvene.architectures import BoundlessRotatedSpaceIntervention, LowRankRotatedSpaceIntervention
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint

@@ -19,15 +19,13 @@ from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.reporting.summary import EXPLANATIONS
-from causalkd.reporting.tables import columns, number
-from causalkd.reporting.verdict import is_above
-from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.scores import Measurement, Score
+from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import InterchangeRow
 from causalkd.verification.search.cka import linear_cka
 from causalkd.verification.search.das import Subspace
+from causalkd.verification.statistics.evidence import is_above
 
 _SAME_KL = 1e-4
 """Teacher layers whose divergences differ by less, in nats, are alike: between them lies a block that does nothing."""
@@ -85,15 +83,6 @@ class Search:
     component: str
     policy: PositionPolicy
     similarity: Float[Tensor, "teacher_layer student_layer"]
-
-    def table(self) -> str:
-        """One line a student layer; `search` is of whole layers, also where the rest is of learned directions."""
-        heads = ("student", "teacher", "as well", "CKA", "search", "held out", "95 %", "n", "best control", "supported")
-        lines = [heads, *(_line(proposal) for proposal in self.proposals)]
-        if any(proposal.subspace is not None for proposal in self.proposals):
-            learned = [("directions", "arbitrary"), *(_learned(proposal) for proposal in self.proposals)]
-            lines = [(*line, *more) for line, more in zip(lines, learned, strict=True)]
-        return "\n".join(columns(lines))
 
     def alignment(self, name: str = "found") -> Alignment:
         """The supported proposals as an alignment.
@@ -173,8 +162,8 @@ def _proposal(scores: Sequence[Score], tested: Measurement, similarity: Tensor, 
         for row in tested.rows("student", seed)
         if (row.teacher_layer, row.student_layer) == (comparison.teacher_layer, comparison.student_layer)
     ]
-    (heldout,) = (row for row in at_comparison if row.baseline == "none")
-    explanations = tuple(row for row in at_comparison if row.baseline in EXPLANATIONS)
+    (heldout,) = (row for row in at_comparison if row.baseline == "measured")
+    explanations = tuple(row for row in at_comparison if row.baseline in explaining())
     alikeness = float(similarity[comparison.teacher_layer, comparison.student_layer])
     return Proposal(
         comparison.student_layer,
@@ -185,21 +174,6 @@ def _proposal(scores: Sequence[Score], tested: Measurement, similarity: Tensor, 
         heldout,
         explanations,
     )
-
-
-def _line(proposal: Proposal) -> tuple[str, ...]:
-    row = proposal.heldout
-    others = ", ".join(str(layer) for layer in proposal.alike if layer != proposal.teacher_layer) or "–"
-    best = max((c.iia_effective for c in proposal.baselines if c.iia_effective is not None), default=None)
-    interval = "–" if row.iia_effective_low is None else f"{row.iia_effective_low:.3f}–{row.iia_effective_high:.3f}"
-    shares = (f"{proposal.similarity:.3f}", f"{proposal.found:.3f}", number(row.iia_effective), interval)
-    said = (str(row.effective_pairs), number(best), "yes" if proposal.supported else "no")
-    return (str(proposal.student_layer), str(proposal.teacher_layer), others, *shares, *said)
-
-
-def _learned(proposal: Proposal) -> tuple[str, str]:
-    found = proposal.subspace
-    return ("all", "–") if found is None else (str(found.basis.shape[1]), f"{found.arbitrary:.3f}")
 
 
 def _merit(score: Score) -> tuple[float, float]:

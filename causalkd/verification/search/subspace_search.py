@@ -17,12 +17,11 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import untrained_copy
-from causalkd.reporting.summary import EXPLANATIONS
-from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.interventions.counterfactuals import ModelPass
 from causalkd.verification.interventions.plan import layer_interventions
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.scores import Measurement, Score
+from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import InterchangeRow
 from causalkd.verification.search.das import Fit, Subspace, check_learnable, learn_subspace
 from causalkd.verification.search.search import Proposal, Search
@@ -148,6 +147,6 @@ def _decided(proposal: Proposal, subspace: Subspace, rows: Sequence[InterchangeR
     """The proposal with its subspace and what the held-out pairs say of that."""
     layers = (proposal.teacher_layer, proposal.student_layer)
     own = [row for row in rows if (row.teacher_layer, row.student_layer) == layers]
-    (intervened,) = (row for row in own if row.baseline == "none")
-    explanations = tuple(row for row in own if row.baseline in EXPLANATIONS)
+    (intervened,) = (row for row in own if row.baseline == "measured")
+    explanations = tuple(row for row in own if row.baseline in explaining())
     return replace(proposal, heldout=intervened, baselines=explanations, subspace=subspace)

@@ -15,7 +15,7 @@ from transformers import (
 
 from causalkd.alignment.pyvene.architectures import pyvene, teach_model, teach_pyvene
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.pairs.positions import PositionPolicy
+from causalkd.data.pairs.draw_positions import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.tiny import MODELS, tiny, tiny_inputs
 

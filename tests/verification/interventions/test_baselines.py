@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.verification.interventions.baselines import BASELINES, modal_matches, permuted_positions, permuted_rows
 
 

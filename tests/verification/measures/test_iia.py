@@ -4,7 +4,7 @@ import torch
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.positions import Positions
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.interventions.plan import plan
@@ -134,7 +134,7 @@ def test_a_random_student_is_near_chance():
     found = measure(teacher, copy, alignment, batches, baselines=("untrained_student", "majority_class"))
     for layer in (0, 1):
         real, random, guess = (
-            found.score(layer, layer, name) for name in ("none", "untrained_student", "majority_class")
+            found.score(layer, layer, name) for name in ("measured", "untrained_student", "majority_class")
         )
         assert real.iia_effective == 1.0
         assert random.iia <= guess.iia + 0.05

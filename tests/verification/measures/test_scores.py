@@ -14,7 +14,9 @@ def _cell(t, s, trained):
     return Comparison(pair, "block_output", "pos", None, t, s, trained, Intervention((), "m"), Intervention((), "m"))
 
 
-def _score(matches, effective, t=1, s=0, baseline="none", trained=True, reachable=True, counts=None, divergence=None):
+def _score(
+    matches, effective, t=1, s=0, baseline="measured", trained=True, reachable=True, counts=None, divergence=None
+):
     comparison = _cell(t, s, trained)
     matches, effective = np.array(matches, float), np.array(effective, float)
     counts = np.ones_like(matches) if counts is None else np.array(counts, float)

@@ -62,7 +62,7 @@ def test_the_modes_together_are_the_whole_accuracy(pair: tuple[HookedModel, Hook
     (score,) = (
         score
         for score in measure(teacher, student, alignment, batches, baselines=()).scores
-        if score.comparison.pair == "first" and score.baseline == "none"
+        if score.comparison.pair == "first" and score.baseline == "measured"
     )
     together = (easy.iia * easy.tokens + hard.iia * hard.tokens) / tokens
     assert together == pytest.approx(score.matches.sum() / score.counts.sum())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from causalkd.data.pairs.rng import Stream, integers, uniforms
+from causalkd.data.rng import Stream, integers, uniforms
 
 
 def splitmix64(state: int) -> int:

@@ -13,76 +13,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.data.pairs.rng import Index, Stream, integers, uniforms
-
-
-@dataclass(frozen=True, eq=False)
-class Positions:
-    """The positions exchanged in each row: the k-th of base receives what stands at the k-th of source."""
-
-    base: Int[Tensor, "batch k"]
-    source: Int[Tensor, "batch k"]
-    valid: Bool[Tensor, "batch k"]
-    """False marks filler, which is never exchanged and whose indices are 0."""
-
-    @classmethod
-    def from_masks(
-        cls, base_mask: Bool[Tensor, "batch base_pos"], source_mask: Bool[Tensor, "batch source_pos"]
-    ) -> "Positions":
-        """Pair the k-th True of a row's base mask with the k-th True of its source mask, in ascending order.
-
-        Raises ValueError where a row's two masks select different numbers of positions.
-        """
-        counts, source_counts = base_mask.sum(1), source_mask.sum(1)
-        unequal = (counts != source_counts).nonzero()[:, 0].tolist()
-        if unequal:
-            rows = "; ".join(f"row {row}: {counts[row]} base, {source_counts[row]} source" for row in unequal)
-            raise ValueError(
-                f"base and source masks select different numbers of positions ({rows}). Positions are exchanged one "
-                "for one within a row: select equally many in both."
-            )
-        width = int(counts.max()) if len(counts) else 0
-        valid = torch.arange(width, device=counts.device) < counts[:, None]
-        base, source = _true_first(base_mask)[:, :width], _true_first(source_mask)[:, :width]
-        return cls(base.where(valid, 0), source.where(valid, 0), valid)
-
-    def to(self, device: torch.device | str) -> "Positions":
-        """The same positions on a device."""
-        return Positions(self.base.to(device), self.source.to(device), self.valid.to(device))
-
-    def intervened(self) -> "Positions":
-        """The positions of the opposite exchange, in which source receives what stands in base."""
-        return Positions(self.source, self.base, self.valid)
-
-    def rows(self, index: Int[Tensor, "rows"] | Bool[Tensor, "batch"]) -> "Positions":
-        """The positions of some rows, by number or by mask."""
-        return Positions(self.base[index], self.source[index], self.valid[index])
-
-    def check(
-        self, base_counts: Bool[Tensor, "batch base_pos"], source_counts: Bool[Tensor, "batch source_pos"]
-    ) -> None:
-        """Raise one ValueError unless every valid position is a real token, and each base position is written once.
-
-        The masks are true at real tokens.
-        """
-        faults = []
-        for side, positions, counts in (("base", self.base, base_counts), ("source", self.source, source_counts)):
-            inside = (positions >= 0) & (positions < counts.shape[1])
-            real = counts.gather(1, positions.where(inside, 0)) & inside
-            for row in (self.valid & ~real).any(1).nonzero()[:, 0].tolist():
-                wrong = positions[row][self.valid[row] & ~real[row]].tolist()
-                faults.append(f"row {row}: {side} positions {wrong} (the row has {int(counts[row].sum())} real tokens)")
-        filler = -1 - torch.arange(self.base.shape[1], device=self.base.device)
-        ordered = self.base.where(self.valid, filler).sort(1).values
-        for row in (ordered[:, 1:] == ordered[:, :-1]).any(1).nonzero()[:, 0].tolist():
-            faults.append(
-                f"row {row}: base positions {self.base[row][self.valid[row]].tolist()} name one position twice"
-            )
-        if faults:
-            raise ValueError(
-                "positions of an interchange must be real tokens, not padding and not past the end, and a base "
-                "position receives one value:\n  " + "\n  ".join(faults)
-            )
+from causalkd.data.positions import Positions
+from causalkd.data.rng import Index, Stream, integers, uniforms
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from causalkd.data.pairs.draw_positions import RowFacts, draw_positions
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.data.pairs.positions import Positions, RowFacts, draw_positions
+from causalkd.data.positions import Positions
 from tests.oracles.positions import in_segments, paired, real_positions, release_count
 
 POLICIES = [

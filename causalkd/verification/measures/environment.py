@@ -1,0 +1,29 @@
+"""What the numbers of a report are computed with."""
+
+import platform
+from importlib import metadata
+
+import torch
+
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.results.report import Environment
+
+_PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", "datasets", "accelerate", "numpy")
+
+
+def environment(model: HookedModel, seed: int) -> Environment:
+    """The environment of a measurement: installed versions, and how this model computes."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # e.g. causalkd itself, used from a checkout
+            continue
+    return Environment(
+        versions=versions,
+        attention=str(model.model.config._attn_implementation),
+        dtype=str(model.model.dtype).removeprefix("torch."),
+        seed=seed,
+        threads=torch.get_num_threads(),
+        device=str(model.model.device),
+    )

@@ -1,0 +1,139 @@
+"""The table of baselines: what an interchange accuracy would be for a reason that is not alignment.
+
+One entry declares a baseline. The measurement, the report's schema, the tables, the figures and the glossary of the page
+are made from this table; `register_baseline` adds an entry from outside.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from causalkd.errors import nearest
+
+MEASURED = "measured"
+"""Stands in the place of a baseline on the rows that hold the measurement itself."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One baseline.
+
+    Attributes:
+        key: Its name in reports.
+        title: The short name that heads a column.
+        label: The name in the legend of a figure.
+        description: What it is, as the end of the sentence that begins with its title.
+        explains: Whether it would explain an accuracy without an alignment; the best of these is the one to exceed.
+        predict: Makes its predictions of an intervened pass of the student (`interventions.counterfactuals.Intervened`)
+            and a seed; None where the measurement plans it in another way.
+        marker: The mark in a figure.
+    """
+
+    key: str
+    title: str
+    label: str
+    description: str
+    explains: bool = False
+    predict: Callable[[Any, int], Any] | None = None
+    marker: str = "o"
+
+
+BASELINES: dict[str, Baseline] = {
+    entry.key: entry
+    for entry in (
+        Baseline(
+            "no_intervention",
+            "no intervention",
+            "no intervention",
+            "the student's prediction on the base input, which shows how much agreement needs no intervention",
+            explains=True,
+            predict=lambda found, seed: found.plain,
+            marker="|",
+        ),
+        Baseline(
+            "permuted_source",
+            "permuted source",
+            "source of another row",
+            "the student receives the source of another row and the teacher the right one",
+            explains=True,
+            predict=lambda found, seed: found.permuted,
+            marker="x",
+        ),
+        Baseline(
+            "majority_class",
+            "majority class",
+            "best constant guess",
+            "the constant guess that is right most often",
+            explains=True,
+            marker="D",
+        ),
+        Baseline(
+            "untrained_student",
+            "untrained student",
+            "untrained student",
+            "an untrained student of the same configuration; at a site with a `basis` it uses the directions of the "
+            "trained student, and only `causalkd search --rank` lets it learn its own",
+            explains=True,
+            marker="s",
+        ),
+        Baseline(
+            "norm_matched_random",
+            "random direction",
+            "random direction, same norm",
+            "the student's activations move as far as in the intervention, but in a random direction",
+            explains=True,
+            predict=lambda found, seed: found.moved_elsewhere(seed),
+            marker="2",
+        ),
+        Baseline(
+            "wrong_layer",
+            "other layer",
+            "other layer",
+            "the student's intervention half of its depth away from the site; an accuracy that it reaches too does not "
+            "depend on the site",
+        ),
+        Baseline(
+            "shuffled_alignment",
+            "other pair",
+            "other pair",
+            "the student's intervention at the site of the next declared pair, where there are several",
+        ),
+        Baseline(
+            "ceiling",
+            "ceiling",
+            "ceiling",
+            "the teacher in the student's place, run again from its inputs, which shows how high an accuracy can be",
+        ),
+    )
+}
+"""Every baseline by its key, in the order of reports."""
+
+
+def explaining() -> tuple[str, ...]:
+    """The keys of the baselines that would explain an accuracy without an alignment."""
+    return tuple(key for key, entry in BASELINES.items() if entry.explains)
+
+
+def register_baseline(entry: Baseline) -> None:
+    """Adds a baseline to the table, so that it is measured and shown as the others are.
+
+    Raises:
+        ValueError: The key is taken, or the entry does not say how the baseline predicts.
+    """
+    if entry.key in BASELINES or entry.key == MEASURED:
+        raise ValueError(f"there is a baseline {entry.key!r} already; choose another key")
+    if entry.predict is None:
+        raise ValueError(f"baseline {entry.key!r} has no `predict`, so it cannot be measured; give a function")
+    BASELINES[entry.key] = entry
+
+
+def _known(key: str) -> str:
+    if key != MEASURED and key not in BASELINES:
+        raise ValueError(f"{key!r} is no baseline; {nearest(key, [MEASURED, *BASELINES])}")
+    return key
+
+
+BaselineName = Annotated[str, AfterValidator(_known)]
+"""`measured`, or the key of a baseline."""

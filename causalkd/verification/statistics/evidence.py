@@ -1,0 +1,19 @@
+"""Whether a measurement exceeds its baselines by more than chance."""
+
+from collections.abc import Sequence
+
+from causalkd.verification.results.report import InterchangeRow
+from causalkd.verification.statistics.permutation import CHANCE
+
+
+def is_above(real: InterchangeRow, baselines: Sequence[InterchangeRow]) -> bool:
+    """Whether a measurement exceeds every one of its controls by more than chance."""
+    return all(_exceeds(real, baseline) for baseline in baselines)
+
+
+def _exceeds(real: InterchangeRow, baseline: InterchangeRow) -> bool:
+    if real.iia_effective is None or baseline.iia_effective is None:
+        return False
+    if baseline.q_value is None:  # a report from before there were tests
+        return real.iia_effective_low is not None and real.iia_effective_low > baseline.iia_effective
+    return real.iia_effective > baseline.iia_effective and baseline.q_value < CHANCE
