@@ -30,7 +30,7 @@ def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Downloa
         "heads.csv": ("every head against every head", _plain(report.heads)),
         "differences.csv": ("every paired difference", _plain(report.differences)),
         "ground-truth.csv": ("every model against the task's causal model", _plain(report.ground_truth)),
-        "distances.csv": ("exchanged states' distances from clean ones", _plain(report.distances)),
+        "distances.csv": ("exchanged states' distances from clean ones", _plain(report.off_distribution)),
         "training.csv": ("every logged term", list(metrics)),
         "agreement.csv": ("agreement of attribution maps", _plain(maps.agreement if maps else ())),
         "faithfulness.csv": ("every map's faithfulness", _plain(maps.faithfulness if maps else ())),

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from causalkd.reporting.summary import EXPLANATIONS, rows_of
+from causalkd.reporting.summary import rows_of
+from causalkd.verification.results.baselines import explaining
 from causalkd.verification.results.report import GRID, BaselineName, InterchangeRow, Measure, VerificationReport
 
 
@@ -37,7 +38,7 @@ class Grid:
     def above_baseline(self, teacher_layer: int, student_layer: int, measure: Measure) -> float | None:
         """The accuracy minus that of the best control at the same cell."""
         value = self.value(teacher_layer, student_layer, measure)
-        baselines = [self.value(teacher_layer, student_layer, measure, baseline) for baseline in EXPLANATIONS]
+        baselines = [self.value(teacher_layer, student_layer, measure, baseline) for baseline in explaining()]
         known = [baseline for baseline in baselines if baseline is not None]
         return None if value is None or not known else value - max(known)
 

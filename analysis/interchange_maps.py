@@ -96,7 +96,7 @@ def _draw(ax: Axes, grid: Grid, measure: Measure, shades: ScalarMappable, above_
     for x, student_layer in enumerate(grid.student_layers):  # on top, so that no neighbour covers an outline
         for y, teacher_layer in enumerate(grid.teacher_layers):
             row = grid.cells.get((teacher_layer, student_layer, "measured"))
-            if row is not None and row.trained:
+            if row is not None and row.aligned:
                 ax.add_patch(
                     _square(x, y, fill=False, edgecolor=OUTLINE, linewidth=3, inset=0.0, zorder=3, clip_on=False)
                 )
@@ -173,7 +173,7 @@ def _chance(grids: list[Grid], measure: Measure) -> float | None:
 def _legend(figure: Figure, grids: list[Grid], measure: Measure, level: str | None) -> None:
     rows = [row for grid in grids for (_, _, baseline), row in grid.cells.items() if baseline == "measured"]
     entries: list[Patch | Line2D] = []
-    if any(row.trained for row in rows):
+    if any(row.aligned for row in rows):
         entries.append(
             Patch(facecolor=matplotlib.colormaps[SHARE_MAP](0.0), edgecolor=OUTLINE, linewidth=2, label="trained site")
         )

@@ -21,9 +21,10 @@ from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
 from causalkd.reporting.attribution_tables import distance_rows
 from causalkd.reporting.student_comparison import reference_sentences
-from causalkd.reporting.summary import BASELINE_TITLES, summaries
+from causalkd.reporting.summary import summaries
 from causalkd.reporting.tables import LEARNING_MAPS
 from causalkd.reporting.verdict import student_sentences, verdict
+from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
 from causalkd.verification.results.rows import GroundTruthRow
 
@@ -73,7 +74,7 @@ def render(
         report=report,
         summaries=summaries(report),
         verdict=(*verdict(report), *student_sentences(report)),
-        control_titles=BASELINE_TITLES,
+        baseline_table=BASELINES,
         colours=student_colours(student.name for student in report.students),
         compared=reference_sentences(report),
         between=[row for row in report.differences if row.student != row.reference],
@@ -143,7 +144,7 @@ def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap])
         "agreement": agreement_lines(results),
         "faithfulness": results.faithfulness,
         "gaps": gap_lines(results),
-        "distances": distance_rows(results) if results.distances else [],
+        "distances": distance_rows(results) if results.map_distances else [],
         "pictures": pictures,
     }
 
@@ -168,7 +169,7 @@ def _cells(report: VerificationReport) -> list[dict[str, object]]:
     for row in report.interchange:
         baselines.setdefault(_key(row), {})[row.baseline] = row.iia_effective
     return [
-        {**asdict(row), "controls": [baselines[_key(row)].get(name) for name in BASELINE_TITLES]}
+        {**asdict(row), "baselines": [baselines[_key(row)].get(name) for name in BASELINES]}
         for row in report.interchange
         if row.baseline == "measured"
     ]

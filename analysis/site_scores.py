@@ -4,17 +4,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.style import CHANCE, FAINT, INK, MUTED, student_colours, styled
+from analysis.style import FAINT, INK, MUTED, student_colours, styled
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
-from causalkd.verification.results.report import BaselineName, VerificationReport
-
-_MARKERS: dict[BaselineName, tuple[str, str, str]] = {
-    "majority_class": ("D", CHANCE, "best constant guess"),
-    "permuted_source": ("x", INK, "another row's source"),
-    "no_intervention": ("|", MUTED, "no exchange"),
-    "untrained_student": ("s", MUTED, "untrained student"),
-    "norm_matched_random": ("2", INK, "moved elsewhere"),
-}
+from causalkd.verification.results.baselines import BASELINES, explaining
+from causalkd.verification.results.report import VerificationReport
 
 
 @styled
@@ -28,15 +21,17 @@ def site_scores(report: VerificationReport) -> Figure:
         counted = []
         for line, name in enumerate(names):
             chosen = [summary for summary in students if summary.name == name]
-            levels = [summary.trained if title == "trained" else summary.untrained for summary in chosen]
+            levels = [summary.aligned if title == "trained" else summary.other for summary in chosen]
             counted += [level for level in levels if level.cells]
             _draw_student(ax, line, levels, colours[name])
         _name_axes(ax, title, counted)
         ax.set_yticks(range(len(names)), [_label(name, students) for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)
     marks = [
-        Line2D([], [], linestyle="", marker=mark, color=colour, markersize=6, label=label)
-        for mark, colour, label in _MARKERS.values()
+        Line2D(
+            [], [], linestyle="", marker=BASELINES[key].marker, color=MUTED, markersize=6, label=BASELINES[key].label
+        )
+        for key in explaining()
     ]
     seeds = Line2D([], [], linestyle="-", marker="o", color=INK, markersize=5, label="student, one seed")
     figure.legend(handles=[seeds, *marks], loc="outside lower center", ncols=3, fontsize=8)
@@ -51,10 +46,18 @@ def _draw_student(ax: Axes, line: int, levels: list[SiteScores], colour: str) ->
         if level.low is not None and level.high is not None:
             ax.plot([level.low, level.high], [y, y], color=colour, linewidth=1.5, solid_capstyle="butt")
         ax.plot([level.iia_effective], [y], marker="o", color=colour, markersize=5, zorder=3)
-        for baseline, (mark, shade, _) in _MARKERS.items():
+        for baseline in explaining():
             value = level.baselines[baseline]
             if value is not None:
-                ax.plot([value], [y], marker=mark, color=shade, markersize=4.5, linestyle="", alpha=0.85)
+                ax.plot(
+                    [value],
+                    [y],
+                    marker=BASELINES[baseline].marker,
+                    color=MUTED,
+                    markersize=4.5,
+                    linestyle="",
+                    alpha=0.85,
+                )
 
 
 def _name_axes(ax: Axes, title: str, counted: list[SiteScores]) -> None:

@@ -198,7 +198,7 @@ def _tell(found: Any, folder: Path) -> None:
     typer.echo(as_text(found))
     if found.attribution is not None:
         typer.echo(as_markdown(found))
-        if found.attribution.distances:
+        if found.attribution.map_distances:
             typer.echo("\n".join([*columns(distance_rows(found.attribution)), ""]))
         if (teaching := found.attribution.teaching) is not None:
             typer.echo("\n".join([*columns(teaching_rows(teaching)), teaching_line(teaching)]))

@@ -43,7 +43,7 @@ def example_results(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2, 
         for seed in range(seeds):
             for layer in range(layers + 1):
                 strength = {
-                    "none": 0.4 + 0.1 * rank + 0.05 * layer + 0.01 * seed,
+                    "measured": 0.4 + 0.1 * rank + 0.05 * layer + 0.01 * seed,
                     "random_map": 0.0,
                     "untrained_student": 0.1,
                 }
@@ -65,7 +65,7 @@ def example_distances(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2
         MapDistanceRow(name, seed, baseline, students[-1], value + 0.01 * seed, 128)
         for rank, name in enumerate(students)
         for seed in range(seeds)
-        for baseline, value in (("none", 0.05 - 0.02 * rank), ("untrained_student", 0.4))
+        for baseline, value in (("measured", 0.05 - 0.02 * rank), ("untrained_student", 0.4))
     )
 
 

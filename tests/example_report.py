@@ -14,7 +14,7 @@ from causalkd.verification.results.report import (
 )
 
 CONTROL_NAMES: tuple[BaselineName, ...] = (
-    "none",
+    "measured",
     "no_intervention",
     "permuted_source",
     "majority_class",
@@ -56,7 +56,9 @@ def example_report(
                 gap = 0.2 + 0.02 * seed
                 place = ("premise", *trained, "iia_effective")
                 differences.append(
-                    DifferenceRow(name, seed, students[0], "none", *place, 480, gap, gap - 0.04, gap + 0.05, 1e-6, 1e-6)
+                    DifferenceRow(
+                        name, seed, students[0], "measured", *place, 480, gap, gap - 0.04, gap + 0.05, 1e-6, 1e-6
+                    )
                 )
     versions = {"python": "3.11.7", "torch": "2.13.0+cpu", "transformers": "5.23.0", "pyvene": "0.1.8"}
     return VerificationReport(
@@ -89,7 +91,7 @@ def _objectives(name: str) -> dict[str, float]:
 def _row(name, seed, baseline, t, s, here, layers, pairs, rank, random) -> InterchangeRow:
     effective = 0 if t == 0 else 300 + 60 * t
     near = np.exp(-abs(t / layers[0] - (s + 1) / layers[1]) * 1.5)
-    strength = {"none": 0.45 + 0.2 * near + 0.25 * rank * here + 0.05 * rank, "majority_class": 0.55}.get(
+    strength = {"measured": 0.45 + 0.2 * near + 0.25 * rank * here + 0.05 * rank, "majority_class": 0.55}.get(
         baseline, 0.35
     )
     score = float(np.clip(strength + random.normal(0, 0.01), 0, 1))
@@ -105,7 +107,7 @@ def _row(name, seed, baseline, t, s, here, layers, pairs, rank, random) -> Inter
         head=None,
         teacher_layer=t,
         student_layer=s,
-        trained=here,
+        aligned=here,
         reachable=t < layers[0] - 1,
         iia=whole,
         iia_low=whole - 0.02,

@@ -20,7 +20,7 @@ def trained(report: VerificationReport, student: str, seed: int, baseline: str =
     (row,) = [
         row
         for row in report.interchange
-        if (row.student, row.seed, row.baseline, row.pair) == (student, seed, baseline, "middle") and row.trained
+        if (row.student, row.seed, row.baseline, row.pair) == (student, seed, baseline, "middle") and row.aligned
     ]
     return row
 

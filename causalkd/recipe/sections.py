@@ -45,7 +45,7 @@ class DataPart(Part):
 class SequencesPart(Part):
     """Responses that a model writes, for the student of a causal LM to learn on instead of the data's."""
 
-    origin: Literal["teacher", "student", "mixed"]
+    generator: Literal["teacher", "student", "mixed"]
     """Who writes: the teacher, once before training; the student while it trains; or either, token by token."""
     share: float = Field(default=1.0, gt=0, le=1)
     """Probability that a batch (an example, for `teacher`) gets a written response; GKD's λ."""
@@ -171,7 +171,7 @@ class VerificationPart(Part):
 
     pairs: int = Field(default=2000, ge=2)
     """Held-out pairs of base and source."""
-    choose: PairChoice = "uniform"
+    pair_selection: PairChoice = "uniform"
     """Which pairs: any two examples; of the same length; with the same segments at the same tokens; of different
     labels; both answered rightly by the teacher and every student; or differing in one variable of a planted task."""
     variable: str | None = None
@@ -189,9 +189,9 @@ class VerificationPart(Part):
 
     @model_validator(mode="after")
     def _variable_belongs_to_its_choice(self) -> "VerificationPart":
-        if (self.choose == "other_variable") != (self.variable is not None):
+        if (self.pair_selection == "other_variable") != (self.variable is not None):
             raise ValueError(
-                f"`choose` is {self.choose}, `variable` is {self.variable}; give `variable` with other_variable alone"
+                f"`pair_selection` is {self.pair_selection}, `variable` is {self.variable}; give `variable` with other_variable alone"
             )
         return self
 

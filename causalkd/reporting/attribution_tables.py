@@ -36,8 +36,8 @@ def as_markdown(report: VerificationReport) -> str:
 def distance_rows(results: AttributionResults) -> list[tuple[str, ...]]:
     """AD-KD's own term: the heads, and a row for each term and student; means over seeds ± standard deviation."""
     rows: list[tuple[str, ...]] = [("learned by", "student", "distance of maps", "untrained student", "texts")]
-    for taught, student in dict.fromkeys((row.taught, row.student) for row in results.distances):
-        found = [row for row in results.distances if (row.taught, row.student) == (taught, student)]
+    for taught, student in dict.fromkeys((row.taught, row.student) for row in results.map_distances):
+        found = [row for row in results.map_distances if (row.taught, row.student) == (taught, student)]
         terms = (
             [row.distance for row in found if row.baseline == baseline]
             for baseline in ("measured", "untrained_student")
@@ -75,7 +75,7 @@ def _faithful(rows: Sequence[FaithfulnessRow]) -> tuple[str, str, str]:
 
 
 def _behaviour(summary: StudentSummary) -> list[str]:
-    levels = summary.trained
+    levels = summary.aligned
     seed = "mean" if summary.seed is None else str(summary.seed)
     shown = _with_interval(levels.iia_effective, levels.low, levels.high)
     return [summary.name, seed, _number(summary.task_metric), shown]

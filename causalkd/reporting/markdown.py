@@ -42,7 +42,7 @@ def as_markdown(report: VerificationReport) -> str:
         parts += [f"## {DIFFERENCES}", _list([*reference_sentences(report), *compared])]
     if report.attribution is not None:
         parts += ["## Which tokens the predictions rest on", attribution_table.as_markdown(report).rstrip()]
-        if report.attribution.distances:
+        if report.attribution.map_distances:
             parts += ["### Maps as AD-KD trains them", pipes(attribution_table.distance_rows(report.attribution))]
         if report.attribution.teaching is not None:
             parts += ["## What each token is taught", *_teaching(report.attribution.teaching)]

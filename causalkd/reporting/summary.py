@@ -44,8 +44,8 @@ class StudentSummary:
     seeds: int
     task_metric: float | None
     agreement: float | None
-    trained: SiteScores
-    untrained: SiteScores
+    aligned: SiteScores
+    other: SiteScores
     task_metric_sd: float | None = None
     """Standard deviation over the seeds; None for one seed."""
 
@@ -71,7 +71,7 @@ def few_pairs(report: VerificationReport) -> str | None:
     sites = {
         (row.pair, row.component, row.teacher_layer): row.effective_pairs
         for row in report.interchange
-        if row.trained and row.reachable and row.baseline == "measured"
+        if row.aligned and row.reachable and row.baseline == "measured"
     }
     few = sorted(pairs for pairs in sites.values() if pairs < FEW_PAIRS)
     if not few:
@@ -86,7 +86,7 @@ def few_pairs(report: VerificationReport) -> str | None:
 
 def _summary(report: VerificationReport, student: StudentResult) -> StudentSummary:
     rows = [row for row in rows_of(report, student.name, student.seed) if row.reachable]
-    trained, untrained = (_levels([row for row in rows if row.trained == was]) for was in (True, False))
+    trained, untrained = (_levels([row for row in rows if row.aligned == was]) for was in (True, False))
     return StudentSummary(student.name, student.seed, 1, student.task_metric, student.agreement, trained, untrained)
 
 
@@ -113,8 +113,8 @@ def _mean_summary(singles: list[StudentSummary]) -> StudentSummary:
         len(singles),
         mean(single.task_metric for single in singles),
         mean(single.agreement for single in singles),
-        _mean_levels([single.trained for single in singles]),
-        _mean_levels([single.untrained for single in singles]),
+        _mean_levels([single.aligned for single in singles]),
+        _mean_levels([single.other for single in singles]),
         sd(single.task_metric for single in singles),
     )
 

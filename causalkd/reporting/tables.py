@@ -4,8 +4,9 @@ import textwrap
 from typing import NamedTuple
 
 from causalkd.reporting.student_comparison import reference_sentences
-from causalkd.reporting.summary import BASELINE_TITLES, SiteScores, StudentSummary, summaries
+from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.reporting.verdict import verdict
+from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, VerificationReport
 
 _WIDTH = 118
@@ -54,16 +55,16 @@ def teacher_line(report: VerificationReport) -> str:
 def tables(report: VerificationReport) -> list[Table]:
     """The students at trained sites, at untrained ones, and their controls."""
     found = summaries(report)
-    trained = [row for row in report.interchange if row.trained and row.baseline == "measured" and row.reachable]
+    trained = [row for row in report.interchange if row.aligned and row.baseline == "measured" and row.reachable]
     behaviour = [
         (report.teacher.metric, "agree"),
         *((_spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
     ]
-    levels = _level_table([(summary, summary.trained) for summary in found])
+    levels = _level_table([(summary, summary.aligned) for summary in found])
     rows = [(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)]
     several = {summary.name for summary in found if summary.seed is None}
     means = [summary for summary in found if summary.seed is None or summary.name not in several]
-    untrained = _level_table([(summary, summary.untrained) for summary in means])
+    untrained = _level_table([(summary, summary.other) for summary in means])
     return [
         Table(f"Trained sites ({_sites(trained)}), held-out pairs" if trained else "Students", rows),
         Table("Untrained sites (mean over cells; no objective saw them)", untrained),
@@ -101,10 +102,10 @@ def _level_cells(summary: StudentSummary, levels: SiteScores) -> tuple[str, ...]
 def _control_table(found: list[StudentSummary]) -> list[tuple[str, ...]]:
     """The controls at trained sites, without those that no student has."""
     shown: list[BaselineName] = [
-        name for name in BASELINE_TITLES if any(s.trained.baselines[name] is not None for s in found)
+        name for name in BASELINES if any(s.aligned.baselines[name] is not None for s in found)
     ]
-    values = [(s.name, *(number(s.trained.baselines[name]) for name in shown)) for s in found]
-    return [("student", *(BASELINE_TITLES[name] for name in shown)), *values]
+    values = [(s.name, *(number(s.aligned.baselines[name]) for name in shown)) for s in found]
+    return [("student", *(BASELINES[name].title for name in shown)), *values]
 
 
 def columns(rows: list[tuple[str, ...]]) -> list[str]:

@@ -56,7 +56,7 @@ class Evidence:
 def standing(report: VerificationReport, name: str, trained: bool) -> Evidence:
     """How one student stands at the trained or the untrained sites."""
     seeds = [student.seed for student in report.students if student.name == name]
-    by_seed = [_sites([row for row in rows_of(report, name, seed) if row.trained == trained]) for seed in seeds]
+    by_seed = [_sites([row for row in rows_of(report, name, seed) if row.aligned == trained]) for seed in seeds]
     shared = [key for key in by_seed[0] if all(key in sites for sites in by_seed)] if by_seed else []
     found = [[sites[key] for sites in by_seed] for key in shared]
     above = [site for site in found if all(is_above(seed.real, seed.baselines) for seed in site)]

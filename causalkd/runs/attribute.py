@@ -100,7 +100,7 @@ def attribute(
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
-    results = dataclasses.replace(results, teaching=teaching, distances=distances)
+    results = dataclasses.replace(results, teaching=teaching, map_distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
     replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
     write_whole(run.folder.attribution_results, results.to_json())

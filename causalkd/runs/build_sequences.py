@@ -31,12 +31,12 @@ def on_policy(
     if part is None:
         return None
     _check_writes(student)
-    if part.origin == "teacher":
+    if part.generator == "teacher":
         return None
     mixture = None
-    if part.origin == "mixed":
+    if part.generator == "mixed":
         if teacher is None:
-            raise ValueError("training.sequences.origin is 'mixed', and there is no teacher; use 'student'")
+            raise ValueError("training.sequences.generator is 'mixed', and there is no teacher; use 'student'")
         mixture = Mixture(teacher, part.teacher_share)
     models = [student] if teacher is None else [student, teacher]
     return OnPolicy(student, _sampling(part, models, longest), part.share, mixture, seed)
@@ -53,7 +53,7 @@ def taught_data(
     Raises:
         ValueError: The examples have no responses, or the teacher writes no text.
     """
-    if part is None or part.origin != "teacher":
+    if part is None or part.generator != "teacher":
         return data
     _check_writes(teacher)
     processes = PartialState()

@@ -108,8 +108,8 @@ def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: 
     """Rows can be packed, written anew or exchanged: each settles what stands where in them."""
     uses = ["data.packing"] if recipe.data.packing else []
     written = training.sequences
-    if written is not None and (written.origin != "teacher" or recipe.data.packing):
-        uses.append(f"training.sequences of origin {written.origin!r}")
+    if written is not None and (written.generator != "teacher" or recipe.data.packing):
+        uses.append(f"training.sequences of generator {written.generator!r}")
     uses += [f"the objective {name}" for name in interchanging[:1]]
     if len(uses) > 1:
         raise ValueError(

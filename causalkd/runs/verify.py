@@ -18,6 +18,7 @@ from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import alike, declared_interventions, plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
+from causalkd.verification.measures.environment import environment
 from causalkd.verification.measures.ground_truth import GroundTruth, KnownAnswers
 from causalkd.verification.measures.iia import Subject, untrained
 from causalkd.verification.measures.mismatches import Departures
@@ -32,7 +33,6 @@ from causalkd.verification.results.report import (
     StudentResult,
     TeacherResult,
     VerificationReport,
-    environment,
 )
 
 Row = TypeVar("Row", InterchangeRow, DifferenceRow)
@@ -59,8 +59,8 @@ def verified(run: TrainedRun) -> VerificationReport:
         differences=compared,
         attribution=AttributionResults.read(run.folder.attribution_results),
         ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
-        departures=tuple(row for found in watch.departures for row in found.rows()),
-        distances=tuple(row for found in watch.distances for row in found.rows()),
+        mismatches=tuple(row for found in watch.departures for row in found.rows()),
+        off_distribution=tuple(row for found in watch.distances for row in found.rows()),
         heads=watch.of_heads(),
     )
 

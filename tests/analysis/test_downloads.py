@@ -37,7 +37,7 @@ def test_what_a_report_lacks_has_no_file_and_controls_have_columns():
 
 
 def test_maps_have_files_of_their_own():
-    maps = dataclasses.replace(example_results(("kd",), seeds=1), distances=example_distances(("kd",), seeds=1))
+    maps = dataclasses.replace(example_results(("kd",), seeds=1), map_distances=example_distances(("kd",), seeds=1))
     found = {each.name: _read(each) for each in downloads(dataclasses.replace(example_report(), attribution=maps))}
     files = ["agreement.csv", "faithfulness.csv", "completeness.csv", "map-distances.csv"]
     assert list(found)[-4:] == files

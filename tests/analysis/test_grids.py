@@ -8,8 +8,8 @@ def test_a_grid_holds_every_cell_the_trained_one_included():
     (grid,) = find_grids(example_report(), "diito", 0)
     assert (grid.positions, grid.axes) == ("premise", ("teacher layer (block_output)", "student layer (block_output)"))
     assert (grid.teacher_layers, grid.student_layers) == ((0, 1, 2, 3), (0, 1))
-    assert all((t, s, "none") in grid.cells for t in range(4) for s in range(2))
-    assert grid.cells[1, 0, "none"].trained
+    assert all((t, s, "measured") in grid.cells for t in range(4) for s in range(2))
+    assert grid.cells[1, 0, "measured"].trained
 
 
 def test_values_are_those_of_the_student_and_seed():
@@ -18,7 +18,7 @@ def test_values_are_those_of_the_student_and_seed():
     (row,) = (
         r
         for r in report.interchange
-        if (r.student, r.seed, r.baseline, r.teacher_layer, r.student_layer) == ("kd", 2, "none", 2, 1)
+        if (r.student, r.seed, r.baseline, r.teacher_layer, r.student_layer) == ("kd", 2, "measured", 2, 1)
     )
     assert grid.value(2, 1, "iia") == row.iia
     assert grid.value(2, 1, "iia_effective") == row.iia_effective
@@ -73,5 +73,5 @@ def test_heads_are_grids_of_their_own():
 
 def test_single_pairs_are_no_grid():
     report = example_report()
-    pairs = tuple(row for row in report.interchange if row.trained)
+    pairs = tuple(row for row in report.interchange if row.aligned)
     assert find_grids(dataclasses.replace(report, interchange=pairs), "kd", 0) == []

@@ -75,6 +75,6 @@ def test_other_depths_and_positions_have_panels_of_their_own():
 
 
 def test_a_report_of_single_pairs_has_no_map(report):
-    single = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.trained))
+    single = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
     with pytest.raises(ValueError, match="holds no grid of layers"):
         interchange_maps(single)

@@ -98,7 +98,7 @@ def test_every_cell_stands_in_the_table(report, html):
 
 
 def test_single_pairs_without_metrics_give_a_page_without_maps_and_curves(report):
-    single = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.trained))
+    single = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
     html = render(single)
     assert _Page(html).tags.count("svg") == 1 and "training step" not in html
 
@@ -136,7 +136,7 @@ def test_departures_are_told_pair_by_pair():
         *("diito", 0, "premise", "every dog runs", "no dog <runs>", (("every", "no"),)),
         *("entailment", "contradiction", "entailment", "entailment", 0.97, 0.02, 3.4),
     )
-    page = render(dataclasses.replace(report, departures=(telling,)))
+    page = render(dataclasses.replace(report, mismatches=(telling,)))
     assert "Where students depart" in page and "every → no" in page and "no dog &lt;runs&gt;" in page
     assert "entailment → contradiction (0.970)" in page and "stays entailment (0.020 for contradiction)" in page
     assert "Where students depart" not in render(report)
@@ -147,13 +147,13 @@ def test_distances_and_strictness_are_told_where_they_were_measured():
     assert "never in?" not in render(report)
     far = DistanceRow("diito", 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
     strict = tuple(dataclasses.replace(row, specificity=0.912) for row in report.interchange)
-    page = render(dataclasses.replace(report, distances=(far,), interchange=strict))
+    page = render(dataclasses.replace(report, off_distribution=(far,), interchange=strict))
     assert "never in?" in page and "<td>1.25</td><td>0.372</td>" in page and "distances.csv" in page
     assert page.count("<td>0.912</td>") >= len(report.students)
 
 
 def test_heads_have_maps_where_they_were_compared(small):
-    rows = [row for row in small.interchange if row.baseline in ("none", "majority_class") and row.trained]
+    rows = [row for row in small.interchange if row.baseline in ("measured", "majority_class") and row.aligned]
     heads = tuple(
         dataclasses.replace(row, unit="h.pos", head=t, student_head=s, trained=False, reachable=True)
         for row, t, s in itertools.product(rows, range(3), range(2))
@@ -179,7 +179,7 @@ def test_attribution_maps_have_a_part_of_their_own(small, html):
     for words in ("every class: entailment", "0.350 to 0.450", "kd (untrained)", "random order", "attention", "sdpa"):
         assert words in html
     assert "AD-KD's own term" not in html
-    learned = dataclasses.replace(report.attribution, distances=example_distances(("kd",), seeds=1))
+    learned = dataclasses.replace(report.attribution, map_distances=example_distances(("kd",), seeds=1))
     again = render(dataclasses.replace(report, attribution=learned), maps=maps)
     assert _Page(again).open == [] and "<td>0.0500</td><td>0.4000</td><td>128</td>" in again
     assert "AD-KD's own term" in again and "map-distances.csv" in again

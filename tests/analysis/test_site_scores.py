@@ -20,13 +20,13 @@ def test_every_seed_is_a_point_with_its_interval_and_controls():
     lines = [line for line in trained.get_lines() if len(line.get_xdata()) == 2]
     guesses = [line for line in trained.get_lines() if line.get_marker() == "D"]
     assert (len(points), len(lines), len(guesses)) == (6, 6, 6)
-    scores = {row.iia_effective for row in report.interchange if row.trained and row.baseline == "measured"}
+    scores = {row.iia_effective for row in report.interchange if row.aligned and row.baseline == "measured"}
     assert {float(line.get_xdata()[0]) for line in points} == scores
 
 
 def test_a_report_without_untrained_cells_says_so():
     report = example_report(seeds=1)
-    pairs = tuple(row for row in report.interchange if row.trained)
+    pairs = tuple(row for row in report.interchange if row.aligned)
     assert site_scores(dataclasses.replace(report, interchange=pairs)).axes[1].get_title() == "untrained: none"
 
 

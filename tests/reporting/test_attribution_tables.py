@@ -24,7 +24,7 @@ def test_a_row_for_the_teacher_every_seed_and_every_mean() -> None:
     assert (first["random map"], first["untrained"], first["Spearman"]) == ("0.000", "0.100", "0.450")
     assert (first["comprehensiveness ↑"], first["sufficiency ↓"], first["random order"]) == ("0.750", "0.250", "0.500")
     assert (teacher["accuracy"], teacher["cosine (95 %)"], teacher["comprehensiveness ↑"]) == ("0.992", "", "0.800")
-    (row,) = (r for r in report.interchange if r.trained and (r.student, r.seed, r.baseline) == ("adkd", 0, "none"))
+    (row,) = (r for r in report.interchange if r.aligned and (r.student, r.seed, r.baseline) == ("adkd", 0, "measured"))
     assert row.iia_effective is not None and first["effective IIA (95 %)"].startswith(f"{row.iia_effective:.3f} (")
     assert table.endswith("\n\n64 texts; every class: entailment, contradiction, neutral; 32 steps from mean\n")
 
@@ -35,12 +35,12 @@ def test_a_report_without_maps() -> None:
 
 
 def test_a_row_for_each_student_and_term_that_was_learned() -> None:
-    results = dataclasses.replace(example_results(("kd", "adkd")), distances=example_distances(("kd", "adkd")))
+    results = dataclasses.replace(example_results(("kd", "adkd")), map_distances=example_distances(("kd", "adkd")))
     heads, *rows = distance_rows(results)
     assert heads == ("learned by", "student", "distance of maps", "untrained student", "texts")
     assert rows == [
         ("adkd", "kd", "0.0550 ± 0.0071", "0.4050 ± 0.0071", "128"),
         ("adkd", "adkd", "0.0350 ± 0.0071", "0.4050 ± 0.0071", "128"),
     ]
-    one = dataclasses.replace(results, distances=example_distances(("kd",), seeds=1))
+    one = dataclasses.replace(results, map_distances=example_distances(("kd",), seeds=1))
     assert distance_rows(one)[1:] == [("kd", "kd", "0.0500", "0.4000", "128")]

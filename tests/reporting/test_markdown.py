@@ -48,7 +48,7 @@ def test_attribution_maps_are_told_where_there_are_some():
     text = as_markdown(dataclasses.replace(report, attribution=example_results(("kd",), seeds=1)))
     assert "## Which tokens the predictions rest on\n\n| model |" in text
     assert "each token is taught" not in text and "as AD-KD trains them" not in text
-    learned = dataclasses.replace(example_results(("kd",), seeds=1), distances=example_distances(("kd",), seeds=1))
+    learned = dataclasses.replace(example_results(("kd",), seeds=1), map_distances=example_distances(("kd",), seeds=1))
     text = as_markdown(dataclasses.replace(report, attribution=learned))
     assert "### Maps as AD-KD trains them\n\n| learned by |" in text and "| kd | kd | 0.0500 |" in text
     taught = dataclasses.replace(example_results(("kd",), seeds=1), teaching=example_teaching(("kd",), seeds=1))

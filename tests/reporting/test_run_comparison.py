@@ -17,7 +17,7 @@ def test_every_student_of_every_run_has_a_line():
         ["b", "kd", "1"],
     ]
     mean = next(s for s in summaries(first) if s.name == "diito" and s.seed is None)
-    assert f"{mean.trained.iia_effective:.3f}" in lines[1] and f"{mean.task_metric:.3f}" in lines[1]
+    assert f"{mean.aligned.iia_effective:.3f}" in lines[1] and f"{mean.task_metric:.3f}" in lines[1]
 
 
 def test_runs_that_differ_in_what_they_are_measured_by_say_so():

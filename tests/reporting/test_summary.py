@@ -22,8 +22,8 @@ def test_each_seed_has_a_summary_and_each_name_a_mean(report):
 
 
 def test_trained_levels_are_those_of_the_trained_row(report):
-    (row,) = (r for r in rows_of(report, "diito", 1) if r.trained and r.baseline == "measured")
-    found = _by_name(report)["diito", 1].trained
+    (row,) = (r for r in rows_of(report, "diito", 1) if r.aligned and r.baseline == "measured")
+    found = _by_name(report)["diito", 1].aligned
     assert (found.cells, found.iia, found.iia_effective, found.low, found.high) == (
         1, row.iia, row.iia_effective, row.iia_effective_low, row.iia_effective_high,
     )  # fmt: skip
@@ -31,8 +31,8 @@ def test_trained_levels_are_those_of_the_trained_row(report):
 
 
 def test_unreachable_cells_count_in_no_mean(report):
-    rows = [r for r in rows_of(report, "kd", 0) if r.baseline == "measured" and not r.trained]
-    found = _by_name(report)["kd", 0].untrained
+    rows = [r for r in rows_of(report, "kd", 0) if r.baseline == "measured" and not r.aligned]
+    found = _by_name(report)["kd", 0].other
     assert found.cells == sum(row.reachable for row in rows) < len(rows)
     known = [row.iia_effective for row in rows if row.reachable and row.iia_effective is not None]
     assert found.iia_effective == pytest.approx(sum(known) / len(known))
@@ -46,13 +46,13 @@ def test_the_mean_over_seeds_is_the_mean_of_the_seeds(report):
     found = _by_name(report)
     seeds = [found["diito", seed] for seed in (0, 1, 2)]
     whole = found["diito", None]
-    assert whole.seeds == 3 and whole.trained.low is None
-    assert whole.trained.iia_effective == pytest.approx(sum(s.trained.iia_effective for s in seeds) / 3)
-    assert whole.trained.iia_effective_sd == pytest.approx(stdev(s.trained.iia_effective for s in seeds))
+    assert whole.seeds == 3 and whole.aligned.low is None
+    assert whole.aligned.iia_effective == pytest.approx(sum(s.aligned.iia_effective for s in seeds) / 3)
+    assert whole.aligned.iia_effective_sd == pytest.approx(stdev(s.aligned.iia_effective for s in seeds))
     assert whole.task_metric_sd == pytest.approx(0.003)
-    assert seeds[0].trained.iia_effective_sd is None and seeds[0].task_metric_sd is None
-    assert whole.untrained.baselines["majority_class"] == pytest.approx(
-        sum(s.untrained.baselines["majority_class"] for s in seeds) / 3
+    assert seeds[0].aligned.iia_effective_sd is None and seeds[0].task_metric_sd is None
+    assert whole.other.baselines["majority_class"] == pytest.approx(
+        sum(s.other.baselines["majority_class"] for s in seeds) / 3
     )
 
 

@@ -23,10 +23,10 @@ def test_text_is_one_screen_and_says_what_a_claim_needs(report):
     whole = "\n".join(lines)
     assert "premise: teacher 1 → student 0" in whole
     assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290] on 480 effective pairs, p < 0.001" in whole
-    assert "± 0.003" in whole and f"± {_summary(report, None).trained.iia_effective_sd:.3f} sd" in whole
+    assert "± 0.003" in whole and f"± {_summary(report, None).aligned.iia_effective_sd:.3f} sd" in whole
     assert lines[0].startswith("There is") and "Few effective" not in whole
     assert "2 cells cannot reach the output" in whole
-    row = _summary(report, 0).trained
+    row = _summary(report, 0).aligned
     (line,) = (line for line in lines if line.split()[:2] == ["diito", "0"])
     assert f"{row.low:.3f}–{row.high:.3f}" in line and f"{row.best_baseline:.3f}" in line
 

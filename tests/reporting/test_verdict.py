@@ -7,7 +7,7 @@ from causalkd.reporting.verdict import standing, student_sentences, verdict
 from causalkd.verification.results.report import StudentResult
 from tests.example_report import example_report
 
-BASELINES = ("none", "majority_class", "permuted_source")
+BASELINES = ("measured", "majority_class", "permuted_source")
 
 
 def _report(accuracies, q=0.001, effective=200, students=("student",), seeds=(0,), reachable=True):
@@ -16,10 +16,12 @@ def _report(accuracies, q=0.001, effective=200, students=("student",), seeds=(0,
     row = plain.interchange[0]
     rows = []
     for name, seed, (place, baseline) in product(students, seeds, product((0, 1), BASELINES)):
-        value = {"none": accuracies(name, seed, place == 0), "majority_class": 0.5, "permuted_source": 0.3}[baseline]
+        value = {"measured": accuracies(name, seed, place == 0), "majority_class": 0.5, "permuted_source": 0.3}[
+            baseline
+        ]
         rows.append(
             dataclasses.replace(
-                row, student=name, seed=seed, baseline=baseline, teacher_layer=place, student_layer=0, trained=place == 0,
+                row, student=name, seed=seed, baseline=baseline, teacher_layer=place, student_layer=0, aligned=place == 0,
                 reachable=reachable, iia_effective=value, iia_effective_low=value - 0.05, effective_pairs=effective,
                 q_value=None if baseline == "measured" else q,
             )

@@ -62,7 +62,7 @@ def test_the_report_holds_what_was_measured(attributed: RunFolder, quickstart: F
     assert all(row.cosine.n <= 5 and row.overlap_chance for row in results.agreement)
     faithful = [(row.model, row.baseline) for row in results.faithfulness]
     assert faithful == [
-        ("teacher", "none"),
+        ("teacher", "measured"),
         *((s, c) for s in ("kd", "diito") for c in ("measured", "untrained_student")),
     ]
     assert len(results.completeness) == 5 + 3 + 3 and {row.attention for row in results.completeness} == {"sdpa"}

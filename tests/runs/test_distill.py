@@ -82,7 +82,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
 def test_the_report_covers_every_site_of_every_student(quickstart: FinishedRun) -> None:
     rows = VerificationReport.read(quickstart.folder.report).interchange
     baselines = {
-        "none",
+        "measured",
         "no_intervention",
         "permuted_source",
         "majority_class",
@@ -94,7 +94,7 @@ def test_the_report_covers_every_site_of_every_student(quickstart: FinishedRun) 
     grid = {(s, c, i, j) for s in ("kd", "diito") for c in baselines for i in range(4) for j in range(2)}
     assert comparisons == grid | {(s, "ceiling", 1, 0) for s in ("kd", "diito")}
     assert len(rows) == len(comparisons)
-    trained = {(r.pair, r.teacher_layer, r.student_layer) for r in rows if r.trained}
+    trained = {(r.pair, r.teacher_layer, r.student_layer) for r in rows if r.aligned}
     assert trained == {("middle", 1, 0)}
     assert all(r.pairs == 40 and r.component == "block_output" and r.unit == "pos" for r in rows)
     # The last block's output at the premise reaches no position that the head reads.
@@ -189,7 +189,7 @@ def test_the_recipe_on_real_input(sst2_minilm: FinishedRun) -> None:
     assert "SST-2" in sst2_minilm.told and [each.name for each in report.students] == ["kd", "kd-steps", "diito"]
     steps = {part.name: part.training["steps"] for part in Recipe.load("sst2-minilm").students}
     assert steps["kd-steps"] == steps["diito"] < steps["kd"]
-    trained = {(row.teacher_layer, row.student_layer) for row in report.interchange if row.trained}
+    trained = {(row.teacher_layer, row.student_layer) for row in report.interchange if row.aligned}
     assert trained == {(3, 1)}
 
 

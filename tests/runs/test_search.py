@@ -38,7 +38,7 @@ def test_learned_directions_are_an_alignment_that_a_student_trains_with(copied: 
     (tmp_path / "learned.yaml").write_text(alignment.to_yaml())
     report = distill(shrunk("quickstart", tmp_path / "run", f"alignment={tmp_path / 'learned.yaml'}"))
     own = [row for row in report.interchange if row.pair == pairs[0].name and row.baseline == "measured"]
-    assert own and all(row.trained for row in own)
+    assert own and all(row.aligned for row in own)
 
 
 def test_what_is_not_in_the_run_is_refused(copied: Path) -> None:

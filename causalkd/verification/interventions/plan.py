@@ -45,7 +45,7 @@ class Comparison:
     head: int | None
     teacher_layer: int
     student_layer: int
-    trained: bool
+    aligned: bool
     teacher: Intervention
     student: Intervention
     wrong_layer: Intervention | None = None

@@ -14,7 +14,7 @@ from causalkd.verification.interventions.plan import Comparison, Intervention
 from causalkd.verification.interventions.predictions import Predictions, divergence, same
 from causalkd.verification.measures.scores import Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, MEASURED, BaselineName
-from causalkd.verification.results.report import GRID, BaselineName
+from causalkd.verification.results.report import GRID
 
 
 @dataclass(frozen=True)

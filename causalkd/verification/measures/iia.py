@@ -19,6 +19,7 @@ from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Comparison, plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals, UntrainedCounter
 from causalkd.verification.measures.scores import Measurement
+from causalkd.verification.results.baselines import BASELINES
 
 Subject = tuple[HookedModel, ResolvedAlignment]
 """A student, and the alignment resolved against the teacher and it."""

@@ -178,7 +178,7 @@ def differences(
         others = [(other, measurements[other, seed]) for other in references[name] if (other, seed) in measurements]
         for score in measurement.scores:
             comparison = score.comparison
-            if not (comparison.trained and score.reachable):
+            if not (comparison.aligned and score.reachable):
                 continue
             hook_point = (comparison.teacher_layer, comparison.student_layer, "measured", comparison.pair)
             if score.baseline != "measured":  # the measurement itself against this control
@@ -231,7 +231,7 @@ def _row(student: str, seed: int, score: Score, whole: Interval | None, effectiv
         head=comparison.head,
         teacher_layer=comparison.teacher_layer,
         student_layer=comparison.student_layer,
-        trained=comparison.trained,
+        aligned=comparison.aligned,
         reachable=score.reachable,
         iia=score.iia,
         iia_low=whole and whole.low,

@@ -145,7 +145,7 @@ class AttributionResults:
     completeness: tuple[GapRow, ...]
     teaching: Annotated[TeachingResults | None, Field(exclude_if=lambda found: found is None)] = None
     """Of causal LMs, the teaching modes of tokens."""
-    distances: Annotated[tuple[MapDistanceRow, ...], Field(exclude_if=lambda found: not found)] = ()
+    map_distances: Annotated[tuple[MapDistanceRow, ...], Field(exclude_if=lambda found: not found)] = ()
     """Of runs with a student that learned from maps."""
 
     def to_json(self) -> str:

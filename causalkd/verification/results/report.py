@@ -15,6 +15,9 @@ from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
 
+SCHEMA_VERSION = 2
+"""The version of the keys of report.json; reports without the key are of version 1."""
+
 Measure = Literal["iia", "iia_effective"]
 
 GRID = "grid:"
@@ -79,7 +82,7 @@ class InterchangeRow:
     """Layer of the teacher's first site."""
     student_layer: int
     """Layer of the student's first site."""
-    trained: bool
+    aligned: bool
     """Whether a declared pair holds the place on both sides and a student of this run was trained on it; true for every
     student of the run, so that they compare. The objectives in `students` say which of them it was."""
     reachable: bool
@@ -170,9 +173,9 @@ class VerificationReport:
     """What attribution maps were measured for, once `causalkd attribute` has made them."""
     ground_truth: tuple[GroundTruthRow, ...] = ()
     """For tasks whose causal model is known."""
-    departures: tuple[Departure, ...] = ()
+    mismatches: tuple[Departure, ...] = ()
     """Of classifiers: the pairs on which each student's prediction stays most surely where the teacher's follows."""
-    distances: tuple[DistanceRow, ...] = ()
+    off_distribution: tuple[DistanceRow, ...] = ()
     """Of every model at every declared pair: do exchanges lead to states that it would never be in?"""
     heads: tuple[InterchangeRow, ...] = ()
     """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
@@ -188,7 +191,8 @@ class VerificationReport:
 
     def to_json(self) -> str:
         """The report as JSON text, keys in the order of the fields."""
-        return json.dumps(_REPORT.dump_python(self, mode="json"), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        content = {"schema_version": SCHEMA_VERSION, **_REPORT.dump_python(self, mode="json")}
+        return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, origin: str = "the report") -> "VerificationReport":
@@ -198,7 +202,7 @@ class VerificationReport:
             ValueError: No JSON, or keys are missing, unknown or of a wrong kind; lists them all.
         """
         try:
-            return _REPORT.validate_json(text)
+            return _REPORT.validate_json(_of_this_version(text, origin))
         except ValidationError as error:
             faults = "\n".join(f"- {_fault(found['loc'], found['msg'])}" for found in error.errors())
             raise ValueError(
@@ -228,6 +232,23 @@ class VerificationReport:
 
 
 _REPORT = TypeAdapter(VerificationReport)
+
+
+def _of_this_version(text: str, origin: str) -> str:
+    """The text without its `schema_version`, which must be this one; text that is no JSON object is left to pydantic."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    if not isinstance(content, dict):
+        return text
+    version = content.pop("schema_version", 1)
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{origin} has schema_version {version!r}, and this causalkd reads version {SCHEMA_VERSION}; measure the run "
+            "again with `causalkd verify`, or read the report with the causalkd that wrote it"
+        )
+    return json.dumps(content)
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:

@@ -202,7 +202,7 @@ def _check(model: HookedModel, hypothesis: Sequence[Depth], planted: PlantedRows
         faults += [f"depth {number}: {fault}" for fault in _depth_faults(depth, planted)]
     if faults:
         raise ValueError("\n".join(faults))
-    places = tuple(model.place(depth.component, depth.layer) for depth in hypothesis)
+    places = tuple(model.hook_point(depth.component, depth.layer) for depth in hypothesis)
     if any(first.depth >= second.depth for first, second in itertools.pairwise(places)):
         raise ValueError(f"depths are to be in the order of a forward, got {', '.join(place.name for place in places)}")
     return places

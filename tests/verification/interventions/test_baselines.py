@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from causalkd.data.positions import Positions
-from causalkd.verification.interventions.baselines import BASELINES, modal_matches, permuted_positions, permuted_rows
+from causalkd.verification.interventions.baselines import modal_matches, permuted_positions, permuted_rows
+from causalkd.verification.results.baselines import BASELINES
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -2,9 +2,9 @@ import pytest
 
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.reporting.summary import EXPLANATIONS
 from causalkd.verification.interventions.heads import BY_HEAD, measure_heads
 from causalkd.verification.measures.iia import measure
+from causalkd.verification.results.baselines import explaining
 from tests.held_out import MIDDLE, pairs_of, teacher_and_student
 from tests.tiny import tiny
 
@@ -20,11 +20,11 @@ def test_a_copy_s_heads_are_their_own_counterparts(teacher):
     (found,) = measure_heads(teacher, [(copy, alignment)], batches, [0])
     rows = found.rows("copy", 0)
     heads = teacher.n_heads
-    assert heads > 1 and len(rows) == heads**2 * (1 + len(EXPLANATIONS))
+    assert heads > 1 and len(rows) == heads**2 * (1 + len(explaining()))
     own = {(row.head, row.student_head): row for row in rows if row.baseline == "measured"}
     assert all(row.iia == 1.0 and row.kl == 0.0 for (t, s), row in own.items() if t == s)
     assert all(row.kl > 0 for (t, s), row in own.items() if t != s)
-    assert {(row.pair, row.component, row.unit, row.teacher_layer, row.student_layer, row.trained) for row in rows} == {
+    assert {(row.pair, row.component, row.unit, row.teacher_layer, row.student_layer, row.aligned) for row in rows} == {
         ("middle", BY_HEAD, "h.pos", 1, 1, False)
     }
 
@@ -41,6 +41,8 @@ def test_a_cell_is_the_declared_pair_of_those_two_heads(teacher):
     (expected,) = (
         s for s in measure(teacher, student, pair, again, baselines=()).scores if s.comparison.pair == "middle"
     )
-    (score,) = (s for s in found.scores if (s.baseline, s.comparison.head, s.comparison.student_head) == ("none", 1, 0))
+    (score,) = (
+        s for s in found.scores if (s.baseline, s.comparison.head, s.comparison.student_head) == ("measured", 1, 0)
+    )
     assert score.matches.tolist() == expected.matches.tolist()
     assert score.effective_counts.tolist() == expected.effective_counts.tolist() and score.kl == expected.kl

@@ -4,11 +4,11 @@ import weakref
 
 import pytest
 
-from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import declared_interventions, layer_interventions, plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
 from causalkd.verification.measures.off_distribution import Distances
+from causalkd.verification.results.baselines import BASELINES
 from tests.executed import blocks_of
 from tests.held_out import pairs_of, teacher_and_student
 

@@ -29,8 +29,8 @@ def test_the_grid_holds_every_layer_pair_once_and_the_declared_one_by_its_name(m
     assert [(comparison.teacher_layer, comparison.student_layer) for comparison in comparisons] == [
         (t, s) for t in range(3) for s in range(2)
     ]
-    assert [comparison.pair for comparison in comparisons if comparison.trained] == ["m"]
-    assert {comparison.pair for comparison in comparisons if not comparison.trained} == {"grid:m"}
+    assert [comparison.pair for comparison in comparisons if comparison.aligned] == ["m"]
+    assert {comparison.pair for comparison in comparisons if not comparison.aligned} == {"grid:m"}
 
 
 def test_cells_of_one_layer_share_their_side(models):
@@ -83,7 +83,7 @@ def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_cells_count_as_trai
     own = [comparison for comparison in comparisons if comparison.pair == "full"]
     assert len(comparisons) == 7 and len(own) == 1
     assert len(own[0].teacher.sites) == 2 and (own[0].teacher_layer, own[0].student_layer) == (0, 0)
-    touched = {(c.teacher_layer, c.student_layer) for c in comparisons if c.pair == "grid:full" and c.trained}
+    touched = {(c.teacher_layer, c.student_layer) for c in comparisons if c.pair == "grid:full" and c.aligned}
     assert touched == {(0, 0), (1, 0)}
 
 
@@ -102,7 +102,7 @@ def test_a_separate_source_site_and_a_subspace_are_no_grid_cell(models):
 def test_the_next_block_s_input_is_the_same_tensor(models):
     pair = "- {name: m, teacher: [{layer: 2, component: block_input}], student: [{layer: 1, component: block_input}]}"
     comparisons = _plan(models, pair)
-    assert {(c.teacher_layer, c.student_layer) for c in comparisons if c.trained and c.component == "block_output"} == {
+    assert {(c.teacher_layer, c.student_layer) for c in comparisons if c.aligned and c.component == "block_output"} == {
         (1, 0)
     }
     assert _named(comparisons)["m", 2, 1].component == "block_input"
@@ -112,7 +112,7 @@ def test_other_components_have_their_own_grid(models):
     pair = "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}"
     comparisons = _plan(models, pair, "mlp_output")
     assert len(comparisons) == 7
-    assert [comparison.pair for comparison in comparisons if comparison.trained] == ["m"]
+    assert [comparison.pair for comparison in comparisons if comparison.aligned] == ["m"]
     assert [(c.teacher_layer, c.student_layer) for c in _plan(models, pair, "token_embedding")][:-1] == [(0, 0)]
 
 
@@ -124,12 +124,12 @@ def test_without_a_component_the_declared_pairs_are_alone(models):
         1,
         0,
     )
-    assert comparison.trained and comparison.wrong_layer is not None
+    assert comparison.aligned and comparison.wrong_layer is not None
 
 
 def test_only_named_pairs_are_trained(models):
     pair = "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}"
-    assert not any(comparison.trained for comparison in _plan(models, pair, trained=()))
+    assert not any(comparison.aligned for comparison in _plan(models, pair, trained=()))
     with pytest.raises(ValueError) as error:
         _plan(models, pair, "block_outputs", ["n"])
     assert "trained pair 'n' is not declared; the alignment has ['m']" in str(error.value)

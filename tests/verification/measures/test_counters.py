@@ -25,4 +25,4 @@ def test_a_copy_matches_every_counterfactual_batch_by_batch():
             found.score(layer, layer).effective_matches.tolist() == found.score(layer, layer).effective_counts.tolist()
         )
     assert not found.score(0, 0, "norm_matched_random").matches.all()
-    assert {score.baseline for score in found.scores} == {"none", "majority_class", "norm_matched_random"}
+    assert {score.baseline for score in found.scores} == {"measured", "majority_class", "norm_matched_random"}

@@ -8,9 +8,9 @@ from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.data.synthetic.nli import VARIABLES as PLANTED
 from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.models.load import untrained_copy
-from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.measures.ground_truth import KnownAnswers, ground_truth
 from causalkd.verification.measures.iia import measure
+from causalkd.verification.results.baselines import BASELINES
 from tests.handmade import PAD, SEGMENTS, VARIABLES, WIDTH, counterfactual_labels, examples, handmade
 from tests.shrunk import planted_model
 

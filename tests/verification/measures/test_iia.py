@@ -6,10 +6,10 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.interventions.baselines import BASELINES
 from causalkd.verification.interventions.plan import plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
 from causalkd.verification.measures.iia import measure, measure_all, untrained
+from causalkd.verification.results.baselines import BASELINES
 from tests.held_out import MIDDLE, pairs_of, teacher_and_student
 from tests.oracles.interchange_accuracy import counterfactual_class, plain_class
 from tests.tiny import TASKS_OF, tiny
@@ -144,7 +144,7 @@ def test_a_random_student_is_near_chance():
 def test_controls_are_what_they_say(setting, measured):
     teacher, student, _alignment, batches = setting
     # One declared pair has no other to be shuffled with.
-    assert {score.baseline for score in measured.scores} == {"none", *BASELINES} - {"shuffled_alignment"}
+    assert {score.baseline for score in measured.scores} == {"measured", *BASELINES} - {"shuffled_alignment"}
     with torch.no_grad():
         plain = torch.cat([student.run(batch.inputs).logits.argmax(-1) for batch in batches])
         own = torch.cat([teacher.run(batch.inputs).logits.argmax(-1) for batch in batches])
@@ -218,7 +218,7 @@ pairs:
         if row.pair in ("head", "part")
     ]
     assert [
-        (r.pair, r.component, r.unit, r.head, r.teacher_layer, r.student_layer, r.trained, r.seed) for r in rows
+        (r.pair, r.component, r.unit, r.head, r.teacher_layer, r.student_layer, r.aligned, r.seed) for r in rows
     ] == [
         ("head", "head_attention_value_output", "h.pos", 2, 1, 0, True, 3),
         ("part", "block_output", "pos", None, 0, 0, True, 3),

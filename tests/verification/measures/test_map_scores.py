@@ -25,9 +25,9 @@ def test_an_estimate_counts_what_is_defined() -> None:
 
 
 def test_agreement_with_itself_with_another_and_with_chance() -> None:
-    same = agreement_row("kd", 1, "none", 0, TEACHER, TEACHER, draw=0)
+    same = agreement_row("kd", 1, "measured", 0, TEACHER, TEACHER, draw=0)
     assert (same.cosine.mean, same.spearman.mean, same.overlap.mean) == pytest.approx((1, 1, 1))
-    other = agreement_row("kd", 1, "none", 2, TEACHER, STUDENT, draw=0)
+    other = agreement_row("kd", 1, "measured", 2, TEACHER, STUDENT, draw=0)
     assert (other.teacher_hook_point, other.student_place, other.layer) == ("blocks.0.hook_in", "blocks.0.hook_out", 2)
     assert other.cosine.mean == pytest.approx(float(np.mean(text_agreement(TEACHER, STUDENT)))) and other.cosine.n == 4
     chance = agreement_row("kd", 1, "random_map", 2, TEACHER, TEACHER, draw=0)
@@ -39,20 +39,20 @@ def test_agreement_with_itself_with_another_and_with_chance() -> None:
 def test_a_text_whose_map_is_zero_counts_in_no_mean() -> None:
     scores = TEACHER.scores.clone()
     scores[:, 2] = 0
-    found = agreement_row("kd", 0, "none", 0, replace(TEACHER, scores=scores), STUDENT, draw=0)
+    found = agreement_row("kd", 0, "measured", 0, replace(TEACHER, scores=scores), STUDENT, draw=0)
     assert found.cosine.n == 3 and np.isnan(text_agreement(replace(TEACHER, scores=scores), STUDENT)[2])
     scores = TEACHER.scores.clone()
     scores[0, 2] = 0  # of one view only: the others count
-    assert agreement_row("kd", 0, "none", 0, replace(TEACHER, scores=scores), STUDENT, draw=0).cosine.n == 4
+    assert agreement_row("kd", 0, "measured", 0, replace(TEACHER, scores=scores), STUDENT, draw=0).cosine.n == 4
 
 
 def test_tokens_that_cannot_matter_are_not_compared() -> None:
     dead = torch.zeros_like(TEACHER.mask)
     dead[:, 3:] = True
     one, other = (replace(each, scores=each.scores.masked_fill(dead, 0)) for each in (TEACHER, STUDENT))
-    found = agreement_row("kd", 0, "none", 0, one, other, draw=0)
+    found = agreement_row("kd", 0, "measured", 0, one, other, draw=0)
     alone = replace(one, mask=one.mask & ~dead), replace(other, mask=other.mask & ~dead)
-    assert found == agreement_row("kd", 0, "none", 0, *alone, draw=0)
+    assert found == agreement_row("kd", 0, "measured", 0, *alone, draw=0)
     assert found.overlap_chance == pytest.approx(1 / 3)  # one token of the three that are left
     chance = agreement_row("kd", 0, "random_map", 0, one, other, draw=0)
     assert chance.overlap_chance == found.overlap_chance and chance.cosine.n == 4
@@ -72,7 +72,7 @@ def test_faithfulness_is_averaged_over_texts_that_have_it() -> None:
     comprehensiveness = torch.tensor([[0.6, 0.2, torch.nan]])
     ends = {"lower": torch.tensor([[0.0, 0.0, torch.nan]]), "upper": torch.tensor([[0.8, 0.2, torch.nan]])}
     found = Faithfulness(comprehensiveness, comprehensiveness / 2, comprehensiveness / 4, **ends)
-    row = faithfulness_row("kd", 0, "none", found, draw=0)
+    row = faithfulness_row("kd", 0, "measured", found, draw=0)
     assert (row.comprehensiveness.mean, row.comprehensiveness.n) == (pytest.approx(0.4), 2)
     assert row.normalised_comprehensiveness.mean == pytest.approx((0.75 + 1) / 2)
     assert row.normalised_sufficiency.mean == pytest.approx((0.375 + 0.5) / 2)

@@ -127,8 +127,8 @@ def test_differences_compare_trained_sites_with_the_reference_and_with_the_own_c
     assert named == {
         ("kd", "kd", "majority_class", "iia"): 0.25,
         ("kd", "kd", "majority_class", "iia_effective"): 0.0,
-        ("diito", "kd", "none", "iia"): 0.5,
-        ("diito", "kd", "none", "iia_effective"): pytest.approx(2 / 3),
+        ("diito", "kd", "measured", "iia"): 0.5,
+        ("diito", "kd", "measured", "iia_effective"): pytest.approx(2 / 3),
         ("diito", "diito", "majority_class", "iia"): 0.75,
         ("diito", "diito", "majority_class", "iia_effective"): pytest.approx(2 / 3),
     }

@@ -13,7 +13,7 @@ def test_a_file_gives_back_the_results(tmp_path: Path) -> None:
     nothing = replace(results.agreement[0], cosine=Estimate(None, None, None, 0), overlap_chance=None)
     results = replace(results, agreement=(nothing, *results.agreement[1:]))
     path = tmp_path / "results.json"
-    for each in (results, replace(results, distances=example_distances())):
+    for each in (results, replace(results, map_distances=example_distances())):
         path.write_text(each.to_json(), encoding="utf-8")
         assert AttributionResults.read(path) == each
     parts = ["settings", "examples", "agreement", "faithfulness", "completeness", "teaching", "distances"]

@@ -13,7 +13,7 @@ TELLING = Departure("kd", 0, "all", "a b", "c d", (("a", "c"),), "x", "y", "x", 
 
 
 def test_they_survive_the_file_and_older_files_lack_them(tmp_path):
-    report = dataclasses.replace(example_report(seeds=1), ground_truth=(TRUTH,), departures=(TELLING,))
+    report = dataclasses.replace(example_report(seeds=1), ground_truth=(TRUTH,), mismatches=(TELLING,))
     report.write(tmp_path / "report.json")
     assert VerificationReport.read(tmp_path / "report.json") == report
     plain = example_report(seeds=1)
@@ -22,6 +22,6 @@ def test_they_survive_the_file_and_older_files_lack_them(tmp_path):
 
 
 def test_what_is_misspelt_is_named():
-    report = dataclasses.replace(example_report(seeds=1), departures=(TELLING,))
+    report = dataclasses.replace(example_report(seeds=1), mismatches=(TELLING,))
     with pytest.raises(ValueError, match=r"departures\[0\]"):
         VerificationReport.from_json(report.to_json().replace('"exchanged"', '"swapped"'))
