@@ -35,7 +35,7 @@ def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Downloa
         "agreement.csv": ("agreement of attribution maps", _plain(maps.agreement if maps else ())),
         "faithfulness.csv": ("every map's faithfulness", _plain(maps.faithfulness if maps else ())),
         "completeness.csv": ("every map's completeness gap", _plain(maps.completeness if maps else ())),
-        "map-distances.csv": ("AD-KD's own term", _plain(maps.distances if maps else ())),
+        "map-distances.csv": ("AD-KD's own term", _plain(maps.map_distances if maps else ())),
     }
     return [Download(name, meaning, _address(rows)) for name, (meaning, rows) in kinds.items() if rows]
 

@@ -37,7 +37,7 @@ def test_prefix_and_suffix(architecture: str, component: str) -> None:
         run = model.run(BASE, hook_points_needed(model, sites))
         assert executed.forward == WHOLE
         executed.forget()
-        model.read(SOURCE, [sites[0].place])
+        model.read(SOURCE, [sites[0].hook_point])
         assert executed.forward == prefix
         executed.forget()
         after = interchange(model, sites, run, run.source_activations(), every_position(BASE))
@@ -110,7 +110,7 @@ def test_a_sweep_runs_each_place_of_each_model_once(architecture: str, inside: b
         rows = torch.arange(len(batch.counted)).roll(1)
         batch = Batch(batch.inputs, batch.labels, source_rows=rows, positions={"middle": FIRST_TOKEN})
     with blocks_of(teacher) as of_teacher, blocks_of(student) as of_student:
-        measure(teacher, student, alignment, [batch], controls=())
+        measure(teacher, student, alignment, [batch], baselines=())
     sources = ([], []) if inside else ([0, 1, 2], [0, 1])
     assert of_teacher.forward == [0, 1, 2, *sources[0], 1, 2, 2]
     assert of_student.forward == [0, 1, *sources[1], 1]

@@ -21,7 +21,7 @@ from causalkd.recipe.sections import (
     VerificationPart,
 )
 
-_SHIPPED = resources.files("causalkd") / "recipes"
+_SHIPPED = resources.files("causalkd") / "recipe" / "shipped"
 _LENGTHS = ("steps", "epochs")
 
 

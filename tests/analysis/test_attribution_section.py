@@ -12,7 +12,7 @@ def test_a_line_for_each_student_and_seed_at_the_embedding() -> None:
 
 def test_the_gap_of_each_model_where_its_map_begins() -> None:
     rows = gap_lines(example_results())
-    assert [(row.model, row.seed, row.place) for row in rows][:3] == [
+    assert [(row.model, row.seed, row.hook_point) for row in rows][:3] == [
         ("teacher", None, "layer 0"), ("kd", 0, "layer 0"), ("kd", 1, "layer 0"),
     ]  # fmt: skip
 

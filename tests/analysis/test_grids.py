@@ -47,7 +47,7 @@ def test_two_choices_of_positions_are_two_grids_and_each_keeps_its_own_pair():
 def test_each_component_has_a_grid_of_its_own():
     report = example_report()
     grid_rows = [row for row in report.interchange if row.pair.startswith("grid:")]
-    other = [dataclasses.replace(row, component="mlp_output", trained=False, iia=0.25) for row in grid_rows]
+    other = [dataclasses.replace(row, component="mlp_output", aligned=False, iia=0.25) for row in grid_rows]
     report = dataclasses.replace(report, interchange=(*report.interchange, *other))
     blocks, mlps = find_grids(report, "kd", 0)
     assert "block_output" in blocks.axes[0] and "mlp_output" in mlps.axes[0]

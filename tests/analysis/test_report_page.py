@@ -155,7 +155,7 @@ def test_distances_and_strictness_are_told_where_they_were_measured():
 def test_heads_have_maps_where_they_were_compared(small):
     rows = [row for row in small.interchange if row.baseline in ("measured", "majority_class") and row.aligned]
     heads = tuple(
-        dataclasses.replace(row, unit="h.pos", head=t, student_head=s, trained=False, reachable=True)
+        dataclasses.replace(row, unit="h.pos", head=t, student_head=s, aligned=False, reachable=True)
         for row, t, s in itertools.product(rows, range(3), range(2))
     )
     page = render(dataclasses.replace(small, heads=heads))

@@ -142,7 +142,7 @@ def _loss(
 ) -> float:
     teacher, student = pair = models(described["models"])
     objective, batch = adkd(pair, settings, views, steps, target), batch_of(given, student.task)
-    kept = objective.places()
+    kept = objective.requirements()
     with twice_differentiable(student):
         student_run = student.run(batch.inputs, kept.student)
         taught = TeacherOutputs(teacher, batch, kept.teacher, asked=kept.teacher_map)

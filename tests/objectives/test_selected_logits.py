@@ -33,7 +33,7 @@ def test_every_objective(task: Task, inside: bool) -> None:
     objectives += [ATKD()] if task == "causal_lm" else []
     crossed: list[Logits] = []
     for objective in objectives:
-        kept = objective.places()
+        kept = objective.requirements()
         at = kept.logits_at(task, batch)
         runs = (
             student.run(batch.inputs, kept.student, logits_at=at),
@@ -54,5 +54,5 @@ def test_every_objective(task: Task, inside: bool) -> None:
 
 def test_an_objective_of_hidden_states_asks_for_no_logits() -> None:
     teacher, student = models()
-    at = HiddenKD(teacher, student).places().logits_at("masked_lm", batch_of())
+    at = HiddenKD(teacher, student).requirements().logits_at("masked_lm", batch_of())
     assert at is not None and len(at) == 0

@@ -21,20 +21,20 @@ from tests.training.test_on_policy import ROWS, batch, model
 def test_who_writes_while_training() -> None:
     teacher, student = model("teacher"), model()
     assert on_policy(None, student, teacher, 40, 0) is None
-    assert on_policy(SequencesPart(origin="teacher"), student, teacher, 40, 0) is None
-    assert isinstance(on_policy(SequencesPart(origin="student"), student, None, 40, 0), OnPolicy)
-    assert isinstance(on_policy(SequencesPart(origin="mixed"), student, teacher, 40, 0), OnPolicy)
+    assert on_policy(SequencesPart(generator="teacher"), student, teacher, 40, 0) is None
+    assert isinstance(on_policy(SequencesPart(generator="student"), student, None, 40, 0), OnPolicy)
+    assert isinstance(on_policy(SequencesPart(generator="mixed"), student, teacher, 40, 0), OnPolicy)
     with pytest.raises(ValueError, match="is 'mixed', and there is no teacher; use 'student'"):
-        on_policy(SequencesPart(origin="mixed"), student, None, 40, 0)
+        on_policy(SequencesPart(generator="mixed"), student, None, 40, 0)
     for origin in ("student", "teacher"):
         with pytest.raises(ValueError, match="is for causal LMs, and the task is classification"):
-            on_policy(SequencesPart(origin=origin), planted_model(), None, 40, 0)
+            on_policy(SequencesPart(generator=origin), planted_model(), None, 40, 0)
 
 
 def test_what_the_teacher_writes_is_kept_and_taken_again(tmp_path: Path) -> None:
     recipe = shrunk("quickstart-lm", tmp_path, "data.train_limit=6")
     data = build_data(recipe.data, recipe.teacher)
-    part = SequencesPart(origin="teacher", max_tokens=4)
+    part = SequencesPart(generator="teacher", max_tokens=4)
     teacher = model("teacher")
     written = taught_data(part, data, model(), teacher, 40, tmp_path / "kept")
     assert written.heldout is data.heldout and len(written.train.examples) == 6
@@ -57,13 +57,13 @@ def test_rows_fit_every_model_and_the_datas_length(few: str, longest: int, tmp_p
     teacher, student = (teacher, short) if few == "student" else (short, student)
     room = min(longest, 9)
     for origin in ("student", "mixed"):
-        source = on_policy(SequencesPart(origin=origin), student, teacher, longest, 0)
+        source = on_policy(SequencesPart(generator=origin), student, teacher, longest, 0)
         assert source is not None
         assert [source(batch(), step).counted.sum(1).max() for step in range(4)] == 4 * [room]
     recipe = shrunk("quickstart-lm", tmp_path, "data.train_limit=2")
     data = build_data(recipe.data, recipe.teacher)
     data = replace(data, train=replace(data.train, examples=ROWS * 4))
-    found = taught_data(SequencesPart(origin="teacher"), data, student, teacher, longest, tmp_path / "kept")
+    found = taught_data(SequencesPart(generator="teacher"), data, student, teacher, longest, tmp_path / "kept")
     assert max(len(row["input_ids"]) for row in found.train.examples) == room
 
 
@@ -104,6 +104,6 @@ def test_a_rehearsal_writes_however_rarely_training_will(tmp_path: Path, monkeyp
 def test_a_recipe_names_its_sequences() -> None:
     changes = ["students.kd.training={steps: 3, sequences: {generator: student, share: 0.5}}"]
     recipe = Recipe.load("quickstart-lm", changes)
-    assert recipe.training_of(recipe.students[0]).sequences == SequencesPart(origin="student", share=0.5)
+    assert recipe.training_of(recipe.students[0]).sequences == SequencesPart(generator="student", share=0.5)
     with pytest.raises(ValueError, match="origin"):
         Recipe.load("quickstart-lm", ["training.sequences={generator: students}"])

@@ -35,7 +35,7 @@ def our_sweep(setting: Setting) -> Callable[[], Grid]:
     alignment, batch = resolve(setting.alignment, teacher, student), batch_of(setting)
 
     def sweep() -> Grid:
-        scores = measure(teacher, student, alignment, [batch], controls=()).scores
+        scores = measure(teacher, student, alignment, [batch], baselines=()).scores
         grid = [[0.0] * setting.student_layers for _ in range(setting.teacher_layers)]
         for score in scores:
             grid[score.cell.teacher_layer][score.cell.student_layer] = score.iia

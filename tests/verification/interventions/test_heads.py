@@ -2,8 +2,8 @@ import pytest
 
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.interventions.heads import BY_HEAD, measure_heads
-from causalkd.verification.measures.iia import measure
+from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
+from causalkd.verification.measures.iia import measure, measure_comparisons
 from causalkd.verification.results.baselines import explaining
 from tests.held_out import MIDDLE, pairs_of, teacher_and_student
 from tests.tiny import tiny
@@ -14,10 +14,16 @@ def teacher():
     return teacher_and_student()[0]
 
 
+def _by_head(teacher, student, alignment, batches):
+    comparisons = [head_comparisons(teacher, student, alignment)]
+    (found,) = measure_comparisons(teacher, [student], comparisons, batches, explaining(), [0])
+    return found
+
+
 def test_a_copy_s_heads_are_their_own_counterparts(teacher):
     copy = HookedModel(tiny("bert", "classification"), task="classification", role="student")
     alignment, batches = pairs_of(teacher, copy, MIDDLE.replace("student: [{layer: 0}]", "student: [{layer: 1}]"))
-    (found,) = measure_heads(teacher, [(copy, alignment)], batches, [0])
+    found = _by_head(teacher, copy, alignment, batches)
     rows = found.rows("copy", 0)
     heads = teacher.n_heads
     assert heads > 1 and len(rows) == heads**2 * (1 + len(explaining()))
@@ -32,7 +38,7 @@ def test_a_copy_s_heads_are_their_own_counterparts(teacher):
 def test_a_cell_is_the_declared_pair_of_those_two_heads(teacher):
     student = teacher_and_student()[1]
     alignment, batches = pairs_of(teacher, student)
-    (found,) = measure_heads(teacher, [(student, alignment)], batches, [0])
+    found = _by_head(teacher, student, alignment, batches)
     site = "[{{layer: {}, component: " + BY_HEAD + ", unit: h.pos, heads: [{}]}}]"
     declared = Alignment.from_yaml(
         MIDDLE.replace("[{layer: 1}]", site.format(1, 1)).replace("[{layer: 0}]", site.format(0, 0))

@@ -14,7 +14,7 @@ def test_agrees_with_the_centred_gram_matrices():
     grams = []
     with torch.no_grad():
         for model, layer in ((teacher, 2), (student, 1)):
-            place = model.place("block_output", layer)
+            place = model.hook_point("block_output", layer)
             x = torch.cat([model.run(b.inputs, [place]).activations[place][b.counted] for b in batches]).double()
             centring = torch.eye(len(x)) - 1 / len(x)
             grams.append(centring.double() @ (x @ x.T) @ centring.double())

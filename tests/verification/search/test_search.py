@@ -6,6 +6,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.load import untrained_copy
+from causalkd.reporting.search_table import search_table
 from causalkd.verification.search.search import Search, search
 from tests.held_out import examples
 from tests.rotated import llama_student, rotated_teacher
@@ -36,7 +37,7 @@ def found(models) -> Search:
 def test_the_teacher_is_the_student_in_other_axes(models):
     inputs = _pairs(2)[0].inputs
     with torch.no_grad():
-        teacher, student = (model.run(inputs, [model.place("block_output", 0)]) for model in models)
+        teacher, student = (model.run(inputs, [model.hook_point("block_output", 0)]) for model in models)
     torch.testing.assert_close(teacher.logits, student.logits, rtol=1e-4, atol=1e-4)
     first, second = (next(iter(run.activations.values())) for run in (teacher, student))
     assert not first.allclose(second, atol=0.1)
@@ -72,6 +73,6 @@ def test_positions_of_two_kinds_are_refused(models):
 
 
 def test_the_table_has_a_line_a_student_layer(found):
-    heads, _, *lines = found.table().splitlines()
+    heads, _, *lines = search_table(found).splitlines()
     assert heads.split()[:4] == ["student", "teacher", "as", "well"] and len(lines) == 3
     assert all(line.split()[0] == str(layer) and line.endswith("yes") for layer, line in enumerate(lines))

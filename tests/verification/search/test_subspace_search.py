@@ -8,6 +8,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.load import untrained_copy
+from causalkd.reporting.search_table import search_table
 from causalkd.verification.search.das import Fit
 from causalkd.verification.search.search import Search, search
 from causalkd.verification.search.subspace_search import check_rank, learn_subspaces
@@ -56,7 +57,7 @@ def test_the_alignment_exchanges_those_directions_alone(setting, narrowed):
         assert pair.student[0].basis.columns().tolist() == proposal.subspace.basis.tolist()
     resolved = resolve(alignment, *setting[0])
     assert all(pair.student[0].count == 2 for pair in resolved.pairs)
-    head, _, *lines = narrowed.table().splitlines()
+    head, _, *lines = search_table(narrowed).splitlines()
     assert head.endswith("directions  arbitrary") and all(" 2 " in line for line in lines)
 
 
