@@ -41,7 +41,7 @@ class Positions:
         """The same positions on a device."""
         return Positions(self.base.to(device), self.source.to(device), self.valid.to(device))
 
-    def intervened(self) -> "Positions":
+    def swapped(self) -> "Positions":
         """The positions of the opposite exchange, in which source receives what stands in base."""
         return Positions(self.source, self.base, self.valid)
 

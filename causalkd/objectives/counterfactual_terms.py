@@ -74,7 +74,7 @@ def _sources(run: StepContext, pairs: Sequence[ResolvedPair]) -> tuple[SourceAct
 
 def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
     teacher, teacher_run = run.teacher_outputs()
-    batch, positions, base = run.batch, _positions(run.batch, pair).intervened(), crossed_batch(run.batch)
+    batch, positions, base = run.batch, _positions(run.batch, pair).swapped(), crossed_batch(run.batch)
     at = (
         None if run.student_run.logits_at is None else Requirements(logits=run.logits).logits_at(run.student.task, base)
     )

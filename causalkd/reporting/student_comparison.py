@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from causalkd.reporting.summary import mean, sd
+from causalkd.verification.statistics.aggregate import mean, sd
 from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
 from causalkd.verification.statistics.permutation import CHANCE
 

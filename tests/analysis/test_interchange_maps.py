@@ -53,7 +53,7 @@ def test_the_trained_cell_is_outlined_and_the_unreachable_are_hatched(report):
 def test_n_and_chance_are_drawn(report):
     (grid,) = find_grids(report, "diito", 0)
     svg = to_svg(interchange_maps(report))
-    assert f"n = {grid.cells[1, 0, 'none'].effective_pairs}" in svg
+    assert f"n = {grid.cells[1, 0, 'measured'].effective_pairs}" in svg
     assert "best guess (mean 0.5" in svg
     assert "effective IIA (share of effective pairs)" in svg
     svg = to_svg(interchange_maps(report, "iia"))

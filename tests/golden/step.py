@@ -46,7 +46,7 @@ class Recorded:
     value: Tensor
 
     def __init__(self, objective: Objective) -> None:
-        self._objective, self.places = objective, objective.places
+        self._objective, self.requirements = objective, objective.requirements
 
     def __call__(self, run: StepContext) -> Tensor:
         self.run, self.value = run, self._objective(run)

@@ -23,10 +23,10 @@ REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
     (TrainingPart, {"warmup": 1.0}, "less than 1"),
     (
         VerificationPart,
-        {"choose": "other_variable"},
-        "`choose` is other_variable, `variable` is None; give `variable`",
+        {"pair_selection": "other_variable"},
+        "`pair_selection` is other_variable, `variable` is None; give `variable`",
     ),
-    (VerificationPart, {"variable": "label"}, "`choose` is uniform, `variable` is label; give `variable` with"),
+    (VerificationPart, {"variable": "label"}, "`pair_selection` is uniform, `variable` is label; give `variable` with"),
     (TeacherPart, {}, "give `model` or `config`, one of them; got model=None, config=None"),
     (TeacherPart, {"model": "a", "config": {"model_type": "bert"}}, "give `model` or `config`, one of them"),
     (TeacherPart, {"config": {"hidden_size": 8}, "training": {}}, "`config` needs `model_type`, such as bert or gpt2"),

@@ -78,7 +78,7 @@ CHANGES = {
     ),
     "packed for the teacher": (
         ("data.packing=true", "students.kd.training={sequences: {generator: teacher}}"),
-        "data.packing and training.sequences of origin 'teacher' do not go together",
+        "data.packing and training.sequences of generator 'teacher' do not go together",
     ),
     "both": (("data.packing=true",), "data.packing and the objective diito do not go together"),
 }
@@ -105,5 +105,5 @@ def test_a_recipe_names_its_sequences() -> None:
     changes = ["students.kd.training={steps: 3, sequences: {generator: student, share: 0.5}}"]
     recipe = Recipe.load("quickstart-lm", changes)
     assert recipe.training_of(recipe.students[0]).sequences == SequencesPart(generator="student", share=0.5)
-    with pytest.raises(ValueError, match="origin"):
+    with pytest.raises(ValueError, match=r"training\.sequences\.generator: 'students' is not valid"):
         Recipe.load("quickstart-lm", ["training.sequences={generator: students}"])

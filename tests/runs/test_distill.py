@@ -21,7 +21,7 @@ from tests.shrunk import OF_HUB_MODELS, SHRUNK, TINY, FinishedRun, finished_run,
 
 STUDENT_KEYS = {"name", "objectives", "seed", "task_metric", "agreement"}
 ROW_KEYS = {
-    *("student", "control", "pair", "component", "unit", "head", "teacher_layer", "student_layer", "trained"),
+    *("student", "baseline", "pair", "component", "unit", "head", "teacher_layer", "student_layer", "aligned"),
     *("reachable", "iia", "iia_low", "iia_high", "iia_effective", "effective_pairs", "pairs", "kl"),
 }
 
@@ -64,8 +64,9 @@ def test_every_term_is_logged_unweighted(quickstart: FinishedRun, student: str, 
 def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
     report = json.loads(quickstart.folder.report.read_text())
     assert set(report) == {
+        "schema_version",
         *("teacher", "students", "alignment", "interchange", "environment", "differences"),
-        *("ground_truth", "departures", "distances", "heads"),
+        *("ground_truth", "mismatches", "off_distribution", "heads"),
     }
     assert [(student["name"], student["seed"]) for student in report["students"]] == [("kd", 0), ("diito", 0)]
     for student, part in zip(report["students"], quickstart.recipe.students, strict=True):

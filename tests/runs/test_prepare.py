@@ -192,16 +192,16 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
     def values(inputs: Any, variable: str) -> list[int]:
         return [PlantedNLI().variables({"input_ids": row})[variable] for row in inputs["input_ids"].tolist()]
 
-    for kind in ({"choose": "other_label"}, {"choose": "other_variable", "variable": "verb_relation"}):
+    for kind in ({"pair_selection": "other_label"}, {"pair_selection": "other_variable", "variable": "verb_relation"}):
         for batch in chosen(**kind):
             interventions = (
                 values(intervention, kind.get("variable", "label")) for intervention in (batch.inputs, batch.source)
             )
             assert all(base != source for base, source in zip(*interventions, strict=True))
     right = torch.arange(24) < 9
-    assert {int(number) for batch in chosen(right, choose="both_right") for number in batch.index} <= set(range(9))
-    assert len(chosen(choose="both_right")) == 2
+    assert {int(number) for batch in chosen(right, pair_selection="both_right") for number in batch.index} <= set(range(9))
+    assert len(chosen(pair_selection="both_right")) == 2
     with pytest.raises(ValueError, match=r"verification\.pairs: 40 pairs were asked for, but of the 552 pairs"):
-        chosen(torch.arange(24) < 3, choose="both_right")
+        chosen(torch.arange(24) < 3, pair_selection="both_right")
     with pytest.raises(ValueError, match="variable 'mood' is in no causal model of the task 'planted'"):
         chosen(choose="other_variable", variable="mood")

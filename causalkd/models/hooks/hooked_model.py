@@ -44,12 +44,7 @@ class HookedModel:
     """
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        *,
-        task: Task,
-        role: Role,
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None, *, task: Task, role: Role
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.task: Task = task
@@ -123,10 +118,8 @@ class HookedModel:
                 block = self.blocks[hook_point.layer]
                 refuse_compiled(self.model, block, hook_point)
                 if hook_point.component == "mlp_output":  # OPT flattens rows and positions there
-                    shape = block.register_forward_pre_hook(
-                        partial(hook_calls.remember_shape, shapes, hook_point.layer)
-                    )
-                    stack.callback(shape.remove)
+                    remember = partial(hook_calls.remember_shape, shapes, hook_point.layer)
+                    stack.callback(block.register_forward_pre_hook(remember).remove)
                 inside = repeated.setdefault(hook_point.layer, []) if self._is_repeated(hook_point) else plain
                 inside.append((hook_point, hook))
             stack.enter_context(self._registered(plain, shapes))
@@ -143,9 +136,8 @@ class HookedModel:
                 if hook_point.side == "input":
                     handles.append(module.register_forward_pre_hook(partial(hook_calls.on_input, hook)))
                 else:
-                    handles.append(
-                        module.register_forward_hook(partial(hook_calls.on_output, hook, shapes, hook_point.layer))
-                    )
+                    on_output = partial(hook_calls.on_output, hook, shapes, hook_point.layer)
+                    handles.append(module.register_forward_hook(on_output))
             yield
         finally:
             for handle in handles:
@@ -204,15 +196,12 @@ class HookedModel:
             recorders += [(self.hook_point("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
             with self._mode(graph), self.hooks(recorders):  # which depend on the mode
-                output = (forward or self.model)(
-                    **stock_inputs(self.model, inputs, decodes=self.decodes), **self._options
-                )
+                given = stock_inputs(self.model, inputs, decodes=self.decodes)
+                output = (forward or self.model)(**given, **self._options)
         finally:
             handle.remove()
-        logits = _logits(output)
-        return ForwardOutput(
-            inputs, logits if logits_at is None else logits.flatten(0, 1), hidden[-1], kept, states, logits_at
-        )
+        logits = _logits(output) if logits_at is None else _logits(output).flatten(0, 1)
+        return ForwardOutput(inputs, logits, hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, hook_points: Sequence[HookPoint]) -> SourceActivations:
         """The activations at some places, from a forward that ends at the last of them.
@@ -223,11 +212,9 @@ class HookedModel:
         last = max(hook_points, key=lambda hook_point: hook_point.depth)
         if self._is_repeated(last):  # such a block may not be left half-way
             hook_points = (*hook_points, self.hook_point("block_output", last.layer))
+        recorders = [(p, partial(hook_calls.record, kept, p, len(hook_points))) for p in hook_points]
         try:
-            with (
-                self._mode(),
-                self.hooks([(p, partial(hook_calls.record, kept, p, len(hook_points))) for p in hook_points]),
-            ):
+            with self._mode(), self.hooks(recorders):
                 self.model(**stock_inputs(self.model, inputs, decodes=self.decodes), **self._options)
         except Stop:
             pass
@@ -277,14 +264,10 @@ class HookedModel:
 
         A copy, because booting renames the parameters, sets eager attention and trains split copies of fused weights.
         """
-        untrained_student = copy.deepcopy(self.model)
-        untrained_student.set_attn_implementation("eager")
-        return build_bridge_from_module(
-            untrained_student,
-            self.architecture,
-            hf_config=untrained_student.config,
-            tokenizer=copy.deepcopy(self.tokenizer),
-        )
+        twin = copy.deepcopy(self.model)
+        twin.set_attn_implementation("eager")
+        tokenizer = copy.deepcopy(self.tokenizer)
+        return build_bridge_from_module(twin, self.architecture, hf_config=twin.config, tokenizer=tokenizer)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes a stock checkpoint, and the tokenizer where there is one; loads without causalkd, equal to the bit."""

@@ -80,16 +80,8 @@ def learn_subspaces(
             for model, subspace, baselines in ((student, learned, _CONTROLS), (untrained_student, other, ()))
         )
         subspaces.append(learned)
-        scores += [
-            *own,
-            replace(
-                untrained,
-                comparison=own[0].comparison,
-                baseline="untrained_student",
-                reachable=own[0].reachable,
-                still=None,
-            ),
-        ]
+        placed = replace(untrained, comparison=own[0].comparison, baseline="untrained_student")
+        scores += [*own, replace(placed, reachable=own[0].reachable, still=None)]
     rows = Measurement(tuple(scores)).rows("student", seed)
     decided = (_decided(*each, rows) for each in zip(found.proposals, subspaces, strict=True))
     return replace(found, proposals=tuple(decided))

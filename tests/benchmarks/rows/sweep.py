@@ -38,7 +38,7 @@ def our_sweep(setting: Setting) -> Callable[[], Grid]:
         scores = measure(teacher, student, alignment, [batch], baselines=()).scores
         grid = [[0.0] * setting.student_layers for _ in range(setting.teacher_layers)]
         for score in scores:
-            grid[score.cell.teacher_layer][score.cell.student_layer] = score.iia
+            grid[score.comparison.teacher_layer][score.comparison.student_layer] = score.iia
         return grid
 
     return sweep

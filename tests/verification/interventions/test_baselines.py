@@ -58,7 +58,7 @@ def test_the_modal_guess_is_the_best_one_for_each_measure():
 
 
 def test_none_is_not_among_the_controls():
-    assert BASELINES == (
+    assert tuple(BASELINES) == (
         *("no_intervention", "permuted_source", "majority_class", "untrained_student", "norm_matched_random"),
         *("wrong_layer", "shuffled_alignment", "ceiling"),
     )

@@ -70,11 +70,11 @@ def test_pairs_of_one_policy_share_a_grid_and_others_get_their_own(models):
 """
     comparisons = _named(_plan(models, late))
     assert len(comparisons) == 6
-    assert comparisons["b", 2, 1].trained and comparisons["b", 2, 1].teacher.positions == "a"
+    assert comparisons["b", 2, 1].aligned and comparisons["b", 2, 1].teacher.positions == "a"
     apart = _plan(models, late.replace("student: [{layer: 1}]", "student: [{layer: 1}], positions: {policy: last}"))
     assert len(apart) == 12
     assert _named(apart)["b", 2, 1].teacher.positions == "b"
-    assert _named(apart)["grid:a", 2, 1].trained  # trained at other positions, so no evidence either
+    assert _named(apart)["grid:a", 2, 1].aligned  # trained at other positions, so no evidence either
     assert {comparison.pair for comparison in apart} == {"a", "b", "grid:a", "grid:b"}
 
 

@@ -64,7 +64,7 @@ def test_a_score_is_found_by_its_layers_or_the_error_says_which_there_are():
     measured = Measurement((_score([1], [1]), _score([0], [1], s=1, trained=False)))
     assert measured.score(1, 1).comparison.pair == "grid:m"
     assert measured.score(1, 0, pair="m").iia == 1
-    with pytest.raises(ValueError, match=r"no score at teacher layer 2.*\['none'\].*\('m', 1, 0\)"):
+    with pytest.raises(ValueError, match=r"no score at teacher layer 2.*\['measured'\].*\('m', 1, 0\)"):
         measured.score(2, 0)
 
 

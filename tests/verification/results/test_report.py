@@ -3,13 +3,12 @@ import json
 
 import pytest
 
-from causalkd.verification.results.report import StudentResult, VerificationReport, environment
+from causalkd.verification.results.report import StudentResult, VerificationReport
 from tests.example_maps import example_results
 from tests.example_report import example_report
-from tests.held_out import teacher_and_student
 
 ROW_KEYS = (
-    "student control pair component unit head teacher_layer student_layer trained reachable iia iia_low iia_high "
+    "student baseline pair component unit head teacher_layer student_layer aligned reachable iia iia_low iia_high "
     "iia_effective effective_pairs pairs kl"
 ).split()
 
@@ -87,10 +86,3 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(report, tmp_path):
 def test_rows_of_an_unknown_student_are_refused(report):
     with pytest.raises(ValueError, match=r"rows name the students \['diito', 'kd'\], but the report holds \['other'\]"):
         dataclasses.replace(report, students=(StudentResult("other", {}, 0, None, None),))
-
-
-def test_environment_says_what_the_numbers_were_computed_with():
-    found = environment(teacher_and_student()[0], seed=5)
-    assert found.versions["torch"].startswith("2.") and "transformers" in found.versions
-    assert (found.dtype, found.device, found.seed) == ("float32", "cpu", 5)
-    assert found.attention in ("sdpa", "eager") and found.threads >= 1

@@ -17,11 +17,11 @@ def test_they_survive_the_file_and_older_files_lack_them(tmp_path):
     report.write(tmp_path / "report.json")
     assert VerificationReport.read(tmp_path / "report.json") == report
     plain = example_report(seeds=1)
-    old = plain.to_json().replace(',\n "ground_truth": [],\n "departures": []', "")
-    assert "departures" not in old and VerificationReport.from_json(old) == plain
+    old = plain.to_json().replace(',\n "ground_truth": [],\n "mismatches": []', "")
+    assert "mismatches" not in old and VerificationReport.from_json(old) == plain
 
 
 def test_what_is_misspelt_is_named():
     report = dataclasses.replace(example_report(seeds=1), mismatches=(TELLING,))
-    with pytest.raises(ValueError, match=r"departures\[0\]"):
-        VerificationReport.from_json(report.to_json().replace('"exchanged"', '"swapped"'))
+    with pytest.raises(ValueError, match=r"mismatches\[0\]"):
+        VerificationReport.from_json(report.to_json().replace('"intervened"', '"swapped"'))
