@@ -20,7 +20,7 @@ def test_every_number_of_the_report_is_in_a_file():
     assert list(found) == ["interchange.csv", "differences.csv", "training.csv"]
     assert len(found["interchange.csv"]) == len(report.interchange)
     row, line = report.interchange[7], found["interchange.csv"][7]
-    assert (line["control"], float(line["iia"])) == (row.baseline, row.iia)
+    assert (line["baseline"], float(line["iia"])) == (row.baseline, row.iia)
     assert line["iia_effective"] == ("" if row.iia_effective is None else str(row.iia_effective))
     # Terms that one student lacks leave their column empty.
     assert {bool(each["term/diito"]) for each in found["training.csv"]} == {True, False}
@@ -33,7 +33,7 @@ def test_what_a_report_lacks_has_no_file_and_controls_have_columns():
     )
     named = {each.name: each for each in downloads(type(report)(**{**vars(report), "ground_truth": (row,)}))}
     assert "training.csv" not in named
-    assert _read(named["ground-truth.csv"])[0]["controls.majority_class"] == "0.25"
+    assert _read(named["ground-truth.csv"])[0]["baselines.majority_class"] == "0.25"
 
 
 def test_maps_have_files_of_their_own():
@@ -42,6 +42,6 @@ def test_maps_have_files_of_their_own():
     files = ["agreement.csv", "faithfulness.csv", "completeness.csv", "map-distances.csv"]
     assert list(found)[-4:] == files
     assert [len(found[name]) for name in files] == [
-        len(rows) for rows in (maps.agreement, maps.faithfulness, maps.completeness, maps.distances)
+        len(rows) for rows in (maps.agreement, maps.faithfulness, maps.completeness, maps.map_distances)
     ]
     assert float(found["agreement.csv"][0]["cosine.mean"]) == maps.agreement[0].cosine.mean

@@ -28,7 +28,7 @@ def test_the_page_of_a_real_run_is_small_and_fetches_nothing() -> None:
 
 def test_every_control_stands_beside_the_trained_site() -> None:
     rows = _table(PAGE.read_text(encoding="utf-8"), "interchange.csv")
-    trained = {row["control"] for row in rows if row["trained"] == "True"}
+    trained = {row["baseline"] for row in rows if row["aligned"] == "True"}
     # The alignment has one pair, so there is no other whose site could be taken.
     assert trained == {"measured", *BASELINES} - {"shuffled_alignment"}
     assert {row["seed"] for row in rows} == {"0", "1", "2"}

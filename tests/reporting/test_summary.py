@@ -3,7 +3,7 @@ from statistics import stdev
 
 import pytest
 
-from causalkd.reporting.summary import few_pairs, mean, rows_of, sd, summaries
+from causalkd.reporting.summary import few_pairs, rows_of, summaries
 from tests.example_report import example_report
 
 
@@ -62,9 +62,3 @@ def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     text = few_pairs(dataclasses.replace(report, interchange=few))
     assert text.startswith("Few effective pairs: at 1 of 1 trained teacher sites only 29 are (fewer than 30)")
     assert few_pairs(dataclasses.replace(report, interchange=())) is None
-
-
-def test_a_mean_of_nothing_is_none():
-    assert sd([1.0, None]) is None and sd([1.0, 2.0, None]) == pytest.approx(0.5**0.5)
-    assert mean([None, None]) is None
-    assert mean([None, 1.0, 0.0]) == 0.5

@@ -16,6 +16,7 @@ from causalkd.recipe.recipe import Recipe, shipped_recipes
 from causalkd.runs import distill as runs
 from causalkd.runs.folder import RunFolder
 from causalkd.training.callbacks import read_rows
+from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import OF_HUB_MODELS, SHRUNK, TINY, FinishedRun, finished_run, interrupted, shrunk
 
@@ -74,7 +75,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
         assert student["objectives"] == {name: chosen.weight for name, chosen in part.objectives.chosen().items()}
         assert 0 <= student["task_metric"] <= 1 and 0 <= student["agreement"] <= 1
     for row in report["interchange"]:
-        later = {"seed", "iia_effective_low", "iia_effective_high", "p_value", "q_value", "strictness", "student_head"}
+        later = {"seed", "iia_effective_low", "iia_effective_high", "p_value", "q_value", "specificity", "student_head"}
         assert set(row) - later == ROW_KEYS
     assert {"versions", "attention", "dtype", "seed"} <= set(report["environment"])
     assert {"torch", "transformers", "python"} <= set(report["environment"]["versions"])
@@ -82,15 +83,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
 
 def test_the_report_covers_every_site_of_every_student(quickstart: FinishedRun) -> None:
     rows = VerificationReport.read(quickstart.folder.report).interchange
-    baselines = {
-        "measured",
-        "no_intervention",
-        "permuted_source",
-        "majority_class",
-        "untrained_student",
-        "norm_matched_random",
-    }
-    baselines |= {"wrong_layer"}
+    baselines = {"measured", *BASELINES} - {"shuffled_alignment", "ceiling"}
     comparisons = {(r.student, r.baseline, r.teacher_layer, r.student_layer) for r in rows}
     grid = {(s, c, i, j) for s in ("kd", "diito") for c in baselines for i in range(4) for j in range(2)}
     assert comparisons == grid | {(s, "ceiling", 1, 0) for s in ("kd", "diito")}

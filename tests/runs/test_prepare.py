@@ -199,7 +199,8 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
             )
             assert all(base != source for base, source in zip(*interventions, strict=True))
     right = torch.arange(24) < 9
-    assert {int(number) for batch in chosen(right, pair_selection="both_right") for number in batch.index} <= set(range(9))
+    both_right = chosen(right, pair_selection="both_right")
+    assert {int(number) for batch in both_right for number in batch.index} <= set(range(9))
     assert len(chosen(pair_selection="both_right")) == 2
     with pytest.raises(ValueError, match=r"verification\.pairs: 40 pairs were asked for, but of the 552 pairs"):
         chosen(torch.arange(24) < 3, pair_selection="both_right")

@@ -42,7 +42,7 @@ class Proposal:
         similarity: Linear CKA of the two layers.
         found: The search pairs' effective accuracy.
         heldout: The measurement on the held-out pairs.
-        controls: Its controls on the same pairs.
+        baselines: Its baselines on the same pairs.
         subspace: The part of the student layer that was exchanged on the held-out pairs; None for all of it.
     """
 
