@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from causalkd.verification.statistics.aggregate import mean, sd
 from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
+from causalkd.verification.statistics.aggregate import mean, sd
 from causalkd.verification.statistics.permutation import CHANCE
 
 _EQUAL = 0.01

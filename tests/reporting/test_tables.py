@@ -1,9 +1,11 @@
 import dataclasses
+import re
 
 import pytest
 
 from causalkd.reporting.summary import summaries
 from causalkd.reporting.tables import as_text
+from causalkd.verification.results.baselines import BASELINES
 from tests.example_report import example_report
 
 

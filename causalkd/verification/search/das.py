@@ -51,7 +51,7 @@ class Subspace:
     """A learned subspace of one place, and what it scores.
 
     Attributes:
-        place: Where it lies.
+        hook_point: Where it lies.
         basis: Orthonormal columns.
         heldout: Share of held-out pairs on which exchanging it gives the target.
         arbitrary: The same of a subspace trained the same way on arbitrary targets, against those targets.
