@@ -107,7 +107,7 @@ class AdkdStep:
 
     def entropy(self) -> Tensor:
         """What L_kd of the release has on top: 0 for regression."""
-        taught = self.run.taught()[1].logits
+        taught = self.run.teacher_outputs()[1].logits
         if self.run.student.task == "regression" or "kd" not in self.objectives:
             return torch.zeros((), dtype=torch.float64)
         p = (taught / self.temperature).softmax(-1)

@@ -31,12 +31,12 @@ class LogitDistance:
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
 
-    def places(self) -> Requirements:
+    def requirements(self) -> Requirements:
         return Requirements()
 
     def __call__(self, run: StepContext) -> Tensor:
         mask = counted_tokens("masked_lm", run.batch, self.tokens)
-        return squared_distance(run.student_run.logits, run.taught()[1].logits, mask)
+        return squared_distance(run.student_run.logits, run.teacher_outputs()[1].logits, mask)
 
 
 class Recorded:
@@ -87,7 +87,7 @@ class Step:
         terms = {re.sub("^(causal_)?", r"\1loss_", term): each.value for term, each in self._recorded.items()}
         run = self._recorded["ce"].run
         both = counterfactuals(run, self._pair)
-        teacher_run = run.taught()[1]
+        teacher_run = run.teacher_outputs()[1]
         outputs = {
             "teacher_logits": teacher_run.logits,
             "student_logits": run.student_run.logits,

@@ -55,7 +55,7 @@ def check_step(name: str, described: dict[str, Any], folder: Path) -> None:
             continue  # the release divides by zero; what T is here, the test of the objective says
         assert mine[key].item() == pytest.approx(expected, **CLOSE), key
     assert torch.isfinite(total)
-    for side, logits in (("teacher", run.taught()[1].logits), ("student", run.student_run.logits)):
+    for side, logits in (("teacher", run.teacher_outputs()[1].logits), ("student", run.student_run.logits)):
         torch.testing.assert_close(logits, given[f"{side}_logits"], rtol=1e-10, atol=1e-10)
     if not one_epoch:
         _check_norms(described["student_grad_norm_total_loss_float64"], _gradients(run))

@@ -205,4 +205,4 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
     with pytest.raises(ValueError, match=r"verification\.pairs: 40 pairs were asked for, but of the 552 pairs"):
         chosen(torch.arange(24) < 3, pair_selection="both_right")
     with pytest.raises(ValueError, match="variable 'mood' is in no causal model of the task 'planted'"):
-        chosen(choose="other_variable", variable="mood")
+        chosen(pair_selection="other_variable", variable="mood")
