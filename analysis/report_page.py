@@ -144,7 +144,7 @@ def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap])
         "agreement": agreement_lines(results),
         "faithfulness": results.faithfulness,
         "gaps": gap_lines(results),
-        "distances": distance_rows(results) if results.map_distances else [],
+        "map_distances": distance_rows(results) if results.map_distances else [],
         "pictures": pictures,
     }
 

@@ -9,7 +9,7 @@ def test_a_grid_holds_every_cell_the_trained_one_included():
     assert (grid.positions, grid.axes) == ("premise", ("teacher layer (block_output)", "student layer (block_output)"))
     assert (grid.teacher_layers, grid.student_layers) == ((0, 1, 2, 3), (0, 1))
     assert all((t, s, "measured") in grid.cells for t in range(4) for s in range(2))
-    assert grid.cells[1, 0, "measured"].trained
+    assert grid.cells[1, 0, "measured"].aligned
 
 
 def test_values_are_those_of_the_student_and_seed():
