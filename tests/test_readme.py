@@ -1,4 +1,4 @@
-"""The README is true: its Python runs as it stands, on a run that is shrunk; its paths and commands exist."""
+"""The README and the results are true: their Python runs, shrunk, and the paths, links and commands in them exist."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,14 @@ from tests.shrunk import SHRUNK
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+RESULTS = sorted((ROOT / "analysis/results").glob("*.md"))
+PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *RESULTS)}
+PATHS = {found for text in PAGES.values() for found in re.findall(r"`((?:causalkd|tests|analysis)/[\w/.-]+)`", text)}
+LINKS = {(page, to) for page, text in PAGES.items() for to in re.findall(r"\]\(([^)#:]+)\)", text)}
+
+
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= 160
 
 
 def test_the_first_screen_has_ten_lines_of_python() -> None:
@@ -33,19 +41,33 @@ def test_its_python_runs(tmp_path, monkeypatch, capsys) -> None:
     assert "diito" in printed and "permuted_source" in printed
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:causalkd|tests|analysis)/[\w/.]+)`", README))))
+@pytest.mark.parametrize("path", sorted(PATHS))
 def test_its_paths_exist(path: str) -> None:
     assert (ROOT / path).exists()
 
 
+@pytest.mark.parametrize(("page", "link"), sorted(LINKS), ids=lambda value: Path(value).name)
+def test_its_links_lead_to_files(page: Path, link: str) -> None:
+    assert (page.parent / link).is_file()
+
+
 def test_its_commands_exist() -> None:
-    told = set(re.findall(r"(?:^|`)causalkd (\w+)", README, flags=re.MULTILINE))
+    text = "\n".join(PAGES.values())
+    told = set(re.findall(r"(?:^|`|&& |bin/)causalkd (\w+)", text, flags=re.MULTILINE))
     assert {"distill", "verify", "report", "check", "schema"} <= told
     for command in told:
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"make ([a-z-]+)", README)):
-        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+    for target in set(re.findall(r"(?:^|`|&& )make ([a-z-]+)", text, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_result_states_its_question_command_and_limits() -> None:
+    index = PAGES[ROOT / "analysis/results/README.md"]
+    for path in RESULTS:
+        if path.name != "README.md":
+            assert f"({path.name})" in index
+            assert all(word in PAGES[path] for word in ("?", "**Command.**", "**What it shows.**", "does not show"))
 
 
 def test_its_yaml_is_an_alignment() -> None:

@@ -66,8 +66,8 @@ def traced_attributions(
         return here * (total / steps)
     if differentiable and not here.requires_grad:
         raise ValueError(
-            f"no parameter before {hook_point.name} of {model} is trained, so a training run has no gradient there; call "
-            "enable_input_require_grads() of the stock model, as for adapters, train its embeddings too, or name a "
+            f"no parameter before {hook_point.name} of {model} is trained, so a training run has no gradient there; "
+            "call enable_input_require_grads() of the stock model, as for adapters, train its embeddings, or name a "
             "`hook_point` behind a block that is trained"
         )
     total = view_gradients(logits, here, views, target, create_graph=differentiable)

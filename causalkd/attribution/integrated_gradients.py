@@ -62,7 +62,7 @@ def integrated_gradients(
     baseline: Baseline | Float[Tensor, "..."] = "zero",
     target: Target = "probability",
 ) -> Attributions:
-    """The attributions of a batch, without a graph and in eval mode; `hook_point` is the embedding's output unless named.
+    """The attributions of a batch, without a graph and in eval mode, at the embedding's output unless named.
 
     Costs the blocks up to the place, then for each step the blocks after it, forward and, for each view, backward (for
     all K classes K − 1 times), and one more forward for the gap. Memory does not grow with the steps.
@@ -201,7 +201,8 @@ def _baseline(
             return baseline.to(here).expand_as(here)
         except RuntimeError:
             raise ValueError(
-                f"the baseline has shape {tuple(baseline.shape)}, the activation at {hook_point.name} {tuple(here.shape)}; "
+                f"the baseline has shape {tuple(baseline.shape)}, "
+                f"the activation at {hook_point.name} {tuple(here.shape)}; "
                 "give a tensor of that shape, or one of its width"
             ) from None
     check_choice("baseline", baseline, BASELINES)

@@ -112,7 +112,8 @@ def _check_reach(model: HookedModel, hook_point: HookPoint) -> None:
     """After the last attention only the position that the head reads has a score, which scaling makes 1 anywhere."""
     if hook_point.layer == model.n_layers - 1 and hook_point.component not in ("token_embedding", "block_input"):
         raise ValueError(
-            f"adkd's place is {hook_point.name} of {model}, after whose last attention a map is of one position, the same "
+            f"adkd's place is {hook_point.name} of {model}, after whose last attention a map is of one position, "
+            "the same "
             "for every model; name a place before it"
         )
 

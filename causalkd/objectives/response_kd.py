@@ -22,8 +22,8 @@ class ResponseKD:
             `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM).
         share: β of `jensen_shannon`, α of the skewed ones; without it 0.5 and 0.1.
         scale_by_t2: Multiply by T².
-        anneal_temperature: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one epoch divides by
-            zero, here its T is 1).
+        anneal_temperature: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one
+            epoch divides by zero, here its T is 1).
 
     Raises:
         ValueError: There is no such divergence, or it has no share.

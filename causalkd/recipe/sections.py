@@ -191,7 +191,8 @@ class VerificationPart(Part):
     def _variable_belongs_to_its_choice(self) -> "VerificationPart":
         if (self.pair_selection == "other_variable") != (self.variable is not None):
             raise ValueError(
-                f"`pair_selection` is {self.pair_selection}, `variable` is {self.variable}; give `variable` with other_variable alone"
+                f"`pair_selection` is {self.pair_selection}, `variable` is {self.variable}; "
+                "give `variable` with other_variable alone"
             )
         return self
 

@@ -62,8 +62,8 @@ def attribute(
     """Makes and measures the maps of a run's teacher and students over held-out texts, and adds them to its report.
 
     Of causal LMs also the teaching modes of as many training texts (`causalkd.runs.teaching`); where students learned
-    from maps, their distance from the teacher in the very terms they learned (`causalkd.runs.map_distances`), of up to 128
-    texts.
+    from maps, their distance from the teacher in the very terms they learned (`causalkd.runs.map_distances`), of up
+    to 128 texts.
 
     For each model costs a text, at each of its L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
     blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.

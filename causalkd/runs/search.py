@@ -21,7 +21,7 @@ def search_run(
 ) -> Search:
     """Proposes counterparts on pairs of training examples, tests them on the run's held-out pairs.
 
-    What the held-out pairs support is written to `found_alignment.yaml` in the run's folder, an alignment that `distill` takes.
+    What the held-out pairs support is written to `found_alignment.yaml` in the run's folder, which `distill` takes.
 
     Args:
         path: The run folder.

@@ -71,8 +71,8 @@ def loss_gradients(logits: Tensor, model: PreTrainedModel) -> dict[str, Tensor]:
 def unit_locations(sites: Sequence[Site], positions: Positions, n_heads: int) -> dict[str, Any]:
     """The positions (as many in every row) and the sites' heads, in pyvene's nested lists."""
     assert bool(positions.valid.all())
-    return {"sources->base": tuple([_locations(site, intervention, n_heads) for site in sites]
-                                   for intervention in (positions.source.tolist(), positions.base.tolist()))}  # fmt: skip
+    return {"sources->base": tuple([_locations(site, side, n_heads) for site in sites]
+                                   for side in (positions.source.tolist(), positions.base.tolist()))}  # fmt: skip
 
 
 def _locations(site: Site, rows: list[list[int]], n_heads: int) -> list[Any]:

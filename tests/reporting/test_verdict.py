@@ -21,7 +21,8 @@ def _report(accuracies, q=0.001, effective=200, students=("student",), seeds=(0,
         ]
         rows.append(
             dataclasses.replace(
-                row, student=name, seed=seed, baseline=baseline, teacher_layer=place, student_layer=0, aligned=place == 0,
+                row, student=name, seed=seed, baseline=baseline, teacher_layer=place, student_layer=0,
+                aligned=place == 0,
                 reachable=reachable, iia_effective=value, iia_effective_low=value - 0.05, effective_pairs=effective,
                 q_value=None if baseline == "measured" else q,
             )

@@ -22,7 +22,8 @@ def refuse_compiled(model: nn.Module, block: nn.Module, hook_point: HookPoint) -
         )
     if hook_point.is_inside and _stands_compiled(block):
         raise ValueError(
-            f"block {hook_point.layer} is compiled, which would leave out the hook at {hook_point.name}; choose block_input or "
+            f"block {hook_point.layer} is compiled, which would leave out the hook at {hook_point.name}; "
+            "choose block_input or "
             "block_output, or leave this block as it is"
         )
     parts, around = hook_point.module.split("."), model

@@ -16,7 +16,8 @@ from causalkd.verification.interventions.plan import Intervention
 class Metric(Protocol):
     """Makes something of a model's answers while batches pass.
 
-    It keeps nothing of a vocabulary's size beyond the exchange it sees; `TeacherCounterfactuals` does, until the next batch.
+    It keeps nothing of a vocabulary's size beyond the intervention it sees; `TeacherCounterfactuals` does, until
+    the next batch.
     """
 
     @property

@@ -63,7 +63,8 @@ def measure_all(
 
     The teacher runs once for all students: one base run, one source run and one counterfactual a layer. Each student
     costs as much again at its own depth, once more its counterfactuals for each of `permuted_source` and
-    `norm_matched_random`, and all of it once more for `untrained_student`, which students of one configuration and seed share;
+    `norm_matched_random`, and all of it once more for `untrained_student`, which students of one configuration and seed
+    share;
     `wrong_layer` and `shuffled_alignment` cost one counterfactual for each declared pair that is no cell of a grid, and
     `ceiling` a base run, a source run and a counterfactual of the teacher for each declared pair. Held in memory at
     once: the teacher's counted logits of one batch for every layer, and a student's for one layer and its controls, so

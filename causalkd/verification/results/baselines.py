@@ -1,7 +1,7 @@
 """The table of baselines: what an interchange accuracy would be for a reason that is not alignment.
 
-One entry declares a baseline. The measurement, the report's schema, the tables, the figures and the glossary of the page
-are made from this table; `register_baseline` adds an entry from outside.
+One entry declares a baseline. The measurement, the report's schema, the tables, the figures and the glossary of the
+page are made from this table; `register_baseline` adds an entry from outside.
 """
 
 from collections.abc import Callable

@@ -70,7 +70,7 @@ class InterchangeRow:
 
     student: str
     baseline: BaselineName
-    """`measured` is the measurement itself; the others say what the number would be for a reason that is not alignment."""
+    """`measured` is the measurement itself; the others say what the number would be without an alignment."""
     pair: str
     """Name of the declared pair, or `grid:NAME` for an undeclared cell measured at the positions of pair NAME."""
     component: str
@@ -235,7 +235,7 @@ _REPORT = TypeAdapter(VerificationReport)
 
 
 def _of_this_version(text: str, origin: str) -> str:
-    """The text without its `schema_version`, which must be this one; text that is no JSON object is left to pydantic."""
+    """The text without its `schema_version`, which must be this one; pydantic refuses text that is no object."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError:
@@ -245,8 +245,8 @@ def _of_this_version(text: str, origin: str) -> str:
     version = content.pop("schema_version", 1)
     if version != SCHEMA_VERSION:
         raise ValueError(
-            f"{origin} has schema_version {version!r}, and this causalkd reads version {SCHEMA_VERSION}; measure the run "
-            "again with `causalkd verify`, or read the report with the causalkd that wrote it"
+            f"{origin} has schema_version {version!r}, and this causalkd reads version {SCHEMA_VERSION}; measure the "
+            "run again with `causalkd verify`, or read the report with the causalkd that wrote it"
         )
     return json.dumps(content)
 

@@ -7,7 +7,7 @@ import torch
 from causalkd.data.pairs.draw_positions import RowFacts, draw_positions
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.data.positions import Positions
-from tests.oracles.positions import in_segments, paired, real_positions, release_count
+from tests.oracles.positions import in_segments, real_positions, release_count
 
 POLICIES = [
     {"policy": "all"},
