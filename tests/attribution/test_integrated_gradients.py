@@ -17,7 +17,7 @@ INPUTS = tiny_inputs(4, 10)
 
 
 @pytest.mark.parametrize("target", ["probability", "log_probability", "logit", "loss"])
-@pytest.mark.parametrize("place", [None, "blocks.1.hook_in", "blocks.0.attn.o.hook_out", "embed.hook_out"])
+@pytest.mark.parametrize("hook_point", [None, "blocks.1.hook_in", "blocks.0.attn.o.hook_out", "embed.hook_out"])
 def test_equal_to_a_loop(target: Target, hook_point: str | None) -> None:
     model = hooked()
     named = hook_point or "blocks.0.hook_in"

@@ -66,5 +66,5 @@ def test_the_report_of_a_run_that_learned_from_maps_holds_them(
     folder = RunFolder(shutil.copytree(run.folder.path, tmp_path / "run"))
     monkeypatch.setattr(TrainedRun, "load", lambda path: dataclasses.replace(run, folder=folder))
     found = attribute(folder.path, limit=2, steps=1, portions=1).attribution
-    assert found is not None and found.distances == map_distances(run, heldout_batches(run, 128))
-    assert len(found.distances) == 4 and VerificationReport.read(folder.report).attribution == found
+    assert found is not None and found.map_distances == map_distances(run, heldout_batches(run, 128))
+    assert len(found.map_distances) == 4 and VerificationReport.read(folder.report).attribution == found

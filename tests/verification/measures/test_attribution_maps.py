@@ -32,7 +32,7 @@ def test_a_classifier_is_asked_about_every_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "task", "side"), [("bert", "masked_lm", "right"), ("gpt2", "causal_lm", "left")]
+    ("architecture", "task", "intervention"), [("bert", "masked_lm", "right"), ("gpt2", "causal_lm", "left")]
 )
 def test_a_language_model_is_asked_where_a_label_is_last_predicted(
     architecture: str, task: Task, intervention: str

@@ -12,7 +12,7 @@ from tests.data.tiny_tokenizers import gpt2_like
 from tests.tiny import tiny
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("intervention", ["left", "right"])
 def test_perplexity_equals_a_loop_over_tokens(intervention):
     tokenizer = gpt2_like()
     assert len(tokenizer) > 97
