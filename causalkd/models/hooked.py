@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,14 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.models import hook_calls
-from causalkd.models.adapters import adapter_for
+from causalkd.models.adapters import TabledAdapter, adapter_for, is_causal
 from causalkd.models.compiled import refuse_compiled
-from causalkd.models.find_places import find_places
+from causalkd.models.find_places import block_list, possible_places
 from causalkd.models.hook_calls import Hook, PassThrough, Stop
-from causalkd.models.places import COMPONENTS, Place, nearest
+from causalkd.models.measure import measured
+from causalkd.models.places import COMPONENTS, Place, absent, nearest
 from causalkd.models.repeated import in_every_forward, is_repeated
-from causalkd.models.run import Donor, Inputs, Run
+from causalkd.models.run import Donor, Inputs, Run, logits_of
 from causalkd.models.stock_inputs import stock_inputs
 from causalkd.task_kinds import Task
 
@@ -55,16 +56,18 @@ class HookedModel:
         self.role: Role = role
         self.adapter = adapter_for(model)
         self.architecture = type(model).__name__
-        self.n_layers: int = self.adapter.cfg.n_layers
+        self.n_layers = len(block_list(self.adapter, model))
+        self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
-        self.vocabulary: int = model.config.vocab_size
-        self._places = find_places(self.adapter, model)
-        self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
-        accepted = inspect.signature(model.forward).parameters
+        self.vocabulary: int = model.config.get_text_config().vocab_size
+        self.decodes = is_causal(self.adapter, model)
+        takes_cache = "use_cache" in inspect.signature(model.forward).parameters
         # A decoder would otherwise build a key-value cache that no pass here reads.
-        self.decodes = "use_cache" in accepted
-        self._options: dict[str, bool] = {"use_cache": False} if self.decodes else {}
+        self.options: Mapping[str, bool] = {"use_cache": False} if takes_cache else {}
+        self._places, self._body, self._returned = measured(
+            model, self._blocks_path, possible_places(self.adapter, model), self.options
+        )
         if role == "teacher":
             model.requires_grad_(False)
             model.eval()
@@ -99,10 +102,7 @@ class HookedModel:
                 return place
         if component not in COMPONENTS:
             raise ValueError(f"component {component!r} does not exist; {nearest(component, list(COMPONENTS))}")
-        last = 0 if component == "token_embedding" else self.n_layers - 1
-        raise ValueError(
-            f"{component} of layer {layer} does not exist; {self.architecture} has {component} in layers 0–{last}"
-        )
+        raise ValueError(absent(component, layer, self.architecture, self._places))
 
     @contextmanager
     def hooks(self, hooks: Iterable[tuple[Place, Hook]]) -> Iterator[None]:
@@ -121,9 +121,9 @@ class HookedModel:
             for place, hook in hooks:
                 block = self.blocks[place.layer]
                 refuse_compiled(self.model, block, place)
-                if place.component == "mlp_output":  # OPT flattens rows and positions there
-                    shape = block.register_forward_pre_hook(partial(hook_calls.remember_shape, shapes, place.layer))
-                    stack.callback(shape.remove)
+                if place.is_inside and place.side == "output":  # some flatten rows and positions there, as OPT
+                    note = partial(hook_calls.remember_shape, shapes, place.layer)
+                    stack.callback(block.register_forward_pre_hook(note, with_kwargs=True).remove)
                 inside = repeated.setdefault(place.layer, []) if self._is_repeated(place) else plain
                 inside.append((place, hook))
             stack.enter_context(self._registered(plain, shapes))
@@ -136,13 +136,7 @@ class HookedModel:
         handles: list[Any] = []
         try:
             for place, hook in hooks:
-                module = self.model.get_submodule(place.module)
-                if place.side == "input":
-                    handles.append(module.register_forward_pre_hook(partial(hook_calls.on_input, hook)))
-                else:
-                    handles.append(
-                        module.register_forward_hook(partial(hook_calls.on_output, hook, shapes, place.layer))
-                    )
+                handles.append(hook_calls.register(self.model.get_submodule(place.module), place, hook, shapes))
             yield
         finally:
             for handle in handles:
@@ -158,7 +152,8 @@ class HookedModel:
         skipped = list(blocks[:layer])
         try:
             for index in range(layer):
-                blocks[index] = PassThrough(hidden if index == layer - 1 else None)
+                held = hidden if index == layer - 1 else None
+                blocks[index] = PassThrough(skipped[index], held, self._returned[index])
             with self.hooks([(self.place("block_input", 0), lambda _: hidden)]) if layer == 0 else nullcontext():
                 yield
         finally:
@@ -188,8 +183,7 @@ class HookedModel:
         hidden: list[Tensor] = []
         keep = tuple(dict.fromkeys(keep))
         entries = {place.layer for place in keep if place.component == "block_input"}
-        stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
-        handle = stack.register_forward_hook(partial(hook_calls.on_stack, hidden, logits_at))
+        handle = self.model.get_submodule(self._body).register_forward_hook(partial(hook_calls.on_stack, hidden, logits_at))
 
         def note_state(layer: int, _: Tensor) -> None:
             states[layer] = self.generator_state()
@@ -200,11 +194,11 @@ class HookedModel:
         try:
             with self._mode(graph), self.hooks(recorders):  # which depend on the mode
                 output = (forward or self.model)(
-                    **stock_inputs(self.model, inputs, decodes=self.decodes), **self._options
+                    **stock_inputs(self.model, inputs, decodes=self.decodes), **self.options
                 )
         finally:
             handle.remove()
-        logits = _logits(output)
+        logits = logits_of(output)
         return Run(inputs, logits if logits_at is None else logits.flatten(0, 1), hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:
@@ -218,7 +212,7 @@ class HookedModel:
             places = (*places, self.place("block_output", last.layer))
         try:
             with self._mode(), self.hooks([(p, partial(hook_calls.record, kept, p, len(places))) for p in places]):
-                self.model(**stock_inputs(self.model, inputs, decodes=self.decodes), **self._options)
+                self.model(**stock_inputs(self.model, inputs, decodes=self.decodes), **self.options)
         except Stop:
             pass
         return Donor(kept, inputs["attention_mask"])
@@ -266,7 +260,12 @@ class HookedModel:
         """A `TransformerBridge` over a copy of the weights, for exploration.
 
         A copy, because booting renames the parameters, sets eager attention and trains split copies of fused weights.
+
+        Raises:
+            ValueError: TransformerLens has no adapter of its own for this architecture.
         """
+        if isinstance(self.adapter, TabledAdapter):
+            raise ValueError(f"TransformerLens has no adapter for {self.architecture}; use run_with_cache instead")
         twin = copy.deepcopy(self.model)
         twin.set_attn_implementation("eager")
         return build_bridge_from_module(
@@ -291,9 +290,3 @@ class HookedModel:
         self.model.eval()
         with torch.set_grad_enabled(graph):
             yield
-
-
-def _logits(output: Any) -> Tensor:
-    if "logits" in output:
-        return output["logits"]
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)

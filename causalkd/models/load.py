@@ -21,6 +21,7 @@ from transformers import (
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.places import nearest
+from causalkd.models.self_test import self_test
 from causalkd.task_kinds import TASKS, Task
 
 _AUTO: dict[Task, Any] = {
@@ -86,6 +87,7 @@ def load_model(
     tokenizer = find_tokenizer(name)
     _let_end_token_learn(model, tokenizer)
     loaded = HookedModel(model, tokenizer, task=task, role=role)
+    self_test(loaded)
     if role == "student":
         move_to(loaded, model.device, _trainable(model.dtype))
     return loaded
@@ -117,7 +119,9 @@ def model_from_config(
                 f"({type(error).__name__}: {error}); correct its sizes and names"
             ) from error
     _let_end_token_learn(model, tokenizer)
-    return HookedModel(model, tokenizer, task=task, role=role)
+    made = HookedModel(model, tokenizer, task=task, role=role)
+    self_test(made)
+    return made
 
 
 def student_from_teacher(

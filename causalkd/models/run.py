@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from typing import Any
+
+import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
@@ -68,3 +71,10 @@ class Run:
             activations={place: activation[rows] for place, activation in self.activations.items()},
             logits_at=None if at is None else at[:0],
         )
+
+
+def logits_of(output: Any) -> Tensor:
+    """What the head of a stock model computed; for question answering the starts and the ends side by side."""
+    if "logits" in output:
+        return output["logits"]
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)

@@ -5,7 +5,7 @@ import torch
 import transformers
 from transformer_lens.factories import architecture_adapter_factory as factory
 
-from causalkd.models.adapters import _head_adapters, adapter_for, register_adapters
+from causalkd.models.adapters import _named_adapters, adapter_for, register_adapters
 from causalkd.models.hooked import HookedModel
 from causalkd.task_kinds import Task
 from tests.tiny import MODELS, tiny, tiny_inputs
@@ -18,7 +18,7 @@ def test_registered_once_under_stock_class_names() -> None:
     registered = dict(factory.SUPPORTED_ARCHITECTURES)
     register_adapters()
     assert registered == factory.SUPPORTED_ARCHITECTURES
-    for name in _head_adapters():
+    for name in _named_adapters():
         assert name in registered
         assert hasattr(transformers, name)
 

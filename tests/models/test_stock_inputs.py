@@ -6,6 +6,7 @@ import torch
 from causalkd.data.batch import pad, pad_labels
 from causalkd.losses.task import task_loss
 from causalkd.models.hooked import HookedModel
+from tests.architectures.zoo import tiny_of
 from tests.tiny import PAD, VOCABULARY, tiny
 
 DECODERS = ("gpt2", "opt", "gpt_neox", "llama", "qwen2")
@@ -73,11 +74,14 @@ def test_what_cannot_be_packed_is_refused():
     rows = pad(packed(), PAD)
     with pytest.raises(ValueError, match="rows are packed, and bert reads a row as one text; turn packing off"):
         HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher").run(rows)
-    sliding = tiny("qwen2", "causal_lm")
-    sliding.config.layer_types = ["sliding_attention"] * 3
+    sliding = HookedModel(tiny("qwen2", "causal_lm"), task="causal_lm", role="teacher")
+    sliding.model.config.layer_types = ["sliding_attention"] * 3
     with pytest.raises(ValueError, match="qwen2 has layers with a sliding window"):
-        HookedModel(sliding, task="causal_lm", role="teacher").run(rows)
-    flash = tiny("llama", "causal_lm")
-    flash.config._attn_implementation = "flash_attention_2"
+        sliding.run(rows)
+    flash = HookedModel(tiny("llama", "causal_lm"), task="causal_lm", role="teacher")
+    flash.model.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ValueError, match=r"flash_attention_2 attention cannot be kept inside.*attention='sdpa'"):
-        HookedModel(flash, task="causal_lm", role="teacher").run(rows)
+        flash.run(rows)
+    bloom = HookedModel(tiny_of("bloom", "causal_lm"), task="causal_lm", role="teacher")
+    with pytest.raises(ValueError, match="bloom is not told where a token stands"):
+        bloom.run(rows)
