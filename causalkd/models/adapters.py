@@ -25,7 +25,7 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_c
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel
 from transformers.models.auto import modeling_auto
 
-from causalkd.models.architectures import Architecture, architecture_of
+from causalkd.models.architectures import Architecture, architecture_of, refusal_of
 
 # Where the heads that are no language model keep their last linear map.
 _HEAD_MODULES = ("score", "classifier.out_proj", "classifier", "qa_outputs")
@@ -190,6 +190,9 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
             f"{architecture} is an encoder with a decoder: it has two stacks of blocks, of which a layer's number names "
             "two; choose a model that is an encoder or a decoder alone"
         )
+    refusal = refusal_of(model.config.model_type)
+    if refusal is not None:
+        raise ValueError(f"{architecture} is refused: {refusal}; use another architecture")
     if not is_known(type(model)):
         raise ValueError(
             f"{architecture} has no TransformerLens adapter, so its places have no names. Use one of the supported "

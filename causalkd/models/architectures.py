@@ -37,6 +37,7 @@ _MIXTURE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp")
 # By the `model_type` of the configuration.
 _ARCHITECTURES: dict[str, Architecture] = {
     # Encoders.
+    "albert": Architecture("embeddings.word_embeddings", "encoder.albert_layer_groups", causal=False),
     "xlm-roberta": _BERT_LIKE,
     "xlm-roberta-xl": _BERT_LIKE,
     "camembert": _BERT_LIKE,
@@ -67,8 +68,23 @@ _ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+# What cannot be trusted with any entry, and why.
+_REFUSED: dict[str, str] = {
+    "youtu": "transformers sets the embedding of its padding token to zero whenever it loads one, so a saved student "
+    "would not come back as it was",
+}
+
+
+def refusal_of(model_type: str) -> str | None:
+    """Why no model of a type can be used; None where it can, as far as is known."""
+    return _REFUSED.get(model_type)
+
+
 def register_architecture(model_type: str, architecture: Architecture) -> None:
-    """Teaches causalkd an architecture, or teaches it another one for a type it knows.
+    """Teaches causalkd an architecture, or another one for a type that it knows.
+
+    The models are stock ones: registered with transformers' auto classes, with `hidden_size`, `num_hidden_layers`,
+    `num_attention_heads` and `vocab_size` in their configuration. What the entry says is measured on every model.
 
     Args:
         model_type: The `model_type` of the models' configuration.

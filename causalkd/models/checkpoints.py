@@ -60,13 +60,16 @@ def read_config(name: str | Path) -> PreTrainedConfig:
 def find_tokenizer(name: str | Path) -> PreTrainedTokenizerBase | None:
     """The tokenizer of a checkpoint; None where there is none, for which transformers often makes one without words.
 
+    Some kinds of tokenizers raise other errors than a missing file where there is none, or where a library they need
+    is missing.
+
     Raises:
         ValueError: No such checkpoint.
     """
     read_config(name)
     try:
         found = AutoTokenizer.from_pretrained(locate(name))
-    except (OSError, ValueError):
+    except (ImportError, OSError, TypeError, ValueError):
         return None
     return found if len(found) > len(found.all_special_tokens) else None
 
