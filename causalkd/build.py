@@ -124,7 +124,7 @@ def build_collator(
         examples.examples,
         {} if alignment is None else alignment.policies(),
         tokenizer.pad_token_id,
-        "left" if tokenizer.padding_side == "left" else "right",
+        "right",  # whatever a tokenizer's file says: encoders count positions from the left edge
         part.sources,
         part.group,
         seed,

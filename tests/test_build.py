@@ -1,5 +1,7 @@
 """Parts of a recipe become objects: data, models, alignments, batches."""
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,17 @@ def test_alignments_by_name_by_file_and_inline(
     assert build_alignment(middle.to_yaml(), teacher, student) == middle
     with pytest.raises(ValueError, match=r"there is no alignment 'ful', ready-made or as a file; did you mean full\?"):
         build_alignment("ful", teacher, student)
+
+
+def test_rows_are_padded_on_the_right_whatever_a_tokenizers_file_says(recipe: Recipe, data: Data) -> None:
+    """An encoder counts positions from the left edge."""
+    tokenizer = copy.deepcopy(data.tokenizer)
+    tokenizer.padding_side = "left"
+    rows = [{"input_ids": [5, 6, 7]}, {"input_ids": [5]}]
+    rows = [{**data.train.examples[0], **row} for row in rows]
+    examples = replace(data.train, examples=rows)
+    batch = Batch.from_tensors(build_collator(recipe.data, examples, tokenizer, None, 0)(list(ExampleSet(rows))))
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
 
 
 def test_batches_have_sources_only_for_an_alignment(recipe: Recipe, teacher: HookedModel, data: Data) -> None:

@@ -163,7 +163,7 @@ def teach_model(model: PreTrainedModel) -> None:
 @functools.cache
 def _learn(cls: type) -> None:
     """Teaches a class from a model of one block that has no memory; leaves pyvene's own entry where that fails."""
-    if not issubclass(cls, PreTrainedModel) or not is_known(cls):
+    if not issubclass(cls, PreTrainedModel) or cls.config_class is None or not is_known(cls):
         return
     try:
         config = cls.config_class()

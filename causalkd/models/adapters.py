@@ -6,6 +6,7 @@ every architecture that TransformerLens or our table knows, and registered with 
 `boot_transformers` works on the model as well.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -29,11 +30,11 @@ from causalkd.models.architectures import Architecture, architecture_of, refusal
 
 # Where the heads that are no language model keep their last linear map.
 _HEAD_MODULES = ("score", "classifier.out_proj", "classifier", "qa_outputs")
-_LANGUAGE_MODELS: tuple[dict[str, str], ...] = (
+_LANGUAGE_MODELS: tuple[Mapping[str, Any], ...] = (
     modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 )
-_HEADS: tuple[dict[str, str], ...] = (
+_HEADS: tuple[Mapping[str, Any], ...] = (
     *_LANGUAGE_MODELS,
     modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
@@ -152,7 +153,7 @@ def _named_adapters() -> dict[str, type[ArchitectureAdapter]]:
 def language_model_of(config: type) -> type[PreTrainedModel] | None:
     """The language model, of those that an adapter is for, with the body that this type of configuration makes."""
     for mapping in (MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING):
-        found = mapping.get(config, None)
+        found: Any = mapping.get(config, None)
         if isinstance(found, type) and found.__name__ in factory.SUPPORTED_ARCHITECTURES:
             return found
     return None
@@ -187,8 +188,8 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
     architecture = type(model).__name__
     if model.config.is_encoder_decoder:
         raise ValueError(
-            f"{architecture} is an encoder with a decoder: it has two stacks of blocks, of which a layer's number names "
-            "two; choose a model that is an encoder or a decoder alone"
+            f"{architecture} is an encoder with a decoder: it has two stacks of blocks, so a layer's number names two "
+            "blocks; choose a model that is an encoder or a decoder alone"
         )
     refusal = refusal_of(model.config.model_type)
     if refusal is not None:

@@ -183,7 +183,9 @@ class HookedModel:
         hidden: list[Tensor] = []
         keep = tuple(dict.fromkeys(keep))
         entries = {place.layer for place in keep if place.component == "block_input"}
-        handle = self.model.get_submodule(self._body).register_forward_hook(partial(hook_calls.on_stack, hidden, logits_at))
+        handle = self.model.get_submodule(self._body).register_forward_hook(
+            partial(hook_calls.on_stack, hidden, logits_at)
+        )
 
         def note_state(layer: int, _: Tensor) -> None:
             states[layer] = self.generator_state()

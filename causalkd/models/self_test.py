@@ -1,4 +1,4 @@
-"""What is believed about a model is tried on it once, in a few forwards of a few tokens, before anything rests on it."""
+"""What is believed about a model is tried on it once, in a few forwards of a few tokens, before it is used."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -54,7 +54,9 @@ def _faults(model: HookedModel) -> list[str]:
     run = model.run(padded, model.places())
     short = model.run(alone)
     faults = [
-        _fault("with hooks the stock logits differ", logits_of(model.model(**alone, **model.options)), short.logits, limit),
+        _fault(
+            "with hooks the stock logits differ", logits_of(model.model(**alone, **model.options)), short.logits, limit
+        ),
         _fault(
             "a row that is padded on the right differs from the row alone", short.hidden, run.hidden[1:, :_SHORT], limit
         ),

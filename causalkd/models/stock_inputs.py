@@ -5,6 +5,7 @@ shifted position. And they know one document a row: in a packed row each token w
 """
 
 import inspect
+from functools import cache
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -59,8 +60,12 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
 
 def _takes_positions(model: PreTrainedModel) -> bool:
     """Whether the stock forward, or the body's, has positions among its arguments: some know only distances."""
-    forwards = (model.forward, model.base_model.forward)
-    return any("position_ids" in inspect.signature(forward).parameters for forward in forwards)
+    return _has_position_ids(type(model)) or _has_position_ids(type(model.base_model))
+
+
+@cache
+def _has_position_ids(module: type[torch.nn.Module]) -> bool:
+    return "position_ids" in inspect.signature(module.forward).parameters
 
 
 def _first_position(config: PreTrainedConfig) -> int:

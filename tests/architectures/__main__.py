@@ -33,7 +33,8 @@ def main(types: Iterable[str] = ()) -> None:
     if chosen:
         sys.stdout.write(_table(rows, {}))
     else:
-        PAGE.write_text(page(rows))
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(page(rows), encoding="utf-8")
 
 
 def page(rows: Iterable[Cells]) -> str:
@@ -72,7 +73,9 @@ def _table(rows: Iterable[Cells], reasons: dict[str, int]) -> str:
     lines = ["| model type | class | head | components | " + " | ".join(COLUMNS) + " |"]
     lines.append("|---" * (4 + len(COLUMNS)) + "|")
     for row in rows:
-        cells = [_cell(row.results[column], reasons) for column in COLUMNS]
+        cells = [
+            _cell(row.results[column].replace(row.architecture or "-", "the model"), reasons) for column in COLUMNS
+        ]
         components = "all" if len(row.components) == 7 else ", ".join(row.components)
         lines.append(f"| {row.model_type} | {row.architecture} | {row.task} | {components} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

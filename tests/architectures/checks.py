@@ -145,15 +145,15 @@ def _cut(model_type: str, task: Task) -> str | None:
     teacher = HookedModel(tiny_of(model_type, task), task=task, role="teacher")
     student = student_from_teacher(teacher, layers=[0, teacher.n_layers - 1])
     student.model.eval()
-    handles = [
-        block.register_forward_hook(_left_out, with_kwargs=True) for block in list(teacher.blocks)[1:-1]
-    ]
+    handles = [block.register_forward_hook(_left_out, with_kwargs=True) for block in list(teacher.blocks)[1:-1]]
     with torch.no_grad():
         expected, found = _real(_logits(teacher, _BASE)), _real(_logits(student, _BASE))
     for handle in handles:
         handle.remove()
     apart = _apart(expected, found)
-    return None if apart <= _CLOSE else f"logits differ by {apart:.1g} from the teacher's with its other blocks left out"
+    return (
+        None if apart <= _CLOSE else f"logits differ by {apart:.1g} from the teacher's with its other blocks left out"
+    )
 
 
 def _left_out(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:

@@ -85,3 +85,35 @@ def test_what_cannot_be_packed_is_refused():
     bloom = HookedModel(tiny_of("bloom", "causal_lm"), task="causal_lm", role="teacher")
     with pytest.raises(ValueError, match="bloom is not told where a token stands"):
         bloom.run(rows)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "task"),
+    [
+        ("gpt2", "question_answering"),  # its forward takes no use_cache
+        ("openai-gpt", "causal_lm"),
+        ("gpt_neo", "question_answering"),
+        ("roberta", "causal_lm"),  # counts positions from 2
+        ("xlm-roberta", "causal_lm"),
+        ("bloom", "causal_lm"),  # knows distances alone
+    ],
+)
+def test_a_decoders_padding_on_the_left_changes_nothing_whatever_its_head(model_type, task):
+    model = HookedModel(tiny_of(model_type, task), task=task, role="teacher")
+    assert model.decodes
+    rows = documents()
+    padded = model.run(pad(rows, PAD, "left")).logits
+    for number, row in enumerate(rows):
+        alone = model.run(pad([row], PAD)).logits[0]
+        torch.testing.assert_close(padded[number, -len(row["input_ids"]) :], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_packed_row_of_a_decoder_that_counts_from_padding():
+    model = HookedModel(tiny_of("roberta", "causal_lm"), task="causal_lm", role="teacher")
+    alone = [loss(model, [row])[0] for row in documents()]
+    assert abs(loss(model, packed())[0] - sum(alone)) < 1e-3
+
+
+def test_an_encoder_is_no_decoder():
+    for model_type in ("roberta", "modernbert", "deberta-v2"):
+        assert not HookedModel(tiny_of(model_type, "masked_lm"), task="masked_lm", role="teacher").decodes
