@@ -6,7 +6,6 @@ every architecture that TransformerLens or our table knows, and registered with 
 `boot_transformers` works on the model as well.
 """
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -30,11 +29,11 @@ from causalkd.models.architectures import Architecture, architecture_of, refusal
 
 # Where the heads that are no language model keep their last linear map.
 _HEAD_MODULES = ("score", "classifier.out_proj", "classifier", "qa_outputs")
-_LANGUAGE_MODELS: tuple[Mapping[str, Any], ...] = (
+_LANGUAGE_MODELS: tuple[Any, ...] = (
     modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 )
-_HEADS: tuple[Mapping[str, Any], ...] = (
+_HEADS: tuple[Any, ...] = (
     *_LANGUAGE_MODELS,
     modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,

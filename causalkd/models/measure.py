@@ -49,7 +49,7 @@ def measured(
     possible, blocks = tuple(possible), list(model.get_submodule(blocks_path).children())
     parts = blocks_path.split(".")
     around = [".".join(parts[:depth]) for depth in range(1, len(parts))]
-    if any(parameter.is_meta for parameter in model.parameters()):  # nothing can be run
+    if not can_run(model):
         return Measured(_first(possible), around[-1] if around else "", (None,) * len(blocks))
     seen: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
     returned: dict[int, list[int | None]] = defaultdict(list)
@@ -87,9 +87,15 @@ def few_tokens(model: PreTrainedModel, rows: int = _ROWS, positions: int = _POSI
         if key.endswith("_token_id"):
             special.update(value if isinstance(value, list) else [value])
     plain = [token for token in range(min(config.vocab_size, 256)) if token not in special] or [0]
-    ids = torch.tensor([plain[(7 * i + 3) % len(plain)] for i in range(rows * positions)], device=model.device)
+    device = "cpu" if model.device.type == "meta" else model.device  # offloaded weights come to where they are needed
+    ids = torch.tensor([plain[(7 * i + 3) % len(plain)] for i in range(rows * positions)], device=device)
     ids = ids.view(rows, positions)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def can_run(model: nn.Module) -> bool:
+    """Whether the weights are anywhere: in memory, or where accelerate fetches them from."""
+    return "hf_device_map" in vars(model) or not any(parameter.is_meta for parameter in model.parameters())
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from causalkd.models.hooked import HookedModel
-from causalkd.models.measure import few_tokens, still
+from causalkd.models.measure import can_run, few_tokens, still
 from causalkd.models.places import Place
 from causalkd.models.run import Inputs, Run, logits_of
 
@@ -28,7 +28,7 @@ def self_test(model: HookedModel) -> None:
     Raises:
         ValueError: One of these is false; says where and by how much.
     """
-    if any(parameter.is_meta for parameter in model.model.parameters()):
+    if not can_run(model.model):
         return
     try:
         with still(model.model):

@@ -1,11 +1,14 @@
 """What one forward of a few tokens shows of a model, and that it leaves the model as it was."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from causalkd.models.hooked import HookedModel
-from causalkd.models.measure import few_tokens, measured, still
+from causalkd.models.measure import can_run, few_tokens, measured, still
+from causalkd.models.self_test import self_test
 from tests.architectures.zoo import tiny_of
 from tests.tiny import VOCABULARY, WIDTH, tiny, tiny_inputs
 
@@ -127,3 +130,16 @@ def test_the_tokens_are_plain_ones() -> None:
     ids = few_tokens(stock, 2, 6)["input_ids"]
     assert ids.shape == (2, 6) and ids.unique().numel() == 12
     assert not set(ids.flatten().tolist()) & {1, 2, 3} and int(ids.max()) < VOCABULARY
+
+
+def test_weights_that_are_fetched_when_needed_can_run(tmp_path: Path) -> None:
+    """Of a model spread by accelerate some weights stand nowhere between forwards."""
+    stock = tiny_of("gptj", "causal_lm")
+    stock.save_pretrained(tmp_path / "model")
+    spread = {"transformer.wte": "cpu", "transformer.h.0": "cpu", "transformer.h.1": "disk", "transformer.h.2": "disk"}
+    spread |= {"transformer.drop": "cpu", "transformer.ln_f": "cpu", "lm_head": "cpu"}
+    again = type(stock).from_pretrained(tmp_path / "model", device_map=spread, offload_folder=str(tmp_path / "disk"))
+    assert any(parameter.is_meta for parameter in again.parameters()) and can_run(again)
+    model = HookedModel(again, task="causal_lm", role="teacher")
+    self_test(model)
+    assert model._returned == (2, 2, 2)
