@@ -32,8 +32,8 @@ def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[
     blocks = block_list(adapter, model)
     embedding = module_at(model, adapter, "embed")
     if embedding is not None:
-        width = embedding[1].embedding_dim  # not always the blocks' width: OPT can project
-        assert isinstance(width, int)
+        # Not always the blocks' width: OPT can project.
+        width = vars(embedding[1]).get("embedding_dim", adapter.cfg.d_model)
         yield Place("embed.hook_out", "token_embedding", 0, embedding[0], "output", width)
     heads = adapter.cfg.n_heads
     for layer, (component, (inside, side)) in itertools.product(range(len(blocks)), INSIDE_BLOCK.items()):
