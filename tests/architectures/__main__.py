@@ -16,11 +16,11 @@ _INTRODUCTION = """# Architectures
 Written by `python -m tests.architectures`; the same checks are tests in `tests/architectures`. Every row is one head of
 one architecture, as a tiny random model of {layers} blocks. A cell is right, refused with a reason, or wrong.
 
-- load: the self-test passes, and the logits are those of the stock model to the bit.
+- load: the self-test passes, and the logits are those of the stock model.
 - interchange: at every component the counterfactual logits and their gradient in every parameter are those of two plain
   forwards with plain hooks.
 - cut: a student of the first and the last block computes what the teacher does with its other blocks left out.
-- save: the saved folder is read again by `load_model`, and predicts the same to the bit.
+- save: the saved folder is read again by `load_model`, every weight to the bit, and predicts the same.
 """
 
 
