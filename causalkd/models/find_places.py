@@ -2,8 +2,10 @@
 
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
+from transformers.pytorch_utils import Conv1D
 
 from causalkd.models.places import INSIDE_BLOCK, Place
+from causalkd.models.plain_weights import bare
 
 
 def find_places(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Place, ...]:
@@ -14,7 +16,7 @@ def find_places(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Place, 
     """
     config = adapter.cfg
     embedding = adapter.translate_transformer_lens_path("embed")
-    width = model.get_submodule(embedding).embedding_dim  # not always the blocks' width: OPT can project
+    width = bare(model.get_submodule(embedding)).embedding_dim  # not always the blocks' width: OPT can project
     assert isinstance(width, int)
     places = [Place("embed.hook_out", "token_embedding", 0, embedding, "output", width)]
     for layer in range(config.n_layers):
@@ -28,7 +30,9 @@ def find_places(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Place, 
     return tuple(places)
 
 
-def _input_width(linear: nn.Module) -> int:
-    # GPT-2's Conv1D keeps its weight as (in, out), nn.Linear as (out, in).
-    weight = linear.get_parameter("weight")
-    return weight.shape[1] if isinstance(linear, nn.Linear) else weight.shape[0]
+def _input_width(module: nn.Module) -> int:
+    # Not the weight's shape: GPT-2's Conv1D keeps it as (in, out), a quantised layer packed, an adapter not at all.
+    linear = bare(module)
+    width = linear.nx if isinstance(linear, Conv1D) else linear.in_features
+    assert isinstance(width, int)
+    return width

@@ -18,9 +18,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooked import HookedModel, Role
+from causalkd.models.layer_settings import keep_blocks
 from causalkd.models.places import nearest
+from causalkd.models.plain_weights import plain_model
 from causalkd.task_kinds import TASKS, Task
 
 _AUTO: dict[Task, Any] = {
@@ -130,8 +133,10 @@ def student_from_teacher(
 ) -> HookedModel:
     """A student of the teacher's architecture that starts from some of the teacher's blocks.
 
-    Embeddings, head and everything else outside the blocks are copied where shapes allow; what does not fit (all of it,
-    for a narrower width) starts fresh. Weights are in the teacher's precision, but in float32 at least.
+    Everything outside the blocks is copied too. At the teacher's width the student is checked to compute, on a short
+    row, what the teacher computes with the other blocks left out. For a narrower width, what does not fit (almost all)
+    starts fresh. Weights are in the teacher's precision, but in float32 at least; adapters of a teacher are merged and
+    quantised weights dequantised first.
 
     Args:
         teacher: Where the weights come from; it is not changed.
@@ -141,20 +146,28 @@ def student_from_teacher(
         seed: Seed of weights that start fresh.
 
     Raises:
-        ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits.
+        ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits, a teacher
+            whose weights cannot be had as plain numbers, or blocks that would compute something else in a student.
     """
     chosen = _chosen_layers(teacher, layers, every)
-    config = copy.deepcopy(teacher.model.config)
-    config.num_hidden_layers = len(chosen)
-    kinds = getattr(config, "layer_types", None)
-    if kinds is not None:
-        config.layer_types = [kinds[layer] for layer in chosen]
-    if width is not None and width != teacher.width:
+    given = _plain(teacher)
+    config = keep_blocks(given.model.config, chosen)
+    narrower = width is not None and width != teacher.width
+    if width is not None and narrower:
         _narrow(config, teacher, width)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
-    _copy_weights(teacher, student, chosen)
-    move_to(student, teacher.model.device, _trainable(teacher.model.dtype))
+    left = copy_weights(given, student, chosen)
+    move_to(student, given.model.device)
+    if not narrower:
+        check_copy(given, student, chosen, left)
+    move_to(student, given.model.device, _trainable(given.model.dtype))
     return student
+
+
+def _plain(model: HookedModel) -> HookedModel:
+    """The model itself, or a twin with its adapters and quantised weights worked in."""
+    stock = plain_model(model.model)
+    return model if stock is model.model else HookedModel(stock, model.tokenizer, task=model.task, role="teacher")
 
 
 def random_like(model: HookedModel, seed: int) -> HookedModel:
@@ -276,17 +289,3 @@ def _narrow(config: PreTrainedConfig, teacher: HookedModel, width: int) -> None:
         config.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
     if getattr(config, "word_embed_proj_dim", None) is not None:
         config.word_embed_proj_dim = width
-
-
-def _copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> None:
-    prefix = teacher.adapter.translate_transformer_lens_path("blocks") + "."
-    given = teacher.model.state_dict()
-    taken: dict[str, torch.Tensor] = {}
-    for name, parameter in student.model.state_dict().items():
-        origin = name
-        if name.startswith(prefix):
-            index, rest = name.removeprefix(prefix).split(".", 1)
-            origin = f"{prefix}{chosen[int(index)]}.{rest}"
-        if origin in given and given[origin].shape == parameter.shape:
-            taken[name] = given[origin].detach().clone()
-    student.model.load_state_dict(taken, strict=False)
