@@ -34,16 +34,19 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
     used: set[str] = set()
     for name, parameter in student.model.state_dict().items():
         origin = _origin(name, prefix, chosen)
-        if origin in given and given[origin].shape == parameter.shape:
-            taken[name] = given[origin].detach().clone()
-            used.add(origin)
-        else:
+        weight = given.get(origin)
+        if weight is not None and weight.shape != parameter.shape and origin == name:
+            weight = _of_blocks(weight, parameter.shape, teacher.n_layers, chosen)
+        if weight is None or weight.shape != parameter.shape:
             fresh.append(name)
+            continue
+        taken[name] = weight.detach().clone()
+        used.add(origin)
     # Assigned, since a teacher can keep some weights in another precision than the rest.
     student.model.load_state_dict(taken, strict=False, assign=True)
     student.model.tie_weights()
     wanted = {name for name in given if not name.startswith(prefix) or _layer(name, prefix) in chosen}
-    return (*sorted(wanted - used), *fresh)
+    return tuple(dict.fromkeys([*sorted(wanted - used), *fresh]))
 
 
 def check_copy(teacher: HookedModel, student: HookedModel, chosen: Sequence[int], left: Sequence[str]) -> None:
@@ -63,17 +66,30 @@ def check_copy(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]
     """
     faults = [f"{len(left)} weights have no counterpart: {', '.join(left[:4])}{', …' if left[4:] else ''}"] * bool(left)
     faults += _differing_attributes(teacher, student, chosen)
-    faults += [] if left else _departures(teacher, student, chosen)
-    if not faults:
-        return
-    names = settings_by_number(teacher.model)
-    listed = "\n".join(f"- {fault}" for fault in dict.fromkeys(faults))
-    suspected = f" This architecture's code reads these settings beside a block's number: {', '.join(names)}."
-    raise ValueError(
-        f"blocks {list(chosen)} of this {teacher.architecture} do not compute as a student's blocks "
-        f"0–{len(chosen) - 1} what they compute in the teacher:\n{listed}\n"
-        f"Choose blocks that keep their numbers, 0, 1, 2, …, or use another student.{suspected if names else ''}"
-    )
+    if not left:
+        faults += _departures(teacher, student, chosen)
+    if faults:
+        names = settings_by_number(teacher.model)
+        suspected = f" This architecture's code reads {', '.join(names)} together with a block's number." if names else ""
+        raise ValueError(
+            f"blocks {list(chosen)} of this {teacher.architecture} do not compute as a student's blocks "
+            f"0–{len(chosen) - 1} what they compute in the teacher:\n"
+            + "\n".join(f"- {fault}" for fault in faults)
+            + f"\nChoose blocks that keep their numbers (0, 1, 2, …) or their kind, or use another student.{suspected}"
+        )
+
+
+def _of_blocks(weight: Tensor, shape: torch.Size, total: int, chosen: Sequence[int]) -> Tensor | None:
+    """The chosen blocks' part of a weight outside the blocks that has a group of entries a block, if it is one."""
+    differing = [axis for axis, size in enumerate(shape) if weight.dim() == len(shape) and weight.shape[axis] != size]
+    if len(differing) != 1:
+        return None
+    axis = differing[0]
+    group, rest = divmod(weight.shape[axis], total)
+    if rest or shape[axis] != group * len(chosen):
+        return None
+    groups = weight.unflatten(axis, (total, group)).index_select(axis, torch.tensor(chosen, device=weight.device))
+    return groups.flatten(axis, axis + 1)
 
 
 def _layer(name: str, prefix: str) -> int:
@@ -125,7 +141,10 @@ def _departures(teacher: HookedModel, student: HookedModel, chosen: Sequence[int
             expected, logits = _with_chosen_blocks(teacher, inputs, chosen)
             run = student.run(inputs, places)
     except (AttributeError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        return [f"the blocks cannot be run apart from each other ({type(error).__name__}: {error})"]
+        raise ValueError(
+            f"the blocks of this {teacher.architecture} cannot be run apart from each other, by which a cut is checked "
+            f"({type(error).__name__}: {error}); use a student that has a checkpoint of its own"
+        ) from error
     for number, (place, wanted) in enumerate(zip(places, expected, strict=True)):
         if fault := _departure(run.activations[place], wanted):
             return [f"the output of block {number} departs from that of the teacher's block {chosen[number]} {fault}"]

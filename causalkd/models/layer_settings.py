@@ -21,7 +21,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 _FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers")
 # The numbers of the blocks that are of another kind than the rest.
 _BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "ple_layer_ids")
-_A_BLOCKS_NUMBER = re.compile(r"\b(layer_idx|layer_id|layer_index|layer_number|idx|i)\b")
+# Lists and numbered entries of tokens, labels and names, which every architecture has.
+_OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$")
+_A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bidx|\bi)\b")
 
 
 def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedConfig:
@@ -40,8 +42,7 @@ def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedCo
     text = config.get_text_config()
     for_blocks = settings if text is config else settings[_text_key(config, text)]
     total = text.num_hidden_layers
-    shared = PreTrainedConfig().to_dict().keys() - {"layer_types"}
-    for name in for_blocks.keys() - shared:
+    for name in [name for name in for_blocks if not _OF_NO_BLOCK.search(name)]:
         for_blocks[name] = _for_blocks(name, for_blocks[name], total, chosen)
     for_blocks[text.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = len(chosen)
     try:
@@ -69,10 +70,12 @@ def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
     except (OSError, TypeError, KeyError):  # a class that was made without a file
         return ()
     lines = "\n".join(line for line in source.splitlines() if _A_BLOCKS_NUMBER.search(line))
-    read = set(re.findall(r"\w+", lines)) - {"num_hidden_layers"}
     config = model.config.get_text_config()
-    names = {**config.to_dict(), **dict.fromkeys(config.attribute_map)}
-    return tuple(sorted(name for name in names.keys() & read if getattr(config, name, None)))
+    depth = {"num_hidden_layers", config.attribute_map.get("num_hidden_layers")}
+    read = set(re.findall(r"\w+", lines)) - depth
+    # What has an entry a block was carried over; what is unset or 0 does nothing.
+    in_use = {name for name, value in config.to_dict().items() if value and not isinstance(value, list | dict)}
+    return tuple(sorted(in_use & read))
 
 
 def _text_key(config: PreTrainedConfig, text: PreTrainedConfig) -> str:
@@ -83,6 +86,8 @@ def _for_blocks(name: str, value: Any, total: int, chosen: Sequence[int]) -> Any
     """What a setting becomes for the chosen blocks."""
     if name in _FIRST_BLOCKS and isinstance(value, int):
         return _first_of(value, chosen)
+    if isinstance(value, dict) and value and all(str(key).isdigit() for key in value):
+        return {str(place): value[str(layer)] for place, layer in enumerate(chosen) if str(layer) in value}
     if not isinstance(value, list):
         return value
     if name in _BLOCK_NUMBERS:
