@@ -21,6 +21,7 @@ from causalkd.models.compiled import refuse_compiled
 from causalkd.models.find_places import find_places
 from causalkd.models.hook_calls import Hook, PassThrough, Stop
 from causalkd.models.places import COMPONENTS, Place, nearest
+from causalkd.models.plain_weights import plain_model
 from causalkd.models.repeated import in_every_forward, is_repeated
 from causalkd.models.run import Donor, Inputs, Run
 from causalkd.models.stock_inputs import stock_inputs
@@ -274,8 +275,8 @@ class HookedModel:
         )
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes a stock checkpoint, and the tokenizer where there is one; loads without causalkd, equal to the bit."""
-        self.model.save_pretrained(folder)
+        """Writes a stock checkpoint, adapters merged, and the tokenizer if any; loads without causalkd, to the bit."""
+        plain_model(self.model).save_pretrained(folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
 
