@@ -31,7 +31,7 @@ from causalkd.verification.attribution import (
     AttributionResults,
     AttributionSettings,
 )
-from causalkd.verification.map_scores import agreement_row, faithfulness_row, gap_row
+from causalkd.verification.map_scores import agreement_row, faithfulness_row, gap_row, large_gaps
 from causalkd.verification.maps import How, Measured, Question, measure_maps
 from causalkd.verification.report import VerificationReport
 
@@ -72,12 +72,12 @@ def attribute(
         path: The folder of a finished run.
         limit: Most texts; they are spread over the held-out examples.
         steps: Steps of the integrated gradients.
-        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm may not add up after
-            a hundred steps, because all change happens close to zero. From the mean of a text's own positions they do
-            sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report holds the gaps.
+        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm or RMSNorm may not add
+            up after hundreds of steps, because all change happens close to zero. From the mean of a text's own positions they do
+            sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report holds the gaps, and large ones are told.
         portions: Into how many portions a text's tokens are put to be taken away.
         page: Makes report.html; None leaves it as it is.
-        tell: Is told in a line each which model is next.
+        tell: Is told in a line each which model is next, and whose maps do not add up.
 
     Raises:
         ValueError: The folder holds no finished run, the head predicts no classes or tokens, or a number is too small.
@@ -99,6 +99,8 @@ def attribute(
     teacher = measured(TEACHER, run.teacher)
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
+    for warning in large_gaps(results.completeness, steps, baseline) if tell is not None else ():
+        tell(warning)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}

@@ -70,7 +70,9 @@ def check_copy(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]
         faults += _departures(teacher, student, chosen)
     if faults:
         names = settings_by_number(teacher.model)
-        suspected = f" This architecture's code reads {', '.join(names)} together with a block's number." if names else ""
+        suspected = (
+            f" This architecture's code reads {', '.join(names)} together with a block's number." if names else ""
+        )
         raise ValueError(
             f"blocks {list(chosen)} of this {teacher.architecture} do not compute as a student's blocks "
             f"0–{len(chosen) - 1} what they compute in the teacher:\n"
@@ -158,7 +160,9 @@ def _departure(given: Tensor, wanted: Tensor) -> str:
     size = wanted.double().abs().max().item()
     gap = (given.double() - wanted.double()).abs().max().item()
     # Also of infinite or undefined values, which compare as false.
-    return "" if gap <= _ROUNDINGS * torch.finfo(wanted.dtype).eps * size else f"by {gap:.3g}, at values up to {size:.3g}"
+    return (
+        "" if gap <= _ROUNDINGS * torch.finfo(wanted.dtype).eps * size else f"by {gap:.3g}, at values up to {size:.3g}"
+    )
 
 
 def _with_chosen_blocks(teacher: HookedModel, inputs: Inputs, chosen: Sequence[int]) -> tuple[list[Tensor], Tensor]:

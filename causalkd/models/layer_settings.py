@@ -18,9 +18,9 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel
 
 # How many of the first blocks are of another kind than the rest.
-_FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers")
+_FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers", "moe_layer_start_index")
 # The numbers of the blocks that are of another kind than the rest.
-_BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "ple_layer_ids")
+_BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "moe_layers", "ple_layer_ids")
 # Lists and numbered entries of tokens, labels and names, which every architecture has.
 _OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$")
 _A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bidx|\bi)\b")

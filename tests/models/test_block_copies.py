@@ -126,7 +126,9 @@ def test_a_window_longer_than_the_probe_is_found() -> None:
     teacher, student, left = _copied()
     vars(teacher.blocks[2].self_attn)["sliding_window"] = 4096
     vars(student.blocks[0].self_attn)["sliding_window"] = None
-    with pytest.raises(ValueError, match=r"self_attn\.sliding_window of block 0 is None, of the teacher's block 2 4096"):
+    with pytest.raises(
+        ValueError, match=r"self_attn\.sliding_window of block 0 is None, of the teacher's block 2 4096"
+    ):
         check_copy(teacher, student, (2, 0), left)
 
 
@@ -134,7 +136,9 @@ def test_tied_weights_stay_tied_and_another_precision_stays() -> None:
     model = tiny("gpt2", "causal_lm", dtype=torch.bfloat16)
     model.transformer.h[2].ln_1.float()
     teacher = HookedModel(model, task="causal_lm", role="teacher")
-    student = HookedModel(tiny("gpt2", "causal_lm", seed=1, layers=1, dtype=torch.bfloat16), task="causal_lm", role="student")
+    student = HookedModel(
+        tiny("gpt2", "causal_lm", seed=1, layers=1, dtype=torch.bfloat16), task="causal_lm", role="student"
+    )
     assert copy_weights(teacher, student, [2]) == ()
     assert student.model.lm_head.weight is student.model.transformer.wte.weight
     assert student.model.transformer.h[0].ln_1.weight.dtype == torch.float32

@@ -18,7 +18,11 @@ def _config(kind: str, **settings: Any) -> PreTrainedConfig:
     ("kind", "settings", "expected"),
     [
         ("smollm3", {"no_rope_layers": [1, 0, 1, 0]}, {"no_rope_layers": [0, 0]}),
-        ("qwen2", {"layer_types": ["full_attention", "sliding_attention"] * 2}, {"layer_types": ["sliding_attention"] * 2}),
+        (
+            "qwen2",
+            {"layer_types": ["full_attention", "sliding_attention"] * 2},
+            {"layer_types": ["sliding_attention"] * 2},
+        ),
         ("deepseek_v3", {"first_k_dense_replace": 2}, {"first_k_dense_replace": 1}),
         ("glm4_moe", {"mlp_layer_types": ["dense", "sparse"] * 2}, {"mlp_layer_types": ["sparse", "sparse"]}),
         ("qwen3_moe", {"mlp_only_layers": [0, 3]}, {"mlp_only_layers": [1]}),

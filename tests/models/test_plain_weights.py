@@ -171,7 +171,9 @@ def test_quantised_weights_that_stay_codes_are_refused() -> None:
         student_from_teacher(HookedModel(_quantised(_OneWay), task="causal_lm", role="teacher"), every=2)
     silent: Any = _quantised()
     del silent.hf_quantizer
-    with pytest.raises(ValueError, match=r"6 weights .* \(model.layers.0.self_attn.o_proj.weight holds torch.int8 codes\)"):
+    with pytest.raises(
+        ValueError, match=r"6 weights .* \(model.layers.0.self_attn.o_proj.weight holds torch.int8 codes\)"
+    ):
         plain_model(silent)
     both = _adapted(_quantised(), ["q_proj"])
     with pytest.raises(ValueError, match="is quantised and has adapters"):
