@@ -17,11 +17,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.layer_settings import keep_blocks
+from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.places import nearest
 from causalkd.models.plain_weights import plain_model
 from causalkd.task_kinds import TASKS, Task
@@ -46,6 +48,10 @@ def load_model(
     new_head: bool = False,
     seed: int = 0,
     attention: str | None = None,
+    dtype: torch.dtype | None = None,
+    device_map: DeviceMap | None = None,
+    quantization: QuantizationConfigMixin | None = None,
+    revision: str | None = None,
 ) -> HookedModel:
     """Loads a checkpoint from the hub, a folder or an installed weights package.
 
@@ -57,21 +63,33 @@ def load_model(
         new_head: Allow weights the checkpoint lacks to start at random (from `seed`), e.g. for fine-tuning.
         seed: Seed of such weights.
         attention: transformers' attention implementation; None lets transformers choose.
+        dtype: Precision of the weights; None keeps the checkpoint's. A student's is float32 at least.
+        device_map: Where modules lie, as in transformers; a model that is spread over devices stays spread.
+        quantization: A teacher's, as in transformers. A student of a quantised checkpoint is dequantised.
+        revision: Branch, tag or commit of the hub.
 
     Raises:
-        ValueError: No such checkpoint, the checkpoint lacks the asked head, or its labels differ.
+        ValueError: No such checkpoint, the checkpoint lacks the asked head, its labels differ, a student was to be
+            quantised, or `device_map` leaves weights out of memory.
     """
     if task not in _AUTO:
         raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
-    config = read_config(name)
-    possible = tasks_of(name)
+    if role == "student" and quantization is not None:
+        raise ValueError(
+            f"{name} is to be a student and quantised, but no step of an optimizer moves integer codes; "
+            "leave quantization out, or load it as a teacher"
+        )
+    config = read_config(name, revision)
+    possible = tasks_of(name, revision)
     if task not in possible:
         raise ValueError(
             f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
             "ask for one of those, or use another architecture"
         )
     _set_labels(config, task, labels, new_head=new_head, name=str(name))
-    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    options = loading_options(
+        attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
@@ -86,7 +104,10 @@ def load_model(
             f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
             "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
-    tokenizer = find_tokenizer(name)
+    check_in_memory(model, str(name))
+    if role == "student":
+        model = plain_model(model)
+    tokenizer = find_tokenizer(name, revision)
     _let_end_token_learn(model, tokenizer)
     loaded = HookedModel(model, tokenizer, task=task, role=role)
     if role == "student":
@@ -179,7 +200,11 @@ def random_like(model: HookedModel, seed: int) -> HookedModel:
 
 
 def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None = None) -> None:
-    """Moves a model's weights, and casts them where a dtype is given."""
+    """Moves a model's weights, and casts them where a dtype is given; a model spread over devices stays where it is."""
+    if is_spread(model.model):
+        if dtype is not None:
+            torch.nn.Module.to(model.model, dtype=dtype)
+        return
     # Through the base class, whose `to` type checkers understand.
     torch.nn.Module.to(model.model, device=device, dtype=dtype)
 
