@@ -72,9 +72,10 @@ def attribute(
         path: The folder of a finished run.
         limit: Most texts; they are spread over the held-out examples.
         steps: Steps of the integrated gradients.
-        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm or RMSNorm may not add
-            up after hundreds of steps, because all change happens close to zero. From the mean of a text's own positions they do
-            sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report holds the gaps, and large ones are told.
+        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm or RMSNorm may not
+            add up after hundreds of steps, because all change happens close to zero. From the mean of a text's own
+            positions they do sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report
+            holds the gaps, and large ones are told.
         portions: Into how many portions a text's tokens are put to be taken away.
         page: Makes report.html; None leaves it as it is.
         tell: Is told in a line each which model is next, and whose maps do not add up.
@@ -99,8 +100,9 @@ def attribute(
     teacher = measured(TEACHER, run.teacher)
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
-    for warning in large_gaps(results.completeness, steps, baseline) if tell is not None else ():
-        tell(warning)
+    if tell is not None:
+        for line in large_gaps(results.completeness, steps, baseline):
+            tell(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}

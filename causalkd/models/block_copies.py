@@ -111,7 +111,7 @@ def _differing_attributes(teacher: HookedModel, student: HookedModel, chosen: Se
         theirs = dict(teacher.blocks[layer].named_modules())
         for name, module in student.blocks[number].named_modules():
             counterpart = theirs.get(name)
-            if type(module) is not type(counterpart):
+            if counterpart is None or type(module) is not type(counterpart):
                 kinds = f"{type(module).__name__}, the teacher's {type(counterpart).__name__}"
                 yield f"{name or 'the block'} of block {number} is a {kinds} in its block {layer}"
                 continue

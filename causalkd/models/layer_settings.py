@@ -26,6 +26,46 @@ _OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$")
 _A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bidx|\bi)\b")
 
 
+def chosen_blocks(total: int, layers: Sequence[int] | None, every: int | None) -> list[int]:
+    """The numbers of the blocks that are kept: those named, or each so many.
+
+    Raises:
+        ValueError: Not exactly one of `layers` and `every` is given, or a model of `total` blocks has not these.
+    """
+    if (layers is None) == (every is None):
+        raise ValueError(f"give either layers or every, not both or neither; got layers={layers}, every={every}")
+    if every is not None:
+        if not 1 <= every <= total:
+            raise ValueError(f"every={every} leaves no block; the teacher has {total} blocks")
+        return list(range(0, total, every))
+    chosen = list(layers or ())
+    wrong = [layer for layer in chosen if not 0 <= layer < total]
+    if wrong or not chosen:
+        raise ValueError(f"layers={chosen}: the teacher has blocks 0–{total - 1}; name at least one of them")
+    return chosen
+
+
+def narrow(config: PreTrainedConfig, width: int, whole: int, heads: int) -> None:
+    """Gives a configuration of width `whole` with so many heads another width; heads keep theirs.
+
+    Raises:
+        ValueError: No number of heads has this width.
+    """
+    head_width = whole // heads
+    if width <= 0 or width % head_width:
+        raise ValueError(f"width={width} does not divide into heads of {head_width}; give a multiple of {head_width}")
+    ratio = width / whole
+    config.hidden_size, config.num_attention_heads = width, width // head_width
+    for name in ("intermediate_size", "ffn_dim", "hidden_dim", "n_inner"):
+        if getattr(config, name, None) is not None:
+            setattr(config, name, round(getattr(config, name) * ratio))
+    if getattr(config, "num_key_value_heads", None) is not None:
+        heads, most = config.num_attention_heads, max(1, round(config.num_key_value_heads * ratio))
+        config.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
+    if getattr(config, "word_embed_proj_dim", None) is not None:
+        config.word_embed_proj_dim = width
+
+
 def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedConfig:
     """The configuration of a model with some of the blocks only, as a saved folder would give it back.
 
@@ -64,7 +104,7 @@ def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedCo
 
 
 def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
-    """The settings in use that a model's code reads in one line with a block's number: what a wrong cut can be due to."""
+    """The settings in use that a model's code reads in one line with a block's number: a wrong cut can be due to them."""
     try:
         source = inspect.getsource(sys.modules[type(model).__module__])
     except (OSError, TypeError, KeyError):  # a class that was made without a file

@@ -22,7 +22,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooked import HookedModel, Role
-from causalkd.models.layer_settings import keep_blocks
+from causalkd.models.layer_settings import chosen_blocks, keep_blocks, narrow
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.places import nearest
 from causalkd.models.plain_weights import plain_model
@@ -170,12 +170,12 @@ def student_from_teacher(
         ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits, a teacher
             whose weights cannot be had as plain numbers, or blocks that would compute something else in a student.
     """
-    chosen = _chosen_layers(teacher, layers, every)
+    chosen = chosen_blocks(teacher.n_layers, layers, every)
     given = _plain(teacher)
     config = keep_blocks(given.model.config, chosen)
     narrower = width is not None and width != teacher.width
     if width is not None and narrower:
-        _narrow(config, teacher, width)
+        narrow(config, width, teacher.width, teacher.n_heads)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
     left = copy_weights(given, student, chosen)
     move_to(student, given.model.device)
@@ -284,33 +284,3 @@ def _set_labels(
             )
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
-
-
-def _chosen_layers(teacher: HookedModel, layers: Sequence[int] | None, every: int | None) -> list[int]:
-    if (layers is None) == (every is None):
-        raise ValueError(f"give either layers or every, not both or neither; got layers={layers}, every={every}")
-    if every is not None:
-        if not 1 <= every <= teacher.n_layers:
-            raise ValueError(f"every={every} leaves no block; the teacher has {teacher.n_layers} blocks")
-        return list(range(0, teacher.n_layers, every))
-    chosen = list(layers or ())
-    wrong = [layer for layer in chosen if not 0 <= layer < teacher.n_layers]
-    if wrong or not chosen:
-        raise ValueError(f"layers={chosen}: the teacher has blocks 0–{teacher.n_layers - 1}; name at least one of them")
-    return chosen
-
-
-def _narrow(config: PreTrainedConfig, teacher: HookedModel, width: int) -> None:
-    head_width = teacher.width // teacher.n_heads
-    if width <= 0 or width % head_width:
-        raise ValueError(f"width={width} does not divide into heads of {head_width}; give a multiple of {head_width}")
-    ratio = width / teacher.width
-    config.hidden_size, config.num_attention_heads = width, width // head_width
-    for name in ("intermediate_size", "ffn_dim", "hidden_dim", "n_inner"):
-        if getattr(config, name, None) is not None:
-            setattr(config, name, round(getattr(config, name) * ratio))
-    if getattr(config, "num_key_value_heads", None) is not None:
-        heads, most = config.num_attention_heads, max(1, round(config.num_key_value_heads * ratio))
-        config.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
-    if getattr(config, "word_embed_proj_dim", None) is not None:
-        config.word_embed_proj_dim = width

@@ -43,6 +43,6 @@ def check_in_memory(model: PreTrainedModel, name: str) -> None:
     away = [weight for weight, parameter in model.named_parameters() if parameter.is_meta]
     if away:
         raise ValueError(
-            f"device_map leaves {len(away)} weights of {name} out of their device's memory, such as {away[0]}; a block's "
-            "activations cannot be replaced there. Use more devices, a smaller dtype or quantisation"
+            f"device_map leaves {len(away)} weights of {name} out of their device's memory, such as {away[0]}; the "
+            "activations of a block cannot be replaced there. Use more devices, a smaller dtype or quantisation"
         )

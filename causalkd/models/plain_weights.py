@@ -47,7 +47,7 @@ def plain_model(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _is_quantised(model: PreTrainedModel) -> bool:
-    return "hf_quantizer" in vars(model) and model.is_quantized
+    return "hf_quantizer" in vars(model) and bool(model.is_quantized)
 
 
 def _dequantised(model: PreTrainedModel) -> PreTrainedModel:

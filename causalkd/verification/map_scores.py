@@ -98,8 +98,8 @@ def large_gaps(rows: Sequence[GapRow], steps: int, baseline: str) -> list[str]:
         if key not in worst or _share_of_gap(row) > _share_of_gap(worst[key]):
             worst[key] = row
     return [
-        f"the maps of {row.model}{'' if row.seed is None else f', seed {row.seed},'} at {row.place} do not add up: after "
-        f"{steps} steps from the baseline {baseline} the scores miss a mean change of {row.explained:.3g} by "
+        f"the maps of {row.model}{'' if row.seed is None else f', seed {row.seed},'} at {row.place} do not add up: "
+        f"after {steps} steps from the baseline {baseline} the scores miss a mean change of {row.explained:.3g} by "
         f"{row.gap:.3g}; take more steps, or another baseline"
         for row in worst.values()
         if _share_of_gap(row) > _LARGE_GAP

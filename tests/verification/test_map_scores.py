@@ -98,8 +98,8 @@ def test_large_gaps_are_told_once_a_model_with_what_was_measured() -> None:
     small, large, larger = (replace(row, explained=2.0, gap=gap, place=f"blocks.{gap}") for gap in (0.4, 1.0, 1.5))
     assert large_gaps([small, replace(small, explained=0.0, gap=0.0)], 32, "zero") == []
     assert large_gaps([small, large, larger, replace(small, model="teacher", seed=None)], 32, "zero") == [
-        "the maps of kd, seed 1, at blocks.1.5 do not add up: after 32 steps from the baseline zero the scores miss a mean "
-        "change of 2 by 1.5; take more steps, or another baseline"
+        "the maps of kd, seed 1, at blocks.1.5 do not add up: after 32 steps from the baseline zero the scores miss a "
+        "mean change of 2 by 1.5; take more steps, or another baseline"
     ]
     (told,) = large_gaps([replace(larger, model="teacher", seed=None, explained=0.0)], 8, "mean")
     assert told.startswith("the maps of teacher at blocks.1.5 do not add up: after 8 steps from the baseline mean")
