@@ -104,7 +104,7 @@ def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedCo
 
 
 def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
-    """The settings in use that a model's code reads in one line with a block's number; a wrong cut can be due to one."""
+    """The settings in use that a model's code reads beside a block's number: a wrong cut can be due to one."""
     try:
         source = inspect.getsource(sys.modules[type(model).__module__])
     except (OSError, TypeError, KeyError):  # a class that was made without a file

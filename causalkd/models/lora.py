@@ -62,6 +62,8 @@ def add_lora(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         inject_adapter_in_model(config, student.model)
+    # Attribution maps need the gradient at the embedding's output, before which nothing is trained now.
+    student.model.enable_input_require_grads()
     if student.task not in _LANGUAGE_MODELS:
         body = f"{student.model.base_model_prefix}."
         for name, weight in student.model.named_parameters():
