@@ -92,17 +92,17 @@ def attribute(
     teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
     how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
+    say = tell or (lambda line: None)
+
     def measured(name: str, model: HookedModel) -> Measured:
-        if tell is not None:
-            tell(f"maps of {name}")
+        say(f"maps of {name}")
         return measure_maps(model, questions, how)
 
     teacher = measured(TEACHER, run.teacher)
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
-    if tell is not None:
-        for line in large_gaps(results.completeness, steps, baseline):
-            tell(line)
+    for line in large_gaps(results.completeness, steps, baseline):
+        say(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}

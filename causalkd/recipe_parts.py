@@ -140,7 +140,7 @@ class LoraPart(Part):
 
     rank: int = Field(default=8, ge=1)
     """Columns of each factor."""
-    alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
+    alpha: int = Field(default=16, ge=1)
     """The adapters' output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout of what enters an adapter."""

@@ -246,29 +246,6 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path: Path, uninterrupted
     assert not (folder.path / "unfinished").exists()
 
 
-def test_a_student_with_adapters_learns_resumes_and_is_saved_merged(tmp_path: Path) -> None:
-    """Attribution maps and interchanges pass through the adapters; an interrupted training ends equal to the bit."""
-    pytest.importorskip("peft")
-    student = (
-        "students=[{name: only, layers: [0, 1], training: {steps: 4}, lora: {rank: 2, dropout: 0.1}, "
-        "objectives: {response_kd: {}, diito: {weight: 2}, adkd: {}}}]"
-    )
-    folders = []
-    for name in ("whole", "resumed"):
-        recipe = shrunk("quickstart", tmp_path / name, *RESUMED, student)
-        if name == "resumed":
-            _interrupt(recipe, "only", 3)
-        runs.distill(recipe)
-        folders.append(RunFolder(recipe.folder))
-    whole, resumed = (_weights(folder.path / "student") for folder in folders)
-    assert _equal(whole, resumed)
-    teacher = _weights(folders[0].path / "teacher")
-    assert whole.keys() == teacher.keys()
-    changed = {name for name, weight in whole.items() if not torch.equal(weight, teacher[name])}
-    assert any(".query.weight" in name for name in changed) and any("classifier" in name for name in changed)
-    assert not any("embeddings" in name for name in changed)  # which have no adapters
-
-
 def _without_norms(folder: RunFolder) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "grad_norm"} for row in read_rows(folder.metrics)]
 

@@ -90,6 +90,20 @@ def load_model(
     options = loading_options(
         attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
     )
+    model = _stock_model(name, task, config, options, new_head=new_head, seed=seed)
+    if role == "student":
+        model = plain_model(model)
+    tokenizer = find_tokenizer(name, revision)
+    _let_end_token_learn(model, tokenizer)
+    loaded = HookedModel(model, tokenizer, task=task, role=role)
+    if role == "student":
+        move_to(loaded, model.device, _trainable(model.dtype))
+    return loaded
+
+
+def _stock_model(
+    name: str | Path, task: Task, config: PreTrainedConfig, options: dict[str, Any], *, new_head: bool, seed: int
+) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
@@ -105,14 +119,7 @@ def load_model(
             "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
     check_in_memory(model, str(name))
-    if role == "student":
-        model = plain_model(model)
-    tokenizer = find_tokenizer(name, revision)
-    _let_end_token_learn(model, tokenizer)
-    loaded = HookedModel(model, tokenizer, task=task, role=role)
-    if role == "student":
-        move_to(loaded, model.device, _trainable(model.dtype))
-    return loaded
+    return model
 
 
 def model_from_config(

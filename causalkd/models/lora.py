@@ -20,7 +20,7 @@ def add_lora(
     student: HookedModel,
     *,
     rank: int = 8,
-    alpha: float = 16.0,
+    alpha: int = 16,
     dropout: float = 0.0,
     targets: Sequence[str] | None = None,
     seed: int = 0,
