@@ -72,10 +72,8 @@ def attribute(
         path: The folder of a finished run.
         limit: Most texts; they are spread over the held-out examples.
         steps: Steps of the integrated gradients.
-        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm or RMSNorm may not
-            add up after hundreds of steps, because all change happens close to zero. From the mean of a text's own
-            positions they do sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report
-            holds the gaps, and large ones are told.
+        baseline: Where their path begins. From `zero`, AD-KD's, maps may not add up after hundreds of steps; from the
+            mean of a text's positions or from `[MASK]` they do sooner. The report holds the gaps; large ones are told.
         portions: Into how many portions a text's tokens are put to be taken away.
         page: Makes report.html; None leaves it as it is.
         tell: Is told in a line each which model is next, and whose maps do not add up.
