@@ -86,8 +86,9 @@ def attribute(
     run = TrainedRun.load(path)
     report = VerificationReport.read(run.folder.report)
     questions = ask(run, limit)
-    taught = spread(len(run.data.train.examples), limit)
-    teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
+    teaching = (
+        teaching_of(run, spread(len(run.data.train.examples), limit)) if run.teacher.task == "causal_lm" else None
+    )
     how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
     say = tell or (lambda line: None)
