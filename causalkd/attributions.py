@@ -86,9 +86,8 @@ def attribute(
     run = TrainedRun.load(path)
     report = VerificationReport.read(run.folder.report)
     questions = ask(run, limit)
-    teaching = (
-        teaching_of(run, spread(len(run.data.train.examples), limit)) if run.teacher.task == "causal_lm" else None
-    )
+    taught = spread(len(run.data.train.examples), limit)
+    teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
     how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
     say = tell or (lambda line: None)
@@ -104,8 +103,7 @@ def attribute(
         say(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
-    maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
-    replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
+    replace_maps(run.folder, {TEACHER: teacher.maps} | {f"{e.name}-seed{e.seed}": e.own.maps for e in students})
     write_whole(run.folder.attribution_results, results.to_json())
     report = dataclasses.replace(report, attribution=results)
     write_pages(page, report, run.folder)
