@@ -31,7 +31,7 @@ from causalkd.verification.attribution import (
     AttributionResults,
     AttributionSettings,
 )
-from causalkd.verification.map_scores import agreement_row, faithfulness_row, gap_row
+from causalkd.verification.map_scores import agreement_row, faithfulness_row, gap_row, large_gaps
 from causalkd.verification.maps import How, Measured, Question, measure_maps
 from causalkd.verification.report import VerificationReport
 
@@ -72,12 +72,11 @@ def attribute(
         path: The folder of a finished run.
         limit: Most texts; they are spread over the held-out examples.
         steps: Steps of the integrated gradients.
-        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm may not add up after
-            a hundred steps, because all change happens close to zero. From the mean of a text's own positions they do
-            sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report holds the gaps.
+        baseline: Where their path begins. From `zero`, AD-KD's, maps may not add up after hundreds of steps; from the
+            mean of a text's positions or from `[MASK]` they do sooner. The report holds the gaps; large ones are told.
         portions: Into how many portions a text's tokens are put to be taken away.
         page: Makes report.html; None leaves it as it is.
-        tell: Is told in a line each which model is next.
+        tell: Is told in a line each which model is next, and whose maps do not add up.
 
     Raises:
         ValueError: The folder holds no finished run, the head predicts no classes or tokens, or a number is too small.
@@ -91,18 +90,20 @@ def attribute(
     teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
     how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
+    say = tell or (lambda line: None)
+
     def measured(name: str, model: HookedModel) -> Measured:
-        if tell is not None:
-            tell(f"maps of {name}")
+        say(f"maps of {name}")
         return measure_maps(model, questions, how)
 
     teacher = measured(TEACHER, run.teacher)
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
+    for line in large_gaps(results.completeness, steps, baseline):
+        say(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
-    maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
-    replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
+    replace_maps(run.folder, {TEACHER: teacher.maps} | {f"{e.name}-seed{e.seed}": e.own.maps for e in students})
     write_whole(run.folder.attribution_results, results.to_json())
     report = dataclasses.replace(report, attribution=results)
     write_pages(page, report, run.folder)

@@ -23,6 +23,7 @@ from causalkd.models.checkpoints import has_head, load_tokenizer
 from causalkd.models.configs import make_config
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config, student_from_teacher
+from causalkd.models.lora import add_lora
 from causalkd.models.places import nearest
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import DataPart, StudentPart, TeacherPart
@@ -90,8 +91,16 @@ def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int
     """An untrained student: cut from the teacher, or from its own checkpoint, whose head may be missing.
 
     Raises:
-        ValueError: A layer, width or checkpoint that does not exist, or a checkpoint's head that has other labels.
+        ValueError: A layer, width or checkpoint that does not exist, a checkpoint's head that has other labels,
+            or adapters that the student has no layers for.
     """
+    student = _student(part, teacher, data, seed)
+    if part.lora is not None:
+        add_lora(student, **part.lora.model_dump(), seed=seed)
+    return student
+
+
+def _student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
     task = teacher.task
     if part.model is not None:
         new_head = not has_head(part.model, task)

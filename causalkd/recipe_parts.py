@@ -135,6 +135,19 @@ class TeacherPart(Part):
         return self
 
 
+class LoraPart(Part):
+    """Low-rank adapters that learn instead of a student's own weights; needs the extra `lora`."""
+
+    rank: int = Field(default=8, ge=1)
+    """Columns of each factor."""
+    alpha: int = Field(default=16, ge=1)
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout of what enters an adapter."""
+    targets: tuple[str, ...] | None = None
+    """Names of linear layers as they end in the stock model, such as `q_proj`; None takes all in the blocks."""
+
+
 class StudentPart(Part):
     """A student: where its weights start, and what it is trained on."""
 
@@ -148,6 +161,8 @@ class StudentPart(Part):
     """Width of a student that is cut from the teacher; None for the teacher's."""
     model: str | None = None
     """Instead: hub name or folder of a checkpoint."""
+    lora: LoraPart | None = None
+    """Train low-rank adapters, which are merged when the student is saved; None trains all weights."""
     objectives: ObjectivesPart
     """What it is trained on."""
     training: Mapping[str, Any] = {}

@@ -22,6 +22,7 @@ from causalkd.models.find_places import block_list, possible_places
 from causalkd.models.hook_calls import Hook, PassThrough, Stop
 from causalkd.models.measure import measured
 from causalkd.models.places import COMPONENTS, Place, absent, nearest
+from causalkd.models.plain_weights import plain_model
 from causalkd.models.repeated import in_every_forward, is_repeated
 from causalkd.models.run import Donor, Inputs, Run, logits_of
 from causalkd.models.stock_inputs import stock_inputs
@@ -275,8 +276,8 @@ class HookedModel:
         )
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes a stock checkpoint, and the tokenizer where there is one; loads without causalkd, equal to the bit."""
-        self.model.save_pretrained(folder)
+        """Writes a stock checkpoint, adapters merged, and the tokenizer if any; loads without causalkd, to the bit."""
+        plain_model(self.model).save_pretrained(folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
 

@@ -1,5 +1,6 @@
 """Loading, cutting students from teachers, the untrained control, and which teacher and student do not fit."""
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -157,8 +158,12 @@ def test_a_student_of_all_layers_is_the_teacher(architecture: str) -> None:
 
 
 def test_every_second_layer() -> None:
-    teacher = _hooked("qwen2", layers=5)
-    teacher.model.config.layer_types = ["full_attention", "a", "full_attention", "b", "full_attention"]
+    model = tiny("qwen2", "causal_lm", layers=5)
+    config = copy.deepcopy(model.config)
+    config.use_sliding_window, config.sliding_window = True, 4
+    config.layer_types = ["full_attention", "sliding_attention"] * 2 + ["full_attention"]
+    model = type(model)(config).eval()
+    teacher = HookedModel(model, _tokenizer(), task="causal_lm", role="teacher")
     student = student_from_teacher(teacher, every=2)
     assert student.n_layers == 3
     assert student.model.config.layer_types == ["full_attention"] * 3
