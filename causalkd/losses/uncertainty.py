@@ -176,16 +176,17 @@ def decoupled(
 
 
 def _log_odds(logits: Rows, gold: Gold) -> Loss:
-    others = _others(logits, gold)
+    others, most = _others(logits, gold)
     q = others.softmax(-1)
-    odds = _odds(logits, gold, log_normaliser(others, q))
+    odds = _odds(logits, gold, most + log_normaliser(others, q))
     return odds, lambda: _with_gold(q, torch.zeros_like(q), torch.ones_like(odds), gold)
 
 
 def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = _others(student, gold), _others(teacher, gold)
+    (learnt, most), (taught, teachers_most) = _others(student, gold), _others(teacher, gold)
     p, q, log_ratio = compared(learnt, taught)
-    x, y = _odds(student, gold, log_normaliser(learnt, q)), _odds(teacher, gold, log_normaliser(taught, p))
+    x = _odds(student, gold, most + log_normaliser(learnt, q))
+    y = _odds(teacher, gold, teachers_most + log_normaliser(taught, p))
     loss = target * _binary_kl(y, x) + diversity * vecdot(p, log_ratio)
 
     def gradient() -> Rows:
@@ -196,9 +197,10 @@ def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, div
 
 
 def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = _others(student, gold), _others(teacher, gold)
+    (learnt, most), (taught, teachers_most) = _others(student, gold), _others(teacher, gold)
     p, q, log_ratio = compared(learnt, taught)
-    x, y = _odds(student, gold, log_normaliser(learnt, q)), _odds(teacher, gold, log_normaliser(taught, p))
+    x = _odds(student, gold, most + log_normaliser(learnt, q))
+    y = _odds(teacher, gold, teachers_most + log_normaliser(taught, p))
     loss = target * _binary_kl(x, y) - diversity * vecdot(q, log_ratio)
 
     def gradient() -> Rows:
@@ -209,9 +211,15 @@ def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, div
     return loss, gradient
 
 
-def _others(logits: Rows, gold: Gold) -> Rows:
-    """The logits of all tokens but the gold one, which goes to −inf. The others stay finite: some are left."""
-    return logits.clamp(min=-furthest(logits)).scatter_(1, gold.unsqueeze(1), -torch.inf)
+def _others(logits: Rows, gold: Gold) -> tuple[Rows, Vector]:
+    """The logits of all tokens but the gold one, which goes to −inf, relative to the largest of them; and that one.
+
+    The others stay finite. Relative to their largest, logits keep their digits where all of them are far below zero:
+    where a teacher rules out everything but the gold token, its others are equally likely.
+    """
+    others = logits.clamp(min=-furthest(logits)).scatter_(1, gold.unsqueeze(1), -torch.inf)
+    most = others.amax(-1, keepdim=True)
+    return others.sub_(most), most.squeeze(1)
 
 
 def _odds(logits: Rows, gold: Gold, log_others: Vector) -> Vector:

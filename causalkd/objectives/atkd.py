@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from causalkd.data.batch import Batch
 from causalkd.data.counted import TOKEN_TASKS
+from causalkd.losses.rows import check_temperature
 from causalkd.losses.uncertainty import atkd, dkd, hard_tokens
 from causalkd.models.run import Run
 from causalkd.objectives.base_run import BaseRun, Kept
@@ -38,7 +39,7 @@ class ATKD(nn.Module):
         reverse: Exchange the roles of teacher and student in both terms; the split stays the teacher's.
 
     Raises:
-        ValueError: A share is not one.
+        ValueError: A share is not one, or the temperature is not a positive number.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ATKD(nn.Module):
         reverse: bool = False,
     ) -> None:
         super().__init__()
+        check_temperature(temperature)
         if not 0 <= easy_weight <= 1:
             raise ValueError(f"easy_weight is {easy_weight}; the easy tokens' share of the loss must lie in [0, 1]")
         if not 0 < hard_fraction <= 1:
@@ -108,9 +110,13 @@ class DKD:
         temperature: T, dividing both models' logits.
         alpha: Factor of the target-oriented term.
         beta: Factor of the diversity-oriented term.
+
+    Raises:
+        ValueError: The temperature is not a positive number.
     """
 
     def __init__(self, temperature: float = 1.0, alpha: float = 0.2, beta: float = 1.0) -> None:
+        check_temperature(temperature)
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
 
     def places(self) -> Kept:
