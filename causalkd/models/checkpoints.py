@@ -46,7 +46,7 @@ def read_config(name: str | Path) -> PreTrainedConfig:
     """
     location = locate(name)
     try:
-        return AutoConfig.from_pretrained(location)
+        return AutoConfig.from_pretrained(location, trust_remote_code=False)
     except (OSError, ValueError) as error:
         if (Path(location) / "config.json").is_file():
             raise ValueError(f"the configuration of checkpoint {name} cannot be read: {error}") from error
@@ -65,7 +65,7 @@ def find_tokenizer(name: str | Path) -> PreTrainedTokenizerBase | None:
     """
     read_config(name)
     try:
-        found = AutoTokenizer.from_pretrained(locate(name))
+        found = AutoTokenizer.from_pretrained(locate(name), trust_remote_code=False)
     except (OSError, ValueError):
         return None
     return found if len(found) > len(found.all_special_tokens) else None
