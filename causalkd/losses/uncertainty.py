@@ -56,6 +56,7 @@ def hard_tokens(
     mask: Bool[Tensor, "*batch pos"] | None = None,
     fraction: float = 0.5,
     over: Over = "batch",
+    among: Float[Tensor, " all"] | None = None,
 ) -> Bool[Tensor, "*batch pos"]:
     """Which counted tokens are hard: as uncertain as the quantile that leaves about `fraction` of them above, or more.
 
@@ -66,6 +67,8 @@ def hard_tokens(
         mask: The tokens that count.
         fraction: The hard share, in (0, 1].
         over: What the quantile is of: all counted tokens, or those of each sequence.
+        among: With `batch`, the counted tokens of a larger batch that these are part of: the quantile is of them.
+            Positive infinity stands for what does not count.
 
     Raises:
         ValueError: The fraction is not in (0, 1].
@@ -73,14 +76,19 @@ def hard_tokens(
     if not 0 < fraction <= 1:
         raise ValueError(f"the hard fraction is {fraction}; it is a share of the tokens and must lie in (0, 1]")
     mask = torch.ones_like(uncertainty, dtype=torch.bool) if mask is None else mask
-    if not mask.numel():
+    if not mask.numel():  # of nothing there is no quantile
         return mask
     rows, counted = (each if over == "sequence" else each.flatten() for each in (uncertainty, mask))
+    if among is not None and over == "batch":
+        return mask & (uncertainty >= _quantile(among, among < torch.inf, fraction))
+    return mask & (rows >= _quantile(rows, counted, fraction)).view_as(mask)
+
+
+def _quantile(rows: Tensor, counted: Tensor, fraction: float) -> Tensor:
     ranked = rows.masked_fill(~counted, torch.inf).sort(-1).values
     # Double precision and a hair above: ⌊0.9 · 10⌋ must be 9 whatever 1 − 0.1 is.
     last = (counted.sum(-1, keepdim=True) - 1).clamp(min=0)
-    threshold = ranked.gather(-1, (last.double() * (1 - fraction) + 1e-9).long())
-    return mask & (rows >= threshold).view_as(mask)
+    return ranked.gather(-1, (last.double() * (1 - fraction) + 1e-9).long())
 
 
 def target_oriented(
