@@ -125,7 +125,7 @@ def _check_groups(group: int, training: TrainingPart, processes: int) -> None:
     if parts > 1 and training.batch_size % group:
         raise ValueError(
             f"a step has {parts} micro-batches of {training.batch_size} rows, and an interchange's sources are drawn "
-            f"in groups of data.group = {group} rows, which they would cut; set batch_size to a multiple of data.group, "
+            f"in groups of data.group = {group} rows, which they would cut; set batch_size to a multiple of it, "
             "data.group to a divisor of batch_size, or data.sources to 'dataset'"
         )
 

@@ -58,7 +58,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     for row, other in zip(first, second, strict=True):
         logged = {name for name in row if name == "loss" or name.startswith("term/")}
         assert logged == {name for name in other if name == "loss" or name.startswith("term/")}
-        for name in logged:  # over the rows of both processes
-            assert other[name] == pytest.approx(row[name], rel=1e-5), name
+        for name in logged:  # over the rows of both processes, in float32, of which distances near 0 lose digits
+            assert other[name] == pytest.approx(row[name], rel=1e-5, abs=8 * torch.finfo(torch.float32).eps), name
     costs = [(tmp_path / name / "costs" / "only-seed0.json").read_text().split(",")[0] for name in ("one", "two")]
     assert costs[0] == costs[1]  # the work of both processes counts
