@@ -103,8 +103,11 @@ def attribute(
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
     replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
-    write_whole(run.folder.attribution_results, results.to_json())
     report = dataclasses.replace(report, attribution=results)
+    assert report.attribution is not None
+    write_whole(
+        run.folder.attribution_results, report.attribution.to_json()
+    )  # what is no number is named in the report
     write_pages(page, report, run.folder)
     report.write(run.folder.report)
     return report
