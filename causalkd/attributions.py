@@ -105,9 +105,7 @@ def attribute(
     replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
     report = dataclasses.replace(report, attribution=results)
     assert report.attribution is not None
-    write_whole(
-        run.folder.attribution_results, report.attribution.to_json()
-    )  # what is no number is named in the report
+    write_whole(run.folder.attribution_results, report.attribution.to_json())
     write_pages(page, report, run.folder)
     report.write(run.folder.report)
     return report

@@ -31,6 +31,6 @@ def test_positions_that_select_nothing_are_refused(tmp_path: Path) -> None:
 
 def test_micro_batches_that_cut_groups_of_rows_are_refused(tmp_path: Path) -> None:
     changes = ("students.diito.training={batch_size: 4, gradient_accumulation: 2}", "data.group=8")
-    with pytest.raises(ValueError, match="a step has 2 micro-batches of 4 rows, .* set batch_size to a multiple"):
+    with pytest.raises(ValueError, match=r"a step has 2 micro-batches of 4 rows, .* set batch_size to a multiple"):
         rehearse(shrunk("quickstart", tmp_path / "run", *TINY, *changes))
     rehearse(shrunk("quickstart", tmp_path / "run", *TINY, *changes, "data.group=4"))

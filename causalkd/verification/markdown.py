@@ -13,6 +13,7 @@ from causalkd.verification.text import (
     LEARNING_MAPS,
     MEANING,
     differences_between,
+    no_numbers,
     number,
     tables,
     teacher_line,
@@ -37,7 +38,7 @@ def as_markdown(report: VerificationReport) -> str:
     parts = [title, f"**{plain(first)}**", _list([*student_sentences(report), *rest]), plain(teacher_line(report))]
     for table in tables(report):
         parts += [f"## {plain(table.title)}", pipes(table.rows)]
-    parts += map(plain, unreachable(report))
+    parts += map(plain, (*unreachable(report), *no_numbers(report)))
     compared = differences_between(report)
     if compared:
         parts += [f"## {DIFFERENCES}", _list([*reference_sentences(report), *compared])]

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from causalkd.verification.markdown import as_markdown
 from causalkd.verification.summary import summaries
 from causalkd.verification.text import as_text
 from tests.example_report import example_report
@@ -50,6 +51,6 @@ def test_measurements_without_a_number_are_named():
     report = example_report()
     teacher = dataclasses.replace(report.teacher, task_metric=float("nan"))
     broken = dataclasses.replace(report, teacher=teacher)
-    told = "1 measurements gave no finite number: name planted BERT, 4 layers × 128: task_metric is nan."
+    told = "Measurements without a finite number: name planted BERT, 4 layers × 128: task_metric is nan."
     assert told in as_text(broken) and told in as_markdown(broken)
-    assert "no finite number" not in as_text(report)
+    assert "a finite number" not in as_text(report)
