@@ -240,3 +240,12 @@ def test_a_teacher_that_rules_out_all_but_the_gold_token_finds_the_others_equall
     assert uncertainty(teacher, GOLD).abs().max() == 0
     for term in TERMS.values():
         assert 0 <= term(student.detach(), teacher, GOLD) < torch.inf
+
+
+def test_the_quantile_may_be_of_a_larger_batch_that_the_tokens_are_part_of() -> None:
+    values = _logits(4, 5, seed=7)
+    mask = torch.rand(4, 5, generator=torch.Generator().manual_seed(1)) > 0.3
+    whole = hard_tokens(values, mask)
+    among = values.masked_fill(~mask, torch.inf).flatten()
+    parts = [hard_tokens(values[rows], mask[rows], among=among) for rows in (slice(0, 1), slice(1, 4))]
+    assert torch.equal(torch.cat(parts), whole)
