@@ -34,11 +34,11 @@ class PositionPolicy(BaseModel):
     """Most tokens exchanged in a row."""
     same: bool = False
     """Whether base and source use the same token numbers; otherwise each is drawn independently."""
-    segments: tuple[str, ...] = Field((), strict=False)
+    segments: tuple[str, ...] = Field(default=(), strict=False)
     """Names of segments, for `segments`."""
-    base: tuple[int, ...] = Field((), strict=False)
+    base: tuple[int, ...] = Field(default=(), strict=False)
     """Token numbers in base, for `explicit`; 0 is the first real token, whatever the padding."""
-    source: tuple[int, ...] = Field((), strict=False)
+    source: tuple[int, ...] = Field(default=(), strict=False)
     """Token numbers in source, for `explicit`, as many as in `base`."""
 
     @model_validator(mode="after")
