@@ -103,9 +103,11 @@ def attribute(
         say(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
-    replace_maps(run.folder, {TEACHER: teacher.maps} | {f"{e.name}-seed{e.seed}": e.own.maps for e in students})
-    write_whole(run.folder.attribution_results, results.to_json())
+    maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
+    replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
     report = dataclasses.replace(report, attribution=results)
+    assert report.attribution is not None
+    write_whole(run.folder.attribution_results, report.attribution.to_json())
     write_pages(page, report, run.folder)
     report.write(run.folder.report)
     return report

@@ -214,7 +214,7 @@ def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
     task_spec(part.task)
     if part.tokenizer is not None:
         try:
-            return AutoTokenizer.from_pretrained(part.tokenizer)
+            return AutoTokenizer.from_pretrained(part.tokenizer, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"

@@ -73,6 +73,8 @@ def build_trainer(
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, exchanged, seed),
         callbacks=[EpochOfData(examples), TermFile(metrics, name, seed)],
     )
+    if exchanged is not None and recipe.data.sources == "batch":
+        _check_groups(recipe.data.group, training, trainer.args.world_size)
     for loud in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(loud)
     trainer.add_callback(Progress(f"{name} (seed {seed})"))
@@ -114,6 +116,17 @@ def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: 
     if len(uses) > 1:
         raise ValueError(
             f"{' and '.join(uses)} do not go together: each settles what stands where in a row; leave out all but one"
+        )
+
+
+def _check_groups(group: int, training: TrainingPart, processes: int) -> None:
+    """Of several micro-batches none may cut a group of rows, or sources would depend on where it cuts."""
+    parts = training.gradient_accumulation * processes
+    if parts > 1 and training.batch_size % group:
+        raise ValueError(
+            f"a step has {parts} micro-batches of {training.batch_size} rows, and an interchange's sources are drawn "
+            f"in groups of data.group = {group} rows, which they would cut; set batch_size to a multiple of it, "
+            "data.group to a divisor of batch_size, or data.sources to 'dataset'"
         )
 
 

@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.", callback=Path.expanduser)]
 SetOption = Annotated[list[str], typer.Option("--set", help="Change a key: training.learning_rate=1e-4 (repeatable).")]
 
 
@@ -36,12 +36,14 @@ def distill(
 
         parsed = Recipe.load(recipe, set_)
         report = runs.distill(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
-        _tell(report, parsed.folder)
+        if _is_first_process():
+            _tell(report, parsed.folder)
 
 
 @app.command()
 def verify(run: RunArgument) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
+    _leave_to_the_first()
     with _told():
         from causalkd import runs
 
@@ -60,6 +62,7 @@ def attribute(
     portions: Annotated[int, typer.Option(help="Into how many portions tokens are put to be taken away.")] = 8,
 ) -> None:
     """Make attribution maps of a run's models, and of causal LMs the teaching modes; add both to its report."""
+    _leave_to_the_first()
     with _told():
         from causalkd import attributions
 
@@ -81,6 +84,7 @@ def evaluate(
     max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
 ) -> None:
     """Measure a run's causal LMs: perplexity, responses against references, tasks of a harness."""
+    _leave_to_the_first()
     with _told():
         from causalkd.evaluation import evaluate_run
 
@@ -98,6 +102,7 @@ def search(
     rank: Annotated[int | None, typer.Option(help="Learn so many directions of each student layer.")] = None,
 ) -> None:
     """Find which teacher layer does what each student layer does; write what holds out as RUN/found.yaml."""
+    _leave_to_the_first()
     with _told():
         from causalkd.search_run import search_run
 
@@ -112,6 +117,7 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.")],
 ) -> None:
     """Print a finished run's report and write its page anew; or print several runs side by side."""
+    _leave_to_the_first()
     with _told():
         from causalkd.run_folder import RunFolder
         from causalkd.runs import write_pages
@@ -166,6 +172,17 @@ def schema() -> None:
     from causalkd.recipe import Recipe
 
     typer.echo(json.dumps(Recipe.model_json_schema(), indent=1))
+
+
+def _is_first_process() -> bool:
+    """Of the processes that a launcher such as torchrun starts, one prints and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _leave_to_the_first() -> None:
+    """Ends a process that has no part in the command, which the first one does alone."""
+    if not _is_first_process():
+        raise typer.Exit
 
 
 @contextmanager

@@ -41,12 +41,12 @@ def _trainer(parts: dict[str, Any], folder: Path, student: int = 1, **training: 
 
 def test_every_setting_arrives(parts: dict[str, Any], tmp_path: Path) -> None:
     settings = {
-        **{"batch_size": 4, "gradient_accumulation": 3, "learning_rate": 0.25, "weight_decay": 0.5, "warmup": 0.2},
+        **{"batch_size": 8, "gradient_accumulation": 3, "learning_rate": 0.25, "weight_decay": 0.5, "warmup": 0.2},
         **{"schedule": "cosine", "max_grad_norm": 2.0, "logging_steps": 7, "save_steps": 9},
     }
     args = _trainer(parts, tmp_path, **settings).args
     given = (args.per_device_train_batch_size, args.gradient_accumulation_steps, args.learning_rate, args.weight_decay)
-    assert given == (4, 3, 0.25, 0.5)
+    assert given == (8, 3, 0.25, 0.5)
     assert (args.warmup_steps, args.lr_scheduler_type, args.max_grad_norm) == (0.2, "cosine", 2.0)
     assert (args.logging_steps, args.save_steps, args.seed, args.output_dir) == (7, 9, 3, str(tmp_path / "work"))
     assert args.train_sampling_strategy == "random" and not args.bf16 and args.dataloader_drop_last

@@ -194,3 +194,12 @@ def test_a_process_of_its_own_starts_without_the_heavy_libraries() -> None:
     command = [sys.executable, "-W", "error", "-c", program, "--help"]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
     assert "distill" in done.stdout and done.stdout.splitlines()[-1] == "set()" and done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["verify", "attribute", "evaluate", "search", "report"])
+def test_of_several_processes_only_the_first_works_and_prints(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    done = CliRunner().invoke(app, [command, "nowhere"])
+    assert (done.exit_code, done.output) == (0, "")
+    monkeypatch.setenv("RANK", "0")
+    assert CliRunner().invoke(app, [command, "nowhere"]).exit_code == 2

@@ -46,7 +46,7 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
     """
     location = locate(name)
     try:
-        return AutoConfig.from_pretrained(location, revision=revision or "main")
+        return AutoConfig.from_pretrained(location, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError) as error:
         if (Path(location) / "config.json").is_file():
             raise ValueError(f"the configuration of checkpoint {name} cannot be read: {error}") from error
@@ -68,7 +68,7 @@ def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedT
     """
     read_config(name, revision)
     try:
-        found = AutoTokenizer.from_pretrained(locate(name), revision=revision or "main")
+        found = AutoTokenizer.from_pretrained(locate(name), revision=revision or "main", trust_remote_code=False)
     except (ImportError, OSError, TypeError, ValueError):
         return None
     return found if len(found) > len(found.all_special_tokens) else None

@@ -111,7 +111,7 @@ def _stock_model(
         # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            model, found = _AUTO[task].from_pretrained(locate(name), config=config, **options)
+            model, found = _AUTO[task].from_pretrained(locate(name), config=config, trust_remote_code=False, **options)
         except (OSError, SafetensorError) as error:
             raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
     lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
@@ -143,7 +143,7 @@ def model_from_config(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            model = _AUTO[task].from_config(config)
+            model = _AUTO[task].from_config(config, trust_remote_code=False)
         except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError) as error:
             raise ValueError(
                 f"transformers cannot build a {config.model_type} of this configuration "

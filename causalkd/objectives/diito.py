@@ -13,6 +13,7 @@ from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.batch import Batch
 from causalkd.data.counted import Tokens
 from causalkd.losses.divergence import forward_kl
+from causalkd.losses.rows import check_temperature
 from causalkd.models.hooked import HookedModel
 from causalkd.models.run import Run
 from causalkd.objectives.base_run import BaseRun, Kept, Logits
@@ -102,7 +103,8 @@ class DIITO(_Interchanges):
         seed: Seed of the draw.
 
     Raises:
-        ValueError: `uncertainty` is asked for where there is no label of base.
+        ValueError: `uncertainty` is asked for where there is no label of base, or the temperature is not a positive
+            number.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class DIITO(_Interchanges):
                 f"the teacher's uncertainty is about labels of base, and tokens={tokens!r}, crossway={crossway} look "
                 "elsewhere too; set tokens='labelled' and crossway=False"
             )
+        check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
         self._weighting = weighting

@@ -22,6 +22,7 @@ from causalkd.objectives.remembered import Memory
 from causalkd.objectives.taught import Taught
 from causalkd.objectives.window import Window
 from causalkd.training.learned import Learned
+from causalkd.training.unreached import Unreached
 
 _DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
 
@@ -29,7 +30,7 @@ _DIVERGED = "The training has diverged; lower the learning rate, or warm up for 
 class DistillationTrainer(Trainer):
     """Trains a student on Σ weight · term; everything else (devices, resume, trackers) is the Trainer's.
 
-    Every term is logged unweighted under `term/<name>`, averaged over this process's steps since the last log. Batches
+    Every term is logged unweighted under `term/<name>`, averaged over all processes' steps since the last log. Batches
     come from a `PairingCollator`. The student stays a stock model, so checkpoints are stock checkpoints.
 
     Args:
@@ -91,7 +92,8 @@ class DistillationTrainer(Trainer):
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
-        self.add_callback(_AfterStep(self._learned))
+        self._unreached = Unreached()
+        self.add_callback(_AroundStep(self._learned, self._unreached))
         self._window: Window | None = None
         self._sequences = sequences
         self._sums: dict[str, Tensor] = {}
@@ -120,6 +122,7 @@ class DistillationTrainer(Trainer):
         loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()
         if model.training:
             self._remember(loss, terms)
+            loss = self._unreached.reach_all(model, loss, student_run.logits)
         return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
 
     def get_batch_samples(self, *given: Any) -> tuple[list, Tensor | int | None]:
@@ -135,14 +138,14 @@ class DistillationTrainer(Trainer):
         processes = self.accelerator.num_processes
         self._window = None
         if len(batches) * processes > 1:
-            self._window = Window(batches, processes, self._over_processes)
+            self._window = Window(batches, processes, self._over_processes, self._of_processes)
         return samples, items
 
     def _check_counts(self) -> None:
         several = self.args.gradient_accumulation_steps * self.accelerator.num_processes > 1
         shortened = self._memory is not None and self._memory.top_k is not None
         counting = [each.objective for each in self.objectives.values() if isinstance(each.objective, ATKD)]
-        if several and shortened and any(objective.places().over_window for objective in counting):
+        if several and shortened and any(objective.counts_ahead for objective in counting):
             raise ValueError(
                 "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher "
                 "cache with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
@@ -153,6 +156,12 @@ class DistillationTrainer(Trainer):
         total = self.accelerator.reduce(count, reduction="sum")
         assert isinstance(total, Tensor)
         return total
+
+    def _of_processes(self, values: Tensor, filler: float) -> Tensor:
+        padded = self.accelerator.pad_across_processes(values, pad_index=filler)  # type: ignore[arg-type]
+        gathered = self.accelerator.gather(padded)
+        assert isinstance(gathered, Tensor)
+        return gathered
 
     def _term(self, name: str, run: BaseRun) -> Tensor:
         """An objective's term; of several micro-batches, this one's part of the mean over all of them."""
@@ -187,8 +196,10 @@ class DistillationTrainer(Trainer):
             ValueError: The loss or a term is no number any more.
         """
         if self._count and "loss" in logs:
-            # The one host–device copy of the terms, at the rate of logging.
-            logs |= {f"term/{name}": (total / self._count).item() for name, total in self._sums.items()}
+            # The one host–device copy of the terms, at the rate of logging; of several processes the mean.
+            sums = self._over_processes(torch.stack(list(self._sums.values())))
+            means = (sums / (self._count * self.accelerator.num_processes)).tolist()
+            logs |= {f"term/{name}": mean for name, mean in zip(self._sums, means, strict=True)}
             self._sums, self._count = {}, 0
             spoilt = [
                 name for name in ("loss", *(n for n in logs if n.startswith("term/"))) if not math.isfinite(logs[name])
@@ -197,6 +208,11 @@ class DistillationTrainer(Trainer):
                 raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
             logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
+
+    @property
+    def terms_so_far(self) -> dict[str, float]:
+        """The sum of every term over this process's micro-batches since the last log."""
+        return {name: total.item() for name, total in self._sums.items()}
 
     def check_weights(self) -> None:
         """Refuses a student that training has spoilt.
@@ -235,9 +251,14 @@ class DistillationTrainer(Trainer):
         return data_collator
 
 
-class _AfterStep(TrainerCallback):
-    def __init__(self, learned: Learned) -> None:
-        self._learned = learned
+class _AroundStep(TrainerCallback):
+    def __init__(self, learned: Learned, unreached: Unreached) -> None:
+        self._learned, self._unreached = learned, unreached
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._unreached.forget_gradients()
 
     # Also called after a step that mixed precision skipped.
     def on_optimizer_step(

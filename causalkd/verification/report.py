@@ -17,6 +17,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.models.hooked import HookedModel
 from causalkd.verification.attribution import AttributionResults
 from causalkd.verification.findings import Departure, DistanceRow, GroundTruthRow
+from causalkd.verification.finite import finite
 
 Control = Literal[
     "none",
@@ -35,6 +36,9 @@ GRID = "grid:"
 """Begins the `pair` of a grid cell that is no declared pair; the name of the pair whose positions it uses follows."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+_MEASURED = (
+    "teacher", "students", "interchange", "differences", "ground_truth", "departures", "distances", "heads",
+)  # fmt: skip
 _PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", "datasets", "accelerate", "numpy")
 
 
@@ -192,7 +196,14 @@ class VerificationReport:
     heads: tuple[InterchangeRow, ...] = ()
     """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
 
+    not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
+    """Measurements that gave NaN or an infinity, each with its model: they are null, or their row is left out."""
+
     def __post_init__(self) -> None:
+        names: list[str] = []
+        for field in (*_MEASURED, "attribution"):
+            object.__setattr__(self, field, finite(getattr(self, field), names))
+        object.__setattr__(self, "not_finite", tuple(dict.fromkeys((*self.not_finite, *names))))
         known = {student.name for student in self.students}
         compared = () if self.attribution is None else self.attribution.agreement
         unknown = sorted(

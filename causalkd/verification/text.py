@@ -8,6 +8,7 @@ from causalkd.verification.report import Control, DifferenceRow, InterchangeRow,
 from causalkd.verification.summary import CONTROL_TITLES, Levels, StudentSummary, summaries
 from causalkd.verification.verdict import verdict
 
+_NAMED = 10  # measurements without a number
 _WIDTH = 118
 DIFFERENCES = "Differences of effective IIA at trained sites, 95 % interval and p of a paired test"
 MEANING = (
@@ -36,7 +37,7 @@ def as_text(report: VerificationReport) -> str:
     lines += ["", teacher_line(report)]
     for table in tables(report):
         lines += ["", table.title, *columns(table.rows)]
-    lines += unreachable(report)
+    lines += [*unreachable(report), *no_numbers(report)]
     compared = differences_between(report)
     if compared:
         lines += ["", DIFFERENCES, *(f"  {line}" for line in compared)]
@@ -76,6 +77,13 @@ def unreachable(report: VerificationReport) -> list[str]:
     lost = [row for row in report.interchange if not row.reachable]
     cells = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
     return [f"{len(cells)} cells cannot reach the output and count in no mean."] if cells else []
+
+
+def no_numbers(report: VerificationReport) -> list[str]:
+    """A line about the measurements that gave no number, where there are some."""
+    found = report.not_finite
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return [f"Measurements without a finite number: {'; '.join(found[:_NAMED])}{more}."] if found else []
 
 
 def differences_between(report: VerificationReport) -> list[str]:
