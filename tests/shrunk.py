@@ -89,13 +89,13 @@ def planted_model(task: Task = "classification", labels: tuple[str, ...] | None 
 
 class _Interrupt(TrainerCallback):
     def __init__(self, step: int, after_saving: bool) -> None:
-        self._step, self._event = step, "on_save" if after_saving else "on_step_end"
+        self._step, self._event = step, "on_train_end" if after_saving else "on_step_end"
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._strike("on_step_end", state)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._strike("on_save", state)
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._strike("on_train_end", state)
 
     def _strike(self, event: str, state: Any) -> None:
         if event == self._event and state.global_step == self._step:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from causalkd.manifest import write_manifest
 from causalkd.recipe import Recipe
 from causalkd.run_folder import RunFolder, write_whole
 
@@ -24,6 +25,8 @@ def run(tmp_path: Path) -> RunFolder:
     ):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_text("{}")
+    for model in ("teacher", "student/kd-seed0"):
+        write_manifest(folder.path / model)
     for draft in (".recipe.yaml.draft", ".report.json.k3j2h1"):
         (folder.path / draft).write_text("half of")
     return folder
@@ -86,8 +89,9 @@ def test_the_last_checkpoint_is_the_last_that_is_whole(tmp_path: Path) -> None:
     for step, whole in ((2, True), (10, True), (12, False)):
         checkpoint = folder.work("kd") / f"checkpoint-{step}"
         checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text("{}")
         if whole:
-            (checkpoint / "trainer_state.json").write_text("{}")
+            write_manifest(checkpoint)
     assert folder.last_checkpoint("kd") == folder.work("kd") / "checkpoint-10"
 
 

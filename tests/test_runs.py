@@ -136,7 +136,7 @@ def test_students_are_stock_checkpoints(quickstart: FinishedRun, name: str) -> N
 
 def test_nothing_unfinished_stays(quickstart: FinishedRun) -> None:
     assert {entry.name for entry in quickstart.folder.path.iterdir()} == {
-        *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md"),
+        *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md", "data.json"),
         *("teacher", "student", "costs"),
     }
 
@@ -232,7 +232,7 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path: Path, uninterrupted
     whole = folder.last_checkpoint("only-seed0")
     assert whole is not None and whole.name == "checkpoint-4"
     cut = shutil.copytree(whole, whole.with_name("checkpoint-6"))
-    (cut / "trainer_state.json").unlink()
+    (cut / "manifest.json").unlink()
 
     # After the last step nothing is left to train; transformers' own resume would go one step too far.
     _interrupt(recipe, "only", 8, after_saving=True)
@@ -242,7 +242,8 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path: Path, uninterrupted
         assert _equal(_weights(folder.path / part), _weights(uninterrupted.path / part)), part
     assert _without_norms(folder) == _without_norms(uninterrupted)
     assert report.interchange == VerificationReport.read(uninterrupted.report).interchange
-    assert report.students[0].block_forwards is None  # only a part of it was counted
+    before = VerificationReport.read(uninterrupted.report).students[0]
+    assert (report.students[0].block_forwards, report.students[0].steps) == (before.block_forwards, 8)
     assert not (folder.path / "unfinished").exists()
 
 
