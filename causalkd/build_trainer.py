@@ -136,7 +136,7 @@ def _check_trackers(names: Sequence[str]) -> None:
 def _logged_in_to_wandb() -> bool:
     if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
         return True
-    return import_module("wandb").api.api_key is not None  # imported by whoever asks for it only
+    return bool(import_module("wandb").login(prompt=False))  # imported only where somebody asks for it
 
 
 def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:

@@ -206,7 +206,10 @@ def _told() -> Iterator[None]:
         _end(str(error), 2)
     except KeyboardInterrupt as error:
         number = error.signal if isinstance(error, Stopped) else signal.SIGINT
-        _end(f"stopped by {number.name}; call the same command again, and a training continues from its last checkpoint", 128 + number)
+        _end(
+            f"stopped by {number.name}; call the same command again, and a training continues from its last checkpoint",
+            128 + number,
+        )
     except (OSError, MemoryError, RuntimeError, SafetensorError) as error:
         fault = environment_fault(error)
         if fault is None:

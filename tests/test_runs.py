@@ -17,7 +17,7 @@ from causalkd.recipe import Recipe, shipped_recipes
 from causalkd.run_folder import RunFolder
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.report import VerificationReport
-from tests.shrunk import OF_HUB_MODELS, SHRUNK, TINY, FinishedRun, finished_run, interrupted, shrunk
+from tests.shrunk import OF_HUB_MODELS, RESUMED, SHRUNK, FinishedRun, finished_run, interrupted, shrunk
 
 STUDENT_KEYS = {"name", "objectives", "seed", "task_metric", "agreement"}
 ROW_KEYS = {
@@ -184,18 +184,6 @@ def test_the_recipe_on_real_input(sst2_minilm: FinishedRun) -> None:
     assert steps["kd-steps"] == steps["diito"] < steps["kd"]
     trained = {(row.teacher_layer, row.student_layer) for row in report.interchange if row.trained}
     assert trained == {(3, 1)}
-
-
-RESUMED = (
-    *TINY,
-    *("teacher.config.num_hidden_layers=2", "teacher.config.hidden_dropout_prob=0.2", "teacher.training.steps=5"),
-    *("data.train_limit=40", "data.eval_limit=8", "verification.pairs=8", "verification.batch_size=4"),
-    *("training.batch_size=8", "teacher.training.batch_size=8"),  # 5 steps an epoch
-    *("training.save_steps=2", "teacher.training.save_steps=2"),
-    *("training.logging_steps=1", "teacher.training.logging_steps=1"),
-    "students=[{name: only, layers: [0, 1], training: {steps: 8}, objectives: {response_kd: {}, diito: {weight: 2}}}]",
-    "alignment=middle",
-)
 
 
 @pytest.fixture(scope="module")
