@@ -195,7 +195,8 @@ class RunFolder:
         if self.report.is_file():
             aside._delete()
         elif not (self.recipe.is_file() and aside.recipe.is_file()):
-            for entry in sorted(aside._entries(), key=aside._order):
+            # The other way round: a report that stands here says that what was set aside may go.
+            for entry in sorted(aside._entries(), key=aside._order_back):
                 os.replace(entry, self.path / entry.name)
             self.replaced.rmdir()
 
@@ -227,6 +228,9 @@ class RunFolder:
 
     def _order(self, entry: Path) -> int:
         return 0 if entry == self.report else 2 if entry == self.recipe else 1
+
+    def _order_back(self, entry: Path) -> int:
+        return 2 if entry == self.report else 1 if entry == self.recipe else 0
 
     def _contents(self) -> tuple[list[Path], list[str]]:
         """The files that a run has written here, and the names of what it has not."""

@@ -31,17 +31,21 @@ def check_names_fit(recipe: Recipe) -> None:
     Raises:
         ValueError: The path of a checkpoint is too long.
     """
-    folder = RunFolder(recipe.folder)
+    folder = RunFolder(recipe.folder.absolute())
+    there = next(parent for parent in (folder.path, *folder.path.parents) if parent.exists())
     for name in stages(recipe):
-        try:
-            os.stat(folder.work(name) / "checkpoint-1000000000" / f".{name}.manifest.json.draft")
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise ValueError(
-                f"files of {name[:80]!r} cannot be made in {recipe.folder}: {error.strerror}; choose a shorter `name`, "
-                "`output` or student's name, or a folder that can be written to"
-            ) from None
+        draft = f".{name}.json.draft"  # the longest name of a file; the path of a checkpoint's file is the longest path
+        parts = (*folder.path.relative_to(there).parts, draft)
+        for path in (*(there / part for part in parts), folder.work(name) / "checkpoint-1000000000" / draft):
+            try:
+                path.lstat()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise ValueError(
+                    f"files of {name[:80]!r} cannot be made in {recipe.folder}: {error.strerror}; choose a shorter "
+                    "`name`, `output` or student's name, or a folder that can be read"
+                ) from None
 
 
 def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
