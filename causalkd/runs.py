@@ -128,8 +128,9 @@ def _verify(
     tell: Callable[[str], None] | None = None,
 ) -> VerificationReport:
     run = TrainedRun.load(path, accept_changed_data)
-    for line in changed_data(run.folder, run.data).values() if tell is not None else ():
-        tell(f"other data than the run's: {line}")
+    if tell is not None:
+        for line in changed_data(run.folder, run.data).values():
+            tell(f"other data than the run's: {line}")
     report = verified(run)
     write_pages(page, report, run.folder)
     for part, seed, _ in run.students:

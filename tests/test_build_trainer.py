@@ -123,7 +123,7 @@ def test_a_tracker_without_a_login_is_found_before_training(
     if not refused:
         _check_trackers(["wandb"])
         return
-    with pytest.raises(ValueError, match="training.trackers: 'wandb' has no login; call `wandb login`"):
+    with pytest.raises(ValueError, match=r"training.trackers: 'wandb' has no login; call `wandb login`"):
         _trainer(parts, tmp_path, trackers=["wandb"])
 
 
