@@ -19,7 +19,7 @@ from causalkd.map_distances import map_distances
 from causalkd.map_files import replace_maps
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import random_like
-from causalkd.run_folder import write_whole
+from causalkd.run_lock import working_alone
 from causalkd.runs import Page, write_pages
 from causalkd.task_kinds import Task
 from causalkd.teaching_run import teaching_of
@@ -49,6 +49,7 @@ class Explained(NamedTuple):
     untrained: Measured
 
 
+@working_alone
 def attribute(
     path: str | Path,
     *,
@@ -104,10 +105,9 @@ def attribute(
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
-    replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
     report = dataclasses.replace(report, attribution=results)
     assert report.attribution is not None
-    write_whole(run.folder.attribution_results, report.attribution.to_json())
+    replace_maps(run.folder, {TEACHER: teacher.maps, **maps}, report.attribution.to_json())
     write_pages(page, report, run.folder)
     report.write(run.folder.report)
     return report

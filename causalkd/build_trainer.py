@@ -1,6 +1,8 @@
 """A recipe's training becomes a trainer: its arguments, its data and what it tells while it learns."""
 
+import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -138,8 +140,16 @@ def _check_trackers(names: Sequence[str]) -> None:
         for name in names
         if name in known and name not in usable
     ]
+    if "wandb" in names and "wandb" in usable and not _logged_in_to_wandb():
+        faults.append("'wandb' has no login; call `wandb login`, or set WANDB_MODE=offline")
     if faults:
         raise ValueError("\n".join(f"training.trackers: {fault}" for fault in faults))
+
+
+def _logged_in_to_wandb() -> bool:
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        return True
+    return bool(import_module("wandb").login(prompt=False))  # imported only where somebody asks for it
 
 
 def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
@@ -158,7 +168,7 @@ def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArgum
         logging_steps=training.logging_steps,
         logging_nan_inf_filter=False,  # it would hide a loss that is not a number, and copy each to the host
         save_steps=training.save_steps,
-        save_total_limit=1,
+        save_total_limit=2,  # one stays whole while the next is written
         report_to=list(training.trackers) or "none",
         seed=seed,
         dataloader_drop_last=True,

@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -27,9 +28,15 @@ SetOption = Annotated[list[str], typer.Option("--set", help="Change a key: train
 def distill(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
     set_: SetOption = [],  # noqa: B006 - typer copies it
-    overwrite: Annotated[bool, typer.Option(help="Delete an earlier run in the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace an earlier run in the folder; it stays until the new one is finished.")
+    ] = False,
 ) -> None:
-    """Train what a recipe names, verify it, and write report.json and report.html."""
+    """Train what a recipe names, verify it, and write report.json and report.html.
+
+    Ctrl-C or SIGTERM while a model trains finishes the step, saves a checkpoint and stops; a second one stops at once.
+    The same command continues there.
+    """
     with _told():
         from causalkd import runs
         from causalkd.recipe import Recipe
@@ -41,13 +48,19 @@ def distill(
 
 
 @app.command()
-def verify(run: RunArgument) -> None:
+def verify(
+    run: RunArgument,
+    accept_changed_data: Annotated[
+        bool, typer.Option("--accept-changed-data", help="Measure on other data than the run was made with.")
+    ] = False,
+) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
     _leave_to_the_first()
     with _told():
         from causalkd import runs
 
-        _tell(runs.verify(run, page=_page()), run)
+        tell = partial(typer.echo, err=True)
+        _tell(runs.verify(run, page=_page(), accept_changed_data=accept_changed_data, tell=tell), run)
 
 
 @app.command()
@@ -120,6 +133,7 @@ def report(
     _leave_to_the_first()
     with _told():
         from causalkd.run_folder import RunFolder
+        from causalkd.run_lock import locked
         from causalkd.runs import write_pages
         from causalkd.verification.comparison import compare
         from causalkd.verification.report import VerificationReport
@@ -128,7 +142,8 @@ def report(
         if len(runs) > 1:
             typer.echo(compare(found), nl=False)
             return
-        write_pages(_page(), found[str(runs[0])], RunFolder(runs[0]))
+        with locked(runs[0]):
+            write_pages(_page(), found[str(runs[0])], RunFolder(runs[0]))
         _tell(found[str(runs[0])], runs[0])
 
 
@@ -187,17 +202,46 @@ def _leave_to_the_first() -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """A fault of the user's is told in its own words, without a traceback; and libraries speak only when it matters."""
+    """A fault of the user's or the machine's is told in its own words, without a traceback.
+
+    Libraries speak only when it matters. A signal ends the command with the usual code, 128 and its number.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    from causalkd.environment_faults import EXIT_CODE, environment_fault
+    from causalkd.interruption import Stopped, terminable
+
     try:
-        yield
+        with terminable():
+            yield
+            sys.stdout.flush()
     except ValueError as error:
-        typer.echo(f"causalkd: {error}", err=True)
-        sys.exit(2)
+        _end(str(error), 2)
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, Stopped) else signal.SIGINT
+        _end(
+            f"stopped by {number.name}; call the same command again, and a training continues from its last checkpoint",
+            128 + number,
+        )
+    except (OSError, MemoryError, RuntimeError, SafetensorError) as error:
+        fault = environment_fault(error)
+        if fault is None:
+            raise
+        _end(fault, EXIT_CODE)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    """Tells why a command ends, and ends it; what standard output cannot take any more is dropped."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    typer.echo(f"causalkd: {message}", err=True)
+    sys.exit(code)
 
 
 def _page() -> Callable[..., str]:

@@ -25,6 +25,7 @@ from causalkd.models.checkpoints import locate
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooked import HookedModel
 from causalkd.run_folder import write_whole
+from causalkd.run_lock import working_alone
 from causalkd.trained_run import TrainedRun
 from causalkd.verification.texts import distinct, mean_words, predict_texts, rouge_l
 
@@ -55,6 +56,7 @@ class _Asked(NamedTuple):
     max_tokens: int
 
 
+@working_alone
 def evaluate_run(
     path: str | Path,
     *,

@@ -6,11 +6,13 @@ from pathlib import Path
 from causalkd.build import build_pairs
 from causalkd.models.places import nearest
 from causalkd.run_folder import write_whole
+from causalkd.run_lock import working_alone
 from causalkd.trained_run import Trained, TrainedRun
 from causalkd.verification.narrowing import check_rank, narrow
 from causalkd.verification.search import Search, search
 
 
+@working_alone
 def search_run(
     path: str | Path,
     *,

@@ -1,14 +1,16 @@
 """A recipe's training becomes a trainer that learns quietly and reports to nobody unless asked."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from causalkd import build_trainer as build_trainer_module
 from causalkd.build import build_alignment, build_data, build_student, build_teacher
 from causalkd.build_objectives import build_objectives
-from causalkd.build_trainer import _memory, build_trainer, task_only
+from causalkd.build_trainer import _check_trackers, _memory, build_trainer, task_only
 from causalkd.models.hooked import HookedModel
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import TeacherCachePart, TrainingPart
@@ -107,6 +109,22 @@ def test_trackers_must_exist(parts: dict[str, Any], tmp_path: Path) -> None:
         "training.trackers: there is no tracker 'wandbb'; did you mean wandb?\n"
         "training.trackers: there is no tracker 'mlfow'; did you mean mlflow?"
     )
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(None, True), ("offline", False)])
+def test_a_tracker_without_a_login_is_found_before_training(
+    parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None, refused: bool
+) -> None:
+    monkeypatch.setattr(build_trainer_module, "get_available_reporting_integrations", lambda: ["wandb"])
+    monkeypatch.setattr(build_trainer_module, "import_module", lambda name: SimpleNamespace(login=lambda prompt: False))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    if not refused:
+        _check_trackers(["wandb"])
+        return
+    with pytest.raises(ValueError, match=r"training.trackers: 'wandb' has no login; call `wandb login`"):
+        _trainer(parts, tmp_path, trackers=["wandb"])
 
 
 @pytest.mark.parametrize(("student", "sources"), [(0, False), (1, True)])

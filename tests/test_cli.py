@@ -11,9 +11,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from causalkd import cli
+from causalkd import cli, runs
 from causalkd.alignment.spec import Alignment
 from causalkd.cli import app
+from causalkd.interruption import Stopped
 from causalkd.recipe import Recipe, shipped_recipes
 from causalkd.task_kinds import Task
 from causalkd.verification.attribution_table import as_markdown
@@ -95,6 +96,35 @@ def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) ->
     shutil.rmtree(copied / "student" / "diito-seed0")
     message = _refusal("verify", copied)
     assert "is unfinished" in message and "diito-seed0 is not there yet; continue it with the same" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (OSError(28, "No space left on device", "runs/x"), 3, "runs/x: No space left on device; make room on the disk"),
+        (MemoryError(), 3, "there is not enough memory; make `training.batch_size`"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT; call the same command again"),
+        (Stopped(15), 143, "stopped by SIGTERM; call the same command again"),
+    ],
+)
+def test_faults_of_the_machine_and_signals_get_a_paragraph(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(runs, "distill", fail)
+    done = _run("distill", "quickstart")
+    assert done.exit_code == code and done.stdout == ""
+    assert done.stderr.startswith(f"causalkd: {told}") and len(done.stderr.splitlines()) == 1
+
+
+def test_a_full_standard_output_is_told(copied: Path) -> None:
+    command = [sys.executable, "-c", "from causalkd.cli import app; app()", "report", str(copied)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3 and done.stderr.startswith("causalkd: No space left on device; make room")
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
 def test_attribute_adds_maps_that_the_report_keeps(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,8 @@ class DistillationTrainer(Trainer):
         self._sequences = sequences
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self._begun = _Unlogged()
+        self.add_callback(_Continue(self._continue_terms))
         if teacher is not None:
             move_to(teacher, self.args.device)
 
@@ -200,7 +204,7 @@ class DistillationTrainer(Trainer):
             sums = self._over_processes(torch.stack(list(self._sums.values())))
             means = (sums / (self._count * self.accelerator.num_processes)).tolist()
             logs |= {f"term/{name}": mean for name, mean in zip(self._sums, means, strict=True)}
-            self._sums, self._count = {}, 0
+            self._sums, self._count, self._begun = {}, 0, _Unlogged()
             spoilt = [
                 name for name in ("loss", *(n for n in logs if n.startswith("term/"))) if not math.isfinite(logs[name])
             ]
@@ -240,15 +244,57 @@ class DistillationTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self._learned.load(Path(resume_from_checkpoint))
+        self._begun = _Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
+
+    # Every process calls it for every checkpoint.
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        sums = {name: total.item() for name, total in self._sums.items()}
+        unlogged = _Unlogged(sums, self._count, self._tr_loss.item(), self._globalstep_last_logged)
+        (Path(output_dir) / self._unlogged_file()).write_text(json.dumps(vars(unlogged)))
+
+    def _unlogged_file(self) -> str:
+        return f"unlogged_{self.args.process_index}.json"
+
+    def _continue_terms(self) -> None:
+        """The first row after a checkpoint is a mean over all steps since the last row, those before it included."""
+        self._sums, self._count = {}, self._begun.count
+        if self._begun.last_logged is not None:
+            self._tr_loss = torch.tensor(self._begun.loss, device=self.args.device)
+            self._globalstep_last_logged = self._begun.last_logged
 
     def _remember(self, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
         for name, term in terms.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(loss)) + term.detach()
+            self._sums[name] = (
+                self._sums.get(name, torch.full_like(loss, self._begun.sums.get(name, 0.0))) + term.detach()
+            )
         self._count += 1
 
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
         return data_collator
+
+
+@dataclass(frozen=True)
+class _Unlogged:
+    """What has been summed up since the last row of the log."""
+
+    sums: Mapping[str, float] = field(default_factory=dict)
+    count: int = 0
+    loss: float = 0.0
+    last_logged: int | None = None
+
+    @classmethod
+    def read(cls, file: Path) -> "_Unlogged":
+        return cls(**json.loads(file.read_text())) if file.is_file() else cls()
+
+
+class _Continue(TrainerCallback):
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._then()
 
 
 class _AroundStep(TrainerCallback):
