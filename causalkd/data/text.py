@@ -134,6 +134,14 @@ def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase,
     return Tokenised(examples)
 
 
+def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Tokens of text in a row of `max_length` beside its special tokens; ValueError where there are none."""
+    before, after = special_tokens_around(tokenizer)
+    size = max_length - len(before) - len(after)
+    _check_room(size, tokenizer, max_length)
+    return size
+
+
 def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of each text, without special ones around them."""
     return [encoding.ids for encoding in _run(tokenizer, texts, special=False)]
