@@ -4,29 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalkd.data.kinds import Kind, Metric
 from causalkd.data.row_checks import check_rows
 from causalkd.data.tables import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.task_kinds import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-Kind = Literal[
-    "classification",
-    "regression",
-    "token_classification",
-    "question_answering",
-    "masked_lm",
-    "causal_lm",
-    "instructions",
-    "chat",
-]
-"""What the rows are for: one head's task each, and for a causal LM plain text, instructions or conversations."""
-
 
 @dataclass(frozen=True)
 class RowKind:
@@ -35,7 +23,7 @@ class RowKind:
     task: Task
     roles: Mapping[str, tuple[str, ...]]
     """What a column can mean, and the names under which it is looked for where none is given."""
-    metric: str
+    metric: Metric
     optional: tuple[str, ...] = ()
     """Roles that need no column."""
 
@@ -103,6 +91,8 @@ class OwnData:
     """The hub data set's configuration."""
     revision: str | None = None
     """The hub data set's branch, tag or commit."""
+    metric: Metric | None = None
+    """How predictions are scored; None for what is usual for the kind."""
 
     @property
     def task(self) -> Task:
@@ -132,6 +122,12 @@ class OwnData:
         if "train" in known and "validation" not in known:
             known["validation"] = PartOf("train", 0.1)
         return known
+
+    def files(self, split: str) -> list[Path]:
+        """The files of a split that is whole files; none where it is a part of another, or the hub's."""
+        parts = [part.split for part in self.known_splits.values() if isinstance(part, PartOf)]
+        name = self.known_splits.get(split)
+        return [] if not isinstance(name, str) or split in parts else self._files(split, name)
 
     def table(self, split: str) -> Table:
         """The raw rows of a split, without those that are drawn from it for another."""
@@ -227,11 +223,16 @@ class OwnData:
     def _whole(self, split: str) -> Table:
         name = self.known_splits[split]
         assert isinstance(name, str)
+        files = self._files(split, name)
+        return read_files(files) if files else read_hub(self.path, self.config, self.revision, name)
+
+    def _files(self, split: str, name: str) -> list[Path]:
+        """The files of a split; none where it is one of the hub's."""
         here = self.sources.get(name)
         if isinstance(here, list):
-            return read_files(here)
+            return here
         if here is not None or not find_files(self.path):
-            return read_hub(self.path, self.config, self.revision, name)
+            return []
         folder = Path(self.path) if Path(self.path).is_dir() else Path(self.path).parent
         files = find_files(str(folder / name)) or find_files(name)
         if not files:
@@ -239,7 +240,7 @@ class OwnData:
                 f"`splits.{split}` is {name!r}, which is no file in {folder} and none of {', '.join(self.sources)}. "
                 "Correct it"
             )
-        return read_files(files)
+        return files
 
 
 def _drawn(size: int, part: PartOf) -> list[int]:

@@ -17,7 +17,7 @@ from causalkd.data.batch import IGNORED
 class Tokenised:
     """Examples, and what did not fit into them."""
 
-    examples: list[dict[str, Any]]
+    examples: Sequence[dict[str, Any]]
     truncated: int = 0
     """Rows that were cut to the greatest length."""
     lost: int = 0
