@@ -139,14 +139,14 @@ class OwnData:
                 raise ValueError(f"split {split!r} is part of {found.split!r}, which is no split of rows. Correct it")
             whole = self._whole(found.split)
             chosen = _drawn(len(whole.rows), found)
-            return Table(whole.rows.select(chosen), f"{whole.origin}, {found.share:.0%} of {found.split} drawn")
+            return whole.select(chosen, f"{whole.origin}, {found.share:.0%} of {found.split} drawn")
         whole = self._whole(split)
         parts = [part for part in self.known_splits.values() if isinstance(part, PartOf) and part.split == split]
         taken = {number for part in parts for number in _drawn(len(whole.rows), part)}
         if not taken:
             return whole
         rest = [number for number in range(len(whole.rows)) if number not in taken]
-        return Table(whole.rows.select(rest), f"{whole.origin}, without what was drawn from it")
+        return whole.select(rest, f"{whole.origin}, without what was drawn from it")
 
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each role, in their order.
@@ -187,8 +187,9 @@ class OwnData:
         declared = _declared(table.rows, column)
         if declared:
             return declared
-        values = table.rows.unique(column) if self.kind == "classification" else _nested(table.rows[column])
-        if any(isinstance(value, list) for value in values):
+        values = list(table.rows[column])
+        values = values if self.kind == "classification" else [tag for tags in values for tag in tags or ()]
+        if any(isinstance(value, list | dict) for value in values):
             raise ValueError(
                 f"{table.origin}, column {column!r} has several labels a row. A head gives one label a row here: make "
                 "a column of two classes for each label, and a recipe for each column"
@@ -212,7 +213,7 @@ class OwnData:
         flat = [(role, column) for role, names in columns.items() for column in names]
         declared = {column: _declared(table.rows, column) for _, column in flat}
         values = [_named(list(table.rows[column]), declared[column]) for _, column in flat]
-        check_rows([role for role, _ in flat], [column for _, column in flat], values, table.origin)
+        check_rows([role for role, _ in flat], [column for _, column in flat], values, table.origin, table.numbers)
         if self.kind == "instructions" and not columns["input"]:
             values.insert(1, [""] * len(table.rows))
         rows = list(zip(*values, strict=True))
@@ -272,6 +273,3 @@ def _named(values: list[Any], names: tuple[str, ...]) -> list[Any]:
         for value in values
     ]
 
-
-def _nested(lists: Any) -> set[Any]:
-    return {value for values in lists for value in values or ()}

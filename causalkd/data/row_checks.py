@@ -7,17 +7,22 @@ _SHOWN = 5
 
 
 def check_rows(
-    roles: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[Any]], origin: str
+    roles: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[Any]],
+    origin: str,
+    numbers: Sequence[int] | None = None,
 ) -> None:
-    """Checks every value of the columns by what each column means.
+    """Checks every value of the columns by what each column means; `numbers` are those of the rows, if not 0, 1, ….
 
     Raises one ValueError that names file, row (from 1) and column of the values that cannot be read so.
     """
     faults = []
     for role, column, found in zip(roles, columns, values, strict=True):
         wanted, fits = _CHECKS[role]
-        for number, value in enumerate(found, 1):
+        for place, value in enumerate(found):
             if not fits(value):
+                number = 1 + (place if numbers is None else numbers[place])
                 faults.append((number, f"row {number}, column {column!r}: {_shown(value)}, where {wanted} must stand"))
     if faults:
         lines = [line for _, line in sorted(faults)]
@@ -55,6 +60,10 @@ def _answers(value: Any) -> bool:
     return all(isinstance(start, int) for start in starts) and all(isinstance(text, str) for text in texts)
 
 
+def _spans(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(start, int) and isinstance(text, str) for start, text in value)
+
+
 def _messages(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
@@ -70,5 +79,6 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "words": ("a list of words", _texts),
     "tags": ("a list of tags", _labels),
     "answers": ("answers with lists `answer_start` and `text`", _answers),
+    "spans": ("answers as pairs of a start and a text", _spans),
     "messages": ("a list of messages with `role` and `content`", _messages),
 }

@@ -41,6 +41,13 @@ class Table:
 
     rows: "Dataset"
     origin: str
+    numbers: Sequence[int] | None = None
+    """Which rows of the files these are, from 0; None for all."""
+
+    def select(self, chosen: Sequence[int], origin: str | None = None) -> "Table":
+        """Some of the rows, whose numbers in the files stay known."""
+        numbers = chosen if self.numbers is None else [self.numbers[number] for number in chosen]
+        return Table(self.rows.select(chosen), origin or self.origin, numbers)
 
     @property
     def columns(self) -> list[str]:
@@ -159,29 +166,19 @@ def _read_json(paths: list[Path]) -> "Dataset":
 
 
 def _find_json_faults(paths: list[Path]) -> None:
-    """Raises a ValueError that names the lines of JSON Lines files that are no JSON objects or differ in type."""
+    """Raises a ValueError that names the lines of JSON Lines files that are no JSON objects."""
     faults: list[str] = []
     for file in paths:
-        types: dict[str, tuple[type, int]] = {}
         for number, line in enumerate(files.lines(file), 1) if file.suffix == ".jsonl" else ():
             try:
-                row = json.loads(line)
+                fault = None if isinstance(json.loads(line), dict) else f"{line[:60]!r} is no object"
             except json.JSONDecodeError as error:
-                faults.append(f"{file}, line {number}: no JSON ({error})")
-                continue
-            if not isinstance(row, dict):
-                faults.append(f"{file}, line {number}: {row!r} is no object")
-                continue
-            for column, value in row.items():
-                kind, first = types.setdefault(column, (type(value), number)) if value is not None else (None, 0)
-                if kind is not None and type(value) is not kind:
-                    faults.append(
-                        f"{file}, line {number}, column {column!r}: {value!r} is {type(value).__name__}, "
-                        f"but line {first} has {kind.__name__}"
-                    )
+                fault = f"no JSON ({error})"
+            if fault is not None:
+                faults.append(f"{file}, line {number}: {fault}")
     if faults:
         more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise ValueError(f"{'; '.join(faults[:5])}{more}. Correct these values, so that a column has one type")
+        raise ValueError(f"{'; '.join(faults[:5])}{more}. Correct these lines")
 
 
 def _load(builder: str, paths: list[Path], **options: Any) -> "Dataset":

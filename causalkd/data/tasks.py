@@ -6,7 +6,7 @@ of the task's, or the variable is not set, from the Hugging Face hub.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from causalkd.data.documents import FileText, RowText, block_rows
 from causalkd.data.generated import GENERATORS, generated_examples
 from causalkd.data.instructions import Instruction, PromptStyle, instruction_examples
 from causalkd.data.own_data import ROW_KINDS, OwnData
+from causalkd.data.row_checks import check_rows
 from causalkd.data.tables import format_of
 from causalkd.data.task_table import TASKS, LocalFile, Metric, TaskSpec, task_spec
 from causalkd.data.text import Tokenised, answer_examples, sentence_examples, tag_examples
@@ -90,10 +91,7 @@ def load_examples(
         )
         tokenised = Tokenised(blocks)
     else:
-        rows, origin = _read(spec, split) if own is None else _own_rows(own, split, limit, seed)
-        if not rows:
-            raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
-        rows = [rows[number] for number in drawn_rows(len(rows), limit, seed)]
+        rows, origin = _task_rows(spec, split, limit, seed) if own is None else _own_rows(own, split, limit, seed)
         tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt)
     if not tokenised.examples:
         raise ValueError(
@@ -140,11 +138,27 @@ def _spec_of(own: OwnData) -> TaskSpec:
     return TaskSpec("", own.task, fields, own.label_names(), own.metric or ROW_KINDS[own.kind].metric)
 
 
+def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
+    """The drawn rows of a split of a task, whose values are of the right types, and where they came from."""
+    rows, origin = _read(spec, split)
+    if not rows:
+        raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
+    chosen = drawn_rows(len(rows), limit, seed)
+    rows = [rows[number] for number in chosen]
+    roles = {
+        "token_classification": ("words", "tags"),
+        "question_answering": ("question", "context", "spans"),
+        "causal_lm": ("instruction", "input", "output"),
+    }.get(spec.kind, (*["text"] * (len(spec.fields) - 1), "label"))
+    check_rows(roles, spec.fields, list(zip(*rows, strict=True)), origin, chosen)
+    return rows, origin
+
+
 def _own_rows(own: OwnData, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
     """The rows of a split, of which no more are read than are wanted."""
     table = own.table(split)
     chosen = drawn_rows(len(table.rows), limit, seed)
-    return own.rows(replace(table, rows=table.rows.select(chosen))), table.origin
+    return own.rows(table.select(chosen)), table.origin
 
 
 def _own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:

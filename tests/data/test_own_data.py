@@ -37,7 +37,8 @@ def test_a_csv_with_named_classes_and_two_texts(tmp_path: Path) -> None:
     assert len(train.examples) == 2 and len(heldout.examples) == 1
     assert sorted(e["label"] for e in [*train.examples, *heldout.examples]) == [0, 1, 2]
     assert all(set(example["segments"]) == {"first", "second"} for example in train.examples)
-    assert OwnData(str(path), "classification", columns).label_names() == ("bad", "fair", "good")
+    in_rows = OwnData(str(path), "classification", columns, splits={"validation": "train"})
+    assert in_rows.label_names() == ("bad", "fair", "good")
 
 
 def test_a_tsv_with_quotes_and_numbered_classes(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ BAD = {
     "null": ([{"text": "a", "label": "x"}, {"text": None, "label": "x"}], "row 2, column 'text': None (NoneType)"),
     "number": ([{"text": 2020, "label": "x"}, {"text": 1, "label": "y"}], "row 1, column 'text': 2020 (int), where a text"),
     "list": ([{"text": ["a"], "label": "x"}, {"text": ["b"], "label": "y"}], "row 1, column 'text': ['a'] (list)"),
-    "mixed": ([{"text": "a", "label": "x"}, {"text": 7, "label": "y"}], "line 2, column 'text': 7 is int"),
+    "mixed": ([{"text": "a", "label": "x"}, {"text": 7, "label": "y"}], "row 2, column 'text': 7 (int), where a text must stand"),
     "label": ([{"text": "a", "label": "x"}, {"text": "b", "label": None}], "row 2, column 'label': None"),
     "several": ([{"text": "a", "label": ["x", "y"]}] * 2, "has several labels a row"),
 }
@@ -155,13 +156,29 @@ def test_values_of_the_wrong_type_are_named(tmp_path: Path, case: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(lines(rows))
     with pytest.raises(ValueError) as error:
-        loaded(OwnData(str(path), "classification", splits={"validation": "train"}))
+        labels = () if case == "several" else ("x", "y")
+        loaded(OwnData(str(path), "classification", labels=labels, splits={"validation": "train"}))
     assert message in str(error.value) and str(path) in str(error.value)
+
+
+def test_a_row_keeps_its_number_where_rows_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(lines([{"text": "a", "label": "x"}] * 30 + [{"text": None, "label": "y"}] * 30))
+    with pytest.raises(ValueError, match=r"row (3[1-9]|[456]\d), column 'text'") as error:
+        loaded(OwnData(str(path), "classification"), limit=6)
+    assert "row 1," not in str(error.value)
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "label": "x"}\n{"text": \n')
+    with pytest.raises(ValueError, match=r"a\.jsonl, line 2: no JSON"):
+        loaded(OwnData(str(path), "classification"))
 
 
 def test_columns_and_splits_that_are_not_there_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("one,two\na,b\n")
+    path.write_text("one,two\na,b\nc,d\n")
     with pytest.raises(ValueError, match=r"has the columns one, two: .*`text` usually is .*`columns.label` names \['x'\]"):
         loaded(OwnData(str(path), "classification", {"label": "x"}, ("a", "b")))
     with pytest.raises(ValueError, match=r"no file in .* and none of train"):
