@@ -6,6 +6,7 @@ Lines end at line feeds only (text may hold other characters that Unicode calls 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[str, ...]]:
@@ -87,8 +88,10 @@ def _entities_begun(tags: list[str]) -> list[str]:
     return begun
 
 
-def read_squad(path: Path) -> list[tuple[str, str, list[tuple[int, str]]]]:
+def read_squad(path: Path) -> list[tuple[Any, Any, list[tuple[Any, Any]]]]:
     """Question, context and accepted answers (start, text) of SQuAD's nested JSON, or of one JSON object a line.
+
+    Values are as they stand in the file, of whatever type.
 
     Raises ValueError where the file has another structure.
     """
