@@ -20,7 +20,7 @@ from causalkd.data.packing import pack
 from causalkd.data.pairing import ExampleSet, PairingCollator
 from causalkd.data.planted import VARIABLES, PlantedNLI
 from causalkd.data.tasks import Examples, load_examples, task_spec
-from causalkd.models.checkpoints import has_head, load_tokenizer
+from causalkd.models.checkpoints import has_head, load_tokenizer, read_config
 from causalkd.models.configs import make_config
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config, student_from_teacher
@@ -58,10 +58,25 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     def load(split: str, limit: int | None) -> Examples:
         return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
 
-    train = load("train", part.train_limit)
+    train = _in_order_of(load("train", part.train_limit), teacher)
     if part.packing:
         train = replace(train, examples=_packed(train, longest))
-    return Data(train, load("validation", part.eval_limit), tokenizer)
+    return Data(train, _in_order_of(load("validation", part.eval_limit), teacher), tokenizer)
+
+
+def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
+    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
+    if teacher.model is None or examples.kind != "classification":
+        return examples
+    own = read_config(teacher.model).id2label or {}
+    wanted = [str(own[number]).casefold() for number in range(len(own))]
+    given = [label.casefold() for label in examples.labels]
+    if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
+        return examples
+    place = [wanted.index(label) for label in given]
+    labels = tuple(examples.labels[given.index(label)] for label in wanted)
+    rows = [{**example, "label": place[example["label"]]} for example in examples.examples]
+    return replace(examples, examples=rows, labels=labels)
 
 
 def data_of(part: DataPart) -> str | OwnData:
