@@ -68,7 +68,9 @@ class RowText:
         """A row's text, and whether a document begins with it."""
         text = self.rows[number][self.column]
         if not isinstance(text, str):
-            raise ValueError(f"row {number + 1}, column {self.column!r}: {text!r} is no text. Correct or remove the row")
+            raise ValueError(
+                f"row {number + 1}, column {self.column!r}: {text!r} is no text. Correct or remove the row"
+            )
         return text, not self.joined
 
     @property

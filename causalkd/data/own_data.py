@@ -16,6 +16,7 @@ from causalkd.task_kinds import Task
 if TYPE_CHECKING:
     from datasets import Dataset
 
+
 @dataclass(frozen=True)
 class RowKind:
     """What rows of a kind must have."""
@@ -247,7 +248,9 @@ class OwnData:
 def _drawn(size: int, part: PartOf) -> list[int]:
     count = min(max(1, round(size * part.share)), size - 1)
     if count < 1:
-        raise ValueError(f"{part.share} of {size} rows leaves one of both parts empty. Give more rows, or a file for it")
+        raise ValueError(
+            f"{part.share} of {size} rows leaves one of both parts empty. Give more rows, or a file for it"
+        )
     return sorted(np.random.default_rng(part.seed).permutation(size)[:count].tolist())
 
 
@@ -272,4 +275,3 @@ def _named(values: list[Any], names: tuple[str, ...]) -> list[Any]:
         else None
         for value in values
     ]
-

@@ -104,7 +104,9 @@ def _length_lines(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Non
     if not texts:
         return []
     lengths = np.array(
-        [len(text.split()) for text in texts] if tokenizer is None else [len(ids) for ids in token_ids(tokenizer, texts)]
+        [len(text.split()) for text in texts]
+        if tokenizer is None
+        else [len(ids) for ids in token_ids(tokenizer, texts)]
     )
     low, half, most, top = np.percentile(lengths, [5, 50, 95, 100]).astype(int).tolist()
     unit = "words" if tokenizer is None else "tokens"
@@ -141,7 +143,9 @@ def _type(table: Table, name: str) -> str:
 
 
 def _short(row: dict[str, Any]) -> str:
-    return "  ".join(f"{name}: {text if len(text := str(value)) <= 80 else text[:77] + '...'}" for name, value in row.items())
+    return "  ".join(
+        f"{name}: {text if len(text := str(value)) <= 80 else text[:77] + '...'}" for name, value in row.items()
+    )
 
 
 def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[str]) -> str:

@@ -67,7 +67,9 @@ def _glue(
     tables = {split: LocalFile(f"glue/{folder}/{stem}.tsv", read) for split, stem in _STEMS.items()}
     kind: Task = "classification" if labels else "regression"
     hub = ("nyu-mll/glue", name)
-    return TaskSpec(name, kind, (*fields, "label"), labels, metric, files_of or tables, hub, hub_splits or {}, None, official or {})
+    return TaskSpec(
+        name, kind, (*fields, "label"), labels, metric, files_of or tables, hub, hub_splits or {}, None, official or {}
+    )
 
 
 def _published(folder: str, columns: Sequence[str], **stems: str) -> dict[str, tuple[LocalFile, ...]]:
@@ -98,9 +100,7 @@ def _wikitext(name: str, kind: Literal["causal_lm", "masked_lm"], size: int) -> 
     }
     hub = ("Salesforce/wikitext", f"wikitext-{size}-raw-v1")
     official = {split: (file,) for split, file in published.items()} if size == 2 else {}
-    return TaskSpec(
-        name, kind, ("text",), (), "perplexity", local if size == 2 else published, hub, {}, None, official
-    )
+    return TaskSpec(name, kind, ("text",), (), "perplexity", local if size == 2 else published, hub, {}, None, official)
 
 
 def _instructions() -> TaskSpec:
@@ -154,7 +154,14 @@ TASKS: Mapping[str, TaskSpec] = {
         _glue("rte", "RTE", _PAIR, _ENTAILED),
         _glue("wnli", "WNLI", _PAIR, ("not_entailment", "entailment")),
         _glue("stsb", "STS-B", _PAIR, (), "spearman", (*_PAIR, "score")),
-        _glue("qnli", "QNLI", ("question", "sentence"), _ENTAILED, files_of=_QNLI_FILES, official=_published("QNLI", _QNLI_COLUMNS)),
+        _glue(
+            "qnli",
+            "QNLI",
+            ("question", "sentence"),
+            _ENTAILED,
+            files_of=_QNLI_FILES,
+            official=_published("QNLI", _QNLI_COLUMNS),
+        ),
         _glue(
             "mnli",
             "MNLI-sample",

@@ -86,9 +86,7 @@ def load_examples(
         text, origin = _text(spec, split) if own is None else _own_text(own, split)
         causal = spec.kind == "causal_lm"
         begins = _ARTICLE if own is None else None
-        blocks = block_rows(
-            text, tokenizer, max_length, causal=causal, limit=limit, seed=seed, begins=begins
-        )
+        blocks = block_rows(text, tokenizer, max_length, causal=causal, limit=limit, seed=seed, begins=begins)
         tokenised = Tokenised(blocks)
     else:
         rows, origin = _task_rows(spec, split, limit, seed) if own is None else _own_rows(own, split, limit, seed)

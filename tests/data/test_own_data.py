@@ -61,7 +61,9 @@ def test_json_lines_of_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
 def test_columns_of_pairs_with_declared_classes(tmp_path: Path, ending: str) -> None:
     features = datasets.Features(
-        premise=datasets.Value("string"), hypothesis=datasets.Value("string"), label=datasets.ClassLabel(names=["y", "n"])
+        premise=datasets.Value("string"),
+        hypothesis=datasets.Value("string"),
+        label=datasets.ClassLabel(names=["y", "n"]),
     )
     rows = {"premise": ["a cat", "the fox"], "hypothesis": ["a dog", "a fox"], "label": [1, 0]}
     table = datasets.Dataset.from_dict(rows, features=features)
@@ -77,7 +79,9 @@ def test_columns_of_pairs_with_declared_classes(tmp_path: Path, ending: str) -> 
 
 
 def test_a_conll_file_with_its_own_tags_in_iob1(tmp_path: Path) -> None:
-    (tmp_path / "train.conll").write_text("-DOCSTART- -X- O O\n\nParis NNP I-NP I-PLACE\nsings V O O\n\nfox N O I-THING\n")
+    (tmp_path / "train.conll").write_text(
+        "-DOCSTART- -X- O O\n\nParis NNP I-NP I-PLACE\nsings V O O\n\nfox N O I-THING\n"
+    )
     found = loaded(OwnData(str(tmp_path / "train.conll"), "token_classification", splits={"validation": "train"}))
     tags = [[found.labels[label] for label in example["label"] if label >= 0] for example in found.examples]
     assert tags == [["B-PLACE", "O"], ["B-THING"]]
@@ -85,7 +89,10 @@ def test_a_conll_file_with_its_own_tags_in_iob1(tmp_path: Path) -> None:
 
 def test_nested_json_in_squads_form(tmp_path: Path) -> None:
     answers = [{"answer_start": 4, "text": "fox"}]
-    paragraph = {"context": "the fox ran", "qas": [{"id": str(n), "question": "who ?", "answers": answers} for n in range(3)]}
+    paragraph = {
+        "context": "the fox ran",
+        "qas": [{"id": str(n), "question": "who ?", "answers": answers} for n in range(3)],
+    }
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
     found = loaded(OwnData(str(path), "question_answering"))
@@ -142,9 +149,15 @@ def test_a_hub_name_takes_its_splits(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 BAD = {
     "null": ([{"text": "a", "label": "x"}, {"text": None, "label": "x"}], "row 2, column 'text': None (NoneType)"),
-    "number": ([{"text": 2020, "label": "x"}, {"text": 1, "label": "y"}], "row 1, column 'text': 2020 (int), where a text"),
+    "number": (
+        [{"text": 2020, "label": "x"}, {"text": 1, "label": "y"}],
+        "row 1, column 'text': 2020 (int), where a text",
+    ),
     "list": ([{"text": ["a"], "label": "x"}, {"text": ["b"], "label": "y"}], "row 1, column 'text': ['a'] (list)"),
-    "mixed": ([{"text": "a", "label": "x"}, {"text": 7, "label": "y"}], "row 2, column 'text': 7 (int), where a text must stand"),
+    "mixed": (
+        [{"text": "a", "label": "x"}, {"text": 7, "label": "y"}],
+        "row 2, column 'text': 7 (int), where a text must stand",
+    ),
     "label": ([{"text": "a", "label": "x"}, {"text": "b", "label": None}], "row 2, column 'label': None"),
     "several": ([{"text": "a", "label": ["x", "y"]}] * 2, "has several labels a row"),
 }
@@ -179,7 +192,9 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
 def test_columns_and_splits_that_are_not_there_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("one,two\na,b\nc,d\n")
-    with pytest.raises(ValueError, match=r"has the columns one, two: .*`text` usually is .*`columns.label` names \['x'\]"):
+    with pytest.raises(
+        ValueError, match=r"has the columns one, two: .*`text` usually is .*`columns.label` names \['x'\]"
+    ):
         loaded(OwnData(str(path), "classification", {"label": "x"}, ("a", "b")))
     with pytest.raises(ValueError, match=r"no file in .* and none of train"):
         loaded(OwnData(str(path), "classification", {"text": "one", "label": "two"}, splits={"train": "b.csv"}))

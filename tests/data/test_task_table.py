@@ -30,7 +30,13 @@ def test_samples_of_the_training_split_say_so() -> None:
 
 @pytest.mark.parametrize(
     ("given", "nearest"),
-    [("sst-2", "sst2"), ("SST2", "sst2"), ("wikitext", "wikitext_causal_lm"), ("plantd", "planted"), ("conll-2003", "conll2003")],
+    [
+        ("sst-2", "sst2"),
+        ("SST2", "sst2"),
+        ("wikitext", "wikitext_causal_lm"),
+        ("plantd", "planted"),
+        ("conll-2003", "conll2003"),
+    ],
 )
 def test_an_unknown_task_gets_the_nearest_name(given: str, nearest: str) -> None:
     with pytest.raises(ValueError, match=f"there is no task '{given}'; there are planted, .*Did you mean '{nearest}'"):

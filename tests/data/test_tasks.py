@@ -133,9 +133,19 @@ def test_rows_that_will_not_do_are_one_error(folder: Path, name: str, text: str,
 
 
 WRONG_TYPES = [
-    ("mnli", "glue/MNLI-sample/train.jsonl", {"text_a": "a cat", "text_b": None, "label": "neutral"}, "None (NoneType)"),
+    (
+        "mnli",
+        "glue/MNLI-sample/train.jsonl",
+        {"text_a": "a cat", "text_b": None, "label": "neutral"},
+        "None (NoneType)",
+    ),
     ("mnli", "glue/MNLI-sample/train.jsonl", {"text_a": "a cat", "text_b": 2020, "label": "neutral"}, "2020 (int)"),
-    ("squad", "squad/train_merged.jsonl", {"question": None, "context": "a", "answers": QUESTIONS["answers"][0]}, "None"),
+    (
+        "squad",
+        "squad/train_merged.jsonl",
+        {"question": None, "context": "a", "answers": QUESTIONS["answers"][0]},
+        "None",
+    ),
     ("instruct", "instruct/alpaca_en_demo.jsonl", {"instruction": "sing", "output": ["a", "b"]}, "['a', 'b'] (list)"),
 ]
 
