@@ -44,8 +44,8 @@ class DataPart(Part):
     """Names of the classes or tags of `path` in the order of their numbers; none to take those in the training rows,
     sorted."""
     splits: Mapping[str, str | SplitPart] = {}
-    """Where `train`, `validation` and `test` of `path` are: a file, a split, or a part of another split. Where nothing is
-    found for `validation`, it is a tenth of `train`."""
+    """Where `train`, `validation` and `test` of `path` are: a file, a split, or a part of another split. Without a
+    `validation`, it is a tenth of `train`."""
     config: str | None = None
     """Configuration of a hub data set."""
     revision: str | None = None
@@ -64,7 +64,8 @@ class DataPart(Part):
     packing: bool = False
     """Several training examples of a causal LM in a row, attention inside each; not where activations are exchanged."""
     seed: Seed = 0
-    """Seed of generated data and of drawing the limited examples; sources, positions and masking are drawn by the seed of the training or verification."""
+    """Seed of generated data and of drawing the limited examples; sources, positions and masking are drawn by the seed
+    of the training or verification."""
     tokenizer: str | None = None
     """Tokenizer of a teacher with fresh weights, a hub name or folder; None for a planted task's own."""
     sources: Literal["batch", "dataset"] = "batch"

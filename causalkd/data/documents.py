@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, overload
 
@@ -125,6 +126,7 @@ def block_rows(
     then a document of its own. `begins` is a pattern of the line that begins a document inside a text.
     """
     from datasets import Dataset, Features, List, Value
+    from datasets.exceptions import DatasetGenerationError
 
     room_for_blocks(tokenizer, max_length)
 
@@ -142,7 +144,14 @@ def block_rows(
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     number = Value("int32")
     features = Features({"input_ids": List(number), "start": number, "stop": number})
-    table = Dataset.from_generator(rows, features=features, fingerprint=fingerprint)
+    try:
+        table = Dataset.from_generator(rows, features=features, fingerprint=fingerprint)
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            raise ValueError(f"a file is no text in UTF-8: {error.__cause__}. Convert it") from None
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise
     assert isinstance(table, Dataset)
     return MappedExamples(table, causal, "token_type_ids" in tokenizer.model_input_names)
 
@@ -183,7 +192,7 @@ def _documents(text: str, starts: bool, *, alone: bool, begins: str | None) -> I
     """The parts of a piece that belong to different documents, and whether each begins one."""
     places = [] if begins is None else [found.start() for found in re.finditer(begins, text, re.MULTILINE)]
     ends = [0, *(place for place in places if place > 0), len(text)]
-    for number, (start, stop) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (start, stop) in enumerate(pairwise(ends)):
         yield text[start:stop], number > 0 or starts or alone or 0 in places
 
 

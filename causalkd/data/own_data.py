@@ -198,7 +198,7 @@ class OwnData:
         known = {value for value in values if value is not None and value != ""}
         numeric = all(isinstance(value, int) or str(value).lstrip("-").isdigit() for value in known)
         names = sorted(known, key=int) if numeric else sorted(known, key=str)
-        if len(names) < 2 or len(names) > len(table.rows) / 2 and len(names) > 50:
+        if len(names) < 2 or (len(names) > len(table.rows) / 2 and len(names) > 50):
             raise ValueError(
                 f"{table.origin}, column {column!r} has {len(names)} different values in {len(table.rows)} rows, which "
                 f"are no classes. Name another column as `columns.label`, or use another kind than {self.kind}"

@@ -1,4 +1,4 @@
-"""What is in a file, a folder or a hub data set: rows, columns, lengths, labels, examples, and the block for a recipe."""
+"""What is in some data: rows, columns, lengths, labels, a few examples, and the block to paste into a recipe."""
 
 from collections import Counter
 from collections.abc import Sequence
