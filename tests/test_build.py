@@ -16,6 +16,7 @@ from causalkd.build import (
     build_rows,
     build_student,
     build_teacher,
+    data_of,
 )
 from causalkd.data.batch import Batch
 from causalkd.data.pairing import ExampleSet
@@ -26,6 +27,7 @@ from causalkd.recipe import Recipe
 from causalkd.recipe_parts import DataPart, StudentPart, TeacherPart
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.shrunk import SHRUNK, TINY, planted_model
+from tests.tiny import tiny
 
 
 @pytest.fixture(scope="module")
@@ -216,4 +218,6 @@ def test_labels_take_the_order_of_the_teachers_checkpoint(tmp_path: Path) -> Non
     assert data.train.labels == data.heldout.labels == ("good", "bad")
     named = load_examples(data_of(part), "train", bert_like())
     assert named.labels == ("bad", "good")
-    assert [data.train.labels[e["label"]] for e in data.train.examples] == [named.labels[e["label"]] for e in named.examples]
+    assert [data.train.labels[e["label"]] for e in data.train.examples] == [
+        named.labels[e["label"]] for e in named.examples
+    ]

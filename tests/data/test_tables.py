@@ -35,7 +35,14 @@ def test_a_folder_a_pattern_and_a_file_are_found(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
-    texts = {"a.csv": "a,b\n1,2\n", "b.csv": "a,c\n1,2\n", "c.csv": "a,a\n1,2\n", "d.txt": "x", "e.xyz": "x", "f.csv": ""}
+    texts = {
+        "a.csv": "a,b\n1,2\n",
+        "b.csv": "a,c\n1,2\n",
+        "c.csv": "a,a\n1,2\n",
+        "d.txt": "x",
+        "e.xyz": "x",
+        "f.csv": "",
+    }
     paths = {name: tmp_path / name for name in texts}
     for name, text in texts.items():
         paths[name].write_text(text)

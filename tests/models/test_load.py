@@ -279,5 +279,7 @@ def test_a_checkpoint_of_several_labels_a_row_is_refused(saved: Path, tmp_path: 
     model = AutoModelForSequenceClassification.from_pretrained(saved)
     model.config.problem_type = "multi_label_classification"
     model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="problem_type 'multi_label_classification', so its outputs are no distribution"):
+    with pytest.raises(
+        ValueError, match="problem_type 'multi_label_classification', so its outputs are no distribution"
+    ):
         load_model(tmp_path, task="classification", role="teacher")
