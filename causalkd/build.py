@@ -68,8 +68,8 @@ def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
     """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
     if teacher.model is None or examples.kind != "classification":
         return examples
-    own = read_config(teacher.model).id2label or {}
-    wanted = [str(own[number]).casefold() for number in range(len(own))]
+    own: dict[Any, str] = dict(read_config(teacher.model).id2label or {})
+    wanted = [own[number].casefold() for number in range(len(own))]
     given = [label.casefold() for label in examples.labels]
     if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
         return examples

@@ -91,8 +91,8 @@ class Batch:
         if "inputs" not in nested:
             raise ValueError(
                 f"a batch of {', '.join(nested)} is not what PairingCollator makes, but another collator, such as "
-                "transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) and "
-                "train_dataset=ExampleSet(examples)"
+                "transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) "
+                "and train_dataset=ExampleSet(examples)"
             )
         positions = {name: Positions(**drawn) for name, drawn in nested.get("positions", {}).items()}
         return cls(**{**nested, "positions": positions})

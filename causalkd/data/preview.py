@@ -47,7 +47,7 @@ def preview(
         *_length_lines(texts, tokenizer, max_length),
         *_label_lines(head, columns),
         "",
-        *(f"{number}. {_short(row)}" for number, row in enumerate(list(head.rows)[:_EXAMPLES], 1)),
+        *(f"{number}. {_short(row)}" for number, row in enumerate(map(dict, list(head.rows)[:_EXAMPLES]), 1)),
         "",
         _block(own, columns, splits).rstrip(),
     ]

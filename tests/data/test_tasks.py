@@ -234,6 +234,8 @@ def test_the_planted_task_needs_its_own_vocabulary_and_room() -> None:
 @pytest.mark.parametrize("task", [name for name, spec in TASKS.items() if spec.files and spec.fields != ("text",)])
 def test_real_rows_become_examples(data_folder: Path, task: str) -> None:
     for split in TASKS[task].splits[1:]:  # the smaller ones
+        if not (data_folder / TASKS[task].files[split].path).is_file():
+            pytest.skip(f"the folder of real data has no {TASKS[task].files[split].path}")
         tokenizer = gpt2_like() if TASKS[task].kind == "causal_lm" else bert_like()
         loaded = load_examples(task, split, tokenizer, limit=70, max_length=192, model_limit=192)
         assert len(loaded.examples) + loaded.left_out == 70
