@@ -194,3 +194,12 @@ def test_a_process_of_its_own_starts_without_the_heavy_libraries() -> None:
     command = [sys.executable, "-W", "error", "-c", program, "--help"]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
     assert "distill" in done.stdout and done.stdout.splitlines()[-1] == "set()" and done.stderr == ""
+
+
+def test_data_shows_what_is_in_a_file_and_the_block_for_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\nthe fox,good\na dog,bad\n")
+    done = _run("data", path)
+    assert done.exit_code == 0 and "2 rows; splits: train" in done.stdout and f"path: {path}" in done.stdout
+    assert "did you mean classification?" in _refusal("data", path, "--kind", "clasification")
+    assert "neither a file, a folder or a pattern here" in _refusal("data", "nobody/nothing")

@@ -1,5 +1,6 @@
 """Data of one's own from the file to the report, by the command line."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -45,7 +46,46 @@ def text(folder: Path) -> dict:
     return {"path": "books", "kind": "causal_lm", "max_length": 16}
 
 
-FORMS = {"csv": three_classes, "json lines": scores, "conll": tagged, "text": text}
+def pairs(folder: Path) -> dict:
+    rows = {"premise": list(WORDS) * 10, "hypothesis": ["a dog"] * 60, "label": ["yes", "no"] * 30}
+    datasets.Dataset.from_dict(rows).to_parquet(folder / "pairs.parquet")
+    return {"path": "pairs.parquet", "kind": "classification"}
+
+
+def quoted(folder: Path) -> dict:
+    rows = [f'"{WORDS[n % 6]}\t{n}"\t{n % 2}\n' for n in range(60)]
+    (folder / "quoted.tsv").write_text("text\tlabel\n" + "".join(rows))
+    return {"path": "quoted.tsv", "kind": "classification"}
+
+
+def questions(folder: Path) -> dict:
+    answers = [{"answer_start": 4, "text": "fox"}]
+    asked = [{"id": str(n), "question": "who ?", "answers": answers} for n in range(60)]
+    (folder / "asked.json").write_text(
+        json.dumps({"data": [{"paragraphs": [{"context": "the fox ran", "qas": asked}]}]})
+    )
+    return {"path": "asked.json", "kind": "question_answering"}
+
+
+def messages(folder: Path) -> dict:
+    rows = [
+        json.dumps({"messages": [{"role": "user", "content": "sing"}, {"role": "assistant", "content": WORDS[n % 6]}]})
+        for n in range(60)
+    ]
+    (folder / "chat.jsonl").write_text("\n".join(rows))
+    return {"path": "chat.jsonl", "kind": "chat", "max_length": 64}
+
+
+FORMS = {
+    "csv": three_classes,
+    "json lines": scores,
+    "conll": tagged,
+    "text": text,
+    "parquet": pairs,
+    "tsv": quoted,
+    "squad": questions,
+    "chat": messages,
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -53,8 +93,10 @@ def test_a_block_of_few_lines_is_enough(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     data = FORMS[form](tmp_path)
     assert len(yaml.safe_dump(data, default_flow_style=None).splitlines()) <= 8
-    decoder = data["kind"] == "causal_lm"
-    (gpt2_like() if decoder else bert_like()).save_pretrained("tokenizer")
+    decoder = data["kind"] in ("causal_lm", "chat")
+    tokenizer = copy.deepcopy(gpt2_like() if decoder else bert_like())
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|endoftext|>{% endfor %}" if decoder else None
+    tokenizer.save_pretrained("tokenizer")
     sizes = (
         {"n_embd": 16, "n_layer": 4, "n_head": 2, "n_positions": 64}
         if decoder
