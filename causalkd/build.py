@@ -15,11 +15,12 @@ from causalkd.data.batch import Batch, Example
 from causalkd.data.choosing import Fits, both, choose_pairs, other_label, other_variable, same_length, same_segments
 from causalkd.data.generated import GENERATORS
 from causalkd.data.masking import Masking
+from causalkd.data.own_data import OwnData, PartOf
 from causalkd.data.packing import pack
 from causalkd.data.pairing import ExampleSet, PairingCollator
 from causalkd.data.planted import VARIABLES, PlantedNLI
 from causalkd.data.tasks import Examples, load_examples, task_spec
-from causalkd.models.checkpoints import has_head, load_tokenizer
+from causalkd.models.checkpoints import has_head, load_tokenizer, read_config
 from causalkd.models.configs import make_config
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config, student_from_teacher
@@ -53,14 +54,42 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     """
     tokenizer = _with_padding(_tokenizer(part, teacher))
     longest = longest_row(part, tokenizer)
+    given = data_of(part)
 
     def load(split: str, limit: int | None) -> Examples:
-        return load_examples(part.task, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
+        return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
 
-    train = load("train", part.train_limit)
+    train = _in_order_of(load("train", part.train_limit), teacher)
     if part.packing:
         train = replace(train, examples=_packed(train, longest))
-    return Data(train, load("validation", part.eval_limit), tokenizer)
+    return Data(train, _in_order_of(load("validation", part.eval_limit), teacher), tokenizer)
+
+
+def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
+    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
+    if teacher.model is None or examples.kind != "classification":
+        return examples
+    own: dict[Any, str] = dict(read_config(teacher.model).id2label or {})
+    wanted = [own[number].casefold() for number in range(len(own))]
+    given = [label.casefold() for label in examples.labels]
+    if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
+        return examples
+    place = [wanted.index(label) for label in given]
+    labels = tuple(examples.labels[given.index(label)] for label in wanted)
+    rows = [{**example, "label": place[example["label"]]} for example in examples.examples]
+    return replace(examples, examples=rows, labels=labels)
+
+
+def data_of(part: DataPart) -> str | OwnData:
+    """The name of the recipe's task, or its own data."""
+    if part.path is None or part.kind is None:
+        return part.data_name
+    splits = {
+        name: found if isinstance(found, str) else PartOf(found.part_of, found.share, found.seed)
+        for name, found in part.splits.items()
+    }
+    metric = part.metrics[0] if part.metrics else None
+    return OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, metric)
 
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -178,7 +207,7 @@ def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) 
         known = VARIABLES if recipe.data.task == "planted" else ()
         if variable is None or variable not in known:
             raise ValueError(
-                f"variable {variable!r} is in no causal model of the task {recipe.data.task!r}"
+                f"variable {variable!r} is in no causal model of the task {recipe.data.data_name!r}"
                 + (f"; it has {', '.join(known)}" if known else "; choose pairs by a variable for the task planted")
             )
         return other_variable(examples, lambda example: PlantedNLI().variables(dict(example))[variable])
@@ -211,7 +240,8 @@ def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:
 def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
     if teacher.model is not None:
         return load_tokenizer(teacher.model)
-    task_spec(part.task)
+    if part.task is not None:
+        task_spec(part.task)
     if part.tokenizer is not None:
         try:
             return AutoTokenizer.from_pretrained(part.tokenizer, trust_remote_code=False)
@@ -219,9 +249,9 @@ def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
             raise ValueError(
                 f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"
             ) from error
-    if part.task not in GENERATORS:
+    if part.data_name not in GENERATORS:
         raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
-    return GENERATORS[part.task]().tokenizer()
+    return GENERATORS[part.data_name]().tokenizer()
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

@@ -174,6 +174,28 @@ def check(
 
 
 @app.command()
+def data(
+    path: Annotated[str, typer.Argument(help="A file, a folder, a pattern of files, or a hub data set's name.")],
+    kind: Annotated[str | None, typer.Option(help="What the rows are for; guessed from the columns if absent.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Count lengths in its tokens: a hub name or folder.")] = None,
+    max_length: Annotated[int, typer.Option(help="Count the rows that are longer.")] = 128,
+    config: Annotated[str | None, typer.Option(help="Configuration of a hub data set.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
+) -> None:
+    """Preview data: columns, lengths, labels, what would be cut, five examples, and the block for a recipe."""
+    with _told():
+        from causalkd.data.kinds import KINDS
+        from causalkd.data.preview import preview
+        from causalkd.models.checkpoints import load_tokenizer
+        from causalkd.models.places import nearest
+
+        if kind is not None and kind not in KINDS:
+            raise ValueError(f"kind {kind!r} does not exist; {nearest(kind, list(KINDS))}")
+        counted = None if tokenizer is None else load_tokenizer(tokenizer)
+        typer.echo(preview(path, kind, counted, max_length, config, revision))  # type: ignore[arg-type]
+
+
+@app.command()
 def recipes() -> None:
     """Name the recipes that come with the package."""
     from causalkd.recipe import shipped_recipes
@@ -208,8 +230,10 @@ def _told() -> Iterator[None]:
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from safetensors import SafetensorError
+    from datasets import disable_progress_bars
     from transformers.utils import logging
 
+    disable_progress_bars()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     from causalkd.environment_faults import EXIT_CODE, environment_fault

@@ -121,7 +121,7 @@ def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str
     part, tokenizer = run.recipe.data, run.data.tokenizer
     models = [run.teacher, *(student.model for student in run.students)]
     longest = min(longest_row(part, tokenizer), *(model.model.config.max_position_embeddings for model in models))
-    sets = {part.task: run.data.heldout}
+    sets = {part.data_name: run.data.heldout}
     for task in tasks:
         sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=part.prompt)
     return {

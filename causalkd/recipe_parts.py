@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from causalkd.data.kinds import KINDS, Kind, Metric
 from causalkd.data.policies import PairChoice
 from causalkd.models.places import COMPONENTS, nearest
 from causalkd.recipe_objectives import MOST_TOKENS, ObjectivesPart, Part
@@ -24,13 +25,44 @@ MOST_ROWS, MOST_STEPS, MOST_LAYERS, MOST_WIDTH = 10**9, 10**9, 1000, 10**6
 """Bounds beyond anything that trains: a larger number is a slip of the pen, and would only be found out of memory."""
 
 
-class DataPart(Part):
-    """What the models read."""
+class SplitPart(Part):
+    """A split that is drawn from another, which then lacks these rows."""
 
-    task: str = "planted"
-    """Name in the task table (`planted`, `planted_lm`, `sst2`, `mnli`, `squad`, …)."""
+    part_of: str
+    """The split it is drawn from."""
+    share: float = Field(gt=0, lt=1)
+    """How much of it."""
+    seed: Seed = 0
+    """Seed of the drawing."""
+
+
+class DataPart(Part):
+    """What the models read: a task of the table by name, or with `path` and `kind` data of one's own."""
+
+    task: str | None = "planted"
+    """Name in the task table (`planted`, `planted_lm`, `sst2`, `mnli`, `squad`, …); None with `path`."""
+    path: LocalPath | None = None
+    """Instead of `task`: a file, a folder, a pattern of files, or the name of a hub data set. Files are CSV, TSV, JSON,
+    JSON Lines, Parquet, Arrow, plain text, CoNLL or SQuAD's JSON."""
+    kind: Kind | None = None
+    """What the rows of `path` are for."""
+    columns: Mapping[str, str | Listed[str]] = {}
+    """The column of `path` for each thing a row of the kind has, such as `text` and `label`; `text` may be two columns,
+    the texts of a pair. Columns with the usual names are found."""
+    labels: Listed[str] = ()
+    """Names of the classes or tags of `path` in the order of their numbers; none to take those in the training rows,
+    sorted."""
+    splits: Mapping[str, str | SplitPart] = {}
+    """Where `train`, `validation` and `test` of `path` are: a file, a split, or a part of another split. Without a
+    `validation`, it is a tenth of `train`."""
+    config: str | None = None
+    """Configuration of a hub data set."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub data set."""
+    metrics: Listed[Metric] = Field(default=(), max_length=1)
+    """How predictions for `path` are scored; none for what is usual for the kind."""
     train_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
-    """Most training examples; None for all there are."""
+    """Most training examples, drawn by `seed`; None for all there are."""
     eval_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
     """Most held-out examples; None for all there are."""
     max_length: int | None = Field(default=None, ge=3, le=MOST_TOKENS)
@@ -41,13 +73,38 @@ class DataPart(Part):
     packing: bool = False
     """Several training examples of a causal LM in a row, attention inside each; not where activations are exchanged."""
     seed: Seed = 0
-    """Seed of generated data; sources, positions and masking are drawn by the seed of the training or verification."""
+    """Seed of generated data and of drawing the limited examples; sources, positions and masking are drawn by the seed
+    of the training or verification."""
     tokenizer: LocalPath | None = None
     """Tokenizer of a teacher with fresh weights, a hub name or folder; None for a planted task's own."""
     sources: Literal["batch", "dataset"] = "batch"
     """Whether an interchange's source is another row of the batch (cheaper) or any other example."""
     group: int = Field(default=8, ge=2, le=MOST_ROWS)
     """In-batch sources come from the same this many consecutive rows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_task_with_a_path(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("path") is not None:
+            return {"task": None, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "DataPart":
+        own = ("kind", "columns", "labels", "splits", "config", "revision", "metrics")
+        given = [name for name in own if getattr(self, name)]
+        if (self.task is None) == (self.path is None):
+            raise ValueError(f"give `task` or `path`, one of them; got task={self.task!r}, path={self.path!r}")
+        if self.path is None and given:
+            raise ValueError(f"{', '.join(given)} describe your own data, but `path` is not given; give it")
+        if self.path is not None and self.kind is None:
+            raise ValueError(f"`path` is {self.path!r}: say with `kind` what its rows are for: {', '.join(KINDS)}")
+        return self
+
+    @property
+    def data_name(self) -> str:
+        """What the data are called in messages and tables."""
+        return self.task or str(self.path)
 
 
 class SequencesPart(Part):

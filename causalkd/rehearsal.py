@@ -161,7 +161,7 @@ def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
     known = {name for split in (data.train, data.heldout) for row in split.examples for name in row.get("segments", {})}
     named = dict.fromkeys(name for policy in alignment.policies().values() for name in policy.segments)
     faults = [
-        f"no row of task {recipe.data.task!r} has a segment {name!r}; {nearest(name, sorted(known))}"
+        f"no row of task {recipe.data.data_name!r} has a segment {name!r}; {nearest(name, sorted(known))}"
         for name in named
         if name not in known
     ]

@@ -183,7 +183,7 @@ def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[Distances]:
 
 def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
     """Every model against the task's own causal model, where that is known."""
-    known = causal_model(run.recipe.data.task)
+    known = causal_model(run.recipe.data.data_name)
     if known is None:
         return []
     answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)

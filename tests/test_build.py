@@ -18,6 +18,7 @@ from causalkd.build import (
     build_rows,
     build_student,
     build_teacher,
+    data_of,
 )
 from causalkd.data.batch import Batch
 from causalkd.data.pairing import ExampleSet
@@ -28,6 +29,7 @@ from causalkd.recipe import Recipe
 from causalkd.recipe_parts import DataPart, StudentPart, TeacherPart
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.shrunk import SHRUNK, TINY, planted_model
+from tests.tiny import tiny
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +218,19 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
         chosen(torch.arange(24) < 3, choose="both_right")
     with pytest.raises(ValueError, match="variable 'mood' is in no causal model of the task 'planted'"):
         chosen(choose="other_variable", variable="mood")
+
+
+def test_labels_take_the_order_of_the_teachers_checkpoint(tmp_path: Path) -> None:
+    model = tiny("bert", "classification", labels=2)
+    model.config.id2label = {0: "Good", 1: "bad"}
+    model.save_pretrained(tmp_path / "teacher")
+    bert_like().save_pretrained(tmp_path / "teacher")
+    (tmp_path / "a.csv").write_text("text,label\n" + "the fox,good\na cat,bad\n" * 5)
+    part = DataPart.model_validate({"path": str(tmp_path / "a.csv"), "kind": "classification"})
+    data = build_data(part, TeacherPart(model=str(tmp_path / "teacher")))
+    assert data.train.labels == data.heldout.labels == ("good", "bad")
+    named = load_examples(data_of(part), "train", bert_like())
+    assert named.labels == ("bad", "good")
+    assert [data.train.labels[e["label"]] for e in data.train.examples] == [
+        named.labels[e["label"]] for e in named.examples
+    ]

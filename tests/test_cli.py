@@ -233,3 +233,12 @@ def test_of_several_processes_only_the_first_works_and_prints(command: str, monk
     assert (done.exit_code, done.output) == (0, "")
     monkeypatch.setenv("RANK", "0")
     assert CliRunner().invoke(app, [command, "nowhere"]).exit_code == 2
+
+
+def test_data_shows_what_is_in_a_file_and_the_block_for_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\nthe fox,good\na dog,bad\n")
+    done = _run("data", path)
+    assert done.exit_code == 0 and "2 rows; splits: train" in done.stdout and f"path: {path}" in done.stdout
+    assert "did you mean classification?" in _refusal("data", path, "--kind", "clasification")
+    assert "neither a file, a folder or a pattern here" in _refusal("data", "nobody/nothing")

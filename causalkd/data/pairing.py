@@ -81,6 +81,13 @@ class PairingCollator:
 
         Raises ValueError for a batch of one row where sources come from the batch.
         """
+        lacking = [name for name in ("index", "epoch") if name not in rows[0]]
+        if lacking:
+            raise ValueError(
+                f"rows without {' and '.join(lacking)}, as a plain list or a datasets.Dataset has them, cannot be "
+                "paired: their sources are drawn by the number of a row and the epoch. Give the trainer "
+                "ExampleSet(examples) as its data set, with the examples this collator was made with"
+            )
         index = torch.tensor([row["index"] for row in rows])
         epoch = rows[0]["epoch"]
         if not self.policies:

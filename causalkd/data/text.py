@@ -17,7 +17,7 @@ from causalkd.data.batch import IGNORED
 class Tokenised:
     """Examples, and what did not fit into them."""
 
-    examples: list[dict[str, Any]]
+    examples: Sequence[dict[str, Any]]
     truncated: int = 0
     """Rows that were cut to the greatest length."""
     lost: int = 0
@@ -132,6 +132,14 @@ def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase,
             segments = {"text": (len(before), len(before) + len(block))}
             examples.append({"input_ids": ids, **types, "segments": segments})
     return Tokenised(examples)
+
+
+def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Tokens of text in a row of `max_length` beside its special tokens; ValueError where there are none."""
+    before, after = special_tokens_around(tokenizer)
+    size = max_length - len(before) - len(after)
+    _check_room(size, tokenizer, max_length)
+    return size
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:

@@ -284,7 +284,13 @@ def _set_labels(
         config.num_labels, config.problem_type = 1, "regression"
     elif task == "question_answering":
         config.num_labels = 2
-    elif task in _LABELLED and labels is not None:
+    elif task == "classification" and config.problem_type not in (None, "single_label_classification"):
+        raise ValueError(
+            f"checkpoint {name} has problem_type {config.problem_type!r}, so its outputs are no distribution over one "
+            "label a row, which is what classification compares. Use a checkpoint with one label a row"
+            + (", or the task regression" if config.problem_type == "regression" else "")
+        )
+    if task in _LABELLED and labels is not None:
         own = list(_names(config))
         unnamed = own == [f"LABEL_{index}" for index in range(len(own))]
         same = [name.casefold() for name in own] == [name.casefold() for name in labels]

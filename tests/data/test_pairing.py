@@ -232,3 +232,9 @@ def test_pair_batches_have_the_sources_named() -> None:
         assert batch.inputs["input_ids"][row][batch.counted[row]].tolist() == examples[base]["input_ids"]
         assert batch.source["input_ids"][row][batch.source_counted[row]].tolist() == examples[source]["input_ids"]
     assert batch.labels.tolist() == [0, 2]
+
+
+def test_rows_of_a_plain_list_are_refused_with_what_to_do() -> None:
+    examples = make_examples(4)
+    with pytest.raises(ValueError, match=r"rows without index and epoch, .*Give the trainer ExampleSet\(examples\)"):
+        PairingCollator(examples, {"a": SPANS}, PAD)(examples)

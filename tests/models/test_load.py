@@ -278,3 +278,13 @@ def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     tiny("bert", "classification").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="has a configuration but no weights that load"):
         load_model(tmp_path, task="classification", role="teacher")
+
+
+def test_a_checkpoint_of_several_labels_a_row_is_refused(saved: Path, tmp_path: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(saved)
+    model.config.problem_type = "multi_label_classification"
+    model.save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match="problem_type 'multi_label_classification', so its outputs are no distribution"
+    ):
+        load_model(tmp_path, task="classification", role="teacher")
