@@ -93,7 +93,9 @@ def load_examples(
             f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
             "Give a greater max_length, or a file with longer texts"
         )
-    examples, counts = tokenised.examples[:limit], (tokenised.truncated, tokenised.lost, tokenised.left_out)
+    # A question's context may have become several examples, and its row has been counted already.
+    examples = tokenised.examples if spec.kind == "question_answering" else tokenised.examples[:limit]
+    counts = (tokenised.truncated, tokenised.lost, tokenised.left_out)
     return Examples(examples, spec.kind, spec.labels, spec.metric, origin, *counts)
 
 

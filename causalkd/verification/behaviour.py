@@ -1,18 +1,19 @@
 """How a model behaves without any intervention: its task metric, and how often it predicts what the teacher does."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy import stats
-from seqeval.metrics import f1_score as micro_f1
+from seqeval.metrics import f1_score, precision_score, recall_score
 from sklearn import metrics
 from torch import Tensor
 
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, Example
 from causalkd.data.counted import TOKEN_TASKS, targets
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import label_names
@@ -28,6 +29,14 @@ from causalkd.verification.predictions import (
     same,
     spans,
 )
+from causalkd.verification.squad import (
+    QuestionAnswer,
+    WindowAnswer,
+    answer_f1,
+    answer_is_exact,
+    question_answers,
+    window_answers,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +51,10 @@ class Answers:
     """In nats; None for regression and question answering."""
     labels: tuple[str, ...]
     """Names of the classes; empty where there are none."""
+    answered: tuple[QuestionAnswer, ...] = ()
+    """The questions of question answering, each once, however many windows its context has."""
+    tags: tuple[tuple[list[str], list[str]], ...] = ()
+    """The gold and the predicted tags of every word of each sentence; a word that the model does not see has O."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +66,16 @@ class Behaviour:
     agreement: float | None
     """Share of predictions equal to the teacher's; None where those are not given."""
     rows: int
+    metrics: Mapping[str, float | None] = MappingProxyType({})
+    """The task metric and those reported beside it (`REPORTED_BESIDE`), by name."""
 
 
 def evaluate(
-    model: HookedModel, batches: Sequence[Batch], metric: str, taught: Sequence[Tensor] | None = None
+    model: HookedModel,
+    batches: Sequence[Batch],
+    metric: str,
+    taught: Sequence[Tensor] | None = None,
+    examples: Sequence[Example] | None = None,
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
@@ -67,31 +86,67 @@ def evaluate(
         batches: With labels; sources and positions are not looked at.
         metric: A name in `METRICS`.
         taught: What the teacher chooses on the same batches (`choices`), with which the predictions are compared.
+        examples: What the batches were made of. Question answering needs them; tags count at every word of theirs, not
+            only at those that the model sees.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
     """
+    answers, share, rows = _collect(model, batches, metric, taught, examples)
+    names = (metric, *REPORTED_BESIDE.get(metric, ()))
+    found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
+    return Behaviour(found[metric], share, rows, found)
+
+
+def answers_of(
+    model: HookedModel, batches: Sequence[Batch], metric: str, examples: Sequence[Example] | None = None
+) -> Answers:
+    """Every prediction of a model beside its label, from which each metric of its task is computed.
+
+    Arguments, cost and errors are those of `evaluate`.
+    """
+    return _collect(model, batches, metric, None, examples)[0]
+
+
+def _collect(
+    model: HookedModel,
+    batches: Sequence[Batch],
+    metric: str,
+    taught: Sequence[Tensor] | None,
+    examples: Sequence[Example] | None,
+) -> tuple[Answers, float | None, int]:
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r} does not exist; {nearest(metric, list(METRICS))}")
-    fitting, compute = METRICS[metric]
+    fitting, _ = METRICS[metric]
     if model.task not in fitting:
         raise ValueError(f"metric {metric!r} is for {' or '.join(fitting)}, and the model's task is {model.task}")
+    if model.task == "question_answering" and examples is None:
+        raise ValueError("answers are compared as texts, which batches do not hold; give the examples they are made of")
     parts: list[Answers] = []
+    windows: list[WindowAnswer] = []
     agreed: list[Tensor] = []
     rows = 0
     with torch.no_grad(), evaluating([model]):
         for batch, others in zip(batches, taught or [None] * len(batches), strict=True):
             batch = batch.to(model.model.device)
-            found = predict(model, batch)
+            logits, found = _predicted(model, batch)
             parts.append(_answers(model, batch, found, rows))
+            if model.task == "question_answering" and examples is not None:
+                windows += window_answers(logits, batch, examples)
             if others is not None:
                 agreed.append(same(others, found.choice.cpu()))
             rows += len(batch.counted)
     if not parts:
         raise ValueError("no batch was given; a task metric needs at least one labelled row")
     together = _join(parts)
+    if windows and examples is not None:
+        accepted = {example["question"]: example["answers"] for example in examples}
+        together = replace(together, answered=question_answers(windows, accepted))
+    if model.task == "token_classification":
+        numbers = torch.cat([batch.numbers for batch in batches]).tolist()
+        together = replace(together, tags=_tags(together, None if examples is None else [examples[n] for n in numbers]))
     share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
-    return Behaviour(compute(together) if len(together.row) else None, share, rows)
+    return together, share, rows
 
 
 def choices(model: HookedModel, batches: Iterable[Batch]) -> list[Tensor]:
@@ -116,9 +171,15 @@ def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "ro
 
 def predict(model: HookedModel, batch: Batch) -> Predictions:
     """The predictions of one plain forward at what counts."""
+    return _predicted(model, batch)[1]
+
+
+def _predicted(model: HookedModel, batch: Batch) -> tuple[Float[Tensor, "item ..."], Predictions]:
+    """The logits that decide, and the predictions made of them."""
     counted = counted_positions(model.task, batch)
     run = model.run(batch.inputs, logits_at=logits_wanted(model.task, counted))
-    return predictions(model.task, counted_logits(model.task, run.logits, counted), counted)
+    logits = counted_logits(model.task, run.logits, counted)
+    return logits, predictions(model.task, logits, counted)
 
 
 def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) -> Answers:
@@ -171,35 +232,54 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Answ
     return correlate
 
 
-def _entity_f1(answers: Answers) -> float:
-    """F1 of whole entities in BIO tags, micro-averaged."""
-    tags: list[list[list[str]]] = []
-    for side in (answers.gold, answers.choice):
-        by_row: dict[int, list[str]] = {}
-        for row, label in zip(answers.row.tolist(), side.tolist(), strict=True):
-            by_row.setdefault(row, []).append(answers.labels[label])
-        tags.append(list(by_row.values()))
-    return float(np.mean(micro_f1(*tags, zero_division=0)))  # type: ignore[arg-type]
+def _macro_f1(answers: Answers) -> float:
+    """The mean of the F1 of every class that occurs."""
+    gold, choice = answers.gold.numpy(), answers.choice.numpy()
+    return float(metrics.f1_score(gold, choice, average="macro", zero_division=0.0))  # type: ignore[arg-type]
+
+
+def _tags(answers: Answers, examples: Sequence[Example] | None) -> tuple[tuple[list[str], list[str]], ...]:
+    """Gold and predicted tags by sentence: of every word, where the examples say them, else of the labelled tokens."""
+    by_row: dict[int, list[tuple[str, str]]] = {}
+    for row, *pair in zip(answers.row.tolist(), answers.gold.tolist(), answers.choice.tolist(), strict=True):
+        gold, choice = (answers.labels[number] for number in pair)
+        by_row.setdefault(row, []).append((gold, choice))
+    if examples is None or not all("tags" in example for example in examples):
+        return tuple(([gold for gold, _ in pairs], [choice for _, choice in pairs]) for pairs in by_row.values())
+    found = []
+    for row, example in enumerate(examples):
+        predicted = ["O"] * len(example["tags"])
+        for word, (_, choice) in zip(example["words"], by_row.get(row, []), strict=True):
+            predicted[word] = choice
+        found.append(([answers.labels[number] for number in example["tags"]], predicted))
+    return tuple(found)
+
+
+def _entities(score: Callable[..., object]) -> Callable[[Answers], float]:
+    """A score of whole entities in BIO tags, micro-averaged."""
+
+    def scored(answers: Answers) -> float:
+        return float(np.mean(score(*map(list, zip(*answers.tags, strict=True)), zero_division=0)))  # type: ignore[arg-type]
+
+    return scored
 
 
 def _exact_match(answers: Answers) -> float:
-    return float((spans(answers.choice) == answers.gold).all(1).double().mean())
+    return float(np.mean([answer_is_exact(each.text, each.accepted) for each in answers.answered]))
 
 
 def _answer_f1(answers: Answers) -> float:
-    """Mean F1 of the tokens of the answer; tokens stand for SQuAD's normalised words, and there is one gold answer."""
-    found, gold = spans(answers.choice), answers.gold
-    shared = torch.minimum(found[:, 1], gold[:, 1]) - torch.maximum(found[:, 0], gold[:, 0]) + 1
-    lengths = (found[:, 1] - found[:, 0] + 1) + (gold[:, 1] - gold[:, 0] + 1)
-    return float((2 * shared.clamp_min(0) / lengths).double().mean())
+    return float(np.mean([answer_f1(each.text, each.accepted) for each in answers.answered]))
 
 
 def _perplexity(answers: Answers) -> float:
     """The mean negative log-probability of the labels in nats, exponentiated."""
     assert answers.gold_log_probability is not None
-    return math.exp(-float(answers.gold_log_probability.double().mean()))
+    nats = -float(answers.gold_log_probability.double().mean())
+    return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
 
 
+_LARGEST_EXPONENT = 709.0  # of which a float still holds the exponential
 Compute = Callable[[Answers], float | None]
 
 _CLASSES: tuple[Task, ...] = ("classification",)
@@ -207,11 +287,23 @@ METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
     "accuracy": (("classification", *TOKEN_TASKS), _accuracy),
     "matthews_correlation": (_CLASSES, _matthews),
     "f1": (_CLASSES, _f1),
+    "macro_f1": (_CLASSES, _macro_f1),
     "pearson": (("regression",), _correlation(stats.pearsonr)),
     "spearman": (("regression",), _correlation(stats.spearmanr)),
-    "entity_f1": (("token_classification",), _entity_f1),
+    "entity_f1": (("token_classification",), _entities(f1_score)),
+    "entity_precision": (("token_classification",), _entities(precision_score)),
+    "entity_recall": (("token_classification",), _entities(recall_score)),
     "exact_match": (("question_answering",), _exact_match),
     "answer_f1": (("question_answering",), _answer_f1),
     "perplexity": (("masked_lm", "causal_lm"), _perplexity),
 }
 """The tasks each metric fits, and how it is computed."""
+
+REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
+    "f1": ("accuracy",),
+    "spearman": ("pearson",),
+    "pearson": ("spearman",),
+    "entity_f1": ("entity_precision", "entity_recall"),
+    "answer_f1": ("exact_match",),
+}
+"""What is reported beside a task's own metric, as GLUE, CoNLL and SQuAD do."""

@@ -48,7 +48,8 @@ def as_text(report: VerificationReport) -> str:
 def teacher_line(report: VerificationReport) -> str:
     """The teacher, and how well it does the task."""
     teacher = report.teacher
-    return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)} ({teacher.task})"
+    beside = "".join(f", {name} {number(value)}" for name, value in teacher.metrics.items())
+    return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)}{beside} ({teacher.task})"
 
 
 def tables(report: VerificationReport) -> list[Table]:
@@ -66,9 +67,17 @@ def tables(report: VerificationReport) -> list[Table]:
     untrained = _level_table([(summary, summary.untrained) for summary in means])
     return [
         Table(f"Trained sites ({_sites(trained)}), held-out pairs" if trained else "Students", rows),
+        *_further_metrics(report),
         Table("Untrained sites (mean over cells; no objective saw them)", untrained),
         Table("Controls at trained sites, effective IIA", _control_table(means)),
     ]
+
+
+def _further_metrics(report: VerificationReport) -> list[Table]:
+    """The metrics beside the task's own, where there are some."""
+    names = list(report.teacher.metrics)
+    rows = [(s.name, str(s.seed), *(number(s.metrics.get(name)) for name in names)) for s in report.students]
+    return [Table("Further metrics of the task", [("student", "seed", *names), *rows])] if names else []
 
 
 def unreachable(report: VerificationReport) -> list[str]:
