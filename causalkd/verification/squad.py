@@ -48,7 +48,7 @@ def normalised(text: str) -> str:
 
 
 def answer_is_exact(text: str, accepted: Sequence[str]) -> bool:
-    """Whether the answer equals an accepted one once both are normalised; without accepted ones, whether it is empty."""
+    """Whether the answer, normalised, equals an accepted one; without accepted ones, whether it is empty."""
     return any(normalised(text) == normalised(gold) for gold in _worded(accepted))
 
 
