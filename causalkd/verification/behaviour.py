@@ -1,8 +1,7 @@
 """How a model behaves without any intervention: its task metric, and how often it predicts what the teacher does."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,7 +37,7 @@ class Behaviour:
     agreement: float | None
     """Share of predictions equal to the teacher's; None where those are not given."""
     rows: int
-    metrics: Mapping[str, float | None] = MappingProxyType({})
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
     """The task metric and those reported beside it (`REPORTED_BESIDE`), by name."""
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -109,7 +111,7 @@ def test_a_long_context_becomes_windows_that_lose_no_token_and_no_answer(make) -
         assert all(len(example["input_ids"]) <= 14 and example["text"] == CONTEXT for example in windows)
         asked = [example["input_ids"][slice(*example["segments"]["first"])] for example in windows]
         assert asked == [asked[0]] * len(windows)
-        for one, two in zip(windows, windows[1:], strict=False):
+        for one, two in pairwise(windows):
             (start, stop), (begin, _) = one["segments"]["second"], two["segments"]["second"]
             assert one["offsets"][stop - 3 : stop] == two["offsets"][begin : begin + 3] and stop - start > 3
         held = [example for example in windows if example["label"] != (example["null"],) * 2]
