@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -59,7 +59,8 @@ def continue_prompts(
 ) -> Continued:
     """What a model writes after some prompts; modes and the global random state stay as they were.
 
-    The checkpoint's own generation settings (a repetition penalty, beams, …) do not count, but for its end tokens: `sampling` is all there is.
+    The checkpoint's own generation settings (a repetition penalty, beams, …) do not count, but for its end tokens:
+    `sampling` is all there is.
 
     Args:
         model: A causal LM with a tokenizer; dropout is off meanwhile.
@@ -83,7 +84,7 @@ def continue_prompts(
 
     def draw(prompts: Inputs, tokens: int) -> Int[Tensor, "batch pos"]:
         config = GenerationConfig(
-            max_new_tokens=tokens, pad_token_id=pad, eos_token_id=ends, **_drawing(sampling, mixture)
+            max_new_tokens=tokens, pad_token_id=pad, eos_token_id=ends, **_drawing(model, sampling, mixture)
         )
         processors = LogitsProcessorList([] if mixture is None else [_Mixed(mixture, prompts, sampling.temperature)])
         ids = model.model.generate(  # type: ignore[operator]
@@ -128,11 +129,14 @@ def _special_ids(model: HookedModel, sampling: Sampling) -> tuple[int, list[int]
     return (tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end), ends
 
 
-def _drawing(sampling: Sampling, mixture: Mixture | None) -> dict[str, bool | float | int]:
+def _drawing(model: HookedModel, sampling: Sampling, mixture: Mixture | None) -> dict[str, Any]:
+    padding = [] if model.entries is None else list(range(model.entries, model.vocabulary))
+    suppressed = {"suppress_tokens": padding} if padding else {}
     if sampling.temperature == 0:
-        return {"do_sample": False}
+        return {"do_sample": False, **suppressed}
     # A mixture is of distributions at the temperature already.
-    return {"do_sample": True, "top_k": 0, "temperature": 1.0 if mixture else sampling.temperature}
+    temperature = 1.0 if mixture else sampling.temperature
+    return {"do_sample": True, "top_k": 0, "temperature": temperature, **suppressed}
 
 
 def _longest(models: list[HookedModel], sampling: Sampling) -> int:
@@ -199,6 +203,7 @@ class _Mixed(LogitsProcessor):
     """Log-probabilities of the mixture, from the scores of the model that generates."""
 
     def __init__(self, mixture: Mixture, prompts: Inputs, temperature: float) -> None:
+        self._entries = mixture.model.entries
         self._other, self._share = mixture.model.model, torch.tensor(mixture.share, device=mixture.model.model.device)
         self._mask = prompts["attention_mask"]
         self._temperature = temperature or 1.0
@@ -218,6 +223,9 @@ class _Mixed(LogitsProcessor):
             past_key_values=self._cache,
             use_cache=True,
         )
-        other = (output.logits[:, -1].to(scores.dtype) / self._temperature).log_softmax(-1)
+        logits = output.logits[:, -1, : self._entries].to(scores.dtype)
+        other = (logits / self._temperature).log_softmax(-1)
+        # The vocabulary of the model that writes may be padded to another size, by entries that are never drawn.
+        other = functional.pad(other, (0, scores.shape[1] - other.shape[1]), value=-torch.inf)
         own = (scores / self._temperature).log_softmax(-1)
         return torch.logaddexp(other + self._share.log(), own + (-self._share).log1p())

@@ -22,7 +22,7 @@ from causalkd.models.find_places import find_places
 from causalkd.models.hook_calls import Hook, PassThrough, Stop
 from causalkd.models.places import COMPONENTS, Place, nearest
 from causalkd.models.repeated import in_every_forward, is_repeated
-from causalkd.models.run import Donor, Inputs, Run
+from causalkd.models.run import Donor, Inputs, Run, logits_of
 from causalkd.models.stock_inputs import stock_inputs
 from causalkd.task_kinds import Task
 
@@ -58,7 +58,7 @@ class HookedModel:
         self.n_layers: int = self.adapter.cfg.n_layers
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
-        self.vocabulary: int = model.config.vocab_size
+        self.entries: int | None = None  # how many entries of the vocabulary have a logit: see `share_entries`
         self._places = find_places(self.adapter, model)
         self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         accepted = inspect.signature(model.forward).parameters
@@ -78,6 +78,11 @@ class HookedModel:
         blocks = self.model.get_submodule(self._blocks_path)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
+
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the vocabulary as it is now, those that only pad it included."""
+        return self.model.config.vocab_size
 
     @property
     def training(self) -> bool:
@@ -204,7 +209,7 @@ class HookedModel:
                 )
         finally:
             handle.remove()
-        logits = _logits(output)
+        logits = logits_of(output, self.entries)
         return Run(inputs, logits if logits_at is None else logits.flatten(0, 1), hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:
@@ -291,9 +296,3 @@ class HookedModel:
         self.model.eval()
         with torch.set_grad_enabled(graph):
             yield
-
-
-def _logits(output: Any) -> Tensor:
-    if "logits" in output:
-        return output["logits"]
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)

@@ -16,6 +16,7 @@ from causalkd.models.attention import twice_differentiable
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, move_to
 from causalkd.models.run import Run
+from causalkd.models.vocabularies import share_entries
 from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
 from causalkd.objectives.remembered import Memory
@@ -67,6 +68,7 @@ class DistillationTrainer(Trainer):
             raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
         if teacher is not None:
             check_pair(teacher, student)
+            share_entries(teacher, student)
         args = trainer.get("args")
         check_settings(args, trainer)
         if sequences is not None and any(isinstance(each.objective, TaskLoss) for each in objectives.values()):

@@ -1,4 +1,4 @@
-"""What a DistillationTrainer refuses before the first step: settings that it cannot follow, a student not to be saved."""
+"""What a DistillationTrainer refuses before the first step: settings without effect, a student that cannot be saved."""
 
 import tempfile
 from collections.abc import Mapping

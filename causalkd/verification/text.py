@@ -58,7 +58,7 @@ def tables(report: VerificationReport) -> list[Table]:
     trained = [row for row in report.interchange if row.trained and row.control == "none" and row.reachable]
     behaviour = [
         (report.teacher.metric, "agree"),
-        *((_spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
+        *((spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
     ]
     levels = _level_table([(summary, summary.trained) for summary in found])
     rows = [(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)]
@@ -143,8 +143,9 @@ def _chance(row: DifferenceRow) -> str:
     return "" if row.p_value is None else ", p < 0.001" if row.p_value < 0.001 else f", p = {row.p_value:.3f}"
 
 
-def _spread(value: float | None, spread: float | None) -> str:
-    return number(value) if spread is None else f"{number(value)} ± {spread:.3f}"
+def spread(value: float | None, deviation: float | None) -> str:
+    """A number with its standard deviation, where there is one."""
+    return number(value) if deviation is None else f"{number(value)} ± {deviation:.3f}"
 
 
 def number(value: float | None) -> str:
