@@ -110,7 +110,7 @@ class _Tagger(HookedModel):
 
     def run(self, inputs, keep=(), forward=None, logits_at=None, *, graph=False):
         logits = torch.nn.functional.one_hot(inputs["input_ids"] % 3, 3).float().flatten(0, 1)
-        return Run(inputs, logits[logits_at], torch.zeros(1), {}, {}, logits_at)
+        return Run(inputs, logits[logits_at], torch.zeros(1, 1, 1), {}, {}, logits_at)
 
 
 def test_entities_that_the_model_does_not_see_are_missed():
