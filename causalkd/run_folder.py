@@ -21,7 +21,7 @@ _FILES = (
     "found.yaml",
     "evaluation.json",
 )
-_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions", "responses")
+_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions", "responses", "evaluations")
 _DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _FILES))})\..*")
 
 

@@ -123,7 +123,8 @@ def test_entities_that_the_model_does_not_see_are_missed():
     ]
     batches = [Batch(pad([row], PAD), pad_labels([row]), index=torch.tensor([n])) for n, row in enumerate(rows)]
     found = evaluate(tagger, batches, "entity_f1", examples=rows).metrics
-    assert found == {"entity_f1": 0.4, "entity_precision": 0.5, "entity_recall": 1 / 3}
+    # One of three is found whole; of the second sentence's two parts neither is the entity.
+    assert found == {name: pytest.approx(1 / 3) for name in ("entity_f1", "entity_precision", "entity_recall")}
     assert answers_of(tagger, batches, "entity_f1", rows).tags[1] == (["B-a", "I-a", "I-a"], ["B-a", "O", "I-a"])
     assert evaluate(tagger, batches, "entity_f1").task_metric == 1.0, "of what the model sees"
 

@@ -1,4 +1,4 @@
-"""Words of any script: English as rouge-score has it, every other script whole; the overlap is the plain one of words."""
+"""Words of any script: English ones as rouge-score has them, and texts of every other script overlap by whole words."""
 
 import pytest
 from rouge_score.tokenizers import DefaultTokenizer
