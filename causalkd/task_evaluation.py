@@ -6,7 +6,7 @@ FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which 
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def _write(answers: Answers, kind: str, file: Path) -> None:
     Dataset.from_dict(_columns(answers, kind)).to_parquet(str(file))
 
 
-def _columns(answers: Answers, kind: str) -> dict[str, Sequence[Any]]:
+def _columns(answers: Answers, kind: str) -> dict[str, list[Any]]:
     """Every prediction beside its label: names of classes, tags of sentences, texts of answers, numbers of tokens."""
     if kind == "question_answering":
         return {

@@ -212,8 +212,8 @@ def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]
         behaviour = evaluate(student, rows, metric, of_teacher, examples)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
-        measured = (behaviour.task_metric, behaviour.agreement, *cost)
-        found.append(StudentResult(part.name, weights, seed, *measured, metrics=_beside(behaviour, metric)))
+        measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)
+        found.append(replace(measured, metrics=_beside(behaviour, metric)))
     return taught, tuple(found)
 
 

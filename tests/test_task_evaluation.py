@@ -73,10 +73,12 @@ def test_answers_are_measured_over_windows(tmp_path: Path, monkeypatch: pytest.M
 
 def test_every_model_of_a_run_is_measured(quickstart: FinishedRun, tmp_path: Path) -> None:
     told: list[str] = []
-    rows = evaluate_task(quickstart.folder.path, "planted", limit=6, max_length=40, out=tmp_path, tell=told.append)
+    rows = evaluate_task(quickstart.folder.path, "planted", limit=6, out=tmp_path, tell=told.append)
     assert [row["model"] for row in rows] == ["teacher", "kd-seed0", "diito-seed0"] and len(told) == 3
     assert all(0 <= row["metrics"]["accuracy"] <= 1 and row["examples"] == 6 for row in rows)
-    with pytest.raises(ValueError, match="teacher of the run .* does classification with the labels .* name a task of"):
+    with pytest.raises(
+        ValueError, match=r"teacher of the run .* does classification with the labels .* name a task of"
+    ):
         evaluate_task(quickstart.folder.path, "sst2", out=tmp_path)
 
 

@@ -193,8 +193,8 @@ def _windows(
     strides = [min(overlap, room // 2) for room in rooms]
     for stride in sorted(set(strides)):  # a tokenizer takes one for all rows of a call
         rows = [row for row, own in enumerate(strides) if own == stride]
-        columns = ([texts[row] for row in rows] for texts in (questions, contexts))
-        encodings = _run(tokenizer, *columns, "only_second", max_length, stride=stride)
+        asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
+        encodings = _run(tokenizer, asked, read, "only_second", max_length, stride=stride)
         found |= {row: [encoding, *encoding.overflowing] for row, encoding in zip(rows, encodings, strict=True)}
     return [found[row] for row in range(len(questions))]
 
