@@ -72,7 +72,8 @@ def reply_end(tokenizer: PreTrainedTokenizerBase, style: PromptStyle = "alpaca")
         turns = [{"role": "user", "content": _REPLY}, {"role": "assistant", "content": _REPLY}]
         before, _, after = _templated(turns, tokenizer, prompt=False).rpartition(_REPLY)
         (ids,) = token_ids(tokenizer, [after if before else ""])
-        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+        added: dict[str, int] = tokenizer.get_added_vocab()  # type: ignore[operator]
+        special = {*tokenizer.all_special_ids, *added.values()}
         ends = [place for place, token in enumerate(ids) if token in special]
         if ends:
             return ids[: ends[0] + 1]
