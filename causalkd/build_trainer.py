@@ -14,7 +14,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.build import Data, build_collator, build_pairs, longest_row
 from causalkd.build_objectives import INTERCHANGING
-from causalkd.build_sequences import on_policy
+from causalkd.build_sequences import on_policy, reply_ends
 from causalkd.data.pairing import ExampleSet
 from causalkd.models.hooked import HookedModel
 from causalkd.models.places import nearest
@@ -57,7 +57,7 @@ def build_trainer(
     """
     exchanged = alignment if INTERCHANGING & set(objectives) else None
     longest = longest_row(recipe.data, data.tokenizer)
-    sequences = on_policy(training.sequences, student, teacher, longest, seed)
+    sequences = on_policy(training.sequences, student, teacher, longest, seed, reply_ends(recipe.data, data.tokenizer))
     _check_rows_are_free(recipe, training, sorted(INTERCHANGING & set(objectives)))
     watch = None
     if teacher is not None and alignment is not None and recipe.verification.during_training is not None:

@@ -86,7 +86,13 @@ def attribute(
 
 @app.command()
 def evaluate(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(help="A run folder; with --task also a checkpoint, as a folder or by name.")],
+    task: Annotated[
+        str | None, typer.Option(help="Measure a task, such as mrpc, instead of a run's causal LMs.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which labelled split of the task.")] = "validation",
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of a row of the task.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; the folder evaluations of the model else.")] = None,
     texts: Annotated[list[str], typer.Option(help="A task whose test texts are predicted (repeatable).")] = [],  # noqa: B006
     prompts: Annotated[
         list[Path],
@@ -96,9 +102,14 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Most rows of each.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
 ) -> None:
-    """Measure a run's causal LMs: perplexity, responses against references, tasks of a harness."""
+    """Measure a checkpoint or a run on a task; or a run's causal LMs: perplexity, responses, tasks of a harness."""
     _leave_to_the_first()
     with _told():
+        if task is not None:
+            from causalkd.task_evaluation import evaluate_task
+
+            evaluate_task(run, task, split, limit=limit, max_length=max_length, out=out, tell=typer.echo)
+            return
         from causalkd.evaluation import evaluate_run
 
         evaluate_run(

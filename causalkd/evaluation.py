@@ -17,13 +17,15 @@ from typing import Any, NamedTuple
 import torch
 
 from causalkd.build import build_batches, longest_row
+from causalkd.build_sequences import reply_ends
 from causalkd.data.batch import Batch, pad
 from causalkd.data.files import read_jsonl
 from causalkd.data.instructions import Instruction, prompt_ids
-from causalkd.data.tasks import DATA_VARIABLE, load_examples
+from causalkd.data.tasks import DATA_VARIABLE, load_examples, task_spec
 from causalkd.models.checkpoints import locate
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooked import HookedModel
+from causalkd.models.places import nearest
 from causalkd.run_folder import write_whole
 from causalkd.run_lock import working_alone
 from causalkd.trained_run import TrainedRun
@@ -90,8 +92,7 @@ def evaluate_run(
         raise ValueError(
             f"{path} holds a run on {run.data.heldout.kind}; only causal LMs are evaluated so: use `verify`"
         )
-    if harness and find_spec("lm_eval") is None:
-        raise ValueError("harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'")
+    _check_names(texts, harness)
     subjects = list(_subjects(run))
     files = _prompts(run, prompts, limit)
     for subject in subjects:
@@ -107,6 +108,23 @@ def evaluate_run(
         stored = [{key: _finite(value) for key, value in row.items()} for row in rows]
         write_whole(run.folder.path / "evaluation.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
     return rows
+
+
+def _check_names(texts: Sequence[str], harness: Sequence[str]) -> None:
+    """Whatever is asked for by name must exist before the first model is measured; lists every fault."""
+    faults = [
+        f"texts of the task {task!r}, which is {task_spec(task).kind}, are not predicted token by token; name a "
+        "causal_lm task"
+        for task in texts
+        if task_spec(task).kind != "causal_lm"
+    ]
+    if harness and find_spec("lm_eval") is None:
+        faults.append("harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'")
+    elif harness:
+        known = list(import_module("lm_eval.tasks").TaskManager().all_tasks)
+        faults += [f"the harness has no task {task!r}; {nearest(task, known)}" for task in harness if task not in known]
+    if faults:
+        raise ValueError("\n".join(faults))
 
 
 def _subjects(run: TrainedRun) -> Iterator[_Subject]:
@@ -177,7 +195,11 @@ def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator
 def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens: int) -> dict[str, Any]:
     """What a model answers to the prompts of a file, written down, and how it compares with the references."""
     kept = _fitting(subject.model, prompts, max_tokens)
-    answers = _written(subject.model, [prompts.ids[number] for number in kept], max_tokens)
+    answers = _written(
+        subject.model,
+        [prompts.ids[number] for number in kept],
+        Sampling(max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
+    )
     rows = [prompts.given[number] for number in kept]
     goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}.jsonl"
     goal.parent.mkdir(exist_ok=True)
@@ -197,7 +219,7 @@ def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens
     }
 
 
-def _written(model: HookedModel, prompts: Sequence[list[int]], max_tokens: int) -> list[str]:
+def _written(model: HookedModel, prompts: Sequence[list[int]], sampling: Sampling) -> list[str]:
     """The likeliest continuation of each prompt, prompts of like length together."""
     assert model.tokenizer is not None
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
@@ -205,7 +227,7 @@ def _written(model: HookedModel, prompts: Sequence[list[int]], max_tokens: int) 
     for batch in (order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)):
         padded = pad([{"input_ids": prompts[number]} for number in batch], 0, "left")
         inputs = {name: tensor.to(model.model.device) for name, tensor in padded.items()}
-        found = continue_prompts(model, inputs, Sampling(max_tokens, 0.0), seed=0)
+        found = continue_prompts(model, inputs, sampling, seed=0)
         for number, ids, new in zip(batch, found.inputs["input_ids"], found.new, strict=True):
             answers[number] = str(model.tokenizer.decode(ids[new], skip_special_tokens=True)).strip()
     return answers

@@ -32,6 +32,7 @@ _INSIDE = {
     "costs": r"[^/]+\.json",
     "attributions": r"results\.json|[^/]+/layer\d+\.safetensors",
     MAPS_DRAFT: r".*",
+    "evaluations": r".*",
     "responses": r"[^/]+\.jsonl",
     "unfinished": r".*",
     "trackers": r".*",

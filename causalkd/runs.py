@@ -22,7 +22,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.attribution.maps import AttributionMap
 from causalkd.build import Data, build_student, build_teacher, longest_row
 from causalkd.build_objectives import build_objectives
-from causalkd.build_sequences import taught_data
+from causalkd.build_sequences import reply_ends, taught_data
 from causalkd.build_trainer import build_trainer, task_only
 from causalkd.data_identity import changed_data, write_identity
 from causalkd.interruption import Stopping
@@ -239,7 +239,10 @@ def _train_student(
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
     training = recipe.training_of(part)
     longest = longest_row(recipe.data, data.tokenizer)
-    data = taught_data(training.sequences, data, student, teacher, longest, folder.work("sequences"))
+    data = taught_data(
+        training.sequences, data, student, teacher, longest, folder.work("sequences"),
+        reply_ends(recipe.data, data.tokenizer),
+    )  # fmt: skip
     trainer = build_trainer(
         recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
         name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics,

@@ -12,6 +12,7 @@ from causalkd.data_identity import changed_data
 from causalkd.manifest import MANIFEST, damage
 from causalkd.models.hooked import HookedModel, Role
 from causalkd.models.load import load_model, move_to
+from causalkd.models.vocabularies import share_entries
 from causalkd.recipe import Recipe
 from causalkd.recipe_parts import StudentPart
 from causalkd.run_folder import RunFolder
@@ -75,6 +76,8 @@ class TrainedRun:
         assert device is not None
         for model in (teacher, *(student.model for student in students)):
             move_to(model, device)
+        for student in students:
+            share_entries(teacher, student.model)
         return cls(folder, recipe, data, Alignment.from_yaml(folder.alignment), teacher, students)
 
 

@@ -27,7 +27,13 @@ class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
         if not len(examples):
             raise ValueError("the data set has no examples; there is nothing to run on. Check the split and the limit")
         self.examples = examples
-        self.epoch = 0
+        # In shared memory, so that loader processes that outlive an epoch learn of the next one.
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that examples are drawn for."""
+        return int(self._epoch)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -38,7 +44,7 @@ class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """From now on examples are drawn for as in this epoch."""
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
 
 
 @dataclass(frozen=True, eq=False)

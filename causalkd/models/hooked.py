@@ -61,7 +61,7 @@ class HookedModel:
         self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
-        self.vocabulary: int = model.config.get_text_config().vocab_size
+        self.entries: int | None = None  # how many entries of the vocabulary have a logit: see `share_entries`
         self.decodes = is_causal(self.adapter, model)
         takes_cache = "use_cache" in inspect.signature(model.forward).parameters
         # A decoder would otherwise build a key-value cache that no pass here reads.
@@ -82,6 +82,11 @@ class HookedModel:
         blocks = self.model.get_submodule(self._blocks_path)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
+
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the vocabulary as it is now, those that only pad it included."""
+        return self.model.config.get_text_config().vocab_size
 
     @property
     def training(self) -> bool:
@@ -201,7 +206,7 @@ class HookedModel:
                 )
         finally:
             handle.remove()
-        logits = logits_of(output)
+        logits = logits_of(output, self.entries)
         return Run(inputs, logits if logits_at is None else logits.flatten(0, 1), hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, places: Sequence[Place]) -> Donor:

@@ -27,6 +27,7 @@ from causalkd.models.loading_options import DeviceMap, check_in_memory, is_sprea
 from causalkd.models.places import nearest
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
+from causalkd.models.vocabularies import shared_entries
 from causalkd.task_kinds import TASKS, Task
 
 _AUTO: dict[Task, Any] = {
@@ -205,6 +206,7 @@ def _plain(model: HookedModel) -> HookedModel:
 def random_like(model: HookedModel, seed: int) -> HookedModel:
     """A model of the same configuration with fresh weights: the untrained control."""
     twin = model_from_config(model.model.config, model.tokenizer, task=model.task, role="student", seed=seed)
+    twin.entries = model.entries
     move_to(twin, model.model.device, model.model.dtype)
     twin.model.eval()
     return twin
@@ -228,24 +230,27 @@ def _trainable(dtype: torch.dtype) -> torch.dtype:
 def check_pair(teacher: HookedModel, student: HookedModel) -> None:
     """Refuses a teacher and a student whose outputs cannot be compared.
 
+    Vocabularies of one tokenizer may be padded to different sizes: see `share_entries`.
+
     Raises:
         ValueError: Task, vocabulary, tokenizer or labels differ; lists every difference.
     """
     faults = []
     if teacher.task != student.task:
         faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
-    tokenizers = [model.tokenizer.get_vocab() for model in (teacher, student) if model.tokenizer is not None]
-    agree = len(tokenizers) == 2 and tokenizers[0] == tokenizers[1]
-    if teacher.vocabulary != student.vocabulary:
-        sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
+    entries = shared_entries(teacher, student)
+    sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
+    if entries is not None and min(teacher.vocabulary, student.vocabulary) < entries:
         faults.append(
-            f"{sizes}: the tokenizers agree, so embeddings and heads are padded differently; give both one size, by "
-            f"resize_token_embeddings({teacher.vocabulary}) of the student's model"
-            if agree
-            else f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it "
-            "with student_from_teacher"
+            f"{sizes}, and the tokenizer of both {entries}, some of which a model lacks; give it more, by "
+            f"resize_token_embeddings({entries}), or use a model that was trained with this tokenizer"
         )
-    elif len(tokenizers) == 2 and not agree:
+    elif entries is None and teacher.vocabulary != student.vocabulary:
+        faults.append(
+            f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
+            "student_from_teacher"
+        )
+    elif entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
         faults.append("the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both")
     if teacher.task in _LABELLED and label_names(teacher) != label_names(student):
         faults.append(

@@ -14,6 +14,13 @@ Inputs = Mapping[str, Tensor]
 """What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
 
 
+def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
+    """The logits of a stock output, of the first `entries` choices where these are given; of an answer both ends'."""
+    if "logits" in output:
+        return output["logits"] if entries is None else output["logits"][..., :entries]
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
+
+
 @dataclass(frozen=True, eq=False)
 class Donor:
     """What an interchange takes from a source: its activations and which of its positions are real."""
@@ -70,10 +77,3 @@ class Run:
             activations={place: activation[rows] for place, activation in self.activations.items()},
             logits_at=None if at is None else at[:0],
         )
-
-
-def logits_of(output: Any) -> Tensor:
-    """What the head of a stock model computed; for question answering the starts and the ends side by side."""
-    if "logits" in output:
-        return output["logits"]
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)

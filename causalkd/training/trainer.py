@@ -18,12 +18,15 @@ from causalkd.models.attention import twice_differentiable
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, move_to
 from causalkd.models.run import Run
+from causalkd.models.vocabularies import share_entries
 from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base_run import BaseRun, Weighted, places_of
 from causalkd.objectives.remembered import Memory
+from causalkd.objectives.response_kd import TaskLoss
 from causalkd.objectives.taught import Taught
 from causalkd.objectives.window import Window
 from causalkd.training.learned import Learned
+from causalkd.training.trainer_checks import check_saving, check_settings
 from causalkd.training.unreached import Unreached
 
 _DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
@@ -68,17 +71,15 @@ class DistillationTrainer(Trainer):
             raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
         if teacher is not None:
             check_pair(teacher, student)
+            share_entries(teacher, student)
         args = trainer.get("args")
-        if args is not None and args.n_gpu > 1:
+        check_settings(args, trainer)
+        if sequences is not None and any(isinstance(each.objective, TaskLoss) for each in objectives.values()):
             raise ValueError(
-                f"one process sees {args.n_gpu} accelerators and would split each batch between copies of the model, "
-                "which hooks cannot follow; start one process each (torchrun), or show it one (CUDA_VISIBLE_DEVICES=0)"
+                "the objective `task` learns to predict the labels, and these would be what the student itself has "
+                "written; leave `task` out, or train on the data's own sequences or on the teacher's"
             )
-        if args is not None and args.torch_compile:
-            raise ValueError(
-                "torch_compile compiles the model as a whole, which leaves out hooks; turn it off and compile whole "
-                "blocks where they stand: blocks[i] = torch.compile(blocks[i])"
-            )
+        check_saving(student)
         super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False

@@ -15,6 +15,7 @@ from causalkd.data.policies import PositionPolicy
 from causalkd.models.attention import attention_of
 from causalkd.models.hooked import HookedModel
 from causalkd.models.load import check_pair, random_like
+from causalkd.models.vocabularies import share_entries
 from causalkd.verification.cells import Cell, plan
 from causalkd.verification.controls import CONTROLS
 from causalkd.verification.observing import Observed, observe
@@ -78,6 +79,7 @@ def measure_all(
     _check(students, batches, controls)
     for student, _ in students:
         check_pair(teacher, student)
+        share_entries(teacher, student)
     cells = [plan(teacher, student, alignment, component, trained) for student, alignment in students]
     models = [student for student, _ in students]
     return measure_cells(teacher, models, cells, batches, controls, seeds or [0] * len(students))

@@ -5,7 +5,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,6 +54,10 @@ class TeacherResult:
     metric: str
     """What every `task_metric` of the report is, e.g. `accuracy`."""
     task_metric: float | None
+    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
+        default_factory=dict
+    )
+    """Further metrics of the task by name, where it is reported by several."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class StudentResult:
     """Wall-clock seconds its training took."""
     steps: int | None = None
     """Optimizer steps of its training."""
+    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
+        default_factory=dict
+    )
+    """Further metrics of the task by name, where it is reported by several."""
 
 
 @dataclass(frozen=True)

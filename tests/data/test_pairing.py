@@ -17,6 +17,26 @@ from causalkd.data.policies import PositionPolicy
 SPANS = PositionPolicy(policy="consecutive", fraction=0.4)
 SCATTERED = PositionPolicy(policy="scattered", maximum=2)
 SUBJECTS = PositionPolicy(policy="segments", segments=("subject",))
+
+
+class _Epochs(list):
+    """Collates rows to their epochs."""
+
+    def __call__(self, rows):
+        return [row["epoch"] for row in rows]
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_loader_processes_that_stay_learn_of_every_epoch(context):
+    rows = ExampleSet([{"input_ids": [1]}] * 4)
+    loader = DataLoader(
+        rows, 2, collate_fn=_Epochs(), num_workers=2, persistent_workers=True, multiprocessing_context=context
+    )
+    for epoch in (0, 1, 2):
+        rows.set_epoch(epoch)
+        assert list(loader) == [[epoch, epoch]] * 2
+
+
 MASKING = Masking(mask_id=4, special_ids=(0, 1, 2, 3, 4), vocabulary=200, share=0.3)
 PAD = 0
 
