@@ -42,8 +42,8 @@ def interchange(
     Args:
         model: Teacher or student.
         sites: Where to exchange, in one model; not empty.
-        base: Inputs, or a run of them that kept `places_needed(model, sites)`.
-        source: Inputs, or what a run of them kept at `places_needed(model, sites)`.
+        base: Inputs, or a run of them that kept `hook_points_needed(model, sites)`.
+        source: Inputs, or what a run of them kept at `hook_points_needed(model, sites)`.
         positions: Which positions, per row.
         keep: Places whose counterfactual activations the returned run carries; those before the first site, which are
             the base run's, a base given as a run must have kept.
@@ -188,7 +188,7 @@ def _check(
     if lacking:
         raise ValueError(
             f"the given run kept no activation of {', '.join(dict.fromkeys(lacking))}; run it with "
-            "keep=places_needed(model, sites) and every place that `keep` names here, or give inputs"
+            "keep=hook_points_needed(model, sites) and every place that `keep` names here, or give inputs"
         )
     if _replays(model, first) and first.layer not in base.generator_states:
         raise ValueError(

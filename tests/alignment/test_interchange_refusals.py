@@ -79,7 +79,7 @@ def test_a_run_that_kept_too_little() -> None:
         interchange(model, one, bare, bare, every_position(BASE))
     assert str(caught.value).startswith(
         "the given run kept no activation of blocks.1.hook_in, blocks.1.mlp.out.hook_out; run it with "
-        "keep=places_needed(model, sites)"
+        "keep=hook_points_needed(model, sites)"
     )
     with pytest.raises(ValueError, match=r"kept no activation of blocks\.1\.mlp\.out\.hook_out"):
         interchange(model, one, entry, entry, every_position(BASE))
