@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.summary import summaries
 from causalkd.reporting.tables import as_text
 from tests.example_report import example_report
@@ -44,3 +45,12 @@ def test_controls_stand_under_their_names_and_the_warning_is_seen(report):
     assert "Few effective pairs: at 1 of 1 trained teacher sites only 29 are" in text
     (heads,) = (line for line in text.splitlines() if line.startswith("student") and "modal" in line)
     assert heads.split() == ["student", "modal", "permuted", "no", "exchange", "random"]
+
+
+def test_measurements_without_a_number_are_named():
+    report = example_report()
+    teacher = dataclasses.replace(report.teacher, task_metric=float("nan"))
+    broken = dataclasses.replace(report, teacher=teacher)
+    told = "Measurements without a finite number: name planted BERT, 4 layers × 128: task_metric is nan."
+    assert told in as_text(broken) and told in as_markdown(broken)
+    assert "a finite number" not in as_text(report)
