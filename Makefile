@@ -17,7 +17,7 @@ export MPLBACKEND ?= Agg
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format weights bench clean
+.PHONY: help install demo test test-slow lint format weights bench soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,6 +59,9 @@ $(WEIGHTS): $(INSTALLED) weights.txt
 
 bench: $(INSTALLED)  ## measure speed against the plain step; writes runs/bench.json
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: $(INSTALLED)  ## kill a tiny run at every file operation and 50 random moments; an hour
+	$(ONE_THREAD) $(BIN)/python -m tests.soak $(ARGS)
 
 clean:  ## remove caches and build leftovers; keeps the environment and runs
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from matplotlib.figure import Figure
+from functools import partial
 
 from analysis.attribution_maps import agreement_by_layer
 from analysis.coloured_text import disagreements
+from analysis.style import Draw
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.results.attribution import TEACHER, AgreementRow, AttributionResults, GapRow
 
@@ -43,8 +43,8 @@ def gap_lines(results: AttributionResults) -> list[GapRow]:
     return list({(row.model, row.seed): row for row in reversed(results.completeness)}.values())[::-1]
 
 
-def attribution_figures(results: AttributionResults, maps: Mapping[str, AttributionMap]) -> list[tuple[Figure, str]]:
-    """The figures and their captions; texts are shown where the maps are there, for each student's first seed.
+def attribution_figures(results: AttributionResults, maps: Mapping[str, AttributionMap]) -> list[tuple[Draw, str]]:
+    """What draws the figures, and their captions; texts are shown where there are maps, for each student's first seed.
 
     Args:
         results: What was measured.
@@ -53,11 +53,12 @@ def attribution_figures(results: AttributionResults, maps: Mapping[str, Attribut
     caption = (
         "After the last block only the position that the head reads has any attribution, and maps differ in its sign."
     )
-    figures = [(agreement_by_layer(results), f"The teacher is at the same share of its depth. {caption}")]
+    by_layer = partial(agreement_by_layer, results)
+    figures: list[tuple[Draw, str]] = [(by_layer, f"The teacher is at the same share of its depth. {caption}")]
     seeds = {row.student: row.seed for row in reversed(results.agreement)}  # the first seed stays
     for name in dict.fromkeys(row.student for row in results.agreement):
         student = maps.get(f"{name}-seed{seeds[name]}")
         if TEACHER in maps and student is not None:
-            shown = disagreements(maps[TEACHER], student, name)
+            shown = partial(disagreements, maps[TEACHER], student, name)
             figures.append((shown, f"The texts on which the teacher and {name}, seed {seeds[name]}, disagree most."))
     return figures

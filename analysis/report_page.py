@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from analysis.attribution_section import agreement_lines, attribution_figures, gap_lines
 from analysis.downloads import downloads
 from analysis.grids import find_grids, find_heads
 from analysis.interchange_maps import interchange_maps
 from analysis.site_scores import site_scores
-from analysis.style import student_colours, to_svg
+from analysis.style import Draw, student_colours, to_svg
 from analysis.teaching_section import teaching_figures
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
@@ -92,16 +92,22 @@ def render(
 
 
 def _sections(report: VerificationReport) -> list[Section]:
-    scores = _picture("scores", site_scores(report), "Every seed a point; a line is its 95 % interval, for one site.")
+    scores = _picture(
+        "scores", partial(site_scores, report), "Every seed a point; a line is its 95 % interval, for one site."
+    )
     meaning = "Trained sites are in the objective: what is learned beyond it shows at the untrained ones."
     sections = [Section("Trained and untrained sites", meaning, (scores,))]
     if not any(find_grids(report, student.name, student.seed) for student in report.students):
         return sections
     for measure, (title, meaning) in _MEASURES.items():
-        above = interchange_maps(report, measure, above_baseline=True)
+        draw = partial(interchange_maps, report, measure)
         pictures = (
-            _picture(measure, interchange_maps(report, measure), "Layer by layer, for each student's first seed."),
-            _picture(f"{measure} above", above, "The same minus the best control of each cell; blue is above it."),
+            _picture(measure, draw, "Layer by layer, for each student's first seed."),
+            _picture(
+                f"{measure} above",
+                partial(draw, above_baseline=True),
+                "The same minus the best control of each cell; blue is above it.",
+            ),
         )
         sections.append(Section(title, meaning, pictures))
     return [*sections, *_head_sections(report)]
@@ -110,10 +116,14 @@ def _sections(report: VerificationReport) -> list[Section]:
 def _head_sections(report: VerificationReport) -> list[Section]:
     if not report.heads:
         return []
-    own, above = (interchange_maps(report, above_baseline=above, find=find_heads) for above in (False, True))
+    draw = partial(interchange_maps, report, find=find_heads)
     pictures = (
-        _picture("heads", own, "Head by head at the layers of each site pair, for each student's first seed."),
-        _picture("heads above", above, "The same minus the best control of each cell; blue is above it."),
+        _picture("heads", draw, "Head by head at the layers of each site pair, for each student's first seed."),
+        _picture(
+            "heads above",
+            partial(draw, above_baseline=True),
+            "The same minus the best control of each cell; blue is above it.",
+        ),
     )
     return [Section("Heads", "Each head of the teacher against each head of the student, effective.", pictures)]
 
@@ -122,7 +132,9 @@ def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
     if not terms(metrics):
         return []
     unit = "squared difference" if report.teacher.task == "regression" else "nats"
-    picture = _picture("curves", training_curves(metrics, unit), "Thin lines are single seeds, thick ones their mean.")
+    picture = _picture(
+        "curves", partial(training_curves, metrics, unit), "Thin lines are single seeds, thick ones their mean."
+    )
     return [
         Section(
             "Training",
@@ -159,8 +171,13 @@ def _teaching(report: VerificationReport, metrics: Metrics) -> dict[str, Any] | 
     return {"results": results, "tokens": len(results.tokens.uncertainty), "pictures": pictures}
 
 
-def _picture(name: str, figure: Figure, caption: str) -> Picture:
-    return Picture(Markup(to_svg(figure, name)), caption)
+def _picture(name: str, draw: Draw, caption: str) -> Picture:
+    try:
+        return Picture(Markup(to_svg(draw(), name)), caption)
+    except Exception as error:  # of any kind: no figure is worth the report that it illustrates
+        reason = str(error).strip().partition("\n")[0][:200]
+        told = f"This figure could not be drawn ({type(error).__name__}: {reason}). The numbers are in the tables."
+        return Picture(Markup("<p>{}</p>").format(told), caption)
 
 
 def _cells(report: VerificationReport) -> list[dict[str, object]]:

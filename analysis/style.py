@@ -11,6 +11,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 Parameters = ParamSpec("Parameters")
+Draw = Callable[[], Figure]
+"""Draws a figure when it is called, so that whoever shows it can go on without it."""
 
 INK = "#22272e"
 MUTED = "#8a919b"
@@ -44,6 +46,7 @@ _SETTINGS = {
     "axes.spines.right": False,
     "axes.unicode_minus": True,
     "text.color": INK,
+    "text.parse_math": False,  # the texts of a run may hold dollars
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,

@@ -1,7 +1,8 @@
 """The part of a report's page about teaching modes: which figures it has."""
 
-from matplotlib.figure import Figure
+from functools import partial
 
+from analysis.style import Draw
 from analysis.teaching_modes import accuracy_by_mode, coloured_modes, teaching_shares, uncertainty_distribution
 from analysis.training_curves import Metrics
 from causalkd.verification.results.attribution import TEACHER
@@ -11,8 +12,8 @@ _TARGET, _WHOLE = "term/dkd", "term/response_kd"
 _SHOWN = 2  # texts
 
 
-def teaching_figures(results: TeachingResults, metrics: Metrics) -> list[tuple[Figure, str]]:
-    """The figures and their captions; of the students the first seed, along training every one.
+def teaching_figures(results: TeachingResults, metrics: Metrics) -> list[tuple[Draw, str]]:
+    """What draws the figures, and their captions; of the students the first seed, along training every one.
 
     Args:
         results: What was measured.
@@ -20,16 +21,16 @@ def teaching_figures(results: TeachingResults, metrics: Metrics) -> list[tuple[F
     """
     tokens = results.tokens
     half = f"A token is hard among the {results.hard_fraction:.0%} most uncertain ones, which begin at the dot."
-    figures = [(uncertainty_distribution({TEACHER: tokens}), half)]
+    figures: list[tuple[Draw, str]] = [(partial(uncertainty_distribution, {TEACHER: tokens}), half)]
     logged = [row for row in metrics if row["student"] in results.logged and _TARGET in row and _WHOLE in row]
     if logged:
         rest = "The rest of forward KL is the diversity-oriented UNC · DKD. A line a student and seed."
-        figures.append((teaching_shares(logged, _TARGET, _WHOLE), rest))
+        figures.append((partial(teaching_shares, logged, _TARGET, _WHOLE), rest))
     first = {each.student: each.accuracy for each in reversed(results.students)}
     students = {name: first[name] for name in dict.fromkeys(each.student for each in results.students)}
     caption = "Held-out pairs; a prediction is easy or hard by the teacher's uncertainty on base. First seeds."
-    figures.append((accuracy_by_mode(students), caption))
+    figures.append((partial(accuracy_by_mode, students), caption))
     labelled = [number for number, text in enumerate(results.texts) if text.position]
     words = [text.tokens for text in results.texts]
-    figures += [(coloured_modes(words, tokens, number), "A training text.") for number in labelled[:_SHOWN]]
+    figures += [(partial(coloured_modes, words, tokens, number), "A training text.") for number in labelled[:_SHOWN]]
     return figures

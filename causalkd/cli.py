@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.", callback=Path.expanduser)]
 SetOption = Annotated[list[str], typer.Option("--set", help="Change a key: training.learning_rate=1e-4 (repeatable).")]
 
 
@@ -27,25 +28,39 @@ SetOption = Annotated[list[str], typer.Option("--set", help="Change a key: train
 def distill(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
     set_: SetOption = [],  # noqa: B006 - typer copies it
-    overwrite: Annotated[bool, typer.Option(help="Delete an earlier run in the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace an earlier run in the folder; it stays until the new one is finished.")
+    ] = False,
 ) -> None:
-    """Train what a recipe names, verify it, and write report.json and report.html."""
+    """Train what a recipe names, verify it, and write report.json and report.html.
+
+    Ctrl-C or SIGTERM while a model trains finishes the step, saves a checkpoint and stops; a second one stops at once.
+    The same command continues there.
+    """
     with _told():
         from causalkd.recipe.recipe import Recipe
         from causalkd.runs import distill as runs
 
         parsed = Recipe.load(recipe, set_)
         report = runs.distill(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
-        _tell(report, parsed.folder)
+        if _is_first_process():
+            _tell(report, parsed.folder)
 
 
 @app.command()
-def verify(run: RunArgument) -> None:
+def verify(
+    run: RunArgument,
+    accept_changed_data: Annotated[
+        bool, typer.Option("--accept-changed-data", help="Measure on other data than the run was made with.")
+    ] = False,
+) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
+    _leave_to_the_first()
     with _told():
         from causalkd.runs import distill as runs
 
-        _tell(runs.verify(run, page=_page()), run)
+        tell = partial(typer.echo, err=True)
+        _tell(runs.verify(run, page=_page(), accept_changed_data=accept_changed_data, tell=tell), run)
 
 
 @app.command()
@@ -60,6 +75,7 @@ def attribute(
     portions: Annotated[int, typer.Option(help="Into how many portions tokens are put to be taken away.")] = 8,
 ) -> None:
     """Make attribution maps of a run's models, and of causal LMs the teaching modes; add both to its report."""
+    _leave_to_the_first()
     with _told():
         from causalkd.runs import attribute as attributions
 
@@ -70,7 +86,13 @@ def attribute(
 
 @app.command()
 def evaluate(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(help="A run folder; with --task also a checkpoint, as a folder or by name.")],
+    task: Annotated[
+        str | None, typer.Option(help="Measure a task, such as mrpc, instead of a run's causal LMs.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which labelled split of the task.")] = "validation",
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of a row of the task.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; the folder evaluations of the model else.")] = None,
     texts: Annotated[list[str], typer.Option(help="A task whose test texts are predicted (repeatable).")] = [],  # noqa: B006
     prompts: Annotated[
         list[Path],
@@ -80,8 +102,14 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Most rows of each.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
 ) -> None:
-    """Measure a run's causal LMs: perplexity, responses against references, tasks of a harness."""
+    """Measure a checkpoint or a run on a task; or a run's causal LMs: perplexity, responses, tasks of a harness."""
+    _leave_to_the_first()
     with _told():
+        if task is not None:
+            from causalkd.runs.evaluate_task import evaluate_task
+
+            evaluate_task(run, task, split, limit=limit, max_length=max_length, out=out, tell=typer.echo)
+            return
         from causalkd.runs.evaluate import evaluate_run
 
         evaluate_run(
@@ -98,6 +126,7 @@ def search(
     rank: Annotated[int | None, typer.Option(help="Learn so many directions of each student layer.")] = None,
 ) -> None:
     """Find which teacher layer does what each student layer does; write what holds out as RUN/found_alignment.yaml."""
+    _leave_to_the_first()
     with _told():
         from causalkd.reporting.search_table import search_table
         from causalkd.runs.search import search_run
@@ -113,17 +142,20 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.")],
 ) -> None:
     """Print a finished run's report and write its page anew; or print several runs side by side."""
+    _leave_to_the_first()
     with _told():
         from causalkd.reporting.run_comparison import compare
         from causalkd.runs.distill import write_pages
         from causalkd.runs.folder import RunFolder
+        from causalkd.runs.lock import locked
         from causalkd.verification.results.report import VerificationReport
 
         found = {str(run): VerificationReport.read(RunFolder(run).report) for run in runs}
         if len(runs) > 1:
             typer.echo(compare(found), nl=False)
             return
-        write_pages(_page(), found[str(runs[0])], RunFolder(runs[0]))
+        with locked(runs[0]):
+            write_pages(_page(), found[str(runs[0])], RunFolder(runs[0]))
         _tell(found[str(runs[0])], runs[0])
 
 
@@ -154,6 +186,28 @@ def check(
 
 
 @app.command()
+def data(
+    path: Annotated[str, typer.Argument(help="A file, a folder, a pattern of files, or a hub data set's name.")],
+    kind: Annotated[str | None, typer.Option(help="What the rows are for; guessed from the columns if absent.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Count lengths in its tokens: a hub name or folder.")] = None,
+    max_length: Annotated[int, typer.Option(help="Count the rows that are longer.")] = 128,
+    config: Annotated[str | None, typer.Option(help="Configuration of a hub data set.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
+) -> None:
+    """Preview data: columns, lengths, labels, what would be cut, five examples, and the block for a recipe."""
+    with _told():
+        from causalkd.data.tasks.kinds import KINDS
+        from causalkd.data.tasks.preview import preview
+        from causalkd.errors import nearest
+        from causalkd.models.checkpoints import load_tokenizer
+
+        if kind is not None and kind not in KINDS:
+            raise ValueError(f"kind {kind!r} does not exist; {nearest(kind, list(KINDS))}")
+        counted = None if tokenizer is None else load_tokenizer(tokenizer)
+        typer.echo(preview(path, kind, counted, max_length, config, revision))  # type: ignore[arg-type]
+
+
+@app.command()
 def recipes() -> None:
     """Name the recipes that come with the package."""
     from causalkd.recipe.recipe import shipped_recipes
@@ -169,19 +223,61 @@ def schema() -> None:
     typer.echo(json.dumps(Recipe.model_json_schema(), indent=1))
 
 
+def _is_first_process() -> bool:
+    """Of the processes that a launcher such as torchrun starts, one prints and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _leave_to_the_first() -> None:
+    """Ends a process that has no part in the command, which the first one does alone."""
+    if not _is_first_process():
+        raise typer.Exit
+
+
 @contextmanager
 def _told() -> Iterator[None]:
-    """A fault of the user's is told in its own words, without a traceback; and libraries speak only when it matters."""
+    """A fault of the user's or the machine's is told in its own words, without a traceback.
+
+    Libraries speak only when it matters. A signal ends the command with the usual code, 128 and its number.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from datasets import disable_progress_bars
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
+    disable_progress_bars()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    from causalkd.environment_faults import EXIT_CODE, environment_fault
+    from causalkd.runs.interruption import Stopped, terminable
+
     try:
-        yield
+        with terminable():
+            yield
+            sys.stdout.flush()
     except ValueError as error:
-        typer.echo(f"causalkd: {error}", err=True)
-        sys.exit(2)
+        _end(str(error), 2)
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, Stopped) else signal.SIGINT
+        _end(
+            f"stopped by {number.name}; call the same command again, and a training continues from its last checkpoint",
+            128 + number,
+        )
+    except (OSError, MemoryError, RuntimeError, SafetensorError) as error:
+        fault = environment_fault(error)
+        if fault is None:
+            raise
+        _end(fault, EXIT_CODE)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    """Tells why a command ends, and ends it; what standard output cannot take any more is dropped."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    typer.echo(f"causalkd: {message}", err=True)
+    sys.exit(code)
 
 
 def _page() -> Callable[..., str]:

@@ -1,13 +1,15 @@
 """Faults of declared data in the words of whoever declared it: the path, what was given, the nearest valid name."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
+
+from causalkd.strict_yaml import load_text
 
 
 def nearest(given: str, valid: list[str]) -> str:
@@ -16,39 +18,50 @@ def nearest(given: str, valid: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(valid)}"
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is written twice, of which plain YAML silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                mark = node.value[number][0].start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is written twice", mark)
-        return super().construct_mapping(node, deep)
+_LINE, _PAGE, _COUNTED = 500, 2000, 200  # characters of a line and of a message; faults that are put into words
 
 
 def read_yaml(source: str | Path) -> Any:
     """The value of a YAML file, or of YAML text: a string with a line break, a `: ` or a leading brace.
 
     Raises:
-        ValueError: The file does not exist or is no text, or the text is no YAML; says where.
+        ValueError: The file does not exist or is no text, or the text is no YAML or has no bounds; says where.
     """
     text = str(source)
     if isinstance(source, Path) or not ("\n" in text or ": " in text or text.lstrip().startswith(("{", "["))):
-        if not Path(source).is_file():
-            raise ValueError(f"{text!r} is neither a file nor YAML text; check the path")
+        path = Path(os.path.expanduser(text))
+        if not is_file(path):
+            raise ValueError(f"{_cut(text)!r} is neither a file nor YAML text; check the path")
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{source} cannot be read as text: {error}") from None
+    return load_text(text)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a text that no file can have as its name is none."""
     try:
-        return yaml.load(text, _StrictLoader)
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
-        raise ValueError(f"{line}{error.problem or error.context}") from None
-    except yaml.YAMLError as error:  # a control character
-        raise ValueError(" ".join(str(error).split())) from None
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False
+
+
+def listed(headline: str, faults: Sequence[str], bullet: str = "- ") -> str:
+    """A message of at most a page: the headline, and in a line each as many faults as have room; how many have not."""
+    lines, left = [], _PAGE - len(_cut(headline)) - 50
+    for number, fault in enumerate(faults):
+        line = bullet + _cut(fault)
+        if len(line) > left and number:
+            lines.append(f"{bullet}and {len(faults) - number} more; mend these first")
+            break
+        lines.append(line)
+        left -= len(line) + 1
+    return "\n".join([f"{_cut(headline)}:", *lines])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LINE else f"{text[: _LINE - 40]}… ({len(text) - _LINE + 40:,} more characters)"
 
 
 def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -60,13 +73,18 @@ def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = ""
         prefix: Path of that data inside what the user wrote.
     """
     lines: dict[str, list[str]] = {}
-    for fault in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    # A list is also called too short when its items have faults, which is no second fault.
+    above = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))}
+    faults = [fault for fault in found if fault["type"] != "too_short" or fault["loc"] not in above]
+    for fault in faults[:_COUNTED]:
         path, owner, value = _locate(fault["loc"], model)
         messages = lines.setdefault(f"{prefix}.{path}".strip("."), [])
         message = _message(fault, owner, value)
         if message not in messages:
             messages.append(message)
-    return [f"{path}: {' or '.join(messages)}" if path else " or ".join(messages) for path, messages in lines.items()]
+    told = [f"{path}: {' or '.join(messages)}" if path else " or ".join(messages) for path, messages in lines.items()]
+    return [*told, f"and {len(faults) - _COUNTED} more"] if len(faults) > _COUNTED else told
 
 
 def _locate(

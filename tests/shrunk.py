@@ -72,6 +72,18 @@ TINY = tuple(
 )
 """What makes the quickstart's models small."""
 
+RESUMED = (
+    *TINY,
+    *("teacher.config.num_hidden_layers=2", "teacher.config.hidden_dropout_prob=0.2", "teacher.training.steps=5"),
+    *("data.train_limit=40", "data.eval_limit=8", "verification.pairs=8", "verification.batch_size=4"),
+    *("training.batch_size=8", "teacher.training.batch_size=8"),  # 5 steps an epoch
+    *("training.save_steps=2", "teacher.training.save_steps=2"),
+    *("training.logging_steps=1", "teacher.training.logging_steps=1"),
+    "students=[{name: only, layers: [0, 1], training: {steps: 8}, objectives: {response_kd: {}, diito: {weight: 2}}}]",
+    "alignment=middle",
+)
+"""What makes the quickstart a run with dropout whose one student trains over more than an epoch, in seconds."""
+
 
 def shrunk(name: str, output: Path, *changes: str) -> Recipe:
     """A shipped recipe, shrunk, that writes into `output`."""
@@ -89,13 +101,13 @@ def planted_model(task: Task = "classification", labels: tuple[str, ...] | None 
 
 class _Interrupt(TrainerCallback):
     def __init__(self, step: int, after_saving: bool) -> None:
-        self._step, self._event = step, "on_save" if after_saving else "on_step_end"
+        self._step, self._event = step, "on_train_end" if after_saving else "on_step_end"
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._strike("on_step_end", state)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._strike("on_save", state)
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._strike("on_train_end", state)
 
     def _strike(self, event: str, state: Any) -> None:
         if event == self._event and state.global_step == self._step:

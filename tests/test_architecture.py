@@ -80,6 +80,23 @@ def test_no_bare_except() -> None:
     assert not bare, f"name the exception: {bare}"
 
 
+def test_no_checkpoint_runs_code_of_its_own() -> None:
+    calls = [
+        (path, node)
+        for path in SOURCES
+        for node in ast.walk(_parse(path))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("from_pretrained", "from_config")
+    ]
+    refusing = {
+        (path, call.lineno)
+        for path, call in calls
+        for given in call.keywords
+        if given.arg == "trust_remote_code" and isinstance(given.value, ast.Constant) and given.value.value is False
+    }
+    trusting = [f"{path}:{call.lineno}" for path, call in calls if (path, call.lineno) not in refusing]
+    assert calls and not trusting, f"pass trust_remote_code=False, or transformers asks whoever is there: {trusting}"
+
+
 def test_every_module_is_mirrored_by_a_test() -> None:
     missing = {str(path): str(_mirror(path)) for path in MODULES if not (ROOT / _mirror(path)).is_file()}
     assert not missing, f"modules without their test file: {missing}"

@@ -17,6 +17,8 @@ from causalkd.cli import app
 from causalkd.recipe.recipe import Recipe, shipped_recipes
 from causalkd.reporting.attribution_tables import as_markdown
 from causalkd.reporting.tables import as_text
+from causalkd.runs import distill as runs
+from causalkd.runs.interruption import Stopped
 from causalkd.task_types import Task
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import FinishedRun
@@ -95,6 +97,35 @@ def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) ->
     shutil.rmtree(copied / "student" / "diito-seed0")
     message = _refusal("verify", copied)
     assert "is unfinished" in message and "diito-seed0 is not there yet; continue it with the same" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (OSError(28, "No space left on device", "runs/x"), 3, "runs/x: No space left on device; make room on the disk"),
+        (MemoryError(), 3, "there is not enough memory; make `training.batch_size`"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT; call the same command again"),
+        (Stopped(15), 143, "stopped by SIGTERM; call the same command again"),
+    ],
+)
+def test_faults_of_the_machine_and_signals_get_a_paragraph(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, told: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(runs, "distill", fail)
+    done = _run("distill", "quickstart")
+    assert done.exit_code == code and done.stdout == ""
+    assert done.stderr.startswith(f"causalkd: {told}") and len(done.stderr.splitlines()) == 1
+
+
+def test_a_full_standard_output_is_told(copied: Path) -> None:
+    command = [sys.executable, "-c", "from causalkd.cli import app; app()", "report", str(copied)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3 and done.stderr.startswith("causalkd: No space left on device; make room")
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
 def test_attribute_adds_maps_that_the_report_keeps(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,3 +225,21 @@ def test_a_process_of_its_own_starts_without_the_heavy_libraries() -> None:
     command = [sys.executable, "-W", "error", "-c", program, "--help"]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
     assert "distill" in done.stdout and done.stdout.splitlines()[-1] == "set()" and done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["verify", "attribute", "evaluate", "search", "report"])
+def test_of_several_processes_only_the_first_works_and_prints(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    done = CliRunner().invoke(app, [command, "nowhere"])
+    assert (done.exit_code, done.output) == (0, "")
+    monkeypatch.setenv("RANK", "0")
+    assert CliRunner().invoke(app, [command, "nowhere"]).exit_code == 2
+
+
+def test_data_shows_what_is_in_a_file_and_the_block_for_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\nthe fox,good\na dog,bad\n")
+    done = _run("data", path)
+    assert done.exit_code == 0 and "2 rows; splits: train" in done.stdout and f"path: {path}" in done.stdout
+    assert "did you mean classification?" in _refusal("data", path, "--kind", "clasification")
+    assert "neither a file, a folder or a pattern here" in _refusal("data", "nobody/nothing")

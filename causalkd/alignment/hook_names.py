@@ -20,6 +20,7 @@ _HOOKS: dict[str, str] = {
     "attn.o.hook_in": "attention_value_output",
     "attn.o.hook_out": "attention_output",
     "mlp.out.hook_out": "mlp_output",
+    "mlp.hook_out": "mlp_output",
     "hook_resid_pre": "block_input",
     "hook_resid_post": "block_output",
     "attn.hook_z": "attention_value_output",

@@ -1,10 +1,9 @@
 """Which places of a teacher and a student correspond: pure data, in pyvene's vocabulary, as YAML or Python."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,7 +19,8 @@ from causalkd.alignment.basis import Basis
 from causalkd.alignment.hook_names import component_fault, read_hook_name
 from causalkd.alignment.pyvene.extra_fields import ConfigRest
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.errors import fault_lines, read_yaml
+from causalkd.errors import fault_lines, listed, read_yaml
+from causalkd.strict_yaml import dump_text
 
 LEARNED = "a site has nothing to train; write what was learned as its basis"
 
@@ -148,12 +148,12 @@ class Alignment(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             where = f"alignment {data.get('name', '')!r}" + (f" in {source}" if isinstance(source, Path) else "")
-            raise ValueError(_listed(f"{where} cannot be read", fault_lines(error, cls))) from None
+            raise ValueError(listed(f"{where} cannot be read", fault_lines(error, cls), bullet="  ")) from None
 
     def to_yaml(self) -> str:
         """The alignment as YAML, without the keys that have their defaults; `from_yaml` reads it back unchanged."""
         data = self.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+        return dump_text(data, default_flow_style=None, width=120)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: two stacks of layers with the pairs drawn between."""
@@ -198,7 +198,8 @@ class Alignment(BaseModel):
             sides.append(tuple(site for site in read if isinstance(site, Site)))
             rests.append(ConfigRest.model_validate(plain.rest))
         if faults:
-            raise ValueError(_listed("these parts of a pyvene config cannot be carried by an alignment", faults))
+            headline = "these parts of a pyvene config cannot be carried by an alignment:"
+            raise ValueError("\n  ".join([headline, *faults]))
         pairs = tuple(
             SitePair(name=f"pair_{number}", teacher=teacher, student=student)
             for number, (teacher, student) in enumerate(_pair_up(*sides))
@@ -286,7 +287,3 @@ def _pair_up(teacher: tuple[Site, ...], student: tuple[Site, ...]) -> list[tuple
     if keys[0] == keys[1] and None not in keys[0] and in_order:
         return list(zip(*grouped, strict=True))
     return [(teacher, student)]
-
-
-def _listed(headline: str, faults: Sequence[str]) -> str:
-    return headline + ":\n" + "\n".join(f"  {fault}" for fault in faults)

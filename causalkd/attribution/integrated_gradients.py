@@ -99,7 +99,8 @@ def check_steps(steps: int) -> None:
     """
     if steps < 1:
         raise ValueError(
-            f"steps is {steps}, but a path has at least 1; 1 is input × gradient, 32 or more close the gap"
+            f"steps is {steps}, but a path has at least 1; 1 is input × gradient, and the more, the closer the scores "
+            "come to adding up. Each map holds its gap, by which they do not: compare it with the change explained"
         )
 
 

@@ -84,7 +84,16 @@ class Batch:
 
     @classmethod
     def from_tensors(cls, nested: NestedTensors) -> "Batch":
-        """The batch that `tensors` gave."""
+        """The batch that `tensors` gave.
+
+        Raises ValueError for what another collator made.
+        """
+        if "inputs" not in nested:
+            raise ValueError(
+                f"a batch of {', '.join(nested)} is not what PairingCollator makes, but another collator, such as "
+                "transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) "
+                "and train_dataset=ExampleSet(examples)"
+            )
         positions = {name: Positions(**drawn) for name, drawn in nested.get("positions", {}).items()}
         return cls(**{**nested, "positions": positions})
 

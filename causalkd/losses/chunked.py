@@ -5,6 +5,7 @@ them and reads each from memory several times; here a chunk of rows goes through
 processor's cache, and its gradient is written once.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,9 +45,10 @@ def loss_of_rows(
         temperature: Divides all logits.
 
     Raises:
-        ValueError: A gradient is asked of something else than the student's logits, or what is given is of other rows
-            or choices.
+        ValueError: A gradient is asked of something else than the student's logits, what is given is of other rows or
+            choices, or the temperature is not a positive number.
     """
+    check_temperature(temperature)
     if torch.is_grad_enabled() and any(other.requires_grad for other in others):
         raise ValueError(
             "the teacher's logits require a gradient, and only the student's get one; run the teacher under "
@@ -64,6 +66,18 @@ def loss_of_rows(
     wanted = torch.is_grad_enabled() and logits.requires_grad
     values = _LossOfRows.apply(flat[0], flat[1:], kernel, counted, temperature, wanted)
     return values.view(logits.shape[:-1])
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuses a temperature that logits cannot be divided by.
+
+    Raises:
+        ValueError: It is not a positive, finite number.
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(
+            f"the temperature is {temperature}; logits are divided by it, so it must be a positive, finite number"
+        )
 
 
 class _LossOfRows(torch.autograd.Function):

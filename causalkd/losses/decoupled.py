@@ -56,6 +56,7 @@ def hard_tokens(
     mask: Bool[Tensor, "*batch pos"] | None = None,
     fraction: float = 0.5,
     over: Over = "batch",
+    among: Float[Tensor, " all"] | None = None,
 ) -> Bool[Tensor, "*batch pos"]:
     """Which counted tokens are hard: as uncertain as the quantile that leaves about `fraction` of them above, or more.
 
@@ -66,6 +67,8 @@ def hard_tokens(
         mask: The tokens that count.
         fraction: The hard share, in (0, 1].
         over: What the quantile is of: all counted tokens, or those of each sequence.
+        among: With `batch`, the counted tokens of a larger batch that these are part of: the quantile is of them.
+            Positive infinity stands for what does not count.
 
     Raises:
         ValueError: The fraction is not in (0, 1].
@@ -73,14 +76,19 @@ def hard_tokens(
     if not 0 < fraction <= 1:
         raise ValueError(f"the hard fraction is {fraction}; it is a share of the tokens and must lie in (0, 1]")
     mask = torch.ones_like(uncertainty, dtype=torch.bool) if mask is None else mask
-    if not mask.numel():
+    if not mask.numel():  # of nothing there is no quantile
         return mask
     rows, counted = (each if over == "sequence" else each.flatten() for each in (uncertainty, mask))
+    if among is not None and over == "batch":
+        return mask & (uncertainty >= _quantile(among, among < torch.inf, fraction))
+    return mask & (rows >= _quantile(rows, counted, fraction)).view_as(mask)
+
+
+def _quantile(rows: Tensor, counted: Tensor, fraction: float) -> Tensor:
     ranked = rows.masked_fill(~counted, torch.inf).sort(-1).values
     # Double precision and a hair above: ⌊0.9 · 10⌋ must be 9 whatever 1 − 0.1 is.
     last = (counted.sum(-1, keepdim=True) - 1).clamp(min=0)
-    threshold = ranked.gather(-1, (last.double() * (1 - fraction) + 1e-9).long())
-    return mask & (rows >= threshold).view_as(mask)
+    return ranked.gather(-1, (last.double() * (1 - fraction) + 1e-9).long())
 
 
 def target_oriented(
@@ -176,16 +184,17 @@ def decoupled(
 
 
 def _log_odds(logits: Rows, gold: Gold) -> Loss:
-    others = _others(logits, gold)
+    others, most = _others(logits, gold)
     q = others.softmax(-1)
-    odds = _odds(logits, gold, log_normaliser(others, q))
+    odds = _odds(logits, gold, most + log_normaliser(others, q))
     return odds, lambda: _with_gold(q, torch.zeros_like(q), torch.ones_like(odds), gold)
 
 
 def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = _others(student, gold), _others(teacher, gold)
+    (learnt, most), (taught, teachers_most) = _others(student, gold), _others(teacher, gold)
     p, q, log_ratio = compared(learnt, taught)
-    x, y = _odds(student, gold, log_normaliser(learnt, q)), _odds(teacher, gold, log_normaliser(taught, p))
+    x = _odds(student, gold, most + log_normaliser(learnt, q))
+    y = _odds(teacher, gold, teachers_most + log_normaliser(taught, p))
     loss = target * _binary_kl(y, x) + diversity * vecdot(p, log_ratio)
 
     def gradient() -> Rows:
@@ -196,9 +205,10 @@ def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, div
 
 
 def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = _others(student, gold), _others(teacher, gold)
+    (learnt, most), (taught, teachers_most) = _others(student, gold), _others(teacher, gold)
     p, q, log_ratio = compared(learnt, taught)
-    x, y = _odds(student, gold, log_normaliser(learnt, q)), _odds(teacher, gold, log_normaliser(taught, p))
+    x = _odds(student, gold, most + log_normaliser(learnt, q))
+    y = _odds(teacher, gold, teachers_most + log_normaliser(taught, p))
     loss = target * _binary_kl(x, y) - diversity * vecdot(q, log_ratio)
 
     def gradient() -> Rows:
@@ -209,9 +219,15 @@ def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, div
     return loss, gradient
 
 
-def _others(logits: Rows, gold: Gold) -> Rows:
-    """The logits of all tokens but the gold one, which goes to −inf. The others stay finite: some are left."""
-    return logits.clamp(min=-furthest(logits)).scatter_(1, gold.unsqueeze(1), -torch.inf)
+def _others(logits: Rows, gold: Gold) -> tuple[Rows, Vector]:
+    """The logits of all tokens but the gold one, which goes to −inf, relative to the largest of them; and that one.
+
+    The others stay finite. Relative to their largest, logits keep their digits where all of them are far below zero:
+    where a teacher rules out everything but the gold token, its others are equally likely.
+    """
+    others = logits.clamp(min=-furthest(logits)).scatter_(1, gold.unsqueeze(1), -torch.inf)
+    most = others.amax(-1, keepdim=True)
+    return others.sub_(most), most.squeeze(1)
 
 
 def _odds(logits: Rows, gold: Gold, log_others: Vector) -> Vector:

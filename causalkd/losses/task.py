@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from causalkd.losses.precision import at_least_float32
 from causalkd.task_types import Task
 
 _IGNORED = -100
@@ -12,7 +13,7 @@ _IGNORED = -100
 def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) -> Float[Tensor, ""]:
     """Cross-entropy in nats, or mean squared error for regression.
 
-    One host–device copy: how many labels there are.
+    Computed in float32 at least. One host–device copy: how many labels there are.
 
     Args:
         task: What the head computes.
@@ -22,11 +23,12 @@ def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) 
             causal LM predicts the next token, so its labels are `data.counted.targets`.
     """
     if task == "regression":
-        return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+        predicted = at_least_float32(logits.squeeze(-1))
+        return F.mse_loss(predicted, labels.to(predicted.dtype))
     if task == "question_answering":
         logits = logits.transpose(1, 2)
     flat, wanted = logits.flatten(0, -2), labels.flatten()
     # A masked language model has a label at every seventh token: the others' logits are not looked at.
     labelled = (wanted != _IGNORED).nonzero().squeeze(-1)
-    total = F.cross_entropy(flat.index_select(0, labelled), wanted[labelled], reduction="sum")
+    total = F.cross_entropy(at_least_float32(flat.index_select(0, labelled)), wanted[labelled], reduction="sum")
     return total / max(len(labelled), 1)

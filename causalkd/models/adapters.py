@@ -1,11 +1,11 @@
-"""The adapters TransformerLens 4.3 lacks: DistilBERT, and the classification, tagging and QA heads.
+"""The adapters TransformerLens 4.3 lacks: DistilBERT, what is in our table, and the heads that are no language model.
 
-Without an entry of its own, a head of BERT, GPT-2, OPT, GPT-NeoX, Llama or Qwen2 silently gets its language model's
-adapter (right blocks, absent head) and RoBERTa heads and DistilBERT raise. `register_adapters` closes both gaps inside
-TransformerLens, so its own `boot_transformers` works on these models as well.
+Without an entry of its own, a classification, tagging or question answering head silently gets its language model's
+adapter (right blocks, absent head) or raises. Here the adapter of such a head is made from its language model's, for
+every architecture that TransformerLens or our table knows, and registered with TransformerLens, so that its own
+`boot_transformers` works on the model as well.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -22,19 +22,23 @@ from transformer_lens.model_bridge.generalized_components import (
     UnembeddingBridge,
 )
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
-from transformer_lens.model_bridge.supported_architectures import (
-    BertArchitectureAdapter,
-    GPT2ArchitectureAdapter,
-    LlamaArchitectureAdapter,
-    NeoxArchitectureAdapter,
-    OptArchitectureAdapter,
-    Qwen2ArchitectureAdapter,
-    RobertaArchitectureAdapter,
-)
-from transformers import PreTrainedModel
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel
+from transformers.models.auto import modeling_auto
 
-# Parts of a BERT-like masked-LM head that no other head has.
-_MASKED_LM_HEAD = ("mlm_head", "ln_final")
+from causalkd.models.architectures import Architecture, architecture_of, refusal_of
+
+# Where the heads that are no language model keep their last linear map.
+_HEAD_MODULES = ("score", "classifier.out_proj", "classifier", "qa_outputs")
+_LANGUAGE_MODELS: tuple[Any, ...] = (
+    modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+)
+_HEADS: tuple[Any, ...] = (
+    *_LANGUAGE_MODELS,
+    modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+    modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+)
 
 
 class DistilBertArchitectureAdapter(ArchitectureAdapter):
@@ -84,64 +88,79 @@ class DistilBertArchitectureAdapter(ArchitectureAdapter):
         return NormalizationBridge(name=name, config=self.cfg, use_native_layernorm_autograd=True)
 
 
-def _with_head(
-    base: type[ArchitectureAdapter], head: str, drop: tuple[str, ...] = (), prefix: tuple[str, str] | None = None
-) -> type[ArchitectureAdapter]:
-    """The adapter `base` with its language-model head replaced by the module `head`."""
+class TabledAdapter(ArchitectureAdapter):
+    """The names of an architecture that our table describes: enough to find them, not to boot a bridge."""
 
-    def __init__(self: ArchitectureAdapter, cfg: Any) -> None:
-        base.__init__(self, cfg)
-        for name in drop:
-            self.components.pop(name)
-        self.components["unembed"] = UnembeddingBridge(name=head)
-        if prefix is not None:
-            self._reprefix_components(*prefix)
+    supports_generation: bool = False
+
+    def __init__(self, cfg: Any, architecture: Architecture, body: str) -> None:
+        super().__init__(cfg)
+        cfg.attention_dir = "causal" if architecture.causal else "bidirectional"
+        start = f"{body}." if body else ""
+        self._paths = {"embed": start + architecture.embedding, "blocks": start + architecture.blocks}
+        self._inside = {"attn.o": architecture.attention_output, "mlp.out": architecture.mlp_output}
+        self.component_mapping = {}
+
+    def translate_transformer_lens_path(self, path: str, last_component_only: bool = False) -> str:
+        """The stock path behind TransformerLens' name."""
+        blocks, _, inside = path.partition(".")
+        layer, _, part = inside.partition(".")
+        found = self._paths.get(blocks)
+        if inside:
+            found = f"{found}.{layer}" if blocks == "blocks" and layer.isdigit() else None
+        if part:
+            last = self._inside.get(part)
+            found = None if found is None or last is None else f"{found}.{last}"
+        if found is None:
+            raise ValueError(f"{path!r} is no name of a module of this architecture")
+        return found.rpartition(".")[2] if last_component_only else found
+
+
+def _with_head(base: type[ArchitectureAdapter], architecture: str) -> type[ArchitectureAdapter]:
+    """The adapter of a head that is no language model, from the adapter `base` of its language model."""
 
     def prepare_model(self: ArchitectureAdapter, hf_model: Any) -> None:
-        """Nothing to fix up: the base adapters look for their language-model heads here."""
+        """Finds this head and this body; a base adapter would look for its language-model head here."""
+        body = language_model_of(type(hf_model.config))
+        assert body is not None
+        if body.base_model_prefix != hf_model.base_model_prefix:
+            self._reprefix_components(f"{body.base_model_prefix}.", f"{hf_model.base_model_prefix}.")
+        modules = {name for name, _ in hf_model.named_modules()}
+        for part in [part for part, bridge in self.components.items() if bridge.name and bridge.name not in modules]:
+            self.components.pop(part)
+        head = next((name for name in _HEAD_MODULES if name in modules), None)
+        if head is not None:
+            self.components["unembed"] = UnembeddingBridge(name=head)
 
-    name = f"{base.__name__.removesuffix('ArchitectureAdapter')}{head.title().replace('_', '').replace('.', '')}Adapter"
-    return type(name, (base,), {"__init__": __init__, "prepare_model": prepare_model})
+    return type(f"{architecture}Adapter", (base,), {"prepare_model": prepare_model})
 
 
 @cache
-def _head_adapters() -> dict[str, type[ArchitectureAdapter]]:
-    qa_prefix = ("model.", "transformer.")
-    make: Callable[..., type[ArchitectureAdapter]] = _with_head
-    bert, roberta, distil = BertArchitectureAdapter, RobertaArchitectureAdapter, DistilBertArchitectureAdapter
-    gpt2, opt, neox = GPT2ArchitectureAdapter, OptArchitectureAdapter, NeoxArchitectureAdapter
-    llama, qwen2 = LlamaArchitectureAdapter, Qwen2ArchitectureAdapter
-    return {
-        "DistilBertForMaskedLM": distil,
-        "BertForSequenceClassification": make(bert, "classifier", _MASKED_LM_HEAD),
-        "BertForTokenClassification": make(bert, "classifier", _MASKED_LM_HEAD),
-        "BertForQuestionAnswering": make(bert, "qa_outputs", _MASKED_LM_HEAD),
-        "RobertaForSequenceClassification": make(roberta, "classifier.out_proj", _MASKED_LM_HEAD),
-        "RobertaForTokenClassification": make(roberta, "classifier", _MASKED_LM_HEAD),
-        "RobertaForQuestionAnswering": make(roberta, "qa_outputs", _MASKED_LM_HEAD),
-        "DistilBertForSequenceClassification": make(distil, "classifier", _MASKED_LM_HEAD),
-        "DistilBertForTokenClassification": make(distil, "classifier", _MASKED_LM_HEAD),
-        "DistilBertForQuestionAnswering": make(distil, "qa_outputs", _MASKED_LM_HEAD),
-        "GPT2ForSequenceClassification": make(gpt2, "score"),
-        "GPT2ForTokenClassification": make(gpt2, "classifier"),
-        "GPT2ForQuestionAnswering": make(gpt2, "qa_outputs"),
-        "OPTForSequenceClassification": make(opt, "score"),
-        "OPTForQuestionAnswering": make(opt, "qa_outputs"),
-        "GPTNeoXForSequenceClassification": make(neox, "score"),
-        "GPTNeoXForTokenClassification": make(neox, "classifier"),
-        "GPTNeoXForQuestionAnswering": make(neox, "qa_outputs"),
-        "LlamaForSequenceClassification": make(llama, "score"),
-        "LlamaForTokenClassification": make(llama, "score"),
-        "LlamaForQuestionAnswering": make(llama, "qa_outputs", prefix=qa_prefix),
-        "Qwen2ForSequenceClassification": make(qwen2, "score"),
-        "Qwen2ForTokenClassification": make(qwen2, "score"),
-        "Qwen2ForQuestionAnswering": make(qwen2, "qa_outputs", prefix=qa_prefix),
-    }
+def _named_adapters() -> dict[str, type[ArchitectureAdapter]]:
+    """An adapter for every head that TransformerLens lacks of an architecture that it knows, by the model's class."""
+    known = {**factory.SUPPORTED_ARCHITECTURES, "DistilBertForMaskedLM": DistilBertArchitectureAdapter}
+    made: dict[str, type[ArchitectureAdapter]] = {"DistilBertForMaskedLM": DistilBertArchitectureAdapter}
+    for heads in _HEADS:
+        for model_type, architecture in heads.items():
+            names = [models.get(model_type, "") for models in _LANGUAGE_MODELS]
+            base = next((known[name] for name in names if isinstance(name, str) and name in known), None)
+            if base is not None and isinstance(architecture, str) and architecture not in known:
+                made[architecture] = _with_head(base, architecture)
+    return made
+
+
+def language_model_of(config: type) -> type[PreTrainedModel] | None:
+    """The language model, of those that an adapter is for, with the body that this type of configuration makes."""
+    for mapping in (MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING):
+        found: Any = mapping.get(config, None)
+        if isinstance(found, type) and found.__name__ in factory.SUPPORTED_ARCHITECTURES:
+            return found
+    return None
 
 
 def register_adapters() -> None:
     """Add the missing adapters to TransformerLens; calling it again changes nothing."""
-    for architecture, adapter in _head_adapters().items():
+    for architecture, adapter in _named_adapters().items():
         if architecture in factory.SUPPORTED_ARCHITECTURES:
             continue
         factory.ArchitectureAdapterFactory.register_adapter(architecture, adapter)
@@ -149,18 +168,56 @@ def register_adapters() -> None:
         factory.SUPPORTED_ARCHITECTURES[architecture] = adapter
 
 
+def is_known(model: type[PreTrainedModel]) -> bool:
+    """Whether our table or TransformerLens names the places of this class of models."""
+    register_adapters()
+    config = model.config_class
+    return config is not None and (
+        architecture_of(config.model_type) is not None or model.__name__ in factory.SUPPORTED_ARCHITECTURES
+    )
+
+
 def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
     """TransformerLens' adapter for a stock model; reads the model, changes nothing in it.
 
     Raises:
-        ValueError: No adapter knows the model's class.
+        ValueError: No adapter knows the model's class, or it is an encoder with a decoder.
     """
     register_adapters()
     architecture = type(model).__name__
-    if architecture not in factory.SUPPORTED_ARCHITECTURES:
+    if model.config.is_encoder_decoder:
         raise ValueError(
-            f"{architecture} has no TransformerLens adapter, so its places have no names. "
-            "Use one of the supported model classes, or register an adapter with TransformerLens first."
+            f"{architecture} is an encoder with a decoder: it has two stacks of blocks, so a layer's number names two "
+            "blocks; choose a model that is an encoder or a decoder alone"
         )
+    refusal = refusal_of(model.config.model_type)
+    if refusal is not None:
+        raise ValueError(f"{architecture} is refused: {refusal}; use another architecture")
+    if not is_known(type(model)):
+        raise ValueError(
+            f"{architecture} has no TransformerLens adapter, so its places have no names. Use one of the supported "
+            "model classes, or say where they are with causalkd.models.architectures.register_architecture."
+        )
+    try:
+        return _fitted(model, architecture)
+    except (AttributeError, KeyError, NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"TransformerLens' adapter for {architecture} does not take this configuration "
+            f"({type(error).__name__}: {error}); use another architecture"
+        ) from error
+
+
+def _fitted(model: PreTrainedModel, architecture: str) -> ArchitectureAdapter:
     config = build_bridge_config_from_hf(model.config, architecture, model.name_or_path or architecture, model.dtype)
-    return factory.ArchitectureAdapterFactory.select_architecture_adapter(config)
+    described = architecture_of(model.config.model_type)
+    if described is not None:
+        return TabledAdapter(config, described, model.base_model_prefix)
+    adapter = factory.ArchitectureAdapterFactory.select_architecture_adapter(config)
+    if architecture in _named_adapters():  # those of TransformerLens change the model here
+        adapter.prepare_model(model)
+    return adapter
+
+
+def is_causal(adapter: ArchitectureAdapter, model: PreTrainedModel) -> bool:
+    """Whether a token of this model sees only itself and the tokens before it; a BERT may be told to be a decoder."""
+    return adapter.cfg.attention_dir == "causal" or bool(model.config.get_text_config().to_dict().get("is_decoder"))

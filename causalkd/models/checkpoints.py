@@ -38,15 +38,15 @@ def locate(name: str | Path) -> str:
     return packaged_folder(str(name)) if str(name) in PACKAGED else str(name)
 
 
-def read_config(name: str | Path) -> PreTrainedConfig:
-    """A checkpoint's configuration.
+def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConfig:
+    """A checkpoint's configuration; `revision` is a branch, tag or commit of the hub, None for its main branch.
 
     Raises:
         ValueError: No such checkpoint.
     """
     location = locate(name)
     try:
-        return AutoConfig.from_pretrained(location)
+        return AutoConfig.from_pretrained(location, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError) as error:
         if (Path(location) / "config.json").is_file():
             raise ValueError(f"the configuration of checkpoint {name} cannot be read: {error}") from error
@@ -57,16 +57,19 @@ def read_config(name: str | Path) -> PreTrainedConfig:
         ) from error
 
 
-def find_tokenizer(name: str | Path) -> PreTrainedTokenizerBase | None:
+def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase | None:
     """The tokenizer of a checkpoint; None where there is none, for which transformers often makes one without words.
+
+    Some kinds of tokenizers raise other errors than a missing file where there is none, or where a library they need
+    is missing.
 
     Raises:
         ValueError: No such checkpoint.
     """
-    read_config(name)
+    read_config(name, revision)
     try:
-        found = AutoTokenizer.from_pretrained(locate(name))
-    except (OSError, ValueError):
+        found = AutoTokenizer.from_pretrained(locate(name), revision=revision or "main", trust_remote_code=False)
+    except (ImportError, OSError, TypeError, ValueError):
         return None
     return found if len(found) > len(found.all_special_tokens) else None
 
@@ -85,25 +88,25 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     return found
 
 
-def has_head(name: str | Path, task: Task) -> bool:
+def has_head(name: str | Path, task: Task, revision: str | None = None) -> bool:
     """Whether a checkpoint was saved with the head of a task.
 
     Raises:
         ValueError: No such checkpoint.
     """
-    config = read_config(name)
+    config = read_config(name, revision)
     head = _HEADS[task].get(type(config), None)
     return head is not None and head.__name__ in (config.architectures or ())
 
 
-def tasks_of(name: str | Path) -> tuple[Task, ...]:
+def tasks_of(name: str | Path, revision: str | None = None) -> tuple[Task, ...]:
     """The tasks that a checkpoint's architecture has heads for, those it was saved with first.
 
     Raises:
         ValueError: No such checkpoint, or its architecture has none of them.
     """
-    config = read_config(name)
+    config = read_config(name, revision)
     possible: list[Task] = [task for task in TASKS if type(config) in _HEADS[task]]
     if not possible:
         raise ValueError(f"{name} is a {config.model_type}, which is no language model; name another checkpoint")
-    return tuple(sorted(possible, key=lambda task: not has_head(name, task)))
+    return tuple(sorted(possible, key=lambda task: not has_head(name, task, revision)))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -33,6 +33,8 @@ class Sampling:
     """Divides the logits; 0 takes the likeliest token instead of drawing."""
     longest: int | None = None
     """Most tokens of a row with its prompt; None for as many as every model that writes has positions."""
+    ends: tuple[int, ...] = ()
+    """Tokens that end a row, besides the end tokens of the tokenizer and of the checkpoint's generation settings."""
 
 
 class Mixture(NamedTuple):
@@ -57,7 +59,8 @@ def continue_prompts(
 ) -> Continued:
     """What a model writes after some prompts; modes and the global random state stay as they were.
 
-    The checkpoint's own generation settings (a repetition penalty, beams, …) do not count: `sampling` is all there is.
+    The checkpoint's own generation settings (a repetition penalty, beams, …) do not count, but for its end tokens:
+    `sampling` is all there is.
 
     Args:
         model: A causal LM with a tokenizer; dropout is off meanwhile.
@@ -69,7 +72,7 @@ def continue_prompts(
     Raises:
         ValueError: The model writes no text, has no tokenizer, or a prompt leaves no room.
     """
-    pad, end = _special_ids(model)
+    pad, ends = _special_ids(model, sampling)
     models = [model] if mixture is None else [model, mixture.model]
     lengths, longest = prompts["attention_mask"].sum(1), _longest(models, sampling)
     most = (longest - lengths).clamp(max=sampling.max_tokens)
@@ -81,7 +84,7 @@ def continue_prompts(
 
     def draw(prompts: Inputs, tokens: int) -> Int[Tensor, "batch pos"]:
         config = GenerationConfig(
-            max_new_tokens=tokens, pad_token_id=pad, eos_token_id=end, **_drawing(sampling, mixture)
+            max_new_tokens=tokens, pad_token_id=pad, eos_token_id=ends, **_drawing(model, sampling, mixture)
         )
         processors = LogitsProcessorList([] if mixture is None else [_Mixed(mixture, prompts, sampling.temperature)])
         ids = model.model.generate(  # type: ignore[operator]
@@ -97,7 +100,7 @@ def continue_prompts(
     devices = range(torch.cuda.device_count())
     with torch.no_grad(), evaluating(models), _own_settings_aside(model.model), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        return _written(draw, prompts, most, pad, end)
+        return _written(draw, prompts, most, pad, torch.tensor(ends, device=lengths.device))
 
 
 def left_padded(inputs: Inputs, lengths: Int[Tensor, "batch"], pad_id: int) -> dict[str, Int[Tensor, "batch prompt"]]:
@@ -111,21 +114,29 @@ def left_padded(inputs: Inputs, lengths: Int[Tensor, "batch"], pad_id: int) -> d
     return {"input_ids": taken.masked_fill(~kept, pad_id), "attention_mask": kept.long()}
 
 
-def _special_ids(model: HookedModel) -> tuple[int, int]:
+def _special_ids(model: HookedModel, sampling: Sampling) -> tuple[int, list[int]]:
+    """What fills rows up, and the tokens that end one."""
     tokenizer = model.tokenizer
     if model.task != "causal_lm" or tokenizer is None or tokenizer.eos_token_id is None:
         lack = f"its task is {model.task}" if model.task != "causal_lm" else "it has no tokenizer with an end token"
         raise ValueError(f"{model} writes no text: {lack}; use a causal LM with its tokenizer")
     end = tokenizer.eos_token_id
     assert isinstance(end, int)
-    return (tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end), end
+    settings = model.model.generation_config
+    own = [] if settings is None else settings.eos_token_id
+    known = [end, *(own if isinstance(own, list) else [own]), *sampling.ends]
+    ends = list(dict.fromkeys(each for each in known if isinstance(each, int) and each < model.vocabulary))
+    return (tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end), ends
 
 
-def _drawing(sampling: Sampling, mixture: Mixture | None) -> dict[str, bool | float | int]:
+def _drawing(model: HookedModel, sampling: Sampling, mixture: Mixture | None) -> dict[str, Any]:
+    padding = [] if model.entries is None else list(range(model.entries, model.vocabulary))
+    suppressed = {"suppress_tokens": padding} if padding else {}
     if sampling.temperature == 0:
-        return {"do_sample": False}
+        return {"do_sample": False, **suppressed}
     # A mixture is of distributions at the temperature already.
-    return {"do_sample": True, "top_k": 0, "temperature": 1.0 if mixture else sampling.temperature}
+    temperature = 1.0 if mixture else sampling.temperature
+    return {"do_sample": True, "top_k": 0, "temperature": temperature, **suppressed}
 
 
 def _longest(models: list[HookedModel], sampling: Sampling) -> int:
@@ -145,7 +156,11 @@ def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _written(
-    draw: Callable[[Inputs, int], Tensor], prompts: Inputs, most: Int[Tensor, "batch"], pad: int, end: int
+    draw: Callable[[Inputs, int], Tensor],
+    prompts: Inputs,
+    most: Int[Tensor, "batch"],
+    pad: int,
+    ends: Int[Tensor, " end"],
 ) -> Continued:
     """Prompts continued by at most `most` tokens each.
 
@@ -153,13 +168,13 @@ def _written(
     fullest row has room, and those that have not ended and have more room go on without it.
     """
     tokens = int(most.min())
-    found = _continued(prompts, draw(prompts, tokens), end)
+    found = _continued(prompts, draw(prompts, tokens), ends)
     ids, mask, new = found.inputs["input_ids"], found.inputs["attention_mask"], found.new
-    going = (most > tokens) & new[:, -1] & (ids[:, -1] != end)
+    going = (most > tokens) & new[:, -1] & ~torch.isin(ids[:, -1], ends)
     if not going.any():
         return found
     begun = left_padded({"input_ids": ids[going], "attention_mask": mask[going]}, mask[going].sum(1), pad)
-    rest = _written(draw, begun, most[going] - tokens, pad, end)
+    rest = _written(draw, begun, most[going] - tokens, pad, ends)
     added = slice(begun["input_ids"].shape[1], None)
 
     def joined(all_rows: Tensor, of_going: Tensor, filler: int) -> Tensor:
@@ -174,11 +189,11 @@ def _written(
     return Continued(inputs, joined(new, rest.new, 0))
 
 
-def _continued(prompts: Inputs, ids: Int[Tensor, "batch pos"], end: int) -> Continued:
+def _continued(prompts: Inputs, ids: Int[Tensor, "batch pos"], ends: Int[Tensor, " end"]) -> Continued:
     width = prompts["input_ids"].shape[1]
-    written = ids[:, width:]
-    ended = (written == end).long().cumsum(1)
-    new = (ended == 0) | ((written == end) & (ended == 1))
+    is_end = torch.isin(ids[:, width:], ends)
+    ended = is_end.long().cumsum(1)
+    new = (ended == 0) | (is_end & (ended == 1))
     mask = torch.cat([prompts["attention_mask"], new.long()], 1)
     before = torch.zeros_like(prompts["attention_mask"], dtype=torch.bool)
     return Continued({"input_ids": ids, "attention_mask": mask}, torch.cat([before, new], 1))
@@ -188,6 +203,7 @@ class _Mixed(LogitsProcessor):
     """Log-probabilities of the mixture, from the scores of the model that generates."""
 
     def __init__(self, mixture: Mixture, prompts: Inputs, temperature: float) -> None:
+        self._entries = mixture.model.entries
         self._other, self._share = mixture.model.model, torch.tensor(mixture.share, device=mixture.model.model.device)
         self._mask = prompts["attention_mask"]
         self._temperature = temperature or 1.0
@@ -207,6 +223,9 @@ class _Mixed(LogitsProcessor):
             past_key_values=self._cache,
             use_cache=True,
         )
-        other = (output.logits[:, -1].to(scores.dtype) / self._temperature).log_softmax(-1)
+        logits = output.logits[:, -1, : self._entries].to(scores.dtype)
+        other = (logits / self._temperature).log_softmax(-1)
+        # The vocabulary of the model that writes may be padded to another size, by entries that are never drawn.
+        other = functional.pad(other, (0, scores.shape[1] - other.shape[1]), value=-torch.inf)
         own = (scores / self._temperature).log_softmax(-1)
         return torch.logaddexp(other + self._share.log(), own + (-self._share).log1p())

@@ -17,10 +17,17 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
+from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.models.layer_settings import chosen_blocks, keep_blocks, learn_subspaces
+from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
+from causalkd.models.plain_weights import plain_model
+from causalkd.models.self_test import self_test
+from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import TASKS, Task
 
 _AUTO: dict[Task, Any] = {
@@ -43,6 +50,10 @@ def load_model(
     new_head: bool = False,
     seed: int = 0,
     attention: str | None = None,
+    dtype: torch.dtype | None = None,
+    device_map: DeviceMap | None = None,
+    quantization: QuantizationConfigMixin | None = None,
+    revision: str | None = None,
 ) -> HookedModel:
     """Loads a checkpoint from the hub, a folder or an installed weights package.
 
@@ -54,27 +65,54 @@ def load_model(
         new_head: Allow weights the checkpoint lacks to start at random (from `seed`), e.g. for fine-tuning.
         seed: Seed of such weights.
         attention: transformers' attention implementation; None lets transformers choose.
+        dtype: Precision of the weights; None keeps the checkpoint's. A student's is float32 at least.
+        device_map: Where modules lie, as in transformers; a model that is spread over devices stays spread.
+        quantization: A teacher's, as in transformers. A student of a quantised checkpoint is dequantised.
+        revision: Branch, tag or commit of the hub.
 
     Raises:
-        ValueError: No such checkpoint, the checkpoint lacks the asked head, or its labels differ.
+        ValueError: No such checkpoint, the checkpoint lacks the asked head, its labels differ, a student was to be
+            quantised, or `device_map` leaves weights out of memory.
     """
     if task not in _AUTO:
         raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
-    config = read_config(name)
-    possible = tasks_of(name)
+    if role == "student" and quantization is not None:
+        raise ValueError(
+            f"{name} is to be a student and quantised, but no step of an optimizer moves integer codes; "
+            "leave quantization out, or load it as a teacher"
+        )
+    config = read_config(name, revision)
+    possible = tasks_of(name, revision)
     if task not in possible:
         raise ValueError(
             f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
             "ask for one of those, or use another architecture"
         )
     _set_labels(config, task, labels, new_head=new_head, name=str(name))
-    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    options = loading_options(
+        attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
+    )
+    model = _stock_model(name, task, config, options, new_head=new_head, seed=seed)
+    if role == "student":
+        model = plain_model(model)
+    tokenizer = find_tokenizer(name, revision)
+    _let_end_token_learn(model, tokenizer)
+    loaded = HookedModel(model, tokenizer, task=task, role=role)
+    self_test(loaded)
+    if role == "student":
+        move_to(loaded, model.device, _trainable(model.dtype))
+    return loaded
+
+
+def _stock_model(
+    name: str | Path, task: Task, config: PreTrainedConfig, options: dict[str, Any], *, new_head: bool, seed: int
+) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            model, found = _AUTO[task].from_pretrained(locate(name), config=config, **options)
+            model, found = _AUTO[task].from_pretrained(locate(name), config=config, trust_remote_code=False, **options)
         except (OSError, SafetensorError) as error:
             raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
     lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
@@ -83,12 +121,8 @@ def load_model(
             f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
             "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
         )
-    tokenizer = find_tokenizer(name)
-    _let_end_token_learn(model, tokenizer)
-    loaded = HookedModel(model, tokenizer, task=task, role=role)
-    if role == "student":
-        move_to(loaded, model.device, _trainable(model.dtype))
-    return loaded
+    check_in_memory(model, str(name))
+    return model
 
 
 def model_from_config(
@@ -110,14 +144,16 @@ def model_from_config(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            model = _AUTO[task].from_config(config)
+            model = _AUTO[task].from_config(config, trust_remote_code=False)
         except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError) as error:
             raise ValueError(
                 f"transformers cannot build a {config.model_type} of this configuration "
                 f"({type(error).__name__}: {error}); correct its sizes and names"
             ) from error
     _let_end_token_learn(model, tokenizer)
-    return HookedModel(model, tokenizer, task=task, role=role)
+    made = HookedModel(model, tokenizer, task=task, role=role)
+    self_test(made)
+    return made
 
 
 def student_from_teacher(
@@ -130,8 +166,10 @@ def student_from_teacher(
 ) -> HookedModel:
     """A student of the teacher's architecture that starts from some of the teacher's blocks.
 
-    Embeddings, head and everything else outside the blocks are copied where shapes allow; what does not fit (all of it,
-    for a narrower width) starts fresh. Weights are in the teacher's precision, but in float32 at least.
+    Everything outside the blocks is copied too. At the teacher's width the student is checked to compute, on a short
+    row, what the teacher computes with the other blocks left out. For a narrower width, what does not fit (almost all)
+    starts fresh. Weights are in the teacher's precision, but in float32 at least; adapters of a teacher are merged and
+    quantised weights dequantised first.
 
     Args:
         teacher: Where the weights come from; it is not changed.
@@ -141,20 +179,28 @@ def student_from_teacher(
         seed: Seed of weights that start fresh.
 
     Raises:
-        ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits.
+        ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits, a teacher
+            whose weights cannot be had as plain numbers, or blocks that would compute something else in a student.
     """
-    chosen = _chosen_layers(teacher, layers, every)
-    config = copy.deepcopy(teacher.model.config)
-    config.num_hidden_layers = len(chosen)
-    kinds = getattr(config, "layer_types", None)
-    if kinds is not None:
-        config.layer_types = [kinds[layer] for layer in chosen]
-    if width is not None and width != teacher.width:
-        _narrow(config, teacher, width)
+    chosen = chosen_blocks(teacher.n_layers, layers, every)
+    given = _plain(teacher)
+    config = keep_blocks(given.model.config, chosen)
+    narrower = width is not None and width != teacher.width
+    if width is not None and narrower:
+        learn_subspaces(config, width, teacher.width, teacher.n_heads)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
-    _copy_weights(teacher, student, chosen)
-    move_to(student, teacher.model.device, _trainable(teacher.model.dtype))
+    left = copy_weights(given, student, chosen)
+    move_to(student, given.model.device)
+    if not narrower:
+        check_copy(given, student, chosen, left)
+    move_to(student, given.model.device, _trainable(given.model.dtype))
     return student
+
+
+def _plain(model: HookedModel) -> HookedModel:
+    """The model itself, or a twin with its adapters and quantised weights worked in."""
+    stock = plain_model(model.model)
+    return model if stock is model.model else HookedModel(stock, model.tokenizer, task=model.task, role="teacher")
 
 
 def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
@@ -162,13 +208,18 @@ def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
     untrained_student = model_from_config(
         model.model.config, model.tokenizer, task=model.task, role="student", seed=seed
     )
+    untrained_student.entries = model.entries
     move_to(untrained_student, model.model.device, model.model.dtype)
     untrained_student.model.eval()
     return untrained_student
 
 
 def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None = None) -> None:
-    """Moves a model's weights, and casts them where a dtype is given."""
+    """Moves a model's weights, and casts them where a dtype is given; a model spread over devices stays where it is."""
+    if is_spread(model.model):
+        if dtype is not None:
+            torch.nn.Module.to(model.model, dtype=dtype)
+        return
     # Through the base class, whose `to` type checkers understand.
     torch.nn.Module.to(model.model, device=device, dtype=dtype)
 
@@ -181,24 +232,27 @@ def _trainable(dtype: torch.dtype) -> torch.dtype:
 def check_pair(teacher: HookedModel, student: HookedModel) -> None:
     """Refuses a teacher and a student whose outputs cannot be compared.
 
+    Vocabularies of one tokenizer may be padded to different sizes: see `share_entries`.
+
     Raises:
         ValueError: Task, vocabulary, tokenizer or labels differ; lists every difference.
     """
     faults = []
     if teacher.task != student.task:
         faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
-    tokenizers = [model.tokenizer.get_vocab() for model in (teacher, student) if model.tokenizer is not None]
-    agree = len(tokenizers) == 2 and tokenizers[0] == tokenizers[1]
-    if teacher.vocabulary != student.vocabulary:
-        sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
+    entries = shared_entries(teacher, student)
+    sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
+    if entries is not None and min(teacher.vocabulary, student.vocabulary) < entries:
         faults.append(
-            f"{sizes}: the tokenizers agree, so embeddings and heads are padded differently; give both one size, by "
-            f"resize_token_embeddings({teacher.vocabulary}) of the student's model"
-            if agree
-            else f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it "
-            "with student_from_teacher"
+            f"{sizes}, and the tokenizer of both {entries}, some of which a model lacks; give it more, by "
+            f"resize_token_embeddings({entries}), or use a model that was trained with this tokenizer"
         )
-    elif len(tokenizers) == 2 and not agree:
+    elif entries is None and teacher.vocabulary != student.vocabulary:
+        faults.append(
+            f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
+            "student_from_teacher"
+        )
+    elif entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
         faults.append("the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both")
     if teacher.task in _LABELLED and label_names(teacher) != label_names(student):
         faults.append(
@@ -237,7 +291,13 @@ def _set_labels(
         config.num_labels, config.problem_type = 1, "regression"
     elif task == "question_answering":
         config.num_labels = 2
-    elif task in _LABELLED and labels is not None:
+    elif task == "classification" and config.problem_type not in (None, "single_label_classification"):
+        raise ValueError(
+            f"checkpoint {name} has problem_type {config.problem_type!r}, so its outputs are no distribution over one "
+            "label a row, which is what classification compares. Use a checkpoint with one label a row"
+            + (", or the task regression" if config.problem_type == "regression" else "")
+        )
+    if task in _LABELLED and labels is not None:
         own = list(_names(config))
         unnamed = own == [f"LABEL_{index}" for index in range(len(own))]
         same = [name.casefold() for name in own] == [name.casefold() for name in labels]
@@ -248,47 +308,3 @@ def _set_labels(
             )
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
-
-
-def _chosen_layers(teacher: HookedModel, layers: Sequence[int] | None, every: int | None) -> list[int]:
-    if (layers is None) == (every is None):
-        raise ValueError(f"give either layers or every, not both or neither; got layers={layers}, every={every}")
-    if every is not None:
-        if not 1 <= every <= teacher.n_layers:
-            raise ValueError(f"every={every} leaves no block; the teacher has {teacher.n_layers} blocks")
-        return list(range(0, teacher.n_layers, every))
-    chosen = list(layers or ())
-    wrong = [layer for layer in chosen if not 0 <= layer < teacher.n_layers]
-    if wrong or not chosen:
-        raise ValueError(f"layers={chosen}: the teacher has blocks 0–{teacher.n_layers - 1}; name at least one of them")
-    return chosen
-
-
-def _narrow(config: PreTrainedConfig, teacher: HookedModel, width: int) -> None:
-    head_width = teacher.width // teacher.n_heads
-    if width <= 0 or width % head_width:
-        raise ValueError(f"width={width} does not divide into heads of {head_width}; give a multiple of {head_width}")
-    ratio = width / teacher.width
-    config.hidden_size, config.num_attention_heads = width, width // head_width
-    for name in ("intermediate_size", "ffn_dim", "hidden_dim", "n_inner"):
-        if getattr(config, name, None) is not None:
-            setattr(config, name, round(getattr(config, name) * ratio))
-    if getattr(config, "num_key_value_heads", None) is not None:
-        heads, most = config.num_attention_heads, max(1, round(config.num_key_value_heads * ratio))
-        config.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
-    if getattr(config, "word_embed_proj_dim", None) is not None:
-        config.word_embed_proj_dim = width
-
-
-def _copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> None:
-    prefix = teacher.adapter.translate_transformer_lens_path("blocks") + "."
-    given = teacher.model.state_dict()
-    taken: dict[str, torch.Tensor] = {}
-    for name, parameter in student.model.state_dict().items():
-        origin = name
-        if name.startswith(prefix):
-            index, rest = name.removeprefix(prefix).split(".", 1)
-            origin = f"{prefix}{chosen[int(index)]}.{rest}"
-        if origin in given and given[origin].shape == parameter.shape:
-            taken[name] = given[origin].detach().clone()
-    student.model.load_state_dict(taken, strict=False)

@@ -56,13 +56,15 @@ def _write_stock_copy(folder: Path, file: str, goal: Path) -> None:
     """
     goal.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=goal.parent) as draft, torch.random.fork_rng():
-        read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+        read = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=file, dtype=torch.float32, trust_remote_code=False
+        )
         config = type(read.config)(**{k: v for k, v in read.config.to_dict().items() if k != "quantization_config"})
         stock = type(read)(config)
         stock.load_state_dict(read.state_dict())
         ready = Path(draft) / "ready"
         stock.save_pretrained(ready)
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, trust_remote_code=False)
         tokenizer.model_max_length = config.max_position_embeddings
         tokenizer.save_pretrained(ready)
         try:

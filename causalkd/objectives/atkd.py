@@ -1,6 +1,7 @@
 """ATKD: easy tokens teach their diversity only, hard ones all (Zhong et al. 2024, arXiv 2402.11890); and DKD."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.losses.chunked import check_temperature
 from causalkd.losses.decoupled import atkd, dkd, hard_tokens
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext
 from causalkd.objectives.labelled import Gold, gold_of, of_sequences
 from causalkd.objectives.running_quantile import RunningQuantile
+from causalkd.objectives.window import Window
 
 Split = Literal["batch", "sequence", "running"]
 
@@ -25,9 +28,10 @@ class ATKD(nn.Module):
     the losses one more pass over the teacher's logits. With sequences that the student wrote it is the paper's
     ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
 
-    With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release. The other splits
-    do not depend on it, and both means are over the tokens of the whole step; to count those, the teacher runs twice,
-    and a teacher cache may not shorten what it says (`top_k`).
+    With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release; of several
+    processes it is what all of them learn from at once. The other splits do not depend on it, and both means are over
+    the tokens of the whole step; to count those, the teacher runs twice, and a teacher cache may not shorten what it
+    says (`top_k`).
 
     Args:
         temperature: T, dividing both models' logits; the term carries T², which the paper has no use for at T = 1.
@@ -38,7 +42,7 @@ class ATKD(nn.Module):
         reverse: Exchange the roles of teacher and student in both terms; the split stays the teacher's.
 
     Raises:
-        ValueError: A share is not one.
+        ValueError: A share is not one, or the temperature is not a positive number.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class ATKD(nn.Module):
         reverse: bool = False,
     ) -> None:
         super().__init__()
+        check_temperature(temperature)
         if not 0 <= easy_weight <= 1:
             raise ValueError(f"easy_weight is {easy_weight}; the easy tokens' share of the loss must lie in [0, 1]")
         if not 0 < hard_fraction <= 1:
@@ -60,7 +65,12 @@ class ATKD(nn.Module):
 
     def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Requirements(logits="labelled", over_window=self._split != "batch")
+        return Requirements(logits="labelled", over_window=True)
+
+    @property
+    def counts_ahead(self) -> bool:
+        """Whether it asks the teacher about all micro-batches of a step before it learns from the first."""
+        return self._split != "batch"
 
     def forward(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
@@ -72,23 +82,38 @@ class ATKD(nn.Module):
             )
         gold = gold_of(run, "atkd")
         student, teacher, label, mask = gold
-        hard = self._hard(gold, run.student_run, run.step, remember=run.student.model.training)
-        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run))
-        return self.temperature**2 * atkd(student, teacher, label, hard, mask, *settings)
+        hard = self._hard(gold, run.student_run, run, remember=run.student.model.training)
+        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard))
+        term = self.temperature**2 * atkd(student, teacher, label, hard, mask, *settings)
+        return term if run.window is None or self.counts_ahead else term * self._share(run, run.window, term.dtype)
 
-    def _hard(self, gold: Gold, base: ForwardOutput, step: int, remember: bool) -> Bool[Tensor, " item"]:
+    def _hard(self, gold: Gold, base: ForwardOutput, run: StepContext, remember: bool) -> Bool[Tensor, " item"]:
         odds = gold.uncertainty_odds(self.temperature)
         if self._quantile is not None:
-            return self._quantile(odds, gold.mask, step, remember)
+            return self._quantile(odds, gold.mask, run.step, remember)
         if self._split == "batch":
-            return hard_tokens(odds, gold.mask, self._fraction)
+            among = None
+            if run.window is not None and run.window.processes > 1:
+                among = run.window.of_processes(odds.masked_fill(~gold.mask, torch.inf), torch.inf)
+            return hard_tokens(odds, gold.mask, self._fraction, among=among)
         in_place, counted = (of_sequences(base, each) for each in (odds, gold.mask))
         return base.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
 
-    def _sizes(self, run: StepContext) -> tuple[Tensor, Tensor] | None:
-        """How many easy and hard tokens a micro-batch has on average; only the teacher can tell."""
-        if run.window is None or self._split == "batch":
+    def _share(self, run: StepContext, window: Window, dtype: torch.dtype) -> Tensor:
+        """The share that the micro-batches of all processes have in the step."""
+        amount = partial(self.requirements().amount, run.student.task)
+        average = window.average(self, amount, dtype)
+        own = window.over_processes(amount(run.batch)) / window.processes
+        return own / torch.where(average > 0, average, 1)
+
+    def _sizes(self, run: StepContext, mask: Tensor, hard: Tensor) -> tuple[Tensor, Tensor] | None:
+        """How many easy and hard tokens a micro-batch has on average; beyond this one only the teacher can tell."""
+        if run.window is None:
             return None
+        if not self.counts_ahead:
+            counts = torch.stack([(mask & ~hard).sum(), hard.sum()])
+            easy, of_hard = run.window.over_processes(counts) / run.window.processes
+            return easy, of_hard
         teacher, _ = run.teacher_outputs()
 
         def count(batch: Batch) -> Tensor:
@@ -96,7 +121,7 @@ class ATKD(nn.Module):
                 batch.inputs, logits_at=self.requirements().logits_at(run.student.task, batch)
             )
             gold = gold_of(replace(run, batch=batch, student_run=teacher_outputs, teacher_run=teacher_outputs), "atkd")
-            hard = self._hard(gold, teacher_outputs, run.step, remember=False)
+            hard = self._hard(gold, teacher_outputs, run, remember=False)
             return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])
 
         easy, hard = run.window.average(self, count, run.student_run.hidden.dtype)
@@ -110,9 +135,13 @@ class DKD:
         temperature: T, dividing both models' logits.
         alpha: Factor of the target-oriented term.
         beta: Factor of the diversity-oriented term.
+
+    Raises:
+        ValueError: The temperature is not a positive number.
     """
 
     def __init__(self, temperature: float = 1.0, alpha: float = 0.2, beta: float = 1.0) -> None:
+        check_temperature(temperature)
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
 
     def requirements(self) -> Requirements:

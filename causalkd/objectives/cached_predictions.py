@@ -137,7 +137,7 @@ class CachedForwards:
         return {name: each.split(counts) for name, each in found.items()}
 
     def _whole(self, found: Mapping[str, Tensor]) -> Float[Tensor, "item choice"]:
-        choices = self._teacher.model.config.get_text_config().vocab_size
+        choices = self._teacher.entries or self._teacher.model.config.get_text_config().vocab_size
         even = found["rest"] - math.log(max(choices - found["choice"].shape[-1], 1))
         return even.expand(-1, choices).scatter(-1, found["choice"].long(), found["largest"])
 

@@ -12,6 +12,7 @@ from causalkd.alignment.interchange import hook_points_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import Tokens
+from causalkd.losses.chunked import check_temperature
 from causalkd.losses.divergence import forward_kl
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -104,7 +105,8 @@ class DIITO(_Interchanges):
         seed: Seed of the draw.
 
     Raises:
-        ValueError: `uncertainty` is asked for where there is no label of base.
+        ValueError: `uncertainty` is asked for where there is no label of base, or the temperature is not a positive
+            number.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class DIITO(_Interchanges):
                 f"the teacher's uncertainty is about labels of base, and tokens={tokens!r}, crossway={crossway} look "
                 "elsewhere too; set tokens='labelled' and crossway=False"
             )
+        check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
         self._weighting = weighting

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalkd.data.token_mask import TOKEN_TASKS, Tokens, targets
+from causalkd.losses.chunked import check_temperature
 from causalkd.losses.task import task_loss
 from causalkd.objectives.base import Requirements, StepContext
 from causalkd.objectives.compare_predictions import DivergenceName, named_divergence, prediction_distance
@@ -26,7 +27,7 @@ class ResponseKD:
             epoch divides by zero, here its T is 1).
 
     Raises:
-        ValueError: There is no such divergence, or it has no share.
+        ValueError: There is no such divergence, it has no share, or the temperature is not a positive number.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ResponseKD:
         scale_by_t2: bool = True,
         anneal_temperature: bool = False,
     ) -> None:
+        check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
         self._divergence = named_divergence(divergence, share)

@@ -20,11 +20,13 @@ class Window:
         batches: The micro-batches of this process.
         processes: How many processes there are, with as many micro-batches each.
         over_processes: Adds up a tensor over the processes.
+        of_processes: Puts the values of all processes one after the other, with a filler where some have fewer.
     """
 
     batches: tuple[Batch, ...]
     processes: int
     over_processes: Callable[[Tensor], Tensor]
+    of_processes: Callable[[Tensor, float], Tensor] = lambda values, _: values
     _totals: dict[Hashable, Tensor] = field(default_factory=dict)
 
     def average(self, key: Hashable, count: Callable[[Batch], Tensor], dtype: torch.dtype) -> Tensor:

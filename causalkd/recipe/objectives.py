@@ -1,14 +1,19 @@
 """The objectives a recipe can name, and their settings: strict, frozen data whose fields are the manual."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MOST_TOKENS = 10**7
+"""Of a row or a vocabulary; more is a slip of the pen."""
+
 
 class Part(BaseModel):
-    """A part of a recipe: unknown keys are refused, nothing is edited after reading."""
+    """A part of a recipe: unknown keys and values of another type are refused, nothing is edited after reading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class PredictionPart(Part):
@@ -74,11 +79,11 @@ class ADKDPart(Part):
 
     weight: float = Field(default=1.0, gt=0)
     """Factor of the term."""
-    views: Literal["all", "label"] | int = "all"
+    views: Literal["all", "label"] | Annotated[int, Field(ge=1, le=MOST_TOKENS)] = "all"
     """What is explained: every class, the label, or for language models this many of the teacher's likeliest tokens."""
     target: Literal["probability", "log_probability", "logit", "loss"] = "loss"
     """What of it: p, log p, the logit, or the loss, as the authors' code does."""
-    steps: int = Field(default=1, ge=1)
+    steps: int = Field(default=1, ge=1, le=10_000)
     """Steps of integrated gradients; 1 is input × gradient."""
     top_k: int | float | None = Field(default=None, gt=0)
     """How many of the teacher's dimensions count, the largest: a number, or a fraction such as 0.9; None for all."""

@@ -1,18 +1,20 @@
 """Recipe: everything a run is made of, read from YAML with every fault reported at once."""
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
-from causalkd.errors import fault_lines, nearest, read_yaml
+from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml
 from causalkd.recipe.sections import (
     NAME,
     DataPart,
+    Listed,
+    LocalPath,
     Part,
     Seed,
     StudentPart,
@@ -20,6 +22,7 @@ from causalkd.recipe.sections import (
     TrainingPart,
     VerificationPart,
 )
+from causalkd.strict_yaml import dump_text, load_text
 
 _SHIPPED = resources.files("causalkd") / "recipe" / "shipped"
 _LENGTHS = ("steps", "epochs")
@@ -34,17 +37,17 @@ class Recipe(Part):
     """What the models read."""
     teacher: TeacherPart
     """The model whose computation is copied."""
-    alignment: Alignment | str
+    alignment: Alignment | LocalPath
     """An alignment, the path of its YAML file, or `middle`, `late`, `full`."""
-    students: tuple[StudentPart, ...] = Field(min_length=1)
+    students: Listed[StudentPart] = Field(min_length=1)
     """The students; the first is the one the others are compared with."""
     training: TrainingPart
     """How the students learn."""
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    seeds: Listed[Seed] = Field(default=(0,), min_length=1)
     """Every student is trained once with each."""
     verification: VerificationPart = VerificationPart()
     """On what the claim is tested."""
-    output: str | None = None
+    output: LocalPath | None = None
     """The run folder; None for `runs/<name>`."""
 
     @model_validator(mode="after")
@@ -111,11 +114,11 @@ class Recipe(Part):
                     faults += fault_lines(error, TrainingPart, f"students[{number}].training")
             if not faults:
                 return recipe
-        raise ValueError(f"recipe {origin} cannot be used:\n" + "\n".join(f"- {fault}" for fault in faults))
+        raise ValueError(listed(f"recipe {origin} cannot be used", faults))
 
     def to_yaml(self) -> str:
         """The complete recipe, defaults included; loads to an equal one."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return dump_text(self.model_dump(mode="json"))
 
 
 def shipped_recipes() -> list[str]:
@@ -126,8 +129,8 @@ def shipped_recipes() -> list[str]:
 def _find(source: str | Path) -> str | Path:
     if str(source) in shipped_recipes():
         return Path(str(_SHIPPED / f"{source}.yaml"))
-    text = str(source)
-    if "\n" not in text and ": " not in text and not Path(text).is_file():
+    text = os.path.expanduser(source)
+    if "\n" not in text and ": " not in text and not is_file(Path(text)):
         raise ValueError(f"there is no recipe {text!r}, shipped or as a file; {nearest(text, shipped_recipes())}")
     return source
 
@@ -154,8 +157,8 @@ def _apply(data: dict[str, Any], change: str) -> None:
     if not separator or not path:
         raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+        parsed = load_text(value)
+    except ValueError:
         raise ValueError(f"change {change!r}: {value!r} is no YAML value; put text in quotes") from None
     *parents, last = path.split(".")
     target: Any = data

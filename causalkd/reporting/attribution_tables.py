@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from causalkd.reporting.markdown_text import plain
 from causalkd.reporting.summary import StudentSummary, mean, sd, summaries
 from causalkd.verification.results.attribution import TEACHER, AttributionResults, Estimate, FaithfulnessRow
 from causalkd.verification.results.report import VerificationReport
@@ -29,7 +30,8 @@ def as_markdown(report: VerificationReport) -> str:
     rows = [[TEACHER, "", _number(report.teacher.task_metric), *[""] * 6, *_faithful([own])]]
     rows += [[*_behaviour(summary), *_attribution(results, summary)] for summary in summaries(report)]
     made = results.settings
-    lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+    first, *others = (f"| {' | '.join(map(plain, row))} |" for row in (heads, *rows))
+    lines = [first, f"| {' | '.join(['---'] * len(heads))} |", *others]
     return "\n".join([*lines, "", f"{made.texts} texts; {made.views}; {made.steps} steps from {made.baseline}"]) + "\n"
 
 

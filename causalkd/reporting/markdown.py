@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from causalkd.reporting import attribution_tables as attribution_table
+from causalkd.reporting.markdown_text import code_block, plain
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.tables import (
     DIFFERENCES,
     LEARNING_MAPS,
     MEANING,
     differences_between,
+    no_numbers,
     number,
     tables,
     teacher_line,
@@ -32,11 +34,11 @@ CAVEATS = (
 def as_markdown(report: VerificationReport) -> str:
     """The report as one Markdown text: the sentences, the tables, the caveats, how it was made."""
     first, *rest = verdict(report)
-    parts = [f"# Verification: {report.alignment.name}", f"**{first}**", _list([*student_sentences(report), *rest])]
-    parts.append(teacher_line(report))
+    title = f"# Verification: {plain(report.alignment.name)}"
+    parts = [title, f"**{plain(first)}**", _list([*student_sentences(report), *rest]), plain(teacher_line(report))]
     for table in tables(report):
-        parts += [f"## {table.title}", pipes(table.rows)]
-    parts += unreachable(report)
+        parts += [f"## {plain(table.title)}", pipes(table.rows)]
+    parts += map(plain, (*unreachable(report), *no_numbers(report)))
     compared = differences_between(report)
     if compared:
         parts += [f"## {DIFFERENCES}", _list([*reference_sentences(report), *compared])]
@@ -68,13 +70,13 @@ def model_card(report: VerificationReport, student: StudentResult) -> str:
         "\n\n".join(
             [
                 "---\ntags: [causal-distillation]\n---",
-                f"# {student.name}, seed {student.seed}",
+                f"# {plain(student.name)}, seed {student.seed}",
                 _list(facts),
                 "## Does it compute as its teacher does?",
-                sentence,
+                plain(sentence),
                 _list([verdict(report)[0], *CAVEATS]),
                 "## The alignment it was verified with",
-                f"```yaml\n{report.alignment.to_yaml()}```",
+                code_block(report.alignment.to_yaml(), "yaml"),
             ]
         )
         + "\n"
@@ -85,11 +87,12 @@ def pipes(rows: Sequence[tuple[str, ...]]) -> str:
     """A table, of which the first row are heads; numbers stand right."""
     heads, *lines = rows
     rule = ["---", *("---:" for _ in heads[1:])]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, rule, *lines))
+    first, *others = ("| " + " | ".join(map(plain, row)) + " |" for row in (heads, *lines))
+    return "\n".join([first, f"| {' | '.join(rule)} |", *others])
 
 
 def _teaching(results: TeachingResults) -> tuple[str, str]:
-    return pipes(teaching_rows(results)), teaching_line(results)
+    return pipes(teaching_rows(results)), plain(teaching_line(results))
 
 
 def _making(report: VerificationReport) -> list[str]:
@@ -102,7 +105,13 @@ def _making(report: VerificationReport) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     settings = f"{versions}; {made.attention} attention, {made.dtype}, {made.device}, seed of the pairs {made.seed}."
     again = "`causalkd distill` with the run's recipe.yaml makes it again, `causalkd verify` measures again."
-    return [pipes(rows), *_learning_maps(report.students), f"```yaml\n{report.alignment.to_yaml()}```", settings, again]
+    return [
+        pipes(rows),
+        *_learning_maps(report.students),
+        code_block(report.alignment.to_yaml(), "yaml"),
+        plain(settings),
+        again,
+    ]
 
 
 def _learning_maps(students: Sequence[StudentResult]) -> list[str]:
@@ -110,4 +119,4 @@ def _learning_maps(students: Sequence[StudentResult]) -> list[str]:
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {plain(line)}" for line in lines)

@@ -1,50 +1,95 @@
 """Several reports side by side: a line a run and student."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from causalkd.reporting.summary import StudentSummary, summaries
-from causalkd.reporting.tables import columns, number
+from causalkd.reporting.tables import columns, number, spread
 from causalkd.reporting.verdict import standing
-from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.results.report import InterchangeRow, VerificationReport
 
 
 def compare(reports: Mapping[str, VerificationReport]) -> str:
-    """A table of every run's students, each the mean over its seeds, by the name of the run.
+    """A table of every run's students, each the mean over its seeds ± their standard deviation, by the name of the run.
 
-    Runs may differ in teacher, alignment and pairs; the lines before the table say in what they do.
+    Interchange accuracies are means over the sites that every run measured, and a task metric is shown where every run
+    has it. Runs may differ in teacher, depth, alignment and pairs; the lines before the table say in what they do.
 
     Raises:
         ValueError: Fewer than two reports.
     """
     if len(reports) < 2:
         raise ValueError(f"{len(reports)} report given; name at least two runs to compare")
-    heads = ("run", "student", "seeds", "metric", "agree", "trained", "best control", "above", "untrained", "above")
-    rows = [_line(run, report, name) for run, report in reports.items() for name in _names(report)]
-    return "\n".join([*_warnings(reports), *columns([heads, *rows])]) + "\n"
+    shared = set.intersection(*(_sites(report) for report in reports.values()))
+    common = {run: _at(report, shared) for run, report in reports.items()}
+    metrics = list(dict.fromkeys(report.teacher.metric for report in reports.values()))
+    metric = metrics if len(metrics) == 1 else []
+    heads = ("run", "student", "seeds", *metric, "agree", "trained", "best control", "above", "untrained", "above")
+    rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in _names(report)]
+    return "\n".join([*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows])]) + "\n"
 
 
 def _names(report: VerificationReport) -> list[str]:
     return list(dict.fromkeys(student.name for student in report.students))
 
 
-def _line(run: str, report: VerificationReport, name: str) -> tuple[str, ...]:
+def _line(run: str, report: VerificationReport, name: str, with_metric: bool) -> tuple[str, ...]:
     found: list[StudentSummary] = [summary for summary in summaries(report) if summary.name == name]
     whole = found[-1]  # the mean, where there are several seeds
     trained, untrained = (standing(report, name, was) for was in (True, False))
-    behaviour = (number(whole.task_metric), number(whole.agreement))
     return (
-        *(run, name, str(whole.seeds), *behaviour),
-        *(number(trained.accuracy), number(trained.baseline), f"{trained.above}/{trained.sites}"),
-        *(number(untrained.accuracy), f"{untrained.above}/{untrained.sites}"),
+        *(run, name, str(whole.seeds)),
+        *([spread(whole.task_metric, whole.task_metric_sd)] if with_metric else []),
+        *(number(whole.agreement), spread(trained.accuracy, trained.spread), number(trained.baseline)),
+        *(f"{trained.above}/{trained.sites}", spread(untrained.accuracy, untrained.spread)),
+        f"{untrained.above}/{untrained.sites}",
     )
 
 
+def _site(row: InterchangeRow) -> tuple[object, ...]:
+    return (row.pair, row.component, row.unit, row.head, row.student_head, row.teacher_layer, row.student_layer)
+
+
+def _sites(report: VerificationReport) -> set[tuple[object, ...]]:
+    return {_site(row) for row in report.interchange}
+
+
+def _at(report: VerificationReport, sites: set[tuple[object, ...]]) -> VerificationReport:
+    return replace(report, interchange=tuple(row for row in report.interchange if _site(row) in sites))
+
+
+def _left_out(reports: Mapping[str, VerificationReport], shared: set[tuple[object, ...]]) -> list[str]:
+    """How many sites of each run are not compared."""
+    counts = {run: len(_sites(report) - shared) for run, report in reports.items()}
+    named = [f"{count} of {run}" for run, count in counts.items() if count]
+    if not named:
+        return []
+    return [f"Compared at the {len(shared)} sites that every run measured; left out are {', '.join(named)}."]
+
+
+def _depths(report: VerificationReport) -> str:
+    """The layers of both models, as far as they were measured."""
+    rows = report.interchange
+    teacher, student = (max(layers, default=-1) + 1 for layers in _layers(rows))
+    return f"teacher {teacher}, student {student}"
+
+
+def _layers(rows: tuple[InterchangeRow, ...]) -> tuple[list[int], list[int]]:
+    return [row.teacher_layer for row in rows], [row.student_layer for row in rows]
+
+
 def _warnings(reports: Mapping[str, VerificationReport]) -> list[str]:
-    """What keeps the lines from being compared number by number."""
-    compared = {
-        "teachers": {(r.teacher.name, r.teacher.task_metric) for r in reports.values()},
-        "tasks": {(r.teacher.task, r.teacher.metric) for r in reports.values()},
-        "alignments": {r.alignment.to_yaml() for r in reports.values()},
-        "seeds of the held-out pairs": {r.environment.seed for r in reports.values()},
+    """What keeps the lines from being compared number by number, and how each run has it."""
+    said = {
+        "teachers": {run: f"{r.teacher.name}, {number(r.teacher.task_metric)}" for run, r in reports.items()},
+        "tasks": {run: f"{r.teacher.task} scored by {r.teacher.metric}" for run, r in reports.items()},
+        "depths": {run: _depths(r) for run, r in reports.items()},
+        "alignments": {run: r.alignment.name for run, r in reports.items()},
+        "seeds of the held-out pairs": {run: str(r.environment.seed) for run, r in reports.items()},
     }
-    return [f"The runs differ in their {what}." for what, values in compared.items() if len(values) > 1]
+    compared = {**said, "alignments": {run: r.alignment.to_yaml() for run, r in reports.items()}}
+    return [
+        f"The runs differ in their {what}: {'; '.join(f'{run} has {value}' for run, value in said[what].items())}."
+        for what, values in compared.items()
+        if len(set(values.values())) > 1
+    ]

@@ -9,6 +9,7 @@ from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, VerificationReport
 
+_NAMED = 10  # measurements without a number
 _WIDTH = 118
 DIFFERENCES = "Differences of effective IIA at trained sites, 95 % interval and p of a paired test"
 MEANING = (
@@ -37,7 +38,7 @@ def as_text(report: VerificationReport) -> str:
     lines += ["", teacher_line(report)]
     for table in tables(report):
         lines += ["", table.title, *columns(table.rows)]
-    lines += unreachable(report)
+    lines += [*unreachable(report), *no_numbers(report)]
     compared = differences_between(report)
     if compared:
         lines += ["", DIFFERENCES, *(f"  {line}" for line in compared)]
@@ -49,7 +50,8 @@ def as_text(report: VerificationReport) -> str:
 def teacher_line(report: VerificationReport) -> str:
     """The teacher, and how well it does the task."""
     teacher = report.teacher
-    return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)} ({teacher.task})"
+    beside = "".join(f", {name} {number(value)}" for name, value in teacher.metrics.items())
+    return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)}{beside} ({teacher.task})"
 
 
 def tables(report: VerificationReport) -> list[Table]:
@@ -58,7 +60,7 @@ def tables(report: VerificationReport) -> list[Table]:
     trained = [row for row in report.interchange if row.aligned and row.baseline == "measured" and row.reachable]
     behaviour = [
         (report.teacher.metric, "agree"),
-        *((_spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
+        *((spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
     ]
     levels = _level_table([(summary, summary.aligned) for summary in found])
     rows = [(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)]
@@ -67,9 +69,17 @@ def tables(report: VerificationReport) -> list[Table]:
     untrained = _level_table([(summary, summary.other) for summary in means])
     return [
         Table(f"Trained sites ({_sites(trained)}), held-out pairs" if trained else "Students", rows),
+        *_further_metrics(report),
         Table("Untrained sites (mean over cells; no objective saw them)", untrained),
         Table("Controls at trained sites, effective IIA", _control_table(means)),
     ]
+
+
+def _further_metrics(report: VerificationReport) -> list[Table]:
+    """The metrics beside the task's own, where there are some."""
+    names = list(report.teacher.metrics)
+    rows = [(s.name, str(s.seed), *(number(s.metrics.get(name)) for name in names)) for s in report.students]
+    return [Table("Further metrics of the task", [("student", "seed", *names), *rows])] if names else []
 
 
 def unreachable(report: VerificationReport) -> list[str]:
@@ -77,6 +87,13 @@ def unreachable(report: VerificationReport) -> list[str]:
     lost = [row for row in report.interchange if not row.reachable]
     cells = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
     return [f"{len(cells)} cells cannot reach the output and count in no mean."] if cells else []
+
+
+def no_numbers(report: VerificationReport) -> list[str]:
+    """A line about the measurements that gave no number, where there are some."""
+    found = report.not_finite
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return [f"Measurements without a finite number: {'; '.join(found[:_NAMED])}{more}."] if found else []
 
 
 def differences_between(report: VerificationReport) -> list[str]:
@@ -137,8 +154,9 @@ def _chance(row: DifferenceRow) -> str:
     return "" if row.p_value is None else ", p < 0.001" if row.p_value < 0.001 else f", p = {row.p_value:.3f}"
 
 
-def _spread(value: float | None, spread: float | None) -> str:
-    return number(value) if spread is None else f"{number(value)} ± {spread:.3f}"
+def spread(value: float | None, deviation: float | None) -> str:
+    """A number with its standard deviation, where there is one."""
+    return number(value) if deviation is None else f"{number(value)} ± {deviation:.3f}"
 
 
 def number(value: float | None) -> str:

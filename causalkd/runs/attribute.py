@@ -17,7 +17,7 @@ from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import untrained_copy
 from causalkd.runs.distill import Page, write_pages
-from causalkd.runs.folder import write_whole
+from causalkd.runs.lock import working_alone
 from causalkd.runs.map_distances import map_distances
 from causalkd.runs.map_files import replace_maps
 from causalkd.runs.prepare import build_collator
@@ -25,7 +25,7 @@ from causalkd.runs.teaching import teaching_of
 from causalkd.runs.trained_run import Trained, TrainedRun
 from causalkd.task_types import Task
 from causalkd.verification.measures.attribution_maps import AttributionBatch, How, ModelAttributions, measure_maps
-from causalkd.verification.measures.map_scores import agreement_row, faithfulness_row, gap_row
+from causalkd.verification.measures.map_scores import agreement_row, faithfulness_row, gap_row, large_gaps
 from causalkd.verification.results.attribution import (
     TEACHER,
     AgreementRow,
@@ -49,6 +49,7 @@ class StudentAttributions(NamedTuple):
     untrained: ModelAttributions
 
 
+@working_alone
 def attribute(
     path: str | Path,
     *,
@@ -72,12 +73,11 @@ def attribute(
         path: The folder of a finished run.
         limit: Most texts; they are spread over the held-out examples.
         steps: Steps of the integrated gradients.
-        baseline: Where their path begins. From `zero`, AD-KD's, the maps of a model with LayerNorm may not add up after
-            a hundred steps, because all change happens close to zero. From the mean of a text's own positions they do
-            sooner, from `[MASK]` soonest, for which the tokenizer needs a mask token. The report holds the gaps.
+        baseline: Where their path begins. From `zero`, AD-KD's, maps may not add up after hundreds of steps; from the
+            mean of a text's positions or from `[MASK]` they do sooner. The report holds the gaps; large ones are told.
         portions: Into how many portions a text's tokens are put to be taken away.
         page: Makes report.html; None leaves it as it is.
-        tell: Is told in a line each which model is next.
+        tell: Is told in a line each which model is next, and whose maps do not add up.
 
     Raises:
         ValueError: The folder holds no finished run, the head predicts no classes or tokens, or a number is too small.
@@ -91,20 +91,23 @@ def attribute(
     teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
     how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
+    say = tell or (lambda line: None)
+
     def measured(name: str, model: HookedModel) -> ModelAttributions:
-        if tell is not None:
-            tell(f"maps of {name}")
+        say(f"maps of {name}")
         return measure_maps(model, questions, how)
 
     teacher = measured(TEACHER, run.teacher)
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
+    for line in large_gaps(results.completeness, steps, baseline):
+        say(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
     results = dataclasses.replace(results, teaching=teaching, map_distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
-    replace_maps(run.folder, {TEACHER: teacher.maps, **maps})
-    write_whole(run.folder.attribution_results, results.to_json())
     report = dataclasses.replace(report, attribution=results)
+    assert report.attribution is not None
+    replace_maps(run.folder, {TEACHER: teacher.maps, **maps}, report.attribution.to_json())
     write_pages(page, report, run.folder)
     report.write(run.folder.report)
     return report

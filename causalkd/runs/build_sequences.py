@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase
 
+from causalkd.data.tasks.instructions import reply_end
 from causalkd.models.generation import Mixture, Sampling
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.recipe.sections import SequencesPart
+from causalkd.recipe.sections import DataPart, SequencesPart
 from causalkd.runs.folder import write_whole
 from causalkd.runs.prepare import Data
 from causalkd.training.on_policy import OnPolicy, written_by_teacher
@@ -19,11 +21,17 @@ _BATCH = 32
 
 
 def on_policy(
-    part: SequencesPart | None, student: HookedModel, teacher: HookedModel | None, longest: int, seed: int
+    part: SequencesPart | None,
+    student: HookedModel,
+    teacher: HookedModel | None,
+    longest: int,
+    seed: int,
+    ends: tuple[int, ...] = (),
 ) -> OnPolicy | None:
     """What writes responses while the student trains; None where the recipe asks for none.
 
-    Rows become at most `longest` tokens long, and no longer than both models take.
+    Rows become at most `longest` tokens long, and no longer than both models take; `ends` are the tokens that end one
+    besides the models' own.
 
     Raises:
         ValueError: The model writes no text, or there is no teacher to mix with.
@@ -39,11 +47,17 @@ def on_policy(
             raise ValueError("training.sequences.generator is 'mixed', and there is no teacher; use 'student'")
         mixture = Mixture(teacher, part.teacher_share)
     models = [student] if teacher is None else [student, teacher]
-    return OnPolicy(student, _sampling(part, models, longest), part.share, mixture, seed)
+    return OnPolicy(student, _sampling(part, models, longest, ends), part.share, mixture, seed)
 
 
 def taught_data(
-    part: SequencesPart | None, data: Data, student: HookedModel, teacher: HookedModel, longest: int, folder: Path
+    part: SequencesPart | None,
+    data: Data,
+    student: HookedModel,
+    teacher: HookedModel,
+    longest: int,
+    folder: Path,
+    ends: tuple[int, ...] = (),
 ) -> Data:
     """The data, the training examples with responses of the teacher where the recipe asks for them.
 
@@ -57,7 +71,7 @@ def taught_data(
         return data
     _check_writes(teacher)
     processes = PartialState()
-    sampling = _sampling(part, [student, teacher], longest)
+    sampling = _sampling(part, [student, teacher], longest, ends)
     file = folder / f"{part.share}-{part.max_tokens}-{part.temperature}-{sampling.longest}.jsonl"
     if processes.is_main_process and not file.is_file():
         examples = written_by_teacher(teacher, data.train.examples, sampling, part.share, 0, _BATCH)
@@ -68,11 +82,16 @@ def taught_data(
     return replace(data, train=replace(data.train, examples=written))
 
 
+def reply_ends(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The token that ends a turn of the chat template, where the data are put as a chat."""
+    return tuple(reply_end(tokenizer, "chat")[-1:]) if part.prompt == "chat" else ()
+
+
 def _check_writes(model: HookedModel) -> None:
     if model.task != "causal_lm":
         raise ValueError(f"training.sequences is for causal LMs, and the task is {model.task}; leave it out")
 
 
-def _sampling(part: SequencesPart, models: Sequence[HookedModel], longest: int) -> Sampling:
+def _sampling(part: SequencesPart, models: Sequence[HookedModel], longest: int, ends: tuple[int, ...]) -> Sampling:
     room = min(model.model.config.max_position_embeddings for model in models)
-    return Sampling(part.max_tokens, part.temperature, min(longest, room))
+    return Sampling(part.max_tokens, part.temperature, min(longest, room), ends)

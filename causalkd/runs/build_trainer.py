@@ -1,6 +1,8 @@
 """A recipe's training becomes a trainer: its arguments, its data and what it tells while it learns."""
 
+import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build_objectives import INTERCHANGING
-from causalkd.runs.build_sequences import on_policy
+from causalkd.runs.build_sequences import on_policy, reply_ends
 from causalkd.runs.prepare import Data, build_collator, build_pairs, longest_row
 from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress
 from causalkd.training.teacher_cache import TeacherCache
@@ -55,7 +57,7 @@ def build_trainer(
     """
     intervened = alignment if INTERCHANGING & set(objectives) else None
     longest = longest_row(recipe.data, data.tokenizer)
-    sequences = on_policy(training.sequences, student, teacher, longest, seed)
+    sequences = on_policy(training.sequences, student, teacher, longest, seed, reply_ends(recipe.data, data.tokenizer))
     _check_rows_are_free(recipe, training, sorted(INTERCHANGING & set(objectives)))
     watch = None
     if teacher is not None and alignment is not None and recipe.verification.eval_every_steps is not None:
@@ -73,6 +75,8 @@ def build_trainer(
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
         callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed)],
     )
+    if intervened is not None and recipe.data.sources == "batch":
+        _check_groups(recipe.data.group, training, trainer.args.world_size)
     for loud in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(loud)
     trainer.add_callback(Progress(f"{name} (seed {seed})"))
@@ -117,6 +121,17 @@ def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: 
         )
 
 
+def _check_groups(group: int, training: TrainingPart, processes: int) -> None:
+    """Of several micro-batches none may cut a group of rows, or sources would depend on where it cuts."""
+    parts = training.gradient_accumulation * processes
+    if parts > 1 and training.batch_size % group:
+        raise ValueError(
+            f"a step has {parts} micro-batches of {training.batch_size} rows, and an interchange's sources are drawn "
+            f"in groups of data.group = {group} rows, which they would cut; set batch_size to a multiple of it, "
+            "data.group to a divisor of batch_size, or data.sources to 'dataset'"
+        )
+
+
 def _check_trackers(names: Sequence[str]) -> None:
     usable, known = get_available_reporting_integrations(), list(INTEGRATION_TO_CALLBACK)
     faults = [f"there is no tracker {name!r}; {nearest(name, known)}" for name in names if name not in known]
@@ -125,8 +140,16 @@ def _check_trackers(names: Sequence[str]) -> None:
         for name in names
         if name in known and name not in usable
     ]
+    if "wandb" in names and "wandb" in usable and not _logged_in_to_wandb():
+        faults.append("'wandb' has no login; call `wandb login`, or set WANDB_MODE=offline")
     if faults:
         raise ValueError("\n".join(f"training.report_to: {fault}" for fault in faults))
+
+
+def _logged_in_to_wandb() -> bool:
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        return True
+    return bool(import_module("wandb").login(prompt=False))  # imported only where somebody asks for it
 
 
 def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
@@ -145,7 +168,7 @@ def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArgum
         logging_steps=training.logging_steps,
         logging_nan_inf_filter=False,  # it would hide a loss that is not a number, and copy each to the host
         save_steps=training.save_steps,
-        save_total_limit=1,
+        save_total_limit=2,  # one stays whole while the next is written
         report_to=list(training.report_to) or "none",
         seed=seed,
         dataloader_drop_last=True,

@@ -18,12 +18,15 @@ import torch
 
 from causalkd.data.batch import Batch, pad
 from causalkd.data.tasks.instructions import Instruction, prompt_ids
-from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples
+from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
 from causalkd.data.tasks.readers import read_jsonl
+from causalkd.errors import nearest
 from causalkd.models.checkpoints import locate
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.runs.build_sequences import reply_ends
 from causalkd.runs.folder import write_whole
+from causalkd.runs.lock import working_alone
 from causalkd.runs.prepare import build_batches, longest_row
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import distinct, mean_words, predict_texts, rouge_l
@@ -55,6 +58,7 @@ class _Asked(NamedTuple):
     max_tokens: int
 
 
+@working_alone
 def evaluate_run(
     path: str | Path,
     *,
@@ -88,8 +92,7 @@ def evaluate_run(
         raise ValueError(
             f"{path} holds a run on {run.data.heldout.kind}; only causal LMs are evaluated so: use `verify`"
         )
-    if harness and find_spec("lm_eval") is None:
-        raise ValueError("harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'")
+    _check_names(texts, harness)
     subjects = list(_subjects(run))
     files = _prompts(run, prompts, limit)
     for subject in subjects:
@@ -107,6 +110,23 @@ def evaluate_run(
     return rows
 
 
+def _check_names(texts: Sequence[str], harness: Sequence[str]) -> None:
+    """Whatever is asked for by name must exist before the first model is measured; lists every fault."""
+    faults = [
+        f"texts of the task {task!r}, which is {task_spec(task).kind}, are not predicted token by token; name a "
+        "causal_lm task"
+        for task in texts
+        if task_spec(task).kind != "causal_lm"
+    ]
+    if harness and find_spec("lm_eval") is None:
+        faults.append("harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'")
+    elif harness:
+        known = list(import_module("lm_eval.tasks").TaskManager().all_tasks)
+        faults += [f"the harness has no task {task!r}; {nearest(task, known)}" for task in harness if task not in known]
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
 def _subjects(run: TrainedRun) -> Iterator[_Subject]:
     trained = run.recipe.teacher.training is not None
     yield _Subject("teacher", run.teacher, run.folder.teacher if trained else None)
@@ -119,7 +139,7 @@ def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str
     part, tokenizer = run.recipe.data, run.data.tokenizer
     models = [run.teacher, *(student.model for student in run.students)]
     longest = min(longest_row(part, tokenizer), *(model.model.config.max_position_embeddings for model in models))
-    sets = {part.task: run.data.heldout}
+    sets = {part.data_name: run.data.heldout}
     for task in tasks:
         sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=part.prompt)
     return {
@@ -175,7 +195,11 @@ def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator
 def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens: int) -> dict[str, Any]:
     """What a model answers to the prompts of a file, written down, and how it compares with the references."""
     kept = _fitting(subject.model, prompts, max_tokens)
-    answers = _written(subject.model, [prompts.ids[number] for number in kept], max_tokens)
+    answers = _written(
+        subject.model,
+        [prompts.ids[number] for number in kept],
+        Sampling(max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
+    )
     rows = [prompts.given[number] for number in kept]
     goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}.jsonl"
     goal.parent.mkdir(exist_ok=True)
@@ -195,7 +219,7 @@ def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens
     }
 
 
-def _written(model: HookedModel, prompts: Sequence[list[int]], max_tokens: int) -> list[str]:
+def _written(model: HookedModel, prompts: Sequence[list[int]], sampling: Sampling) -> list[str]:
     """The likeliest continuation of each prompt, prompts of like length together."""
     assert model.tokenizer is not None
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
@@ -203,7 +227,7 @@ def _written(model: HookedModel, prompts: Sequence[list[int]], max_tokens: int) 
     for batch in (order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)):
         padded = pad([{"input_ids": prompts[number]} for number in batch], 0, "left")
         inputs = {name: tensor.to(model.model.device) for name, tensor in padded.items()}
-        found = continue_prompts(model, inputs, Sampling(max_tokens, 0.0), seed=0)
+        found = continue_prompts(model, inputs, sampling, seed=0)
         for number, ids, new in zip(batch, found.inputs["input_ids"], found.new, strict=True):
             answers[number] = str(model.tokenizer.decode(ids[new], skip_special_tokens=True)).strip()
     return answers

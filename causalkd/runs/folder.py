@@ -3,13 +3,15 @@
 import json
 import os
 import re
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from causalkd.alignment.spec import Alignment
 from causalkd.recipe.recipe import Recipe
+from causalkd.runs.manifest import MANIFEST, damage, recorded_files
+from causalkd.whole_files import write_whole
 
 _FILES = (
     "recipe.yaml",
@@ -20,9 +22,24 @@ _FILES = (
     "report.md",
     "found_alignment.yaml",
     "evaluation.json",
+    "data.json",
 )
-_FOLDERS = ("teacher", "student", "costs", "unfinished", "trackers", "attributions", "responses")
-_DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, _FILES))})\..*")
+_MODELS = ("teacher", "student")
+_MODEL_CARD = "README.md"
+MAPS_DRAFT = ".attributions.draft"
+"""Where attribution maps are collected before they take the place of earlier ones."""
+_INSIDE = {
+    "costs": r"[^/]+\.json",
+    "attributions": r"results\.json|[^/]+/layer\d+\.safetensors",
+    MAPS_DRAFT: r".*",
+    "evaluations": r".*",
+    "responses": r"[^/]+\.jsonl",
+    "unfinished": r".*",
+    "trackers": r".*",
+}
+"""What a run writes into its folders, beside the models, whose manifests say it."""
+LOCK, WORKER = ".lock", ".worker.json"
+_DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, (*_FILES, WORKER)))})\..+")
 
 
 class Cost(NamedTuple):
@@ -67,6 +84,16 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def data(self) -> Path:
+        """What the run's data are; see `causalkd.runs.data_identity`."""
+        return self.path / "data.json"
+
+    @property
+    def replaced(self) -> Path:
+        """The run that this one replaces, until this one is finished."""
+        return self.path / "replaced"
+
+    @property
     def teacher(self) -> Path:
         """The trained teacher's checkpoint."""
         return self.path / "teacher"
@@ -81,11 +108,21 @@ class RunFolder:
         """Where a training keeps what it can resume from; gone when it is done."""
         return self.path / "unfinished" / name
 
-    def last_checkpoint(self, name: str) -> Path | None:
-        """The last checkpoint of a training that was written to its end; None where there is none."""
-        # The Trainer writes its state last, and so not at all when it is interrupted before.
-        whole = [path.parent for path in self.work(name).glob("checkpoint-*/trainer_state.json")]
-        return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    def last_checkpoint(self, name: str, tell: Callable[[str], None] | None = None) -> Path | None:
+        """The last checkpoint of a training that is as it was written; None where there is none.
+
+        Args:
+            name: The training.
+            tell: Is told in a line each which later ones cannot be used, and why.
+        """
+        found = [path for path in self.work(name).glob("checkpoint-*") if path.is_dir()]
+        for checkpoint in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+            fault = damage(checkpoint)
+            if fault is None:
+                return checkpoint
+            if tell is not None:
+                tell(f"{checkpoint} cannot be used: {fault}; training continues from the checkpoint before, if any")
+        return None
 
     def tracked(self, name: str) -> Path:
         """What trackers wrote into the folder of a training, such as TensorBoard's files."""
@@ -113,7 +150,7 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file, so no run can be put there; choose another `output`")
-        return self.path.is_dir() and any(self.path.iterdir())
+        return self.path.is_dir() and bool(self._entries())
 
     def start(self, recipe: Recipe, alignment: Alignment) -> None:
         """Makes the folder of a new run; the recipe, which makes it one, is written last.
@@ -128,41 +165,110 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"no run can be put into {self.path}: {error}; choose another `output`") from error
 
+    def hardly_begun(self) -> bool:
+        """Whether there is nothing but what a run writes before its recipe."""
+        return {entry.name for entry in self._entries()} <= {self.alignment.name, self.data.name}
+
+    def set_aside(self) -> None:
+        """Moves the run into `replaced`, its report first and its recipe last; `settle` takes it back or deletes it.
+
+        A run that is itself to replace one that was set aside is deleted instead.
+
+        Raises:
+            ValueError: The folder holds something that no run writes, or lacks what every run has; nothing is moved.
+        """
+        self._check_is_run()
+        if (self.replaced / self.recipe.name).is_file():
+            self.clear()
+            return
+        self.replaced.mkdir(exist_ok=True)
+        for entry in sorted(self._entries(), key=self._order):
+            os.replace(entry, self.replaced / entry.name)
+
+    def settle(self) -> None:
+        """Ends what a killed process had begun: drafts go; a run set aside comes back, or goes if a new one stands."""
+        for entry in self.path.iterdir():
+            if entry.is_file() and _DRAFT.fullmatch(entry.name):
+                entry.unlink()
+        if not self.replaced.is_dir():
+            return
+        aside = RunFolder(self.replaced)
+        if self.report.is_file():
+            aside._delete()
+        elif not (self.recipe.is_file() and aside.recipe.is_file()):
+            # The other way round: a report that stands here says that what was set aside may go.
+            for entry in sorted(aside._entries(), key=aside._order_back):
+                os.replace(entry, self.path / entry.name)
+            self.replaced.rmdir()
+
     def clear(self) -> None:
-        """Deletes the run in the folder, its report first.
+        """Deletes the run in the folder, its report first and its recipe last.
 
         Raises:
             ValueError: The folder holds something that no run writes, or lacks what every run has; nothing is deleted.
         """
-        if not self.holds_anything():
-            return
-        entries = list(self.path.iterdir())
-        foreign = sorted(entry.name for entry in entries if not _written_by_runs(entry))
+        if self.holds_anything():
+            self._check_is_run()
+            self._delete()
+            self.path.mkdir(exist_ok=True)
+
+    def _check_is_run(self) -> None:
+        _, foreign = self._contents()
         lacking = [path.name for path in (self.recipe, self.alignment) if not path.is_file()]
         if foreign or lacking:
-            holds = f"holds {', '.join(foreign)}" if foreign else f"has no {' and no '.join(lacking)}"
+            named = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
+            holds = f"holds {named}" if foreign else f"has no {' and no '.join(lacking)}"
             raise ValueError(
                 f"{self.path} {holds}, so it is more or less than a run, and only a run is deleted to be overwritten; "
                 "choose another `output`, or clear the folder yourself"
             )
-        for entry in sorted(entries, key=lambda entry: entry != self.report):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _entries(self) -> list[Path]:
+        """What lies in the folder, beside the lock and what was set aside."""
+        return [entry for entry in self.path.iterdir() if entry.name not in (LOCK, WORKER, self.replaced.name)]
+
+    def _order(self, entry: Path) -> int:
+        return 0 if entry == self.report else 2 if entry == self.recipe else 1
+
+    def _order_back(self, entry: Path) -> int:
+        return 2 if entry == self.report else 1 if entry == self.recipe else 0
+
+    def _contents(self) -> tuple[list[Path], list[str]]:
+        """The files that a run has written here, and the names of what it has not."""
+        ours, foreign = [], []
+        for entry in sorted(self._entries()):
+            if entry.is_symlink() or (entry.is_dir() and entry.name not in (*_MODELS, *_INSIDE)):
+                foreign.append(entry.name)
+            elif entry.is_dir():
+                for folder, below, files in os.walk(entry):
+                    recorded = recorded_files(Path(folder))
+                    recorded |= {Path(folder) / _MODEL_CARD} if recorded else set()
+                    links = [name for name in below if (Path(folder) / name).is_symlink()]
+                    for path in (Path(folder) / name for name in (*files, *links)):
+                        mine = not path.is_symlink() and (path in recorded or self._belongs(path))
+                        ours.append(path) if mine else foreign.append(str(path.relative_to(self.path)))
+            elif entry.name in _FILES or _DRAFT.fullmatch(entry.name):
+                ours.append(entry)
+            else:
+                foreign.append(entry.name)
+        return ours, foreign
+
+    def _belongs(self, path: Path) -> bool:
+        first, *rest = path.relative_to(self.path).parts
+        draft = re.fullmatch(r"\..+\.draft", path.name)
+        return bool(draft) or (first in _INSIDE and re.fullmatch(_INSIDE[first], "/".join(rest)) is not None)
+
+    def _delete(self) -> None:
+        """Deletes what a run has written, a manifest after what it names, and folders that are empty then."""
+        ours, _ = self._contents()
+        for path in sorted(ours, key=lambda path: (self._order(path), path.name == MANIFEST)):
+            path.unlink()
+        for folder, _, _ in os.walk(self.path, topdown=False):
+            if folder != str(self.path / self.replaced.name) and not os.listdir(folder):
+                os.rmdir(folder)
 
     def read_cost(self, name: str) -> Cost:
         """What a training cost."""
         found = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
-        whole = (None, None) if found["resumed"] else (float(found["block_forwards"]), found["seconds"])
+        whole = (None, None) if found.get("resumed") else (float(found["block_forwards"]), found["seconds"])
         return Cost(*whole, found.get("steps"))
-
-
-def _written_by_runs(entry: Path) -> bool:
-    if entry.is_symlink():
-        return False
-    return entry.name in _FOLDERS if entry.is_dir() else entry.name in _FILES or bool(_DRAFT.fullmatch(entry.name))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file in one step: a reader sees the old text or the whole new one."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)

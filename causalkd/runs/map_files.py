@@ -5,22 +5,35 @@ runs/NAME/attributions/STUDENT-seedS/layerL.safetensors  the output of the L-th 
 runs/NAME/attributions/results.json                      what was measured; the report's `attribution` is the same
 """
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from causalkd.attribution.maps import AttributionMap
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.folder import MAPS_DRAFT, RunFolder
+from causalkd.whole_files import write_whole
 
 
-def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]]) -> None:
-    """Keeps these maps, and no earlier ones: of each model by name, from the embedding's output to the last block's."""
+def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]], results: str | None = None) -> None:
+    """Keeps these maps, and no earlier ones, which stay until all of these are written.
+
+    Args:
+        folder: The run.
+        maps: Of each model by name, from the embedding's output to the last block's.
+        results: What was measured, as JSON.
+    """
+    draft = folder.path / MAPS_DRAFT
+    shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
+    for name, depths in maps.items():
+        (draft / name).mkdir(parents=True)
+        for layer, each in enumerate(depths):
+            each.save(draft / name / f"layer{layer}.safetensors")
+    if results is not None:
+        write_whole(draft / folder.attribution_results.name, results)
     if folder.attributions.exists():
         shutil.rmtree(folder.attributions)
-    for name, depths in maps.items():
-        (folder.attributions / name).mkdir(parents=True)
-        for layer, each in enumerate(depths):
-            each.save(folder.attributions / name / f"layer{layer}.safetensors")
+    os.replace(draft, folder.attributions)
 
 
 def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:

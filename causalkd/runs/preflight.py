@@ -4,8 +4,10 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -52,7 +54,7 @@ def preflight(recipe: Recipe) -> tuple[Data, Alignment]:
             f"alignment {recipe.alignment!r} means different layers for students of different depths; "
             "give them one depth, or a run each"
         )
-    build_pairs(recipe, data, alignments[0])
+    _check_positions(alignments[0], build_pairs(recipe, data, alignments[0]))
     return data, alignments[0]
 
 
@@ -106,7 +108,22 @@ def _try_a_step(trainer: DistillationTrainer) -> None:
     with torch.random.fork_rng(), torch.no_grad():
         trainer.student.model.train()
         (batch,), _ = trainer.get_batch_samples(iter([rows]), 1, trainer.args.device)
-        trainer.compute_loss(trainer.student.model, trainer._prepare_inputs(batch))
+        loss = trainer.compute_loss(trainer.student.model, trainer._prepare_inputs(batch))
+    _check_is_number(trainer, loss)
+
+
+def _check_is_number(trainer: DistillationTrainer, loss: Tensor) -> None:
+    """What is no number before the first step would only be noticed after a teacher was trained."""
+    if loss.isfinite():
+        return
+    terms = ", ".join(
+        f"{name} is {trainer.terms_so_far[name]:.3g}, of weight {weighted.weight:g}"
+        for name, weighted in trainer.objectives.items()
+    )
+    raise ValueError(
+        f"the loss of the first rows is {loss.item()}, which is no number to learn from ({terms}); choose moderate "
+        "weights and temperatures, and see that the checkpoints' weights are finite"
+    )
 
 
 def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
@@ -144,9 +161,22 @@ def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
     known = {name for split in (data.train, data.heldout) for row in split.examples for name in row.get("segments", {})}
     named = dict.fromkeys(name for policy in alignment.policies().values() for name in policy.segments)
     faults = [
-        f"no row of task {recipe.data.task!r} has a segment {name!r}; {nearest(name, sorted(known))}"
+        f"no row of task {recipe.data.data_name!r} has a segment {name!r}; {nearest(name, sorted(known))}"
         for name in named
         if name not in known
+    ]
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def _check_positions(alignment: Alignment, pairs: list[Batch]) -> None:
+    """Every site pair must exchange something somewhere: else it trains nothing, and its accuracy is perfect."""
+    policies = alignment.policies()
+    faults = [
+        f"the positions of {name!r} ({policies[name].model_dump(exclude_defaults=True)}) select no token in any of the "
+        "held-out pairs, so nothing would be exchanged; raise `fraction`, or use a policy such as `all`"
+        for name in policies
+        if not any(batch.positions[name].valid.any() for batch in pairs)
     ]
     if faults:
         raise ValueError("\n".join(faults))

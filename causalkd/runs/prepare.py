@@ -27,11 +27,13 @@ from causalkd.data.pairs.selection import (
 from causalkd.data.synthetic.nli import VARIABLES, PlantedNLI
 from causalkd.data.synthetic.registry import GENERATORS
 from causalkd.data.tasks.loading import Examples, load_examples, task_spec
+from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.errors import nearest
-from causalkd.models.checkpoints import has_head, load_tokenizer
+from causalkd.models.checkpoints import has_head, load_tokenizer, read_config
 from causalkd.models.configs import make_config
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config, student_from_teacher
+from causalkd.models.lora import add_lora
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 
@@ -60,14 +62,42 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     """
     tokenizer = _with_padding(_tokenizer(part, teacher))
     longest = longest_row(part, tokenizer)
+    given = data_of(part)
 
     def load(split: str, limit: int | None) -> Examples:
-        return load_examples(part.task, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
+        return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
 
-    train = load("train", part.train_limit)
+    train = _in_order_of(load("train", part.train_limit), teacher)
     if part.packing:
         train = replace(train, examples=_packed(train, longest))
-    return Data(train, load("validation", part.eval_limit), tokenizer)
+    return Data(train, _in_order_of(load("validation", part.eval_limit), teacher), tokenizer)
+
+
+def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
+    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
+    if teacher.model is None or examples.kind != "classification":
+        return examples
+    own: dict[Any, str] = dict(read_config(teacher.model).id2label or {})
+    wanted = [own[number].casefold() for number in range(len(own))]
+    given = [label.casefold() for label in examples.labels]
+    if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
+        return examples
+    hook_point = [wanted.index(label) for label in given]
+    labels = tuple(examples.labels[given.index(label)] for label in wanted)
+    rows = [{**example, "label": hook_point[example["label"]]} for example in examples.examples]
+    return replace(examples, examples=rows, labels=labels)
+
+
+def data_of(part: DataPart) -> str | OwnData:
+    """The name of the recipe's task, or its own data."""
+    if part.path is None or part.kind is None:
+        return part.data_name
+    splits = {
+        name: found if isinstance(found, str) else PartOf(found.part_of, found.share, found.seed)
+        for name, found in part.splits.items()
+    }
+    metric = part.metrics[0] if part.metrics else None
+    return OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, metric)
 
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -98,8 +128,16 @@ def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int
     """An untrained student: cut from the teacher, or from its own checkpoint, whose head may be missing.
 
     Raises:
-        ValueError: A layer, width or checkpoint that does not exist, or a checkpoint's head that has other labels.
+        ValueError: A layer, width or checkpoint that does not exist, a checkpoint's head that has other labels,
+            or adapters that the student has no layers for.
     """
+    student = _student(part, teacher, data, seed)
+    if part.lora is not None:
+        add_lora(student, **part.lora.model_dump(), seed=seed)
+    return student
+
+
+def _student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
     task = teacher.task
     if part.model is not None:
         new_head = not has_head(part.model, task)
@@ -132,7 +170,7 @@ def build_collator(
         examples.examples,
         {} if alignment is None else alignment.policies(),
         tokenizer.pad_token_id,
-        "left" if tokenizer.padding_side == "left" else "right",
+        "right",  # whatever a tokenizer's file says: encoders count positions from the left edge
         part.sources,
         part.group,
         seed,
@@ -177,7 +215,7 @@ def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) 
         known = VARIABLES if recipe.data.task == "planted" else ()
         if variable is None or variable not in known:
             raise ValueError(
-                f"variable {variable!r} is in no causal model of the task {recipe.data.task!r}"
+                f"variable {variable!r} is in no causal model of the task {recipe.data.data_name!r}"
                 + (f"; it has {', '.join(known)}" if known else "; choose pairs by a variable for the task planted")
             )
         return other_variable(examples, lambda example: PlantedNLI().variables(dict(example))[variable])
@@ -210,17 +248,18 @@ def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:
 def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
     if teacher.model is not None:
         return load_tokenizer(teacher.model)
-    task_spec(part.task)
+    if part.task is not None:
+        task_spec(part.task)
     if part.tokenizer is not None:
         try:
-            return AutoTokenizer.from_pretrained(part.tokenizer)
+            return AutoTokenizer.from_pretrained(part.tokenizer, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"
             ) from error
-    if part.task not in GENERATORS:
+    if part.data_name not in GENERATORS:
         raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
-    return GENERATORS[part.task]().tokenizer()
+    return GENERATORS[part.data_name]().tokenizer()
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

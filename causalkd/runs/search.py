@@ -5,12 +5,14 @@ from pathlib import Path
 
 from causalkd.errors import nearest
 from causalkd.runs.folder import write_whole
+from causalkd.runs.lock import working_alone
 from causalkd.runs.prepare import build_pairs
 from causalkd.runs.trained_run import Trained, TrainedRun
 from causalkd.verification.search.search import Search, search
 from causalkd.verification.search.subspace_search import check_rank, learn_subspaces
 
 
+@working_alone
 def search_run(
     path: str | Path,
     *,

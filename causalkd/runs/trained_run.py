@@ -9,9 +9,12 @@ from accelerate import PartialState
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, move_to
+from causalkd.models.vocabularies import share_entries
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
+from causalkd.runs.data_identity import changed_data
 from causalkd.runs.folder import RunFolder
+from causalkd.runs.manifest import MANIFEST, damage
 from causalkd.runs.prepare import Data, build_data, build_teacher
 
 
@@ -40,15 +43,26 @@ class TrainedRun:
     students: tuple[Trained, ...]
 
     @classmethod
-    def load(cls, path: str | Path) -> "TrainedRun":
+    def load(cls, path: str | Path, accept_changed_data: bool = False) -> "TrainedRun":
         """Reads the run in a folder.
 
+        Args:
+            path: The folder.
+            accept_changed_data: Take data other than those that the run was made with.
+
         Raises:
-            ValueError: The folder holds no run, or one whose training is unfinished.
+            ValueError: The folder holds no run, or one whose training is unfinished, whose models are damaged, or whose
+                data have changed.
         """
         folder = RunFolder(Path(path))
         recipe = _read_recipe(folder)
         data = build_data(recipe.data, recipe.teacher)
+        changed = changed_data(folder, data)
+        if changed and not accept_changed_data:
+            raise ValueError(
+                f"the data of the run in {folder.path} have changed. {'; '.join(changed.values())}. Put the data "
+                "back, or measure on these on purpose: `causalkd verify RUN --accept-changed-data`"
+            )
         if recipe.teacher.training is None:
             teacher = build_teacher(recipe.teacher, data, "teacher")
         else:
@@ -62,11 +76,22 @@ class TrainedRun:
         assert device is not None
         for model in (teacher, *(student.model for student in students)):
             move_to(model, device)
+        for student in students:
+            share_entries(teacher, student.model)
         return cls(folder, recipe, data, Alignment.from_yaml(folder.alignment), teacher, students)
 
 
 def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
-    """A checkpoint that a run has trained."""
+    """A checkpoint that a run has trained.
+
+    Raises:
+        ValueError: It is not as the run has written it.
+    """
+    if (fault := damage(origin)) is not None:
+        raise ValueError(
+            f"the checkpoint {origin} is damaged: {fault}; put it back from a copy, or delete that folder and the "
+            "run's report.json, and train it again with the same `causalkd distill` call"
+        )
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
 
 
@@ -75,7 +100,7 @@ def _read_recipe(folder: RunFolder) -> Recipe:
         raise ValueError(f"{folder.path} holds no run (no recipe.yaml); `causalkd distill RECIPE` makes one")
     recipe = Recipe.load(folder.recipe)
     wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
-    lacking = [str(path) for path in wanted if not (path / "config.json").is_file()]
+    lacking = [str(path) for path in wanted if not (path / MANIFEST).is_file()]
     if lacking:
         raise ValueError(
             f"the run in {folder.path} is unfinished: {', '.join(lacking)} is not there yet; "

@@ -24,7 +24,7 @@ from causalkd.verification.measures.iia import Subject, untrained
 from causalkd.verification.measures.mismatches import Departures
 from causalkd.verification.measures.off_distribution import Distances
 from causalkd.verification.measures.scores import differences
-from causalkd.verification.measures.task_metrics import choices, evaluate, right_rows
+from causalkd.verification.measures.task_metrics import Behaviour, choices, evaluate, right_rows
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import (
@@ -182,7 +182,7 @@ def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[Distances]:
 
 def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
     """Every model against the task's own causal model, where that is known."""
-    known = causal_model(run.recipe.data.task)
+    known = causal_model(run.recipe.data.data_name)
     if known is None:
         return []
     answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)
@@ -203,11 +203,19 @@ def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]
     recipe, teacher = run.recipe, run.teacher
     metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
-    taught = TeacherResult(name, teacher.task, metric, evaluate(teacher, rows, metric).task_metric)
+    examples = run.data.heldout.examples
+    of_task = evaluate(teacher, rows, metric, examples=examples)
+    taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric))
     found, of_teacher = [], choices(teacher, rows)
     for part, seed, student in run.students:
-        behaviour = evaluate(student, rows, metric, of_teacher)
+        behaviour = evaluate(student, rows, metric, of_teacher, examples)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
-        found.append(StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost))
+        measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)
+        found.append(replace(measured, metrics=_beside(behaviour, metric)))
     return taught, tuple(found)
+
+
+def _beside(behaviour: Behaviour, metric: str) -> dict[str, float | None]:
+    """The metrics that are reported beside the task's own."""
+    return {name: value for name, value in behaviour.metrics.items() if name != metric}

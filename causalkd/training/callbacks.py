@@ -9,6 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ProgressCallback
 
 from causalkd.data.pairs.collator import ExampleSet
+from causalkd.whole_files import write_whole
 
 _NOT_TERMS = (
     "epoch",
@@ -41,7 +42,7 @@ class MetricsFile(TrainerCallback):
         """Forgets what will be told again."""
         if state.is_world_process_zero:
             kept = [row for row in read_rows(self._path) if not self._mine(row) or row["step"] <= state.global_step]
-            self._path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            write_whole(self._path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def on_log(
         self,
@@ -54,8 +55,9 @@ class MetricsFile(TrainerCallback):
         """Writes one row."""
         if state.is_world_process_zero and logs and "loss" in logs:
             told = {name: value for name, value in logs.items() if name not in _NOT_TERMS}
-            with self._path.open("a") as file:
-                file.write(json.dumps({**self._owner, "step": state.global_step, **told}) + "\n")
+            row = json.dumps({**self._owner, "step": state.global_step, **told})
+            with self._path.open("ab", buffering=0) as file:
+                file.write(f"{row}\n".encode())  # in one call, so that no other process's row comes between
 
     def _mine(self, row: Mapping[str, Any]) -> bool:
         return all(row.get(key) == value for key, value in self._owner.items())

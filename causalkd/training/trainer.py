@@ -1,8 +1,10 @@
 """DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,16 @@ from causalkd.models.hooks.attention import twice_differentiable
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, move_to
+from causalkd.models.vocabularies import share_entries
 from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base import StepContext, Weighted, hook_points_of
 from causalkd.objectives.cached_predictions import OutputCache
+from causalkd.objectives.response_kd import TaskLoss
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.window import Window
 from causalkd.training.objective_parameters import Learned
+from causalkd.training.trainer_checks import check_saving, check_settings
+from causalkd.training.unreached import Unreached
 
 _DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
 
@@ -29,7 +35,7 @@ _DIVERGED = "The training has diverged; lower the learning rate, or warm up for 
 class DistillationTrainer(Trainer):
     """Trains a student on Σ weight · term; everything else (devices, resume, trackers) is the Trainer's.
 
-    Every term is logged unweighted under `term/<name>`, averaged over this process's steps since the last log. Batches
+    Every term is logged unweighted under `term/<name>`, averaged over all processes' steps since the last log. Batches
     come from a `PairingCollator`. The student stays a stock model, so checkpoints are stock checkpoints.
 
     Args:
@@ -65,17 +71,15 @@ class DistillationTrainer(Trainer):
             raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
         if teacher is not None:
             check_pair(teacher, student)
+            share_entries(teacher, student)
         args = trainer.get("args")
-        if args is not None and args.n_gpu > 1:
+        check_settings(args, trainer)
+        if sequences is not None and any(isinstance(each.objective, TaskLoss) for each in objectives.values()):
             raise ValueError(
-                f"one process sees {args.n_gpu} accelerators and would split each batch between copies of the model, "
-                "which hooks cannot follow; start one process each (torchrun), or show it one (CUDA_VISIBLE_DEVICES=0)"
+                "the objective `task` learns to predict the labels, and these would be what the student itself has "
+                "written; leave `task` out, or train on the data's own sequences or on the teacher's"
             )
-        if args is not None and args.torch_compile:
-            raise ValueError(
-                "torch_compile compiles the model as a whole, which leaves out hooks; turn it off and compile whole "
-                "blocks where they stand: blocks[i] = torch.compile(blocks[i])"
-            )
+        check_saving(student)
         super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False
@@ -91,11 +95,14 @@ class DistillationTrainer(Trainer):
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
-        self.add_callback(_AfterStep(self._learned))
+        self._unreached = Unreached()
+        self.add_callback(_AroundStep(self._learned, self._unreached))
         self._window: Window | None = None
         self._sequences = sequences
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self._begun = _Unlogged()
+        self.add_callback(_Continue(self._continue_terms))
         if teacher is not None:
             move_to(teacher, self.args.device)
 
@@ -120,6 +127,7 @@ class DistillationTrainer(Trainer):
         loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()
         if model.training:
             self._remember(loss, terms)
+            loss = self._unreached.reach_all(model, loss, student_run.logits)
         return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
 
     def get_batch_samples(self, *given: Any) -> tuple[list, Tensor | int | None]:
@@ -135,14 +143,14 @@ class DistillationTrainer(Trainer):
         processes = self.accelerator.num_processes
         self._window = None
         if len(batches) * processes > 1:
-            self._window = Window(batches, processes, self._over_processes)
+            self._window = Window(batches, processes, self._over_processes, self._of_processes)
         return samples, items
 
     def _check_counts(self) -> None:
         several = self.args.gradient_accumulation_steps * self.accelerator.num_processes > 1
         shortened = self._memory is not None and self._memory.top_k is not None
         counting = [each.objective for each in self.objectives.values() if isinstance(each.objective, ATKD)]
-        if several and shortened and any(objective.requirements().over_window for objective in counting):
+        if several and shortened and any(objective.counts_ahead for objective in counting):
             raise ValueError(
                 "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher "
                 "cache with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
@@ -153,6 +161,12 @@ class DistillationTrainer(Trainer):
         total = self.accelerator.reduce(count, reduction="sum")
         assert isinstance(total, Tensor)
         return total
+
+    def _of_processes(self, values: Tensor, filler: float) -> Tensor:
+        padded = self.accelerator.pad_across_processes(values, pad_index=filler)  # type: ignore[arg-type]
+        gathered = self.accelerator.gather(padded)
+        assert isinstance(gathered, Tensor)
+        return gathered
 
     def _term(self, name: str, run: StepContext) -> Tensor:
         """An objective's term; of several micro-batches, this one's part of the mean over all of them."""
@@ -191,9 +205,11 @@ class DistillationTrainer(Trainer):
             ValueError: The loss or a term is no number any more.
         """
         if self._count and "loss" in logs:
-            # The one host–device copy of the terms, at the rate of logging.
-            logs |= {f"term/{name}": (total / self._count).item() for name, total in self._sums.items()}
-            self._sums, self._count = {}, 0
+            # The one host–device copy of the terms, at the rate of logging; of several processes the mean.
+            sums = self._over_processes(torch.stack(list(self._sums.values())))
+            means = (sums / (self._count * self.accelerator.num_processes)).tolist()
+            logs |= {f"term/{name}": mean for name, mean in zip(self._sums, means, strict=True)}
+            self._sums, self._count, self._begun = {}, 0, _Unlogged()
             spoilt = [
                 name for name in ("loss", *(n for n in logs if n.startswith("term/"))) if not math.isfinite(logs[name])
             ]
@@ -201,6 +217,11 @@ class DistillationTrainer(Trainer):
                 raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
             logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
+
+    @property
+    def terms_so_far(self) -> dict[str, float]:
+        """The sum of every term over this process's micro-batches since the last log."""
+        return {name: total.item() for name, total in self._sums.items()}
 
     def check_weights(self) -> None:
         """Refuses a student that training has spoilt.
@@ -228,10 +249,30 @@ class DistillationTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self._learned.load(Path(resume_from_checkpoint))
+        self._begun = _Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
+
+    # Every process calls it for every checkpoint.
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        sums = {name: total.item() for name, total in self._sums.items()}
+        unlogged = _Unlogged(sums, self._count, self._tr_loss.item(), self._globalstep_last_logged)
+        (Path(output_dir) / self._unlogged_file()).write_text(json.dumps(vars(unlogged)))
+
+    def _unlogged_file(self) -> str:
+        return f"unlogged_{self.args.process_index}.json"
+
+    def _continue_terms(self) -> None:
+        """The first row after a checkpoint is a mean over all steps since the last row, those before it included."""
+        self._sums, self._count = {}, self._begun.count
+        if self._begun.last_logged is not None:
+            self._tr_loss = torch.tensor(self._begun.loss, device=self.args.device)
+            self._globalstep_last_logged = self._begun.last_logged
 
     def _remember(self, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
         for name, term in terms.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(loss)) + term.detach()
+            self._sums[name] = (
+                self._sums.get(name, torch.full_like(loss, self._begun.sums.get(name, 0.0))) + term.detach()
+            )
         self._count += 1
 
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
@@ -239,9 +280,36 @@ class DistillationTrainer(Trainer):
         return data_collator
 
 
-class _AfterStep(TrainerCallback):
-    def __init__(self, learned: Learned) -> None:
-        self._learned = learned
+@dataclass(frozen=True)
+class _Unlogged:
+    """What has been summed up since the last row of the log."""
+
+    sums: Mapping[str, float] = field(default_factory=dict)
+    count: int = 0
+    loss: float = 0.0
+    last_logged: int | None = None
+
+    @classmethod
+    def read(cls, file: Path) -> "_Unlogged":
+        return cls(**json.loads(file.read_text())) if file.is_file() else cls()
+
+
+class _Continue(TrainerCallback):
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._then()
+
+
+class _AroundStep(TrainerCallback):
+    def __init__(self, learned: Learned, unreached: Unreached) -> None:
+        self._learned, self._unreached = learned, unreached
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._unreached.forget_gradients()
 
     # Also called after a step that mixed precision skipped.
     def on_optimizer_step(

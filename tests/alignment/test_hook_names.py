@@ -30,6 +30,7 @@ def test_every_name_of_a_place_is_a_synonym(architecture: str):
         ("blocks.2.attn.o.hook_out", Site(layer=2, component="attention_output")),
         ("blocks.2.hook_attn_out", Site(layer=2, component="attention_output")),
         ("blocks.12.mlp.out.hook_out", Site(layer=12, component="mlp_output")),
+        ("blocks.12.mlp.hook_out", Site(layer=12, component="mlp_output")),  # a mixture of experts
         ("blocks.12.hook_mlp_out", Site(layer=12, component="mlp_output")),
         ("blocks.2.attn.o.hook_in", Site(layer=2, component="attention_value_output")),
         ("blocks.2.hook_z", Site(layer=2, component="attention_value_output")),

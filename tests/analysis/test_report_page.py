@@ -195,3 +195,28 @@ def test_teaching_modes_have_a_part_of_their_own(small):
     assert _Page(page).open == [] and "over 5 labelled tokens of 3 training texts" in page
     assert page.count('aria-label="Teaching modes: ') == 4 and "blue: easy" in page
     assert "<b>TKD</b>" in page and "<td>0.500</td><td>10</td>" in page
+
+
+def test_a_figure_that_cannot_be_drawn_stops_no_report(report, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("no <font> for this\nand more")
+
+    monkeypatch.setattr("analysis.report_page.site_scores", broken)
+    page = render(report, example_metrics(report))
+    _Page(page)
+    told = "This figure could not be drawn (RuntimeError: no &lt;font&gt; for this). The numbers are in the tables."
+    assert page.count(told) == 1
+    assert page.count("<svg") > 1
+
+
+@pytest.mark.parametrize("name", ["$$", "$\\frac{$", "a$x^2$b", "_{$\\$"])
+def test_dollars_are_no_mathematics(report, name: str):
+    students = [dataclasses.replace(each, name=each.name.replace("kd", name)) for each in report.students]
+    rows = [dataclasses.replace(row, student=row.student.replace("kd", name)) for row in report.interchange]
+    renamed = dataclasses.replace(
+        report, students=tuple(students), interchange=tuple(rows), differences=(), attribution=None, heads=()
+    )
+    page = render(renamed)
+    _Page(page)
+    assert "could not be drawn" not in page
+    assert f">{name}<" in page.replace("\n", "") or name in page

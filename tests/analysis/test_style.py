@@ -71,3 +71,17 @@ def test_students_keep_their_colour_by_order():
 def test_text_is_dark_on_light_and_light_on_dark():
     assert readable_on((1.0, 1.0, 0.8, 1.0)) == "#000000"
     assert readable_on((0.0, 0.1, 0.4, 1.0)) == "#ffffff"
+
+
+@pytest.mark.parametrize("text", ["$$", "$5 and $6", "$\\frac{$", "a_$b^$"])
+def test_dollars_stand_as_they_are(text: str) -> None:
+    @styled
+    def draw() -> Figure:
+        figure = Figure()
+        axes = figure.add_subplot()
+        axes.set_title(text)
+        axes.text(0, 0, text)
+        axes.set_xticks([0], [text])
+        return figure
+
+    assert to_svg(draw()).count(f">{text}</text>") == 3

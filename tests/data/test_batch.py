@@ -97,3 +97,8 @@ def test_numbers_are_those_of_the_examples_or_of_the_rows():
     inputs = pad(EXAMPLES, 9)
     assert Batch(inputs, index=torch.tensor([4, 2])).numbers.tolist() == [4, 2]
     assert Batch(inputs).numbers.tolist() == [0, 1]
+
+
+def test_what_another_collator_made_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"a batch of input_ids, labels is not .*data_collator=PairingCollator"):
+        Batch.from_tensors({"input_ids": torch.ones(1, 2), "labels": torch.ones(1)})

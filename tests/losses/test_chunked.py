@@ -120,3 +120,9 @@ def test_what_is_of_other_rows_or_choices_is_refused(other: tuple[int, ...]) -> 
         ValueError, match=re.escape(f"are of shape (3, 7), and what they are compared with is of shape {other}")
     ):
         rows.loss_of_rows(_squares, _logits(3, 7), (_logits(*other),))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_divides_nothing_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match=f"the temperature is {temperature}; logits are divided by it"):
+        forward_kl(_logits(2, 7), _logits(2, 7, seed=1), temperature=temperature)

@@ -222,3 +222,30 @@ def test_mixed_precision_changes_nothing(term) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = term(student, teacher, GOLD)
     assert torch.equal(mixed, term(student, teacher, GOLD))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_teacher_that_rules_out_all_but_the_gold_token_finds_the_others_equally_likely(
+    dtype: torch.dtype, seed: int
+) -> None:
+    teacher = torch.full((3, 4, 7), -torch.inf, dtype=dtype).scatter_(-1, GOLD.unsqueeze(-1), 0.0)
+    student = _logits(3, 4, 7, seed=seed).to(dtype).requires_grad_()
+    loss = diversity_oriented(student, teacher, GOLD)
+    evenly = diversity_oriented(student.detach().double(), torch.zeros(3, 4, 7, dtype=torch.float64), GOLD)
+    precise = torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(loss, evenly.to(precise), rtol=64 * torch.finfo(precise).eps, atol=0)
+    loss.backward()
+    assert student.grad is not None and student.grad.isfinite().all()
+    assert uncertainty(teacher, GOLD).abs().max() == 0
+    for term in TERMS.values():
+        assert 0 <= term(student.detach(), teacher, GOLD) < torch.inf
+
+
+def test_the_quantile_may_be_of_a_larger_batch_that_the_tokens_are_part_of() -> None:
+    values = _logits(4, 5, seed=7)
+    mask = torch.rand(4, 5, generator=torch.Generator().manual_seed(1)) > 0.3
+    whole = hard_tokens(values, mask)
+    among = values.masked_fill(~mask, torch.inf).flatten()
+    parts = [hard_tokens(values[rows], mask[rows], among=among) for rows in (slice(0, 1), slice(1, 4))]
+    assert torch.equal(torch.cat(parts), whole)

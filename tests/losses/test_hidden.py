@@ -85,3 +85,25 @@ def test_zero_states_have_a_finite_gradient() -> None:
     student = torch.zeros(1, 4, requires_grad=True)
     cosine_distance(student, torch.ones(1, 4)).backward()
     assert student.grad is not None and student.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_half_precision_is_added_up_in_float32(distance: Distance, dtype: torch.dtype) -> None:
+    # Of norm 257, whose square float16 does not hold; and the teacher's differs by a tenth of that.
+    student = _states().mul_(257 / _states().norm(dim=-1, keepdim=True)).to(dtype).requires_grad_()
+    teacher = (student.detach().double() + 25 * _states(1) / _states(1).norm(dim=-1, keepdim=True)).to(dtype)
+    exact = student.detach().double().requires_grad_()
+    distance(student, teacher).backward()
+    distance(exact, teacher.double()).backward()
+    torch.testing.assert_close(distance(student, teacher), distance(exact, teacher.double()).float())
+    assert student.grad is not None and exact.grad is not None
+    torch.testing.assert_close(student.grad, exact.grad.to(dtype))
+
+
+def test_states_of_zero_give_float16_a_finite_gradient() -> None:
+    student = torch.zeros(2, 4, dtype=torch.float16, requires_grad=True)
+    cosine_distance(student, torch.ones(2, 4, dtype=torch.float16)).backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+    assert (student.grad < 0).all()

@@ -77,3 +77,11 @@ def test_its_gradient() -> None:
     for distance in ("l2", "smooth_l1"):
         function = lambda student, distance=distance: map_distance(student, teacher, valid, distance)  # noqa: E731
         assert torch.autograd.gradcheck(function, (_maps(0).requires_grad_(),))
+
+
+def test_maps_of_zero_give_float16_a_finite_gradient() -> None:
+    student = torch.zeros(1, 2, 4, dtype=torch.float16, requires_grad=True)
+    map_distance(student, torch.ones(1, 2, 4, dtype=torch.float16)).backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+    assert (student.grad < 0).all()

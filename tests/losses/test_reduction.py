@@ -38,3 +38,13 @@ def test_nothing_is_there() -> None:
     mean.backward()
     assert mean.item() == 0.0
     assert values.grad is not None and values.grad.shape == (0,)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_many_values_of_half_precision_have_a_finite_mean(masked: bool) -> None:
+    values = torch.full((70_000,), 1.5, dtype=torch.float16, requires_grad=True)
+    mean = mean_where(values, torch.ones(70_000, dtype=torch.bool) if masked else None)
+    assert mean.dtype == torch.float32
+    assert mean.item() == 1.5
+    mean.backward()
+    assert values.grad is not None and values.grad.isfinite().all()

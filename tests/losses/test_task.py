@@ -88,3 +88,14 @@ def test_zero_at_agreement() -> None:
     labels = torch.tensor([1, 0])
     assert task_loss("classification", 80.0 * torch.nn.functional.one_hot(labels), labels).item() == 0.0
     assert task_loss("regression", torch.tensor([[0.5], [2.0]]), torch.tensor([0.5, 2.0])).item() == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_many_tokens_of_half_precision_are_added_up_in_float32(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 8192, 40, generator=generator).to(dtype)
+    labels = torch.randint(40, (1, 8192), generator=generator)
+    loss = task_loss("masked_lm", logits, labels)
+    torch.testing.assert_close(loss, task_loss("masked_lm", logits.float(), labels), rtol=0, atol=0)
+    numbers = torch.tensor([[300.0], [-300.0]], dtype=dtype)  # their squares are beyond float16
+    assert task_loss("regression", numbers, torch.zeros(2)).item() == pytest.approx(90_000, rel=2**-7)

@@ -5,9 +5,10 @@ import torch
 import transformers
 from transformer_lens.factories import architecture_adapter_factory as factory
 
-from causalkd.models.adapters import _head_adapters, adapter_for, register_adapters
+from causalkd.models.adapters import _named_adapters, adapter_for, is_causal, register_adapters
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
+from tests.architectures.zoo import tiny_of
 from tests.tiny import MODELS, tiny, tiny_inputs
 
 BEFORE = set(factory.SUPPORTED_ARCHITECTURES)
@@ -18,7 +19,7 @@ def test_registered_once_under_stock_class_names() -> None:
     registered = dict(factory.SUPPORTED_ARCHITECTURES)
     register_adapters()
     assert registered == factory.SUPPORTED_ARCHITECTURES
-    for name in _head_adapters():
+    for name in _named_adapters():
         assert name in registered
         assert hasattr(transformers, name)
 
@@ -66,3 +67,49 @@ def test_the_bridge_computes_what_the_stock_model_does(architecture: str, task: 
     expected = model.run(inputs).logits
     rows = counted if expected.dim() == 3 else slice(None)
     torch.testing.assert_close(logits[rows], expected[rows], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "task"),
+    [("mistral", "question_answering"), ("gemma2", "classification"), ("bloom", "token_classification")],
+)
+def test_a_head_follows_from_the_language_model(model_type: str, task: Task) -> None:
+    stock = tiny_of(model_type, task)
+    adapter = adapter_for(stock)
+    for path in ("embed", "blocks", "unembed", "blocks.0.attn.o", "blocks.2.mlp.out"):
+        stock.get_submodule(adapter.translate_transformer_lens_path(path))
+
+
+def test_an_encoder_with_a_decoder_is_refused() -> None:
+    sizes = {"d_model": 8, "d_ff": 8, "num_layers": 1, "num_heads": 2, "d_kv": 4, "vocab_size": 9}
+    with pytest.raises(ValueError, match="T5ForConditionalGeneration is an encoder with a decoder: it has two stacks"):
+        adapter_for(transformers.T5ForConditionalGeneration(transformers.T5Config(**sizes)))
+
+
+def test_names_of_the_table() -> None:
+    adapter = adapter_for(tiny_of("modernbert", "masked_lm"))
+    assert adapter.translate_transformer_lens_path("blocks.1.mlp.out") == "model.layers.1.mlp.Wo"
+    assert adapter.translate_transformer_lens_path("blocks.1.mlp.out", last_component_only=True) == "Wo"
+    for absent in ("unembed", "blocks.x", "blocks.1.attn.q", "embed.1"):
+        with pytest.raises(ValueError, match=f"{absent!r} is no name of a module of this architecture"):
+            adapter.translate_transformer_lens_path(absent)
+
+
+def test_a_bridge_needs_an_adapter_of_transformer_lens() -> None:
+    model = HookedModel(tiny_of("electra", "classification"), task="classification", role="teacher")
+    with pytest.raises(
+        ValueError, match="TransformerLens has no adapter for ElectraForSequenceClassification; use run"
+    ):
+        model.bridge()
+
+
+def test_which_models_see_only_what_came_before() -> None:
+    for model_type, task, expected in (
+        ("electra", "masked_lm", False),
+        ("electra", "causal_lm", True),
+        ("gpt2", "question_answering", True),
+        ("bert", "classification", False),
+        ("biogpt", "classification", True),
+    ):
+        stock = tiny_of(model_type, task)
+        assert is_causal(adapter_for(stock), stock) is expected

@@ -9,6 +9,7 @@ import pytest
 from causalkd.models.checkpoints import find_tokenizer, has_head, load_tokenizer, locate, read_config, tasks_of
 from causalkd.models.load import load_model
 from causalkd.task_types import Task
+from tests.architectures.zoo import tiny_of
 from tests.data.tiny_tokenizers import bert_like
 from tests.tiny import MODELS, TASKS_OF, tiny
 
@@ -86,3 +87,23 @@ def test_packaged_weights_are_found_or_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="weights of minilm-l6 are not installed; run `make weights` once"):
         locate("minilm-l6")
+
+
+@pytest.mark.parametrize("model_type", ["ctrl", "biogpt"])
+def test_kinds_of_tokenizers_that_raise_where_there_is_none(model_type: str, tmp_path: Path) -> None:
+    tiny_of(model_type, "causal_lm").save_pretrained(tmp_path)
+    assert find_tokenizer(tmp_path) is None
+
+
+def test_code_that_comes_with_a_checkpoint_is_neither_run_nor_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(*_: object) -> str:
+        raise AssertionError("the user was asked whether to run a checkpoint's own code")
+
+    monkeypatch.setattr("builtins.input", answered)
+    (tmp_path / "config.json").write_text('{"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}')
+    (tmp_path / "own.py").write_text("from pathlib import Path\nPath(__file__).with_name('ran').touch()\n")
+    with pytest.raises(ValueError, match=r"the configuration of checkpoint .* cannot be read"):
+        read_config(tmp_path)
+    assert not (tmp_path / "ran").exists()

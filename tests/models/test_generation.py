@@ -7,6 +7,7 @@ from transformers import GenerationConfig
 from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
 from causalkd.models.generation import Mixture, Sampling, continue_prompts, left_padded
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.vocabularies import share_entries
 from tests.tiny import VOCABULARY as TINY_VOCABULARY
 from tests.tiny import tiny
 
@@ -47,6 +48,35 @@ def test_a_row_ends_at_its_end_token():
         assert END not in written[:-1] and (written[-1] == END or len(written) == len(ids) - 5)
         assert torch.equal(mask[5:].bool(), new[5:])
     assert len(set(found.new.sum(1).tolist())) > 1
+
+
+@pytest.mark.parametrize("given", ["checkpoint", "sampling"])
+def test_a_row_ends_at_any_of_several_end_tokens(given):
+    writer, plain = model(), model()
+    free = continue_prompts(plain, PROMPTS, Sampling(8, 0.0), seed=0)
+    wanted = [ids[new].tolist() for ids, new in zip(free.inputs["input_ids"], free.new, strict=True)]
+    other = wanted[0][2]
+    sampling = Sampling(8, 0.0, ends=(other,) if given == "sampling" else ())
+    if given == "checkpoint":
+        writer.model.generation_config = GenerationConfig(eos_token_id=[other, 5000], repetition_penalty=9.0)
+    found = continue_prompts(writer, PROMPTS, sampling, seed=0)
+    for ids, new, whole in zip(found.inputs["input_ids"], found.new, wanted, strict=True):
+        stop = whole.index(other) + 1 if other in whole else len(whole)
+        assert ids[new].tolist() == whole[:stop]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_padding_of_the_vocabulary_is_never_written(share):
+    writer, other = model(), model(seed=1)
+    other.model.resize_token_embeddings(TINY_VOCABULARY + 7)
+    for each in (writer, other):
+        with torch.no_grad():
+            each.model.get_output_embeddings().weight[len(VOCABULARY) :] *= 50
+    share_entries(writer, other)
+    assert writer.entries == other.entries == len(VOCABULARY)
+    for own, mixture in ((writer, Mixture(other, share)), (other, Mixture(writer, share)), (other, None)):
+        found = continue_prompts(own, PROMPTS, Sampling(8), seed=0, mixture=mixture)
+        assert int(found.inputs["input_ids"][found.new].max()) < len(VOCABULARY)
 
 
 def test_drawing_is_seeded_and_leaves_everything_as_it_was():
@@ -90,7 +120,7 @@ def test_a_mixture_draws_from_both_distributions():
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_checkpoints_own_settings_do_not_count(temperature):
     plain, bent = model(), model()
-    settings = GenerationConfig(top_p=0.01, repetition_penalty=5.0, min_length=30, num_beams=2, eos_token_id=[END, 9])
+    settings = GenerationConfig(top_p=0.01, repetition_penalty=5.0, min_length=30, num_beams=2, eos_token_id=[END])
     bent.model.generation_config = settings
     found = [continue_prompts(each, PROMPTS, Sampling(12, temperature), seed=3).inputs for each in (plain, bent)]
     assert torch.equal(found[0]["input_ids"], found[1]["input_ids"])

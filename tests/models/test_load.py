@@ -1,5 +1,6 @@
 """Loading, cutting students from teachers, the untrained control, and which teacher and student do not fit."""
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -157,8 +158,12 @@ def test_a_student_of_all_layers_is_the_teacher(architecture: str) -> None:
 
 
 def test_every_second_layer() -> None:
-    teacher = _hooked("qwen2", layers=5)
-    teacher.model.config.layer_types = ["full_attention", "a", "full_attention", "b", "full_attention"]
+    model = tiny("qwen2", "causal_lm", layers=5)
+    config = copy.deepcopy(model.config)
+    config.use_sliding_window, config.sliding_window = True, 4
+    config.layer_types = ["full_attention", "sliding_attention"] * 2 + ["full_attention"]
+    model = type(model)(config).eval()
+    teacher = HookedModel(model, _tokenizer(), task="causal_lm", role="teacher")
     student = student_from_teacher(teacher, every=2)
     assert student.n_layers == 3
     assert student.model.config.layer_types == ["full_attention"] * 3
@@ -219,10 +224,8 @@ def test_every_difference_of_a_pair_is_named() -> None:
     other.resize_token_embeddings(50)
     with pytest.raises(ValueError) as caught:
         check_pair(teacher, HookedModel(other, _tokenizer(), task="classification", role="student"))
-    assert "vocabulary has 97 entries, the student's 50: the tokenizers agree, so embeddings and heads" in str(
-        caught.value
-    )
-    assert "by resize_token_embeddings(97) of the student's model" in str(caught.value)
+    assert "vocabulary has 97 entries, the student's 50, and the tokenizer of both 97" in str(caught.value)
+    assert "give it more, by resize_token_embeddings(97)" in str(caught.value)
     assert "labels are ['LABEL_0', 'LABEL_1', 'LABEL_2'], the student's ['LABEL_0', 'LABEL_1']" in str(caught.value)
     unknown = HookedModel(other, task="classification", role="student")
     with pytest.raises(ValueError, match="entries, the student's 50: one token id means different words"):
@@ -272,4 +275,14 @@ def test_a_student_is_in_float32_at_least(tmp_path: Path) -> None:
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     tiny("bert", "classification").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="has a configuration but no weights that load"):
+        load_model(tmp_path, task="classification", role="teacher")
+
+
+def test_a_checkpoint_of_several_labels_a_row_is_refused(saved: Path, tmp_path: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(saved)
+    model.config.problem_type = "multi_label_classification"
+    model.save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match="problem_type 'multi_label_classification', so its outputs are no distribution"
+    ):
         load_model(tmp_path, task="classification", role="teacher")

@@ -36,7 +36,7 @@ def _rows(task: Task, teacher: HookedModel, student: HookedModel, batch: Batch) 
 def test_atkd_is_the_papers(task: Task, of_teacher: str, of_student: str, reverse: bool) -> None:
     (teacher, student), batch = models(task, of_teacher, of_student), batch_of(task)
     objective = ATKD(temperature=2.0, easy_weight=0.3, reverse=reverse)
-    assert objective.requirements() == Requirements(logits="labelled")
+    assert objective.requirements() == Requirements(logits="labelled", over_window=True)
     s, t, label = _rows(task, teacher, student, batch)
     expected = 4 * oracle.atkd(s / 2, t / 2, label, 0.3, reverse)
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)

@@ -1,11 +1,13 @@
 """Response KD and the task loss against the stock models' own outputs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 
-from causalkd.objectives.base import Requirements
+from causalkd.objectives.atkd import ATKD, DKD
+from causalkd.objectives.base import Objective, Requirements
 from causalkd.objectives.compare_predictions import DivergenceName
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.task_types import Task
@@ -113,3 +115,12 @@ def test_one_annealed_epoch_is_temperature_one() -> None:
     run = step_of(anneal_temperature, teacher, student, batch)
     assert run.epochs == 1
     assert_same_term(student, anneal_temperature(run), plain(run))
+
+
+@pytest.mark.parametrize("objective", [ResponseKD, ATKD, DKD])
+@pytest.mark.parametrize("temperature", [0.0, -2.0, float("nan")])
+def test_a_temperature_that_divides_nothing_is_refused(
+    objective: Callable[[float], Objective], temperature: float
+) -> None:
+    with pytest.raises(ValueError, match=f"the temperature is {temperature}; logits are divided by it"):
+        objective(temperature)

@@ -155,3 +155,54 @@ def test_what_is_no_recipe(tmp_path: Path) -> None:
     assert re.search(r"empty\.yaml holds NoneType", _faults(source=tmp_path / "empty.yaml"))
     missing = _faults(source="name: x")
     assert all(f"- {key}: missing; this key is required" in missing for key in ("teacher", "alignment", "students"))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("training.steps=true", "training.steps: True given; input should be a valid integer"),
+        ("training.steps=3.0", "training.steps: 3.0 given; input should be a valid integer"),
+        ("training.steps='3'", "training.steps: '3' given; input should be a valid integer"),
+        ("training.learning_rate=yes", "training.learning_rate: True given; input should be a valid number"),
+        ("training.weight_decay=.inf", "training.weight_decay: inf given; input should be a finite number"),
+        ("training.learning_rate=.nan", "training.learning_rate: nan given; input should be a finite number"),
+        ("training.group_by_length=1", "training.group_by_length: 1 given; input should be a valid boolean"),
+        ("seeds=[true]", "seeds[0]: True given; input should be a valid integer"),
+        ("students.kd.objectives.response_kd.weight=.inf", "students[0].objectives.response_kd.weight: inf given"),
+        ("alignment.positions.fraction=true", "alignment.positions.fraction: True given"),
+        ("training.steps=1000000000000000000", "training.steps: 1000000000000000000 given; input should be less than"),
+        ("verification.pairs=1000000000000000000", "verification.pairs: 1000000000000000000 given; input should be"),
+        ("teacher.config.num_hidden_layers=1000000000000000000", "a model has at most 1,000; give a smaller number"),
+        ("teacher.config.vocab_size=1000000000000000000", "a model has at most 10,000,000; give a smaller number"),
+    ],
+)
+def test_a_value_of_another_type_or_beyond_all_bounds_is_refused(change: str, fault: str) -> None:
+    told = _faults(change)
+    assert fault in told
+    assert len(told.splitlines()) == 2  # the headline, and no fault that only follows from the first
+
+
+def test_short_numbers_are_numbers_in_a_file_and_in_a_change() -> None:
+    recipe = Recipe.load(MINIMAL.replace("steps: 3", "steps: 3, learning_rate: 1e-4"), ["training.weight_decay=1e-2"])
+    assert (recipe.training.learning_rate, recipe.training.weight_decay) == (1e-4, 1e-2)
+    assert Recipe.load(MINIMAL, ["name='1e4'"]) == Recipe.load(Recipe.load(MINIMAL, ["name='1e4'"]).to_yaml())
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = MINIMAL.replace("some/teacher", "~/teacher").replace("alignment: middle", "alignment: ~/mine.yaml")
+    (tmp_path / "mine-recipe.yaml").write_text(text.replace("every: 2", "model: ~/student") + "output: ~/run\n")
+    recipe = Recipe.load("~/mine-recipe.yaml")
+    assert recipe.folder == tmp_path / "run"
+    assert recipe.alignment == str(tmp_path / "mine.yaml")
+    assert (recipe.teacher.model, recipe.students[0].model) == (f"{tmp_path}/teacher", f"{tmp_path}/student")
+
+
+def test_a_message_is_at_most_a_page() -> None:
+    many = "\n".join(f"  key{number}: {'x' * 50}" for number in range(3000))
+    for source in (f"{MINIMAL}data:\n{many}", f"{MINIMAL}output: [{'x' * 10_000}]", MINIMAL.replace("middle", "3")):
+        told = _faults(source=source)
+        assert len(told) < 2000
+    told = _faults(source=f"{MINIMAL}data:\n{many}")
+    assert "data.key0: unknown key" in told
+    assert re.search(r"- and \d+ more; mend these first$", told)

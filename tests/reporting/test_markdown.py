@@ -54,3 +54,19 @@ def test_attribution_maps_are_told_where_there_are_some():
     taught = dataclasses.replace(example_results(("kd",), seeds=1), teaching=example_teaching(("kd",), seeds=1))
     text = as_markdown(dataclasses.replace(report, attribution=taught))
     assert "## What each token is taught\n\n| student |" in text and "5 labelled tokens of 3 training texts" in text
+
+
+def test_names_make_no_markup():
+    report = example_report(("kd",), seeds=1)
+    name = "x](https://example.org) <img src=y> | `z`\n# out\n```"
+    pairs = tuple(pair.model_copy(update={"name": name}) for pair in report.alignment.pairs)
+    named = report.alignment.model_copy(update={"name": name, "pairs": pairs})
+    rows = tuple(dataclasses.replace(row, pair=name) for row in report.interchange)
+    teacher = dataclasses.replace(report.teacher, name=name)
+    renamed = dataclasses.replace(report, alignment=named, interchange=rows, teacher=teacher, differences=())
+    for text in (as_markdown(renamed), model_card(renamed, renamed.students[0])):
+        prose = re.sub(r"(?ms)^(`{3,})yaml\n.*?^\1$", "", text)
+        assert "](" not in prose.replace("\\](", "")
+        assert "<img" not in prose.replace("\\<img", "")
+        assert not re.search(r"(?m)^# out", prose)
+        assert "```" not in prose.replace("\\`", "")

@@ -23,8 +23,34 @@ def test_every_student_of_every_run_has_a_line():
 def test_runs_that_differ_in_what_they_are_measured_by_say_so():
     report = example_report()
     other = dataclasses.replace(report, teacher=dataclasses.replace(report.teacher, task_metric=0.5))
-    assert "differ in their teachers." in compare({"a": report, "b": other})
+    differing = compare({"a": report, "b": other})
+    assert "The runs differ in their teachers: a has planted BERT, 4 layers × 128, 0.992; b has planted" in differing
     assert "differ" not in compare({"a": report, "b": report})
+
+
+def test_only_sites_that_both_measured_are_compared():
+    shallow, deep = example_report(layers=(4, 2)), example_report(layers=(6, 3))
+    text = compare({"a": shallow, "b": deep})
+    assert "The runs differ in their depths: a has teacher 4, student 2; b has teacher 6, student 3." in text
+    assert "Compared at the 8 sites that every run measured; left out are 10 of b." in text
+    # At untrained ones that can say something: the last block of `a` does not reach its output.
+    assert [line.split()[-1].split("/")[1] for line in text.splitlines()[-4:]] == ["3", "3", "5", "5"]
+
+
+def test_a_metric_that_one_run_lacks_is_not_compared():
+    report = example_report()
+    other = dataclasses.replace(report, teacher=dataclasses.replace(report.teacher, metric="f1"))
+    assert "accuracy" in compare({"a": report, "b": report}).splitlines()[0]
+    text = compare({"a": report, "b": other})
+    assert "The runs differ in their tasks: a has classification scored by accuracy; b has" in text
+    assert "accuracy" not in text.splitlines()[-6]
+
+
+def test_means_keep_their_standard_deviation_over_seeds():
+    report = example_report()
+    mean = next(s for s in summaries(report) if s.name == "kd" and s.seed is None)
+    line = compare({"a": report, "b": report}).splitlines()[-4]
+    assert f"{mean.task_metric:.3f} ± {mean.task_metric_sd:.3f}" in line and line.count("±") == 3
 
 
 def test_one_run_is_nothing_to_compare():

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.summary import summaries
 from causalkd.reporting.tables import as_text
 from causalkd.verification.results.baselines import BASELINES
@@ -47,3 +48,12 @@ def test_controls_stand_under_their_names_and_the_warning_is_seen(report):
     (heads,) = (line for line in text.splitlines() if line.startswith("student") and "majority" in line)
     shown = ["no_intervention", "permuted_source", "majority_class", "untrained_student"]
     assert re.split(r" {2,}", heads) == ["student", *(BASELINES[name].title for name in shown)]
+
+
+def test_measurements_without_a_number_are_named():
+    report = example_report()
+    teacher = dataclasses.replace(report.teacher, task_metric=float("nan"))
+    broken = dataclasses.replace(report, teacher=teacher)
+    told = "Measurements without a finite number: name planted BERT, 4 layers × 128: task_metric is nan."
+    assert told in as_text(broken) and told in as_markdown(broken)
+    assert "a finite number" not in as_text(report)

@@ -25,7 +25,8 @@ def attributed(quickstart: FinishedRun, tmp_path_factory: pytest.TempPathFactory
     folder = RunFolder(shutil.copytree(quickstart.folder.path, tmp_path_factory.mktemp("attributed") / "run"))
     told: list[str] = []
     attribute(folder.path, **SMALL, tell=told.append)
-    assert told == [f"maps of {name}" for name in ("teacher", "kd-seed0", "an untrained student", "diito-seed0")]
+    assert all("do not add up: after 2 steps from the baseline mean" in line for line in told[4:])
+    assert told[:4] == [f"maps of {name}" for name in ("teacher", "kd-seed0", "an untrained student", "diito-seed0")]
     return folder
 
 

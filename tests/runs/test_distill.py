@@ -18,7 +18,7 @@ from causalkd.runs.folder import RunFolder
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
-from tests.shrunk import OF_HUB_MODELS, SHRUNK, TINY, FinishedRun, finished_run, interrupted, shrunk
+from tests.shrunk import OF_HUB_MODELS, RESUMED, SHRUNK, FinishedRun, finished_run, interrupted, shrunk
 
 STUDENT_KEYS = {"name", "objectives", "seed", "task_metric", "agreement"}
 ROW_KEYS = {
@@ -137,7 +137,7 @@ def test_students_are_stock_checkpoints(quickstart: FinishedRun, name: str) -> N
 
 def test_nothing_unfinished_stays(quickstart: FinishedRun) -> None:
     assert {entry.name for entry in quickstart.folder.path.iterdir()} == {
-        *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md"),
+        *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "report.html", "report.md", "data.json"),
         *("teacher", "student", "costs"),
     }
 
@@ -187,18 +187,6 @@ def test_the_recipe_on_real_input(sst2_minilm: FinishedRun) -> None:
     assert trained == {(3, 1)}
 
 
-RESUMED = (
-    *TINY,
-    *("teacher.config.num_hidden_layers=2", "teacher.config.hidden_dropout_prob=0.2", "teacher.training.steps=5"),
-    *("data.train_limit=40", "data.eval_limit=8", "verification.pairs=8", "verification.batch_size=4"),
-    *("training.batch_size=8", "teacher.training.batch_size=8"),  # 5 steps an epoch
-    *("training.save_steps=2", "teacher.training.save_steps=2"),
-    *("training.logging_steps=1", "teacher.training.logging_steps=1"),
-    "students=[{name: only, layers: [0, 1], training: {steps: 8}, objectives: {response_kd: {}, diito: {weight: 2}}}]",
-    "alignment=middle",
-)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run with dropout whose single student trains over more than an epoch."""
@@ -233,7 +221,7 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path: Path, uninterrupted
     whole = folder.last_checkpoint("only-seed0")
     assert whole is not None and whole.name == "checkpoint-4"
     cut = shutil.copytree(whole, whole.with_name("checkpoint-6"))
-    (cut / "trainer_state.json").unlink()
+    (cut / "manifest.json").unlink()
 
     # After the last step nothing is left to train; transformers' own resume would go one step too far.
     _interrupt(recipe, "only", 8, after_saving=True)
@@ -243,7 +231,8 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path: Path, uninterrupted
         assert _equal(_weights(folder.path / part), _weights(uninterrupted.path / part)), part
     assert _without_norms(folder) == _without_norms(uninterrupted)
     assert report.interchange == VerificationReport.read(uninterrupted.report).interchange
-    assert report.students[0].block_forwards is None  # only a part of it was counted
+    before = VerificationReport.read(uninterrupted.report).students[0]
+    assert (report.students[0].block_forwards, report.students[0].steps) == (before.block_forwards, 8)
     assert not (folder.path / "unfinished").exists()
 
 

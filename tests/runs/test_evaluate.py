@@ -6,7 +6,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -25,6 +25,29 @@ def stories(quickstart_lm: FinishedRun, tmp_path_factory: pytest.TempPathFactory
     return quickstart_lm._replace(folder=RunFolder(copied))
 
 
+def _harness_tasks(*names: str) -> ModuleType:
+    """A harness that knows some tasks."""
+    tasks = ModuleType("lm_eval.tasks")
+    tasks.TaskManager = lambda: SimpleNamespace(all_tasks=list(names))
+    return tasks
+
+
+def test_names_are_checked_before_the_first_model_is_measured(
+    stories: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = ModuleType("lm_eval")
+    harness.__spec__ = sys.__spec__
+    monkeypatch.setitem(sys.modules, "lm_eval", harness)
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", _harness_tasks("mmlu", "bbh"))
+    monkeypatch.setattr("causalkd.runs.evaluate._measurements", lambda *_: pytest.fail("a model was measured"))
+    with pytest.raises(ValueError) as caught:
+        evaluate_run(stories.folder.path, texts=["sst2", "wikitext_masked_lm"], harness=["mmluu", "bbh"])
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("texts of the task 'sst2', which is classification, are not predicted token by token")
+    assert lines[1].startswith("texts of the task 'wikitext_masked_lm'") and len(lines) == 3
+    assert lines[2] == "the harness has no task 'mmluu'; did you mean mmlu?"
+
+
 def test_a_run_is_evaluated(stories: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     asked: list[dict] = []
@@ -37,6 +60,7 @@ def test_a_run_is_evaluated(stories: FinishedRun, monkeypatch: pytest.MonkeyPatc
     harness.simple_evaluate = simple_evaluate
     harness.__spec__ = sys.__spec__
     monkeypatch.setitem(sys.modules, "lm_eval", harness)
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", _harness_tasks("bbh"))
     rows = evaluate_run(stories.folder.path, limit=6, harness=["bbh"], tell=told.append)
     assert json.loads((stories.folder.path / "evaluation.json").read_text()) == rows
     models = ["teacher", "kd-seed0", "atkd-seed0", "diito-seed0"]

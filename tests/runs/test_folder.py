@@ -1,12 +1,16 @@
 """Where the parts of a run lie, and that nothing but a run is ever deleted."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder import RunFolder, write_whole
+from causalkd.runs.manifest import write_manifest
 
 FILES = (
     "recipe.yaml",
@@ -32,6 +36,8 @@ def run(tmp_path: Path) -> RunFolder:
     ):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_text("{}")
+    for model in ("teacher", "student/kd-seed0"):
+        write_manifest(folder.path / model)
     for draft in (".recipe.yaml.draft", ".report.json.k3j2h1"):
         (folder.path / draft).write_text("half of")
     return folder
@@ -94,8 +100,9 @@ def test_the_last_checkpoint_is_the_last_that_is_whole(tmp_path: Path) -> None:
     for step, whole in ((2, True), (10, True), (12, False)):
         checkpoint = folder.work("kd") / f"checkpoint-{step}"
         checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text("{}")
         if whole:
-            (checkpoint / "trainer_state.json").write_text("{}")
+            write_manifest(checkpoint)
     assert folder.last_checkpoint("kd") == folder.work("kd") / "checkpoint-10"
 
 
@@ -117,3 +124,103 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "old — é"
     write_whole(path, "new")
     assert [entry.read_text() for entry in tmp_path.glob("report.html")] == ["new"]
+
+
+@pytest.mark.parametrize("own", ["student/notes.txt", "teacher/kept/x", "costs/thesis.tex", "attributions/kd/plot.png"])
+def test_a_users_own_file_inside_a_runs_folders_is_never_deleted(run: RunFolder, own: str) -> None:
+    (run.path / own).parent.mkdir(parents=True, exist_ok=True)
+    (run.path / own).write_text("mine")
+    before = sorted(run.path.rglob("*"))
+    for overwrite in (run.clear, run.set_aside):
+        with pytest.raises(ValueError, match=rf"holds {own}, so it is more or less than a run"):
+            overwrite()
+    assert sorted(run.path.rglob("*")) == before
+
+
+def test_a_model_without_a_manifest_is_not_ours(run: RunFolder) -> None:
+    (run.path / "teacher" / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=r"holds teacher/config.json, so"):
+        run.set_aside()
+
+
+def _names(path: Path) -> list[str]:
+    return sorted(str(entry.relative_to(path)) for entry in path.rglob("*") if entry.is_file())
+
+
+def test_a_run_stands_aside_until_the_new_one_stands(run: RunFolder) -> None:
+    before = _names(run.path)
+    run.set_aside()
+    assert not run.holds_anything() and _names(run.replaced) == before
+    for name in ("recipe.yaml", "alignment.yaml", "metrics.jsonl"):
+        (run.path / name).write_text("new")
+    run.settle()
+    assert (
+        len(_names(run.replaced)) == len([name for name in before if "draft" not in name and "k3j2h1" not in name]) + 2
+    )
+    run.set_aside()  # the new one is to be replaced before it is finished: the old one is the one worth keeping
+    assert not run.holds_anything() and _names(run.replaced) == before
+    for name in ("recipe.yaml", "alignment.yaml", "report.json"):
+        (run.path / name).write_text("new")
+    run.settle()
+    assert _names(run.path) == ["alignment.yaml", "recipe.yaml", "report.json"] and not run.replaced.exists()
+
+
+def _die_at(number: int, patch: pytest.MonkeyPatch) -> None:
+    """Lets the process die at the so-many-th move or deletion of a file or folder."""
+    left = iter(range(number))
+
+    def dying(real: Callable[..., None]) -> Callable[..., None]:
+        def call(*given: Any, **options: Any) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            real(*given, **options)
+
+        return call
+
+    for name in ("replace", "unlink", "rmdir"):
+        patch.setattr(os, name, dying(getattr(os, name)))
+
+
+@pytest.mark.parametrize("number", range(0, 14))
+def test_a_kill_while_a_run_is_set_aside_loses_nothing(run: RunFolder, number: int) -> None:
+    run.settle()  # drafts
+    before = _names(run.path)
+    with pytest.MonkeyPatch.context() as patch:
+        _die_at(number, patch)
+        try:
+            run.set_aside()
+        except KeyboardInterrupt:
+            pass
+    with pytest.MonkeyPatch.context() as patch:
+        _die_at(number // 2, patch)
+        try:
+            run.settle()  # which is killed too
+        except KeyboardInterrupt:
+            pass
+    run.settle()
+    assert _names(run.path) == before
+
+
+@pytest.mark.parametrize("number", range(0, 20, 3))
+def test_a_kill_while_the_replaced_run_is_deleted_is_made_good(run: RunFolder, number: int) -> None:
+    run.set_aside()
+    for name in ("recipe.yaml", "alignment.yaml", "report.json"):
+        (run.path / name).write_text("new")
+    with pytest.MonkeyPatch.context() as patch:
+        _die_at(number, patch)
+        try:
+            run.settle()
+        except KeyboardInterrupt:
+            pass
+    run.settle()
+    assert _names(run.path) == ["alignment.yaml", "recipe.yaml", "report.json"] and not run.replaced.exists()
+
+
+def test_what_a_kill_at_the_start_leaves_is_known(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for name in ("alignment.yaml", "data.json", ".lock", ".worker.json", ".recipe.yaml.draft", "..worker.json.draft"):
+        (tmp_path / name).write_text("")
+    folder.settle()
+    assert folder.hardly_begun() and _names(tmp_path) == [".lock", ".worker.json", "alignment.yaml", "data.json"]
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert not folder.hardly_begun()

@@ -1,5 +1,7 @@
 """Parts of a recipe become objects: data, models, alignments, batches."""
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from causalkd.runs.prepare import (
     build_rows,
     build_student,
     build_teacher,
+    data_of,
 )
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.shrunk import SHRUNK, TINY, planted_model
+from tests.tiny import tiny
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +149,17 @@ def test_alignments_by_name_by_file_and_inline(
         build_alignment("ful", teacher, student)
 
 
+def test_rows_are_padded_on_the_right_whatever_a_tokenizers_file_says(recipe: Recipe, data: Data) -> None:
+    """An encoder counts positions from the left edge."""
+    tokenizer = copy.deepcopy(data.tokenizer)
+    tokenizer.padding_side = "left"
+    rows = [{"input_ids": [5, 6, 7]}, {"input_ids": [5]}]
+    rows = [{**data.train.examples[0], **row} for row in rows]
+    examples = replace(data.train, examples=rows)
+    batch = Batch.from_tensors(build_collator(recipe.data, examples, tokenizer, None, 0)(list(ExampleSet(rows))))
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
 def test_batches_have_sources_only_for_an_alignment(recipe: Recipe, teacher: HookedModel, data: Data) -> None:
     alignment = build_alignment(recipe.alignment, teacher, build_student(recipe.students[0], teacher, data, 0))
     rows = list(ExampleSet(data.train.examples))[:16]
@@ -206,3 +221,19 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
         chosen(torch.arange(24) < 3, pair_selection="both_right")
     with pytest.raises(ValueError, match="variable 'mood' is in no causal model of the task 'planted'"):
         chosen(pair_selection="other_variable", variable="mood")
+
+
+def test_labels_take_the_order_of_the_teachers_checkpoint(tmp_path: Path) -> None:
+    model = tiny("bert", "classification", labels=2)
+    model.config.id2label = {0: "Good", 1: "bad"}
+    model.save_pretrained(tmp_path / "teacher")
+    bert_like().save_pretrained(tmp_path / "teacher")
+    (tmp_path / "a.csv").write_text("text,label\n" + "the fox,good\na cat,bad\n" * 5)
+    part = DataPart.model_validate({"path": str(tmp_path / "a.csv"), "kind": "classification"})
+    data = build_data(part, TeacherPart(model=str(tmp_path / "teacher")))
+    assert data.train.labels == data.heldout.labels == ("good", "bad")
+    named = load_examples(data_of(part), "train", bert_like())
+    assert named.labels == ("bad", "good")
+    assert [data.train.labels[e["label"]] for e in data.train.examples] == [
+        named.labels[e["label"]] for e in named.examples
+    ]

@@ -63,6 +63,22 @@ def test_resuming_forgets_what_will_be_told_again_and_nothing_else(tmp_path: Pat
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
+def test_a_kill_while_rows_are_dropped_keeps_them(
+    tmp_path: Path, args: TrainingArguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    _log(MetricsFile(path, "kd", 0), args, 2)
+    before = path.read_text()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        MetricsFile(path, "diito", 0).on_train_begin(args, _at(0), TrainerControl())
+    assert path.read_text() == before
+
+
 def test_the_data_are_told_their_epoch(args: TrainingArguments) -> None:
     examples = ExampleSet([{"input_ids": [1, 2]}])
     told = EpochOfData(examples)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformer_lens.factories import architecture_adapter_factory
 from transformers import PretrainedConfig, PreTrainedModel
 
 from causalkd.alignment.basis import Basis, orthonormal
-from causalkd.models.adapters import adapter_for, register_adapters
+from causalkd.models.adapters import adapter_for, is_known
 from causalkd.models.hooks.find_hook_points import find_hook_points
 from causalkd.models.hooks.hook_points import HookPoint
 
@@ -148,7 +147,7 @@ def teach_model(model: PreTrainedModel) -> None:
     """Makes pyvene accept the class of this model; for a class whose default config does not make a model.
 
     Raises:
-        ValueError: TransformerLens has no adapter for the class, or the adapter lacks one of the components.
+        ValueError: TransformerLens has no adapter for the class.
     """
     adapter = adapter_for(model)
     blocks = adapter.translate_transformer_lens_path("blocks")
@@ -164,9 +163,7 @@ def teach_model(model: PreTrainedModel) -> None:
 @functools.cache
 def _learn(cls: type) -> None:
     """Teaches a class from a model of one block that has no memory; leaves pyvene's own entry where that fails."""
-    register_adapters()
-    known = cls.__name__ in architecture_adapter_factory.SUPPORTED_ARCHITECTURES
-    if not known or not issubclass(cls, PreTrainedModel) or cls.config_class is None:
+    if not issubclass(cls, PreTrainedModel) or cls.config_class is None or not is_known(cls):
         return
     try:
         config = cls.config_class()
@@ -176,7 +173,7 @@ def _learn(cls: type) -> None:
             model = cls(config)
         teach_model(model)
     except (AttributeError, ImportError, TypeError, ValueError):
-        # No usable default config, or blocks that are not one attention and one MLP (state-space models, experts).
+        # No usable default config.
         return
 
 

@@ -28,7 +28,13 @@ class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
         if not len(examples):
             raise ValueError("the data set has no examples; there is nothing to run on. Check the split and the limit")
         self.examples = examples
-        self.epoch = 0
+        # In shared memory, so that loader processes that outlive an epoch learn of the next one.
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that examples are drawn for."""
+        return int(self._epoch)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -39,7 +45,7 @@ class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """From now on examples are drawn for as in this epoch."""
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +88,13 @@ class PairingCollator:
 
         Raises ValueError for a batch of one row where sources come from the batch.
         """
+        lacking = [name for name in ("index", "epoch") if name not in rows[0]]
+        if lacking:
+            raise ValueError(
+                f"rows without {' and '.join(lacking)}, as a plain list or a datasets.Dataset has them, cannot be "
+                "paired: their sources are drawn by the number of a row and the epoch. Give the trainer "
+                "ExampleSet(examples) as its data set, with the examples this collator was made with"
+            )
         index = torch.tensor([row["index"] for row in rows])
         epoch = rows[0]["epoch"]
         if not self.policies:

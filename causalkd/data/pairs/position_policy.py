@@ -18,7 +18,9 @@ class PositionPolicy(BaseModel):
     be 0, and then nothing is exchanged in that row.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     policy: PolicyName
     """`all`: every token (the first min(len) where lengths differ). `consecutive`: one span, uniformly placed.
@@ -32,11 +34,11 @@ class PositionPolicy(BaseModel):
     """Most tokens exchanged in a row."""
     same: bool = False
     """Whether base and source use the same token numbers; otherwise each is drawn independently."""
-    segments: tuple[str, ...] = ()
+    segments: tuple[str, ...] = Field(default=(), strict=False)
     """Names of segments, for `segments`."""
-    base: tuple[int, ...] = ()
+    base: tuple[int, ...] = Field(default=(), strict=False)
     """Token numbers in base, for `explicit`; 0 is the first real token, whatever the padding."""
-    source: tuple[int, ...] = ()
+    source: tuple[int, ...] = Field(default=(), strict=False)
     """Token numbers in source, for `explicit`, as many as in `base`."""
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ Write a response that appropriately completes the request.
 
 ### Response:
 """
+_REPLY = "reply"
 _WITHOUT_INPUT = """Below is an instruction that describes a task. \
 Write a response that appropriately completes the request.
 
@@ -55,28 +56,47 @@ def prompt_ids(
     return [before + ids for ids in token_ids(tokenizer, prompts)]
 
 
-def instruction_examples(
-    rows: Sequence[Instruction], tokenizer: PreTrainedTokenizerBase, max_length: int, style: PromptStyle = "alpaca"
-) -> Tokenised:
-    """One example a row, labelled at its response and the end token after it; segments are `prompt` and `response`.
+def reply_end(tokenizer: PreTrainedTokenizerBase, style: PromptStyle = "alpaca") -> list[int]:
+    """The tokens that are learnt after a response, the last of which ends it.
 
-    Responses are cut to fit. Rows without a token of response, or whose prompt fills the whole length, are left out and
-    counted. Raises ValueError where no row remains, the tokenizer has no end token, or as `prompt_ids` does.
+    In a chat it is what the template writes after an assistant's turn, up to the first special token; where it writes
+    none, and in every other style, the tokenizer's end token. Raises ValueError where the tokenizer has no end token,
+    or as `prompt_ids` does.
     """
     if tokenizer.eos_token is None:
         raise ValueError(
             f"{type(tokenizer).__name__} has no end token, so a model could not learn where a response ends; give the "
             "tokenizer of a causal language model"
         )
-    end = tokenizer.get_vocab()[str(tokenizer.eos_token)]
+    if style == "chat":
+        turns = [{"role": "user", "content": _REPLY}, {"role": "assistant", "content": _REPLY}]
+        before, _, after = _templated(turns, tokenizer, prompt=False).rpartition(_REPLY)
+        (ids,) = token_ids(tokenizer, [after if before else ""])
+        added: dict[str, int] = tokenizer.get_added_vocab()  # type: ignore[operator]
+        special = {*tokenizer.all_special_ids, *added.values()}
+        ends = [place for place, token in enumerate(ids) if token in special]
+        if ends:
+            return ids[: ends[0] + 1]
+    return [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
+
+
+def instruction_examples(
+    rows: Sequence[Instruction], tokenizer: PreTrainedTokenizerBase, max_length: int, style: PromptStyle = "alpaca"
+) -> Tokenised:
+    """One example a row, labelled at its response and the end after it; segments are `prompt` and `response`.
+
+    Responses are cut to fit. Rows without a token of response, or whose prompt fills the whole length, are left out and
+    counted. Raises ValueError where no row remains, the tokenizer has no end token, or as `prompt_ids` does.
+    """
+    end = reply_end(tokenizer, style)
     responses = token_ids(tokenizer, [row.response for row in rows])
     examples: list[dict[str, Any]] = []
     cut = 0
     for prompt, response in zip(prompt_ids(rows, tokenizer, style), responses, strict=True):
         if not response or len(prompt) >= max_length:
             continue
-        ids = (prompt + response + [end])[:max_length]
-        cut += len(prompt) + len(response) + 1 > max_length
+        ids = (prompt + response + end)[:max_length]
+        cut += len(prompt) + len(response) + len(end) > max_length
         segments = {"prompt": (0, len(prompt)), "response": (len(prompt), len(ids))}
         examples.append({"input_ids": ids, "label": [IGNORED] * len(prompt) + ids[len(prompt) :], "segments": segments})
     if not examples:
@@ -88,16 +108,19 @@ def instruction_examples(
 
 
 def _in_chat(row: Instruction, tokenizer: PreTrainedTokenizerBase) -> str:
+    content = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+    return _templated([{"role": "user", "content": content}], tokenizer, prompt=True)
+
+
+def _templated(turns: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, prompt: bool) -> str:
+    """The turns as the template writes them, perhaps with what stands before the next reply."""
     if tokenizer.chat_template is None:
         raise ValueError(
             f"tokenizer {tokenizer.name_or_path!r} has no chat template, and the prompt style 'chat' needs one. Use "
             "the style 'alpaca', or a tokenizer of a chat model"
         )
-    content = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
     try:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
     except TemplateError as error:
         raise ValueError(
             f"the chat template of {tokenizer.name_or_path!r} refuses a user's message: {error}"

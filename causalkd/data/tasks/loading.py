@@ -1,6 +1,7 @@
-"""A task by name to examples: read the rows of a split, check them, tokenise them.
+"""A task by name, or data of one's own, to examples: read the rows of a split, check them, tokenise them.
 
-With CAUSALKD_DATA set to a folder of real data, rows are read from its files; otherwise from the Hugging Face hub.
+With CAUSALKD_DATA set to a folder of real data, a task's rows are read from its files, and where the folder has none
+of the task's, or the variable is not set, from the Hugging Face hub.
 """
 
 import os
@@ -10,18 +11,25 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from causalkd.data.batch import IGNORED
 from causalkd.data.synthetic.registry import GENERATORS, generated_examples
+from causalkd.data.tasks.conversations import conversation_examples
+from causalkd.data.tasks.documents import FileText, RowText, block_rows
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
-from causalkd.data.tasks.registry import TASKS, Metric, TaskSpec, task_spec
-from causalkd.data.tasks.tokenise import Tokenised, answer_examples, block_examples, sentence_examples, tag_examples
+from causalkd.data.tasks.own_data import ROW_KINDS, OwnData
+from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
+from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.tables import format_of
+from causalkd.data.tasks.tokenise import Tokenised, answer_examples, sentence_examples, tag_examples
 from causalkd.task_types import Task
 
 __all__ = ["TASKS", "Examples", "Metric", "TaskSpec", "load_examples", "task_spec"]
 
 DATA_VARIABLE = "CAUSALKD_DATA"
+_ARTICLE = r"^ = [^=\n][^\n]* = ?$"
+"""The line that begins an article in WikiText's files."""
 USUAL_LENGTH = 128
 """Tokens of an example where no greatest length is given and the model takes that many."""
 
@@ -30,7 +38,7 @@ USUAL_LENGTH = 128
 class Examples:
     """The tokenised rows of one split, and what must be known to use and to report them."""
 
-    examples: list[dict[str, Any]]
+    examples: Sequence[dict[str, Any]]
     kind: Task
     labels: tuple[str, ...]
     metric: Metric
@@ -52,7 +60,7 @@ class Examples:
 
 
 def load_examples(
-    task: str,
+    task: str | OwnData,
     split: str,
     tokenizer: PreTrainedTokenizerBase,
     limit: int | None = None,
@@ -61,79 +69,169 @@ def load_examples(
     seed: int = 0,
     prompt: PromptStyle = "alpaca",
 ) -> Examples:
-    """The first `limit` examples (rows; blocks of text for a language model) of a split of a task, or all.
+    """The examples of a split of a task or of data of one's own: all, or those of `limit` rows (blocks of text).
 
-    Longer texts are cut to `max_length` tokens (128, or what the model takes if that is less), which is an error if it
-    exceeds `model_limit`, the longest text the model takes (the tokenizer's own limit, if not given). `seed` matters to
-    generated tasks, `prompt` to instructions. Raises one ValueError for what is wrong with the request, and one for
-    what is wrong with the rows.
+    These are drawn by `seed`, before anything is tokenised, and stay in their order. Longer texts are cut to
+    `max_length` tokens (128, or what the model takes if that is less), which is an error if it exceeds `model_limit`,
+    the longest text the model takes (the tokenizer's own limit, if not given). `prompt` matters to instructions.
+    Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
     """
-    spec = task_spec(task)
+    own = None if isinstance(task, str) else task
+    spec = task_spec(task) if isinstance(task, str) else _spec_of(task)
+    max_length = _checked(spec, split, tokenizer, limit, max_length, model_limit)
+    if spec.name in GENERATORS:
+        made, origin = generated_examples(spec.name, split, tokenizer, limit, max_length, seed)
+        return Examples(made, spec.kind, spec.labels, spec.metric, origin)
+    if spec.fields == ("text",):
+        text, origin = _text(spec, split) if own is None else _own_text(own, split)
+        causal = spec.kind == "causal_lm"
+        begins = _ARTICLE if own is None else None
+        blocks = block_rows(text, tokenizer, max_length, causal=causal, limit=limit, seed=seed, begins=begins)
+        tokenised = Tokenised(blocks)
+    else:
+        rows, origin = _task_rows(spec, split, limit, seed) if own is None else _own_rows(own, split, limit, seed)
+        tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt)
+    if not tokenised.examples:
+        raise ValueError(
+            f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
+            "Give a greater max_length, or a file with longer texts"
+        )
+    counts = (tokenised.truncated, tokenised.lost, tokenised.left_out)
+    return Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts)
+
+
+def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
+    """The numbers of `limit` of so many rows, drawn by `seed`, in their order; of all of them without a limit."""
+    if limit is None or limit >= size:
+        return range(size)
+    return sorted(np.random.default_rng(seed).permutation(size)[:limit].tolist())
+
+
+def _checked(
+    spec: TaskSpec,
+    split: str,
+    tokenizer: PreTrainedTokenizerBase,
+    limit: int | None,
+    max_length: int | None,
+    model_limit: int | None,
+) -> int:
+    """The length of a row, once nothing about the request is wrong."""
     allowed = tokenizer.model_max_length if model_limit is None else model_limit
     max_length = min(USUAL_LENGTH, allowed) if max_length is None else max_length
     faults = []
-    if split not in spec.splits:
+    if spec.name and split not in spec.splits:
         faults.append(f"it has no labelled split '{split}'; it has {', '.join(spec.splits)}: choose one")
     if limit is not None and limit < 1:
         faults.append(f"limit {limit} leaves no examples; give at least 1, or none to have them all")
     if max_length > allowed:
         faults.append(f"max_length {max_length} is more than the {allowed} tokens the model takes; give at most that")
     if faults:
-        raise ValueError(f"task '{task}': " + "; ".join(faults))
-    if task in GENERATORS:
-        made, origin = generated_examples(task, split, tokenizer, limit, max_length, seed)
-        return Examples(made, spec.kind, spec.labels, spec.metric, origin)
+        raise ValueError(f"task '{spec.name or spec.kind}': " + "; ".join(faults))
+    return max_length
+
+
+def _spec_of(own: OwnData) -> TaskSpec:
+    """What is known about data of one's own, once its labels are read; such a task has no name."""
+    fields = ("text",) if own.kind in ("masked_lm", "causal_lm") else tuple(ROW_KINDS[own.kind].roles)
+    return TaskSpec("", own.task, fields, own.label_names(), own.metric or ROW_KINDS[own.kind].metric)
+
+
+def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
+    """The drawn rows of a split of a task, whose values are of the right types, and where they came from."""
     rows, origin = _read(spec, split)
     if not rows:
         raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
-    rows = rows if spec.fields == ("text",) else rows[:limit]
-    tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt)
-    if not tokenised.examples:
-        raise ValueError(
-            f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
-            "Give a greater max_length, or a file with longer texts"
-        )
-    examples, counts = tokenised.examples[:limit], (tokenised.truncated, tokenised.lost, tokenised.left_out)
-    return Examples(examples, spec.kind, spec.labels, spec.metric, origin, *counts)
+    chosen = drawn_rows(len(rows), limit, seed)
+    rows = [rows[number] for number in chosen]
+    roles = {
+        "token_classification": ("words", "tags"),
+        "question_answering": ("question", "context", "spans"),
+        "causal_lm": ("instruction", "input", "output"),
+    }.get(spec.kind, (*["text"] * (len(spec.fields) - 1), "label"))
+    check_rows(roles, spec.fields, list(zip(*rows, strict=True)), origin, chosen)
+    return rows, origin
+
+
+def _own_rows(own: OwnData, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
+    """The rows of a split, of which no more are read than are wanted."""
+    table = own.table(split)
+    chosen = drawn_rows(len(table.rows), limit, seed)
+    return own.rows(table.select(chosen)), table.origin
+
+
+def _own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:
+    paths = own.files(split)
+    if paths and all(format_of(path) == "text" for path in paths):
+        return FileText.of(paths), ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
+    table = own.table(split)
+    (column,) = own.columns_of(table)["text"]
+    return RowText(table.rows, column), table.origin
+
+
+def _local(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
+    """The task's file below CAUSALKD_DATA, in the layout of this project or the official one, if it is there."""
+    folder = os.environ.get(DATA_VARIABLE)
+    if not folder:
+        return None
+    known = [*spec.official.get(split, ()), spec.files[split]]
+    # The official archives also lie in the folder itself, without the folder that groups several.
+    places = [(Path(folder) / path, file) for file in known for path in (file.path, file.path.partition("/")[2])]
+    return next(((path, file) for path, file in places if path.is_file()), None)
 
 
 def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
     """The raw rows of a split, and where they came from."""
-    folder = os.environ.get(DATA_VARIABLE)
-    if not folder:
-        return _read_hub(spec, split)
-    file = spec.files[split]
-    path = Path(folder) / file.path
-    if not path.is_file():
-        raise ValueError(
-            f"task '{spec.name}', split '{split}': there is no file {path}. Point {DATA_VARIABLE} at a folder that has "
-            f"{file.path}, or unset it to load {'/'.join(spec.hub)} from the hub"
-        )
+    found = _local(spec, split)
+    if found is None:
+        return _hub_rows(spec, split)
+    path, file = found
     try:
-        return file.read(path), f"{file.path}{f' ({file.note})' if file.note else ''}"
+        return file.read(path), _named(file)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error}. Convert it") from None
 
 
-def _read_hub(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
+def _named(file: LocalFile) -> str:
+    return f"{file.path}{f' ({file.note})' if file.note else ''}"
+
+
+def _text(spec: TaskSpec, split: str) -> tuple[FileText | RowText, str]:
+    """The text of a split, and where it came from."""
+    found = _local(spec, split)
+    if found is None:
+        table, origin = _hub_table(spec, split)
+        return RowText(table, "text", joined=True), origin
+    return FileText.of([found[0]]), _named(found[1])
+
+
+def _hub_rows(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
+    table, origin = _hub_table(spec, split)
+    rows = list(zip(*(table[column] for column in spec.fields), strict=True))
+    if spec.kind == "question_answering":
+        rows = [(*texts, list(zip(found["answer_start"], found["text"], strict=True))) for *texts, found in rows]
+    return rows, origin
+
+
+def _hub_table(spec: TaskSpec, split: str) -> tuple[Any, str]:
     import datasets
 
+    folder = os.environ.get(DATA_VARIABLE)
     repository, configuration = (*spec.hub, None)[:2]
     name = spec.hub_splits.get(split, split)
     assert repository is not None
     try:
         table = datasets.load_dataset(repository, configuration, split=name, revision=spec.revision)
     except ConnectionError as error:
+        file = spec.files[split].path
         raise ValueError(
-            f"task '{spec.name}': {DATA_VARIABLE} is not set, and the hub cannot be reached ({error}). Set "
-            f"{DATA_VARIABLE} to a folder with {spec.files[split].path}, or load {repository} where there is a network"
+            f"task '{spec.name}', split '{split}': there is no file {Path(folder) / file}. Point {DATA_VARIABLE} at a "
+            f"folder that has {file}, or unset it to load {'/'.join(spec.hub)} from the hub, which cannot be reached "
+            f"now ({error})"
+            if folder
+            else f"task '{spec.name}': {DATA_VARIABLE} is not set, and the hub cannot be reached ({error}). Set "
+            f"{DATA_VARIABLE} to a folder with {file}, or load {repository} where there is a network"
         ) from None
-    rows = list(zip(*(table[column] for column in spec.fields), strict=True))
-    if spec.kind == "question_answering":
-        rows = [(*texts, list(zip(found["answer_start"], found["text"], strict=True))) for *texts, found in rows]
-    if spec.fields == ("text",):
-        rows = [("".join(text for (text,) in rows),)] if rows else []
-    return rows, f"{repository}, split {name}, from the hub"
+    return table, f"{repository}, split {name}, from the hub"
 
 
 def _tokenise(
@@ -157,14 +255,12 @@ def _tokenise(
             return tag_examples(words, [[next(numbers) for _ in range(end)] for end in ends], tokenizer, max_length)
         case "question_answering":
             return answer_examples(columns[0], columns[1], columns[2], tokenizer, max_length)
-        case "masked_lm":
-            return block_examples(columns[0], tokenizer, max_length)
-        case "causal_lm" if spec.fields != ("text",):
-            return instruction_examples([Instruction(*row) for row in rows], tokenizer, max_length, prompt)
+        case "causal_lm" if spec.fields == ("messages",):
+            return conversation_examples(columns[0], tokenizer, max_length)
         case "causal_lm":
-            blocks = block_examples(columns[0], tokenizer, max_length)
-            # Nothing stands before a first token to predict it from but, in a row padded on the left, padding.
-            return Tokenised([{**block, "label": [IGNORED, *block["input_ids"][1:]]} for block in blocks.examples])
+            return instruction_examples([Instruction(*row) for row in rows], tokenizer, max_length, prompt)
+        case "masked_lm":
+            raise AssertionError("text is made into blocks, not rows")
 
 
 def _classes(values: Sequence[str | int], labels: tuple[str, ...], origin: str) -> list[int]:

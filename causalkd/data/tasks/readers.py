@@ -6,6 +6,7 @@ Lines end at line feeds only (text may hold other characters that Unicode calls 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[str, ...]]:
@@ -13,23 +14,23 @@ def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[s
 
     Raises ValueError for a column that is not there or lines that are too short.
     """
-    lines = [line.split("\t") for line in _lines(path)]
-    if not lines:
+    table = [line.split("\t") for line in lines(path)]
+    if not table:
         return []
     numbers = []
     for column in columns:
-        if isinstance(column, str) and column not in lines[0]:
+        if isinstance(column, str) and column not in table[0]:
             raise ValueError(
-                f"{path} has no column '{column}'; it has {', '.join(lines[0])}. Give the file of the task"
+                f"{path} has no column '{column}'; it has {', '.join(table[0])}. Give the file of the task"
             )
-        numbers.append(lines[0].index(column) if isinstance(column, str) else column)
+        numbers.append(table[0].index(column) if isinstance(column, str) else column)
     named = isinstance(columns[0], str)
-    short = [number for number, line in enumerate(lines, 1) if len(line) <= max(numbers)]
+    short = [number for number, line in enumerate(table, 1) if len(line) <= max(numbers)]
     if short:
         raise ValueError(
             f"{path}: lines {short[:5]} have fewer than {max(numbers) + 1} columns. Correct or remove them"
         )
-    return [tuple(line[number] for number in numbers) for line in lines[named:]]
+    return [tuple(line[number] for number in numbers) for line in table[named:]]
 
 
 def read_jsonl(path: Path, keys: Sequence[str], defaults: Mapping[str, str] | None = None) -> list[tuple]:
@@ -38,7 +39,7 @@ def read_jsonl(path: Path, keys: Sequence[str], defaults: Mapping[str, str] | No
     Raises ValueError for lines that are not JSON or lack a key.
     """
     rows, faults = [], []
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines(path), 1):
         try:
             row = {**(defaults or {}), **json.loads(line)}
             rows.append(tuple(row[key] for key in keys))
@@ -50,29 +51,47 @@ def read_jsonl(path: Path, keys: Sequence[str], defaults: Mapping[str, str] | No
 
 
 def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
-    """Words and tags of each sentence of a file with one `word<TAB>tag` a line and blank lines between sentences.
+    """Words and tags of each sentence of a file with one word a line, its tag last, and blank lines between sentences.
 
-    Raises ValueError for lines that are neither.
+    Columns are separated by tabs or, as in CoNLL-2003's files, by spaces; between them others may stand, always as
+    many. `-DOCSTART-` lines are no sentences. Tags in the IOB1 scheme, where `B-` stands only between neighbours of one
+    kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form.
     """
-    sentences, words, tags, faults = [], [], [], []
-    for number, line in enumerate([*_lines(path), ""], 1):
-        parts = line.split("\t")
-        if not line.strip():
+    sentences, words, tags, faults, width = [], [], [], [], 0
+    for number, line in enumerate([*lines(path), ""], 1):
+        parts = line.split("\t") if "\t" in line else line.split(" ")
+        if not line.strip() or parts[0] == "-DOCSTART-":
             if words:
                 sentences.append((words, tags))
             words, tags = [], []
-        elif len(parts) == 2 and all(parts):
+        elif len(parts) >= 2 and parts[0] and parts[-1] and len(parts) == (width or len(parts)):
+            width = len(parts)
             words.append(parts[0])
-            tags.append(parts[1])
+            tags.append(parts[-1])
         else:
             faults.append(number)
     if faults:
-        raise ValueError(f"{path}: lines {faults[:5]} are not a word, a tab and a tag. Correct them")
-    return sentences
+        raise ValueError(
+            f"{path}: lines {faults[:5]} are not a word, a tab and a tag (or spaces for the tab), with as many "
+            "columns as the others. Correct them"
+        )
+    return [(words, _entities_begun(tags)) for words, tags in sentences]
 
 
-def read_squad(path: Path) -> list[tuple[str, str, list[tuple[int, str]]]]:
+def _entities_begun(tags: list[str]) -> list[str]:
+    """The tags with `B-` where an entity begins; tags that say so already stay as they are."""
+    begun, before = [], "O"
+    for tag in tags:
+        begins = tag.startswith("I-") and before[2:] != tag[2:]
+        begun.append(f"B-{tag[2:]}" if begins else tag)
+        before = tag
+    return begun
+
+
+def read_squad(path: Path) -> list[tuple[Any, Any, list[tuple[Any, Any]]]]:
     """Question, context and accepted answers (start, text) of SQuAD's nested JSON, or of one JSON object a line.
+
+    Values are as they stand in the file, of whatever type.
 
     Raises ValueError where the file has another structure.
     """
@@ -101,7 +120,8 @@ def _answers(answers: dict) -> list[tuple[int, str]]:
     return list(zip(answers["answer_start"], answers["text"], strict=True))
 
 
-def _lines(path: Path) -> Iterator[str]:
+def lines(path: Path) -> Iterator[str]:
+    """The lines of a text file in UTF-8, without what ends them."""
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         for line in file:
             yield line.rstrip("\r\n")

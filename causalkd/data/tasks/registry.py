@@ -1,18 +1,17 @@
 """The table of tasks: where the rows of each come from, what is predicted, how it is scored."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from causalkd.data.tasks import readers as files
+from causalkd.data.tasks.kinds import Metric
 from causalkd.task_types import Task
 
 Split = Literal["train", "validation", "test"]
-Metric = Literal["accuracy", "matthews_correlation", "f1", "spearman", "entity_f1", "answer_f1", "perplexity"]
-"""How a task is scored; what each name computes stands in `causalkd.verification.measures.task_metrics`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ class TaskSpec:
     """The hub's names of splits that it names otherwise."""
     revision: str | None = None
     """Branch of the hub's repository, where it is not the usual one."""
+    official: Mapping[str, tuple[LocalFile, ...]] = field(default_factory=dict)
+    """By split: the files as they are published, where `files` has others; they are preferred where they are there."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -59,13 +60,22 @@ def _glue(
     metric: Metric = "accuracy",
     columns: Sequence[str] | Sequence[int] = (),
     files_of: Mapping[str, LocalFile] | None = None,
+    official: Mapping[str, tuple[LocalFile, ...]] | None = None,
     hub_splits: Mapping[str, str] | None = None,
 ) -> TaskSpec:
     read = partial(files.read_tsv, columns=columns or (*fields, "label"))
     tables = {split: LocalFile(f"glue/{folder}/{stem}.tsv", read) for split, stem in _STEMS.items()}
     kind: Task = "classification" if labels else "regression"
     hub = ("nyu-mll/glue", name)
-    return TaskSpec(name, kind, (*fields, "label"), labels, metric, files_of or tables, hub, hub_splits or {})
+    return TaskSpec(
+        name, kind, (*fields, "label"), labels, metric, files_of or tables, hub, hub_splits or {}, None, official or {}
+    )
+
+
+def _published(folder: str, columns: Sequence[str], **stems: str) -> dict[str, tuple[LocalFile, ...]]:
+    """Tables as they lie in GLUE's archives."""
+    read = partial(files.read_tsv, columns=columns)
+    return {split: (LocalFile(f"glue/{folder}/{stem}.tsv", read),) for split, stem in (_STEMS | stems).items()}
 
 
 def _samples(folder: str, train: str = "train", validation: str = "dev") -> dict[str, LocalFile]:
@@ -75,15 +85,22 @@ def _samples(folder: str, train: str = "train", validation: str = "dev") -> dict
     return {split: LocalFile(f"glue/{folder}/{stem}.jsonl", read, note) for split, stem in stems.items()}
 
 
-def _text(kind: Literal["causal_lm", "masked_lm"]) -> TaskSpec:
+def _wikitext(name: str, kind: Literal["causal_lm", "masked_lm"], size: int) -> TaskSpec:
+    """Official raw text; of WikiText-2 also what this project has instead."""
+    folder = f"wikitext-{size}-raw"
+    published = {
+        split: LocalFile(f"lm/{folder}/wiki.{stem}.raw", files.read_text)
+        for split, stem in (("train", "train"), ("validation", "valid"), ("test", "test"))
+    }
     articles = "100 Wikipedia articles, as WikiText-2's training split is not in this folder"
     local = {
         "train": LocalFile("lm/enwiki_gensim.txt", files.read_text, articles),
         "validation": LocalFile("lm/wikitext2.raw.valid.txt", files.read_text),
         "test": LocalFile("lm/wikitext2.raw.test.txt", files.read_text),
     }
-    hub = ("Salesforce/wikitext", "wikitext-2-raw-v1")
-    return TaskSpec(f"wikitext_{kind}", kind, ("text",), (), "perplexity", local, hub)
+    hub = ("Salesforce/wikitext", f"wikitext-{size}-raw-v1")
+    official = {split: (file,) for split, file in published.items()} if size == 2 else {}
+    return TaskSpec(name, kind, ("text",), (), "perplexity", local if size == 2 else published, hub, {}, None, official)
 
 
 def _instructions() -> TaskSpec:
@@ -98,9 +115,17 @@ def _instructions() -> TaskSpec:
     return TaskSpec("instruct", "causal_lm", fields, (), "perplexity", local, ("vicgalle/alpaca-gpt4",), split)
 
 
+def _squad(version: str) -> dict[str, tuple[LocalFile, ...]]:
+    stems = {"train": "train", "validation": "dev"}
+    return {split: (LocalFile(f"squad/{stem}-{version}.json", files.read_squad),) for split, stem in stems.items()}
+
+
 _STEMS = {"train": "train", "validation": "dev"}
 _PAIR = ("sentence1", "sentence2")
 _ENTAILED = ("entailment", "not_entailment")
+_MNLI = ("entailment", "neutral", "contradiction")
+_MNLI_COLUMNS = (*_PAIR, "gold_label")
+_QNLI_COLUMNS = ("question", "sentence", "label")
 _QNLI_FILES = _samples("QNLI", train="train_sample_of_train") | {
     "validation": LocalFile("glue/QNLI/dev.tsv", partial(files.read_tsv, columns=("question", "sentence", "label")))
 }
@@ -129,14 +154,36 @@ TASKS: Mapping[str, TaskSpec] = {
         _glue("rte", "RTE", _PAIR, _ENTAILED),
         _glue("wnli", "WNLI", _PAIR, ("not_entailment", "entailment")),
         _glue("stsb", "STS-B", _PAIR, (), "spearman", (*_PAIR, "score")),
-        _glue("qnli", "QNLI", ("question", "sentence"), _ENTAILED, files_of=_QNLI_FILES),
+        _glue(
+            "qnli",
+            "QNLI",
+            ("question", "sentence"),
+            _ENTAILED,
+            files_of=_QNLI_FILES,
+            official=_published("QNLI", _QNLI_COLUMNS),
+        ),
         _glue(
             "mnli",
             "MNLI-sample",
             ("premise", "hypothesis"),
-            ("entailment", "neutral", "contradiction"),
+            _MNLI,
             files_of=_samples("MNLI-sample"),
+            official=_published("MNLI", _MNLI_COLUMNS, validation="dev_matched"),
             hub_splits={"validation": "validation_matched"},
+        ),
+        replace(
+            _glue(
+                "mnli",
+                "MNLI",
+                ("premise", "hypothesis"),
+                _MNLI,
+                files_of={
+                    split: file
+                    for split, (file,) in _published("MNLI", _MNLI_COLUMNS, validation="dev_mismatched").items()
+                },
+                hub_splits={"validation": "validation_mismatched"},
+            ),
+            name="mnli_mismatched",
         ),
         _glue(
             "qqp",
@@ -145,6 +192,7 @@ TASKS: Mapping[str, TaskSpec] = {
             ("not_duplicate", "duplicate"),
             "f1",
             files_of=_samples("QQP-sample"),
+            official=_published("QQP", ("question1", "question2", "is_duplicate")),
         ),
         TaskSpec(
             "squad",
@@ -154,6 +202,33 @@ TASKS: Mapping[str, TaskSpec] = {
             "answer_f1",
             _SQUAD_FILES,
             ("rajpurkar/squad",),
+            official=_squad("v1.1"),
+        ),
+        TaskSpec(
+            "squad_v2",
+            "question_answering",
+            ("question", "context", "answers"),
+            (),
+            "answer_f1",
+            {split: file for split, (file,) in _squad("v2.0").items()},
+            ("rajpurkar/squad_v2",),
+        ),
+        TaskSpec(
+            "conll2003",
+            "token_classification",
+            ("tokens", "ner_tags"),
+            ("O", *(f"{place}-{entity}" for entity in ("PER", "ORG", "LOC", "MISC") for place in "BI")),
+            "entity_f1",
+            {
+                split: LocalFile(f"conll2003/eng.{stem}", files.read_conll)
+                for split, stem in (("train", "train"), ("validation", "testa"), ("test", "testb"))
+            },
+            ("eriktks/conll2003",),
+            revision="refs/convert/parquet",
+            official={
+                split: (LocalFile(f"conll2003/{stem}.txt", files.read_conll),)
+                for split, stem in (("train", "train"), ("validation", "valid"), ("test", "test"))
+            },
         ),
         TaskSpec(
             "wnut17",
@@ -165,8 +240,10 @@ TASKS: Mapping[str, TaskSpec] = {
             ("leondz/wnut_17",),
             revision="refs/convert/parquet",
         ),
-        _text("causal_lm"),
-        _text("masked_lm"),
+        _wikitext("wikitext_causal_lm", "causal_lm", 2),
+        _wikitext("wikitext_masked_lm", "masked_lm", 2),
+        _wikitext("wikitext103_causal_lm", "causal_lm", 103),
+        _wikitext("wikitext103_masked_lm", "masked_lm", 103),
         _instructions(),
     )
 }
@@ -179,7 +256,17 @@ def task_spec(name: str) -> TaskSpec:
     Raises ValueError for an unknown one, with the nearest known name.
     """
     if name not in TASKS:
-        near = get_close_matches(name.lower(), TASKS, 1, 0.4)
-        hint = f"Did you mean '{near[0]}'?" if near else "Choose one of them."
+        near = nearest_task(name)
+        hint = f"Did you mean '{near}'?" if near else "Choose one of them, or give `path` and `kind` of your own data."
         raise ValueError(f"there is no task '{name}'; there are {', '.join(TASKS)}. {hint}")
     return TASKS[name]
+
+
+def nearest_task(name: str) -> str | None:
+    """The task that a wrong name most likely means; None where none is near enough to say so."""
+    plain = {"".join(filter(str.isalnum, known)): known for known in TASKS}
+    begun = [known for known in TASKS if known.startswith(name.lower())]
+    if name and begun:
+        return begun[0]
+    near = get_close_matches("".join(filter(str.isalnum, name.lower())), plain, 1, 0.7)
+    return plain[near[0]] if near else None

@@ -17,7 +17,7 @@ from causalkd.data.batch import IGNORED
 class Tokenised:
     """Examples, and what did not fit into them."""
 
-    examples: list[dict[str, Any]]
+    examples: Sequence[dict[str, Any]]
     truncated: int = 0
     """Rows that were cut to the greatest length."""
     lost: int = 0
@@ -54,7 +54,8 @@ def tag_examples(
 ) -> Tokenised:
     """One example a sentence; a word's tag is the label of its first token, every other token has -100.
 
-    The words are joined by spaces, so that any tokenizer will do.
+    The words are joined by spaces, so that any tokenizer will do. Examples also have `tags`, of every word, those
+    without a token included, and `words`, the numbers of the words that are labelled.
     """
     encodings = _encode([" ".join(sentence) for sentence in words], None, tokenizer, max_length, "longest_first")
     examples, lost = [], 0
@@ -64,7 +65,8 @@ def tag_examples(
         for word, token in first_tokens.items():
             label[token] = row_tags[word]
         lost += len(sentence) - len(first_tokens)
-        examples.append({**_example(encoding, tokenizer, ("text",)), "label": label})
+        extra = {"label": label, "tags": list(row_tags), "words": sorted(first_tokens)}
+        examples.append(_example(encoding, tokenizer, ("text",)) | extra)
     return Tokenised(examples, _cut(encodings), lost)
 
 
@@ -74,13 +76,21 @@ def answer_examples(
     answers: Sequence[Sequence[tuple[int, str]]],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    overlap: int = 128,
 ) -> Tokenised:
-    """One example a question, labelled with the first and last token of its answer: (-100, -100) where it was cut off.
+    """One example a window of a question's context, labelled with the first and last token of its answer.
+
+    A context that does not fit beside its question becomes several windows, of which neighbours share `overlap` tokens,
+    or half a window where that is less. So an answer that is no longer than this stands whole in one of them. A window
+    without the answer is labelled with the `null` token, as BERT's release does it: the CLS token where the row has
+    one, else the first token. All windows of a question whose answer stands whole in none are labelled (-100, -100),
+    and the question counts as lost.
 
     `answers` holds the accepted ones of each question, the first for the label, as (character where it starts in the
-    context, text). Segments are `first`, the question, and `second`, the context, which alone is cut. Examples also
-    have `text`, the context; `offsets`, the characters of it that each token stands for, (0, 0) elsewhere; `answers`,
-    the accepted texts. Raises ValueError where an answer is not in its context or a question leaves no room.
+    context, text); none for a question that its context does not answer. Segments are `first`, the question, and
+    `second`, the window. Examples also have `question`, its number; `text`, the whole context; `offsets`, the
+    characters of it that each token stands for, (0, 0) elsewhere; `answers`, the accepted texts; `null`.
+    Raises ValueError where an answer is not in its context or a question leaves no room.
     """
     pairs = list(zip(contexts, answers, strict=True))
     wrong = [row for row, (context, accepted) in enumerate(pairs) if not _stand(accepted, context)]
@@ -89,24 +99,25 @@ def answer_examples(
             f"answers that do not stand in their context at the character given, rows {_some(wrong)}. Correct the "
             "`answer_start` of these rows, or leave them out"
         )
-    lengths = [len(ids) for ids in token_ids(tokenizer, questions)]
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
-    long = [row for row, length in enumerate(lengths) if length >= room]
-    if long:
-        raise ValueError(
-            f"questions that leave no room for their context within max_length {max_length}, rows {_some(long)} (the "
-            f"longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
-        )
-    encodings = _encode(questions, contexts, tokenizer, max_length, "only_second")
-    examples = []
-    for encoding, (context, accepted) in zip(encodings, pairs, strict=True):
-        start, text = accepted[0]
-        label = _answer_tokens(encoding, start, start + len(text))
-        inside = [sequence == 1 for sequence in encoding.sequence_ids]
-        offsets = [span if here else (0, 0) for span, here in zip(encoding.offsets, inside, strict=True)]
-        extra = {"label": label, "text": context, "offsets": offsets, "answers": [text for _, text in accepted]}
-        examples.append(_example(encoding, tokenizer, ("first", "second")) | extra)
-    return Tokenised(examples, _cut(encodings), sum(example["label"] == (IGNORED, IGNORED) for example in examples))
+    windows = _windows(questions, contexts, tokenizer, max_length, overlap)
+    examples, lost = [], 0
+    for number, (encodings, (context, accepted)) in enumerate(zip(windows, pairs, strict=True)):
+        spans = [_answer_tokens(encodings, place, accepted) for place in range(len(encodings))]
+        gone = bool(accepted) and not any(spans)
+        lost += gone
+        for encoding, span in zip(encodings, spans, strict=True):
+            null = encoding.ids.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in encoding.ids else 0
+            inside = [sequence == 1 for sequence in encoding.sequence_ids]
+            extra = {
+                "label": (IGNORED, IGNORED) if gone else span or (null, null),
+                "question": number,
+                "text": context,
+                "offsets": [span if here else (0, 0) for span, here in zip(encoding.offsets, inside, strict=True)],
+                "answers": [text for _, text in accepted],
+                "null": null,
+            }
+            examples.append(_example(encoding, tokenizer, ("first", "second")) | extra)
+    return Tokenised(examples, lost=lost)
 
 
 def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokenised:
@@ -134,6 +145,14 @@ def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase,
     return Tokenised(examples)
 
 
+def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Tokens of text in a row of `max_length` beside its special tokens; ValueError where there are none."""
+    before, after = special_tokens_around(tokenizer)
+    size = max_length - len(before) - len(after)
+    _check_room(size, tokenizer, max_length)
+    return size
+
+
 def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of each text, without special ones around them."""
     return [encoding.ids for encoding in _run(tokenizer, texts, special=False)]
@@ -151,7 +170,7 @@ def _encode(
     second: Sequence[str] | None,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
-    cut: Literal["longest_first", "only_second"],
+    cut: Literal["longest_first"],
 ) -> list[Encoding]:
     pair = second is not None
     _check_room(max_length - tokenizer.num_special_tokens_to_add(pair=pair) - pair, tokenizer, max_length)
@@ -162,6 +181,32 @@ def _encode(
     return encodings
 
 
+def _windows(
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    overlap: int,
+) -> list[list[Encoding]]:
+    """The windows of each question's context, in their order."""
+    lengths = [len(ids) for ids in token_ids(tokenizer, questions)]
+    rooms = [max_length - tokenizer.num_special_tokens_to_add(pair=True) - length for length in lengths]
+    long = [row for row, room in enumerate(rooms) if room < 1]
+    if long:
+        raise ValueError(
+            f"questions that leave no room for their context within max_length {max_length}, rows {_some(long)} (the "
+            f"longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
+        )
+    found: dict[int, list[Encoding]] = {}
+    strides = [min(overlap, room // 2) for room in rooms]
+    for stride in sorted(set(strides)):  # a tokenizer takes one for all rows of a call
+        rows = [row for row, own in enumerate(strides) if own == stride]
+        asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
+        encodings = _run(tokenizer, asked, read, "only_second", max_length, stride=stride)
+        found |= {row: [encoding, *encoding.overflowing] for row, encoding in zip(rows, encodings, strict=True)}
+    return [found[row] for row in range(len(questions))]
+
+
 def _run(
     tokenizer: PreTrainedTokenizerBase,
     first: Sequence[str],
@@ -169,6 +214,7 @@ def _run(
     cut: Literal["longest_first", "only_second", "do_not_truncate"] = "do_not_truncate",
     max_length: int | None = None,
     special: bool = True,
+    stride: int = 0,
 ) -> list[Encoding]:
     if not tokenizer.is_fast:
         raise ValueError(
@@ -177,7 +223,13 @@ def _run(
         )
     pair = None if second is None else list(second)
     batch = tokenizer(
-        list(first), pair, truncation=cut, max_length=max_length, add_special_tokens=special, verbose=False
+        list(first),
+        pair,
+        truncation=cut,
+        max_length=max_length,
+        stride=stride,
+        add_special_tokens=special,
+        verbose=False,
     )
     assert batch.encodings is not None
     return batch.encodings
@@ -224,18 +276,25 @@ def _word_ends(words: Sequence[str]) -> list[int]:
 
 
 def _stand(answers: Sequence[tuple[int, str]], context: str) -> bool:
-    return bool(answers) and all(text and context.startswith(text, start) for start, text in answers)
+    return all(text and context.startswith(text, start) for start, text in answers)
 
 
-def _answer_tokens(encoding: Encoding, start: int, stop: int) -> tuple[int, int]:
-    """First and last token of the second text that stand for characters start ... stop - 1."""
-    context = [token for token, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
-    spans = encoding.offsets
-    if encoding.overflowing and spans[context[-1]][1] < stop:
-        return IGNORED, IGNORED
+def _answer_tokens(
+    windows: Sequence[Encoding], place: int, answers: Sequence[tuple[int, str]]
+) -> tuple[int, int] | None:
+    """First and last token of the first answer in one window; None where it does not stand there whole."""
+    if not answers:
+        return None
+    spans, (start, text) = windows[place].offsets, answers[0]
+    stop = start + len(text)
+    context = [token for token, sequence in enumerate(windows[place].sequence_ids) if sequence == 1]
+    if not context:
+        return None
+    begun = place > 0 and start < spans[context[0]][0]
+    ended = place < len(windows) - 1 and spans[context[-1]][1] < stop
     first = next((token for token in context if spans[token][1] > start), None)
     last = next((token for token in reversed(context) if spans[token][0] < stop), None)
-    return (IGNORED, IGNORED) if first is None or last is None or first > last else (first, last)
+    return None if begun or ended or first is None or last is None or first > last else (first, last)
 
 
 def _cut(encodings: Sequence[Encoding]) -> int:

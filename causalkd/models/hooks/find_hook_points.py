@@ -1,34 +1,84 @@
 """Which places a stock model has, found with TransformerLens' adapter."""
 
+import itertools
+from collections.abc import Iterator
+
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 
-from causalkd.models.hooks.hook_points import INSIDE_BLOCK, HookPoint
+from causalkd.models.hooks.hook_points import INSIDE_BLOCK, INSTEAD, HookPoint
 
 
 def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[HookPoint, ...]:
     """Every place of a stock model that its adapter can name, in the order a forward reaches them.
 
+    A component that a block does not have is left out; what enters and leaves a block always exists.
+
     Raises:
-        AttributeError: The adapter names a module the model does not have.
+        ValueError: The adapter's list of blocks is not in the model.
     """
-    config = adapter.cfg
-    embedding = adapter.translate_transformer_lens_path("embed")
-    width = model.get_submodule(embedding).embedding_dim  # not always the blocks' width: OPT can project
-    assert isinstance(width, int)
-    hook_points = [HookPoint("embed.hook_out", "token_embedding", 0, embedding, "output", width)]
-    for layer in range(config.n_layers):
-        for component, (inside, side) in INSIDE_BLOCK.items():
-            path = f"blocks.{layer}.{inside}".rstrip(".")
-            module = adapter.translate_transformer_lens_path(path)
-            width = _input_width(model.get_submodule(module)) if inside and side == "input" else config.d_model
-            heads = config.n_heads if component.startswith("head_") else 1
+    found: dict[tuple[str, int], HookPoint] = {}
+    for hook_point in possible_places(adapter, model):
+        found.setdefault((hook_point.component, hook_point.layer), hook_point)
+    return tuple(found.values())
+
+
+def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[HookPoint]:
+    """The same with more than one place for a component where either could be it, the likelier first.
+
+    Raises:
+        ValueError: The adapter's list of blocks is not in the model.
+    """
+    blocks = block_list(adapter, model)
+    embedding = module_at(model, adapter, "embed")
+    if embedding is not None:
+        # Not always the blocks' width: OPT can project.
+        width = vars(embedding[1]).get("embedding_dim", adapter.cfg.d_model)
+        yield HookPoint("embed.hook_out", "token_embedding", 0, embedding[0], "output", width)
+    heads = adapter.cfg.n_heads
+    for layer, (component, (inside, side)) in itertools.product(range(len(blocks)), INSIDE_BLOCK.items()):
+        for part in (inside, *([INSTEAD[inside]] if inside in INSTEAD else ())):
+            path = f"blocks.{layer}.{part}".rstrip(".")
+            found = module_at(model, adapter, path)
+            if found is None:
+                continue
+            width = _input_width(found[1]) if inside and side == "input" else adapter.cfg.d_model
+            by_head = component.startswith("head_")
+            if width is None or (by_head and not (isinstance(heads, int) and heads and width % heads == 0)):
+                continue
             name = f"{path}.hook_{'in' if side == 'input' else 'out'}"
-            hook_points.append(HookPoint(name, component, layer, module, side, width, heads))
-    return tuple(hook_points)
+            yield HookPoint(name, component, layer, found[0], side, width, heads if by_head else 1)
 
 
-def _input_width(linear: nn.Module) -> int:
-    # GPT-2's Conv1D keeps its weight as (in, out), nn.Linear as (out, in).
-    weight = linear.get_parameter("weight")
-    return weight.shape[1] if isinstance(linear, nn.Linear) else weight.shape[0]
+def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:
+    """The stock model's list of blocks.
+
+    Raises:
+        ValueError: It has none where its adapter says.
+    """
+    found = module_at(model, adapter, "blocks")
+    if found is None or not isinstance(found[1], nn.ModuleList):
+        raise ValueError(
+            f"{type(model).__name__} has no single list of blocks"
+            f"{'' if found is None else f' at {found[0]!r}'} where its adapter says; correct the architecture's entry, "
+            "or use another architecture"
+        )
+    return found[1]
+
+
+def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tuple[str, nn.Module] | None:
+    """The stock path and the module behind TransformerLens' name; None where the model has no such module."""
+    try:
+        stock = adapter.translate_transformer_lens_path(path)
+        return stock, model.get_submodule(stock)
+    except (AttributeError, ValueError):
+        return None
+
+
+def _input_width(linear: nn.Module) -> int | None:
+    """How wide a linear map's input is; None where it does not say."""
+    if isinstance(linear, nn.Linear):
+        return linear.in_features
+    # GPT-2's Conv1D keeps its weight as (in, out); what wraps a linear map says how many columns enter it.
+    sizes = vars(linear)
+    return sizes.get("in_features", sizes.get("nx"))

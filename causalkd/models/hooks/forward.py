@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
@@ -10,6 +11,13 @@ from causalkd.models.hooks.hook_points import HookPoint
 
 Inputs = Mapping[str, Tensor]
 """What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
+
+
+def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
+    """The logits of a stock output, of the first `entries` choices where these are given; of an answer both ends'."""
+    if "logits" in output:
+        return output["logits"] if entries is None else output["logits"][..., :entries]
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
 
 
 @dataclass(frozen=True, eq=False)

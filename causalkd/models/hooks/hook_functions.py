@@ -4,11 +4,13 @@ Functions, not closures: the tests' shape checker compiles every closure anew.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from causalkd.models.hooks.hook_points import HookPoint
 
@@ -21,15 +23,38 @@ class Stop(Exception):
 
 
 class PassThrough(nn.Module):
-    """Stands where a block was: returns the hidden states it is given, or the ones it holds."""
+    """Stands where a block was: returns the hidden states it is given, or the ones it holds, as the block would.
 
-    def __init__(self, held: Tensor | None = None) -> None:
+    Stacks read attributes of their blocks, e.g. which attention mask one needs, so it has those too.
+
+    Args:
+        block: What it stands for.
+        held: What it returns; None for what it is given.
+        returned: How many things the block returns in a tuple; None where it returns the hidden states alone.
+    """
+
+    def __init__(self, block: nn.Module, held: Tensor | None = None, returned: int | None = None) -> None:
         super().__init__()
-        self.held = held
+        own = vars(self)
+        for name, value in vars(block).items():
+            if name not in own and name != "forward" and not name.startswith("_"):
+                own[name] = value
+        self.held, self.returned = held, returned
 
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor | None, ...]:
         """What a block would return."""
-        return hidden_states if self.held is None else self.held
+        hidden = entering(args, kwargs) if self.held is None else self.held
+        return hidden if self.returned is None else (hidden, *[None] * (self.returned - 1))
+
+
+def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """What a module is given first: some stacks give it by name."""
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def leaving(output: Any) -> Tensor:
+    """What leaves a module: of the blocks and mixtures that return more than that, the first."""
+    return output[0] if isinstance(output, tuple | list) else output
 
 
 def keep_first(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, tensor: Tensor) -> None:
@@ -46,25 +71,50 @@ def record(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, wante
         raise Stop
 
 
-def remember_shape(shapes: dict[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...]) -> None:
+def remember_shape(
+    shapes: dict[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
     """Before a block: notes the rows and positions of what enters it."""
-    shapes[layer] = args[0].shape[:2]
+    shapes[layer] = entering(args, kwargs).shape[:2]
 
 
-def on_input(hook: Hook, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def register(module: nn.Module, hook_point: HookPoint, hook: Hook, shapes: Mapping[int, torch.Size]) -> RemovableHandle:
+    """Has a function called with what passes a place of this module."""
+    hook = partial(on_overwritten, hook) if hook_point.is_overwritten else hook
+    if hook_point.side == "input":
+        return module.register_forward_pre_hook(partial(on_input, hook), with_kwargs=True)
+    return module.register_forward_hook(partial(on_output, hook, shapes, hook_point.layer))
+
+
+def on_overwritten(hook: Hook, tensor: Tensor) -> Tensor:
+    """Shows the hook what the model will overwrite in place, and gives the model another tensor to overwrite."""
+    replacement = hook(tensor)
+    return (tensor if replacement is None else replacement).clone()
+
+
+def on_input(
+    hook: Hook, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Before a module: shows the hook what enters."""
-    replacement = hook(args[0])
-    return None if replacement is None else (replacement, *args[1:])
+    replacement = hook(entering(args, kwargs))
+    if replacement is None:
+        return None
+    return ((replacement, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": replacement})
 
 
 def on_output(
-    hook: Hook, shapes: Mapping[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...], output: Tensor
-) -> Tensor | None:
+    hook: Hook, shapes: Mapping[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...], output: Any
+) -> Any:
     """After a module: shows the hook what leaves, in the block's rows and positions where the module flattens them."""
-    if output.dim() == 3:
-        return hook(output)
-    replacement = hook(output.unflatten(0, shapes[layer]))
-    return None if replacement is None else replacement.flatten(0, 1)
+    tensor = leaving(output)
+    is_flat = tensor.dim() == 2
+    replacement = hook(tensor.unflatten(0, shapes[layer]) if is_flat else tensor)
+    if replacement is None:
+        return None
+    replacement = replacement.flatten(0, 1) if is_flat else replacement
+    if isinstance(output, list):
+        return [replacement, *output[1:]]
+    return (replacement, *output[1:]) if isinstance(output, tuple) else replacement
 
 
 def on_stack(

@@ -3,6 +3,7 @@
 Imports no library that is slow to load: declaring an alignment or a recipe needs the names alone.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,8 @@ INSIDE_BLOCK: dict[str, tuple[str, Literal["input", "output"]]] = {
     "mlp_output": ("mlp.out", "output"),
     "block_output": ("", "output"),
 }
+# What stands in for a path that an architecture lacks: the output of a mixture of experts is that of the whole MLP.
+INSTEAD: dict[str, str] = {"mlp.out": "mlp"}
 # In the order in which a block computes them.
 COMPONENTS: tuple[str, ...] = ("token_embedding", *INSIDE_BLOCK)
 
@@ -32,6 +35,7 @@ class HookPoint:
         side: Whether the tensor enters or leaves that module.
         width: Size of the tensor's last dimension.
         heads: Number of equal column groups; 1 where the place is not split by heads.
+        is_overwritten: Whether the model changes this tensor in place afterwards.
     """
 
     name: str
@@ -41,6 +45,7 @@ class HookPoint:
     side: Literal["input", "output"]
     width: int
     heads: int = 1
+    is_overwritten: bool = False
 
     @property
     def is_inside(self) -> bool:
@@ -52,3 +57,15 @@ class HookPoint:
         """Sorts places in the order in which a forward reaches them."""
         order = COMPONENTS.index(self.component)
         return (self.layer if order else -1, order)
+
+
+def absent(component: str, layer: int, architecture: str, hook_points: Iterable[HookPoint]) -> str:
+    """Says that a component is not in a layer, and where it is, or what there is instead."""
+    hook_points = tuple(hook_points)
+    layers = [hook_point.layer for hook_point in hook_points if hook_point.component == component]
+    if not layers:
+        others = ", ".join(dict.fromkeys(hook_point.component for hook_point in hook_points))
+        return f"{architecture} has no {component} in any layer; it has {others}"
+    is_range = layers == list(range(layers[0], layers[-1] + 1))
+    where = f"{layers[0]}–{layers[-1]}" if is_range else ", ".join(map(str, layers))
+    return f"{component} of layer {layer} does not exist; {architecture} has {component} in layers {where}"

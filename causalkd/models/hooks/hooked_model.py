@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,15 +16,17 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.errors import nearest
-from causalkd.models.adapters import adapter_for
+from causalkd.models.adapters import TabledAdapter, adapter_for, is_causal
 from causalkd.models.hooks import hook_functions as hook_calls
 from causalkd.models.hooks.compile_guard import refuse_compiled
-from causalkd.models.hooks.find_hook_points import find_hook_points
-from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
+from causalkd.models.hooks.find_hook_points import block_list, possible_places
+from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations, logits_of
 from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
 from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
-from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
+from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent
+from causalkd.models.hooks.measure import measured
 from causalkd.models.hooks.model_inputs import stock_inputs
+from causalkd.models.plain_weights import plain_model
 from causalkd.task_types import Task
 
 Role = Literal["teacher", "student"]
@@ -51,16 +53,18 @@ class HookedModel:
         self.role: Role = role
         self.adapter = adapter_for(model)
         self.architecture = type(model).__name__
-        self.n_layers: int = self.adapter.cfg.n_layers
+        self.n_layers = len(block_list(self.adapter, model))
+        self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
-        self.vocabulary: int = model.config.vocab_size
-        self._places = find_hook_points(self.adapter, model)
-        self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
-        accepted = inspect.signature(model.forward).parameters
+        self.entries: int | None = None  # how many entries of the vocabulary have a logit: see `share_entries`
+        self.decodes = is_causal(self.adapter, model)
+        takes_cache = "use_cache" in inspect.signature(model.forward).parameters
         # A decoder would otherwise build a key-value cache that no pass here reads.
-        self.decodes = "use_cache" in accepted
-        self._options: dict[str, bool] = {"use_cache": False} if self.decodes else {}
+        self.options: Mapping[str, bool] = {"use_cache": False} if takes_cache else {}
+        self._places, self._body, self._returned = measured(
+            model, self._blocks_path, possible_places(self.adapter, model), self.options
+        )
         if role == "teacher":
             model.requires_grad_(False)
             model.eval()
@@ -74,6 +78,11 @@ class HookedModel:
         blocks = self.model.get_submodule(self._blocks_path)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
+
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the vocabulary as it is now, those that only pad it included."""
+        return self.model.config.get_text_config().vocab_size
 
     @property
     def training(self) -> bool:
@@ -95,10 +104,7 @@ class HookedModel:
                 return hook_point
         if component not in COMPONENTS:
             raise ValueError(f"component {component!r} does not exist; {nearest(component, list(COMPONENTS))}")
-        last = 0 if component == "token_embedding" else self.n_layers - 1
-        raise ValueError(
-            f"{component} of layer {layer} does not exist; {self.architecture} has {component} in layers 0–{last}"
-        )
+        raise ValueError(absent(component, layer, self.architecture, self._places))
 
     @contextmanager
     def hooks(self, hooks: Iterable[tuple[HookPoint, Hook]]) -> Iterator[None]:
@@ -117,9 +123,9 @@ class HookedModel:
             for hook_point, hook in hooks:
                 block = self.blocks[hook_point.layer]
                 refuse_compiled(self.model, block, hook_point)
-                if hook_point.component == "mlp_output":  # OPT flattens rows and positions there
+                if hook_point.is_inside and hook_point.side == "output":  # some flatten rows and positions, as OPT
                     remember = partial(hook_calls.remember_shape, shapes, hook_point.layer)
-                    stack.callback(block.register_forward_pre_hook(remember).remove)
+                    stack.callback(block.register_forward_pre_hook(remember, with_kwargs=True).remove)
                 inside = repeated.setdefault(hook_point.layer, []) if self._is_repeated(hook_point) else plain
                 inside.append((hook_point, hook))
             stack.enter_context(self._registered(plain, shapes))
@@ -132,12 +138,9 @@ class HookedModel:
         handles: list[Any] = []
         try:
             for hook_point, hook in hooks:
-                module = self.model.get_submodule(hook_point.module)
-                if hook_point.side == "input":
-                    handles.append(module.register_forward_pre_hook(partial(hook_calls.on_input, hook)))
-                else:
-                    on_output = partial(hook_calls.on_output, hook, shapes, hook_point.layer)
-                    handles.append(module.register_forward_hook(on_output))
+                handles.append(
+                    hook_calls.register(self.model.get_submodule(hook_point.module), hook_point, hook, shapes)
+                )
             yield
         finally:
             for handle in handles:
@@ -153,7 +156,8 @@ class HookedModel:
         skipped = list(blocks[:layer])
         try:
             for index in range(layer):
-                blocks[index] = PassThrough(hidden if index == layer - 1 else None)
+                held = hidden if index == layer - 1 else None
+                blocks[index] = PassThrough(skipped[index], held, self._returned[index])
             with self.hooks([(self.hook_point("block_input", 0), lambda _: hidden)]) if layer == 0 else nullcontext():
                 yield
         finally:
@@ -183,8 +187,9 @@ class HookedModel:
         hidden: list[Tensor] = []
         keep = tuple(dict.fromkeys(keep))
         entries = {hook_point.layer for hook_point in keep if hook_point.component == "block_input"}
-        stack = self.model.get_submodule(self._blocks_path.rpartition(".")[0])
-        handle = stack.register_forward_hook(partial(hook_calls.on_stack, hidden, logits_at))
+        handle = self.model.get_submodule(self._body).register_forward_hook(
+            partial(hook_calls.on_stack, hidden, logits_at)
+        )
 
         def note_state(layer: int, _: Tensor) -> None:
             states[layer] = self.generator_state()
@@ -197,10 +202,11 @@ class HookedModel:
         try:
             with self._mode(graph), self.hooks(recorders):  # which depend on the mode
                 given = stock_inputs(self.model, inputs, decodes=self.decodes)
-                output = (forward or self.model)(**given, **self._options)
+                output = (forward or self.model)(**given, **self.options)
         finally:
             handle.remove()
-        logits = _logits(output) if logits_at is None else _logits(output).flatten(0, 1)
+        logits = logits_of(output, self.entries)
+        logits = logits if logits_at is None else logits.flatten(0, 1)
         return ForwardOutput(inputs, logits, hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, hook_points: Sequence[HookPoint]) -> SourceActivations:
@@ -215,7 +221,7 @@ class HookedModel:
         recorders = [(p, partial(hook_calls.record, kept, p, len(hook_points))) for p in hook_points]
         try:
             with self._mode(), self.hooks(recorders):
-                self.model(**stock_inputs(self.model, inputs, decodes=self.decodes), **self._options)
+                self.model(**stock_inputs(self.model, inputs, decodes=self.decodes), **self.options)
         except Stop:
             pass
         return SourceActivations(kept, inputs["attention_mask"])
@@ -263,15 +269,20 @@ class HookedModel:
         """A `TransformerBridge` over a copy of the weights, for exploration.
 
         A copy, because booting renames the parameters, sets eager attention and trains split copies of fused weights.
+
+        Raises:
+            ValueError: TransformerLens has no adapter of its own for this architecture.
         """
+        if isinstance(self.adapter, TabledAdapter):
+            raise ValueError(f"TransformerLens has no adapter for {self.architecture}; use run_with_cache instead")
         twin = copy.deepcopy(self.model)
         twin.set_attn_implementation("eager")
         tokenizer = copy.deepcopy(self.tokenizer)
         return build_bridge_from_module(twin, self.architecture, hf_config=twin.config, tokenizer=tokenizer)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes a stock checkpoint, and the tokenizer where there is one; loads without causalkd, equal to the bit."""
-        self.model.save_pretrained(folder)
+        """Writes a stock checkpoint, adapters merged, and the tokenizer if any; loads without causalkd, to the bit."""
+        plain_model(self.model).save_pretrained(folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
 
@@ -287,9 +298,3 @@ class HookedModel:
         self.model.eval()
         with torch.set_grad_enabled(graph):
             yield
-
-
-def _logits(output: Any) -> Tensor:
-    if "logits" in output:
-        return output["logits"]
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)

@@ -4,6 +4,9 @@ Stock decoders count positions from the edge of the padded row: padded on the le
 shifted position. And they know one document a row: in a packed row each token would look into the documents before.
 """
 
+import inspect
+from functools import cache
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -13,6 +16,8 @@ from causalkd.models.hooks.forward import Inputs
 
 # Their stock forwards count positions from the attention mask.
 _COUNT_THEMSELVES = ("opt",)
+# They count positions from the one after that of padding.
+_COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text")
 # Implementations that take a mask of every query and key.
 _TAKE_ANY_MASK = ("eager", "sdpa")
 
@@ -34,21 +39,42 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     """
     packed = "documents" in inputs
     if packed:
-        _check_packable(model.config, decodes)
+        _check_packable(model, decodes)
     if not decodes:
         return inputs
     real = inputs["attention_mask"].bool()
     if not packed:
-        if model.config.model_type in _COUNT_THEMSELVES:
+        if model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
             return inputs
         hook_point = torch.arange(real.shape[1], device=real.device)
-        return {**inputs, "position_ids": (hook_point - real.long().argmax(1, keepdim=True)).clamp(min=0)}
+        hook_point = (hook_point - real.long().argmax(1, keepdim=True)).clamp(min=0)
+        return {**inputs, "position_ids": hook_point + _first_position(model.config)}
     documents = inputs["documents"]
     sees = _inside_documents(documents, real)
     # Eager attention adds the mask to its scores.
     mask = sees if model.config._attn_implementation == "sdpa" else _as_summand(sees, model.dtype)
     given = {name: tensor for name, tensor in inputs.items() if name != "documents"}
-    return {**given, "position_ids": _places_in_documents(documents), "attention_mask": mask}
+    positions = _places_in_documents(documents) + _first_position(model.config)
+    return {**given, "position_ids": positions, "attention_mask": mask}
+
+
+def _takes_positions(model: PreTrainedModel) -> bool:
+    """Whether the stock forward, or the body's, has positions among its arguments: some know only distances."""
+    return _has_position_ids(type(model)) or _has_position_ids(type(model.base_model))
+
+
+@cache
+def _has_position_ids(module: type[torch.nn.Module]) -> bool:
+    return "position_ids" in inspect.signature(module.forward).parameters
+
+
+def _first_position(config: PreTrainedConfig) -> int:
+    """The number of a text's first position."""
+    if config.model_type not in _COUNT_FROM_PADDING:
+        return 0
+    padding = config.get_text_config().pad_token_id
+    assert isinstance(padding, int)
+    return padding + 1
 
 
 def _places_in_documents(documents: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
@@ -71,7 +97,8 @@ def _as_summand(sees: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tenso
     return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, torch.finfo(dtype).min)
 
 
-def _check_packable(config: PreTrainedConfig, decodes: bool) -> None:
+def _check_packable(model: PreTrainedModel, decodes: bool) -> None:
+    config = model.config
     if not decodes:
         raise ValueError(f"rows are packed, and {config.model_type} reads a row as one text; turn packing off")
     implementation = config._attn_implementation
@@ -80,7 +107,12 @@ def _check_packable(config: PreTrainedConfig, decodes: bool) -> None:
             f"rows are packed, and {implementation} attention cannot be kept inside the documents of a row; load the "
             f"model with attention='sdpa', or turn packing off"
         )
-    if "sliding_attention" in (config.to_dict().get("layer_types") or ()):
+    if not _takes_positions(model):
+        raise ValueError(
+            f"rows are packed, and {config.model_type} is not told where a token stands, so a packed row's documents "
+            "would run on in one another; turn packing off"
+        )
+    if "sliding_attention" in (config.get_text_config().to_dict().get("layer_types") or ()):
         raise ValueError(
             f"rows are packed, and {config.model_type} has layers with a sliding window, which a packed row's mask "
             "would widen; turn packing off"

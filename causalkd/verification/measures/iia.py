@@ -15,6 +15,7 @@ from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.attention import attention_of
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, untrained_copy
+from causalkd.models.vocabularies import share_entries
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Comparison, plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals, UntrainedCounter
@@ -85,6 +86,7 @@ def measure_all(
     _check(students, batches, baselines)
     for student, _ in students:
         check_pair(teacher, student)
+        share_entries(teacher, student)
     comparisons = [plan(teacher, student, alignment, component, trained) for student, alignment in students]
     models = [student for student, _ in students]
     return measure_comparisons(teacher, models, comparisons, batches, baselines, seeds or [0] * len(students))

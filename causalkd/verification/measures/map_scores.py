@@ -1,5 +1,7 @@
 """From maps to the rows of a report: means over texts, each with its interval; the text is the unit that is drawn."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -16,6 +18,8 @@ from causalkd.verification.results.attribution import (
     FaithfulnessRow,
     GapRow,
 )
+
+_LARGE_GAP = 0.25
 
 
 def agreement_row(
@@ -90,6 +94,26 @@ def gap_row(model: str, seed: int | None, found: AttributionMap) -> GapRow:
     # Σ scores = F(text) − F(baseline) + gap, for maps whose scores are signed sums.
     explained = found.scores.sum(-1) - found.gap
     return GapRow(model, seed, found.made.hook_point, _size(found.gap), _size(explained), found.made.attention)
+
+
+def large_gaps(rows: Sequence[GapRow], steps: int, baseline: str) -> list[str]:
+    """A sentence for each model whose maps do not add up, at the place where the gap is the largest share."""
+    worst: dict[tuple[str, int | None], GapRow] = {}
+    for row in rows:
+        key = (row.model, row.seed)
+        if key not in worst or _share_of_gap(row) > _share_of_gap(worst[key]):
+            worst[key] = row
+    return [
+        f"the maps of {row.model}{'' if row.seed is None else f', seed {row.seed},'} at {row.hook_point} "
+        f"do not add up: after {steps} steps from the baseline {baseline} the scores miss a mean change of "
+        f"{row.explained:.3g} by {row.gap:.3g}; take more steps, or another baseline"
+        for row in worst.values()
+        if _share_of_gap(row) > _LARGE_GAP
+    ]
+
+
+def _share_of_gap(row: GapRow) -> float:
+    return row.gap / row.explained if row.explained else float(row.gap > 0)
 
 
 def estimate(values: Float[np.ndarray, "texts"], seed: int) -> Estimate:

@@ -1,24 +1,18 @@
 """How a model behaves without any intervention: its task metric, and how often it predicts what the teacher does."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from scipy import stats
-from seqeval.metrics import f1_score as micro_f1
-from sklearn import metrics
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, Example
 from causalkd.data.token_mask import TOKEN_TASKS, targets
 from causalkd.errors import nearest
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import label_names
-from causalkd.task_types import Task
 from causalkd.verification.interventions.predictions import (
     Predictions,
     counted_logits,
@@ -28,20 +22,10 @@ from causalkd.verification.interventions.predictions import (
     same,
     spans,
 )
+from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
+from causalkd.verification.measures.squad import WindowAnswer, question_answers, window_answers
 
-
-@dataclass(frozen=True, eq=False)
-class LabelPredictions:
-    """Every prediction of an evaluation set beside its label, one entry a prediction."""
-
-    row: Int[Tensor, "item"]
-    """The row each belongs to, counted over the whole set."""
-    choice: Int[Tensor, "item"] | Float[Tensor, "item"]
-    gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item 2"]
-    gold_log_probability: Float[Tensor, "item"] | None
-    """In nats; None for regression and question answering."""
-    labels: tuple[str, ...]
-    """Names of the classes; empty where there are none."""
+__all__ = ["METRICS", "Behaviour", "LabelPredictions", "answers_of", "choices", "evaluate", "predict", "right_rows"]
 
 
 @dataclass(frozen=True)
@@ -53,10 +37,16 @@ class Behaviour:
     agreement: float | None
     """Share of predictions equal to the teacher's; None where those are not given."""
     rows: int
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """The task metric and those reported beside it (`REPORTED_BESIDE`), by name."""
 
 
 def evaluate(
-    model: HookedModel, batches: Sequence[Batch], metric: str, taught: Sequence[Tensor] | None = None
+    model: HookedModel,
+    batches: Sequence[Batch],
+    metric: str,
+    taught: Sequence[Tensor] | None = None,
+    examples: Sequence[Example] | None = None,
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
@@ -67,31 +57,67 @@ def evaluate(
         batches: With labels; sources and positions are not looked at.
         metric: A name in `METRICS`.
         taught: What the teacher chooses on the same batches (`choices`), with which the predictions are compared.
+        examples: What the batches were made of. Question answering needs them; tags count at every word of theirs, not
+            only at those that the model sees.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
     """
+    answers, share, rows = _collect(model, batches, metric, taught, examples)
+    names = (metric, *REPORTED_BESIDE.get(metric, ()))
+    found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
+    return Behaviour(found[metric], share, rows, found)
+
+
+def answers_of(
+    model: HookedModel, batches: Sequence[Batch], metric: str, examples: Sequence[Example] | None = None
+) -> LabelPredictions:
+    """Every prediction of a model beside its label, from which each metric of its task is computed.
+
+    Arguments, cost and errors are those of `evaluate`.
+    """
+    return _collect(model, batches, metric, None, examples)[0]
+
+
+def _collect(
+    model: HookedModel,
+    batches: Sequence[Batch],
+    metric: str,
+    taught: Sequence[Tensor] | None,
+    examples: Sequence[Example] | None,
+) -> tuple[LabelPredictions, float | None, int]:
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r} does not exist; {nearest(metric, list(METRICS))}")
-    fitting, compute = METRICS[metric]
+    fitting, _ = METRICS[metric]
     if model.task not in fitting:
         raise ValueError(f"metric {metric!r} is for {' or '.join(fitting)}, and the model's task is {model.task}")
+    if model.task == "question_answering" and examples is None:
+        raise ValueError("answers are compared as texts, which batches do not hold; give the examples they are made of")
     parts: list[LabelPredictions] = []
+    windows: list[WindowAnswer] = []
     agreed: list[Tensor] = []
     rows = 0
     with torch.no_grad(), evaluating([model]):
         for batch, others in zip(batches, taught or [None] * len(batches), strict=True):
             batch = batch.to(model.model.device)
-            found = predict(model, batch)
+            logits, found = _predicted(model, batch)
             parts.append(_answers(model, batch, found, rows))
+            if model.task == "question_answering" and examples is not None:
+                windows += window_answers(logits, batch, examples)
             if others is not None:
                 agreed.append(same(others, found.choice.cpu()))
             rows += len(batch.counted)
     if not parts:
         raise ValueError("no batch was given; a task metric needs at least one labelled row")
     together = _join(parts)
+    if windows and examples is not None:
+        accepted = {example["question"]: example["answers"] for example in examples}
+        together = replace(together, answered=question_answers(windows, accepted))
+    if model.task == "token_classification":
+        numbers = torch.cat([batch.numbers for batch in batches]).tolist()
+        together = replace(together, tags=_tags(together, None if examples is None else [examples[n] for n in numbers]))
     share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
-    return Behaviour(compute(together) if len(together.row) else None, share, rows)
+    return together, share, rows
 
 
 def choices(model: HookedModel, batches: Iterable[Batch]) -> list[Tensor]:
@@ -116,9 +142,15 @@ def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "ro
 
 def predict(model: HookedModel, batch: Batch) -> Predictions:
     """The predictions of one plain forward at what counts."""
+    return _predicted(model, batch)[1]
+
+
+def _predicted(model: HookedModel, batch: Batch) -> tuple[Float[Tensor, "item ..."], Predictions]:
+    """The logits that decide, and the predictions made of them."""
     counted = counted_positions(model.task, batch)
     run = model.run(batch.inputs, logits_at=logits_wanted(model.task, counted))
-    return predictions(model.task, counted_logits(model.task, run.logits, counted), counted)
+    logits = counted_logits(model.task, run.logits, counted)
+    return logits, predictions(model.task, logits, counted)
 
 
 def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) -> LabelPredictions:
@@ -146,74 +178,18 @@ def _join(parts: Sequence[LabelPredictions]) -> LabelPredictions:
     )
 
 
-def _accuracy(answers: LabelPredictions) -> float:
-    return float((answers.choice == answers.gold).double().mean())
-
-
-def _matthews(answers: LabelPredictions) -> float | None:
-    """None where only one class occurs among labels and predictions."""
-    if len(torch.cat([answers.gold, answers.choice]).unique()) < 2:
-        return None
-    return float(metrics.matthews_corrcoef(answers.gold.numpy(), answers.choice.numpy()))
-
-
-def _f1(answers: LabelPredictions) -> float:
-    """Of class 1, as GLUE scores MRPC and QQP."""
-    gold, choice = answers.gold.numpy(), answers.choice.numpy()
-    return float(metrics.f1_score(gold, choice, pos_label=1, zero_division=0.0))  # type: ignore[arg-type]
-
-
-def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[LabelPredictions], float | None]:
-    def correlate(answers: LabelPredictions) -> float | None:
-        numbers = [intervention.double().numpy() for intervention in (answers.gold, answers.choice)]
-        if any(len(set(intervention.tolist())) < 2 for intervention in numbers):
-            return None
-        return float(function(*numbers)[0])
-
-    return correlate
-
-
-def _entity_f1(answers: LabelPredictions) -> float:
-    """F1 of whole entities in BIO tags, micro-averaged."""
-    tags: list[list[list[str]]] = []
-    for intervention in (answers.gold, answers.choice):
-        by_row: dict[int, list[str]] = {}
-        for row, label in zip(answers.row.tolist(), intervention.tolist(), strict=True):
-            by_row.setdefault(row, []).append(answers.labels[label])
-        tags.append(list(by_row.values()))
-    return float(np.mean(micro_f1(*tags, zero_division=0)))  # type: ignore[arg-type]
-
-
-def _exact_match(answers: LabelPredictions) -> float:
-    return float((spans(answers.choice) == answers.gold).all(1).double().mean())
-
-
-def _answer_f1(answers: LabelPredictions) -> float:
-    """Mean F1 of the tokens of the answer; tokens stand for SQuAD's normalised words, and there is one gold answer."""
-    found, gold = spans(answers.choice), answers.gold
-    shared = torch.minimum(found[:, 1], gold[:, 1]) - torch.maximum(found[:, 0], gold[:, 0]) + 1
-    lengths = (found[:, 1] - found[:, 0] + 1) + (gold[:, 1] - gold[:, 0] + 1)
-    return float((2 * shared.clamp_min(0) / lengths).double().mean())
-
-
-def _perplexity(answers: LabelPredictions) -> float:
-    """The mean negative log-probability of the labels in nats, exponentiated."""
-    assert answers.gold_log_probability is not None
-    return math.exp(-float(answers.gold_log_probability.double().mean()))
-
-
-Compute = Callable[[LabelPredictions], float | None]
-
-_CLASSES: tuple[Task, ...] = ("classification",)
-METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
-    "accuracy": (("classification", *TOKEN_TASKS), _accuracy),
-    "matthews_correlation": (_CLASSES, _matthews),
-    "f1": (_CLASSES, _f1),
-    "pearson": (("regression",), _correlation(stats.pearsonr)),
-    "spearman": (("regression",), _correlation(stats.spearmanr)),
-    "entity_f1": (("token_classification",), _entity_f1),
-    "exact_match": (("question_answering",), _exact_match),
-    "answer_f1": (("question_answering",), _answer_f1),
-    "perplexity": (("masked_lm", "causal_lm"), _perplexity),
-}
-"""The tasks each metric fits, and how it is computed."""
+def _tags(answers: LabelPredictions, examples: Sequence[Example] | None) -> tuple[tuple[list[str], list[str]], ...]:
+    """Gold and predicted tags by sentence: of every word, where the examples say them, else of the labelled tokens."""
+    by_row: dict[int, list[tuple[str, str]]] = {}
+    for row, *pair in zip(answers.row.tolist(), answers.gold.tolist(), answers.choice.tolist(), strict=True):
+        gold, choice = (answers.labels[number] for number in pair)
+        by_row.setdefault(row, []).append((gold, choice))
+    if examples is None or not all("tags" in example for example in examples):
+        return tuple(([gold for gold, _ in pairs], [choice for _, choice in pairs]) for pairs in by_row.values())
+    found = []
+    for row, example in enumerate(examples):
+        predicted = ["O"] * len(example["tags"])
+        for word, (_, choice) in zip(example["words"], by_row.get(row, []), strict=True):
+            predicted[word] = choice
+        found.append(([answers.labels[number] for number in example["tags"]], predicted))
+    return tuple(found)

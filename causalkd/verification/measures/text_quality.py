@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from causalkd.data.batch import IGNORED, Batch
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.measures.words import Words
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ def predict_texts(model: HookedModel, batches: Iterable[Batch], tokenizer: PreTr
 
 
 def rouge_l(references: Sequence[str], texts: Sequence[str]) -> float:
-    """Mean F1 of the longest common subsequence of words with the reference, words stemmed (Lin 2004), 0 to 1."""
-    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
+    """Mean F1 of the longest common subsequence of words with the reference (Lin 2004), 0 to 1.
+
+    Words are those of any script; English ones are stemmed.
+    """
+    scorer = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words())
     pairs = zip(references, texts, strict=True)
     return sum(scorer.score(reference, text)["rougeL"].fmeasure for reference, text in pairs) / len(texts)
 

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from causalkd.alignment.spec import Alignment
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
+from causalkd.verification.results.finite import finite
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
 
 SCHEMA_VERSION = 2
@@ -24,6 +25,9 @@ GRID = "grid:"
 """Begins the `pair` of a grid cell that is no declared pair; the name of the pair whose positions it uses follows."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+_MEASURED = (
+    "teacher", "students", "interchange", "differences", "ground_truth", "mismatches", "off_distribution", "heads",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class TeacherResult:
     metric: str
     """What every `task_metric` of the report is, e.g. `accuracy`."""
     task_metric: float | None
+    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
+        default_factory=dict
+    )
+    """Further metrics of the task by name, where it is reported by several."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,10 @@ class StudentResult:
     """Wall-clock seconds its training took."""
     steps: int | None = None
     """Optimizer steps of its training."""
+    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
+        default_factory=dict
+    )
+    """Further metrics of the task by name, where it is reported by several."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +192,14 @@ class VerificationReport:
     heads: tuple[InterchangeRow, ...] = ()
     """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
 
+    not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
+    """Measurements that gave NaN or an infinity, each with its model: they are null, or their row is left out."""
+
     def __post_init__(self) -> None:
+        names: list[str] = []
+        for name in (*_MEASURED, "attribution"):
+            object.__setattr__(self, name, finite(getattr(self, name), names))
+        object.__setattr__(self, "not_finite", tuple(dict.fromkeys((*self.not_finite, *names))))
         known = {student.name for student in self.students}
         compared = () if self.attribution is None else self.attribution.agreement
         unknown = sorted(

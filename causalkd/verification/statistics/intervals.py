@@ -13,7 +13,10 @@ computed exactly for 10 to 2,000 pairs, 93.3 to 96.9 % wherever at least 10 pair
 
 Wilson 1927, "Probable inference, the law of succession, and statistical inference". The difference is found by squaring
 and adding the limits: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions
-based on paired data".
+based on paired data", method 10. Its correlation is corrected for continuity: half a pair is taken from a positive
+covariance, without which the interval of a few pairs that vary together is too narrow. Computed exactly for 21 pairs,
+it holds the difference 94.3 % of the time or more wherever at least 5 pairs are to be expected on each side of both
+shares; at a correlation of 0.9 nearly always, where without the correction it can be 73 %.
 """
 
 from dataclasses import dataclass
@@ -71,13 +74,19 @@ def difference_interval(
     share, low, high, residual = found
     sizes = np.sqrt((residual**2).sum(1))
     # Two shares of which one has no spread vary independently.
-    together = float(residual[0] @ residual[1] / sizes.prod()) if sizes.all() else 0.0
+    together = _corrected(float(residual[0] @ residual[1]), counts) / float(sizes.prod()) if sizes.all() else 0.0
     below, above = share - low, high - share
     difference = float(share[0] - share[1])
     return Interval(
         difference - _length(below[0], above[1], together),
         difference + _length(above[0], below[1], together),
     )
+
+
+def _corrected(covariance: float, counts: Float[np.ndarray, "pairs"]) -> float:
+    """A covariance summed over pairs, less half a pair where it is positive, but not below 0."""
+    pair = float((counts**2).sum() / np.count_nonzero(counts))  # what one pair adds to such a sum, if it is all right
+    return covariance if covariance <= 0 else max(covariance - pair / 2, 0.0)
 
 
 def _length(first: float, second: float, together: float) -> float:

@@ -17,6 +17,26 @@ from causalkd.data.pairs.position_policy import PositionPolicy
 SPANS = PositionPolicy(policy="consecutive", fraction=0.4)
 SCATTERED = PositionPolicy(policy="scattered", maximum=2)
 SUBJECTS = PositionPolicy(policy="segments", segments=("subject",))
+
+
+class _Epochs(list):
+    """Collates rows to their epochs."""
+
+    def __call__(self, rows):
+        return [row["epoch"] for row in rows]
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_loader_processes_that_stay_learn_of_every_epoch(context):
+    rows = ExampleSet([{"input_ids": [1]}] * 4)
+    loader = DataLoader(
+        rows, 2, collate_fn=_Epochs(), num_workers=2, persistent_workers=True, multiprocessing_context=context
+    )
+    for epoch in (0, 1, 2):
+        rows.set_epoch(epoch)
+        assert list(loader) == [[epoch, epoch]] * 2
+
+
 MASKING = Masking(mask_id=4, special_ids=(0, 1, 2, 3, 4), vocabulary=200, share=0.3)
 PAD = 0
 
@@ -232,3 +252,9 @@ def test_pair_batches_have_the_sources_named() -> None:
         assert batch.inputs["input_ids"][row][batch.counted[row]].tolist() == examples[base]["input_ids"]
         assert batch.source["input_ids"][row][batch.source_counted[row]].tolist() == examples[source]["input_ids"]
     assert batch.labels.tolist() == [0, 2]
+
+
+def test_rows_of_a_plain_list_are_refused_with_what_to_do() -> None:
+    examples = make_examples(4)
+    with pytest.raises(ValueError, match=r"rows without index and epoch, .*Give the trainer ExampleSet\(examples\)"):
+        PairingCollator(examples, {"a": SPANS}, PAD)(examples)

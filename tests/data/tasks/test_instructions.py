@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.data.tasks.instructions import Instruction, instruction_examples, prompt_ids
+from causalkd.data.tasks.instructions import Instruction, instruction_examples, prompt_ids, reply_end
 from causalkd.data.tasks.loading import load_examples
 from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
 
@@ -49,6 +49,23 @@ def test_a_chat_template_is_the_tokenizers_own():
     assert ids == tokenizer("<user>who ran ?\n\nthe fox ran .</s><a>", add_special_tokens=False)["input_ids"]
     with pytest.raises(ValueError, match="has no chat template, and the prompt style 'chat' needs one"):
         instruction_examples(ROWS, gpt2_like(), 400, "chat")
+
+
+CHATML = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+CHATML += "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
+
+def test_a_reply_ends_as_the_template_ends_it_and_not_with_the_end_of_a_text():
+    tokenizer = gpt2_like()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHATML
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert end != tokenizer.eos_token_id and reply_end(tokenizer, "chat") == [end]
+    for example in instruction_examples(ROWS, tokenizer, 400, "chat").examples:
+        assert example["label"][-1] == example["input_ids"][-1] == end
+    assert reply_end(tokenizer) == [tokenizer.eos_token_id]
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
+    assert reply_end(tokenizer, "chat") == [tokenizer.eos_token_id], "the template ends no turn"
 
 
 def test_a_template_that_refuses_is_told():

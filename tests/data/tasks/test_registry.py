@@ -30,11 +30,23 @@ def test_samples_of_the_training_split_say_so() -> None:
 
 @pytest.mark.parametrize(
     ("given", "nearest"),
-    [("sst-2", "sst2"), ("SST2", "sst2"), ("wikitext", "wikitext_masked_lm"), ("plantd", "planted")],
+    [
+        ("sst-2", "sst2"),
+        ("SST2", "sst2"),
+        ("wikitext", "wikitext_causal_lm"),
+        ("plantd", "planted"),
+        ("conll-2003", "conll2003"),
+    ],
 )
 def test_an_unknown_task_gets_the_nearest_name(given: str, nearest: str) -> None:
     with pytest.raises(ValueError, match=f"there is no task '{given}'; there are planted, .*Did you mean '{nearest}'"):
         task_spec(given)
+
+
+def test_a_name_of_another_data_set_is_not_taken_for_a_short_one() -> None:
+    for given in ("conll03_german", "commonsense_qa"):  # a nearest name of few letters would be any of them
+        with pytest.raises(ValueError, match="Choose one of them, or give `path` and `kind` of your own data"):
+            task_spec(given)
 
 
 def test_a_name_like_no_other_gets_the_list() -> None:

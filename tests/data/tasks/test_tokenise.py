@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -98,14 +100,47 @@ def test_an_answer_is_the_tokens_that_stand_for_its_characters(make, answer: str
 
 
 @every_tokenizer
-def test_an_answer_that_was_cut_off_counts_in_no_loss_and_is_reported(make) -> None:
-    answers = [[(0, "the")], [(CONTEXT.index("Paris"), "Paris")]]
-    done = answer_examples(["who ?"] * 2, [CONTEXT] * 2, answers, make(), 14)
-    assert (done.truncated, done.lost) == (2, 1)
-    assert done.examples[1]["label"] == (-100, -100) and done.examples[0]["label"][0] >= 0
-    assert decoded(make(), done.examples[1]["input_ids"][slice(*done.examples[1]["segments"]["first"])]).startswith(
-        "who"
-    )
+def test_a_long_context_becomes_windows_that_lose_no_token_and_no_answer(make) -> None:
+    tokenizer, answer = make(), (CONTEXT.index("Paris"), "Paris")
+    done = answer_examples(["who ?", "where ?"], [CONTEXT] * 2, [[(0, "the")], [answer]], tokenizer, 14, overlap=3)
+    assert (done.truncated, done.lost) == (0, 0)
+    for number in (0, 1):
+        windows = [example for example in done.examples if example["question"] == number]
+        covered = {at for example in windows for span in example["offsets"] for at in range(*span)}
+        assert len(windows) > 2 and {at for at, letter in enumerate(CONTEXT) if letter != " "} <= covered
+        assert all(len(example["input_ids"]) <= 14 and example["text"] == CONTEXT for example in windows)
+        asked = [example["input_ids"][slice(*example["segments"]["first"])] for example in windows]
+        assert asked == [asked[0]] * len(windows)
+        for one, two in pairwise(windows):
+            (start, stop), (begin, _) = one["segments"]["second"], two["segments"]["second"]
+            assert one["offsets"][stop - 3 : stop] == two["offsets"][begin : begin + 3] and stop - start > 3
+        held = [example for example in windows if example["label"] != (example["null"],) * 2]
+        assert held and all(decoded_answer(example) == ("the", "Paris")[number] for example in held)
+
+
+def decoded_answer(example: dict) -> str:
+    first, last = example["label"]
+    return example["text"][example["offsets"][first][0] : example["offsets"][last][1]].strip()
+
+
+def test_an_answer_that_stands_whole_in_no_window_counts_in_no_loss_and_is_reported() -> None:
+    done = answer_examples(["who ?"], [CONTEXT], [[(0, CONTEXT)]], bert_like(), 14)
+    assert done.lost == 1 and {example["label"] for example in done.examples} == {(-100, -100)}
+
+
+@every_tokenizer
+def test_a_question_without_an_answer_is_labelled_with_the_null_token(make) -> None:
+    tokenizer = make()
+    done = answer_examples(["who ?"], [CONTEXT], [[]], tokenizer, 64)
+    (example,) = done.examples
+    null = example["input_ids"].index(tokenizer.cls_token_id) if tokenizer.cls_token_id is not None else 0
+    assert example["label"] == (null, null) and example["answers"] == [] and done.lost == 0
+
+
+def test_tags_of_words_that_are_cut_off_are_kept_beside_the_labels() -> None:
+    (example,) = tag_examples([["fox", "\u200b", *["fox"] * 8]], [[2, 1, *[0] * 7, 1]], bert_like(), 6).examples
+    assert example["tags"] == [2, 1, 0, 0, 0, 0, 0, 0, 0, 1] and example["words"][:2] == [0, 2]
+    assert len(example["words"]) == sum(label != -100 for label in example["label"])
 
 
 def test_answers_that_are_not_there_and_questions_that_fill_the_row_are_errors() -> None:

@@ -69,5 +69,5 @@ def test_the_sublayer_outputs_are_those_of_their_last_linear_map(architecture: s
 
 def test_a_name_the_model_lacks_is_an_error() -> None:
     model = HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher")
-    with pytest.raises(AttributeError):
+    with pytest.raises(ValueError, match="GPT2LMHeadModel has no single list of blocks where its adapter says"):
         find_hook_points(model.adapter, tiny("gpt2", "causal_lm"))

@@ -2,7 +2,7 @@
 
 import torch
 
-from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.models.hooks.forward import ForwardOutput, logits_of
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.tiny import tiny, tiny_inputs
 
@@ -50,3 +50,10 @@ def test_other_rows_as_a_base() -> None:
     for each in (moved, without):
         assert torch.equal(each.activations[PLACE], run.activations[PLACE][rows])
     assert len(without.item_logits) == 0 and without.logits_at is not None and len(without.logits_at) == 0
+
+
+def test_the_logits_of_a_stock_output() -> None:
+    first, second = torch.zeros(2, 3), torch.ones(2, 3)
+    assert logits_of({"logits": first}) is first
+    answers = logits_of({"start_logits": first, "end_logits": second})
+    assert torch.equal(answers[..., 0], first) and torch.equal(answers[..., 1], second)

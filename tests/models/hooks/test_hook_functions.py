@@ -23,20 +23,32 @@ FIRST, SECOND = (HookPoint(name, "block_output", 0, name, "output", 2) for name 
 
 def test_a_hook_that_returns_nothing_replaces_nothing() -> None:
     tensor, seen = torch.ones(2, 3, 4), []
-    assert on_input(seen.append, MODULE, (tensor, "more")) is None
+    assert on_input(seen.append, MODULE, (tensor, "more"), {}) is None
     assert on_output(seen.append, {}, 0, MODULE, (), tensor) is None
     assert seen[0] is tensor and seen[1] is tensor
 
 
 def test_a_hook_that_returns_something_replaces_the_first_tensor() -> None:
     tensor = torch.ones(2, 3, 4)
-    replaced = on_input(lambda each: 2 * each, MODULE, (tensor, "more"))
-    assert replaced is not None and torch.equal(replaced[0], 2 * tensor) and replaced[1] == "more"
+    replaced = on_input(lambda each: 2 * each, MODULE, (tensor, "more"), {"other": 1})
+    assert replaced is not None and torch.equal(replaced[0][0], 2 * tensor)
+    assert replaced[0][1] == "more" and replaced[1] == {"other": 1}
+    by_name = on_input(lambda each: 2 * each, MODULE, (), {"hidden_states": tensor, "other": 1})
+    assert by_name is not None and by_name[0] == () and by_name[1]["other"] == 1
+    assert torch.equal(by_name[1]["hidden_states"], 2 * tensor)
+
+
+def test_of_a_tuple_the_first_is_shown_and_replaced() -> None:
+    tensor, seen = torch.ones(2, 3, 4), []
+    assert on_output(seen.append, {}, 0, MODULE, (), (tensor, "weights")) is None
+    assert seen[0] is tensor
+    replaced = on_output(lambda each: 2 * each, {}, 0, MODULE, (), (tensor, "weights"))
+    assert torch.equal(replaced[0], 2 * tensor) and replaced[1:] == ("weights",)
 
 
 def test_flattened_rows_are_shown_as_they_entered_the_block() -> None:
     shapes: dict[int, torch.Size] = {}
-    remember_shape(shapes, 5, MODULE, (torch.zeros(2, 3, 4),))
+    remember_shape(shapes, 5, MODULE, (torch.zeros(2, 3, 4),), {})
     flat, seen = torch.arange(24.0).view(6, 4), []
 
     def hook(tensor: Tensor) -> Tensor:
@@ -58,8 +70,11 @@ def test_the_head_is_handed_the_positions_asked_for() -> None:
 
 def test_a_stand_in_for_a_block() -> None:
     given, held = torch.zeros(1, 2, 3), torch.ones(1, 2, 3)
-    assert PassThrough()(given, "mask", layer=3) is given
-    assert PassThrough(held)(given) is held
+    assert PassThrough(MODULE)(given, "mask", layer=3) is given
+    assert PassThrough(MODULE, held)(given) is held
+    assert PassThrough(MODULE)(hidden_states=given) is given
+    in_tuple = PassThrough(MODULE, held, returned=3)(given)
+    assert in_tuple[0] is held and in_tuple[1:] == (None, None)
 
 
 def test_a_forward_ends_at_the_last_place_and_its_repetition_goes_on() -> None:

@@ -6,6 +6,7 @@ import torch
 from causalkd.data.batch import pad, pad_labels
 from causalkd.losses.task import task_loss
 from causalkd.models.hooks.hooked_model import HookedModel
+from tests.architectures.zoo import tiny_of
 from tests.tiny import PAD, VOCABULARY, tiny
 
 DECODERS = ("gpt2", "opt", "gpt_neox", "llama", "qwen2")
@@ -73,11 +74,46 @@ def test_what_cannot_be_packed_is_refused():
     rows = pad(packed(), PAD)
     with pytest.raises(ValueError, match="rows are packed, and bert reads a row as one text; turn packing off"):
         HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher").run(rows)
-    sliding = tiny("qwen2", "causal_lm")
-    sliding.config.layer_types = ["sliding_attention"] * 3
+    sliding = HookedModel(tiny("qwen2", "causal_lm"), task="causal_lm", role="teacher")
+    sliding.model.config.layer_types = ["sliding_attention"] * 3
     with pytest.raises(ValueError, match="qwen2 has layers with a sliding window"):
-        HookedModel(sliding, task="causal_lm", role="teacher").run(rows)
-    flash = tiny("llama", "causal_lm")
-    flash.config._attn_implementation = "flash_attention_2"
+        sliding.run(rows)
+    flash = HookedModel(tiny("llama", "causal_lm"), task="causal_lm", role="teacher")
+    flash.model.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ValueError, match=r"flash_attention_2 attention cannot be kept inside.*attention='sdpa'"):
-        HookedModel(flash, task="causal_lm", role="teacher").run(rows)
+        flash.run(rows)
+    bloom = HookedModel(tiny_of("bloom", "causal_lm"), task="causal_lm", role="teacher")
+    with pytest.raises(ValueError, match="bloom is not told where a token stands"):
+        bloom.run(rows)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "task"),
+    [
+        ("gpt2", "question_answering"),  # its forward takes no use_cache
+        ("openai-gpt", "causal_lm"),
+        ("gpt_neo", "question_answering"),
+        ("roberta", "causal_lm"),  # counts positions from 2
+        ("xlm-roberta", "causal_lm"),
+        ("bloom", "causal_lm"),  # knows distances alone
+    ],
+)
+def test_a_decoders_padding_on_the_left_changes_nothing_whatever_its_head(model_type, task):
+    model = HookedModel(tiny_of(model_type, task), task=task, role="teacher")
+    assert model.decodes
+    rows = documents()
+    padded = model.run(pad(rows, PAD, "left")).logits
+    for number, row in enumerate(rows):
+        alone = model.run(pad([row], PAD)).logits[0]
+        torch.testing.assert_close(padded[number, -len(row["input_ids"]) :], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_packed_row_of_a_decoder_that_counts_from_padding():
+    model = HookedModel(tiny_of("roberta", "causal_lm"), task="causal_lm", role="teacher")
+    alone = [loss(model, [row])[0] for row in documents()]
+    assert abs(loss(model, packed())[0] - sum(alone)) < 1e-3
+
+
+def test_an_encoder_is_no_decoder():
+    for model_type in ("roberta", "modernbert", "deberta-v2"):
+        assert not HookedModel(tiny_of(model_type, "masked_lm"), task="masked_lm", role="teacher").decodes

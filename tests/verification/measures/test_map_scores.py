@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from causalkd.attribution.faithfulness import Faithfulness
-from causalkd.verification.measures.map_scores import agreement_row, estimate, faithfulness_row, gap_row, text_agreement
+from causalkd.verification.measures.map_scores import (
+    agreement_row,
+    estimate,
+    faithfulness_row,
+    gap_row,
+    large_gaps,
+    text_agreement,
+)
 from causalkd.verification.results.attribution import Estimate
 from tests.example_maps import example_maps
 
@@ -84,3 +91,15 @@ def test_the_gap_stands_beside_what_is_explained() -> None:
     total = float(TEACHER.scores.sum(-1).abs().double().mean())
     assert (row.gap, row.explained) == pytest.approx((0.1 * total, 0.9 * total))
     assert (row.hook_point, row.attention) == ("blocks.0.hook_in", "sdpa")
+
+
+def test_large_gaps_are_told_once_a_model_with_what_was_measured() -> None:
+    row = gap_row("kd", 1, TEACHER)
+    small, large, larger = (replace(row, explained=2.0, gap=gap, hook_point=f"blocks.{gap}") for gap in (0.4, 1.0, 1.5))
+    assert large_gaps([small, replace(small, explained=0.0, gap=0.0)], 32, "zero") == []
+    assert large_gaps([small, large, larger, replace(small, model="teacher", seed=None)], 32, "zero") == [
+        "the maps of kd, seed 1, at blocks.1.5 do not add up: after 32 steps from the baseline zero the scores miss a "
+        "mean change of 2 by 1.5; take more steps, or another baseline"
+    ]
+    (told,) = large_gaps([replace(larger, model="teacher", seed=None, explained=0.0)], 8, "mean")
+    assert told.startswith("the maps of teacher at blocks.1.5 do not add up: after 8 steps from the baseline mean")

@@ -76,8 +76,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(report, tmp_path):
     path = tmp_path / "report.json"
     report.write(path)
     before = path.read_bytes()
-    spoiled = dataclasses.replace(report, teacher=dataclasses.replace(report.teacher, task_metric=float("nan")))
-    with pytest.raises(ValueError, match="JSON"):
+    spoiled = dataclasses.replace(
+        report, teacher=dataclasses.replace(report.teacher, name="\ud800")
+    )  # which no file holds
+    with pytest.raises(ValueError, match="surrogates"):
         spoiled.write(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]

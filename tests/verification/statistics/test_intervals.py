@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -114,3 +116,52 @@ def test_paired_difference_of_equals_is_zero_and_of_alike_is_narrow():
     apart: list[Interval] = intervals(np.stack([better, reference]), np.stack([ones, ones]))
     assert 0 < found.low < 0.05 < found.high
     assert found.high - found.low < (apart[0].high - apart[0].low) / 2
+
+
+def _tables(pairs):
+    """Every count of pairs that both get right, the first alone, the second alone, and neither."""
+    return np.array(
+        [
+            (a, b, c, pairs - a - b - c)
+            for a in range(pairs + 1)
+            for b in range(pairs + 1 - a)
+            for c in range(pairs + 1 - a - b)
+        ]
+    )
+
+
+def _of_table(table, weight=1.0):
+    first, second = np.repeat([1.0, 1.0, 0.0, 0.0], table), np.repeat([1.0, 0.0, 1.0, 0.0], table)
+    return difference_interval(weight * first, weight * second, np.full(len(first), weight))
+
+
+def test_differences_of_few_pairs_cover_exactly_as_often_as_the_docstring_says():
+    """No draws: every table of 21 pairs, weighed by its probability."""
+    tables = _tables(21)
+    low, high = np.array([(each.low, each.high) for each in map(_of_table, tables)]).T
+    shares_right = np.arange(5 / 21, 16 / 21, 0.05)
+    covered = []
+    for first, second, alike in itertools.product(shares_right, shares_right, (0.0, 0.3, 0.6, 0.9)):
+        both = first * second + alike * np.sqrt(first * (1 - first) * second * (1 - second))
+        chances = np.array([both, first - both, second - both, 1 - first - second + both])
+        if chances.min() >= 0:
+            inside = (low <= first - second + 1e-12) & (first - second - 1e-12 <= high)
+            covered.append((stats.multinomial.pmf(tables, 21, chances / chances.sum()) * inside).sum())
+    assert len(covered) > 300 and min(covered) >= 0.942 and 0.95 <= np.mean(covered) <= 0.965
+
+
+@pytest.mark.parametrize("table", [(36, 12, 2, 0), (9, 5, 1, 6), (4, 6, 7, 4), (20, 0, 0, 1)])
+def test_differences_are_newcombe_s_tenth_method(table):
+    a, b, c, d = table
+    n = sum(table)
+    ends = [stats.binomtest(k, n).proportion_ci(method="wilson") for k in (a + b, a + c)]
+    margins = (a + b) * (c + d) * (a + c) * (b + d)
+    cross = a * d - b * c
+    cross = cross if cross <= 0 else max(cross - n / 2, 0)
+    phi = cross / np.sqrt(margins) if margins else 0.0
+    (p, q), difference = ((a + b) / n, (a + c) / n), (b - c) / n
+    squares = ((p - ends[0].low, ends[1].high - q), (ends[0].high - p, q - ends[1].low))
+    below, above = (np.sqrt(x**2 - 2 * phi * x * y + y**2) for x, y in squares)
+    for weight in (1.0, 3.0):  # the unit is the pair, not its tokens
+        found = _of_table(table, weight)
+        assert (found.low, found.high) == pytest.approx((difference - below, difference + above))

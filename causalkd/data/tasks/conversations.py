@@ -1,0 +1,71 @@
+"""Conversations as examples of a causal LM: the assistant's turns are learnt, as the chat template writes them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.batch import IGNORED
+from causalkd.data.tasks.tokenise import Tokenised
+
+
+def conversation_examples(
+    conversations: Sequence[Sequence[Mapping[str, str]]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Tokenised:
+    """One example a conversation, labelled wherever the assistant writes, with what the template puts after its turn.
+
+    Rows are cut to fit; those without a labelled token left are left out and counted. Segments are `prompt`, up to
+    the first labelled token, and `response`. Raises ValueError where there is no template, or it refuses a row.
+    """
+    examples, cut = [], 0
+    for number, messages in enumerate(conversations, 1):
+        text, spans = _written(messages, tokenizer, number)
+        batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids, offsets = list(batch["input_ids"]), batch["offset_mapping"]
+        labels = [
+            token if any(start <= first and last <= stop and first < last for start, stop in spans) else IGNORED
+            for token, (first, last) in zip(ids, offsets, strict=True)
+        ]
+        ids, labels, long = ids[:max_length], labels[:max_length], len(ids) > max_length
+        learnt = [place for place, label in enumerate(labels) if label != IGNORED and place > 0]
+        if not learnt:
+            continue
+        cut += long
+        segments = {"prompt": (0, learnt[0]), "response": (learnt[0], len(ids))}
+        examples.append({"input_ids": ids, "label": [IGNORED, *labels[1:]], "segments": segments})
+    return Tokenised(examples, cut, left_out=len(conversations) - len(examples))
+
+
+def _written(
+    messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase, row: int
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text of a conversation, and the characters of the assistant's turns in it."""
+    if tokenizer.chat_template is None:
+        raise ValueError(
+            f"tokenizer {tokenizer.name_or_path!r} has no chat template, and conversations need one. Use the tokenizer "
+            "of a chat model"
+        )
+    turns: list[dict[str, Any]] = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+    spans, text = [], _templated(turns, tokenizer, row, prompt=False)
+    for number, turn in enumerate(turns):
+        if turn["role"] == "assistant":
+            before = _templated(turns[:number], tokenizer, row, prompt=True)
+            after = _templated(turns[: number + 1], tokenizer, row, prompt=False)
+            if not after.startswith(before) or not text.startswith(after):
+                raise ValueError(
+                    f"the chat template of {tokenizer.name_or_path!r} writes earlier turns of row {row} otherwise once "
+                    "later ones are there, so it cannot be said which tokens the assistant writes. Give conversations "
+                    "of one reply, or another template"
+                )
+            spans.append((len(before), len(after)))
+    return text, spans
+
+
+def _templated(turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: int, prompt: bool) -> str:
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
+    except TemplateError as error:
+        raise ValueError(f"the chat template of {tokenizer.name_or_path!r} refuses row {row}: {error}") from error
+    assert isinstance(text, str)
+    return text

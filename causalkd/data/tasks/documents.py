@@ -1,0 +1,218 @@
+"""Text of any size as blocks of tokens: read piece by piece, kept in a file, so that memory holds only a little of it.
+
+A document is a file of text, a row of a table, or what a pattern says begins one.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.batch import IGNORED
+from causalkd.data.tasks.tokenise import room_for_blocks, special_tokens_around, token_ids
+
+_PIECE = 1 << 16
+"""Bytes of a file that are tokenised at once, give or take a line."""
+_AT_ONCE = 16
+"""Pieces that are tokenised at once."""
+
+
+@dataclass(frozen=True)
+class FileText:
+    """Text files in UTF-8, in pieces that end where a line begins with more than a space."""
+
+    files: tuple[Path, ...]
+    pieces: tuple[tuple[int, int, int], ...]
+    """Of each piece the number of its file, and its first byte and the one after its last."""
+
+    @classmethod
+    def of(cls, files: Sequence[Path]) -> "FileText":
+        """The pieces of some files."""
+        pieces = [(number, *ends) for number, file in enumerate(files) for ends in _ends(file)]
+        return cls(tuple(files), tuple(pieces))
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __getitem__(self, number: int) -> tuple[str, bool]:
+        """A piece's text, and whether a document begins with it."""
+        file, start, stop = self.pieces[number]
+        with self.files[file].open("rb") as opened:
+            opened.seek(start)
+            text = opened.read(stop - start).decode("utf-8-sig" if start == 0 else "utf-8")
+        return text.replace("\r\n", "\n"), start == 0
+
+    @property
+    def key(self) -> str:
+        """What changes when the text does."""
+        return repr([(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files])
+
+
+@dataclass(frozen=True, eq=False)
+class RowText:
+    """Rows of a table, each a document, or one long text whose documents a pattern tells apart."""
+
+    rows: Any
+    column: str
+    joined: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> tuple[str, bool]:
+        """A row's text, and whether a document begins with it."""
+        text = self.rows[number][self.column]
+        if not isinstance(text, str):
+            raise ValueError(
+                f"row {number + 1}, column {self.column!r}: {text!r} is no text. Correct or remove the row"
+            )
+        return text, not self.joined
+
+    @property
+    def key(self) -> str:
+        """What changes when the text does."""
+        return f"{self.rows._fingerprint} {self.column} {self.joined}"
+
+
+class MappedExamples(Sequence[dict[str, Any]]):
+    """Blocks of tokens in a memory-mapped file, as examples."""
+
+    def __init__(self, table: Any, causal: bool, typed: bool):
+        self.table, self.causal, self.typed = table, causal, typed
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, number: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, number: slice) -> "MappedExamples": ...
+    def __getitem__(self, number: int | slice) -> "dict[str, Any] | MappedExamples":
+        if isinstance(number, slice):
+            chosen = self.table.select(range(len(self))[number])
+            return MappedExamples(chosen, self.causal, self.typed)
+        row = self.table[range(len(self))[number]]
+        ids = row["input_ids"]
+        example: dict[str, Any] = {"input_ids": ids}
+        if self.typed:
+            example["token_type_ids"] = [0] * len(ids)
+        example["segments"] = {"text": (row["start"], row["stop"])}
+        if self.causal:
+            # Nothing stands before a first token to predict it from but, in a row padded on the left, padding.
+            example["label"] = [IGNORED, *ids[1:]]
+        return example
+
+
+def block_rows(
+    text: FileText | RowText,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    *,
+    causal: bool,
+    limit: int | None = None,
+    seed: int = 0,
+    begins: str | None = None,
+) -> MappedExamples:
+    """The documents as one stream of tokens, cut into rows of `max_length` that each have the special tokens of a text.
+
+    An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single token
+    left over is dropped. With a `limit`, pieces are drawn by `seed` and tokenised until they make so many rows; each is
+    then a document of its own. `begins` is a pattern of the line that begins a document inside a text.
+    """
+    from datasets import Dataset, Features, List, Value
+    from datasets.exceptions import DatasetGenerationError
+
+    room_for_blocks(tokenizer, max_length)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        order = range(len(text)) if limit is None else np.random.default_rng(seed).permutation(len(text)).tolist()
+        for made, row in enumerate(_blocks(text, order, tokenizer, max_length, limit is not None, begins)):
+            if limit is not None and made >= limit:
+                return
+            yield row
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    # Truncation and padding are the tokenizer's state of the moment, and mean nothing here.
+    vocabulary = "" if backend is None else re.sub(r'"(truncation|padding)":\{.*?\},', "", backend.to_str())
+    parts = (text.key, vocabulary, tokenizer.eos_token, max_length, limit, seed, begins)
+    fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    number = Value("int32")
+    features = Features({"input_ids": List(number), "start": number, "stop": number})
+    try:
+        table = Dataset.from_generator(rows, features=features, fingerprint=fingerprint)
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            raise ValueError(f"a file is no text in UTF-8: {error.__cause__}. Convert it") from None
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise
+    assert isinstance(table, Dataset)
+    return MappedExamples(table, causal, "token_type_ids" in tokenizer.model_input_names)
+
+
+def _blocks(
+    text: FileText | RowText,
+    order: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    alone: bool,
+    begins: str | None,
+) -> Iterator[dict[str, Any]]:
+    before, after = special_tokens_around(tokenizer)
+    size = max_length - len(before) - len(after)
+    separator = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
+    stream: list[int] = []
+    begun = False
+    at_once = _AT_ONCE if isinstance(text, FileText) else 1000
+    for first in range(0, len(order), at_once):
+        parts = [
+            part
+            for number in order[first : first + at_once]
+            for part in _documents(*text[number], alone=alone, begins=begins)
+            if part[0].strip() or not part[1]
+        ]
+        for ids, (_, starts) in zip(token_ids(tokenizer, [part for part, _ in parts]), parts, strict=True):
+            stream += (separator if starts and begun else []) + ids
+            begun = begun or bool(ids)
+            whole = len(stream) // size * size
+            for start in range(0, whole, size):
+                yield _block(stream[start : start + size], before, after)
+            del stream[:whole]
+    if len(stream) > 1:
+        yield _block(stream, before, after)
+
+
+def _documents(text: str, starts: bool, *, alone: bool, begins: str | None) -> Iterator[tuple[str, bool]]:
+    """The parts of a piece that belong to different documents, and whether each begins one."""
+    places = [] if begins is None else [found.start() for found in re.finditer(begins, text, re.MULTILINE)]
+    ends = [0, *(place for place in places if place > 0), len(text)]
+    for number, (start, stop) in enumerate(pairwise(ends)):
+        yield text[start:stop], number > 0 or starts or alone or 0 in places
+
+
+def _block(ids: Sequence[int], before: Sequence[int], after: Sequence[int]) -> dict[str, Any]:
+    return {"input_ids": [*before, *ids, *after], "start": len(before), "stop": len(before) + len(ids)}
+
+
+def _ends(file: Path) -> Iterator[tuple[int, int]]:
+    """First byte and the byte after the last of the pieces of a file, which are blank in no case."""
+    start, size = 0, file.stat().st_size
+    with file.open("rb") as opened:
+        while start < size:
+            opened.seek(start + _PIECE)
+            opened.readline()
+            stop = min(opened.tell(), size)
+            # Tokenizers join white space across a line's end, so a piece ends where none follows.
+            while stop < size and opened.peek(1)[:1].isspace():
+                opened.readline()
+                stop = opened.tell()
+            if start + _PIECE >= size:
+                stop = size
+            yield start, stop
+            start = stop

@@ -1,0 +1,277 @@
+"""Data of one's own: where the rows are and what their columns mean, and the rows of a split, checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalkd.data.tasks.kinds import Kind, Metric
+from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.tables import Table, find_files, hub_splits, read_files, read_hub, split_of
+from causalkd.task_types import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class RowKind:
+    """What rows of a kind must have."""
+
+    task: Task
+    roles: Mapping[str, tuple[str, ...]]
+    """What a column can mean, and the names under which it is looked for where none is given."""
+    metric: Metric
+    optional: tuple[str, ...] = ()
+    """Roles that need no column."""
+
+
+_TEXT = ("text", "sentence", "content", "document", "review")
+_LABEL = ("label", "labels", "class", "category", "gold_label", "target")
+ROW_KINDS: Mapping[Kind, RowKind] = {
+    "classification": RowKind("classification", {"text": _TEXT, "label": _LABEL}, "accuracy"),
+    "regression": RowKind("regression", {"text": _TEXT, "label": ("label", "score", "similarity")}, "spearman"),
+    "token_classification": RowKind(
+        "token_classification",
+        {"words": ("words", "tokens"), "tags": ("tags", "ner_tags", "labels", "pos_tags")},
+        "entity_f1",
+    ),
+    "question_answering": RowKind(
+        "question_answering",
+        {"question": ("question",), "context": ("context",), "answers": ("answers",)},
+        "answer_f1",
+    ),
+    "masked_lm": RowKind("masked_lm", {"text": _TEXT}, "perplexity"),
+    "causal_lm": RowKind("causal_lm", {"text": _TEXT}, "perplexity"),
+    "instructions": RowKind(
+        "causal_lm",
+        {
+            "instruction": ("instruction", "prompt"),
+            "input": ("input", "context"),
+            "output": ("output", "response", "completion"),
+        },
+        "perplexity",
+        ("input",),
+    ),
+    "chat": RowKind("causal_lm", {"messages": ("messages", "conversations", "conversation")}, "perplexity"),
+}
+"""Every kind of rows."""
+TEXT_PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text_a", "text_b"))
+"""Columns that are taken for the two texts of a pair where no `text` is named."""
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """A split that is drawn from another, which then lacks these rows."""
+
+    split: str
+    share: float
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Rows of one's own; every argument but the first two is found out where it is not given.
+
+    Raises ValueError for columns, files or splits that are not there, with those that are.
+    """
+
+    path: str
+    """File, folder, pattern of files, or name of a hub data set."""
+    kind: Kind
+    columns: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """The column of each role of the kind; `text` may be two columns, the texts of a pair."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes or tags in the order of their numbers; none to read them from the training split, sorted."""
+    splits: Mapping[str, str | PartOf] = field(default_factory=dict)
+    """Where `train`, `validation` and `test` are: a file, a split of the folder or the hub, or a part of another."""
+    config: str | None = None
+    """The hub data set's configuration."""
+    revision: str | None = None
+    """The hub data set's branch, tag or commit."""
+    metric: Metric | None = None
+    """How predictions are scored; None for what is usual for the kind."""
+
+    @property
+    def task(self) -> Task:
+        """The head that the rows are for."""
+        return ROW_KINDS[self.kind].task
+
+    @cached_property
+    def sources(self) -> Mapping[str, str | list[Path]]:
+        """What is there by its own name: files of a local path, splits of a hub data set."""
+        found = find_files(self.path)
+        if not found:
+            if Path(self.path).suffix or Path(self.path).is_absolute() or Path(self.path).is_dir():
+                raise ValueError(f"there is no data file at {self.path!r}. Correct `path`")
+            return {name: name for name in hub_splits(self.path, self.config, self.revision)}
+        named: dict[str, list[Path]] = {}
+        for file in found:
+            named.setdefault((split_of(file.stem) if len(found) > 1 else None) or "train", []).append(file)
+        return named
+
+    @cached_property
+    def known_splits(self) -> Mapping[str, str | PartOf]:
+        """Every split that can be asked for; a tenth of `train` is held out where nothing else is there for it."""
+        known: dict[str, str | PartOf] = {}
+        for name in self.sources:
+            known.setdefault(split_of(name) or name, name)
+        known |= self.splits
+        if "train" in known and "validation" not in known:
+            known["validation"] = PartOf("train", 0.1)
+        return known
+
+    def files(self, split: str) -> list[Path]:
+        """The files of a split that is whole files; none where it is a part of another, or the hub's."""
+        parts = [part.split for part in self.known_splits.values() if isinstance(part, PartOf)]
+        name = self.known_splits.get(split)
+        return [] if not isinstance(name, str) or split in parts else self._files(split, name)
+
+    def table(self, split: str) -> Table:
+        """The raw rows of a split, without those that are drawn from it for another."""
+        if split not in self.known_splits:
+            raise ValueError(f"{self.path} has no split {split!r}; it has {', '.join(self.known_splits)}. Name it")
+        found = self.known_splits[split]
+        if isinstance(found, PartOf):
+            if isinstance(self.known_splits.get(found.split), PartOf | None):
+                raise ValueError(f"split {split!r} is part of {found.split!r}, which is no split of rows. Correct it")
+            whole = self._whole(found.split)
+            chosen = _drawn(len(whole.rows), found)
+            return whole.select(chosen, f"{whole.origin}, {found.share:.0%} of {found.split} drawn")
+        whole = self._whole(split)
+        parts = [part for part in self.known_splits.values() if isinstance(part, PartOf) and part.split == split]
+        taken = {number for part in parts for number in _drawn(len(whole.rows), part)}
+        if not taken:
+            return whole
+        rest = [number for number in range(len(whole.rows)) if number not in taken]
+        return whole.select(rest, f"{whole.origin}, without what was drawn from it")
+
+    def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
+        """The columns of each role, in their order.
+
+        Raises ValueError for roles without a column, and for columns that are not there.
+        """
+        kind, found, faults = ROW_KINDS[self.kind], {}, []
+        unknown = [role for role in self.columns if role not in kind.roles]
+        if unknown:
+            faults.append(f"a row of kind {self.kind} has no {', '.join(unknown)}; it has {', '.join(kind.roles)}")
+        for role, usual in kind.roles.items():
+            given = self.columns.get(role)
+            if given is not None:
+                columns = (given,) if isinstance(given, str) else tuple(given)
+                absent = [column for column in columns if column not in table.columns]
+                faults += [f"`columns.{role}` names {absent}, which are not there"] if absent else []
+                if len(columns) > (2 if role == "text" and self.task in ("classification", "regression") else 1):
+                    faults.append(f"`columns.{role}` names {len(columns)} columns, more than a model has texts")
+            else:
+                columns = next(((name,) for name in usual if name in table.columns), ())
+                pair = next((pair for pair in TEXT_PAIRS if set(pair) <= set(table.columns)), ())
+                columns = columns or (pair if role == "text" else ())
+                if not columns and role not in kind.optional:
+                    faults.append(f"no column is named as `{role}` usually is ({', '.join(usual)}): name it")
+            found[role] = columns
+        if faults:
+            raise ValueError(
+                f"{table.origin} has the columns {', '.join(table.columns)}: {'; '.join(faults)}. Correct `columns`"
+            )
+        return found
+
+    def label_names(self) -> tuple[str, ...]:
+        """The classes or tags: those given, those that the data set declares, or those in the training rows, sorted."""
+        if self.task not in ("classification", "token_classification") or self.labels:
+            return self.labels
+        table = self.table("train")
+        (column,) = self.columns_of(table)["label" if self.kind == "classification" else "tags"]
+        declared = _declared(table.rows, column)
+        if declared:
+            return declared
+        values = list(table.rows[column])
+        values = values if self.kind == "classification" else [tag for tags in values for tag in tags or ()]
+        if any(isinstance(value, list | dict) for value in values):
+            raise ValueError(
+                f"{table.origin}, column {column!r} has several labels a row. A head gives one label a row here: make "
+                "a column of two classes for each label, and a recipe for each column"
+            )
+        known = {value for value in values if value is not None and value != ""}
+        numeric = all(isinstance(value, int) or str(value).lstrip("-").isdigit() for value in known)
+        names = sorted(known, key=int) if numeric else sorted(known, key=str)
+        if len(names) < 2 or (len(names) > len(table.rows) / 2 and len(names) > 50):
+            raise ValueError(
+                f"{table.origin}, column {column!r} has {len(names)} different values in {len(table.rows)} rows, which "
+                f"are no classes. Name another column as `columns.label`, or use another kind than {self.kind}"
+            )
+        return tuple(str(name) for name in names)
+
+    def rows(self, table: Table) -> list[tuple]:
+        """The rows in the form in which examples are made of them.
+
+        Raises one ValueError for all values of the wrong type, with the row and the column of each.
+        """
+        columns = self.columns_of(table)
+        flat = [(role, column) for role, names in columns.items() for column in names]
+        declared = {column: _declared(table.rows, column) for _, column in flat}
+        values = [_named(list(table.rows[column]), declared[column]) for _, column in flat]
+        check_rows([role for role, _ in flat], [column for _, column in flat], values, table.origin, table.numbers)
+        if self.kind == "instructions" and not columns["input"]:
+            values.insert(1, [""] * len(table.rows))
+        rows = list(zip(*values, strict=True))
+        if self.kind == "question_answering":
+            return [(*texts, list(zip(found["answer_start"], found["text"], strict=True))) for *texts, found in rows]
+        return rows
+
+    def _whole(self, split: str) -> Table:
+        name = self.known_splits[split]
+        assert isinstance(name, str)
+        files = self._files(split, name)
+        return read_files(files) if files else read_hub(self.path, self.config, self.revision, name)
+
+    def _files(self, split: str, name: str) -> list[Path]:
+        """The files of a split; none where it is one of the hub's."""
+        here = self.sources.get(name)
+        if isinstance(here, list):
+            return here
+        if here is not None or not find_files(self.path):
+            return []
+        folder = Path(self.path) if Path(self.path).is_dir() else Path(self.path).parent
+        files = find_files(str(folder / name)) or find_files(name)
+        if not files:
+            raise ValueError(
+                f"`splits.{split}` is {name!r}, which is no file in {folder} and none of {', '.join(self.sources)}. "
+                "Correct it"
+            )
+        return files
+
+
+def _drawn(size: int, part: PartOf) -> list[int]:
+    count = min(max(1, round(size * part.share)), size - 1)
+    if count < 1:
+        raise ValueError(
+            f"{part.share} of {size} rows leaves one of both parts empty. Give more rows, or a file for it"
+        )
+    return sorted(np.random.default_rng(part.seed).permutation(size)[:count].tolist())
+
+
+def _declared(rows: "Dataset", column: str) -> tuple[str, ...]:
+    """The names that the data set itself has for the numbers in a column."""
+    from datasets import ClassLabel
+
+    feature = rows.features[column]
+    inner: Any = getattr(feature, "feature", feature)
+    return tuple(inner.names) if isinstance(inner, ClassLabel) else ()
+
+
+def _named(values: list[Any], names: tuple[str, ...]) -> list[Any]:
+    """Numbers of a declared class as its names, in lists too; -1, GLUE's mark of a hidden label, as nothing."""
+    if not names:
+        return values
+    return [
+        _named(value, names)
+        if isinstance(value, list)
+        else names[value]
+        if isinstance(value, int) and 0 <= value < len(names)
+        else None
+        for value in values
+    ]

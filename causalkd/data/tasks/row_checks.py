@@ -1,0 +1,84 @@
+"""What a value must be to be read as a text, a label, words, answers or messages; all faults of a table at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+_SHOWN = 5
+
+
+def check_rows(
+    roles: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[Any]],
+    origin: str,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Checks every value of the columns by what each column means; `numbers` are those of the rows, if not 0, 1, ….
+
+    Raises one ValueError that names file, row (from 1) and column of the values that cannot be read so.
+    """
+    faults = []
+    for role, column, found in zip(roles, columns, values, strict=True):
+        wanted, fits = _CHECKS[role]
+        for place, value in enumerate(found):
+            if not fits(value):
+                number = 1 + (place if numbers is None else numbers[place])
+                faults.append((number, f"row {number}, column {column!r}: {_shown(value)}, where {wanted} must stand"))
+    if faults:
+        lines = [line for _, line in sorted(faults)]
+        more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise ValueError(f"{origin}: {'; '.join(lines[:_SHOWN])}{more}. Correct or remove these rows")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
+
+
+def _label(value: Any) -> bool:
+    return isinstance(value, str | int | float) and value != ""
+
+
+def _labels(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str | int) for each in value)
+
+
+def _answers(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not {"answer_start", "text"} <= set(value):
+        return False
+    starts, texts = value["answer_start"], value["text"]
+    if not isinstance(starts, list) or not isinstance(texts, list) or len(starts) != len(texts):
+        return False
+    return all(isinstance(start, int) for start in starts) and all(isinstance(text, str) for text in texts)
+
+
+def _spans(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(start, int) and isinstance(text, str) for start, text in value)
+
+
+def _messages(value: Any) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    return all(
+        isinstance(turn, Mapping) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        for turn in value
+    )
+
+
+_CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("text", "question", "context", "instruction", "input", "output"), ("a text", _text)),
+    "label": ("a label", _label),
+    "words": ("a list of words", _texts),
+    "tags": ("a list of tags", _labels),
+    "answers": ("answers with lists `answer_start` and `text`", _answers),
+    "spans": ("answers as pairs of a start and a text", _spans),
+    "messages": ("a list of messages with `role` and `content`", _messages),
+}

@@ -1,0 +1,228 @@
+"""Any file, folder or hub data set as a table of `datasets`: memory-mapped, cached, with the rows' place known."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from causalkd.data.tasks import readers as files
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FORMATS: Mapping[str, str] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".txt": "text",
+    ".text": "text",
+    ".conll": "conll",
+    ".bio": "conll",
+    ".iob": "conll",
+}
+"""The format of a file by the end of its name."""
+_SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val", "eval"),
+    "test": ("test",),
+}
+"""How the name of a file in a folder, or of a split on the hub, says which split it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of one split, and where they came from."""
+
+    rows: "Dataset"
+    origin: str
+    numbers: Sequence[int] | None = None
+    """Which rows of the files these are, from 0; None for all."""
+
+    def select(self, chosen: Sequence[int], origin: str | None = None) -> "Table":
+        """Some of the rows, whose numbers in the files stay known."""
+        numbers = chosen if self.numbers is None else [self.numbers[number] for number in chosen]
+        return Table(self.rows.select(chosen), origin or self.origin, numbers)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.rows.column_names)
+
+
+def find_files(path: str) -> list[Path]:
+    """The files that a path, a folder or a glob pattern names, in order of their names; none for a hub name."""
+    place = Path(path)
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        return sorted(file for file in place.rglob("*") if file.is_file() and file.suffix.lower() in FORMATS)
+    return sorted(Path(file) for file in glob(path, recursive=True) if Path(file).is_file())
+
+
+def split_of(name: str) -> str | None:
+    """The split that the name of a file or of a hub's split says, if it says one."""
+    words = "".join(letter if letter.isalpha() else " " for letter in name.lower()).split()
+    return next((split for split, known in _SPLIT_NAMES.items() if set(words) & set(known)), None)
+
+
+def format_of(file: Path) -> str:
+    """The format of a file: by the end of its name, and for JSON by its structure.
+
+    Raises ValueError for an unknown one.
+    """
+    found = FORMATS.get(file.suffix.lower())
+    if found is None:
+        raise ValueError(
+            f"{file} has no ending that says its format; it can be {', '.join(FORMATS)}. Rename the file, or convert it"
+        )
+    if found != "json":
+        return found
+    with file.open(encoding="utf-8-sig") as opened:
+        start = opened.read(65536).lstrip()
+    if start.startswith("{") and '"paragraphs"' in start:
+        return "squad"
+    return "json"
+
+
+def read_files(paths: Sequence[Path]) -> Table:
+    """The rows of some files of one format, as one table.
+
+    Raises ValueError where they differ in format, or a file cannot be read.
+    """
+    formats = {file: format_of(file) for file in paths}
+    if len(set(formats.values())) != 1:
+        listed = ", ".join(f"{file.name} ({name})" for file, name in list(formats.items())[:5])
+        raise ValueError(f"files of several formats cannot be one split: {listed}. Give files of one format")
+    name = formats[paths[0]]
+    origin = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
+    try:
+        return Table(_READERS[name](list(paths)), origin)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{origin} is no text in UTF-8: {error}. Convert it") from None
+
+
+def hub_splits(name: str, config: str | None, revision: str | None) -> list[str]:
+    """The names of the splits of a hub data set.
+
+    Raises ValueError where there is no such data set, or the hub cannot be reached.
+    """
+    import datasets
+
+    return _of_hub(name, lambda: datasets.get_dataset_split_names(name, config, revision=revision))
+
+
+def read_hub(name: str, config: str | None, revision: str | None, split: str) -> Table:
+    """The rows of one split of a hub data set; a split may be a slice, such as `train[:10%]`.
+
+    Raises ValueError where there is no such data set or split, or the hub cannot be reached.
+    """
+    import datasets
+
+    rows = _of_hub(name, lambda: datasets.load_dataset(name, config, split=split, revision=revision))
+    return Table(rows, f"{name}, split {split}, from the hub")
+
+
+def _of_hub(name: str, ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    # ConnectionError is an OSError, and so is FileNotFoundError, of which DatasetNotFoundError is a kind.
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{name!r} is neither a file, a folder or a pattern here, nor a data set that can be had from the hub "
+            f"({type(error).__name__}: {error}). Correct `path`, or load it once where there is a network"
+        ) from None
+
+
+def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
+    """Every value as the text that stands in the file: `2020` and `NA` are texts until a column's meaning is known."""
+    from datasets import Features, Value
+
+    headers = {}
+    for file in paths:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            headers[file] = next(csv.reader(opened, delimiter=separator), [])
+    first = headers[paths[0]]
+    other = [str(file) for file, header in headers.items() if header != first]
+    twice = sorted({name for name in first if first.count(name) > 1})
+    if other or twice or not first:
+        fault = f"{other[0]} has other columns than {paths[0]}" if other else f"{paths[0]} names columns twice: {twice}"
+        raise ValueError(f"{fault if first else f'{paths[0]} is empty'}. Give a first line that names each column once")
+    features = Features({name: Value("string") for name in first})
+    return _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
+
+
+def _read_json(paths: list[Path]) -> "Dataset":
+    try:
+        return _load("json", paths)
+    except ValueError:
+        _find_json_faults(paths)
+        raise
+
+
+def _find_json_faults(paths: list[Path]) -> None:
+    """Raises a ValueError that names the lines of JSON Lines files that are no JSON objects."""
+    faults: list[str] = []
+    for file in paths:
+        for number, line in enumerate(files.lines(file), 1) if file.suffix == ".jsonl" else ():
+            try:
+                fault = None if isinstance(json.loads(line), dict) else f"{line[:60]!r} is no object"
+            except json.JSONDecodeError as error:
+                fault = f"no JSON ({error})"
+            if fault is not None:
+                faults.append(f"{file}, line {number}: {fault}")
+    if faults:
+        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise ValueError(f"{'; '.join(faults[:5])}{more}. Correct these lines")
+
+
+def _load(builder: str, paths: list[Path], **options: Any) -> "Dataset":
+    import datasets
+    from datasets.exceptions import DatasetGenerationError
+
+    try:
+        return datasets.load_dataset(builder, data_files=[str(file) for file in paths], split="train", **options)
+    except DatasetGenerationError as error:
+        cause = error.__cause__ or error
+        listed = ", ".join(map(str, paths[:3]))
+        raise ValueError(
+            f"{listed} cannot be read as {builder} ({type(cause).__name__}: {cause}). Correct the file"
+        ) from None
+
+
+def _read_rows(read: Callable[[Path], Iterator[Mapping[str, Any]]]) -> Callable[[list[Path]], "Dataset"]:
+    def table(paths: list[Path]) -> "Dataset":
+        from datasets import Dataset
+
+        return Dataset.from_list([dict(row) for file in paths for row in read(file)])
+
+    return table
+
+
+def _conll_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    for words, tags in files.read_conll(file):
+        yield {"words": words, "tags": tags}
+
+
+def _squad_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+    for question, context, answers in files.read_squad(file):
+        starts, texts = [start for start, _ in answers], [text for _, text in answers]
+        yield {"question": question, "context": context, "answers": {"answer_start": starts, "text": texts}}
+
+
+_READERS: Mapping[str, Callable[[list[Path]], "Dataset"]] = {
+    "csv": _read_csv,
+    "tsv": lambda paths: _read_csv(paths, "\t"),
+    "json": _read_json,
+    "jsonl": _read_json,
+    "parquet": lambda paths: _load("parquet", paths),
+    "arrow": lambda paths: _load("arrow", paths),
+    "text": lambda paths: _load("text", paths, sample_by="document"),
+    "conll": _read_rows(_conll_rows),
+    "squad": _read_rows(_squad_rows),
+}

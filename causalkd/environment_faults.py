@@ -1,0 +1,44 @@
+"""Faults of the machine and not of the recipe, in a paragraph each: disk, rights, memory, standard output."""
+
+import errno
+
+import torch
+from safetensors import SafetensorError
+
+EXIT_CODE = 3
+"""How the command line ends after such a fault; a fault of the user's ends it with 2."""
+_OUT_OF_MEMORY = "make `training.batch_size` or `verification.batch_size` smaller and call the same command again"
+_TORCH_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")
+"""torch's words for it on a CPU."""
+_UNWRITTEN = ("PytorchStreamWriter", "unexpected pos", "os error 28", "os error 122")
+"""What torch and safetensors make of a write that the system refuses."""
+_ADVICE = {
+    errno.ENOSPC: "make room on the disk and call the same command again; a run continues where it was",
+    errno.EDQUOT: "make room within the quota and call the same command again; a run continues where it was",
+    errno.EROFS: "choose a folder on a disk that can be written to",
+    errno.EACCES: "give yourself the right to read and write there, or choose another folder",
+    errno.EPERM: "give yourself the right to read and write there, or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "let the process open more files (ulimit -n) and call the same command again",
+    errno.ENOMEM: _OUT_OF_MEMORY,
+}
+
+
+def environment_fault(error: BaseException) -> str | None:
+    """What the machine could not do and what helps, in a paragraph; None where the error is of another kind."""
+    if isinstance(error, OSError):
+        what = error.strerror or str(error) or type(error).__name__
+        where = f"{error.filename}: " if error.filename is not None else ""
+        advice = _ADVICE.get(
+            error.errno or 0, "see to it and call the same command again; a run continues where it was"
+        )
+        return f"{where}{what}; {advice}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        said = " ".join(str(error).split())
+        return f"there is not enough memory{f' ({said[:300]})' if said else ''}; {_OUT_OF_MEMORY}"
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, RuntimeError) and any(words in said for words in _TORCH_OUT_OF_MEMORY):
+        return f"there is not enough memory ({said}); {_OUT_OF_MEMORY}"
+    if isinstance(error, RuntimeError | SafetensorError) and any(words in said for words in _UNWRITTEN):
+        return f"a file could not be written ({said}); {_ADVICE[errno.ENOSPC]}"
+    return None

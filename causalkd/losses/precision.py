@@ -1,0 +1,18 @@
+"""The precision in which losses are computed."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def at_least_float32(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The tensor in float32 if it is of half precision, else as it is.
+
+    Sums and norms in half precision overflow (float16 ends at 65,504) or lose digits (bfloat16 has 8 bits of them). A
+    gradient that is steeper than float16 can hold, such as that of a norm at zero, becomes the steepest it can hold.
+    """
+    wide = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    if tensor.dtype == torch.float16 and wide.requires_grad:
+        most = torch.finfo(torch.float16).max
+        wide.register_hook(lambda gradient: gradient.clamp(-most, most))
+    return wide

@@ -1,0 +1,98 @@
+"""The architectures that TransformerLens does not name, an entry each, and how to add one.
+
+An entry says where a stock model keeps four modules. Every head that transformers has for the architecture follows
+from it. Whether the entry is right is measured on each model, not believed: see `measured_places` and `self_test`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Where a stock model keeps what an alignment names.
+
+    Attributes:
+        embedding: Path of the token embedding inside the model's body, e.g. `embeddings.word_embeddings`; the body is
+            what the model's `base_model_prefix` names, and the model itself where that is empty.
+        blocks: Path of the list of blocks inside the body, e.g. `encoder.layer`.
+        attention_output: Path of the attention's last linear map inside a block; None where it has none.
+        mlp_output: Path of the MLP's last linear map inside a block, or of a mixture of experts; None where it has
+            none.
+        causal: Whether a token sees only itself and the tokens before it.
+    """
+
+    embedding: str
+    blocks: str
+    attention_output: str | None = None
+    mlp_output: str | None = None
+    causal: bool = True
+
+
+_BERT_LIKE = Architecture(
+    "embeddings.word_embeddings", "encoder.layer", "attention.output.dense", "output.dense", causal=False
+)
+_LLAMA_LIKE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp.down_proj")
+_MIXTURE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp")
+
+# By the `model_type` of the configuration.
+_ARCHITECTURES: dict[str, Architecture] = {
+    # Encoders.
+    "albert": Architecture("embeddings.word_embeddings", "encoder.albert_layer_groups", causal=False),
+    "xlm-roberta": _BERT_LIKE,
+    "xlm-roberta-xl": _BERT_LIKE,
+    "camembert": _BERT_LIKE,
+    "electra": _BERT_LIKE,
+    "ernie": _BERT_LIKE,
+    "roberta-prelayernorm": _BERT_LIKE,
+    "data2vec-text": _BERT_LIKE,
+    "megatron-bert": _BERT_LIKE,
+    "rembert": _BERT_LIKE,
+    "roformer": _BERT_LIKE,
+    "deberta": _BERT_LIKE,
+    "deberta-v2": _BERT_LIKE,
+    "mpnet": Architecture(
+        "embeddings.word_embeddings", "encoder.layer", "attention.attn.o", "output.dense", causal=False
+    ),
+    "modernbert": Architecture("embeddings.tok_embeddings", "layers", "attn.Wo", "mlp.Wo", causal=False),
+    "eurobert": Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp.down_proj", causal=False),
+    # Decoders.
+    "biogpt": Architecture("embed_tokens", "layers", "self_attn.out_proj", "fc2"),
+    "ctrl": Architecture("w", "h", "multi_head_attention.dense", "ffn.2"),
+    "diffllama": _LLAMA_LIKE,
+    "helium": _LLAMA_LIKE,
+    "ministral": _LLAMA_LIKE,
+    "persimmon": Architecture("embed_tokens", "layers", "self_attn.dense", "mlp.dense_4h_to_h"),
+    # Mixtures of experts.
+    "dots1": _MIXTURE,
+    "phimoe": _MIXTURE,
+}
+
+
+# What cannot be trusted with any entry, and why.
+_REFUSED: dict[str, str] = {
+    "youtu": "transformers sets the embedding of its padding token to zero whenever it loads one, so a saved student "
+    "would not come back as it was",
+}
+
+
+def refusal_of(model_type: str) -> str | None:
+    """Why no model of a type can be used; None where it can, as far as is known."""
+    return _REFUSED.get(model_type)
+
+
+def register_architecture(model_type: str, architecture: Architecture) -> None:
+    """Teaches causalkd an architecture, or another one for a type that it knows.
+
+    The models are stock ones: registered with transformers' auto classes, with `hidden_size`, `num_hidden_layers`,
+    `num_attention_heads` and `vocab_size` in their configuration. What the entry says is measured on every model.
+
+    Args:
+        model_type: The `model_type` of the models' configuration.
+        architecture: Where the models of this type keep what an alignment names.
+    """
+    _ARCHITECTURES[model_type] = architecture
+
+
+def architecture_of(model_type: str) -> Architecture | None:
+    """What was said of a type of models; None where TransformerLens must know it."""
+    return _ARCHITECTURES.get(model_type)

@@ -1,0 +1,182 @@
+"""What the places of a model are in truth: one forward of a few tokens shows which there are and how wide each is."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from causalkd.models.hooks.hook_functions import entering, leaving
+from causalkd.models.hooks.hook_points import HookPoint
+
+# Rows and positions of the forward, its tokens flattened.
+_ROWS, _POSITIONS = 1, 3
+
+
+class ModelAttributions(NamedTuple):
+    """What a forward showed.
+
+    Attributes:
+        places: The places that it passes once, with the width of what passes there.
+        body: Path of what hands the head the last hidden states: the outermost module around the blocks that is called.
+        returned: For each block how many things it returns in a tuple; None where it returns its hidden states alone.
+    """
+
+    hook_points: tuple[HookPoint, ...]
+    body: str
+    returned: tuple[int | None, ...]
+
+
+def measured(
+    model: PreTrainedModel, blocks_path: str, possible: Iterable[HookPoint], options: Mapping[str, bool]
+) -> ModelAttributions:
+    """Measures the places of a model, in one forward of three tokens that leaves nothing behind.
+
+    Args:
+        model: A stock model.
+        blocks_path: Path of its list of blocks.
+        possible: Where places may be; of several for a component the first that is one counts.
+        options: What the forward is told beside the tokens.
+
+    Raises:
+        ValueError: The forward fails, or its blocks are not called once each with hidden states; says which.
+    """
+    possible, blocks = tuple(possible), list(model.get_submodule(blocks_path).children())
+    parts = blocks_path.split(".")
+    around = [".".join(parts[:depth]) for depth in range(1, len(parts))]
+    if not can_run(model):
+        return ModelAttributions(_first(possible), around[-1] if around else "", (None,) * len(blocks))
+    seen: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
+    returned: dict[int, list[int | None]] = defaultdict(list)
+    handles = [block.register_forward_hook(partial(_note_returned, returned[i])) for i, block in enumerate(blocks)]
+    for name, side in dict.fromkeys((hook_point.module, hook_point.side) for hook_point in possible):
+        module, passed = model.get_submodule(name), seen[name, side]
+        if side == "input":
+            handles.append(module.register_forward_pre_hook(partial(_note_entering, passed), with_kwargs=True))
+        else:
+            handles.append(module.register_forward_hook(partial(_note_leaving, passed)))
+    called: dict[str, bool] = dict.fromkeys(around, False)
+    handles += [model.get_submodule(name).register_forward_hook(partial(_note_called, called, name)) for name in around]
+    try:
+        with still(model):
+            model(**few_tokens(model), **options)
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{type(model).__name__} does not run on {_POSITIONS} tokens ({type(error).__name__}: {error}), so its "
+            "places cannot be measured; use another architecture"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    hook_points = _first(_sized(possible, seen))
+    _check_blocks(type(model).__name__, returned, possible, hook_points)
+    body = next((name for name, is_called in called.items() if is_called), "")
+    return ModelAttributions(hook_points, body, tuple(returned[layer][0] for layer in range(len(blocks))))
+
+
+def few_tokens(model: PreTrainedModel, rows: int = _ROWS, positions: int = _POSITIONS) -> dict[str, Tensor]:
+    """Rows of different tokens, none of them special where the vocabulary has enough others."""
+    config = model.config.get_text_config()
+    special: set[object] = set()
+    for key, value in config.to_dict().items():
+        if key.endswith("_token_id"):
+            special.update(value if isinstance(value, list) else [value])
+    plain = [token for token in range(min(config.vocab_size, 256)) if token not in special] or [0]
+    device = "cpu" if model.device.type == "meta" else model.device  # offloaded weights come to where they are needed
+    ids = torch.tensor([plain[(7 * i + 3) % len(plain)] for i in range(rows * positions)], device=device)
+    ids = ids.view(rows, positions)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def can_run(model: nn.Module) -> bool:
+    """Whether the weights are anywhere: in memory, or where accelerate fetches them from."""
+    return "hf_device_map" in vars(model) or not any(parameter.is_meta for parameter in model.parameters())
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Forwards inside have neither dropout nor graph, and nothing is compiled for them; modes are put back."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+class _Seen(NamedTuple):
+    """What passed a place: a tensor, which its version tells from what became of it, or something else."""
+
+    tensor: object
+    version: int
+
+
+def _sized(possible: Iterable[HookPoint], seen: Mapping[tuple[str, str], Sequence[_Seen]]) -> Iterator[HookPoint]:
+    """The places that are passed once by a tensor of positions, as wide as it is."""
+    for hook_point in possible:
+        passed = seen[hook_point.module, hook_point.side]
+        tensor = passed[0].tensor if len(passed) == 1 else None
+        if not isinstance(tensor, Tensor) or not tensor.dim():
+            continue
+        *outer, width = tensor.shape
+        # Some modules flatten rows and positions; what leaves them is unflattened.
+        is_flat = hook_point.is_inside and hook_point.side == "output" and outer == [_ROWS * _POSITIONS]
+        if (outer == [_ROWS, _POSITIONS] or is_flat) and width % hook_point.heads == 0:
+            yield replace(hook_point, width=width, is_overwritten=tensor._version != passed[0].version)
+
+
+def _first(hook_points: Iterable[HookPoint]) -> tuple[HookPoint, ...]:
+    found: dict[tuple[str, int], HookPoint] = {}
+    for hook_point in hook_points:
+        found.setdefault((hook_point.component, hook_point.layer), hook_point)
+    return tuple(found.values())
+
+
+def _check_blocks(
+    name: str,
+    returned: Mapping[int, Sequence[int | None]],
+    possible: Iterable[HookPoint],
+    hook_points: Iterable[HookPoint],
+) -> None:
+    wrong = sorted({len(calls) for calls in returned.values()} - {1})
+    if wrong:
+        raise ValueError(
+            f"{name} calls a block {' or '.join(map(str, wrong))} times in one forward, so a layer's number does not "
+            "name one activation; use an architecture that calls each block once"
+        )
+    names = {hook_point.name for hook_point in hook_points}
+    boundaries = [hook_point.name for hook_point in possible if hook_point.component in ("block_input", "block_output")]
+    lacking = [boundary for boundary in boundaries if boundary not in names]
+    if lacking:
+        raise ValueError(
+            f"{name}: what passes {', '.join(lacking)} is no tensor of rows, positions and columns; use another "
+            "architecture"
+        )
+
+
+def _note_entering(seen: list[_Seen], module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    seen.append(_seen(entering(args, kwargs) if args or "hidden_states" in kwargs else None))
+
+
+def _note_leaving(seen: list[_Seen], module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    seen.append(_seen(leaving(output)))
+
+
+def _seen(passing: Any) -> _Seen:
+    return _Seen(passing, passing._version if isinstance(passing, Tensor) else 0)
+
+
+def _note_called(called: dict[str, bool], name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    called[name] = True
+
+
+def _note_returned(returned: list[int | None], module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    returned.append(len(output) if isinstance(output, tuple | list) else None)

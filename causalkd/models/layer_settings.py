@@ -1,0 +1,152 @@
+"""The settings of a configuration that go by the number of a block, and what becomes of them when blocks are left out.
+
+Stock configurations hold such settings in many forms. What has one entry a block (`layer_types`, `no_rope_layers`,
+`mlp_layer_types`, GPT-Neo's run-length coded `attention_types`) follows the kept blocks whatever its name is. Counts of
+first blocks and lists of block numbers cannot be told from other numbers, so these are named here. What remains
+(every n-th block, a scale by the block's number) cannot be carried over: the check of the cut finds and names it.
+"""
+
+import copy
+import inspect
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import PreTrainedConfig, PreTrainedModel
+
+# How many of the first blocks are of another kind than the rest.
+_FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers", "moe_layer_start_index")
+# The numbers of the blocks that are of another kind than the rest.
+_BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "moe_layers", "ple_layer_ids")
+# Lists and numbered entries of tokens, labels and names, which every architecture has.
+_OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$")
+_A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bidx|\bi)\b")
+
+
+def chosen_blocks(total: int, layers: Sequence[int] | None, every: int | None) -> list[int]:
+    """The numbers of the blocks that are kept: those named, or each so many.
+
+    Raises:
+        ValueError: Not exactly one of `layers` and `every` is given, or a model of `total` blocks has not these.
+    """
+    if (layers is None) == (every is None):
+        raise ValueError(f"give either layers or every, not both or neither; got layers={layers}, every={every}")
+    if every is not None:
+        if not 1 <= every <= total:
+            raise ValueError(f"every={every} leaves no block; the teacher has {total} blocks")
+        return list(range(0, total, every))
+    chosen = list(layers or ())
+    wrong = [layer for layer in chosen if not 0 <= layer < total]
+    if wrong or not chosen:
+        raise ValueError(f"layers={chosen}: the teacher has blocks 0–{total - 1}; name at least one of them")
+    return chosen
+
+
+def learn_subspaces(config: PreTrainedConfig, width: int, whole: int, heads: int) -> None:
+    """Gives a configuration of width `whole` with so many heads another width; heads keep theirs.
+
+    Raises:
+        ValueError: No number of heads has this width.
+    """
+    head_width = whole // heads
+    if width <= 0 or width % head_width:
+        raise ValueError(f"width={width} does not divide into heads of {head_width}; give a multiple of {head_width}")
+    ratio = width / whole
+    config.hidden_size, config.num_attention_heads = width, width // head_width
+    for name in ("intermediate_size", "ffn_dim", "hidden_dim", "n_inner"):
+        if getattr(config, name, None) is not None:
+            setattr(config, name, round(getattr(config, name) * ratio))
+    if getattr(config, "num_key_value_heads", None) is not None:
+        heads, most = config.num_attention_heads, max(1, round(config.num_key_value_heads * ratio))
+        config.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
+    if getattr(config, "word_embed_proj_dim", None) is not None:
+        config.word_embed_proj_dim = width
+
+
+def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedConfig:
+    """The configuration of a model with some of the blocks only, as a saved folder would give it back.
+
+    Args:
+        config: The configuration of the whole model; it is not changed.
+        chosen: The whole model's block behind each block of the new one.
+
+    Raises:
+        ValueError: The configuration does not read back as it was written; the settings are named.
+    """
+    settings = json.loads(json.dumps(config.to_dict()))
+    # The weights are floating-point numbers when they are copied.
+    settings.pop("quantization_config", None)
+    text = config.get_text_config()
+    for_blocks = settings if text is config else settings[_text_key(config, text)]
+    total = text.num_hidden_layers
+    for name in [name for name in for_blocks if not _OF_NO_BLOCK.search(name)]:
+        for_blocks[name] = _for_blocks(name, for_blocks[name], total, chosen)
+    for_blocks[text.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = len(chosen)
+    try:
+        kept = type(config).from_dict(copy.deepcopy(settings))
+    except (ValueError, KeyError, TypeError, StrictDataclassError) as error:
+        raise ValueError(
+            f"blocks {list(chosen)} of a {config.model_type} make no configuration that transformers takes: "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    kept._attn_implementation = config._attn_implementation
+    read = json.loads(json.dumps(kept.to_dict()))
+    if differing := sorted(name for name in settings if read.get(name) != settings[name]):
+        raise ValueError(
+            f"blocks {list(chosen)} of a {config.model_type} cannot be saved: "
+            f"{', '.join(f'{name} would be read back as {read.get(name)!r}' for name in differing)}; "
+            "choose other blocks, or train a student that has a configuration of its own"
+        )
+    return kept
+
+
+def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
+    """The settings in use that a model's code reads beside a block's number: a wrong cut can be due to one."""
+    try:
+        source = inspect.getsource(sys.modules[type(model).__module__])
+    except (OSError, TypeError, KeyError):  # a class that was made without a file
+        return ()
+    lines = "\n".join(line for line in source.splitlines() if _A_BLOCKS_NUMBER.search(line))
+    config = model.config.get_text_config()
+    depth = {"num_hidden_layers", config.attribute_map.get("num_hidden_layers")}
+    read = set(re.findall(r"\w+", lines)) - depth
+    # What has an entry a block was carried over; what is unset or 0 does nothing.
+    in_use = {name for name, value in config.to_dict().items() if value and not isinstance(value, list | dict)}
+    return tuple(sorted(in_use & read))
+
+
+def _text_key(config: PreTrainedConfig, text: PreTrainedConfig) -> str:
+    return next(name for name in config.sub_configs if getattr(config, name) is text)
+
+
+def _for_blocks(name: str, value: Any, total: int, chosen: Sequence[int]) -> Any:
+    """What a setting becomes for the chosen blocks."""
+    if name in _FIRST_BLOCKS and isinstance(value, int):
+        return _first_of(value, chosen)
+    if isinstance(value, dict) and value and all(str(key).isdigit() for key in value):
+        return {str(hook_point): value[str(layer)] for hook_point, layer in enumerate(chosen) if str(layer) in value}
+    if not isinstance(value, list):
+        return value
+    if name in _BLOCK_NUMBERS:
+        return [hook_point for hook_point, layer in enumerate(chosen) if layer in value]
+    if len(value) == total:
+        return [value[layer] for layer in chosen]
+    written_out = _written_out(value)
+    return [[[written_out[layer]], 1] for layer in chosen] if len(written_out) == total else value
+
+
+def _first_of(count: int, chosen: Sequence[int]) -> int:
+    """How many of the chosen blocks are among the first ones, where these come first; else the count as it was."""
+    inside = [layer < count for layer in chosen]
+    return sum(inside) if inside == sorted(inside, reverse=True) else count
+
+
+def _written_out(value: list[Any]) -> list[Any]:
+    """The entries of a run-length code such as [[["global", "local"], 6]]; none where it is not such a code."""
+    runs = [run for run in value if isinstance(run, list) and len(run) == 2]
+    if len(runs) < len(value) or not all(isinstance(run[0], list) and isinstance(run[1], int) for run in runs):
+        return []
+    return [kind for kinds, times in runs for kind in kinds * times]

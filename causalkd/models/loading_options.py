@@ -1,0 +1,48 @@
+"""How the weights of a checkpoint are put into memory: precision, devices, quantisation, attention, revision."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.utils.quantization_config import QuantizationConfigMixin
+
+DeviceMap = str | Mapping[str, int | str | torch.device]
+
+
+def loading_options(
+    *,
+    attention: str | None = None,
+    dtype: torch.dtype | None = None,
+    device_map: DeviceMap | None = None,
+    quantization: QuantizationConfigMixin | None = None,
+    revision: str | None = None,
+) -> dict[str, Any]:
+    """What transformers' `from_pretrained` is given; only what was asked for."""
+    asked = {
+        "attn_implementation": attention,
+        "dtype": dtype,
+        "device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map,
+        "quantization_config": quantization,
+        "revision": revision,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def is_spread(model: PreTrainedModel) -> bool:
+    """Whether the modules of a model lie on several devices, between which its forward moves what it computes."""
+    return len({str(device) for device in vars(model).get("hf_device_map", {}).values()}) > 1
+
+
+def check_in_memory(model: PreTrainedModel, name: str) -> None:
+    """Refuses a model of which `device_map` left weights on the disk or in another device's memory.
+
+    Raises:
+        ValueError: Some weights are not where they are computed with.
+    """
+    away = [weight for weight, parameter in model.named_parameters() if parameter.is_meta]
+    if away:
+        raise ValueError(
+            f"device_map leaves {len(away)} weights of {name} out of their device's memory, such as {away[0]}; the "
+            "activations of a block cannot be replaced there. Use more devices, a smaller dtype or quantisation"
+        )

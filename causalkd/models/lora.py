@@ -1,0 +1,89 @@
+"""Training by low-rank adapters (LoRA): a student's own weights stay, and small factors beside them learn.
+
+Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models". The adapters are those of peft, put into the stock
+model in place, so that its class, its hook points and every objective stay what they are.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.plain_weights import has_adapters
+
+_LANGUAGE_MODELS = ("causal_lm", "masked_lm")
+
+
+def add_lora(
+    student: HookedModel,
+    *,
+    rank: int = 8,
+    alpha: int = 16,
+    dropout: float = 0.0,
+    targets: Sequence[str] | None = None,
+    seed: int = 0,
+) -> None:
+    """Freezes a student and puts trainable adapters, which change nothing yet, beside linear layers of its blocks.
+
+    A head that is no language model's stays trainable.
+
+    Args:
+        student: The student; changed in place.
+        rank: Columns of each factor.
+        alpha: The adapters' output is scaled by alpha / rank.
+        dropout: Dropout of what enters an adapter.
+        targets: Names of linear layers as they end in the stock model, such as `q_proj`; None takes all in its blocks.
+        seed: Seed of the factors that start at random.
+
+    Raises:
+        ValueError: peft is not installed, a target is no linear layer of the blocks, or the model is no student
+            without adapters.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ValueError("LoRA needs peft, which is not installed; install causalkd with its extra `lora`") from error
+    if student.role != "student" or has_adapters(student.model):
+        raise ValueError(
+            f"{student!r} is {'a teacher' if student.role == 'teacher' else 'adapted already'}; "
+            "LoRA is for a student without adapters"
+        )
+    chosen = _targets(student, targets)
+    turned = isinstance(student.model.get_submodule(chosen[0]), Conv1D)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=chosen,
+        fan_in_fan_out=turned,  # type: ignore[arg-type]
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, student.model)
+    # Attribution maps need the gradient at the embedding's output, before which nothing is trained now.
+    student.model.enable_input_require_grads()
+    if student.task not in _LANGUAGE_MODELS:
+        body = f"{student.model.base_model_prefix}."
+        for name, weight in student.model.named_parameters():
+            weight.requires_grad_(weight.requires_grad or not name.startswith(body))
+
+
+def _targets(student: HookedModel, asked: Sequence[str] | None) -> list[str]:
+    inside = {id(module) for module in student.blocks.modules() if isinstance(module, nn.Linear | Conv1D)}
+    names = [name for name, module in student.model.named_modules() if id(module) in inside]
+    if asked is None:
+        return names
+    wrong = [target for target in asked if not any(_ends(name, target) for name in names)]
+    if wrong or not asked:
+        known = sorted({name.rpartition(".")[2] for name in names})
+        raise ValueError(
+            f"targets {list(asked)}: {', '.join(wrong) or 'none'} is no linear layer in the blocks of "
+            f"{student.architecture}; it has {', '.join(known)}"
+        )
+    return [name for name in names if any(_ends(name, target) for target in asked)]
+
+
+def _ends(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")

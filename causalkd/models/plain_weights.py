@@ -1,0 +1,115 @@
+"""A model whose weights are not plain floating-point numbers: quantised, or with adapters of peft around its layers.
+
+Such a model computes as any other, but its tensors are not what a stock model of its class keeps under those names:
+integer codes, packed nibbles, a base layer without its adapter. Nothing may be copied or saved from it as it stands.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+_BASE = "base_layer"
+
+
+def bare(module: nn.Module) -> nn.Module:
+    """The layer that adapters are wrapped around; any other module itself."""
+    while isinstance(inner := module._modules.get(_BASE), nn.Module):
+        module = inner
+    return module
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether a layer of the model has an adapter of peft around it."""
+    return any(_BASE in module._modules for module in model.modules())
+
+
+def plain_model(model: PreTrainedModel) -> PreTrainedModel:
+    """The model itself where its weights are plain; else a copy with quantised weights and adapters worked in.
+
+    Raises:
+        ValueError: The weights cannot be had as plain numbers; says why and what to do.
+    """
+    quantised, adapted = _is_quantised(model), has_adapters(model)
+    if quantised and adapted:
+        raise ValueError(
+            f"this {type(model).__name__} is quantised and has adapters, which cannot be merged without rounding them "
+            "to the quantised grid; load its base without quantisation and merge the adapters first"
+        )
+    if quantised:
+        model = _dequantised(model)
+    elif adapted:
+        model = _merged(model)
+    _refuse_other_numbers(model)
+    return model
+
+
+def _is_quantised(model: PreTrainedModel) -> bool:
+    return "hf_quantizer" in vars(model) and bool(model.is_quantized)
+
+
+def _dequantised(model: PreTrainedModel) -> PreTrainedModel:
+    untrained_student = copy.deepcopy(model)
+    try:
+        # A dispatched model refuses to be cast, which dequantising does not.
+        return untrained_student.dequantize()
+    except (NotImplementedError, ValueError, RuntimeError, TypeError, ImportError) as error:
+        raise ValueError(
+            f"this {type(model).__name__} is quantised and transformers cannot dequantise it ({error}); "
+            "load the checkpoint without quantisation"
+        ) from error
+
+
+def _merged(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy whose adapters are added to the weights of their base layers."""
+    words = (model.get_input_embeddings(), model.get_output_embeddings())
+    tied = model.config.get_text_config().tie_word_embeddings
+    if tied and any(module is not None and has_adapters(module) for module in words):
+        raise ValueError(
+            f"this {type(model).__name__} has an adapter on its word embeddings, which its head shares: merged, the "
+            "head would change too; leave the embeddings out of the adapter"
+        )
+    untrained_student: Any = copy.deepcopy(model)
+    for name, module in list(untrained_student.named_modules()):
+        if _BASE in module._modules:
+            _replace(untrained_student, name, _merged_layer(module, name))
+        elif "original_module" in module._modules:  # a layer that was trained whole beside the adapters
+            raise ValueError(
+                f"{name} of this {type(model).__name__} is a trained copy beside the adapters; merge and unload them "
+                "with peft, and give the model that results"
+            )
+    untrained_student.__dict__.pop("peft_config", None)
+    untrained_student._hf_peft_config_loaded = False
+    return untrained_student
+
+
+def _merged_layer(module: Any, name: str) -> nn.Module:
+    if module.disable_adapters:  # as its forward does
+        return module.get_base_layer()
+    try:
+        module.merge(safe_merge=True)
+    except (ValueError, NotImplementedError, AttributeError, TypeError) as error:
+        raise ValueError(f"the adapter on {name} cannot be merged: {error}") from error
+    return module.get_base_layer()
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
+
+
+def _refuse_other_numbers(model: PreTrainedModel) -> None:
+    wrong: dict[str, str] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            wrong[name] = "is offloaded"
+        elif not parameter.is_floating_point() or parameter.dtype.itemsize < torch.float16.itemsize:
+            wrong[name] = f"holds {parameter.dtype} codes"
+    if wrong:
+        first = next(iter(wrong))
+        raise ValueError(
+            f"{len(wrong)} weights of this {type(model).__name__} are no plain numbers in memory ({first} "
+            f"{wrong[first]}); load the checkpoint whole and without quantisation"
+        )

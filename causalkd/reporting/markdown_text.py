@@ -1,0 +1,24 @@
+"""Names and sentences inside Markdown: they stand as they are, and make no link, heading, table cell or HTML."""
+
+import re
+
+_ALWAYS = r"[\\`*|$]"
+_OPENS_HTML = r"<(?=[A-Za-z/!?])|&(?=#?\w+;)"
+_CLOSES_LINK = r"\](?=[(\[:])"
+_AT_A_WORDS_EDGE = r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"
+_STRUCK = r"~(?=~)|(?<=~)~"
+_BEGINS_A_BLOCK = r"^[#>]|^[+-](?=[\s-])|(?<=^[0-9])[.)](?=\s)"
+_SPECIAL = re.compile("|".join((_ALWAYS, _OPENS_HTML, _CLOSES_LINK, _AT_A_WORDS_EDGE, _STRUCK, _BEGINS_A_BLOCK)))
+
+
+def plain(text: str) -> str:
+    """The text as Markdown that shows it, on one line."""
+    line = " ".join(text.split())
+    return _SPECIAL.sub(lambda found: f"\\{found[0]}", line)
+
+
+def code_block(text: str, language: str = "") -> str:
+    """The text as a block of code, in a fence that is longer than any in it."""
+    longest = max((len(found) for found in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

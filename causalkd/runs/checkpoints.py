@@ -1,0 +1,72 @@
+"""Checkpoints of a training: what it has cost so far is kept in each, and a manifest is written last."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from causalkd.runs.folder import RunFolder
+from causalkd.runs.manifest import write_manifest
+from causalkd.training.compute import BlockForwards
+from causalkd.whole_files import write_whole
+
+_COST = "cost.json"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a training has cost up to a moment."""
+
+    block_forwards: float = 0.0
+    """Of all processes."""
+    seconds: float = 0.0
+
+    @classmethod
+    def until(cls, checkpoint: Path | None) -> "Spent":
+        """What was spent when the checkpoint was saved; nothing where there is none."""
+        return cls() if checkpoint is None else cls(**json.loads((checkpoint / _COST).read_text(encoding="utf-8")))
+
+
+class WholeCheckpoints(TrainerCallback):
+    """Adds to each checkpoint what the training has cost, and its manifest.
+
+    Args:
+        counter: Counts this process's block-forwards.
+        before: What was spent before this process began.
+    """
+
+    def __init__(self, counter: BlockForwards, before: Spent) -> None:
+        self._counter, self._before, self._began = counter, before, time.perf_counter()
+
+    def spent(self) -> Spent:
+        """What the training has cost by now."""
+        counted = float(self._counter.total * PartialState().num_processes)
+        seconds = time.perf_counter() - self._began
+        return Spent(self._before.block_forwards + counted, self._before.seconds + seconds)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Waits until every process has written its part, and makes the checkpoint one that counts."""
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            checkpoint, spent = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.spent()
+            write_whole(checkpoint / _COST, json.dumps(vars(spent)))
+            write_manifest(checkpoint)
+
+
+def resumable(folder: RunFolder, name: str, tell: Callable[[str], None] | None) -> Path | None:
+    """The checkpoint from which a training continues; later ones, which cannot be used, are deleted."""
+    processes = PartialState()
+    last = folder.last_checkpoint(name, tell if processes.is_main_process else None)
+    processes.wait_for_everyone()
+    if processes.is_main_process:
+        for checkpoint in folder.work(name).glob("checkpoint-*"):
+            if last is None or int(checkpoint.name.rpartition("-")[2]) > int(last.name.rpartition("-")[2]):
+                shutil.rmtree(checkpoint)
+    processes.wait_for_everyone()
+    return last

@@ -1,0 +1,170 @@
+"""How well any checkpoint, or every model of a run, does a task on one of its splits.
+
+FOLDER/MODEL-TASK-SPLIT.json      what was measured, on which rows
+FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which each figure can be computed again
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.tasks.loading import Examples, load_examples
+from causalkd.data.tasks.registry import TaskSpec, task_spec
+from causalkd.models.checkpoints import load_tokenizer
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import label_names, load_model
+from causalkd.runs.folder import RunFolder, write_whole
+from causalkd.runs.prepare import build_masking
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
+from causalkd.verification.measures.task_metrics import answers_of
+
+FOLDER = "evaluations"
+
+
+def evaluate_task(
+    origin: str | Path,
+    task: str,
+    split: str = "validation",
+    *,
+    limit: int | None = None,
+    max_length: int | None = None,
+    batch_size: int = 32,
+    out: str | Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Measures a checkpoint, or a run's teacher and students, and writes what was found and every prediction.
+
+    Args:
+        origin: A run folder, or a checkpoint with the head of the task: a folder or a name.
+        task: The task, such as `mrpc`.
+        split: One of its labelled splits.
+        limit: Most rows.
+        max_length: Most tokens of a row; 128 if not given, or what the model takes.
+        batch_size: Rows of a forward pass.
+        out: The folder to write to; `evaluations` in the folder of the model if not given.
+        tell: Is told in a line each what was measured.
+
+    Raises:
+        ValueError: No such task, split or model, or a model whose head is of another task.
+    """
+    spec = task_spec(task)
+    folder = Path(out) if out is not None else _folder(origin)
+    subjects = list(_subjects(origin, spec))
+    rows = []
+    for name, model, tokenizer in subjects:
+        allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
+        examples = load_examples(task, split, tokenizer, limit, max_length, allowed)
+        batches = _batches(examples, tokenizer, batch_size)
+        answers = answers_of(model, batches, examples.metric, examples.examples)
+        names = (examples.metric, *REPORTED_BESIDE.get(examples.metric, ()))
+        metrics = {each: METRICS[each][1](answers) for each in names}
+        file = f"{name}-{task}-{split}"
+        rows.append({"model": name, **_described(task, split, examples, answers), "metrics": metrics})
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(answers, model.task, folder / f"{file}.parquet")
+        stored = {**rows[-1], "metrics": {each: _finite(value) for each, value in metrics.items()}}
+        stored |= {"predictions": f"{file}.parquet"}
+        write_whole(folder / f"{file}.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
+        if tell is not None:
+            tell(_line(name, task, split, metrics, examples))
+    return rows
+
+
+def _folder(origin: str | Path) -> Path:
+    path = Path(origin)
+    return path / FOLDER if path.is_dir() else Path(FOLDER) / str(origin).replace("/", "--")
+
+
+def _subjects(origin: str | Path, spec: TaskSpec) -> Iterator[tuple[str, HookedModel, PreTrainedTokenizerBase]]:
+    """The name, the model and the tokenizer of all that is to be measured."""
+    if not RunFolder(Path(origin)).recipe.is_file():
+        model = load_model(origin, task=spec.kind, role="teacher", labels=spec.labels or None)
+        yield Path(origin).name, *_ready(model, model.tokenizer or load_tokenizer(origin))
+        return
+    run = TrainedRun.load(origin)
+    models = {"teacher": run.teacher, **{student.folder_name: student.model for student in run.students}}
+    for name, model in models.items():
+        has = [name.casefold() for name in label_names(model)]
+        if model.task != spec.kind or has != [label.casefold() for label in spec.labels]:
+            raise ValueError(
+                f"{name} of the run {origin} does {model.task}{f' with the labels {has}' if has else ''}, and the task "
+                f"{spec.name!r} is {spec.kind}{f' with {list(spec.labels)}' if spec.labels else ''}; name a task of "
+                "its kind, or a checkpoint with the head of this task"
+            )
+        yield name, *_ready(model, run.data.tokenizer)
+
+
+def _ready(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[HookedModel, PreTrainedTokenizerBase]:
+    """Lets the end token stand for padding where there is none, in the tokenizer and for heads that look for it."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.model.config.pad_token_id is None:
+        model.model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def _batches(examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int) -> list[Batch]:
+    assert isinstance(tokenizer.pad_token_id, int)
+    intervention = "left" if tokenizer.padding_side == "left" else "right"
+    masking = build_masking(examples, tokenizer)
+    collator = PairingCollator(examples.examples, {}, tokenizer.pad_token_id, intervention, masking=masking)
+    rows = list(ExampleSet(examples.examples))
+    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
+
+
+def _described(task: str, split: str, examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
+    """What the figures are of."""
+    return {
+        "task": task,
+        "split": split,
+        "origin": examples.origin,
+        "examples": len(examples.examples),
+        "predictions": len(answers.answered) or len(answers.row),
+        "truncated": examples.truncated,
+        "lost": examples.lost,
+        "left_out": examples.left_out,
+    }
+
+
+def _write(answers: LabelPredictions, kind: str, file: Path) -> None:
+    from datasets import Dataset
+
+    Dataset.from_dict(_columns(answers, kind)).to_parquet(str(file))
+
+
+def _columns(answers: LabelPredictions, kind: str) -> dict[str, list[Any]]:
+    """Every prediction beside its label: names of classes, tags of sentences, texts of answers, numbers of tokens."""
+    if kind == "question_answering":
+        return {
+            "question": [each.question for each in answers.answered],
+            "prediction": [each.text for each in answers.answered],
+            "accepted": [list(each.accepted) for each in answers.answered],
+            "null_odds": [each.null_odds for each in answers.answered],
+        }
+    if kind == "token_classification":
+        gold, predicted = ([list(tags) for tags in intervention] for intervention in zip(*answers.tags, strict=True))
+        return {"label": gold, "prediction": predicted}
+    gold, predicted = answers.gold.tolist(), answers.choice.tolist()
+    if answers.labels:
+        gold, predicted = ([answers.labels[number] for number in intervention] for intervention in (gold, predicted))
+    found = {"row": answers.row.tolist(), "label": gold, "prediction": predicted}
+    if answers.gold_log_probability is not None:
+        found["label_log_probability"] = answers.gold_log_probability.tolist()
+    return found
+
+
+def _line(name: str, task: str, split: str, metrics: Mapping[str, float | None], examples: Examples) -> str:
+    shown = "  ".join(f"{each} {'–' if value is None else f'{value:.3f}'}" for each, value in metrics.items())
+    return f"{name}  {task}/{split}  {shown}  ({examples.summary()})"
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no other numbers."""
+    return value if value is None or math.isfinite(value) else None

@@ -1,0 +1,81 @@
+"""Ctrl-C and SIGTERM while a model trains: the step is finished, a checkpoint is saved, and only then it stops."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal stopped the work.
+
+    Args:
+        number: The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+class Stopping(TrainerCallback):
+    """Ends a training after the step in which a signal comes, with a checkpoint; a second signal ends it at once."""
+
+    def __init__(self) -> None:
+        self._asked: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listens inside the block, and raises at its end if a signal came.
+
+        Other threads than the main one cannot listen, and of several processes one alone must not stop: both leave
+        signals to whoever handles them.
+
+        Raises:
+            Stopped: A signal came.
+        """
+        if threading.current_thread() is not threading.main_thread() or PartialState().num_processes > 1:
+            yield
+            return
+        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._asked is not None:
+            raise Stopped(self._asked)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Asks for a checkpoint and the end."""
+        if self._asked is not None:
+            control.should_save = control.should_training_stop = True
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._asked is not None:
+            raise Stopped(number)
+        self._asked = number
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside the block, SIGTERM raises `Stopped`, as Ctrl-C raises KeyboardInterrupt, so that locks are let go."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

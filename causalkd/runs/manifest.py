@@ -1,0 +1,66 @@
+"""The manifest of a folder: which files were written into it, how large and with which digest; itself written last.
+
+A folder without a manifest was not written to its end, and one that differs from its manifest was changed or damaged.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from causalkd.whole_files import write_whole
+
+MANIFEST = "manifest.json"
+
+
+def write_manifest(folder: Path) -> None:
+    """Records every file below the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    recorded = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _digest(path)} for path in files
+    }
+    write_whole(folder / MANIFEST, json.dumps({"files": recorded}, indent=1))
+
+
+def recorded_files(folder: Path) -> set[Path]:
+    """The files that the folder's manifest names, and the manifest; none where there is no manifest to be read."""
+    try:
+        names = _read(folder)
+    except ValueError:
+        return set()
+    return {folder / MANIFEST, *(folder / name for name in names)}
+
+
+def damage(folder: Path) -> str | None:
+    """What differs from the folder's manifest, in words; None where all recorded files are as they were written.
+
+    Reads every recorded file. Files that were added later do not count.
+    """
+    try:
+        recorded = _read(folder)
+    except ValueError as error:
+        return str(error)
+    for name, (size, digest) in recorded.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != size:
+            return f"{name} has {path.stat().st_size} bytes, and {size} were written"
+        if _digest(path) != digest:
+            return f"the contents of {name} are not what was written"
+    return None
+
+
+def _read(folder: Path) -> dict[str, tuple[int, str]]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ValueError(f"it has no {MANIFEST}, so it was not written to its end")
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {name: (each["bytes"], each["sha256"]) for name, each in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"its {MANIFEST} cannot be read") from None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

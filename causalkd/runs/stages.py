@@ -1,0 +1,64 @@
+"""The trainings of a run and what each depends on: what was trained continues only with that, the rest may change."""
+
+from typing import Any
+
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.folder import RunFolder
+
+TEACHER = "teacher"
+_FREE = {"trackers"}
+"""What training settings say that changes no weight."""
+
+
+def stages(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """What each training depends on, by its name; verification, the output folder and the run's name are not in it."""
+    data = recipe.data.model_dump(mode="json", exclude={"eval_limit"})
+    teacher = recipe.teacher.model_dump(mode="json", exclude={"training": _FREE})
+    shared = {"data": data, "teacher": teacher}
+    found: dict[str, dict[str, Any]] = {} if recipe.teacher.training is None else {TEACHER: shared}
+    alignment = recipe.alignment if isinstance(recipe.alignment, str) else recipe.alignment.model_dump(mode="json")
+    for part in recipe.students:
+        student = part.model_dump(mode="json", exclude={"training"})
+        training = recipe.training_of(part).model_dump(mode="json", exclude=_FREE)
+        for seed in recipe.seeds:
+            own = {"alignment": alignment, "student": student, "training": training, "seed": seed}
+            own["several students"] = len(recipe.students) * len(recipe.seeds) > 1
+            found[f"{part.name}-seed{seed}"] = {**shared, **own}
+    return found
+
+
+def begun(folder: RunFolder, recipe: Recipe) -> list[str]:
+    """Names of the trainings of a recipe that the folder holds something of: the model, or a checkpoint."""
+    goals = {} if recipe.teacher.training is None else {TEACHER: folder.teacher}
+    for part in recipe.students:
+        goals |= {f"{part.name}-seed{seed}": folder.student(recipe, part.name, seed) for seed in recipe.seeds}
+    return [name for name, goal in goals.items() if goal.is_dir() or folder.last_checkpoint(name) is not None]
+
+
+def differences(folder: RunFolder, before: Recipe, now: Recipe) -> list[str]:
+    """What keeps a folder's trainings, begun with one recipe, from continuing with another; a line each."""
+    old, new = stages(before), stages(now)
+    lines = []
+    for name in begun(folder, before):
+        if name not in new:
+            lines.append(f"{name} was trained, and the recipe has no such training now")
+        elif new[name] != old[name]:
+            lines.append(f"{name} was trained with other settings ({'; '.join(_changed(old[name], new[name]))})")
+    return lines
+
+
+def _changed(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys((*old, *new))
+        return [
+            line
+            for key in keys
+            if old.get(key) != new.get(key)
+            for line in _changed(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [f"{path} was {_short(old)}, is {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,114 @@
+"""YAML as users write it: 1e-4 is a number, keys are written once, and no text asks for endless work."""
+
+import re
+from typing import Any
+
+import yaml
+
+MOST_CHARACTERS = 2**24
+"""Of a text, and of its values when every alias is replaced by what it stands for."""
+MOST_VALUES = 100_000
+"""Keys and values of a text, counted the same way."""
+
+_TEXT, _FLOAT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:float"
+# YAML 1.1, which PyYAML reads, knows 1.0e-4 but takes 1e-4 for text.
+_SHORT_FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)[eE][-+]?[0-9]+$")
+
+
+class _ShortFloats(yaml.resolver.Resolver):
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        tag = super().resolve(kind, value, implicit)
+        short = kind is yaml.ScalarNode and tag == _TEXT and implicit[0] and _SHORT_FLOAT.match(value)
+        return _FLOAT if short else tag
+
+
+class _StrictLoader(_ShortFloats, yaml.SafeLoader):
+    """Refuses a key that is written twice, of which plain YAML silently keeps the last, and a text without bounds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._values += 1
+        _check_values(self._values)
+        return super().compose_node(parent, index)
+
+    def compose_document(self) -> yaml.Node | None:
+        node = super().compose_document()
+        if node is not None:
+            _check_size(node)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode):  # PyYAML refuses any other key itself
+                key = self.construct_object(key_node, deep=True)
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key!r} is written twice", key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(_ShortFloats, yaml.SafeDumper):
+    """Puts text in quotes that the loader would take for a number."""
+
+
+def load_text(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        ValueError: The text is no YAML, or too long, too deep, or endless; says where.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"the text has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read; shorten it")
+    try:
+        return yaml.load(text, _StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
+        raise ValueError(f"{line}{error.problem or error.context}") from None
+    except yaml.YAMLError as error:  # a control character
+        raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError("its brackets or indents are nested too deeply to be read; write it flatter") from None
+
+
+def dump_text(value: Any, **options: Any) -> str:
+    """A value as YAML text that `load_text` reads back, keys in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **options)
+
+
+def _check_values(values: int) -> None:
+    if values > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES:,} keys and values, aliases counted in full; shorten it")
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuses what grows beyond the bounds when each alias is replaced by what it stands for."""
+    sizes: dict[int, tuple[int, int]] = {}
+    above: set[int] = set()
+
+    def size(node: yaml.Node) -> tuple[int, int]:
+        if id(node) in above:
+            raise ValueError("an alias stands inside of what it stands for, which has no end; write the value out")
+        if id(node) not in sizes:
+            above.add(id(node))
+            inside = [size(child) for child in _children(node)]
+            above.remove(id(node))
+            own = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+            sizes[id(node)] = 1 + sum(values for values, _ in inside), own + sum(length for _, length in inside)
+        return sizes[id(node)]
+
+    values, characters = size(root)
+    _check_values(values)
+    if characters > MOST_CHARACTERS:
+        raise ValueError(f"its values have {characters:,} characters, aliases counted in full; shorten it")
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [each for pair in node.value for each in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []

@@ -1,0 +1,89 @@
+"""What a DistillationTrainer refuses before the first step: settings without effect, a student that cannot be saved."""
+
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainingArguments
+
+from causalkd.models.hooks.hooked_model import HookedModel
+
+_OWN_LOSS = "the loss is the weighted sum of the objectives"
+_NOT_MEASURED = (
+    "the batches of an evaluation hold their labels out of the Trainer's sight, so it would never be called; use "
+    "`causalkd.verification.measures.task_metrics.evaluate`"
+)
+
+
+def check_settings(args: TrainingArguments | None, given: Mapping[str, Any]) -> None:
+    """Refuses settings of transformers' Trainer that have no effect here, or a wrong one.
+
+    Args:
+        args: The Trainer's arguments; None for its own.
+        given: What else the Trainer is given, by name.
+
+    Raises:
+        ValueError: Lists every such setting.
+    """
+    faults = [
+        f"{name} was given, but {why}; leave it out"
+        for name, why in (
+            ("compute_loss_func", _OWN_LOSS),
+            ("compute_metrics", _NOT_MEASURED),
+            ("preprocess_logits_for_metrics", _NOT_MEASURED),
+        )
+        if given.get(name) is not None
+    ]
+    faults += [] if args is None else _faults(args)
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def check_saving(student: HookedModel) -> None:
+    """Writes all of a checkpoint but the weights into a folder that does not stay.
+
+    Raises:
+        ValueError: transformers refuses to write it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            student.model.config.save_pretrained(folder)
+            if student.model.can_generate() and student.model.generation_config is not None:
+                student.model.generation_config.save_pretrained(folder)
+            if student.tokenizer is not None:
+                student.tokenizer.save_pretrained(folder)
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{student} could be trained but not saved: {error}\nCorrect the settings of its checkpoint "
+                "(generation_config.json, config.json) or of its tokenizer first"
+            ) from error
+
+
+def _faults(args: TrainingArguments) -> list[str]:
+    faults = []
+    if args.n_gpu > 1:
+        faults.append(
+            f"one process sees {args.n_gpu} accelerators and would split each batch between copies of the model, "
+            "which hooks cannot follow; start one process each (torchrun), or show it one (CUDA_VISIBLE_DEVICES=0)"
+        )
+    if args.torch_compile:
+        faults.append(
+            "torch_compile compiles the model as a whole, which leaves out hooks; turn it off and compile whole "
+            "blocks where they stand: blocks[i] = torch.compile(blocks[i])"
+        )
+    if args.label_smoothing_factor:
+        faults.append(
+            f"label_smoothing_factor is {args.label_smoothing_factor}, but {_OWN_LOSS}, none of which smooths labels; "
+            "set it to 0, or give the objective `response_kd` weight, whose targets are soft"
+        )
+    if args.use_liger_kernel:
+        faults.append(
+            "use_liger_kernel puts in forwards that compute their own loss and no logits, which objectives need; turn "
+            "it off"
+        )
+    if args.include_num_input_tokens_seen != "no":
+        faults.append(
+            f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen!r}, but the Trainer finds no tokens "
+            "to count in these batches; leave it out"
+        )
+    return faults

@@ -1,0 +1,122 @@
+"""The metrics of every task, computed of predictions beside their labels."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import stats
+from seqeval.metrics import f1_score, precision_score, recall_score
+from sklearn import metrics
+from torch import Tensor
+
+from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.task_types import Task
+from causalkd.verification.measures.squad import QuestionAnswer, answer_f1, answer_is_exact
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPredictions:
+    """Every prediction of an evaluation set beside its label, one entry a prediction."""
+
+    row: Int[Tensor, "item"]
+    """The row each belongs to, counted over the whole set."""
+    choice: Int[Tensor, "item"] | Float[Tensor, "item"]
+    gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item 2"]
+    gold_log_probability: Float[Tensor, "item"] | None
+    """In nats; None for regression and question answering."""
+    labels: tuple[str, ...]
+    """Names of the classes; empty where there are none."""
+    answered: tuple[QuestionAnswer, ...] = ()
+    """The questions of question answering, each once, however many windows its context has."""
+    tags: tuple[tuple[list[str], list[str]], ...] = ()
+    """The gold and the predicted tags of every word of each sentence; a word that the model does not see has O."""
+
+
+def _accuracy(answers: LabelPredictions) -> float:
+    return float((answers.choice == answers.gold).double().mean())
+
+
+def _matthews(answers: LabelPredictions) -> float | None:
+    """None where only one class occurs among labels and predictions."""
+    if len(torch.cat([answers.gold, answers.choice]).unique()) < 2:
+        return None
+    return float(metrics.matthews_corrcoef(answers.gold.numpy(), answers.choice.numpy()))
+
+
+def _f1(answers: LabelPredictions) -> float:
+    """Of class 1, as GLUE scores MRPC and QQP."""
+    gold, choice = answers.gold.numpy(), answers.choice.numpy()
+    return float(metrics.f1_score(gold, choice, pos_label=1, zero_division=0.0))  # type: ignore[arg-type]
+
+
+def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[LabelPredictions], float | None]:
+    def correlate(answers: LabelPredictions) -> float | None:
+        numbers = [intervention.double().numpy() for intervention in (answers.gold, answers.choice)]
+        if any(len(set(intervention.tolist())) < 2 for intervention in numbers):
+            return None
+        return float(function(*numbers)[0])
+
+    return correlate
+
+
+def _macro_f1(answers: LabelPredictions) -> float:
+    """The mean of the F1 of every class that occurs."""
+    gold, choice = answers.gold.numpy(), answers.choice.numpy()
+    return float(metrics.f1_score(gold, choice, average="macro", zero_division=0.0))  # type: ignore[arg-type]
+
+
+def _entities(score: Callable[..., object]) -> Callable[[LabelPredictions], float]:
+    """A score of whole entities in BIO tags, micro-averaged."""
+
+    def scored(answers: LabelPredictions) -> float:
+        return float(np.mean(score(*map(list, zip(*answers.tags, strict=True)), zero_division=0)))  # type: ignore[arg-type]
+
+    return scored
+
+
+def _exact_match(answers: LabelPredictions) -> float:
+    return float(np.mean([answer_is_exact(each.text, each.accepted) for each in answers.answered]))
+
+
+def _answer_f1(answers: LabelPredictions) -> float:
+    return float(np.mean([answer_f1(each.text, each.accepted) for each in answers.answered]))
+
+
+def _perplexity(answers: LabelPredictions) -> float:
+    """The mean negative log-probability of the labels in nats, exponentiated."""
+    assert answers.gold_log_probability is not None
+    nats = -float(answers.gold_log_probability.double().mean())
+    return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
+
+
+_LARGEST_EXPONENT = 709.0  # of which a float still holds the exponential
+Compute = Callable[[LabelPredictions], float | None]
+
+_CLASSES: tuple[Task, ...] = ("classification",)
+METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
+    "accuracy": (("classification", *TOKEN_TASKS), _accuracy),
+    "matthews_correlation": (_CLASSES, _matthews),
+    "f1": (_CLASSES, _f1),
+    "macro_f1": (_CLASSES, _macro_f1),
+    "pearson": (("regression",), _correlation(stats.pearsonr)),
+    "spearman": (("regression",), _correlation(stats.spearmanr)),
+    "entity_f1": (("token_classification",), _entities(f1_score)),
+    "entity_precision": (("token_classification",), _entities(precision_score)),
+    "entity_recall": (("token_classification",), _entities(recall_score)),
+    "exact_match": (("question_answering",), _exact_match),
+    "answer_f1": (("question_answering",), _answer_f1),
+    "perplexity": (("masked_lm", "causal_lm"), _perplexity),
+}
+"""The tasks each metric fits, and how it is computed."""
+
+REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
+    "f1": ("accuracy",),
+    "spearman": ("pearson",),
+    "pearson": ("spearman",),
+    "entity_f1": ("entity_precision", "entity_recall"),
+    "answer_f1": ("exact_match",),
+}
+"""What is reported beside a task's own metric, as GLUE, CoNLL and SQuAD do."""

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import datasets
+import pytest
+
+from causalkd.data.tasks import documents
+from causalkd.data.tasks.documents import FileText, RowText, block_rows
+from tests.data.tiny_tokenizers import bert_like, gpt2_like
+
+LINES = "the quick brown fox\n\n  jumps over\nthe lazy dog , fine\n" * 40
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+
+
+def written(folder: Path, text: str = LINES) -> Path:
+    path = folder / "a.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_pieces_give_the_tokens_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "_PIECE", 100)
+    text = FileText.of([written(tmp_path)])
+    assert len(text) > 10 and "".join(text[number][0] for number in range(len(text))) == LINES
+    assert [starts for _, starts in (text[number] for number in range(3))] == [True, False, False]
+    rows = block_rows(text, gpt2_like(), 32, causal=True)
+    tokens = [token for row in rows for token in row["input_ids"]]
+    assert tokens == gpt2_like()(LINES, verbose=False)["input_ids"][: len(tokens)] and len(rows) > 20
+
+
+def test_examples_are_as_those_of_a_list(tmp_path: Path) -> None:
+    rows = block_rows(FileText.of([written(tmp_path)]), bert_like(), 16, causal=False)
+    first = rows[0]
+    assert first["input_ids"][0] == 2 and first["input_ids"][-1] == 3 and len(first["input_ids"]) == 16
+    assert first["segments"] == {"text": (1, 15)} and first["token_type_ids"] == [0] * 16 and "label" not in first
+    assert len(rows[2:5]) == 3 and rows[2:5][0] == rows[2] and rows[-1] == rows[len(rows) - 1]
+    with pytest.raises(IndexError):
+        rows[len(rows)]
+
+
+def test_a_limit_draws_by_the_seed_and_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "_PIECE", 200)
+    monkeypatch.setattr(documents, "_AT_ONCE", 2)
+    text = FileText.of([written(tmp_path, "".join(f"the fox {number}\n" for number in range(2000)))])
+    read: list[int] = []
+    piece = FileText.__getitem__
+
+    def counted(self: FileText, number: int) -> tuple[str, bool]:
+        read.append(number)
+        return piece(self, number)
+
+    monkeypatch.setattr(FileText, "__getitem__", counted)
+    drawn = [
+        [row["input_ids"] for row in block_rows(text, gpt2_like(), 32, causal=True, limit=4, seed=seed)]
+        for seed in (0, 1)
+    ]
+    assert len(drawn[0]) == len(drawn[1]) == 4 and drawn[0] != drawn[1]
+    assert len(read) < len(text)
+
+
+def test_articles_are_documents_with_ends_between(tmp_path: Path) -> None:
+    path = written(tmp_path, " = the fox = \n the quick \n = = on = = \n dog \n = a cat = \n sat \n")
+    rows = block_rows(FileText.of([path]), gpt2_like(), 64, causal=True, begins=r"^ = [^=\n][^\n]* = ?$")
+    tokens = [token for row in rows for token in row["input_ids"]]
+    assert tokens.count(gpt2_like().eos_token_id) == 1
+    assert gpt2_like().decode(tokens).split("<|endoftext|>")[1].startswith(" = a cat = ")
+
+
+def test_a_second_start_reads_the_cache_and_a_changed_text_does_not(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    files = [block_rows(FileText.of([path]), gpt2_like(), 32, causal=True).table.cache_files for _ in range(2)]
+    written(tmp_path, LINES + "more\n")
+    other = block_rows(FileText.of([path]), gpt2_like(), 32, causal=True).table.cache_files
+    assert files[0] == files[1] != other and files[0]
+
+
+def test_a_row_that_is_no_text_is_named() -> None:
+    table = datasets.Dataset.from_dict({"text": ["the fox", None]})
+    with pytest.raises(ValueError, match="row 2, column 'text': None is no text"):
+        block_rows(RowText(table, "text"), gpt2_like(), 16, causal=True)

@@ -1,0 +1,41 @@
+import pytest
+
+from causalkd.data.tasks.row_checks import check_rows
+
+TURN = {"role": "user", "content": "sing"}
+FITTING = {
+    "text": ["a", ""],
+    "label": ["a", 1, 0.5],
+    "words": [["a", "b"]],
+    "tags": [["O", 3]],
+    "answers": [{"answer_start": [0], "text": ["a"]}, {"answer_start": [], "text": []}],
+    "spans": [[(0, "a")], []],
+    "messages": [[TURN]],
+}
+WRONG = {
+    "text": [None, 2020, ["a"]],
+    "label": [None, "", ["a"]],
+    "words": [None, [], ["a", None], "a b"],
+    "tags": [[], [None], "O"],
+    "answers": [None, {"text": ["a"]}, {"answer_start": [0], "text": []}, {"answer_start": ["0"], "text": ["a"]}],
+    "spans": [None, [(None, "a")], [(0, 7)]],
+    "messages": [None, [], [{"role": "user"}], [{"role": "user", "content": None}]],
+}
+
+
+@pytest.mark.parametrize("role", FITTING)
+def test_what_fits_and_what_does_not(role: str) -> None:
+    check_rows([role], ["here"], [FITTING[role]], "a.csv")
+    for value in WRONG[role]:
+        with pytest.raises(ValueError, match=r"^a\.csv: row 8, column 'here': .* must stand\. Correct or remove"):
+            check_rows([role], ["here"], [[*FITTING[role][:1], value]], "a.csv", [4, 7])
+
+
+def test_many_faults_are_one_error_in_the_order_of_rows() -> None:
+    with pytest.raises(ValueError) as error:
+        check_rows(["text", "label"], ["a", "b"], [["x", None, 3], [None] * 3], "f")
+    message = str(error.value)
+    assert [message.index(f"row {row}, column") for row in (1, 2, 3)] == sorted(
+        message.index(f"row {row}, column") for row in (1, 2, 3)
+    )
+    assert message.count("must stand") == 5

@@ -1,0 +1,48 @@
+"""One tokenizer, vocabularies padded to different sizes: compared on the tokenizer's entries."""
+
+import pytest
+import torch
+
+from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import check_pair, untrained_copy
+from causalkd.models.vocabularies import share_entries
+from tests.tiny import VOCABULARY as TINY_VOCABULARY
+from tests.tiny import tiny, tiny_inputs
+
+
+def pair(size: int) -> tuple[HookedModel, HookedModel]:
+    teacher, student = tiny("gpt2", "causal_lm", layers=2), tiny("gpt2", "causal_lm", seed=1, layers=2)
+    student.resize_token_embeddings(size)
+    tokenizer = PlantedLM().tokenizer()
+    return (
+        HookedModel(teacher, tokenizer, task="causal_lm", role="teacher"),
+        HookedModel(student, tokenizer, task="causal_lm", role="student"),
+    )
+
+
+def test_logits_are_of_the_tokenizers_entries_and_the_models_stay_as_they_are():
+    teacher, student = pair(TINY_VOCABULARY + 31)
+    check_pair(teacher, student)
+    inputs, whole = tiny_inputs(), teacher.run(tiny_inputs()).logits
+    assert whole.shape[-1] == TINY_VOCABULARY
+    share_entries(teacher, student)
+    for model in (teacher, student, untrained_copy(student, 0)):
+        assert model.run(inputs).logits.shape[-1] == len(VOCABULARY)
+        assert model.run(inputs, logits_at=torch.tensor([1, 3])).logits.shape == (2, len(VOCABULARY))
+    assert torch.equal(teacher.run(inputs).logits, whole[..., : len(VOCABULARY)])
+    assert student.model.config.vocab_size == TINY_VOCABULARY + 31 == student.vocabulary
+
+
+def test_equal_sizes_keep_every_entry():
+    teacher, student = pair(TINY_VOCABULARY)
+    share_entries(teacher, student)
+    assert teacher.entries is student.entries is None
+
+
+def test_a_vocabulary_that_was_resized_is_known_by_its_new_size():
+    teacher, student = pair(len(VOCABULARY) - 2)
+    with pytest.raises(ValueError, match=rf"the student's {len(VOCABULARY) - 2}, and the tokenizer of both"):
+        check_pair(teacher, student)
+    student.model.resize_token_embeddings(len(VOCABULARY))
+    check_pair(teacher, student)

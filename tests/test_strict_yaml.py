@@ -1,0 +1,59 @@
+"""Strict YAML: short numbers, keys once, and bounds that hold before anything large is made."""
+
+import time
+from typing import Any
+
+import pytest
+
+from causalkd.strict_yaml import MOST_CHARACTERS, MOST_VALUES, dump_text, load_text
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
+    f"a{level}: &a{level} [{', '.join(9 * [f'*a{level - 1}'])}]" for level in range(1, 12)
+)
+LONG = "a: &a " + "x" * 1_000_000 + "\nb: [" + "*a, " * 100 + "]"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("-2E3", -2000.0), ("1.5e2", 150.0), (".5e1", 5.0), ("7", 7), ("1e", "1e"), ("'1e4'", "1e4")],
+)
+def test_numbers_are_numbers(text: str, value: Any) -> None:
+    found = load_text(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("value", ["1e4", "1.5e2", 1e-7, "no", True, {"b": [1], "a": "x: y"}, "2024-01-02", None])
+def test_what_is_written_is_read_back(value: Any) -> None:
+    found = load_text(dump_text(value))
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(BOMB, f"more than {MOST_VALUES:,} keys and values, aliases counted in full", id="aliases"),
+        pytest.param(LONG, "characters, aliases counted in full; shorten it", id="long values"),
+        pytest.param("a: &a [1, *a]", "an alias stands inside of what it stands for", id="endless"),
+        pytest.param("[" * 5000 + "]" * 5000, "nested too deeply", id="deep"),
+        pytest.param("- " * 5000 + "a", "nested too deeply", id="deep dashes"),
+        pytest.param("x" * (MOST_CHARACTERS + 1), f"at most {MOST_CHARACTERS:,} are read", id="long"),
+        pytest.param("[" + "1, " * (MOST_VALUES + 1) + "]", f"more than {MOST_VALUES:,}", id="many"),
+        pytest.param("a: 1\nb: 2\na: 3", "line 3: key 'a' is written twice", id="twice"),
+        pytest.param("[1, 2]: 3", "line 1: found unhashable key", id="unhashable"),
+        pytest.param("a: " + "9" * 5000, "", id="a number of 5,000 digits"),
+        pytest.param("a: 2024-13-45", "month must be", id="no month"),
+    ],
+)
+def test_what_has_no_bounds_is_refused_soon(text: str, message: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ValueError) as caught:
+        load_text(text)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 2000
+    assert time.monotonic() - began < 20
+
+
+def test_many_keys_are_read_in_linear_time() -> None:
+    began = time.monotonic()
+    assert len(load_text("\n".join(f"key{number}: 1" for number in range(40_000)))) == 40_000
+    assert time.monotonic() - began < 20

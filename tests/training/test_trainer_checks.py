@@ -1,0 +1,54 @@
+"""What the trainer refuses before the first step."""
+
+from pathlib import Path
+
+import pytest
+from transformers import TrainingArguments
+
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Weighted
+from causalkd.objectives.response_kd import ResponseKD, TaskLoss
+from causalkd.training.trainer import DistillationTrainer
+from causalkd.training.trainer_checks import check_saving, check_settings
+from tests.tiny import tiny
+from tests.training.small import models, trainer
+
+
+def test_settings_without_effect_are_refused_all_at_once(tmp_path: Path) -> None:
+    args = TrainingArguments(
+        output_dir=str(tmp_path), label_smoothing_factor=0.2, include_num_input_tokens_seen="all", use_cpu=True
+    )
+    with pytest.raises(ValueError) as caught:
+        check_settings(args, {"compute_metrics": len, "compute_loss_func": len, "callbacks": []})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4 and "label_smoothing_factor is 0.2, but the loss is the weighted sum" in str(caught.value)
+    assert lines[0] == "compute_loss_func was given, but the loss is the weighted sum of the objectives; leave it out"
+    check_settings(TrainingArguments(output_dir=str(tmp_path), use_cpu=True), {"callbacks": []})
+    check_settings(None, {})
+
+
+def test_the_trainer_checks_its_settings(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"label_smoothing_factor is 0\.2"):
+        trainer(tmp_path, models(), label_smoothing_factor=0.2)
+
+
+def test_a_student_does_not_learn_its_own_writing_as_labels(tmp_path: Path) -> None:
+    teacher, student = models()
+    terms = {"task": Weighted(1.0, TaskLoss()), "response_kd": Weighted(1.0, ResponseKD())}
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    with pytest.raises(ValueError, match="`task` learns to predict the labels, and these would be what the student"):
+        DistillationTrainer(student, terms, teacher, lambda batch, step, n: batch, args=args)
+    del terms["task"]
+    DistillationTrainer(student, terms, teacher, lambda batch, step, n: batch, args=args)
+
+
+def test_a_student_that_cannot_be_saved_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    student = HookedModel(tiny("gpt2", "causal_lm"), task="causal_lm", role="student")
+    check_saving(student)
+    student.model.generation_config.temperature = 0.5  # without sampling, which transformers refuses to write
+    with pytest.raises(ValueError, match="could be trained but not saved: GenerationConfig is invalid"):
+        DistillationTrainer(
+            student,
+            {"task": Weighted(1.0, TaskLoss())},
+            args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"),
+        )

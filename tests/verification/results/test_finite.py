@@ -1,0 +1,47 @@
+"""Numbers that are none become null and are named; rows that need a number are left out and named."""
+
+import dataclasses
+import math
+
+import pytest
+
+from causalkd.verification.results.finite import finite
+from causalkd.verification.results.report import VerificationReport
+from tests.example_maps import example_results
+from tests.example_report import example_report
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_report_with_what_is_no_number_is_written_and_says_so(value: float) -> None:
+    report = example_report()
+    students = (dataclasses.replace(report.students[0], task_metric=value), *report.students[1:])
+    rows = (dataclasses.replace(report.interchange[0], kl=value), *report.interchange[1:])
+    differences = (dataclasses.replace(report.differences[0], low=value), *report.differences[1:])
+    broken = dataclasses.replace(report, students=students, interchange=rows, differences=differences)
+    assert (broken.students[0].task_metric, broken.interchange[0].kl) == (None, None)
+    assert broken.differences == report.differences[1:]
+    assert broken.not_finite == (
+        f"name kd, seed 0: task_metric is {value}",
+        f"student kd, seed 0, control none, pair grid:premise, teacher_layer 0, student_layer 0: kl is {value}",
+        f"student diito, seed 0, control none, pair premise, teacher_layer 1, student_layer 0: low is {value}, and its "
+        "row is left out",
+    )
+    assert VerificationReport.from_json(broken.to_json()) == broken
+
+
+def test_a_number_inside_of_attribution_results() -> None:
+    results = example_results()
+    estimate = dataclasses.replace(results.agreement[0].cosine, mean=math.nan)
+    agreement = (dataclasses.replace(results.agreement[0], cosine=estimate), *results.agreement[1:])
+    names: list[str] = []
+    cleared = finite(dataclasses.replace(results, agreement=agreement), names)
+    assert cleared.agreement[0].cosine.mean is None
+    assert names == ["student kd, seed 0, control none: cosine: mean is nan"]
+
+
+def test_numbers_stay_the_same_object() -> None:
+    names: list[str] = []
+    report = example_report()
+    assert finite(report.interchange, names) is report.interchange
+    assert names == [] and report.not_finite == ()
+    assert "not_finite" not in report.to_json()
