@@ -45,7 +45,7 @@ def chosen_blocks(total: int, layers: Sequence[int] | None, every: int | None) -
     return chosen
 
 
-def learn_subspaces(config: PreTrainedConfig, width: int, whole: int, heads: int) -> None:
+def set_width(config: PreTrainedConfig, width: int, whole: int, heads: int) -> None:
     """Gives a configuration of width `whole` with so many heads another width; heads keep theirs.
 
     Raises:

@@ -23,7 +23,7 @@ from causalkd.errors import nearest
 from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooks.hooked_model import HookedModel, Role
-from causalkd.models.layer_settings import chosen_blocks, keep_blocks, learn_subspaces
+from causalkd.models.layer_settings import chosen_blocks, keep_blocks, set_width
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
@@ -139,6 +139,20 @@ def model_from_config(
     Raises:
         ValueError: No model can be built of this configuration.
     """
+    made = _fresh_model(config, tokenizer, task=task, role=role, labels=labels, seed=seed)
+    self_test(made)
+    return made
+
+
+def _fresh_model(
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase | None,
+    *,
+    task: Task,
+    role: Role,
+    labels: Sequence[str] | None,
+    seed: int,
+) -> HookedModel:
     config = copy.deepcopy(config)
     _set_labels(config, task, labels, new_head=True, name=config.model_type)
     with torch.random.fork_rng():
@@ -151,9 +165,7 @@ def model_from_config(
                 f"({type(error).__name__}: {error}); correct its sizes and names"
             ) from error
     _let_end_token_learn(model, tokenizer)
-    made = HookedModel(model, tokenizer, task=task, role=role)
-    self_test(made)
-    return made
+    return HookedModel(model, tokenizer, task=task, role=role)
 
 
 def student_from_teacher(
@@ -187,7 +199,7 @@ def student_from_teacher(
     config = keep_blocks(given.model.config, chosen)
     narrower = width is not None and width != teacher.width
     if width is not None and narrower:
-        learn_subspaces(config, width, teacher.width, teacher.n_heads)
+        set_width(config, width, teacher.width, teacher.n_heads)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
     left = copy_weights(given, student, chosen)
     move_to(student, given.model.device)
@@ -204,9 +216,9 @@ def _plain(model: HookedModel) -> HookedModel:
 
 
 def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
-    """A model of the same configuration with fresh weights: the untrained control."""
-    untrained_student = model_from_config(
-        model.model.config, model.tokenizer, task=model.task, role="student", seed=seed
+    """A model of the same configuration with fresh weights: the untrained baseline."""
+    untrained_student = _fresh_model(
+        model.model.config, model.tokenizer, task=model.task, role="student", labels=None, seed=seed
     )
     untrained_student.entries = model.entries
     move_to(untrained_student, model.model.device, model.model.dtype)

@@ -11,7 +11,7 @@ from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.measure import can_run, few_tokens, still
 
-_LONG, _SHORT = 6, 4
+_LONG = 6  # tokens of the longer row, or as many as the model has positions; the shorter row has two fewer
 # Heads that predict at every position, so that they can be asked for some positions alone.
 _PER_TOKEN = ("causal_lm", "masked_lm", "token_classification")
 
@@ -48,8 +48,9 @@ def self_test(model: HookedModel) -> None:
 
 def _faults(model: HookedModel) -> list[str]:
     limit = _limit(model)
-    both = few_tokens(model.model, 2, _LONG)
-    alone = {name: tensor[1:, :_SHORT] for name, tensor in both.items()}
+    both = few_tokens(model.model, 2, _longest(model))
+    n_short = _n_short(both)
+    alone = {name: tensor[1:, :n_short] for name, tensor in both.items()}
     padded = _padded(model, both, "right")
     run = model.run(padded, model.hook_points())
     short = model.run(alone)
@@ -58,18 +59,21 @@ def _faults(model: HookedModel) -> list[str]:
             "with hooks the stock logits differ", logits_of(model.model(**alone, **model.options)), short.logits, limit
         ),
         _fault(
-            "a row that is padded on the right differs from the row alone", short.hidden, run.hidden[1:, :_SHORT], limit
+            "a row that is padded on the right differs from the row alone",
+            short.hidden,
+            run.hidden[1:, :n_short],
+            limit,
         ),
         *_resumed(model, padded, run, limit),
         *_put_back(model, padded, run, limit),
     ]
     if model.decodes:
         left = model.run(_padded(model, both, "left"))
-        ends = left.hidden[1:, -_SHORT:]
+        ends = left.hidden[1:, -n_short:]
         faults.append(_fault("a row that is padded on the left differs from the row alone", short.hidden, ends, limit))
     if model.decodes or model.task == "causal_lm":
-        begun = model.run({name: tensor[:1, :_SHORT] for name, tensor in both.items()})
-        faults.append(_fault("later tokens change a token", begun.hidden, run.hidden[:1, :_SHORT], limit))
+        begun = model.run({name: tensor[:1, :n_short] for name, tensor in both.items()})
+        faults.append(_fault("later tokens change a token", begun.hidden, run.hidden[:1, :n_short], limit))
     return [fault for fault in faults if fault is not None]
 
 
@@ -107,13 +111,23 @@ def _kept(run: ForwardOutput, hook_point: HookPoint, now: Tensor) -> Tensor:
     return run.activations[hook_point].clone()
 
 
+def _longest(model: HookedModel) -> int:
+    positions = model.model.config.get_text_config().to_dict().get("max_position_embeddings")
+    return min(_LONG, positions) if isinstance(positions, int) and positions > 1 else _LONG
+
+
+def _n_short(both: Mapping[str, Tensor]) -> int:
+    return max(1, both["input_ids"].shape[1] - 2)
+
+
 def _padded(model: HookedModel, both: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
     """The two rows, of which the second is the shorter one with padding."""
     pad = model.model.config.get_text_config().to_dict().get("pad_token_id")
     ids, mask = both["input_ids"].clone(), both["attention_mask"].clone()
-    gone = slice(_SHORT, None) if side == "right" else slice(None, _LONG - _SHORT)
+    n_short = _n_short(both)
+    gone = slice(n_short, None) if side == "right" else slice(None, -n_short)
     if side == "left":
-        ids[1, -_SHORT:] = both["input_ids"][1, :_SHORT]
+        ids[1, -n_short:] = both["input_ids"][1, :n_short]
     ids[1, gone], mask[1, gone] = 0 if pad is None else pad, 0
     return {"input_ids": ids, "attention_mask": mask}
 

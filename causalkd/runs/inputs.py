@@ -32,14 +32,14 @@ def check_names_fit(recipe: Recipe) -> None:
         ValueError: The path of a checkpoint is too long.
     """
     folder = RunFolder(recipe.folder.absolute())
-    there = next(parent for parent in (folder.path, *folder.path.parents) if parent.exists())
+    there = next(parent for parent in (folder.path, *folder.path.parents) if os.path.exists(parent))
     for name in stages(recipe):
         draft = f".{name}.json.draft"  # the longest name of a file; the path of a checkpoint's file is the longest path
         parts = (*folder.path.relative_to(there).parts, draft)
         for path in (*(there / part for part in parts), folder.work(name) / "checkpoint-1000000000" / draft):
             try:
                 path.lstat()
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):  # the second is refused when the folder is made
                 continue
             except OSError as error:
                 raise ValueError(

@@ -6,7 +6,7 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder import RunFolder
 
 TEACHER = "teacher"
-_FREE = {"trackers"}
+_FREE = {"report_to"}
 """What training settings say that changes no weight."""
 
 

@@ -144,9 +144,9 @@ def test_faults_of_a_source_site():
         "site.source: block_input of layer 9 does not exist; BertForMaskedLM has it in layers 0–2; did you mean layer "
         "2 (blocks.2.hook_in)?",
     ]
-    learn_subspaces = Site(layer=0, subspace_partition=((0, 8),))
+    narrow = Site(layer=0, subspace_partition=((0, 8),))
     with pytest.raises(ValueError) as error:
-        resolve_site(Site(layer=1, source=learn_subspaces), _model())
+        resolve_site(Site(layer=1, source=narrow), _model())
     assert str(error.value) == (
         "site.source: blocks.0.hook_out gives 8 columns, but 32 columns of blocks.1.hook_out are written; choose as "
         "many"

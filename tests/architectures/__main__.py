@@ -13,8 +13,12 @@ from tests.architectures.zoo import TRANSFORMER_LENS, model_types, tasks_of
 PAGE = Path(__file__).parents[2] / "analysis" / "results" / "architectures.md"
 _INTRODUCTION = """# Architectures
 
-Written by `python -m tests.architectures`; the same checks are tests in `tests/architectures`. Every row is one head of
-one architecture, as a tiny random model of {layers} blocks. A cell is right, refused with a reason, or wrong.
+Which architectures and heads of transformers can be teachers and students, and what is refused, and why?
+
+**Command.** `python -m tests.architectures` writes this page; the same checks are tests in `tests/architectures`.
+
+Every row is one head of one architecture, as a tiny random model of {layers} blocks. A cell is right, refused with a
+reason, or wrong.
 
 - load: the self-test passes, and the logits are those of the stock model.
 - interchange: at every component the counterfactual logits and their gradient in every parameter are those of two plain
@@ -46,7 +50,8 @@ def page(rows: Iterable[Cells]) -> str:
     return "\n".join(
         [
             _INTRODUCTION.format(layers=3),
-            f"{len(right)} of {len(rows)} heads are right in every cell, of {len(types)} architectures.\n",
+            f"**What it shows.** {len(right)} of {len(rows)} heads are right in every cell, of {len(types)} architectures."
+            " It does not show training: that optimizer steps of each method move every parameter.\n",
             table,
             "## Reasons\n",
             *(f"{number}. {reason}" for reason, number in reasons.items()),

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from causalkd.data.pairs.positions import Positions
 from torch import Tensor, nn
 
 from causalkd.alignment.interchange import interchange
 from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.spec import Site
+from causalkd.data.positions import Positions
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model, student_from_teacher

@@ -84,10 +84,10 @@ def test_settings_that_do_not_read_back_are_named() -> None:
     assert keep_blocks(config, [0, 3]).layer_types == ["sliding_attention", "full_attention"]
 
 
-@pytest.mark.parametrize("scaled", [True, False])
-def test_which_settings_are_read_with_a_number(scale_by_t2: bool) -> None:
+@pytest.mark.parametrize("by_layer", [True, False])
+def test_which_settings_are_read_with_a_number(by_layer: bool) -> None:
     settings = {"n_embd": 32, "n_head": 4, "n_layer": 2, "vocab_size": 50}
-    config = CONFIG_MAPPING["gpt2"](**settings, scale_attn_by_inverse_layer_idx=scale_by_t2)
+    config = CONFIG_MAPPING["gpt2"](**settings, scale_attn_by_inverse_layer_idx=by_layer)
     assert (
         "scale_attn_by_inverse_layer_idx" in settings_by_number(AutoModelForCausalLM.from_config(config))
-    ) == scale_by_t2
+    ) == by_layer

@@ -24,8 +24,8 @@ def test_a_stock_copy_holds_the_weights_that_were_read(tmp_path: Path, monkeypat
     config = LlamaConfig(vocab_size=len(llama_like()), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     config.intermediate_size, config.quantization_config = 16, {"quant_method": "gguf"}
     read = LlamaForCausalLM(config)
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda folder, gguf_file, dtype: read)
-    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda folder, gguf_file: llama_like())
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda folder, gguf_file, **options: read)
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda folder, gguf_file, **options: llama_like())
     state = torch.get_rng_state()
     packaged._write_stock_copy(tmp_path, "weights.gguf", tmp_path / "cache" / "stock")
     assert torch.equal(torch.get_rng_state(), state)

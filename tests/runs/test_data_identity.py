@@ -47,7 +47,7 @@ def test_an_interrupted_run_does_not_continue_on_other_data(tmp_path: Path, monk
         data, alignment = preflight(recipe)
         return _replaced(data, "train"), alignment
 
-    monkeypatch.setattr(runs, "rehearse", other)
+    monkeypatch.setattr(runs, "preflight", other)
     with pytest.raises(ValueError, match=r"or of other data: train: the run was made with 40 rows"):
         runs.distill(recipe)
 

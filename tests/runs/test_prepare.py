@@ -111,11 +111,11 @@ def test_a_teacher_from_a_checkpoint(data: Data, tmp_path: Path) -> None:
 def test_students_are_cut_from_the_teacher(teacher: HookedModel, data: Data) -> None:
     state = torch.get_rng_state()
     students = [build_student(_student(**origin), teacher, data, 0) for origin in ({"layers": (1, 3)}, {"every": 2})]
-    learn_subspaces = [build_student(_student(every=2, width=8), teacher, data, seed) for seed in (0, 0, 1)]
+    narrow = [build_student(_student(every=2, width=8), teacher, data, seed) for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), state)
-    assert [student.n_layers for student in students] == [2, 2] and learn_subspaces[0].width == 8
-    assert torch.equal(_weights(learn_subspaces[0]), _weights(learn_subspaces[1]))
-    assert not torch.equal(_weights(learn_subspaces[0]), _weights(learn_subspaces[2]))
+    assert [student.n_layers for student in students] == [2, 2] and narrow[0].width == 8
+    assert torch.equal(_weights(narrow[0]), _weights(narrow[1]))
+    assert not torch.equal(_weights(narrow[0]), _weights(narrow[2]))
 
 
 def test_a_student_from_a_checkpoint_may_lack_the_head_and_the_tokenizer(

@@ -145,12 +145,15 @@ def block_rows(
     number = Value("int32")
     features = Features({"input_ids": List(number), "start": number, "stop": number})
     try:
+        if next(rows(), None) is None:  # datasets does not make a table without rows
+            return MappedExamples(Dataset.from_dict({name: [] for name in features}, features), causal, False)
         table = Dataset.from_generator(rows, features=features, fingerprint=fingerprint)
-    except DatasetGenerationError as error:
-        if isinstance(error.__cause__, UnicodeDecodeError):
-            raise ValueError(f"a file is no text in UTF-8: {error.__cause__}. Convert it") from None
-        if isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from None
+    except (DatasetGenerationError, UnicodeDecodeError) as error:
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
+        if isinstance(cause, UnicodeDecodeError):
+            raise ValueError(f"a file is no text in UTF-8: {cause}. Convert it") from None
+        if isinstance(cause, ValueError):
+            raise cause from None
         raise
     assert isinstance(table, Dataset)
     return MappedExamples(table, causal, "token_type_ids" in tokenizer.model_input_names)

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
 Found = TypeVar("Found")
-_OWNERS = ("student", "model", "name", "seed", "control", "pair", "place", "variable", "teacher_layer", "student_layer")
+_OWNERS = (
+    "student",
+    "model",
+    "name",
+    "seed",
+    "baseline",
+    "pair",
+    "hook_point",
+    "variable",
+    "teacher_layer",
+    "student_layer",
+)
 _LEFT_OUT = object()
 
 

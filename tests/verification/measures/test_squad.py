@@ -36,13 +36,13 @@ def _perfect(batch, rows, intervention="right"):
 @pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("length", [40, 128])
-def test_a_perfect_predictor_is_always_right(make, intervention, length):
+def test_a_perfect_predictor_is_always_right(make, side, length):
     starts = list(range(0, len(CONTEXT) - 12, 37))
     starts = [CONTEXT.index(" ", start) + 1 for start in starts]
     answers = [[(start, CONTEXT[start : CONTEXT.index(" ", start + 3)])] for start in starts]
     questions = ["who jumps ?", "where ?"] * len(starts)
     done = answer_examples(questions[: len(starts)], [CONTEXT] * len(starts), answers, make(), length)
-    batch = _batch(done.examples, intervention)
+    batch = _batch(done.examples, side)
     assert done.lost == done.truncated == 0 and len(done.examples) > 2 * len(starts)
     found = question_answers(
         window_answers(_perfect(batch, done.examples), batch, done.examples),

@@ -22,9 +22,9 @@ def test_a_report_with_what_is_no_number_is_written_and_says_so(value: float) ->
     assert broken.differences == report.differences[1:]
     assert broken.not_finite == (
         f"name kd, seed 0: task_metric is {value}",
-        f"student kd, seed 0, control none, pair grid:premise, teacher_layer 0, student_layer 0: kl is {value}",
-        f"student diito, seed 0, control none, pair premise, teacher_layer 1, student_layer 0: low is {value}, and its "
-        "row is left out",
+        f"student kd, seed 0, baseline measured, pair grid:premise, teacher_layer 0, student_layer 0: kl is {value}",
+        f"student diito, seed 0, baseline measured, pair premise, teacher_layer 1, student_layer 0: low is {value}, "
+        "and its row is left out",
     )
     assert VerificationReport.from_json(broken.to_json()) == broken
 
@@ -36,7 +36,7 @@ def test_a_number_inside_of_attribution_results() -> None:
     names: list[str] = []
     cleared = finite(dataclasses.replace(results, agreement=agreement), names)
     assert cleared.agreement[0].cosine.mean is None
-    assert names == ["student kd, seed 0, control none: cosine: mean is nan"]
+    assert names == ["student kd, seed 0, baseline measured: cosine: mean is nan"]
 
 
 def test_numbers_stay_the_same_object() -> None:
