@@ -50,7 +50,7 @@ def check(model_type: str, task: Task) -> Cells:
     except ValueError as error:
         refusal = f"refused: {error}"
         return Cells(model_type, task, name, (), dict.fromkeys(COLUMNS, refusal))
-    components = tuple(c for c in COMPONENTS if any(place.component == c for place in model.places()))
+    components = tuple(c for c in COMPONENTS if any(hook_point.component == c for hook_point in model.hook_points()))
     results = {
         "load": _result(lambda: _logits_are_stock(model)),
         "interchange": _result(lambda: _interchanges(model, components)),
@@ -81,12 +81,12 @@ def _interchanges(model: HookedModel, components: Iterable[str]) -> str | None:
     """The first component whose interchange is not that of plain hooks in value and gradient, or does nothing."""
     plain = _logits(model, _BASE)
     for component in components:
-        layers = [place.layer for place in model.places() if place.component == component]
+        layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == component]
         layer = 1 if 1 in layers else layers[0]
         unit = "h.pos" if component.startswith("head_") else "pos"
         site = resolve_site(Site(layer=layer, component=component, unit=unit), model)
         columns = None if site.columns is None else site.columns.tolist()
-        expected = _real(_slow_interchange(model, site.place, columns))
+        expected = _real(_slow_interchange(model, site.hook_point, columns))
         found = _real(interchange(model, [site], _BASE, _SOURCE, _positions()).logits)
         for what, one, other in (
             ("logits", expected, found),
@@ -94,13 +94,13 @@ def _interchanges(model: HookedModel, components: Iterable[str]) -> str | None:
         ):
             apart = _apart(one, other)
             if not apart <= _CLOSE:
-                return f"{what} of an interchange at {site.place.name} differ by {apart:.1g}"
+                return f"{what} of an interchange at {site.hook_point.name} differ by {apart:.1g}"
         if torch.equal(expected, _real(plain)):
-            return f"an interchange at {site.place.name} does nothing"
+            return f"an interchange at {site.hook_point.name} does nothing"
     return None
 
 
-def _slow_interchange(model: HookedModel, place: HookPoint, columns: list[int] | None) -> Tensor:
+def _slow_interchange(model: HookedModel, hook_point: HookPoint, columns: list[int] | None) -> Tensor:
     """The counterfactual logits of two plain stock forwards."""
     given: list[Tensor] = []
 
@@ -115,7 +115,7 @@ def _slow_interchange(model: HookedModel, place: HookPoint, columns: list[int] |
         return result
 
     for function, inputs in ((keep, _SOURCE), (write, _BASE)):
-        handle = _hook(model.model.get_submodule(place.module), place.side, function)
+        handle = _hook(model.model.get_submodule(hook_point.module), hook_point.side, function)
         logits = _logits(model, inputs)
         handle.remove()
     return logits
