@@ -26,7 +26,7 @@ from .data.synthetic.stories import PlantedLM as PlantedLM
 from .data.tasks.loading import load_examples as load_examples
 from .models.hooks.hooked_model import HookedModel as HookedModel
 from .models.load import load_model as load_model
-from .models.load import student_from_teacher as student_from_teacher
+from .models.students import student_from_teacher as student_from_teacher
 from .objectives.adkd import ADKD as ADKD
 from .objectives.atkd import ATKD as ATKD
 from .objectives.atkd import DKD as DKD

@@ -2,15 +2,14 @@
 
 import json
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
+
+from causalkd.runs.user_errors import user_errors
 
 app = typer.Typer(
     name="causalkd",
@@ -37,7 +36,7 @@ def distill(
     Ctrl-C or SIGTERM while a model trains finishes the step, saves a checkpoint and stops; a second one stops at once.
     The same command continues there.
     """
-    with _told():
+    with user_errors():
         from causalkd.recipe.recipe import Recipe
         from causalkd.runs import distill as runs
 
@@ -56,7 +55,7 @@ def verify(
 ) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
     _leave_to_the_first()
-    with _told():
+    with user_errors():
         from causalkd.runs import distill as runs
 
         tell = partial(typer.echo, err=True)
@@ -76,7 +75,7 @@ def attribute(
 ) -> None:
     """Make attribution maps of a run's models, and of causal LMs the teaching modes; add both to its report."""
     _leave_to_the_first()
-    with _told():
+    with user_errors():
         from causalkd.runs import attribute as attributions
 
         sizes = {"limit": limit, "steps": steps, "portions": portions}
@@ -104,7 +103,7 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint or a run on a task; or a run's causal LMs: perplexity, responses, tasks of a harness."""
     _leave_to_the_first()
-    with _told():
+    with user_errors():
         if task is not None:
             from causalkd.runs.evaluate_task import evaluate_task
 
@@ -127,7 +126,7 @@ def search(
 ) -> None:
     """Find which teacher layer does what each student layer does; write what holds out as RUN/found_alignment.yaml."""
     _leave_to_the_first()
-    with _told():
+    with user_errors():
         from causalkd.reporting.search_table import search_table
         from causalkd.runs.search import search_run
 
@@ -143,7 +142,7 @@ def report(
 ) -> None:
     """Print a finished run's report and write its page anew; or print several runs side by side."""
     _leave_to_the_first()
-    with _told():
+    with user_errors():
         from causalkd.reporting.run_comparison import compare
         from causalkd.runs.distill import write_pages
         from causalkd.runs.folder import RunFolder
@@ -167,7 +166,7 @@ def check(
     task: Annotated[str | None, typer.Option(help="What the heads compute; each model's own if not given.")] = None,
 ) -> None:
     """Resolve an alignment against two models: print the table, or every fault."""
-    with _told():
+    with user_errors():
         from causalkd.alignment.resolve import resolve
         from causalkd.errors import nearest
         from causalkd.models.checkpoints import tasks_of
@@ -195,7 +194,7 @@ def data(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
 ) -> None:
     """Preview data: columns, lengths, labels, what would be cut, five examples, and the block for a recipe."""
-    with _told():
+    with user_errors():
         from causalkd.data.tasks.kinds import KINDS
         from causalkd.data.tasks.preview import preview
         from causalkd.errors import nearest
@@ -232,52 +231,6 @@ def _leave_to_the_first() -> None:
     """Ends a process that has no part in the command, which the first one does alone."""
     if not _is_first_process():
         raise typer.Exit
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """A fault of the user's or the machine's is told in its own words, without a traceback.
-
-    Libraries speak only when it matters. A signal ends the command with the usual code, 128 and its number.
-    """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from datasets import disable_progress_bars
-    from safetensors import SafetensorError
-    from transformers.utils import logging
-
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    from causalkd.environment_faults import EXIT_CODE, environment_fault
-    from causalkd.runs.interruption import Stopped, terminable
-
-    try:
-        with terminable():
-            yield
-            sys.stdout.flush()
-    except ValueError as error:
-        _end(str(error), 2)
-    except KeyboardInterrupt as error:
-        number = error.signal if isinstance(error, Stopped) else signal.SIGINT
-        _end(
-            f"stopped by {number.name}; call the same command again, and a training continues from its last checkpoint",
-            128 + number,
-        )
-    except (OSError, MemoryError, RuntimeError, SafetensorError) as error:
-        fault = environment_fault(error)
-        if fault is None:
-            raise
-        _end(fault, EXIT_CODE)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    """Tells why a command ends, and ends it; what standard output cannot take any more is dropped."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    typer.echo(f"causalkd: {message}", err=True)
-    sys.exit(code)
 
 
 def _page() -> Callable[..., str]:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from causalkd.strict_yaml import load_text
+from causalkd.files.strict_yaml import load_text
 
 
 def nearest(given: str, valid: list[str]) -> str:

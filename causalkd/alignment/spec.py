@@ -20,7 +20,7 @@ from causalkd.alignment.hook_names import component_fault, read_hook_name
 from causalkd.alignment.pyvene.extra_fields import ConfigRest
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import fault_lines, listed, read_yaml
-from causalkd.strict_yaml import dump_text
+from causalkd.files.strict_yaml import dump_text
 
 LEARNED = "a site has nothing to train; write what was learned as its basis"
 

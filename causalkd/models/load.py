@@ -1,4 +1,4 @@
-"""A name or a folder becomes a HookedModel: frozen teacher, trainable student, student cut from a teacher."""
+"""A name, a folder or a configuration becomes a HookedModel: frozen teacher or trainable student."""
 
 import copy
 from collections.abc import Sequence
@@ -20,10 +20,8 @@ from transformers import (
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
-from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.hooks.hooked_model import HookedModel, Role
-from causalkd.models.layer_settings import chosen_blocks, keep_blocks, set_width
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
@@ -74,20 +72,12 @@ def load_model(
         ValueError: No such checkpoint, the checkpoint lacks the asked head, its labels differ, a student was to be
             quantised, or `device_map` leaves weights out of memory.
     """
-    if task not in _AUTO:
-        raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
     if role == "student" and quantization is not None:
         raise ValueError(
             f"{name} is to be a student and quantised, but no step of an optimizer moves integer codes; "
             "leave quantization out, or load it as a teacher"
         )
-    config = read_config(name, revision)
-    possible = tasks_of(name, revision)
-    if task not in possible:
-        raise ValueError(
-            f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
-            "ask for one of those, or use another architecture"
-        )
+    config = _config_with_head(name, task, revision)
     _set_labels(config, task, labels, new_head=new_head, name=str(name))
     options = loading_options(
         attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
@@ -100,8 +90,21 @@ def load_model(
     loaded = HookedModel(model, tokenizer, task=task, role=role)
     self_test(loaded)
     if role == "student":
-        move_to(loaded, model.device, _trainable(model.dtype))
+        move_to(loaded, model.device, trainable(model.dtype))
     return loaded
+
+
+def _config_with_head(name: str | Path, task: Task, revision: str | None) -> PreTrainedConfig:
+    if task not in _AUTO:
+        raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
+    config = read_config(name, revision)
+    possible = tasks_of(name, revision)
+    if task not in possible:
+        raise ValueError(
+            f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
+            "ask for one of those, or use another architecture"
+        )
+    return config
 
 
 def _stock_model(
@@ -139,12 +142,12 @@ def model_from_config(
     Raises:
         ValueError: No model can be built of this configuration.
     """
-    made = _fresh_model(config, tokenizer, task=task, role=role, labels=labels, seed=seed)
+    made = fresh_model(config, tokenizer, task=task, role=role, labels=labels, seed=seed)
     self_test(made)
     return made
 
 
-def _fresh_model(
+def fresh_model(
     config: PreTrainedConfig,
     tokenizer: PreTrainedTokenizerBase | None,
     *,
@@ -168,64 +171,6 @@ def _fresh_model(
     return HookedModel(model, tokenizer, task=task, role=role)
 
 
-def student_from_teacher(
-    teacher: HookedModel,
-    *,
-    layers: Sequence[int] | None = None,
-    every: int | None = None,
-    width: int | None = None,
-    seed: int = 0,
-) -> HookedModel:
-    """A student of the teacher's architecture that starts from some of the teacher's blocks.
-
-    Everything outside the blocks is copied too. At the teacher's width the student is checked to compute, on a short
-    row, what the teacher computes with the other blocks left out. For a narrower width, what does not fit (almost all)
-    starts fresh. Weights are in the teacher's precision, but in float32 at least; adapters of a teacher are merged and
-    quantised weights dequantised first.
-
-    Args:
-        teacher: Where the weights come from; it is not changed.
-        layers: The teacher's block behind each block of the student.
-        every: Instead of `layers`: blocks 0, every, 2·every, …
-        width: Width of the student's blocks; heads keep their width. None keeps the teacher's.
-        seed: Seed of weights that start fresh.
-
-    Raises:
-        ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits, a teacher
-            whose weights cannot be had as plain numbers, or blocks that would compute something else in a student.
-    """
-    chosen = chosen_blocks(teacher.n_layers, layers, every)
-    given = _plain(teacher)
-    config = keep_blocks(given.model.config, chosen)
-    narrower = width is not None and width != teacher.width
-    if width is not None and narrower:
-        set_width(config, width, teacher.width, teacher.n_heads)
-    student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
-    left = copy_weights(given, student, chosen)
-    move_to(student, given.model.device)
-    if not narrower:
-        check_copy(given, student, chosen, left)
-    move_to(student, given.model.device, _trainable(given.model.dtype))
-    return student
-
-
-def _plain(model: HookedModel) -> HookedModel:
-    """The model itself, or a twin with its adapters and quantised weights worked in."""
-    stock = plain_model(model.model)
-    return model if stock is model.model else HookedModel(stock, model.tokenizer, task=model.task, role="teacher")
-
-
-def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
-    """A model of the same configuration with fresh weights: the untrained baseline."""
-    untrained_student = _fresh_model(
-        model.model.config, model.tokenizer, task=model.task, role="student", labels=None, seed=seed
-    )
-    untrained_student.entries = model.entries
-    move_to(untrained_student, model.model.device, model.model.dtype)
-    untrained_student.model.eval()
-    return untrained_student
-
-
 def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None = None) -> None:
     """Moves a model's weights, and casts them where a dtype is given; a model spread over devices stays where it is."""
     if is_spread(model.model):
@@ -236,8 +181,11 @@ def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None 
     torch.nn.Module.to(model.model, device=device, dtype=dtype)
 
 
-def _trainable(dtype: torch.dtype) -> torch.dtype:
-    # An optimizer's steps are smaller than half precision can add to a weight; autocast keeps what is fast about it.
+def trainable(dtype: torch.dtype) -> torch.dtype:
+    """The precision in which a student of this one learns: float32 at least.
+
+    An optimizer's steps are smaller than half precision can add to a weight; autocast keeps what is fast about it.
+    """
     return torch.promote_types(dtype, torch.float32)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml
+from causalkd.files.strict_yaml import dump_text, load_text
 from causalkd.recipe.sections import (
     NAME,
     DataPart,
@@ -22,7 +23,6 @@ from causalkd.recipe.sections import (
     TrainingPart,
     VerificationPart,
 )
-from causalkd.strict_yaml import dump_text, load_text
 
 _SHIPPED = resources.files("causalkd") / "recipe" / "shipped"
 _LENGTHS = ("steps", "epochs")

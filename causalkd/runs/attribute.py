@@ -15,7 +15,7 @@ from causalkd.attribution.targets import TOKENS
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import untrained_copy
+from causalkd.models.students import untrained_copy
 from causalkd.runs.distill import Page, write_pages
 from causalkd.runs.lock import working_alone
 from causalkd.runs.map_distances import map_distances
@@ -62,9 +62,8 @@ def attribute(
 ) -> VerificationReport:
     """Makes and measures the maps of a run's teacher and students over held-out texts, and adds them to its report.
 
-    Of causal LMs also the teaching modes of as many training texts (`causalkd.runs.teaching`); where students learned
-    from maps, their distance from the teacher in the very terms they learned (`causalkd.runs.map_distances`), of up
-    to 128 texts.
+    Of causal LMs also the teaching modes of as many training texts; where students learned from maps, their distance
+    from the teacher in the very terms they learned, of up to 128 texts.
 
     For each model costs a text, at each of its L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
     blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.

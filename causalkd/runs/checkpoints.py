@@ -11,10 +11,10 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from causalkd.files.whole_files import write_whole
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.manifest import write_manifest
 from causalkd.training.compute import BlockForwards
-from causalkd.whole_files import write_whole
 
 _COST = "cost.json"
 

@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from causalkd.data.tasks.loading import Examples
+from causalkd.files.whole_files import write_whole
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.prepare import Data
-from causalkd.whole_files import write_whole
 
 SPLITS = ("train", "heldout")
 

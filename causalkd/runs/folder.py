@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from causalkd.alignment.spec import Alignment
+from causalkd.files.whole_files import write_whole
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.manifest import MANIFEST, damage, recorded_files
-from causalkd.whole_files import write_whole
 
 _FILES = (
     "recipe.yaml",

@@ -11,8 +11,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
+from causalkd.files.whole_files import write_whole
 from causalkd.runs.folder import LOCK, WORKER, RunFolder
-from causalkd.whole_files import write_whole
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from causalkd.whole_files import write_whole
+from causalkd.files.whole_files import write_whole
 
 MANIFEST = "manifest.json"
 

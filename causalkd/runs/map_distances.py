@@ -10,7 +10,7 @@ import torch
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import untrained_copy
+from causalkd.models.students import untrained_copy
 from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.base import StepContext
 from causalkd.objectives.teacher_outputs import TeacherOutputs

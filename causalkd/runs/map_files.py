@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from causalkd.attribution.maps import AttributionMap
+from causalkd.files.whole_files import write_whole
 from causalkd.runs.folder import MAPS_DRAFT, RunFolder
-from causalkd.whole_files import write_whole
 
 
 def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]], results: str | None = None) -> None:

@@ -32,8 +32,9 @@ from causalkd.errors import nearest
 from causalkd.models.checkpoints import has_head, load_tokenizer, read_config
 from causalkd.models.configs import make_config
 from causalkd.models.hooks.hooked_model import HookedModel, Role
-from causalkd.models.load import load_model, model_from_config, student_from_teacher
+from causalkd.models.load import load_model, model_from_config
 from causalkd.models.lora import add_lora
+from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 

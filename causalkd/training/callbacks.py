@@ -9,7 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ProgressCallback
 
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.whole_files import write_whole
+from causalkd.files.whole_files import write_whole
 
 _NOT_TERMS = (
     "epoch",

@@ -14,8 +14,9 @@ from causalkd.alignment.spec import Site
 from causalkd.data.positions import Positions
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import load_model, student_from_teacher
+from causalkd.models.load import load_model
 from causalkd.models.self_test import self_test
+from causalkd.models.students import student_from_teacher
 from causalkd.task_types import Task
 from tests.architectures.zoo import tiny_of
 from tests.tiny import tiny_inputs

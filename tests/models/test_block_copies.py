@@ -11,7 +11,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
 from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import student_from_teacher
+from causalkd.models.students import student_from_teacher
 from tests.tiny import _COMMON, _WIDTHS, tiny, tiny_inputs
 
 INPUTS = tiny_inputs()

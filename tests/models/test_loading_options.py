@@ -8,8 +8,9 @@ from torch import nn
 from transformers import QuantoConfig
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import load_model, move_to, student_from_teacher
+from causalkd.models.load import load_model, move_to
 from causalkd.models.loading_options import check_in_memory, is_spread, loading_options
+from causalkd.models.students import student_from_teacher
 from tests.tiny import tiny, tiny_inputs
 
 INPUTS = tiny_inputs()

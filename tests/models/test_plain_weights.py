@@ -13,8 +13,8 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 from transformers.quantizers import HfQuantizer
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import student_from_teacher
 from causalkd.models.plain_weights import bare, has_adapters, plain_model
+from causalkd.models.students import student_from_teacher
 from tests.tiny import _COMMON, _WIDTHS, tiny, tiny_inputs
 
 INPUTS = tiny_inputs()

@@ -5,7 +5,8 @@ import torch
 
 from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import check_pair, untrained_copy
+from causalkd.models.load import check_pair
+from causalkd.models.students import untrained_copy
 from causalkd.models.vocabularies import share_entries
 from tests.tiny import VOCABULARY as TINY_VOCABULARY
 from tests.tiny import tiny, tiny_inputs

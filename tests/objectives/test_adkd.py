@@ -10,7 +10,7 @@ from torch import Tensor
 from causalkd.data.batch import IGNORED, Batch
 from causalkd.models.hooks.attention import attention_of, twice_differentiable
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import student_from_teacher
+from causalkd.models.students import student_from_teacher
 from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.base import StepContext
 from causalkd.objectives.teacher_outputs import TeacherOutputs

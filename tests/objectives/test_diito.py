@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import student_from_teacher
+from causalkd.models.students import student_from_teacher
 from causalkd.objectives.counterfactual_terms import counterfactuals
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.task_types import Task

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import student_from_teacher
+from causalkd.models.students import student_from_teacher
 from causalkd.objectives.base import Requirements
 from causalkd.objectives.hidden_kd import HiddenKD
 from tests.objectives.steps import assert_same_term, batch_of, models, step_of

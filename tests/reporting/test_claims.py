@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import untrained_copy
+from causalkd.models.students import untrained_copy
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.results.report import StudentResult

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from causalkd.files.whole_files import write_whole
 from causalkd.runs import distill as runs
 from causalkd.runs.inputs import check_inputs_outside, check_names_fit
-from causalkd.whole_files import write_whole
 from tests.shrunk import RESUMED, planted_model, shrunk
 
 OF_CHECKPOINT = ("teacher.config=null", "teacher.training=null")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.models.load import student_from_teacher
+from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs import attribute as attributions
 from causalkd.runs.attribute import attribute, heldout_batches

@@ -15,7 +15,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks.tokenise import room_for_blocks, special_tokens_around, token_ids
+from causalkd.data.tasks.encode import room_for_blocks, special_tokens_around, token_ids
 
 _PIECE = 1 << 16
 """Bytes of a file that are tokenised at once, give or take a line."""

@@ -7,7 +7,8 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks.tokenise import Tokenised, special_tokens_around, token_ids
+from causalkd.data.tasks.encode import special_tokens_around, token_ids
+from causalkd.data.tasks.tokenise import Tokenised
 
 PromptStyle = Literal["alpaca", "chat"]
 """How an instruction is put: Stanford Alpaca's plain text, or the tokenizer's own chat template."""

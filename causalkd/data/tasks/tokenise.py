@@ -11,6 +11,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
+from causalkd.data.tasks.encode import check_room, encode, some_rows, token_ids
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def answer_examples(
     wrong = [row for row, (context, accepted) in enumerate(pairs) if not _stand(accepted, context)]
     if wrong:
         raise ValueError(
-            f"answers that do not stand in their context at the character given, rows {_some(wrong)}. Correct the "
+            f"answers that do not stand in their context at the character given, rows {some_rows(wrong)}. Correct the "
             "`answer_start` of these rows, or leave them out"
         )
     windows = _windows(questions, contexts, tokenizer, max_length, overlap)
@@ -120,51 +121,6 @@ def answer_examples(
     return Tokenised(examples, lost=lost)
 
 
-def block_examples(documents: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokenised:
-    """The documents as one stream of tokens, cut into rows of `max_length` that each have the special tokens of a text.
-
-    An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single
-    token left over is dropped. Segment `text` is a row without its special tokens. There are no labels.
-    """
-    before, after = special_tokens_around(tokenizer)
-    size = max_length - len(before) - len(after)
-    _check_room(size, tokenizer, max_length)
-    separator = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
-    stream: list[int] = []
-    for ids in token_ids(tokenizer, documents):
-        stream += (separator if stream else []) + ids
-    blocks = [stream[start : start + size] for start in range(0, len(stream), size)]
-    typed = "token_type_ids" in tokenizer.model_input_names
-    examples: list[dict[str, Any]] = []
-    for block in blocks:
-        if len(block) > 1:
-            ids = before + block + after
-            types = {"token_type_ids": [0] * len(ids)} if typed else {}
-            segments = {"text": (len(before), len(before) + len(block))}
-            examples.append({"input_ids": ids, **types, "segments": segments})
-    return Tokenised(examples)
-
-
-def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
-    """Tokens of text in a row of `max_length` beside its special tokens; ValueError where there are none."""
-    before, after = special_tokens_around(tokenizer)
-    size = max_length - len(before) - len(after)
-    _check_room(size, tokenizer, max_length)
-    return size
-
-
-def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, without special ones around them."""
-    return [encoding.ids for encoding in _run(tokenizer, texts, special=False)]
-
-
-def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """The special tokens that a tokenizer puts before and after a text."""
-    probe = _run(tokenizer, ["a"])[0]
-    inside = [place for place, sequence in enumerate(probe.sequence_ids) if sequence is not None]
-    return probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
-
-
 def _encode(
     first: Sequence[str],
     second: Sequence[str] | None,
@@ -173,11 +129,11 @@ def _encode(
     cut: Literal["longest_first"],
 ) -> list[Encoding]:
     pair = second is not None
-    _check_room(max_length - tokenizer.num_special_tokens_to_add(pair=pair) - pair, tokenizer, max_length)
-    encodings = _run(tokenizer, first, second, cut, max_length)
+    check_room(max_length - tokenizer.num_special_tokens_to_add(pair=pair) - pair, tokenizer, max_length)
+    encodings = encode(tokenizer, first, second, cut, max_length)
     empty = [row for row, encoding in enumerate(encodings) if not encoding.ids]
     if empty:
-        raise ValueError(f"texts without any token, rows {_some(empty)}. Leave them out")
+        raise ValueError(f"texts without any token, rows {some_rows(empty)}. Leave them out")
     return encodings
 
 
@@ -194,53 +150,17 @@ def _windows(
     long = [row for row, room in enumerate(rooms) if room < 1]
     if long:
         raise ValueError(
-            f"questions that leave no room for their context within max_length {max_length}, rows {_some(long)} (the "
-            f"longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
+            f"questions that leave no room for their context within max_length {max_length}, rows {some_rows(long)} "
+            f"(the longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
         )
     found: dict[int, list[Encoding]] = {}
     strides = [min(overlap, room // 2) for room in rooms]
     for stride in sorted(set(strides)):  # a tokenizer takes one for all rows of a call
         rows = [row for row, own in enumerate(strides) if own == stride]
         asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
-        encodings = _run(tokenizer, asked, read, "only_second", max_length, stride=stride)
+        encodings = encode(tokenizer, asked, read, "only_second", max_length, stride=stride)
         found |= {row: [encoding, *encoding.overflowing] for row, encoding in zip(rows, encodings, strict=True)}
     return [found[row] for row in range(len(questions))]
-
-
-def _run(
-    tokenizer: PreTrainedTokenizerBase,
-    first: Sequence[str],
-    second: Sequence[str] | None = None,
-    cut: Literal["longest_first", "only_second", "do_not_truncate"] = "do_not_truncate",
-    max_length: int | None = None,
-    special: bool = True,
-    stride: int = 0,
-) -> list[Encoding]:
-    if not tokenizer.is_fast:
-        raise ValueError(
-            f"{type(tokenizer).__name__} is not a fast tokenizer, and only those say which token stands for which "
-            "characters. Load it with AutoTokenizer, or give the folder of one that has a tokenizer.json"
-        )
-    pair = None if second is None else list(second)
-    batch = tokenizer(
-        list(first),
-        pair,
-        truncation=cut,
-        max_length=max_length,
-        stride=stride,
-        add_special_tokens=special,
-        verbose=False,
-    )
-    assert batch.encodings is not None
-    return batch.encodings
-
-
-def _check_room(room: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-    if room < 1:
-        raise ValueError(
-            f"max_length {max_length} leaves no room for text beside the special tokens of {type(tokenizer).__name__}. "
-            "Give a greater one"
-        )
 
 
 def _example(encoding: Encoding, tokenizer: PreTrainedTokenizerBase, names: tuple[str, ...]) -> dict[str, Any]:
@@ -299,7 +219,3 @@ def _answer_tokens(
 
 def _cut(encodings: Sequence[Encoding]) -> int:
     return sum(bool(encoding.overflowing) for encoding in encodings)
-
-
-def _some(rows: Sequence[int]) -> str:
-    return ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")

@@ -16,7 +16,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import untrained_copy
+from causalkd.models.students import untrained_copy
 from causalkd.verification.interventions.counterfactuals import ModelPass
 from causalkd.verification.interventions.plan import layer_interventions
 from causalkd.verification.measures.iia import measure

@@ -3,8 +3,8 @@ from itertools import pairwise
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from causalkd.data.tasks.tokenise import answer_examples, block_examples, sentence_examples, tag_examples
-from tests.data.tiny_tokenizers import ALL, WORDS, bert_like, gpt2_like, llama_like
+from causalkd.data.tasks.tokenise import answer_examples, sentence_examples, tag_examples
+from tests.data.tiny_tokenizers import ALL, WORDS, bert_like, gpt2_like
 
 every_tokenizer = pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
 
@@ -150,44 +150,8 @@ def test_answers_that_are_not_there_and_questions_that_fill_the_row_are_errors()
         answer_examples([CONTEXT], [CONTEXT], [[(0, "the")]], bert_like(), 8)
 
 
-@every_tokenizer
-def test_blocks_hold_the_whole_stream_in_order(make) -> None:
-    tokenizer = make()
-    documents = [WORDS, "the fox ran ."]
-    done = block_examples(documents, tokenizer, 16)
-    separator = [] if tokenizer.eos_token is None else [tokenizer.convert_tokens_to_ids(tokenizer.eos_token)]
-    first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in documents)
-    stream = [token for example in done.examples for token in example["input_ids"][slice(*example["segments"]["text"])]]
-    whole = first + separator + second
-    assert stream == whole[: len(stream)] and len(whole) - len(stream) <= 1
-    assert all(len(example["input_ids"]) == 16 for example in done.examples[:-1])
-    empty = tokenizer("")["input_ids"]
-    for example in done.examples:
-        start, stop = example["segments"]["text"]
-        assert example["input_ids"][:start] + example["input_ids"][stop:] == empty
-        assert "label" not in example
-
-
-def test_a_single_token_left_over_is_dropped() -> None:
-    tokenizer = gpt2_like()
-    length = len(tokenizer(WORDS)["input_ids"])
-    assert len(block_examples([WORDS], tokenizer, length - 1).examples) == 1
-    assert len(block_examples([WORDS], tokenizer, length - 2).examples) == 2
-
-
 def test_a_length_without_room_for_text_and_texts_without_tokens_are_errors() -> None:
     with pytest.raises(ValueError, match="max_length 3 leaves no room for text beside the special tokens"):
         sentence_examples(["a"], ["b"], [0], bert_like(), 3)
-    with pytest.raises(ValueError, match="max_length 1 leaves no room"):
-        block_examples([WORDS], llama_like(), 1)
     with pytest.raises(ValueError, match=r"texts without any token, rows 1. Leave them out"):
         sentence_examples(["a", ""], None, [0, 0], gpt2_like(), 8)
-
-
-def test_a_slow_tokenizer_is_refused() -> None:
-    class Slow(PreTrainedTokenizerFast):
-        is_fast = False
-
-    slow = Slow(tokenizer_object=bert_like().backend_tokenizer)
-    with pytest.raises(ValueError, match=r"Slow is not a fast tokenizer.*Load it with AutoTokenizer"):
-        sentence_examples(["a"], None, [0], slow, 8)

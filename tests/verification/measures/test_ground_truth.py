@@ -7,7 +7,7 @@ from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.data.synthetic.nli import VARIABLES as PLANTED
 from causalkd.data.synthetic.nli import PlantedNLI
-from causalkd.models.load import untrained_copy
+from causalkd.models.students import untrained_copy
 from causalkd.verification.measures.ground_truth import KnownAnswers, ground_truth
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.results.baselines import BASELINES

@@ -5,7 +5,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.synthetic.nli import PlantedNLI
-from causalkd.models.load import untrained_copy
+from causalkd.models.students import untrained_copy
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.mismatches import departures
 from tests.shrunk import planted_model

@@ -5,7 +5,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.models.load import untrained_copy
+from causalkd.models.students import untrained_copy
 from causalkd.reporting.search_table import search_table
 from causalkd.verification.search.search import Search, search
 from tests.held_out import examples

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.whole_files import write_whole
+from causalkd.files.whole_files import write_whole
 
 
 def test_a_write_that_fails_leaves_the_old_text_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from causalkd.environment_faults import environment_fault
+from causalkd.runs.environment_faults import environment_fault
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from causalkd.strict_yaml import MOST_CHARACTERS, MOST_VALUES, dump_text, load_text
+from causalkd.files.strict_yaml import MOST_CHARACTERS, MOST_VALUES, dump_text, load_text
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"a{level}: &a{level} [{', '.join(9 * [f'*a{level - 1}'])}]" for level in range(1, 12)

@@ -1,0 +1,78 @@
+"""Texts to tokens by a fast tokenizer, with or without special tokens, and how many tokens a row has room for."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from tokenizers import Encoding
+from transformers import PreTrainedTokenizerBase
+
+
+def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Tokens of text in a row of `max_length` beside its special tokens; ValueError where there are none."""
+    before, after = special_tokens_around(tokenizer)
+    size = max_length - len(before) - len(after)
+    check_room(size, tokenizer, max_length)
+    return size
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text, without special ones around them."""
+    return [encoding.ids for encoding in encode(tokenizer, texts, special=False)]
+
+
+def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The special tokens that a tokenizer puts before and after a text."""
+    probe = encode(tokenizer, ["a"])[0]
+    inside = [place for place, sequence in enumerate(probe.sequence_ids) if sequence is not None]
+    return probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    first: Sequence[str],
+    second: Sequence[str] | None = None,
+    cut: Literal["longest_first", "only_second", "do_not_truncate"] = "do_not_truncate",
+    max_length: int | None = None,
+    special: bool = True,
+    stride: int = 0,
+) -> list[Encoding]:
+    """Texts, or pairs of texts, as the tokenizer encodes them, with the characters behind every token.
+
+    Raises:
+        ValueError: The tokenizer is not a fast one.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"{type(tokenizer).__name__} is not a fast tokenizer, and only those say which token stands for which "
+            "characters. Load it with AutoTokenizer, or give the folder of one that has a tokenizer.json"
+        )
+    pair = None if second is None else list(second)
+    batch = tokenizer(
+        list(first),
+        pair,
+        truncation=cut,
+        max_length=max_length,
+        stride=stride,
+        add_special_tokens=special,
+        verbose=False,
+    )
+    assert batch.encodings is not None
+    return batch.encodings
+
+
+def check_room(room: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Refuses a `max_length` that leaves no room for a token of text.
+
+    Raises:
+        ValueError: `room` is less than one token.
+    """
+    if room < 1:
+        raise ValueError(
+            f"max_length {max_length} leaves no room for text beside the special tokens of {type(tokenizer).__name__}. "
+            "Give a greater one"
+        )
+
+
+def some_rows(rows: Sequence[int]) -> str:
+    """The first row numbers, and how many more there are."""
+    return ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")

@@ -1,0 +1,33 @@
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from causalkd.data.tasks.encode import encode, room_for_blocks, some_rows, special_tokens_around, token_ids
+from tests.data.tiny_tokenizers import ALL, WORDS, bert_like, llama_like
+
+
+@pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
+def test_special_tokens_stand_around_the_tokens_of_a_text(make) -> None:
+    tokenizer = make()
+    before, after = special_tokens_around(tokenizer)
+    (ids,) = token_ids(tokenizer, [WORDS])
+    assert before + ids + after == tokenizer(WORDS)["input_ids"]
+    assert ids == tokenizer(WORDS, add_special_tokens=False)["input_ids"]
+    assert room_for_blocks(tokenizer, 16) == 16 - len(tokenizer("")["input_ids"])
+
+
+def test_a_length_without_room_for_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_length 1 leaves no room for text beside the special tokens"):
+        room_for_blocks(llama_like(), 1)
+
+
+def test_only_the_first_rows_are_named() -> None:
+    assert some_rows([1, 2]) == "1, 2" and some_rows(range(8)) == "0, 1, 2, 3, 4 and 3 more"
+
+
+def test_a_slow_tokenizer_is_refused() -> None:
+    class Slow(PreTrainedTokenizerFast):
+        is_fast = False
+
+    slow = Slow(tokenizer_object=bert_like().backend_tokenizer)
+    with pytest.raises(ValueError, match=r"Slow is not a fast tokenizer.*Load it with AutoTokenizer"):
+        encode(slow, ["a"])

@@ -1,0 +1,93 @@
+"""Students cut from a teacher compute what was kept of it; untrained ones share its configuration alone."""
+
+import copy
+
+import pytest
+import torch
+
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.students import student_from_teacher, untrained_copy
+from tests.models.small import hooked, same_weights, word_tokenizer
+from tests.tiny import ARCHITECTURES, TASKS_OF, tiny, tiny_inputs
+
+INPUTS = tiny_inputs()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("task", ["lm", "classification"])
+def test_a_student_of_some_layers(architecture: str, task: str) -> None:
+    teacher = hooked(architecture, TASKS_OF[architecture][0] if task == "lm" else "classification")
+    weights = {name: weight.clone() for name, weight in teacher.model.state_dict().items()}
+    student = student_from_teacher(teacher, layers=(2, 0))
+    assert (student.n_layers, student.width, student.role) == (2, 32, "student")
+    assert all(parameter.requires_grad for parameter in student.model.parameters())
+    prefix = teacher.adapter.translate_transformer_lens_path("blocks")
+    for name, weight in student.model.state_dict().items():
+        origin = name.replace(f"{prefix}.0.", f"{prefix}.two.").replace(f"{prefix}.1.", f"{prefix}.0.")
+        assert torch.equal(weight, weights[origin.replace(f"{prefix}.two.", f"{prefix}.2.")]), name
+    assert all(torch.equal(weights[name], weight) for name, weight in teacher.model.state_dict().items())
+    assert student.run(INPUTS).logits.shape == teacher.run(INPUTS).logits.shape
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_student_of_all_layers_is_the_teacher(architecture: str) -> None:
+    teacher = hooked(architecture)
+    student = student_from_teacher(teacher, every=1)
+    assert torch.equal(student.run(INPUTS).logits, teacher.run(INPUTS).logits)
+
+
+def test_every_second_layer() -> None:
+    model = tiny("qwen2", "causal_lm", layers=5)
+    config = copy.deepcopy(model.config)
+    config.use_sliding_window, config.sliding_window = True, 4
+    config.layer_types = ["full_attention", "sliding_attention"] * 2 + ["full_attention"]
+    model = type(model)(config).eval()
+    teacher = HookedModel(model, word_tokenizer(), task="causal_lm", role="teacher")
+    student = student_from_teacher(teacher, every=2)
+    assert student.n_layers == 3
+    assert student.model.config.layer_types == ["full_attention"] * 3
+    weights = teacher.model.state_dict()
+    for layer in range(3):
+        name = "layers.{}.mlp.down_proj.weight"
+        mine = student.model.model.state_dict()[name.format(layer)]
+        assert torch.equal(mine, weights["model." + name.format(2 * layer)])
+
+
+@pytest.mark.parametrize("width", [8, 16, 24])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_narrower_student(architecture: str, width: int) -> None:
+    teacher = hooked(architecture)
+    state = torch.get_rng_state()
+    student = student_from_teacher(teacher, every=2, width=width, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (student.n_layers, student.width, student.n_heads) == (2, width, width // 8)
+    assert {hook_point.width for hook_point in student.hook_points()} == {width}
+    assert student.run(INPUTS).logits.shape == teacher.run(INPUTS).logits.shape
+    assert same_weights(student, student_from_teacher(teacher, every=2, width=width, seed=3))
+    assert not same_weights(student, student_from_teacher(teacher, every=2, width=width, seed=4))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either layers or every, not both or neither; got layers=None, every=None"),
+        ({"layers": (0,), "every": 1}, "not both or neither"),
+        ({"every": 4}, "every=4 leaves no block; the teacher has 3 blocks"),
+        ({"layers": (0, 3)}, r"layers=\[0, 3\]: the teacher has blocks 0–2"),
+        ({"layers": ()}, "name at least one of them"),
+        ({"every": 1, "width": 20}, "width=20 does not divide into heads of 8; give a multiple of 8"),
+    ],
+)
+def test_a_student_that_cannot_be_cut(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        student_from_teacher(hooked(), **options)  # type: ignore[arg-type]
+
+
+def test_the_untrained_control() -> None:
+    trained = hooked("bert", "classification", "student")
+    state = torch.get_rng_state()
+    controls = [untrained_copy(trained, seed) for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not same_weights(controls[0], trained) and not same_weights(controls[0], controls[2])
+    assert same_weights(controls[0], controls[1])
+    assert controls[0].model.config.to_dict() == trained.model.config.to_dict() and not controls[0].model.training
