@@ -78,7 +78,10 @@ class ADKD:
         self._distance: Distance = distance
         self._norm: Literal[1, 2] = norm
         self._kept = Requirements(
-            student=entry_hook_points(student, self._place), logits="labelled", teacher_map=self.asked
+            student=entry_hook_points(student, self._place),
+            logits="labelled",
+            second_order=True,
+            teacher_query=self.asked,
         )
 
     def requirements(self) -> Requirements:
@@ -88,7 +91,7 @@ class ADKD:
     def maps(self, run: StepContext) -> tuple[Float[Tensor, "view batch pos"], Float[Tensor, "view batch pos"]]:
         """The student's scores of the positions, in its graph, and the teacher's."""
         student, asked = run.student, self.asked
-        answer = run.teacher_map(asked)
+        answer = run.teacher_answer(asked)
         logits = explained_logits(run.student_run, asked.position(student.task, run.batch))
         values = traced_attributions(
             student,

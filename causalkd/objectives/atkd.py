@@ -13,7 +13,7 @@ from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.losses.chunked import check_temperature
 from causalkd.losses.decoupled import atkd, dkd, hard_tokens
 from causalkd.models.hooks.forward import ForwardOutput
-from causalkd.objectives.base import Requirements, StepContext
+from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
 from causalkd.objectives.labelled import Gold, gold_of, of_sequences
 from causalkd.objectives.running_quantile import RunningQuantile
 from causalkd.objectives.window import Window
@@ -65,7 +65,16 @@ class ATKD(nn.Module):
 
     def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Requirements(logits="labelled", over_window=True)
+        return Requirements(logits="labelled", over_window=True, refusal=self._refusal)
+
+    def _refusal(self, setup: TrainingSetup) -> str | None:
+        if not self.counts_ahead or setup.micro_batches == 1 or setup.cache_top_k is None:
+            return None
+        return (
+            "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher cache "
+            "with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
+            "accumulation, or set atkd's split to 'batch'"
+        )
 
     @property
     def counts_ahead(self) -> bool:

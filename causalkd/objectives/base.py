@@ -1,6 +1,6 @@
-"""BaseRun: what every objective may look at; and what an objective is."""
+"""StepContext: what every objective may look at; and what an objective is and requires."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -14,8 +14,7 @@ from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.cached_predictions import CachedPredictions
-from causalkd.objectives.teacher_map import TeacherMap
-from causalkd.objectives.teacher_outputs import TeacherOutputs
+from causalkd.objectives.teacher_outputs import TeacherOutputs, TeacherQuery
 from causalkd.objectives.window import Window
 from causalkd.task_types import Task
 
@@ -23,8 +22,23 @@ Logits = Literal["none", "labelled", "all"]
 _MOST_FIRST: tuple[Logits, ...] = ("all", "labelled", "none")
 
 
+class TrainingSetup(NamedTuple):
+    """What of a training an objective may have to refuse."""
+
+    micro_batches: int = 1
+    """Micro-batches of one optimizer step, over all processes."""
+    cache_top_k: int | None = None
+    """How many logits of a prediction a teacher cache keeps; None where it keeps all or there is none."""
+    written: bool = False
+    """Whether the student, or the teacher beside it, writes the sequences that are learned from."""
+
+
+def _accept(setup: TrainingSetup) -> str | None:
+    return None
+
+
 class Requirements(NamedTuple):
-    """What an objective needs of the base runs: places whose activations they keep, and tokens they predict at."""
+    """What an objective needs: what the base runs keep, the tokens they predict at, and more."""
 
     teacher: tuple[HookPoint, ...] = ()
     student: tuple[HookPoint, ...] = ()
@@ -32,8 +46,12 @@ class Requirements(NamedTuple):
     """At which real tokens a per-token head must predict, in base and counterfactual runs."""
     over_window: bool = False
     """Whether its term is a mean over all of `StepContext.window` already, and not over its batch."""
-    teacher_map: TeacherMap | None = None
-    """The teacher's map that the student's, which then is differentiated twice, is compared with."""
+    second_order: bool = False
+    """Whether its term holds gradients of the student, which then is differentiated twice, with eager attention."""
+    teacher_query: TeacherQuery | None = None
+    """What else it asks of the teacher's base run."""
+    refusal: Callable[[TrainingSetup], str | None] = _accept
+    """Why it cannot be trained in a setup, and what to change; None where it can."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""
@@ -46,9 +64,9 @@ class Requirements(NamedTuple):
         return flat_positions(counted)
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """How many things a mean over the batch is of: a map's positions, predictions, or without these real tokens."""
-        if self.teacher_map is not None:
-            return self.teacher_map.amount(task, batch)
+        """How many things a mean over the batch is of: what the query counts, predictions, or else real tokens."""
+        if self.teacher_query is not None:
+            return self.teacher_query.amount(task, batch)
         if self.logits == "none":
             return batch.counted.sum()
         counted = counted_tokens(task, batch, self.logits)
@@ -92,7 +110,10 @@ class StepContext:
             ValueError: There is no teacher.
         """
         if self.teacher is None or self.teacher_run is None:
-            raise ValueError("this objective compares with a teacher, and there is none; only `task` works without")
+            raise ValueError(
+                "this objective compares with a teacher, and there is none; give the training a teacher, or leave this "
+                "objective out"
+            )
         given = self.teacher_run
         return self.teacher, given.run() if isinstance(given, TeacherOutputs) else given
 
@@ -104,15 +125,15 @@ class StepContext:
             else self.teacher_outputs()[1]
         )
 
-    def teacher_map(self, asked: TeacherMap) -> Mapping[str, Tensor]:
-        """The teacher's map of base.
+    def teacher_answer(self, query: TeacherQuery) -> Mapping[str, Tensor]:
+        """What the teacher's base run says to a query.
 
         Raises:
-            ValueError: There is no teacher, or the objective did not announce the map in its `requirements`.
+            ValueError: There is no teacher, or the objective did not announce the query in its `requirements`.
         """
         if not isinstance(self.teacher_run, TeacherOutputs):
-            raise ValueError("this objective needs a teacher's map, and there is no teacher that could make one")
-        return self.teacher_run.map(asked)
+            raise ValueError("this objective asks more of a teacher than its predictions, and there is no teacher")
+        return self.teacher_run.answer(query)
 
 
 class Objective(Protocol):
@@ -138,15 +159,18 @@ def hook_points_of(objectives: Mapping[str, Weighted]) -> Requirements:
     """Everything the base runs must keep for a set of objectives.
 
     Raises:
-        ValueError: They compare different maps of the teacher.
+        ValueError: They ask different things of the teacher's run beside its predictions.
     """
     kept = [weighted.objective.requirements() for weighted in objectives.values()]
-    maps = list(dict.fromkeys(each.teacher_map for each in kept if each.teacher_map is not None))
-    if len(maps) > 1:
-        raise ValueError(f"objectives compare {len(maps)} different maps of one teacher; give them equal settings")
+    queries = list(dict.fromkeys(each.teacher_query for each in kept if each.teacher_query is not None))
+    if len(queries) > 1:
+        raise ValueError(
+            f"the objectives ask {len(queries)} different things of one run of the teacher; give them equal settings"
+        )
     return Requirements(
         tuple(dict.fromkeys(hook_point for each in kept for hook_point in each.teacher)),
         tuple(dict.fromkeys(hook_point for each in kept for hook_point in each.student)),
         _MOST_FIRST[min(_MOST_FIRST.index(each.logits) for each in kept)],
-        teacher_map=maps[0] if maps else None,
+        second_order=any(each.second_order for each in kept),
+        teacher_query=queries[0] if queries else None,
     )

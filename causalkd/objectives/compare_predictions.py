@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -10,34 +9,16 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import Tokens, counted_tokens
-from causalkd.losses.divergence import (
-    forward_kl,
-    jensen_shannon,
-    reverse_kl,
-    skewed_forward_kl,
-    skewed_reverse_kl,
-    total_variation,
-)
+from causalkd.losses.divergence import forward_kl
+from causalkd.losses.divergence_table import DIVERGENCES, DivergenceName
 from causalkd.losses.hidden import squared_distance
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.cached_predictions import CachedPredictions
+from causalkd.tables import imported
 from causalkd.task_types import Task
 
-DivergenceName = Literal[
-    "forward_kl", "reverse_kl", "jensen_shannon", "total_variation", "skewed_forward_kl", "skewed_reverse_kl"
-]
 Divergence = Callable[..., Float[Tensor, ""]]
 """(student's logits, teacher's, mask, temperature) → the mean over what counts."""
-
-_DIVERGENCES: dict[DivergenceName, Divergence] = {
-    "forward_kl": forward_kl,
-    "reverse_kl": reverse_kl,
-    "jensen_shannon": jensen_shannon,
-    "total_variation": total_variation,
-    "skewed_forward_kl": skewed_forward_kl,
-    "skewed_reverse_kl": skewed_reverse_kl,
-}
-_SHARE_OF = {"jensen_shannon": "beta", "skewed_forward_kl": "alpha", "skewed_reverse_kl": "alpha"}
 
 
 def named_divergence(name: DivergenceName, share: float | None = None) -> Divergence:
@@ -46,14 +27,15 @@ def named_divergence(name: DivergenceName, share: float | None = None) -> Diverg
     Raises:
         ValueError: The name is unknown, or its divergence has no share.
     """
-    if name not in _DIVERGENCES:
-        raise ValueError(f"there is no divergence {name!r}; there are {', '.join(_DIVERGENCES)}")
+    if name not in DIVERGENCES:
+        raise ValueError(f"there is no divergence {name!r}; there are {', '.join(DIVERGENCES)}")
+    entry = DIVERGENCES[name]
     if share is None:
-        return _DIVERGENCES[name]
-    if name not in _SHARE_OF:
-        mixing = ", ".join(_SHARE_OF)
+        return imported(entry.function)
+    if entry.share is None:
+        mixing = ", ".join(key for key, each in DIVERGENCES.items() if each.share is not None)
         raise ValueError(f"{name} mixes no distributions and has no `share`; leave it out, or use {mixing}")
-    return partial(_DIVERGENCES[name], **{_SHARE_OF[name]: share})
+    return partial(imported(entry.function), **{entry.share: share})
 
 
 def prediction_distance(

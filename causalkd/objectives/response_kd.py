@@ -5,9 +5,10 @@ from torch import Tensor
 
 from causalkd.data.token_mask import TOKEN_TASKS, Tokens, targets
 from causalkd.losses.chunked import check_temperature
+from causalkd.losses.divergence_table import DivergenceName
 from causalkd.losses.task import task_loss
-from causalkd.objectives.base import Requirements, StepContext
-from causalkd.objectives.compare_predictions import DivergenceName, named_divergence, prediction_distance
+from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
+from causalkd.objectives.compare_predictions import named_divergence, prediction_distance
 
 
 class ResponseKD:
@@ -20,7 +21,7 @@ class ResponseKD:
         temperature: T, dividing both models' logits.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones (DIITO's restrict_ce_to_mask).
         divergence: What takes the place of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
-            `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM).
+            `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM), or what is registered.
         share: β of `jensen_shannon`, α of the skewed ones; without it 0.5 and 0.1.
         scale_by_t2: Multiply by T².
         anneal_temperature: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one
@@ -71,7 +72,7 @@ class TaskLoss:
 
     def requirements(self) -> Requirements:
         """The logits that have a label."""
-        return Requirements(logits="labelled")
+        return Requirements(logits="labelled", refusal=_written)
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step.
@@ -87,3 +88,12 @@ class TaskLoss:
         if task in TOKEN_TASKS:
             return task_loss(task, student_run.item_logits, student_run.of_items(targets(task, labels)))
         return task_loss(task, student_run.logits, labels)
+
+
+def _written(setup: TrainingSetup) -> str | None:
+    if not setup.written:
+        return None
+    return (
+        "the objective `task` learns to predict the labels, and these would be what the student itself has written; "
+        "leave `task` out, or train on the data's own sequences or on the teacher's"
+    )

@@ -60,6 +60,14 @@ class TeacherMap:
         """The settings that a row's map depends on besides its drawn position: not their seed."""
         return repr(replace(self, seed=0))
 
+    def beside(self, task: Task, batch: Batch) -> Tensor | None:
+        """What a map depends on besides the row: the explained position, counted from the first real one, or label."""
+        found = self.position(task, batch)
+        if found is not None:
+            return torch.stack([found[0] - batch.counted.long().argmax(1), found[1].long()], dim=1)
+        labelled = self.views == "label" or self.target == "loss"
+        return batch.labels[:, None] if labelled and batch.labels is not None else None
+
     def valid(self, task: Task, batch: Batch) -> Bool[Tensor, "batch"] | None:
         """The rows of which something is explained; None where it is all of them."""
         found, labels = self.position(task, batch), batch.labels

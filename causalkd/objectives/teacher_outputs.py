@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -13,7 +13,37 @@ from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.cached_predictions import CachedForwards, CachedPredictions, OutputCache
-from causalkd.objectives.teacher_map import TeacherMap
+from causalkd.task_types import Task
+
+
+@runtime_checkable
+class TeacherQuery(Protocol):
+    """What an objective asks of the teacher's base run that needs the run's graph, such as attributions.
+
+    Queries are equal when their answers are, and can be keys of a dictionary.
+    """
+
+    @property
+    def hook_point(self) -> HookPoint:
+        """Where the graph of the run begins."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The settings that a row's answer depends on: what is kept of earlier epochs is kept under it."""
+        ...
+
+    def of(self, teacher: HookedModel, run: ForwardOutput, batch: Batch) -> dict[str, Tensor]:
+        """The answer, with one entry a row; uses up the run's graph."""
+        ...
+
+    def beside(self, task: Task, batch: Batch) -> Tensor | None:
+        """What a row's answer depends on besides its tokens, (batch, …); None where there is nothing."""
+        ...
+
+    def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
+        """How many things of the batch the objective's term is a mean of."""
+        ...
 
 
 class TeacherOutputs:
@@ -24,7 +54,7 @@ class TeacherOutputs:
         batch: The step's rows.
         places: Places whose activations the run keeps.
         logits_at: Where a per-token head predicts.
-        asked: The map that some objective will ask for.
+        asked: What some objective will ask beside predictions and activations.
         memory: Answers of earlier epochs.
     """
 
@@ -34,21 +64,21 @@ class TeacherOutputs:
         batch: Batch,
         hook_points: tuple[HookPoint, ...] = (),
         logits_at: Int[Tensor, " item"] | None = None,
-        asked: TeacherMap | None = None,
+        asked: TeacherQuery | None = None,
         memory: OutputCache | None = None,
     ) -> None:
         self._teacher, self._batch, self._places, self._logits_at = teacher, batch, hook_points, logits_at
         self._asked, self._memory = asked, memory
         self._runs = None if memory is None else CachedForwards(teacher, memory, batch, logits_at)
         self._run: ForwardOutput | None = None
-        self._map: Mapping[str, Tensor] | None = None
+        self._answer: Mapping[str, Tensor] | None = None
 
     def run(self) -> ForwardOutput:
-        """The teacher's run, without a graph; the map that is asked for is made of the same forward."""
+        """The teacher's run, without a graph; what is asked for is made of the same forward."""
         if self._run is None:
             remembered = self._asked is None or self._remembered()
             known = self._runs.run(self._places) if self._runs is not None and remembered else None
-            self._run = known or self._fresh(with_map=not remembered)
+            self._run = known or self._fresh(with_answer=not remembered)
         return self._run
 
     def predictions(self) -> ForwardOutput | CachedPredictions:
@@ -59,47 +89,36 @@ class TeacherOutputs:
                 return known
         return self.run()
 
-    def map(self, asked: TeacherMap) -> Mapping[str, Tensor]:
-        """The map that was announced as `asked`."""
+    def answer(self, asked: TeacherQuery) -> Mapping[str, Tensor]:
+        """The answer to the query that was announced as `asked`."""
         if asked != self._asked:
-            raise ValueError(
-                f"the map {asked} was not announced in the objective's `hook_points`; it was {self._asked}"
-            )
+            raise ValueError(f"{asked} was not announced in the objective's `requirements`; it was {self._asked}")
         if not self._remembered():
             self.run()
-        assert self._map is not None
-        return self._map
+        assert self._answer is not None
+        return self._answer
 
     def _remembered(self) -> bool:
-        if self._map is None and self._asked is not None and self._memory is not None:
-            self._map = self._memory.recall(self._asked.key, self._batch, self._beside())
-        return self._map is not None
+        if self._answer is None and self._asked is not None and self._memory is not None:
+            beside = self._asked.beside(self._teacher.task, self._batch)
+            self._answer = self._memory.recall(self._asked.key, self._batch, beside)
+        return self._answer is not None
 
-    def _fresh(self, with_map: bool) -> ForwardOutput:
-        run = self._with_map() if with_map else self._without_map()
+    def _fresh(self, with_answer: bool) -> ForwardOutput:
+        run = self._with_answer() if with_answer else self._without_answer()
         if self._runs is not None:
             self._runs.keep(run, self._places)
         return run
 
-    def _without_map(self) -> ForwardOutput:
+    def _without_answer(self) -> ForwardOutput:
         return self._teacher.run(self._batch.inputs, self._places, logits_at=self._logits_at)
 
-    def _with_map(self) -> ForwardOutput:
+    def _with_answer(self) -> ForwardOutput:
         assert self._asked is not None
         teacher, batch = self._teacher, self._batch
         run = run_from(teacher, batch.inputs, self._asked.hook_point, self._places, self._logits_at)
-        self._map = self._asked.of(teacher, run, batch)
+        self._answer = self._asked.of(teacher, run, batch)
         if self._memory is not None:
-            self._memory.keep(self._asked.key, batch, self._map, self._beside())
+            self._memory.keep(self._asked.key, batch, self._answer, self._asked.beside(teacher.task, batch))
         kept = {hook_point: run.activations[hook_point].detach() for hook_point in self._places}
         return replace(run, logits=run.logits.detach(), hidden=run.hidden.detach(), activations=kept)
-
-    def _beside(self) -> Tensor | None:
-        """What a map depends on besides the row: the explained position, counted from the first real one, or label."""
-        asked, batch = self._asked, self._batch
-        assert asked is not None
-        found = asked.position(self._teacher.task, batch)
-        if found is not None:
-            return torch.stack([found[0] - batch.counted.long().argmax(1), found[1].long()], dim=1)
-        labelled = asked.views == "label" or asked.target == "loss"
-        return batch.labels[:, None] if labelled and batch.labels is not None else None

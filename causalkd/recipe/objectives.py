@@ -1,8 +1,17 @@
-"""The objectives a recipe can name, and their settings: strict, frozen data whose fields are the manual."""
+"""The table of objectives that a recipe can name, and their settings: strict, frozen data whose fields are the manual.
 
-from typing import Annotated, Any, Literal
+One entry declares an objective: recipes, their schema, the trainer and the tests know it from here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+from causalkd import tables
+from causalkd.losses.divergence_table import DivergenceName
 
 MOST_TOKENS = 10**7
 """Of a row or a vocabulary; more is a slip of the pen."""
@@ -32,9 +41,7 @@ class ResponseKDPart(PredictionPart):
 
     weight: float = Field(default=1.0, ge=0)
     """Factor of the term; with 0 it is only logged."""
-    divergence: Literal[
-        "forward_kl", "reverse_kl", "jensen_shannon", "total_variation", "skewed_forward_kl", "skewed_reverse_kl"
-    ] = "forward_kl"
+    divergence: DivergenceName = "forward_kl"
     """What takes the place of KL(teacher || student)."""
     share: float | None = Field(default=None, ge=0, le=1)
     """β of `jensen_shannon` (0.5 without it), α of the skewed ones (0.1)."""
@@ -144,14 +151,11 @@ class DIITOHiddenPart(HiddenKDPart):
 class ObjectivesPart(Part):
     """What the student is trained on: the sum of weight · term over the ones named."""
 
-    task: TaskPart | None = None
-    response_kd: ResponseKDPart | None = None
-    atkd: ATKDPart | None = None
-    dkd: DKDPart | None = None
-    hidden_kd: ProjectedHiddenKDPart | None = None
-    diito: DIITOPart | None = None
-    diito_hidden: DIITOHiddenPart | None = None
-    adkd: ADKDPart | None = None
+    if TYPE_CHECKING:  # the fields are made from the table below; those that are asked for by name:
+        response_kd: ResponseKDPart | None
+        atkd: ATKDPart | None
+        dkd: DKDPart | None
+        adkd: ADKDPart | None
 
     def chosen(self) -> dict[str, Any]:
         """The objectives that are named, by name."""
@@ -162,3 +166,84 @@ class ObjectivesPart(Part):
         if not any(part.weight for part in self.chosen().values()):
             raise ValueError(f"name at least one objective of weight above 0: {', '.join(type(self).model_fields)}")
         return self
+
+
+Given = Literal["alignment", "teacher", "student", "seed"]
+"""What an objective can be built with besides its settings."""
+
+
+@dataclass(frozen=True)
+class ObjectiveEntry:
+    """One objective.
+
+    Attributes:
+        settings: Its keys in a recipe; one of them is `weight`, the others are arguments of `build`.
+        build: Makes the objective (`causalkd.objectives.base.Objective`), such as its class; or where that is, as
+            `module:name`.
+        takes: What `build` takes besides the settings, by name: the alignment resolved for the models, the models, and
+            the seed of the training.
+        interchanges: Whether it intervenes, and so needs sources and positions in its batches.
+    """
+
+    settings: type[Part]
+    build: Callable[..., Any] | str
+    takes: tuple[Given, ...] = ()
+    interchanges: bool = False
+
+
+_ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
+_MODELS: tuple[Given, ...] = ("teacher", "student", "seed")
+OBJECTIVES: dict[str, ObjectiveEntry] = {
+    "task": ObjectiveEntry(TaskPart, "causalkd.objectives.response_kd:TaskLoss"),
+    "response_kd": ObjectiveEntry(ResponseKDPart, "causalkd.objectives.response_kd:ResponseKD"),
+    "atkd": ObjectiveEntry(ATKDPart, "causalkd.objectives.atkd:ATKD"),
+    "dkd": ObjectiveEntry(DKDPart, "causalkd.objectives.atkd:DKD"),
+    "hidden_kd": ObjectiveEntry(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
+    "diito": ObjectiveEntry(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True),
+    "diito_hidden": ObjectiveEntry(DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True),
+    "adkd": ObjectiveEntry(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),
+}
+"""Every objective by its key."""
+
+
+def register_objective(key: str, entry: ObjectiveEntry) -> None:
+    """Adds an objective, so that recipes can name it.
+
+    Raises:
+        ValueError: The key is taken or is no name of Python's, or the settings have no `weight`.
+    """
+    if not key.isidentifier() or key.startswith("_"):
+        raise ValueError(f"{key!r} cannot be the key of an objective; choose letters, digits and underscores")
+    if "weight" not in entry.settings.model_fields:
+        raise ValueError(f"the settings of objective {key!r} have no `weight`, the factor of its term; add that field")
+    tables.add(OBJECTIVES, "objectives", key, entry)
+    _make_fields()
+
+
+def unregister_objective(key: str) -> None:
+    """Takes an objective out of the table.
+
+    Raises:
+        ValueError: There is none of this key.
+    """
+    tables.remove(OBJECTIVES, "objectives", key)
+    _make_fields()
+
+
+def _make_fields() -> None:
+    """Gives `ObjectivesPart` a field for each entry of the table, and lets the parts around it see them."""
+    fields = ObjectivesPart.__pydantic_fields__
+    fields.clear()
+    for key, entry in OBJECTIVES.items():
+        fields[key] = FieldInfo.from_annotated_attribute(entry.settings | None, None)
+    for part in _parts(Part):  # in the order of their definition: what is inside another stands before it
+        part.model_rebuild(force=True)
+
+
+def _parts(part: type[Part]) -> Iterator[type[Part]]:
+    for each in part.__subclasses__():
+        yield each
+        yield from _parts(each)
+
+
+_make_fields()

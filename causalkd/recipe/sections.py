@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from causalkd.data.pairs.position_policy import PairChoice
 from causalkd.data.tasks.kinds import KINDS, Kind, Metric
+from causalkd.data.tasks.registry import TaskName
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import MOST_TOKENS, ObjectivesPart, Part
@@ -40,7 +41,7 @@ class SplitPart(Part):
 class DataPart(Part):
     """What the models read: a task of the table by name, or with `path` and `kind` data of one's own."""
 
-    task: str | None = "planted"
+    task: TaskName | None = "planted"
     """Name in the task table (`planted`, `planted_lm`, `sst2`, `mnli`, `squad`, …); None with `path`."""
     path: LocalPath | None = None
     """Instead of `task`: a file, a folder, a pattern of files, or the name of a hub data set. Files are CSV, TSV, JSON,

@@ -19,7 +19,7 @@ from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
-from causalkd.runs.build_objectives import INTERCHANGING
+from causalkd.runs.build_objectives import interchanging
 from causalkd.runs.build_sequences import on_policy, reply_ends
 from causalkd.runs.prepare import Data, build_collator, build_pairs, longest_row
 from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress
@@ -55,10 +55,11 @@ def build_trainer(
 
     With an alignment, batches have sources and positions where an objective exchanges activations.
     """
-    intervened = alignment if INTERCHANGING & set(objectives) else None
+    intervening = interchanging(objectives)
+    intervened = alignment if intervening else None
     longest = longest_row(recipe.data, data.tokenizer)
     sequences = on_policy(training.sequences, student, teacher, longest, seed, reply_ends(recipe.data, data.tokenizer))
-    _check_rows_are_free(recipe, training, sorted(INTERCHANGING & set(objectives)))
+    _check_rows_are_free(recipe, training, intervening)
     watch = None
     if teacher is not None and alignment is not None and recipe.verification.eval_every_steps is not None:
         watch = _live(recipe, data, teacher, student, alignment, recipe.verification.eval_every_steps)
@@ -108,13 +109,13 @@ def _live(
     return LiveAccuracy(teacher, student, resolve(alignment, teacher, student), batches, every)
 
 
-def _check_rows_are_free(recipe: Recipe, training: TrainingPart, interchanging: Sequence[str]) -> None:
+def _check_rows_are_free(recipe: Recipe, training: TrainingPart, intervening: Sequence[str]) -> None:
     """Rows can be packed, written anew or exchanged: each settles what stands where in them."""
     uses = ["data.packing"] if recipe.data.packing else []
     written = training.sequences
     if written is not None and (written.generator != "teacher" or recipe.data.packing):
         uses.append(f"training.sequences of generator {written.generator!r}")
-    uses += [f"the objective {name}" for name in interchanging[:1]]
+    uses += [f"the objective {name}" for name in intervening[:1]]
     if len(uses) > 1:
         raise ValueError(
             f"{' and '.join(uses)} do not go together: each settles what stands where in a row; leave out all but one"

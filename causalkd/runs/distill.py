@@ -36,7 +36,8 @@ from causalkd.runs.lock import locked, working_alone
 from causalkd.runs.manifest import MANIFEST, write_manifest
 from causalkd.runs.map_files import first_maps
 from causalkd.runs.preflight import preflight
-from causalkd.runs.prepare import Data, build_student, build_teacher, longest_row
+from causalkd.runs.prepare import Data, build_student, longest_row
+from causalkd.runs.prepared import Prepared
 from causalkd.runs.stages import begun, differences
 from causalkd.runs.trained_run import TrainedRun, load_trained_run
 from causalkd.runs.verify import verified
@@ -74,7 +75,8 @@ def distill(
             held.enter_context(locked(folder.path))
         if not overwrite:
             _refuse_finished(folder)
-        data, alignment = preflight(recipe)
+        prepared, alignment = preflight(recipe)
+        data = prepared.data
         recipe = recipe.model_copy(update={"alignment": alignment})
         if processes.is_main_process:
             if not folder.holds_anything():
@@ -84,11 +86,11 @@ def distill(
                 if tell is not None:
                     tell(split.summary())
         processes.wait_for_everyone()
-        _train(recipe, data, alignment, folder, tell)
+        prepared = _train(recipe, prepared, alignment, folder, tell)
         if processes.is_main_process:
             shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
             try:
-                _verify(folder.path, page)
+                _verify(folder.path, page, prepared=prepared)
             except ValueError as error:
                 raise ValueError(
                     f"{error}\nEverything is trained and kept; `verification` may be changed before the same "
@@ -126,8 +128,9 @@ def _verify(
     page: Page | None,
     accept_changed_data: bool = False,
     tell: Callable[[str], None] | None = None,
+    prepared: Prepared | None = None,
 ) -> VerificationReport:
-    run = TrainedRun.load(path, accept_changed_data)
+    run = TrainedRun.load(path, accept_changed_data, prepared)
     if tell is not None:
         for line in changed_data(run.folder, run.data).values():
             tell(f"other data than the run's: {line}")
@@ -200,22 +203,23 @@ def _continue(folder: RunFolder, recipe: Recipe, data: Data, alignment: Alignmen
 
 
 def _train(
-    recipe: Recipe, data: Data, alignment: Alignment, folder: RunFolder, tell: Callable[[str], None] | None
-) -> None:
-    teacher = _teacher(recipe, data, folder, tell)
+    recipe: Recipe, prepared: Prepared, alignment: Alignment, folder: RunFolder, tell: Callable[[str], None] | None
+) -> Prepared:
+    """Trains all that is not trained yet; what was prepared, with the teacher as it is after its training."""
+    prepared = Prepared(prepared.data, _teacher(recipe, prepared, folder, tell))
     for seed in recipe.seeds:
         for part in recipe.students:
-            _train_student(recipe, part, seed, data, teacher, alignment, folder, tell)
+            _train_student(recipe, part, seed, prepared.data, prepared.teacher, alignment, folder, tell)
+    return prepared
 
 
-def _teacher(recipe: Recipe, data: Data, folder: RunFolder, tell: Callable[[str], None] | None) -> HookedModel:
-    part = recipe.teacher
-    if part.training is None:
-        return build_teacher(part, data, "teacher")
+def _teacher(recipe: Recipe, prepared: Prepared, folder: RunFolder, tell: Callable[[str], None] | None) -> HookedModel:
+    part, data = recipe.teacher, prepared.data
+    if part.training is None or prepared.learner is None:
+        return prepared.teacher
     if not folder.teacher.is_dir():
-        learner = build_teacher(part, data, "student")
         trainer = build_trainer(
-            recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
+            recipe, part.training, data, prepared.learner, task_only(), teacher=None, alignment=None,
             name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
         )  # fmt: skip
         _finish(trainer, folder, "teacher", folder.teacher, tell)

@@ -75,7 +75,7 @@ def _term(
         at = kept.logits_at(student.task, batch)
         with torch.no_grad(), evaluating([student]):
             run = student.run(batch.inputs, kept.student, logits_at=at)
-            teacher_outputs = TeacherOutputs(teacher, batch, kept.teacher, at, kept.teacher_map, memory)
+            teacher_outputs = TeacherOutputs(teacher, batch, kept.teacher, at, kept.teacher_query, memory)
             count = int(kept.amount(student.task, batch))
             total += count * objective(StepContext(student, batch, run, teacher, teacher_outputs)).item()
         amount += count

@@ -1,4 +1,4 @@
-"""A rehearsal: everything a run needs is built once and tried on two rows, so that faults show before it begins."""
+"""A rehearsal: everything a run needs is tried on two rows, so that faults show before it begins."""
 
 import tempfile
 from pathlib import Path
@@ -16,31 +16,26 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
 from causalkd.runs.build_objectives import build_objectives
 from causalkd.runs.build_trainer import build_trainer, task_only
-from causalkd.runs.prepare import (
-    Data,
-    build_alignment,
-    build_data,
-    build_pairs,
-    build_student,
-    build_teacher,
-)
+from causalkd.runs.prepare import Data, build_alignment, build_pairs, build_student
+from causalkd.runs.prepared import Prepared, prepare
 from causalkd.training.trainer import DistillationTrainer
 
 
-def preflight(recipe: Recipe) -> tuple[Data, Alignment]:
+def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
     """Builds what a recipe names, untrained, and computes every student's loss on two rows.
 
-    Writes nothing that stays.
+    Writes nothing that stays. What it gives back is for the training and the verification, so that both use the very
+    data and teacher that were checked; and the alignment as it is for the students' depth.
 
     Raises:
         ValueError: Something of the recipe, the data or the models does not fit.
     """
-    data = build_data(recipe.data, recipe.teacher)
-    teacher = build_teacher(recipe.teacher, data, "teacher")
+    prepared = prepare(recipe)
+    data, teacher = prepared.data, prepared.teacher
     _check_rows(recipe, data, teacher)
-    if recipe.teacher.training is not None:
+    if prepared.learner is not None:
         try:
-            _rehearse_teacher(recipe, data)
+            _rehearse_teacher(recipe, data, prepared.learner)
         except ValueError as error:
             raise ValueError(f"teacher: {error}") from error
     alignments = []
@@ -55,13 +50,12 @@ def preflight(recipe: Recipe) -> tuple[Data, Alignment]:
             "give them one depth, or a run each"
         )
     _check_positions(alignments[0], build_pairs(recipe, data, alignments[0]))
-    return data, alignments[0]
+    return prepared, alignments[0]
 
 
-def _rehearse_teacher(recipe: Recipe, data: Data) -> None:
+def _rehearse_teacher(recipe: Recipe, data: Data, learner: HookedModel) -> None:
     part = recipe.teacher
     assert part.training is not None
-    learner = build_teacher(part, data, "student")
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(
             recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,

@@ -24,8 +24,7 @@ from causalkd.data.pairs.selection import (
     same_length,
     same_segments,
 )
-from causalkd.data.synthetic.nli import VARIABLES, PlantedNLI
-from causalkd.data.synthetic.registry import GENERATORS
+from causalkd.data.tasks.generated import generated_task
 from causalkd.data.tasks.loading import Examples, load_examples, task_spec
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.errors import nearest
@@ -213,13 +212,15 @@ def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) 
     """Which pairs the recipe chooses."""
     choose, variable = recipe.verification.pair_selection, recipe.verification.variable
     if choose == "other_variable":
-        known = VARIABLES if recipe.data.task == "planted" else ()
-        if variable is None or variable not in known:
+        made = generated_task(recipe.data.data_name)
+        known = () if made is None else made.single_variables
+        if made is None or made.value_of is None or variable is None or variable not in known:
             raise ValueError(
                 f"variable {variable!r} is in no causal model of the task {recipe.data.data_name!r}"
                 + (f"; it has {', '.join(known)}" if known else "; choose pairs by a variable for the task planted")
             )
-        return other_variable(examples, lambda example: PlantedNLI().variables(dict(example))[variable])
+        value_of = made.value_of
+        return other_variable(examples, lambda example: value_of(dict(example), variable))
     if choose == "both_right" and right is not None:
         return both(right)
     named = {"same_length": same_length, "same_segments": same_segments, "other_label": other_label}
@@ -258,9 +259,10 @@ def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
             raise ValueError(
                 f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"
             ) from error
-    if part.data_name not in GENERATORS:
+    made = generated_task(part.data_name)
+    if made is None:
         raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
-    return GENERATORS[part.data_name]().tokenizer()
+    return made.generator().tokenizer()
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

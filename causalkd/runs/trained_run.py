@@ -16,6 +16,7 @@ from causalkd.runs.data_identity import changed_data
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.manifest import MANIFEST, damage
 from causalkd.runs.prepare import Data, build_data, build_teacher
+from causalkd.runs.prepared import Prepared
 
 
 class Trained(NamedTuple):
@@ -43,12 +44,15 @@ class TrainedRun:
     students: tuple[Trained, ...]
 
     @classmethod
-    def load(cls, path: str | Path, accept_changed_data: bool = False) -> "TrainedRun":
+    def load(
+        cls, path: str | Path, accept_changed_data: bool = False, prepared: Prepared | None = None
+    ) -> "TrainedRun":
         """Reads the run in a folder.
 
         Args:
             path: The folder.
             accept_changed_data: Take data other than those that the run was made with.
+            prepared: The data and the trained teacher, from whoever has them already; None builds and reads them.
 
         Raises:
             ValueError: The folder holds no run, or one whose training is unfinished, whose models are damaged, or whose
@@ -56,14 +60,16 @@ class TrainedRun:
         """
         folder = RunFolder(Path(path))
         recipe = _read_recipe(folder)
-        data = build_data(recipe.data, recipe.teacher)
+        data = build_data(recipe.data, recipe.teacher) if prepared is None else prepared.data
         changed = changed_data(folder, data)
         if changed and not accept_changed_data:
             raise ValueError(
                 f"the data of the run in {folder.path} have changed. {'; '.join(changed.values())}. Put the data "
                 "back, or measure on these on purpose: `causalkd verify RUN --accept-changed-data`"
             )
-        if recipe.teacher.training is None:
+        if prepared is not None:
+            teacher = prepared.teacher
+        elif recipe.teacher.training is None:
             teacher = build_teacher(recipe.teacher, data, "teacher")
         else:
             teacher = load_trained_run(folder.teacher, data, "teacher")

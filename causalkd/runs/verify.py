@@ -9,9 +9,9 @@ from torch import Tensor
 
 from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import Batch
-from causalkd.data.synthetic.registry import causal_model
+from causalkd.data.tasks.generated import causal_model
 from causalkd.recipe.sections import StudentPart
-from causalkd.runs.build_objectives import INTERCHANGING
+from causalkd.runs.build_objectives import interchanging
 from causalkd.runs.prepare import build_pairs, build_rows
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
@@ -73,7 +73,7 @@ def references(students: Sequence[StudentPart]) -> dict[str, tuple[str, ...]]:
 
 
 def _exchanges(part: StudentPart) -> bool:
-    return bool(INTERCHANGING & set(part.objectives.chosen()))
+    return bool(interchanging(part.objectives.chosen()))
 
 
 def rightly_answered(run: TrainedRun) -> Tensor | None:

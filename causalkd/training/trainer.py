@@ -1,10 +1,8 @@
 """DistillationTrainer: transformers' Trainer with a weighted sum of objectives as its loss."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,13 @@ from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, move_to
 from causalkd.models.vocabularies import share_entries
-from causalkd.objectives.atkd import ATKD
-from causalkd.objectives.base import StepContext, Weighted, hook_points_of
+from causalkd.objectives.base import StepContext, TrainingSetup, Weighted, hook_points_of
 from causalkd.objectives.cached_predictions import OutputCache
-from causalkd.objectives.response_kd import TaskLoss
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.window import Window
 from causalkd.training.objective_parameters import Learned
-from causalkd.training.trainer_checks import check_saving, check_settings
+from causalkd.training.term_sums import TermSums, Unlogged
+from causalkd.training.trainer_checks import check_objectives, check_saving, check_settings
 from causalkd.training.unreached import Unreached
 
 _DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
@@ -74,11 +71,6 @@ class DistillationTrainer(Trainer):
             share_entries(teacher, student)
         args = trainer.get("args")
         check_settings(args, trainer)
-        if sequences is not None and any(isinstance(each.objective, TaskLoss) for each in objectives.values()):
-            raise ValueError(
-                "the objective `task` learns to predict the labels, and these would be what the student itself has "
-                "written; leave `task` out, or train on the data's own sequences or on the teacher's"
-            )
         check_saving(student)
         super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
@@ -86,12 +78,13 @@ class DistillationTrainer(Trainer):
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
         self._memory, self._watch = memory, watch
         self._kept = hook_points_of(self.objectives)
-        if self._kept.teacher_map is not None and self.is_fsdp_enabled:
-            raise ValueError(
-                "adkd differentiates the student twice, and FSDP takes its parameters away after the first time; train "
-                "in processes that each hold the whole student (DDP), or leave adkd out"
-            )
-        self._check_counts()
+        processes = self.accelerator.num_processes
+        setup = TrainingSetup(
+            self.args.gradient_accumulation_steps * processes,
+            None if memory is None else memory.top_k,
+            sequences is not None,
+        )
+        check_objectives(self.objectives, setup, sharded=self.is_fsdp_enabled)
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
@@ -99,9 +92,7 @@ class DistillationTrainer(Trainer):
         self.add_callback(_AroundStep(self._learned, self._unreached))
         self._window: Window | None = None
         self._sequences = sequences
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-        self._begun = _Unlogged()
+        self._sums, self._unlogged = TermSums(), Unlogged()
         self.add_callback(_Continue(self._continue_terms))
         if teacher is not None:
             move_to(teacher, self.args.device)
@@ -120,13 +111,13 @@ class DistillationTrainer(Trainer):
         batch = Batch.from_tensors(inputs)
         logits_at = None if return_outputs else self._kept.logits_at(self.student.task, batch)
         # All passes of a student in a step draw their dropout in one kind of attention.
-        with twice_differentiable(self.student) if self._kept.teacher_map else nullcontext():
+        with twice_differentiable(self.student) if self._kept.second_order else nullcontext():
             student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
             run = self._base_run(model, batch, student_run, logits_at)
             terms = {name: self._term(name, run) for name in self.objectives}
         loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()
         if model.training:
-            self._remember(loss, terms)
+            self._sums.add(terms, loss)
             loss = self._unreached.reach_all(model, loss, student_run.logits)
         return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
 
@@ -145,17 +136,6 @@ class DistillationTrainer(Trainer):
         if len(batches) * processes > 1:
             self._window = Window(batches, processes, self._over_processes, self._of_processes)
         return samples, items
-
-    def _check_counts(self) -> None:
-        several = self.args.gradient_accumulation_steps * self.accelerator.num_processes > 1
-        shortened = self._memory is not None and self._memory.top_k is not None
-        counting = [each.objective for each in self.objectives.values() if isinstance(each.objective, ATKD)]
-        if several and shortened and any(objective.counts_ahead for objective in counting):
-            raise ValueError(
-                "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher "
-                "cache with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
-                "accumulation, or set atkd's split to 'batch'"
-            )
 
     def _over_processes(self, count: Tensor) -> Tensor:
         total = self.accelerator.reduce(count, reduction="sum")
@@ -183,7 +163,7 @@ class DistillationTrainer(Trainer):
         if self.teacher is not None:
             kept = self._kept
             teacher_outputs = TeacherOutputs(
-                self.teacher, batch, kept.teacher, logits_at, kept.teacher_map, self._memory
+                self.teacher, batch, kept.teacher, logits_at, kept.teacher_query, self._memory
             )
         return StepContext(
             self.student,
@@ -204,12 +184,9 @@ class DistillationTrainer(Trainer):
         Raises:
             ValueError: The loss or a term is no number any more.
         """
-        if self._count and "loss" in logs:
-            # The one host–device copy of the terms, at the rate of logging; of several processes the mean.
-            sums = self._over_processes(torch.stack(list(self._sums.values())))
-            means = (sums / (self._count * self.accelerator.num_processes)).tolist()
-            logs |= {f"term/{name}": mean for name, mean in zip(self._sums, means, strict=True)}
-            self._sums, self._count, self._begun = {}, 0, _Unlogged()
+        if self._sums.count and "loss" in logs:
+            means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
+            logs |= {f"term/{name}": mean for name, mean in means.items()}
             spoilt = [
                 name for name in ("loss", *(n for n in logs if n.startswith("term/"))) if not math.isfinite(logs[name])
             ]
@@ -221,7 +198,7 @@ class DistillationTrainer(Trainer):
     @property
     def terms_so_far(self) -> dict[str, float]:
         """The sum of every term over this process's micro-batches since the last log."""
-        return {name: total.item() for name, total in self._sums.items()}
+        return self._sums.totals()
 
     def check_weights(self) -> None:
         """Refuses a student that training has spoilt.
@@ -249,49 +226,29 @@ class DistillationTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self._learned.load(Path(resume_from_checkpoint))
-        self._begun = _Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
+        self._unlogged = Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
 
     # Every process calls it for every checkpoint.
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        sums = {name: total.item() for name, total in self._sums.items()}
-        unlogged = _Unlogged(sums, self._count, self._tr_loss.item(), self._globalstep_last_logged)
-        (Path(output_dir) / self._unlogged_file()).write_text(json.dumps(vars(unlogged)))
+        sums, count = self._sums.totals(), self._sums.count
+        unlogged = Unlogged(sums, count, self._tr_loss.item(), self._globalstep_last_logged)
+        unlogged.write(Path(output_dir) / self._unlogged_file())
 
     def _unlogged_file(self) -> str:
         return f"unlogged_{self.args.process_index}.json"
 
     def _continue_terms(self) -> None:
         """The first row after a checkpoint is a mean over all steps since the last row, those before it included."""
-        self._sums, self._count = {}, self._begun.count
-        if self._begun.last_logged is not None:
-            self._tr_loss = torch.tensor(self._begun.loss, device=self.args.device)
-            self._globalstep_last_logged = self._begun.last_logged
-
-    def _remember(self, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
-        for name, term in terms.items():
-            self._sums[name] = (
-                self._sums.get(name, torch.full_like(loss, self._begun.sums.get(name, 0.0))) + term.detach()
-            )
-        self._count += 1
+        begun, self._unlogged = self._unlogged, Unlogged()
+        self._sums = TermSums(begun.sums, begun.count)
+        if begun.last_logged is not None:
+            self._tr_loss = torch.tensor(begun.loss, device=self.args.device)
+            self._globalstep_last_logged = begun.last_logged
 
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
         return data_collator
-
-
-@dataclass(frozen=True)
-class _Unlogged:
-    """What has been summed up since the last row of the log."""
-
-    sums: Mapping[str, float] = field(default_factory=dict)
-    count: int = 0
-    loss: float = 0.0
-    last_logged: int | None = None
-
-    @classmethod
-    def read(cls, file: Path) -> "_Unlogged":
-        return cls(**json.loads(file.read_text())) if file.is_file() else cls()
 
 
 class _Continue(TrainerCallback):

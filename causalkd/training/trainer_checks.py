@@ -7,6 +7,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import TrainingSetup, Weighted
 
 _OWN_LOSS = "the loss is the weighted sum of the objectives"
 _NOT_MEASURED = (
@@ -35,6 +36,29 @@ def check_settings(args: TrainingArguments | None, given: Mapping[str, Any]) -> 
         if given.get(name) is not None
     ]
     faults += [] if args is None else _faults(args)
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, *, sharded: bool) -> None:
+    """Refuses objectives that cannot be trained in a setup.
+
+    Args:
+        objectives: All objectives of a training.
+        setup: How it is trained.
+        sharded: Whether FSDP spreads the student's weights over processes.
+
+    Raises:
+        ValueError: Lists every objective that cannot be trained so.
+    """
+    required = {name: each.objective.requirements() for name, each in objectives.items()}
+    faults = [fault for each in required.values() if (fault := each.refusal(setup)) is not None]
+    faults += [
+        f"{name} differentiates the student twice, and FSDP takes its parameters away after the first time; train in "
+        f"processes that each hold the whole student (DDP), or leave {name} out"
+        for name, each in required.items()
+        if sharded and each.second_order
+    ]
     if faults:
         raise ValueError("\n".join(faults))
 

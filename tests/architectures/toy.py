@@ -11,7 +11,15 @@ from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 class ToyConfig(PreTrainedConfig):
     model_type = "toy"
 
-    def __init__(self, hidden_size: int = 8, num_hidden_layers: int = 3, vocab_size: int = 31, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        hidden_size: int = 8,
+        num_hidden_layers: int = 3,
+        vocab_size: int = 31,
+        max_position_embeddings: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        self.max_position_embeddings = max_position_embeddings  # the longest row; there is no embedding of positions
         self.hidden_size, self.num_hidden_layers, self.vocab_size = hidden_size, num_hidden_layers, vocab_size
         self.num_attention_heads = 2
         super().__init__(**kwargs)

@@ -23,7 +23,7 @@ def _step(objective: ADKD, teacher: HookedModel, student: HookedModel, batch: Ba
     logits_at = kept.logits_at(student.task, batch)
     with twice_differentiable(student):
         student_run = student.run(batch.inputs, kept.student, logits_at=logits_at)
-    teacher_outputs = TeacherOutputs(teacher, batch, kept.teacher, logits_at, kept.teacher_map)
+    teacher_outputs = TeacherOutputs(teacher, batch, kept.teacher, logits_at, kept.teacher_query)
     return StepContext(student, batch, student_run, teacher, teacher_outputs)
 
 

@@ -22,5 +22,5 @@ def test_without_a_teacher() -> None:
     _, student = models()
     run = step_of(TaskLoss(), None, student, batch_of())
     assert TaskLoss()(run).item() > 0
-    with pytest.raises(ValueError, match="compares with a teacher, and there is none; only `task` works without"):
+    with pytest.raises(ValueError, match="compares with a teacher, and there is none; give the training a teacher"):
         ResponseKD()(run)

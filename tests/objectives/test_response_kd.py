@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from causalkd.losses.divergence_table import DivergenceName
 from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.base import Objective, Requirements
-from causalkd.objectives.compare_predictions import DivergenceName
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.task_types import Task
 from tests.objectives.steps import assert_same_term, batch_of, labels_of, models, step_of

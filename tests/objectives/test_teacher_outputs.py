@@ -41,7 +41,7 @@ def test_it_runs_once_and_not_before_it_is_asked() -> None:
     hook_point = teacher.hook_point("block_output", 1)
     teacher_outputs = TeacherOutputs(teacher, BATCH, (hook_point,), asked=asked)
     assert ran == []
-    run, found = teacher_outputs.run(), teacher_outputs.map(asked)
+    run, found = teacher_outputs.run(), teacher_outputs.answer(asked)
     assert teacher_outputs.run() is run and teacher_outputs.predictions() is run and ran == [1]
     plain = teacher.run(BATCH.inputs, [hook_point])
     assert torch.equal(run.logits, plain.logits) and torch.equal(
@@ -59,11 +59,11 @@ def test_a_teacher_whose_answers_are_known_does_not_run() -> None:
     asked = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
     memory = Everything()
     first = TeacherOutputs(teacher, BATCH, asked=asked, memory=memory)
-    logits, scores = first.predictions().logits, first.map(asked)["scores"]
+    logits, scores = first.predictions().logits, first.answer(asked)["scores"]
     ran: list[int] = []
     teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
     again = TeacherOutputs(teacher, BATCH, asked=asked, memory=memory)
-    assert torch.equal(again.predictions().logits, logits) and torch.equal(again.map(asked)["scores"], scores)
+    assert torch.equal(again.predictions().logits, logits) and torch.equal(again.answer(asked)["scores"], scores)
     assert ran == []
     assert again.run().hidden.shape == (4, 10, 32) and ran == [1]  # hidden states are not kept
 
@@ -71,8 +71,8 @@ def test_a_teacher_whose_answers_are_known_does_not_run() -> None:
 def test_a_map_that_was_not_announced() -> None:
     teacher, _ = models("classification")
     asked = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
-    with pytest.raises(ValueError, match="was not announced in the objective's `hook_points`"):
-        TeacherOutputs(teacher, BATCH).map(asked)
+    with pytest.raises(ValueError, match="was not announced in the objective's `requirements`"):
+        TeacherOutputs(teacher, BATCH).answer(asked)
 
 
 def test_a_map_of_a_drawn_token_is_remembered() -> None:
@@ -80,9 +80,9 @@ def test_a_map_of_a_drawn_token_is_remembered() -> None:
     batch, memory = batch_of("causal_lm"), TeacherCache(teacher)
     asked = TeacherMap(teacher.hook_point("block_input", 0), 2, "log_probability", 1, 32)
     at = flat_positions(batch.counted)
-    first = TeacherOutputs(teacher, batch, logits_at=at, asked=asked, memory=memory).map(asked)
+    first = TeacherOutputs(teacher, batch, logits_at=at, asked=asked, memory=memory).answer(asked)
     ran: list[int] = []
     teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
-    again = TeacherOutputs(teacher, batch, logits_at=at, asked=asked, memory=memory).map(asked)
+    again = TeacherOutputs(teacher, batch, logits_at=at, asked=asked, memory=memory).answer(asked)
     assert torch.equal(again["choice"], first["choice"]) and torch.equal(again["scores"], first["scores"])
     assert ran == []

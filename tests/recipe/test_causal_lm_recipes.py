@@ -68,7 +68,8 @@ def test_every_student_of_the_papers_setting_takes_a_step(name: str, tmp_path: P
     changes = [f"teacher.model={teacher}", *(f"students.{each}.model={student}" for each in METHODS)]
     recipe = shrunk(name, tmp_path / "run", *changes)
     assert [part.name for part in recipe.students] == METHODS
-    data, _ = preflight(recipe)
+    prepared, _ = preflight(recipe)
+    data = prepared.data
     assert len(data.train.examples) == 8 and "Alpaca" in data.train.origin
 
 

@@ -1,5 +1,6 @@
 """Data that were replaced are noticed, between an interrupt and its continuation and before a verification."""
 
+import dataclasses
 import json
 import shutil
 from dataclasses import replace
@@ -44,8 +45,8 @@ def test_an_interrupted_run_does_not_continue_on_other_data(tmp_path: Path, monk
         runs.distill(recipe)
 
     def other(recipe: Any) -> Any:
-        data, alignment = preflight(recipe)
-        return _replaced(data, "train"), alignment
+        prepared, alignment = preflight(recipe)
+        return dataclasses.replace(prepared, data=_replaced(prepared.data, "train")), alignment
 
     monkeypatch.setattr(runs, "preflight", other)
     with pytest.raises(ValueError, match=r"or of other data: train: the run was made with 40 rows"):

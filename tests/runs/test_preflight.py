@@ -277,7 +277,7 @@ def test_what_fits_passes(
     """Other tasks and architectures too; GPT-2's tokenizer has no padding token, so its end token stands in."""
     changes = _on_words(task, checkpoints / tokenizer, model_type)
     found, alignment = preflight(shrunk("quickstart", tmp_path / "run", *changes))
-    assert found.tokenizer.pad_token is not None and alignment.name == "middle"
+    assert found.data.tokenizer.pad_token is not None and alignment.name == "middle"
     assert not (tmp_path / "run").exists()
 
 

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 from transformers import TrainingArguments
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.objectives.base import Weighted
+from causalkd.objectives.atkd import ATKD
+from causalkd.objectives.base import Requirements, StepContext, TrainingSetup, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
-from causalkd.training.trainer_checks import check_saving, check_settings
+from causalkd.training.trainer_checks import check_objectives, check_saving, check_settings
 from tests.tiny import tiny
 from tests.training.small import models, trainer
 
@@ -40,6 +42,38 @@ def test_a_student_does_not_learn_its_own_writing_as_labels(tmp_path: Path) -> N
         DistillationTrainer(student, terms, teacher, lambda batch, step, n: batch, args=args)
     del terms["task"]
     DistillationTrainer(student, terms, teacher, lambda batch, step, n: batch, args=args)
+
+
+class _Twice:
+    """An objective of no method here: it is differentiated twice and wants whole batches."""
+
+    def requirements(self) -> Requirements:
+        return Requirements(
+            second_order=True, refusal=lambda setup: "twice wants one" if setup.micro_batches > 1 else None
+        )
+
+    def __call__(self, run: StepContext) -> Tensor:
+        return run.student_run.logits.sum()
+
+
+def test_any_objective_says_itself_where_it_cannot_be_trained() -> None:
+    terms = {"twice": Weighted(1.0, _Twice()), "kd": Weighted(1.0, ResponseKD())}
+    check_objectives(terms, TrainingSetup(), sharded=False)
+    with pytest.raises(ValueError) as refused:
+        check_objectives(terms, TrainingSetup(micro_batches=2), sharded=True)
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "twice wants one" and lines[1].startswith("twice differentiates the student twice, and FSDP")
+    assert len(lines) == 2
+
+
+def test_atkd_counts_ahead_what_a_shortened_cache_would_change() -> None:
+    shortened, plain = TrainingSetup(4, 8), {"atkd": Weighted(1.0, ATKD())}
+    check_objectives(plain, shortened, sharded=False)
+    ahead = {"atkd": Weighted(1.0, ATKD(split="sequence"))}
+    for harmless in (shortened._replace(micro_batches=1), shortened._replace(cache_top_k=None)):
+        check_objectives(ahead, harmless, sharded=False)
+    with pytest.raises(ValueError, match="atkd counts the easy and hard tokens of all micro-batches"):
+        check_objectives(ahead, shortened, sharded=False)
 
 
 def test_a_student_that_cannot_be_saved_is_refused_before_it_is_trained(tmp_path: Path) -> None:

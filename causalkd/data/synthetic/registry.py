@@ -1,6 +1,7 @@
 """Tasks that are generated instead of read: each with its own vocabulary and a causal model that is known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -11,9 +12,6 @@ from causalkd.data.synthetic import nli as planted
 from causalkd.data.synthetic import stories as planted_lm
 from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.data.synthetic.stories import PlantedLM
-
-SPLITS = {"train": ("train", 50_000), "validation": ("heldout", 2_000)}
-"""The generator's name of a split, and how many examples it makes where no limit is given."""
 
 
 class Generator(Protocol):
@@ -28,10 +26,6 @@ class Generator(Protocol):
         ...
 
 
-GENERATORS: Mapping[str, type[Generator]] = {"planted": PlantedNLI, "planted_lm": PlantedLM}
-"""By the name of the task."""
-
-
 class CausalModel(NamedTuple):
     """What is written down of a generated task's causal model."""
 
@@ -41,43 +35,49 @@ class CausalModel(NamedTuple):
     """The label of each base, or its answers in turn, after a variable takes the value it has in the source."""
 
 
-def causal_model(task: str) -> CausalModel | None:
-    """The causal model of a task; None for a task that is read, of which it is not known."""
-    variables = (*planted_lm.GROUPS, *planted_lm.VARIABLES)
-    known = {
-        "planted": CausalModel(planted.VARIABLES, PlantedNLI().many_counterfactual_labels),
-        "planted_lm": CausalModel(variables, PlantedLM().many_counterfactual_answers),
-    }
-    return known.get(task)
+@dataclass(frozen=True)
+class GeneratedTask:
+    """How the examples of a task are made.
 
-
-def generated_examples(
-    task: str, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int, seed: int
-) -> tuple[list[dict[str, Any]], str]:
-    """The examples of a generated task, and a line that says where they came from.
-
-    Held-out stories are labelled at their answers alone, as what else comes next in them is mostly chance.
-    Raises ValueError for another vocabulary than the task's, or too little room for its rows.
+    Attributes:
+        generator: Makes the examples and their tokenizer.
+        title: What the task is called in the line that says where examples came from.
+        causal_model: What is known of how the labels come about; None where nothing is.
+        single_variables: The variables of the causal model of which each has one value in an example.
+        value_of: The value of one of these in an example, by which pairs are chosen that differ in it.
+        of_heldout: What a held-out example is turned into.
     """
-    generator = GENERATORS[task]()
-    if tokenizer.get_vocab() != generator.tokenizer().get_vocab():
-        name = GENERATORS[task].__name__
-        raise ValueError(
-            f"task '{task}' has a vocabulary of its own, which {type(tokenizer).__name__} does not have. Give "
-            f"{name}().tokenizer(), and models that were made for it"
-        )
-    own_split, size = SPLITS[split]
-    examples = generator.examples(own_split, limit or size, seed)
-    longest = max(len(example["input_ids"]) for example in examples)
-    if longest > max_length:
-        raise ValueError(f"task '{task}' has {longest} tokens a row, more than max_length {max_length}: allow as many")
-    if task == "planted_lm" and own_split == "heldout":
-        examples = [{**example, "label": _answers_alone(example)} for example in examples]
-    what = "the planted task" if task == "planted" else f"the {task} task"
-    return examples, f"{what}, {own_split} frames, seed {seed}"
+
+    generator: Callable[[], Generator]
+    title: str
+    causal_model: CausalModel | None = None
+    single_variables: tuple[str, ...] = ()
+    value_of: Callable[[dict, str], Any] | None = None
+    of_heldout: Callable[[dict], dict] = lambda example: example
 
 
-def _answers_alone(example: dict[str, Any]) -> list[int]:
+def _value_of(example: dict, variable: str) -> Any:
+    return PlantedNLI().variables(example)[variable]
+
+
+def _answers_alone(example: dict[str, Any]) -> dict[str, Any]:
+    """Labels a held-out story at its answers alone, as what else comes next in it is mostly chance."""
     answers = [span for name, span in example["segments"].items() if name.startswith("answer")]
     labelled = {place for start, stop in answers for place in range(start, stop)}
-    return [label if place in labelled else IGNORED for place, label in enumerate(example["label"])]
+    label = [label if place in labelled else IGNORED for place, label in enumerate(example["label"])]
+    return {**example, "label": label}
+
+
+PLANTED = GeneratedTask(
+    PlantedNLI,
+    "the planted task",
+    CausalModel(planted.VARIABLES, PlantedNLI().many_counterfactual_labels),
+    planted.VARIABLES,
+    _value_of,
+)
+PLANTED_LM = GeneratedTask(
+    PlantedLM,
+    "the planted_lm task",
+    CausalModel((*planted_lm.GROUPS, *planted_lm.VARIABLES), PlantedLM().many_counterfactual_answers),
+    of_heldout=_answers_alone,
+)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from causalkd.data.synthetic.registry import GENERATORS, generated_examples
 from causalkd.data.tasks.conversations import conversation_examples
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
+from causalkd.data.tasks.generated import generated_examples
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
 from causalkd.data.tasks.own_data import ROW_KINDS, OwnData
 from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
@@ -79,7 +79,7 @@ def load_examples(
     own = None if isinstance(task, str) else task
     spec = task_spec(task) if isinstance(task, str) else _spec_of(task)
     max_length = _checked(spec, split, tokenizer, limit, max_length, model_limit)
-    if spec.name in GENERATORS:
+    if spec.generated is not None:
         made, origin = generated_examples(spec.name, split, tokenizer, limit, max_length, seed)
         return Examples(made, spec.kind, spec.labels, spec.metric, origin)
     if spec.fields == ("text",):

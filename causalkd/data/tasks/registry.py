@@ -1,14 +1,19 @@
-"""The table of tasks: where the rows of each come from, what is predicted, how it is scored."""
+"""The table of tasks: where the rows of each come from, what is predicted, how it is scored.
+
+One entry declares a task; `register_task` adds one from outside.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
+from causalkd import tables
 from causalkd.data.tasks import readers as files
 from causalkd.data.tasks.kinds import Metric
+from causalkd.tables import KeyOf
 from causalkd.task_types import Task
 
 Split = Literal["train", "validation", "test"]
@@ -45,6 +50,8 @@ class TaskSpec:
     """Branch of the hub's repository, where it is not the usual one."""
     official: Mapping[str, tuple[LocalFile, ...]] = field(default_factory=dict)
     """By split: the files as they are published, where `files` has others; they are preferred where they are there."""
+    generated: Any = None
+    """Of a task that is generated: its `synthetic.registry.GeneratedTask`, or where that is, as `module:name`."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -124,6 +131,7 @@ _STEMS = {"train": "train", "validation": "dev"}
 _PAIR = ("sentence1", "sentence2")
 _ENTAILED = ("entailment", "not_entailment")
 _MNLI = ("entailment", "neutral", "contradiction")
+_PLANTED, _SYNTHETIC = ("entailment", "contradiction", "neutral"), "causalkd.data.synthetic.registry"
 _MNLI_COLUMNS = (*_PAIR, "gold_label")
 _QNLI_COLUMNS = ("question", "sentence", "label")
 _QNLI_FILES = _samples("QNLI", train="train_sample_of_train") | {
@@ -143,11 +151,11 @@ _WNUT_FILES = {
 _ENTITIES = ("corporation", "creative-work", "group", "location", "person", "product")
 _TAGS = ("O", *(f"{place}-{entity}" for entity in _ENTITIES for place in "BI"))
 
-TASKS: Mapping[str, TaskSpec] = {
+TASKS: dict[str, TaskSpec] = {
     spec.name: spec
     for spec in (
-        TaskSpec("planted", "classification", (), ("entailment", "contradiction", "neutral"), "accuracy"),
-        TaskSpec("planted_lm", "causal_lm", (), (), "accuracy"),
+        TaskSpec("planted", "classification", (), _PLANTED, "accuracy", generated=f"{_SYNTHETIC}:PLANTED"),
+        TaskSpec("planted_lm", "causal_lm", (), (), "accuracy", generated=f"{_SYNTHETIC}:PLANTED_LM"),
         _glue("sst2", "SST-2", ("sentence",), ("negative", "positive")),
         _glue("cola", "CoLA", ("sentence",), ("unacceptable", "acceptable"), "matthews_correlation", (3, 1)),
         _glue("mrpc", "MRPC", _PAIR, ("not_equivalent", "equivalent"), "f1", ("#1 String", "#2 String", "Quality")),
@@ -248,6 +256,20 @@ TASKS: Mapping[str, TaskSpec] = {
     )
 }
 """Every task by name. GLUE's test splits have no public labels and are not offered."""
+TaskName = Annotated[str, KeyOf(TASKS, checked=False)]
+"""The name of a task; `task_spec` refuses others, with the nearest one."""
+
+
+def register_task(spec: TaskSpec) -> None:
+    """Adds a task that recipes and `load_examples` can name; ValueError where the name is taken or it has no rows."""
+    if not (spec.files or spec.hub or spec.generated):
+        raise ValueError(f"task {spec.name!r} has no rows: give its `files`, its data set on the `hub`, or `generated`")
+    tables.add(TASKS, "tasks", spec.name, spec)
+
+
+def unregister_task(name: str) -> None:
+    """Takes a task out of the table; ValueError where there is none of this name."""
+    tables.remove(TASKS, "tasks", name)
 
 
 def task_spec(name: str) -> TaskSpec:

@@ -1,51 +1,20 @@
-import pytest
+"""What the entries of generated tasks say of their examples."""
 
-from causalkd.data.synthetic.registry import GENERATORS, causal_model
-from causalkd.data.synthetic.stories import PlantedLM
-from causalkd.data.tasks.loading import load_examples
-from causalkd.data.tasks.registry import TASKS
-from tests.data.tiny_tokenizers import gpt2_like
+from causalkd.data.synthetic.registry import PLANTED, PLANTED_LM
 
 
-@pytest.mark.parametrize("task", GENERATORS)
-def test_generated_tasks_are_in_the_table_and_give_both_splits(task: str) -> None:
-    tokenizer = GENERATORS[task]().tokenizer()
-    train, heldout = (load_examples(task, split, tokenizer, limit=30, seed=3) for split in ("train", "validation"))
-    assert train.kind == heldout.kind == TASKS[task].kind
-    assert len(train.examples) == len(heldout.examples) == 30
-    assert "task, train frames, seed 3" in train.origin and "task, heldout frames, seed 3" in heldout.origin
+def test_the_value_of_a_variable_is_the_causal_models() -> None:
+    assert PLANTED.causal_model is not None and PLANTED.value_of is not None
+    base, source = PLANTED.generator().examples("heldout", 2, 0)
+    for example in (base, source):
+        assert PLANTED.value_of(example, "label") == example["label"]
+    replaced = PLANTED.causal_model.counterfactuals([base], [source], "label").tolist()
+    assert replaced == [PLANTED.value_of(source, "label")]
+    assert set(PLANTED.single_variables) <= set(PLANTED.causal_model.variables)
 
 
-@pytest.mark.parametrize("task", GENERATORS)
-def test_every_generated_task_has_a_causal_model(task: str) -> None:
-    rows, model = GENERATORS[task]().examples("heldout", 6, 0), causal_model(task)
-    assert model is not None and len(set(model.variables)) == len(model.variables)
-    for variable in model.variables:
-        assert model.counterfactuals(rows, rows, variable).reshape(6, -1).tolist() == [_answers(row) for row in rows]
-    assert causal_model("sst2") is None
-
-
-def _answers(row: dict) -> list[int]:
-    if isinstance(row["label"], int):
-        return [row["label"]]
-    return [row["input_ids"][row["segments"][f"answer_{n}"][0]] for n in range(1, 5)]
-
-
-def test_held_out_stories_are_labelled_at_their_answers() -> None:
-    train, heldout = (
-        load_examples("planted_lm", split, PlantedLM().tokenizer(), limit=5).examples
-        for split in ("train", "validation")
-    )
-    for row in train:
-        assert row["label"] == [-100, *row["input_ids"][1:]]
-    for row in heldout:
-        labelled = [place for place, label in enumerate(row["label"]) if label != -100]
-        assert labelled == [row["segments"][f"answer_{n}"][0] for n in range(1, 5)]
-        assert all(row["label"][place] == row["input_ids"][place] for place in labelled)
-
-
-def test_a_generated_task_needs_its_own_vocabulary_and_room() -> None:
-    with pytest.raises(ValueError, match=r"'planted_lm' has a vocabulary of its own.*PlantedLM\(\)\.tokenizer\(\)"):
-        load_examples("planted_lm", "train", gpt2_like())
-    with pytest.raises(ValueError, match="34 tokens a row, more than max_length 20"):
-        load_examples("planted_lm", "train", PlantedLM().tokenizer(), limit=3, max_length=20)
+def test_a_held_out_story_keeps_the_labels_of_its_answers() -> None:
+    (story,) = PLANTED_LM.generator().examples("heldout", 1, 0)
+    labelled = [place for place, label in enumerate(PLANTED_LM.of_heldout(story)["label"]) if label != -100]
+    assert labelled == [story["segments"][f"answer_{number}"][0] for number in range(1, 5)]
+    assert PLANTED.of_heldout(story) is story

@@ -3,7 +3,6 @@ from typing import get_args
 
 import pytest
 
-from causalkd.data.synthetic.registry import GENERATORS
 from causalkd.data.tasks.registry import TASKS, Metric, Split, task_spec
 from causalkd.task_types import TASKS as KINDS
 
@@ -14,7 +13,7 @@ def test_a_row_of_the_table_is_complete(name: str) -> None:
     assert spec.name == name and spec.kind in KINDS and spec.metric in get_args(Metric)
     assert set(spec.splits) <= set(get_args(Split)) and {"train", "validation"} <= set(spec.splits)
     assert bool(spec.labels) == (spec.kind in ("classification", "token_classification"))
-    assert bool(spec.hub) == bool(spec.files) == (name not in GENERATORS)
+    assert bool(spec.hub) == bool(spec.files) == (spec.generated is None)
     assert len({file.path for file in spec.files.values()}) == len(spec.files)
 
 

@@ -1,0 +1,58 @@
+"""The table of divergences that a recipe can name; torch is loaded only where one is computed.
+
+One entry declares a divergence: recipes, their schema, the objective that uses it and the tests know it from here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from causalkd import tables
+from causalkd.tables import KeyOf
+
+_HERE = "causalkd.losses.divergence"
+
+
+@dataclass(frozen=True)
+class DivergenceEntry:
+    """One divergence.
+
+    Attributes:
+        function: (student's logits, teacher's logits, mask, temperature) → mean over what counts, in nats, zero at
+            agreement; or where that function is, as `module:name`.
+        share: The argument that mixes the two distributions; None where they are not mixed.
+    """
+
+    function: Callable[..., Any] | str
+    share: str | None = None
+
+
+DIVERGENCES: dict[str, DivergenceEntry] = {
+    "forward_kl": DivergenceEntry(f"{_HERE}:forward_kl"),
+    "reverse_kl": DivergenceEntry(f"{_HERE}:reverse_kl"),
+    "jensen_shannon": DivergenceEntry(f"{_HERE}:jensen_shannon", share="beta"),
+    "total_variation": DivergenceEntry(f"{_HERE}:total_variation"),
+    "skewed_forward_kl": DivergenceEntry(f"{_HERE}:skewed_forward_kl", share="alpha"),
+    "skewed_reverse_kl": DivergenceEntry(f"{_HERE}:skewed_reverse_kl", share="alpha"),
+}
+"""Every divergence by its key."""
+DivergenceName = Annotated[str, KeyOf(DIVERGENCES)]
+"""The key of a divergence."""
+
+
+def register_divergence(key: str, entry: DivergenceEntry) -> None:
+    """Adds a divergence, so that `response_kd` can be trained on it.
+
+    Raises:
+        ValueError: The key is taken.
+    """
+    tables.add(DIVERGENCES, "divergences", key, entry)
+
+
+def unregister_divergence(key: str) -> None:
+    """Takes a divergence out of the table.
+
+    Raises:
+        ValueError: There is none of this key.
+    """
+    tables.remove(DIVERGENCES, "divergences", key)

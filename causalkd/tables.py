@@ -1,0 +1,64 @@
+"""Tables of what comes in kinds: one entry declares a kind, and schemas and messages are made from the table."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+from causalkd.errors import nearest
+
+
+class KeyOf:
+    """Lets a field hold the keys of a table alone: `Annotated[str, KeyOf(TABLE)]`.
+
+    The table is looked at when a value is read and when a schema is printed, so a key that is registered later counts.
+    """
+
+    def __init__(self, table: Mapping[str, Any], *, checked: bool = True) -> None:
+        """With `checked=False` the schema alone names the keys, and whoever uses the value refuses others."""
+        self.table, self._checked = table, checked
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """The field's own schema, and then a look into the table."""
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict:
+        """The keys that there are now."""
+        return {"type": "string", "enum": list(self.table)}
+
+    def _known(self, key: str) -> str:
+        if self._checked and key not in self.table:
+            raise ValueError(f"{key!r} is not valid; {nearest(key, list(self.table))}")
+        return key
+
+
+def add(table: dict[str, Any], what: str, key: str, entry: Any) -> None:
+    """Adds an entry to a table.
+
+    Raises:
+        ValueError: The key is taken.
+    """
+    if key in table:
+        raise ValueError(f"there is already an entry {key!r} in the table of {what}; choose another key")
+    table[key] = entry
+
+
+def remove(table: dict[str, Any], what: str, key: str) -> None:
+    """Takes an entry out of a table.
+
+    Raises:
+        ValueError: There is none of this key.
+    """
+    if key not in table:
+        raise ValueError(f"there is no entry {key!r} in the table of {what}; {nearest(key, list(table))}")
+    del table[key]
+
+
+def imported(what: Any) -> Any:
+    """What an entry names: itself, or where it is as `module:name`, so that a table needs no heavy import."""
+    if not isinstance(what, str):
+        return what
+    module, _, name = what.partition(":")
+    return getattr(import_module(module), name)

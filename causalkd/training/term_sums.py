@@ -1,0 +1,65 @@
+"""The sums of the terms since the last row of the log, and what of them a checkpoint keeps."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class TermSums:
+    """The sum of every term over this process's micro-batches since the last row of the log.
+
+    Args:
+        begun: The sums of the micro-batches before a checkpoint.
+        count: How many micro-batches those were.
+    """
+
+    def __init__(self, begun: Mapping[str, float] | None = None, count: int = 0) -> None:
+        self._begun, self.count = dict(begun or {}), count
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, terms: Mapping[str, Float[Tensor, ""]], loss: Float[Tensor, ""]) -> None:
+        """Adds the terms of a micro-batch, in the precision and on the device of its loss."""
+        for name, term in terms.items():
+            total = self._sums.get(name)
+            total = torch.full_like(loss, self._begun.get(name, 0.0)) if total is None else total
+            self._sums[name] = total + term.detach()
+        self.count += 1
+
+    def totals(self) -> dict[str, float]:
+        """The sums as numbers."""
+        return {name: total.item() for name, total in self._sums.items()}
+
+    def take_means(self, over_processes: Callable[[Tensor], Tensor], processes: int) -> dict[str, float]:
+        """The mean of every term over the micro-batches of all processes, after which the sums begin anew.
+
+        It is the one copy of the terms from the device, at the rate of logging.
+        """
+        sums = over_processes(torch.stack(list(self._sums.values())))
+        means = (sums / (self.count * processes)).tolist()
+        found = dict(zip(self._sums, means, strict=True))
+        self._begun, self._sums, self.count = {}, {}, 0
+        return found
+
+
+@dataclass(frozen=True)
+class Unlogged:
+    """What has been summed up since the last row of the log, as a checkpoint keeps it."""
+
+    sums: Mapping[str, float] = field(default_factory=dict)
+    count: int = 0
+    loss: float = 0.0
+    last_logged: int | None = None
+
+    @classmethod
+    def read(cls, file: Path) -> "Unlogged":
+        """Reads it from a checkpoint; nothing where the checkpoint has none."""
+        return cls(**json.loads(file.read_text())) if file.is_file() else cls()
+
+    def write(self, file: Path) -> None:
+        """Writes it into a checkpoint."""
+        file.write_text(json.dumps(vars(self)))
