@@ -174,9 +174,7 @@ def test_what_cannot_be_registered() -> None:
         register_divergence("forward_kl", DivergenceEntry(toy_divergence))
     with pytest.raises(ValueError, match="task 'toy' has no rows"):
         register_task(TaskSpec("toy", "causal_lm", (), (), "accuracy"))
-    with pytest.raises(
-        ValueError, match="no entry 'forward' in the table of divergences; did you"
-    ):
+    with pytest.raises(ValueError, match="no entry 'forward' in the table of divergences; did you"):
         unregister_divergence("forward")
     assert list(ObjectivesPart.model_fields) == list(OBJECTIVES)
 
