@@ -189,7 +189,7 @@ class RunFolder:
             found = read_yaml(self.recipe)
         except ValueError:
             return False
-        return isinstance(found, dict) and "students" not in found
+        return isinstance(found, dict) and "model" in found and "teacher" not in found
 
     def hardly_begun(self) -> bool:
         """Whether there is nothing but what a run writes before its recipe."""

@@ -145,7 +145,7 @@ def test_every_fault_is_told_before_anything_is_written(tmp_path: Path) -> None:
         runs.finetune(recipe(output, training={"steps": 1, "batch_size": 64}))
     with pytest.raises(ValueError, match=r"^config: .*"):
         runs.finetune(recipe(output, config={"model_type": "bert", "hidden_size": 15, "num_attention_heads": 2}))
-    with pytest.raises(ValueError, match=r"the longest row has 11 tokens, but .* has 8 positions"):
+    with pytest.raises(ValueError, match=r"data.max_length is 11, but .* has 8 positions"):
         runs.finetune(recipe(output, config={**RECIPE["config"], "max_position_embeddings": 8}))
     assert not output.exists()
 
