@@ -47,6 +47,27 @@ def distill(
 
 
 @app.command()
+def finetune(
+    recipe: Annotated[str, typer.Argument(help="A YAML file with `model`, `data` and `training`.")],
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in the folder.")] = False,
+) -> None:
+    """Train a model on a task without a teacher, measure it on the held-out split, and write finetune.json.
+
+    An interrupted run continues with the same command.
+    """
+    with user_errors():
+        from causalkd.recipe.finetune import FinetuneRecipe
+        from causalkd.reporting.finetuning import finetuning_lines
+        from causalkd.runs.finetune import finetune as run
+
+        parsed = FinetuneRecipe.load(recipe, set_)
+        found = run(parsed, overwrite=overwrite, tell=partial(typer.echo, err=True))
+        if _is_first_process():
+            typer.echo("\n".join([*finetuning_lines(found), "", str(parsed.folder / "finetune.json")]))
+
+
+@app.command()
 def verify(
     run: RunArgument,
     accept_changed_data: Annotated[

@@ -99,7 +99,9 @@ def planted_model(task: Task = "classification", labels: tuple[str, ...] | None 
     return model_from_config(config, tokenizer, task=task, role="student", labels=labels)
 
 
-class _Interrupt(TrainerCallback):
+class Interrupt(TrainerCallback):
+    """Strikes at the end of a step, or right after saving at it."""
+
     def __init__(self, step: int, after_saving: bool) -> None:
         self._step, self._event = step, "on_train_end" if after_saving else "on_step_end"
 
@@ -120,7 +122,7 @@ def interrupted(name: str, step: int, after_saving: bool = False) -> Callable[..
     def build_trainer(*args: Any, **options: Any) -> Any:
         trainer = build.build_trainer(*args, **options)
         if options["name"] == name:
-            trainer.add_callback(_Interrupt(step, after_saving))
+            trainer.add_callback(Interrupt(step, after_saving))
         return trainer
 
     assert runs.build_trainer is build.build_trainer

@@ -81,18 +81,7 @@ class Recipe(Part):
         Raises:
             ValueError: No such recipe, or every fault in it, one a line, with the nearest valid key.
         """
-        found = _find(source)
-        try:
-            data = read_yaml(found)
-        except ValueError as error:
-            raise ValueError(f"recipe {source} is no YAML: {error}") from None
-        if not isinstance(data, dict):
-            raise ValueError(
-                f"a recipe is a mapping of keys, {source} holds {type(data).__name__}; see `causalkd schema`"
-            )
-        for change in changes:
-            _apply(data, change)
-        return cls.parse(data, str(source))
+        return cls.parse(read_mapping(source, changes), str(source))
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], origin: str = "recipe") -> "Recipe":
@@ -119,6 +108,24 @@ class Recipe(Part):
     def to_yaml(self) -> str:
         """The complete recipe, defaults included; loads to an equal one."""
         return dump_text(self.model_dump(mode="json"))
+
+
+def read_mapping(source: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain data of a shipped recipe, a YAML file or YAML text, with changes like `training.steps=100`.
+
+    Raises:
+        ValueError: No such recipe, no YAML, no mapping, or a change that cannot be made.
+    """
+    found = _find(source)
+    try:
+        data = read_yaml(found)
+    except ValueError as error:
+        raise ValueError(f"recipe {source} is no YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"a recipe is a mapping of keys, {source} holds {type(data).__name__}; see `causalkd schema`")
+    for change in changes:
+        _apply(data, change)
+    return data
 
 
 def shipped_recipes() -> list[str]:

@@ -17,6 +17,7 @@ from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import TaskLoss
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build_objectives import interchanging
@@ -38,7 +39,7 @@ def task_only() -> dict[str, Weighted]:
 
 
 def build_trainer(
-    recipe: Recipe,
+    recipe: Recipe | FinetuneRecipe,
     training: TrainingPart,
     data: Data,
     student: HookedModel,
@@ -61,8 +62,8 @@ def build_trainer(
     sequences = on_policy(training.sequences, student, teacher, longest, seed, reply_ends(recipe.data, data.tokenizer))
     _check_rows_are_free(recipe, training, intervening)
     watch = None
-    if teacher is not None and alignment is not None and recipe.verification.eval_every_steps is not None:
-        watch = _live(recipe, data, teacher, student, alignment, recipe.verification.eval_every_steps)
+    if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
+        watch = _live(recipe, data, teacher, student, alignment)
     examples = ExampleSet(data.train.examples)
     trainer = DistillationTrainer(
         student,
@@ -100,16 +101,18 @@ def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: 
 
 
 def _live(
-    recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, alignment: Alignment, every: int
-) -> LiveAccuracy:
+    recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, alignment: Alignment
+) -> LiveAccuracy | None:
     """Measures the student while it trains; before there are students, all examples count as rightly answered."""
     part = recipe.verification
+    if part.eval_every_steps is None:
+        return None
     few = part.model_copy(update={"pairs": min(part.pairs, _LIVE_PAIRS)})
     batches = build_pairs(recipe.model_copy(update={"verification": few}), data, alignment)
-    return LiveAccuracy(teacher, student, resolve(alignment, teacher, student), batches, every)
+    return LiveAccuracy(teacher, student, resolve(alignment, teacher, student), batches, part.eval_every_steps)
 
 
-def _check_rows_are_free(recipe: Recipe, training: TrainingPart, intervening: Sequence[str]) -> None:
+def _check_rows_are_free(recipe: Recipe | FinetuneRecipe, training: TrainingPart, intervening: Sequence[str]) -> None:
     """Rows can be packed, written anew or exchanged: each settles what stands where in them."""
     uses = ["data.packing"] if recipe.data.packing else []
     written = training.sequences

@@ -7,8 +7,6 @@ runs/NAME/report.md, .html  the same for people            and a model card in e
 runs/NAME/data.json         which data, by rows and digest runs/NAME/replaced/     the run that this one replaces
 """
 
-import json
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from transformers import TrainerState
 
 from causalkd.alignment.spec import Alignment
 from causalkd.attribution.maps import AttributionMap
@@ -27,23 +24,20 @@ from causalkd.reporting.markdown import as_markdown, model_card
 from causalkd.runs.build_objectives import build_objectives
 from causalkd.runs.build_sequences import reply_ends, taught_data
 from causalkd.runs.build_trainer import build_trainer, task_only
-from causalkd.runs.checkpoints import Spent, WholeCheckpoints, resumable
-from causalkd.runs.data_identity import changed_data, write_identity
+from causalkd.runs.data_identity import changed_data
 from causalkd.runs.folder import RunFolder, write_whole
 from causalkd.runs.inputs import check_inputs_outside, check_names_fit
-from causalkd.runs.interruption import Stopping
-from causalkd.runs.lock import locked, working_alone
-from causalkd.runs.manifest import MANIFEST, write_manifest
+from causalkd.runs.lock import working_alone
+from causalkd.runs.manifest import MANIFEST
 from causalkd.runs.map_files import first_maps
+from causalkd.runs.opening import begin, hold
 from causalkd.runs.preflight import preflight
 from causalkd.runs.prepare import Data, build_student, longest_row
 from causalkd.runs.prepared import Prepared
-from causalkd.runs.stages import begun, differences
+from causalkd.runs.train import finish_training
 from causalkd.runs.trained_run import TrainedRun, load_trained_run
 from causalkd.runs.verify import verified
 from causalkd.training.callbacks import read_rows
-from causalkd.training.compute import BlockForwards
-from causalkd.training.trainer import DistillationTrainer
 from causalkd.verification.results.report import VerificationReport
 
 Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, AttributionMap]], str]
@@ -71,21 +65,11 @@ def distill(
     check_inputs_outside(recipe)
     check_names_fit(recipe)
     with ExitStack() as held:
-        if processes.is_main_process and folder.holds_anything():
-            held.enter_context(locked(folder.path))
-        if not overwrite:
-            _refuse_finished(folder)
+        hold(folder, held, overwrite)
         prepared, alignment = preflight(recipe)
         data = prepared.data
         recipe = recipe.model_copy(update={"alignment": alignment})
-        if processes.is_main_process:
-            if not folder.holds_anything():
-                _make(folder, held)
-            _open(folder, recipe, data, alignment, overwrite)
-            for split in (data.train, data.heldout):
-                if tell is not None:
-                    tell(split.summary())
-        processes.wait_for_everyone()
+        begin(folder, held, recipe, data, alignment, overwrite=overwrite, tell=tell)
         prepared = _train(recipe, prepared, alignment, folder, tell)
         if processes.is_main_process:
             shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
@@ -150,58 +134,6 @@ def write_pages(page: Page | None, report: VerificationReport, folder: RunFolder
         write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics), first_maps(folder)))
 
 
-def _refuse_finished(folder: RunFolder) -> None:
-    if folder.report.is_file():
-        raise ValueError(f"{folder.path} holds a finished run; choose another `output`, or overwrite it (--overwrite)")
-
-
-def _make(folder: RunFolder, held: ExitStack) -> None:
-    """Makes the folder, empty, and keeps other processes out of it."""
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        held.enter_context(locked(folder.path))
-    except OSError as error:
-        raise ValueError(f"no run can be put into {folder.path}: {error}; choose another `output`") from error
-
-
-def _open(folder: RunFolder, recipe: Recipe, data: Data, alignment: Alignment, overwrite: bool) -> None:
-    """Begins a run, or sees that the folder holds an unfinished one that can continue with this recipe."""
-    if not folder.hardly_begun():
-        if overwrite:
-            folder.set_aside()
-        elif folder.recipe.is_file():
-            _refuse_finished(folder)
-            _continue(folder, recipe, data, alignment)
-            return
-        else:
-            raise ValueError(f"{folder.path} holds something that is no run; choose another `output`")
-    write_identity(folder, data)
-    folder.start(recipe, alignment)
-
-
-def _continue(folder: RunFolder, recipe: Recipe, data: Data, alignment: Alignment) -> None:
-    """Lets an unfinished run go on with a recipe that may differ in what nothing trained so far depends on."""
-    before = Recipe.load(folder.recipe)
-    faults, changed = differences(folder, before, recipe), changed_data(folder, data)
-    if recipe.data.eval_limit != before.data.eval_limit:
-        changed.pop("heldout", None)
-    if begun(folder, before) and not faults:
-        faults += changed.values()
-    if faults:
-        raise ValueError(
-            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}) or of other data: "
-            f"{'; '.join(faults)}; go back to those, choose another `output`, or overwrite it (--overwrite)"
-        )
-    if recipe != before or changed:
-        for shared in (
-            *folder.path.glob("unfinished/teacher_cache.sqlite*"),
-            *folder.path.glob("unfinished/*/*.jsonl"),
-        ):
-            shared.unlink()  # the teacher or the data that they were made of may be others now
-    write_identity(folder, data)
-    folder.start(recipe, alignment)
-
-
 def _train(
     recipe: Recipe, prepared: Prepared, alignment: Alignment, folder: RunFolder, tell: Callable[[str], None] | None
 ) -> Prepared:
@@ -222,7 +154,7 @@ def _teacher(recipe: Recipe, prepared: Prepared, folder: RunFolder, tell: Callab
             recipe, part.training, data, prepared.learner, task_only(), teacher=None, alignment=None,
             name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
         )  # fmt: skip
-        _finish(trainer, folder, "teacher", folder.teacher, tell)
+        finish_training(trainer, folder, "teacher", folder.teacher, tell)
     return load_trained_run(folder.teacher, data, "teacher")
 
 
@@ -251,47 +183,4 @@ def _train_student(
         recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
         name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics,
     )  # fmt: skip
-    _finish(trainer, folder, name, goal, tell)
-
-
-def _finish(
-    trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Path, tell: Callable[[str], None] | None
-) -> None:
-    """Trains from the last checkpoint there is, and puts the finished model in place in one step."""
-    last = resumable(folder, name, tell)
-    counter, stopping = BlockForwards(), Stopping()
-    checkpoints = WholeCheckpoints(counter, Spent.until(last))
-    trainer.add_callback(checkpoints)
-    trainer.add_callback(stopping)
-    with counter.counting(trainer.student, trainer.teacher), stopping.listening():
-        if last is not None and _is_last_step(last):  # the Trainer would train a step too many
-            trainer._load_from_checkpoint(str(last))
-            trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
-        else:
-            trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    trainer.check_weights()
-    if trainer.is_world_process_zero():
-        cost = {**vars(checkpoints.spent()), "steps": trainer.state.global_step}
-        folder.cost(name).parent.mkdir(exist_ok=True)
-        write_whole(folder.cost(name), json.dumps(cost))
-        _put_in_place(trainer.student, folder, name, goal)
-    trainer.accelerator.wait_for_everyone()
-
-
-def _is_last_step(checkpoint: Path) -> bool:
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    return state["global_step"] >= state["max_steps"]
-
-
-def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
-    work = folder.work(name)
-    draft = work / "finished"
-    shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
-    student.save_pretrained(draft)
-    write_manifest(draft)
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(draft, goal)
-    if (work / "runs").is_dir():  # where trackers write that write files
-        folder.tracked(name).parent.mkdir(exist_ok=True)
-        os.replace(work / "runs", folder.tracked(name))
-    shutil.rmtree(work)
+    finish_training(trainer, folder, name, goal, tell)

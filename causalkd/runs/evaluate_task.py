@@ -6,7 +6,7 @@ FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which 
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import label_names, load_model
 from causalkd.runs.folder import RunFolder, write_whole
 from causalkd.runs.prepare import build_masking
-from causalkd.runs.trained_run import TrainedRun
+from causalkd.runs.trained_run import TrainedRun, finished_models
 from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
 from causalkd.verification.measures.task_metrics import answers_of
 
@@ -39,10 +39,10 @@ def evaluate_task(
     out: str | Path | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measures a checkpoint, or a run's teacher and students, and writes what was found and every prediction.
+    """Measures a checkpoint, or the models of a run, and writes what was found and every prediction.
 
     Args:
-        origin: A run folder, or a checkpoint with the head of the task: a folder or a name.
+        origin: A run folder, also of a fine-tuning, or a checkpoint with the head of the task: a folder or a name.
         task: The task, such as `mrpc`.
         split: One of its labelled splits.
         limit: Most rows.
@@ -62,13 +62,10 @@ def evaluate_task(
         allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
         examples = load_examples(task, split, tokenizer, limit, max_length, allowed)
         batches = _batches(examples, tokenizer, batch_size)
-        answers = answers_of(model, batches, examples.metric, examples.examples)
-        names = (examples.metric, *REPORTED_BESIDE.get(examples.metric, ()))
-        metrics = {each: METRICS[each][1](answers) for each in names}
+        answers, metrics = measured(model, batches, examples)
         file = f"{name}-{task}-{split}"
-        rows.append({"model": name, **_described(task, split, examples, answers), "metrics": metrics})
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(answers, model.task, folder / f"{file}.parquet")
+        rows.append({"model": name, "task": task, "split": split, **described(examples, answers), "metrics": metrics})
+        write_predictions(answers, model.task, folder / f"{file}.parquet")
         stored = {**rows[-1], "metrics": {each: _finite(value) for each, value in metrics.items()}}
         stored |= {"predictions": f"{file}.parquet"}
         write_whole(folder / f"{file}.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
@@ -87,6 +84,11 @@ def _subjects(origin: str | Path, spec: TaskSpec) -> Iterator[tuple[str, HookedM
     if not RunFolder(Path(origin)).recipe.is_file():
         model = load_model(origin, task=spec.kind, role="teacher", labels=spec.labels or None)
         yield Path(origin).name, *_ready(model, model.tokenizer or load_tokenizer(origin))
+        return
+    if RunFolder(Path(origin)).holds_finetuning():
+        for path in finished_models(RunFolder(Path(origin))):
+            model = load_model(path, task=spec.kind, role="teacher", labels=spec.labels or None)
+            yield path.name, *_ready(model, model.tokenizer or load_tokenizer(path))
         return
     run = TrainedRun.load(origin)
     models = {"teacher": run.teacher, **{student.folder_name: student.model for student in run.students}}
@@ -119,11 +121,18 @@ def _batches(examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int) 
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
 
 
-def _described(task: str, split: str, examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
+def measured(
+    model: HookedModel, batches: Sequence[Batch], examples: Examples
+) -> tuple[LabelPredictions, dict[str, float | None]]:
+    """Every prediction of a model for some examples, and the metrics of their task, the one that judges it first."""
+    answers = answers_of(model, batches, examples.metric, examples.examples)
+    names = (examples.metric, *REPORTED_BESIDE.get(examples.metric, ()))
+    return answers, {each: METRICS[each][1](answers) for each in names}
+
+
+def described(examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
     """What the figures are of."""
     return {
-        "task": task,
-        "split": split,
         "origin": examples.origin,
         "examples": len(examples.examples),
         "predictions": len(answers.answered) or len(answers.row),
@@ -133,9 +142,11 @@ def _described(task: str, split: str, examples: Examples, answers: LabelPredicti
     }
 
 
-def _write(answers: LabelPredictions, kind: str, file: Path) -> None:
+def write_predictions(answers: LabelPredictions, kind: str, file: Path) -> None:
+    """Writes every prediction beside its label, from which each metric can be computed again, as Parquet."""
     from datasets import Dataset
 
+    file.parent.mkdir(parents=True, exist_ok=True)
     Dataset.from_dict(_columns(answers, kind)).to_parquet(str(file))
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from causalkd.alignment.spec import Alignment
+from causalkd.errors import read_yaml
 from causalkd.files.whole_files import write_whole
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.manifest import MANIFEST, damage, recorded_files
 
@@ -18,13 +20,14 @@ _FILES = (
     "alignment.yaml",
     "metrics.jsonl",
     "report.json",
+    "finetune.json",
     "report.html",
     "report.md",
     "found_alignment.yaml",
     "evaluation.json",
     "data.json",
 )
-_MODELS = ("teacher", "student")
+_MODELS = ("teacher", "student", "model")
 _MODEL_CARD = "README.md"
 MAPS_DRAFT = ".attributions.draft"
 """Where attribution maps are collected before they take the place of earlier ones."""
@@ -60,8 +63,18 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The report; a run is finished when it exists."""
+        """The report; a run that verifies is finished when it exists."""
         return self.path / "report.json"
+
+    @property
+    def finetuned(self) -> Path:
+        """What a fine-tuning came to; such a run is finished when it exists."""
+        return self.path / "finetune.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run in the folder is done."""
+        return self.report.is_file() or self.finetuned.is_file()
 
     @property
     def recipe(self) -> Path:
@@ -103,6 +116,10 @@ class RunFolder:
         if len(recipe.students) * len(recipe.seeds) == 1:
             return self.path / "student"
         return self.path / "student" / f"{name}-seed{seed}"
+
+    def model(self, recipe: FinetuneRecipe, seed: int) -> Path:
+        """A fine-tuned checkpoint: `model/` itself where the recipe has just one seed."""
+        return self.path / "model" / (f"seed{seed}" if len(recipe.seeds) > 1 else "")
 
     def work(self, name: str) -> Path:
         """Where a training keeps what it can resume from; gone when it is done."""
@@ -152,7 +169,7 @@ class RunFolder:
             raise ValueError(f"{self.path} is a file, so no run can be put there; choose another `output`")
         return self.path.is_dir() and bool(self._entries())
 
-    def start(self, recipe: Recipe, alignment: Alignment) -> None:
+    def start(self, recipe: Recipe | FinetuneRecipe, alignment: Alignment | None) -> None:
         """Makes the folder of a new run; the recipe, which makes it one, is written last.
 
         Raises:
@@ -160,10 +177,19 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self.alignment, alignment.to_yaml())
+            if alignment is not None:
+                write_whole(self.alignment, alignment.to_yaml())
             write_whole(self.recipe, recipe.to_yaml())
         except OSError as error:
             raise ValueError(f"no run can be put into {self.path}: {error}; choose another `output`") from error
+
+    def holds_finetuning(self) -> bool:
+        """Whether the recipe in the folder is one of a fine-tuning, which has no alignment."""
+        try:
+            found = read_yaml(self.recipe)
+        except ValueError:
+            return False
+        return isinstance(found, dict) and "model" in found and "teacher" not in found
 
     def hardly_begun(self) -> bool:
         """Whether there is nothing but what a run writes before its recipe."""
@@ -193,7 +219,7 @@ class RunFolder:
         if not self.replaced.is_dir():
             return
         aside = RunFolder(self.replaced)
-        if self.report.is_file():
+        if self.finished:
             aside._delete()
         elif not (self.recipe.is_file() and aside.recipe.is_file()):
             # The other way round: a report that stands here says that what was set aside may go.
@@ -214,7 +240,8 @@ class RunFolder:
 
     def _check_is_run(self) -> None:
         _, foreign = self._contents()
-        lacking = [path.name for path in (self.recipe, self.alignment) if not path.is_file()]
+        wanted = (self.recipe,) if self.holds_finetuning() else (self.recipe, self.alignment)
+        lacking = [path.name for path in wanted if not path.is_file()]
         if foreign or lacking:
             named = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
             holds = f"holds {named}" if foreign else f"has no {' and no '.join(lacking)}"
@@ -228,10 +255,10 @@ class RunFolder:
         return [entry for entry in self.path.iterdir() if entry.name not in (LOCK, WORKER, self.replaced.name)]
 
     def _order(self, entry: Path) -> int:
-        return 0 if entry == self.report else 2 if entry == self.recipe else 1
+        return 0 if entry in (self.report, self.finetuned) else 2 if entry == self.recipe else 1
 
     def _order_back(self, entry: Path) -> int:
-        return 2 if entry == self.report else 1 if entry == self.recipe else 0
+        return 2 if entry in (self.report, self.finetuned) else 1 if entry == self.recipe else 0
 
     def _contents(self) -> tuple[list[Path], list[str]]:
         """The files that a run has written here, and the names of what it has not."""

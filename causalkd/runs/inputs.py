@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from causalkd.data.tasks.loading import DATA_VARIABLE
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.stages import stages
 
 
-def check_inputs_outside(recipe: Recipe) -> None:
+def check_inputs_outside(recipe: Recipe | FinetuneRecipe) -> None:
     """Refuses a recipe whose run would overwrite what it reads.
 
     Raises:
@@ -25,7 +26,7 @@ def check_inputs_outside(recipe: Recipe) -> None:
         )
 
 
-def check_names_fit(recipe: Recipe) -> None:
+def check_names_fit(recipe: Recipe | FinetuneRecipe) -> None:
     """Refuses names that the file system cannot hold.
 
     Raises:
@@ -48,14 +49,23 @@ def check_names_fit(recipe: Recipe) -> None:
                 ) from None
 
 
-def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
+def _named(recipe: Recipe | FinetuneRecipe) -> Iterator[tuple[str, str]]:
     """Every input by its key; a hub name is no path that exists, so it does no harm here."""
-    yield from [("teacher.model", recipe.teacher.model)] if recipe.teacher.model is not None else []
     yield from [("data.tokenizer", recipe.data.tokenizer)] if recipe.data.tokenizer is not None else []
+    yield from [("data.path", recipe.data.path)] if recipe.data.path is not None else []
+    yield from _of_finetuning(recipe) if isinstance(recipe, FinetuneRecipe) else _of_distillation(recipe)
+    yield from [(DATA_VARIABLE, os.environ[DATA_VARIABLE])] if os.environ.get(DATA_VARIABLE) else []
+
+
+def _of_finetuning(recipe: FinetuneRecipe) -> Iterator[tuple[str, str]]:
+    yield from [("model", recipe.model)] if recipe.model is not None else []
+
+
+def _of_distillation(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    yield from [("teacher.model", recipe.teacher.model)] if recipe.teacher.model is not None else []
     yield from [("alignment", recipe.alignment)] if isinstance(recipe.alignment, str) else []
     for part in recipe.students:
         yield from [(f"students.{part.name}.model", part.model)] if part.model is not None else []
-    yield from [(DATA_VARIABLE, os.environ[DATA_VARIABLE])] if os.environ.get(DATA_VARIABLE) else []
 
 
 def _lies_in(given: str, output: Path) -> bool:

@@ -12,12 +12,14 @@ from causalkd.data.pairs.collator import ExampleSet
 from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.sections import StudentPart, TrainingPart
+from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart, TrainingPart
 from causalkd.runs.build_objectives import build_objectives
 from causalkd.runs.build_trainer import build_trainer, task_only
-from causalkd.runs.prepare import Data, build_alignment, build_pairs, build_student
+from causalkd.runs.prepare import Data, build_alignment, build_data, build_pairs, build_student, build_teacher
 from causalkd.runs.prepared import Prepared, prepare
+from causalkd.runs.stages import MODEL, TEACHER
 from causalkd.training.trainer import DistillationTrainer
 
 
@@ -32,10 +34,10 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
     """
     prepared = prepare(recipe)
     data, teacher = prepared.data, prepared.teacher
-    _check_rows(recipe, data, teacher)
+    _check_rows(recipe.data, data, teacher)
     if prepared.learner is not None:
         try:
-            _rehearse_teacher(recipe, data, prepared.learner)
+            _rehearse_alone(recipe, recipe.teacher, data, prepared.learner, TEACHER)
         except ValueError as error:
             raise ValueError(f"teacher: {error}") from error
     alignments = []
@@ -53,13 +55,37 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
     return prepared, alignments[0]
 
 
-def _rehearse_teacher(recipe: Recipe, data: Data, learner: HookedModel) -> None:
-    part = recipe.teacher
+def preflight_finetuning(recipe: FinetuneRecipe) -> Data:
+    """Builds what a fine-tuning names, untrained, and computes the loss on two rows.
+
+    Writes nothing that stays.
+
+    Raises:
+        ValueError: Something of the recipe, the data or the model does not fit.
+    """
+    part = recipe.learner(recipe.seeds[0])
+    try:
+        data = build_data(recipe.data, part)
+        learner = build_teacher(part, data, "student")
+        _check_rows(recipe.data, data, learner)
+        _rehearse_alone(recipe, part, data, learner, MODEL)
+    except ValueError as error:
+        # It is built as a teacher is that is trained first, in whose recipe these keys are below `teacher`.
+        raise ValueError(
+            str(error).replace("teacher.model:", "model:").replace("teacher.config:", "config:")
+        ) from error
+    return data
+
+
+def _rehearse_alone(
+    recipe: Recipe | FinetuneRecipe, part: TeacherPart, data: Data, learner: HookedModel, name: str
+) -> None:
+    """Tries a step of a model that is trained on its task alone."""
     assert part.training is not None
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(
             recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
-            name="teacher", seed=part.seed, folder=Path(folder) / "teacher", metrics=Path(folder) / "metrics.jsonl",
+            name=name, seed=part.seed, folder=Path(folder) / name, metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
         _try_a_step(trainer)
 
@@ -69,7 +95,7 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
     seed = recipe.seeds[0]
     student = build_student(part, teacher, data, seed)
     check_pair(teacher, student)
-    _check_rows(recipe, data, student)
+    _check_rows(recipe.data, data, student)
     alignment = build_alignment(recipe.alignment, teacher, student)
     _check_segments(recipe, data, alignment)
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
@@ -120,16 +146,16 @@ def _check_is_number(trainer: DistillationTrainer, loss: Tensor) -> None:
     )
 
 
-def _check_rows(recipe: Recipe, data: Data, model: HookedModel) -> None:
+def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
     """Every row must have room in the model, and every token id and token type an embedding."""
     examples = [*data.train.examples, *data.heldout.examples]
     rows = [example["input_ids"] for example in examples]
     longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
     if model.task == "masked_lm":  # which puts in any token
         highest = max(highest, len(data.tokenizer) - 1)
-    if (recipe.data.max_length or 0) > room:
+    if (part.max_length or 0) > room:
         raise ValueError(
-            f"data.max_length is {recipe.data.max_length}, but {model} has {room} positions; set it to {room} or less"
+            f"data.max_length is {part.max_length}, but {model} has {room} positions; set it to {room} or less"
         )
     if longest > room:
         raise ValueError(

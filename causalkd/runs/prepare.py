@@ -234,9 +234,16 @@ def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
 
 def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[Batch]:
     """Batches of some examples, as verification makes them, without sources."""
-    collator = build_collator(recipe.data, examples, tokenizer, None, recipe.verification.seed)
+    part = recipe.verification
+    return batches_of(recipe.data, examples, tokenizer, part.batch_size, part.seed)
+
+
+def batches_of(
+    part: DataPart, examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int, seed: int = 0
+) -> list[Batch]:
+    """Batches of `size` examples, without sources; `seed` draws the masks of a masked LM."""
+    collator = build_collator(part, examples, tokenizer, None, seed)
     rows = list(ExampleSet(examples.examples))
-    size = recipe.verification.batch_size
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
 
 

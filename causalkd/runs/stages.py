@@ -1,17 +1,21 @@
 """The trainings of a run and what each depends on: what was trained continues only with that, the rest may change."""
 
+from pathlib import Path
 from typing import Any
 
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder import RunFolder
 
-TEACHER = "teacher"
+TEACHER, MODEL = "teacher", "model"
 _FREE = {"report_to"}
 """What training settings say that changes no weight."""
 
 
-def stages(recipe: Recipe) -> dict[str, dict[str, Any]]:
+def stages(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
     """What each training depends on, by its name; verification, the output folder and the run's name are not in it."""
+    if isinstance(recipe, FinetuneRecipe):
+        return _finetuning_stages(recipe)
     data = recipe.data.model_dump(mode="json", exclude={"eval_limit"})
     teacher = recipe.teacher.model_dump(mode="json", exclude={"training": _FREE})
     shared = {"data": data, "teacher": teacher}
@@ -27,15 +31,28 @@ def stages(recipe: Recipe) -> dict[str, dict[str, Any]]:
     return found
 
 
-def begun(folder: RunFolder, recipe: Recipe) -> list[str]:
-    """Names of the trainings of a recipe that the folder holds something of: the model, or a checkpoint."""
-    goals = {} if recipe.teacher.training is None else {TEACHER: folder.teacher}
+def goals(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> dict[str, Path]:
+    """Where the model of each training lies when it is done, by the name of the training."""
+    if isinstance(recipe, FinetuneRecipe):
+        return {model_stage(seed): folder.model(recipe, seed) for seed in recipe.seeds}
+    found = {} if recipe.teacher.training is None else {TEACHER: folder.teacher}
     for part in recipe.students:
-        goals |= {f"{part.name}-seed{seed}": folder.student(recipe, part.name, seed) for seed in recipe.seeds}
-    return [name for name, goal in goals.items() if goal.is_dir() or folder.last_checkpoint(name) is not None]
+        found |= {f"{part.name}-seed{seed}": folder.student(recipe, part.name, seed) for seed in recipe.seeds}
+    return found
 
 
-def differences(folder: RunFolder, before: Recipe, now: Recipe) -> list[str]:
+def model_stage(seed: int) -> str:
+    """The name of a fine-tuning's training with a seed."""
+    return f"{MODEL}-seed{seed}"
+
+
+def begun(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
+    """Names of the trainings of a recipe that the folder holds something of: the model, or a checkpoint."""
+    found = goals(folder, recipe)
+    return [name for name, goal in found.items() if goal.is_dir() or folder.last_checkpoint(name) is not None]
+
+
+def differences(folder: RunFolder, before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe) -> list[str]:
     """What keeps a folder's trainings, begun with one recipe, from continuing with another; a line each."""
     old, new = stages(before), stages(now)
     lines = []
@@ -45,6 +62,16 @@ def differences(folder: RunFolder, before: Recipe, now: Recipe) -> list[str]:
         elif new[name] != old[name]:
             lines.append(f"{name} was trained with other settings ({'; '.join(_changed(old[name], new[name]))})")
     return lines
+
+
+def _finetuning_stages(recipe: FinetuneRecipe) -> dict[str, dict[str, Any]]:
+    shared = {
+        "data": recipe.data.model_dump(mode="json", exclude={"eval_limit"}),
+        "model": recipe.config if recipe.model is None else recipe.model,
+        "training": recipe.training.model_dump(mode="json", exclude=_FREE),
+        "several seeds": len(recipe.seeds) > 1,
+    }
+    return {model_stage(seed): {**shared, "seed": seed} for seed in recipe.seeds}
 
 
 def _changed(old: Any, new: Any, path: str = "") -> list[str]:

@@ -10,6 +10,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, move_to
 from causalkd.models.vocabularies import share_entries
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
 from causalkd.runs.data_identity import changed_data
@@ -87,6 +88,23 @@ class TrainedRun:
         return cls(folder, recipe, data, Alignment.from_yaml(folder.alignment), teacher, students)
 
 
+def finished_models(folder: RunFolder) -> list[Path]:
+    """The checkpoints of a fine-tuning, by seed.
+
+    Raises:
+        ValueError: It is unfinished.
+    """
+    recipe = FinetuneRecipe.load(folder.recipe)
+    found = [folder.model(recipe, seed) for seed in recipe.seeds]
+    lacking = [str(path) for path in found if not (path / MANIFEST).is_file()]
+    if lacking:
+        raise ValueError(
+            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is not there yet; continue it with the same "
+            "`causalkd finetune` call"
+        )
+    return found
+
+
 def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
     """A checkpoint that a run has trained.
 
@@ -96,7 +114,7 @@ def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
     if (fault := damage(origin)) is not None:
         raise ValueError(
             f"the checkpoint {origin} is damaged: {fault}; put it back from a copy, or delete that folder and the "
-            "run's report.json, and train it again with the same `causalkd distill` call"
+            "run's report.json or finetune.json, and train it again with the same call"
         )
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
 

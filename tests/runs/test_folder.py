@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder import RunFolder, write_whole
 from causalkd.runs.manifest import write_manifest
@@ -85,6 +86,19 @@ def test_a_folder_that_lacks_what_a_run_has_is_left_as_it_is(run: RunFolder, lac
     with pytest.raises(ValueError, match=f"has no {lacking}, so it is more or less than a run"):
         run.clear()
     assert run.report.is_file()
+
+
+def test_a_fine_tuning_has_no_alignment_and_can_be_overwritten(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.start(FinetuneRecipe.parse({"name": "tuned", "model": "minilm-l6", "training": {}}), None)
+    folder.finetuned.write_text("{}")
+    assert folder.holds_finetuning() and folder.finished
+    folder.set_aside()
+    assert not folder.finished and RunFolder(folder.replaced).finished
+    folder.settle()  # nothing new was begun, so it comes back
+    assert folder.finished
+    folder.clear()
+    assert not folder.holds_anything()
 
 
 def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_verification_may_change_and_the_folder_may_move(unverified: RunFolder, 
     moved = shutil.copytree(unverified.path, tmp_path / "moved")
     recipe = shrunk("quickstart", moved, *RESUMED, "verification.pairs=4", "verification.batch_size=2", "name=other")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "_finish", _no_training)
+        patch.setattr(runs, "finish_training", _no_training)
         report = runs.distill(recipe)
     assert {row.pairs for row in report.interchange} == {4}
     written = Recipe.load(RunFolder(moved).recipe)

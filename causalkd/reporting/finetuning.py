@@ -1,0 +1,34 @@
+"""What a fine-tuning came to, as a table of text: a row a seed, and the mean over seeds."""
+
+from causalkd.reporting.tables import columns, number
+from causalkd.verification.results.finetuning import FinetuneResults
+
+
+def finetuning_lines(found: FinetuneResults) -> list[str]:
+    """What was measured on which rows, and the table."""
+    split = found.split
+    lost = "".join(
+        f", {split[key]} {what}"
+        for key, what in (("truncated", "cut to length"), ("lost", "labels without a token"), ("left_out", "left out"))
+        if split[key]
+    )
+    heads = ("seed", *found.metrics, "steps", "seconds")
+    rows = [
+        (
+            str(each.seed),
+            *(number(each.metrics[name]) for name in found.metrics),
+            str(each.steps if each.best_step is None else f"{each.best_step} of {each.steps}"),
+            "–" if each.seconds is None else f"{each.seconds:.0f}",
+        )
+        for each in found.scores
+    ]
+    if len(found.scores) > 1:
+        rows.append(("mean", *(number(found.mean(name)) for name in found.metrics), "", ""))
+        rows.append(("sd", *(number(found.spread(name)) for name in found.metrics), "", ""))
+    chosen = any(each.best_step is not None for each in found.scores)
+    note = ["Checkpoints were chosen on the same rows, so these scores are somewhat too high."] if chosen else []
+    return [
+        f"{found.model} on {found.task}: {split['examples']} examples of {split['origin']}{lost}",
+        *columns([heads, *rows]),
+        *note,
+    ]

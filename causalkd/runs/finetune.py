@@ -1,0 +1,110 @@
+"""A fine-tuning: a checkpoint trained on a task, without a teacher. An unfinished one continues; see `finetune.json`.
+
+runs/NAME/recipe.yaml       the complete recipe        runs/NAME/model/          stock checkpoints, by seed if several
+runs/NAME/metrics.jsonl     the loss while training    runs/NAME/finetune.json   the scores, written last, in one step
+runs/NAME/data.json         which data                 runs/NAME/evaluations/    every prediction on the held-out split
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import move_to
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.runs.build_trainer import build_trainer, task_only
+from causalkd.runs.evaluate_task import FOLDER, described, measured, write_predictions
+from causalkd.runs.folder import RunFolder
+from causalkd.runs.inputs import check_inputs_outside, check_names_fit
+from causalkd.runs.manifest import MANIFEST
+from causalkd.runs.opening import begin, hold
+from causalkd.runs.preflight import preflight_finetuning
+from causalkd.runs.prepare import Data, batches_of, build_teacher
+from causalkd.runs.stages import model_stage
+from causalkd.runs.train import finish_training
+from causalkd.runs.trained_run import load_trained_run
+from causalkd.verification.measures.environment import environment
+from causalkd.verification.results.finetuning import FinetuneResults, SeedScores
+
+
+def finetune(
+    recipe: FinetuneRecipe, *, overwrite: bool = False, tell: Callable[[str], None] | None = None
+) -> FinetuneResults:
+    """Trains a model on a task with every seed and measures it; an interrupted run of the recipe continues.
+
+    Everything that can be wrong with the recipe, the data and the model is found before anything is trained. Started in
+    several processes (torchrun, accelerate launch) they train together; the first one writes and measures.
+
+    Args:
+        recipe: What to do.
+        overwrite: Delete an earlier run in the folder.
+        tell: Is told in a line each what the data are, before training begins.
+
+    Raises:
+        ValueError: A fault in the recipe, or the folder holds another or a finished run.
+    """
+    folder, processes = RunFolder(recipe.folder), PartialState()
+    check_inputs_outside(recipe)
+    check_names_fit(recipe)
+    with ExitStack() as held:
+        hold(folder, held, overwrite)
+        data = preflight_finetuning(recipe)
+        begin(folder, held, recipe, data, overwrite=overwrite, tell=tell)
+        for seed in recipe.seeds:
+            _train(recipe, seed, data, folder, tell)
+        if processes.is_main_process:
+            shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
+            _scored(recipe, data, folder).write(folder.finetuned)
+            folder.settle()
+        processes.wait_for_everyone()
+        return FinetuneResults.read(folder.finetuned)
+
+
+def _train(
+    recipe: FinetuneRecipe, seed: int, data: Data, folder: RunFolder, tell: Callable[[str], None] | None
+) -> None:
+    goal, name = folder.model(recipe, seed), model_stage(seed)
+    if (goal / MANIFEST).is_file():
+        return
+    learner = build_teacher(recipe.learner(seed), data, "student")
+    trainer = build_trainer(
+        recipe, recipe.training, data, learner, task_only(), teacher=None, alignment=None,
+        name="model", seed=seed, folder=folder.work(name), metrics=folder.metrics,
+    )  # fmt: skip
+    finish_training(trainer, folder, name, goal, tell)
+
+
+def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder) -> FinetuneResults:
+    """Every trained model on the held-out split; its predictions are written."""
+    batches = batches_of(recipe.data, data.heldout, data.tokenizer, recipe.eval_batch_size)
+    scores, split, measured_with = [], {}, {}
+    for seed in recipe.seeds:
+        origin, name = folder.model(recipe, seed), model_stage(seed)
+        model = load_trained_run(origin, data, "teacher")
+        _to_device(model)
+        answers, metrics = measured(model, batches, data.heldout)
+        file = Path(FOLDER) / f"{name}-validation.parquet"
+        write_predictions(answers, model.task, folder.path / file)
+        cost, place = folder.read_cost(name), str(origin.relative_to(folder.path))
+        scores.append(SeedScores(seed, place, metrics, str(file), cost.steps, cost.seconds, cost.block_forwards))
+        split, measured_with = described(data.heldout, answers), asdict(environment(model, seed))
+    return FinetuneResults(
+        name=recipe.name,
+        model=recipe.model or f"fresh {(recipe.config or {}).get('model_type')}",
+        task=recipe.data.data_name,
+        metric=data.heldout.metric,
+        split=split,
+        scores=tuple(scores),
+        environment=measured_with,
+    )
+
+
+def _to_device(model: HookedModel) -> None:
+    device = PartialState().device
+    assert isinstance(device, torch.device)
+    move_to(model, device)
