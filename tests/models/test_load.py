@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel, Role
-from causalkd.models.load import check_pair, label_names, load_model, student_from_teacher, untrained_copy
+from causalkd.models.load import check_pair, load_model, student_from_teacher, untrained_copy
 from causalkd.task_types import Task
 from tests.tiny import ARCHITECTURES, PAD, TASKS_OF, VOCABULARY, tiny, tiny_inputs
 
@@ -275,14 +276,4 @@ def test_a_student_is_in_float32_at_least(tmp_path: Path) -> None:
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     tiny("bert", "classification").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="has a configuration but no weights that load"):
-        load_model(tmp_path, task="classification", role="teacher")
-
-
-def test_a_checkpoint_of_several_labels_a_row_is_refused(saved: Path, tmp_path: Path) -> None:
-    model = AutoModelForSequenceClassification.from_pretrained(saved)
-    model.config.problem_type = "multi_label_classification"
-    model.save_pretrained(tmp_path)
-    with pytest.raises(
-        ValueError, match="problem_type 'multi_label_classification', so its outputs are no distribution"
-    ):
         load_model(tmp_path, task="classification", role="teacher")
