@@ -2,8 +2,17 @@
 
 from typing import Literal, get_args
 
-Task = Literal["masked_lm", "causal_lm", "classification", "regression", "token_classification", "question_answering"]
-"""What the head predicts: tokens, one label a row, one number a row, one label a token, or the two ends of a span."""
+Task = Literal[
+    "masked_lm",
+    "causal_lm",
+    "classification",
+    "multi_label",
+    "regression",
+    "token_classification",
+    "question_answering",
+]
+"""What the head predicts: tokens, one label a row, any of several labels a row, one number a row, one label a token, or
+the two ends of a span."""
 
 TASKS: tuple[Task, ...] = get_args(Task)
 """Every task kind, in the order they are declared."""

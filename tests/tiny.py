@@ -87,10 +87,12 @@ _CONFIG_OF: dict[str, Callable[[int, float], PretrainedConfig]] = {
 ARCHITECTURES: tuple[str, ...] = tuple(_CONFIG_OF)
 ENCODERS: tuple[str, ...] = ("bert", "distilbert", "roberta")
 
+_PROBLEMS = {"regression": "regression", "multi_label": "multi_label_classification"}
 _AUTO_OF = {
     "masked_lm": AutoModelForMaskedLM,
     "causal_lm": AutoModelForCausalLM,
     "classification": AutoModelForSequenceClassification,
+    "multi_label": AutoModelForSequenceClassification,
     "regression": AutoModelForSequenceClassification,
     "token_classification": AutoModelForTokenClassification,
     "question_answering": AutoModelForQuestionAnswering,
@@ -100,7 +102,10 @@ _AUTO_OF = {
 def _tasks_of(architecture: str) -> tuple[Task, ...]:
     language_model: Task = "masked_lm" if architecture in ENCODERS else "causal_lm"
     tags: tuple[Task, ...] = () if architecture == "opt" else ("token_classification",)  # transformers has none for OPT
-    return (language_model, "classification", "regression", *tags, "question_answering")
+    several: tuple[Task, ...] = (
+        ("multi_label",) if architecture in ("bert", "gpt2") else ()
+    )  # the class is the same one
+    return (language_model, "classification", *several, "regression", *tags, "question_answering")
 
 
 TASKS_OF: dict[str, tuple[Task, ...]] = {architecture: _tasks_of(architecture) for architecture in ARCHITECTURES}
@@ -125,8 +130,8 @@ def tiny(
     """
     config = _CONFIG_OF[architecture](layers, dropout)
     config.num_labels = {"regression": 1, "question_answering": 2}.get(task, labels)
-    if task == "regression":
-        config.problem_type = "regression"
+    if task in _PROBLEMS:
+        config.problem_type = _PROBLEMS[task]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _AUTO_OF[task].from_config(config, dtype=dtype)

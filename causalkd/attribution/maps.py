@@ -16,11 +16,11 @@ from torch.nn.functional import pad
 
 from causalkd.attribution.integrated_gradients import Baseline, integrated_gradients
 from causalkd.attribution.targets import Target, Views, at_least_float32
+from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import hook_point_of
-from causalkd.models.load import label_names
 
 Reduction = Literal["sum", "norm"]
 """How a position's dimensions become its score: their signed sum, which is complete, or AD-KD's norm."""

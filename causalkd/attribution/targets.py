@@ -77,7 +77,7 @@ def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> Non
     """
     if task not in CLASSES + TOKENS:
         raise ValueError(
-            f"a {task} head predicts two positions, not a class; maps explain {', '.join(CLASSES + TOKENS)}"
+            f"a {task} head predicts no single class or token of a row; maps explain {', '.join(CLASSES + TOKENS)}"
         )
     if (views.position is None) == (task in TOKENS):
         wanted = "a position in each row" if task in TOKENS else "views without positions"

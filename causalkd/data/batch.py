@@ -16,7 +16,8 @@ Inputs = Mapping[str, Tensor]
 Packed rows have `documents`: the number of each token's document from 1, which attention does not leave."""
 Example = Mapping[str, Any]
 """One row of data before padding: `input_ids`, perhaps `token_type_ids` and `documents`; `label` (a class, a
-number, one per token with -100 where none counts, or the (start, end) tokens of an answer); perhaps `segments`, {name:
+number, one per token with -100 where none counts, a tuple of 0 and 1 for several labels a row, or the (start, end)
+tokens of an answer); perhaps `segments`, {name:
 (start, stop)} in tokens of the unpadded row, and `text`."""
 NestedTensors = Mapping[str, Any]
 """Mappings of mappings of tensors."""
@@ -32,7 +33,8 @@ class Batch:
 
     inputs: Inputs
     labels: Tensor | None = None
-    """Shape (batch,), (batch, pos) or, for the start and end of an answer, (batch, 2)."""
+    """Shape (batch,), (batch, pos), for several labels a row (batch, label), or for the two ends of an answer
+    (batch, 2)."""
     source: Inputs | None = None
     """Separate source rows, one for each base row, perhaps of another width."""
     source_rows: Int[Tensor, "batch"] | None = None

@@ -21,6 +21,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
+from causalkd.models.head_labels import LABELLED, label_names, set_labels
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
@@ -32,11 +33,11 @@ _AUTO: dict[Task, Any] = {
     "masked_lm": AutoModelForMaskedLM,
     "causal_lm": AutoModelForCausalLM,
     "classification": AutoModelForSequenceClassification,
+    "multi_label": AutoModelForSequenceClassification,
     "regression": AutoModelForSequenceClassification,
     "token_classification": AutoModelForTokenClassification,
     "question_answering": AutoModelForQuestionAnswering,
 }
-_LABELLED = ("classification", "token_classification")
 
 
 def load_model(
@@ -78,7 +79,7 @@ def load_model(
             "leave quantization out, or load it as a teacher"
         )
     config = _config_with_head(name, task, revision)
-    _set_labels(config, task, labels, new_head=new_head, name=str(name))
+    set_labels(config, task, labels, new_head=new_head, name=str(name))
     options = loading_options(
         attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
     )
@@ -158,7 +159,7 @@ def fresh_model(
 ) -> HookedModel:
     """As `model_from_config`, without trying the model; for one of a configuration that has been tried."""
     config = copy.deepcopy(config)
-    _set_labels(config, task, labels, new_head=True, name=config.model_type)
+    set_labels(config, task, labels, new_head=True, name=config.model_type)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
@@ -215,25 +216,13 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
         )
     elif entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
         faults.append("the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both")
-    if teacher.task in _LABELLED and label_names(teacher) != label_names(student):
+    if teacher.task in LABELLED and label_names(teacher) != label_names(student):
         faults.append(
             f"the teacher's labels are {list(label_names(teacher))}, the student's {list(label_names(student))}; "
             "load both with the same labels in the same order"
         )
     if faults:
         raise ValueError("teacher and student do not fit:\n" + "\n".join(f"- {fault}" for fault in faults))
-
-
-def label_names(model: HookedModel) -> tuple[str, ...]:
-    """The names of the head's outputs, in their order; empty for heads without labels."""
-    if model.task not in _LABELLED:
-        return ()
-    return _names(model.model.config)
-
-
-def _names(config: PreTrainedConfig) -> tuple[str, ...]:
-    names: dict[Any, str] = dict(config.id2label or {})
-    return tuple(names[index] for index in range(len(names)))
 
 
 def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
@@ -243,29 +232,3 @@ def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerB
     embedding = model.get_input_embeddings()
     if isinstance(embedding, torch.nn.Embedding) and embedding.padding_idx in known:
         embedding.padding_idx = None
-
-
-def _set_labels(
-    config: PreTrainedConfig, task: Task, labels: Sequence[str] | None, *, new_head: bool, name: str
-) -> None:
-    if task == "regression":
-        config.num_labels, config.problem_type = 1, "regression"
-    elif task == "question_answering":
-        config.num_labels = 2
-    elif task == "classification" and config.problem_type not in (None, "single_label_classification"):
-        raise ValueError(
-            f"checkpoint {name} has problem_type {config.problem_type!r}, so its outputs are no distribution over one "
-            "label a row, which is what classification compares. Use a checkpoint with one label a row"
-            + (", or the task regression" if config.problem_type == "regression" else "")
-        )
-    if task in _LABELLED and labels is not None:
-        own = list(_names(config))
-        unnamed = own == [f"LABEL_{index}" for index in range(len(own))]
-        same = [name.casefold() for name in own] == [name.casefold() for name in labels]
-        if not new_head and not same and not unnamed:
-            raise ValueError(
-                f"checkpoint {name} has the labels {own}, asked for were {list(labels)}; "
-                "use a checkpoint of this task, or pass new_head=True to train a new head."
-            )
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: index for index, label in enumerate(labels)}

@@ -19,7 +19,7 @@ Counterfactual = Mapping[str, Tensor | Sequence[Tensor]]
 """Tensors of (batch, …), (batch, pos, …), or for each row of the batch one of its own items, (item, …)."""
 
 _LOGITS = "logits"
-_ONCE_A_ROW = ("classification", "regression")
+_ONCE_A_ROW = ("classification", "multi_label", "regression")
 
 
 @runtime_checkable

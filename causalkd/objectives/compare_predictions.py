@@ -50,7 +50,8 @@ def prediction_distance(
     """T² · a divergence of the predictions at temperature T, averaged over what counts.
 
     What counts: every real token for language models and tagging (or the labelled ones), every row for classification,
-    start and end over the real tokens for question answering. Regression has no distribution: the squared difference.
+    every label of every row, present or absent, for multi-label heads, start and end over the real tokens for question
+    answering. Regression has no distribution: the squared difference.
     Both runs have their logits at the same positions, and at all that count.
     """
     if task == "regression":
@@ -59,9 +60,16 @@ def prediction_distance(
     counted = counted_tokens(task, batch, tokens)
     if counted is not None:
         mask, logits = student.of_items(counted), (student.item_logits, teacher.item_logits)
+    elif task == "multi_label":
+        logits = (_present_or_absent(student.logits), _present_or_absent(teacher.logits))
     elif task == "question_answering":
         logits = (_over_tokens(student.logits, batch, temperature), _over_tokens(teacher.logits, batch, temperature))
     return temperature**2 * divergence(*logits, mask, temperature)
+
+
+def _present_or_absent(logits: Float[Tensor, "batch label"]) -> Float[Tensor, "batch label 2"]:
+    """Each label as a choice between two, whose softmax has the sigmoid of the logit at 1."""
+    return torch.stack([torch.zeros_like(logits), logits], -1)
 
 
 def _over_tokens(

@@ -17,8 +17,9 @@ from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.data.tasks.loading import Examples, load_examples
 from causalkd.data.tasks.registry import TaskSpec, task_spec
 from causalkd.models.checkpoints import load_tokenizer
+from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import label_names, load_model
+from causalkd.models.load import load_model
 from causalkd.runs.folder import RunFolder, write_whole
 from causalkd.runs.prepare import build_masking
 from causalkd.runs.trained_run import TrainedRun, finished_models
@@ -114,9 +115,9 @@ def _ready(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[Hook
 
 def _batches(examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int) -> list[Batch]:
     assert isinstance(tokenizer.pad_token_id, int)
-    intervention = "left" if tokenizer.padding_side == "left" else "right"
+    side = "left" if tokenizer.padding_side == "left" else "right"
     masking = build_masking(examples, tokenizer)
-    collator = PairingCollator(examples.examples, {}, tokenizer.pad_token_id, intervention, masking=masking)
+    collator = PairingCollator(examples.examples, {}, tokenizer.pad_token_id, side, masking=masking)
     rows = list(ExampleSet(examples.examples))
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
 
@@ -160,15 +161,21 @@ def _columns(answers: LabelPredictions, kind: str) -> dict[str, list[Any]]:
             "null_odds": [each.null_odds for each in answers.answered],
         }
     if kind == "token_classification":
-        gold, predicted = ([list(tags) for tags in intervention] for intervention in zip(*answers.tags, strict=True))
+        gold, predicted = ([list(tags) for tags in side] for side in zip(*answers.tags, strict=True))
         return {"label": gold, "prediction": predicted}
     gold, predicted = answers.gold.tolist(), answers.choice.tolist()
-    if answers.labels:
-        gold, predicted = ([answers.labels[number] for number in intervention] for intervention in (gold, predicted))
+    if kind == "multi_label":
+        gold, predicted = ([_present(answers.labels, flags) for flags in side] for side in (gold, predicted))
+    elif answers.labels:
+        gold, predicted = ([answers.labels[number] for number in side] for side in (gold, predicted))
     found = {"row": answers.row.tolist(), "label": gold, "prediction": predicted}
     if answers.gold_log_probability is not None:
         found["label_log_probability"] = answers.gold_log_probability.tolist()
     return found
+
+
+def _present(labels: Sequence[str], flags: Sequence[int]) -> list[str]:
+    return [label for label, flag in zip(labels, flags, strict=True) if flag]
 
 
 def _line(name: str, task: str, split: str, metrics: Mapping[str, float | None], examples: Examples) -> str:

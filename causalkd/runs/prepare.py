@@ -75,17 +75,20 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
 
 def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
     """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
-    if teacher.model is None or examples.kind != "classification":
+    if teacher.model is None or examples.kind not in ("classification", "multi_label"):
         return examples
     own: dict[Any, str] = dict(read_config(teacher.model).id2label or {})
     wanted = [own[number].casefold() for number in range(len(own))]
     given = [label.casefold() for label in examples.labels]
     if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
         return examples
-    hook_point = [wanted.index(label) for label in given]
-    labels = tuple(examples.labels[given.index(label)] for label in wanted)
-    rows = [{**example, "label": hook_point[example["label"]]} for example in examples.examples]
-    return replace(examples, examples=rows, labels=labels)
+    place, origin = [wanted.index(label) for label in given], [given.index(label) for label in wanted]
+
+    def moved(label: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
+
+    rows = [{**example, "label": moved(example["label"])} for example in examples.examples]
+    return replace(examples, examples=rows, labels=tuple(examples.labels[number] for number in origin))
 
 
 def data_of(part: DataPart) -> str | OwnData:

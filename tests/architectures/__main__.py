@@ -50,8 +50,8 @@ def page(rows: Iterable[Cells]) -> str:
     return "\n".join(
         [
             _INTRODUCTION.format(layers=3),
-            f"**What it shows.** {len(right)} of {len(rows)} heads are right in every cell, of {len(types)} architectures."
-            " It does not show training: that optimizer steps of each method move every parameter.\n",
+            f"**What it shows.** {len(right)} of {len(rows)} heads, of {len(types)} architectures, are right in every "
+            "cell. It does not show training: that optimizer steps of each method move every parameter.\n",
             table,
             "## Reasons\n",
             *(f"{number}. {reason}" for reason, number in reasons.items()),

@@ -60,7 +60,7 @@ def test_what_no_head_has() -> None:
 def test_what_no_row_has() -> None:
     classes, real = class_views(2, 4), tiny_inputs(4, 6)["attention_mask"].bool()  # of 6, 5, 4 and 6 tokens
     tokens = Views(torch.zeros(1, 4, dtype=torch.long), torch.tensor([0, 4, 3, 5]))
-    with pytest.raises(ValueError, match="question_answering head predicts two positions, not a class"):
+    with pytest.raises(ValueError, match="question_answering head predicts no single class"):
         check_rows(classes, "question_answering", real)
     with pytest.raises(ValueError, match="masked_lm head needs a position in each row; make them with token_views"):
         check_rows(classes, "masked_lm", real)

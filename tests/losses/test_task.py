@@ -13,6 +13,7 @@ CASES: list[tuple[str, Task]] = [
     ("bert", "masked_lm"),
     ("gpt2", "causal_lm"),
     ("bert", "classification"),
+    ("bert", "multi_label"),
     ("bert", "regression"),
     ("bert", "token_classification"),
     ("bert", "question_answering"),
@@ -26,6 +27,8 @@ def _labels(task: Task, mask: Tensor) -> Tensor:
         return torch.randn(rows, generator=generator)
     if task == "classification":
         return torch.randint(3, (rows,), generator=generator)
+    if task == "multi_label":
+        return torch.randint(2, (rows, 3), generator=generator)
     if task == "question_answering":
         return torch.randint(positions // 2, (rows, 2), generator=generator)
     choices = 3 if task == "token_classification" else VOCABULARY
@@ -40,7 +43,7 @@ def test_it_is_the_stock_models_loss(architecture: str, task: Task) -> None:
         stock = model(**inputs, start_positions=labels[:, 0], end_positions=labels[:, 1])
         logits = torch.stack([stock.start_logits, stock.end_logits], -1)
     else:
-        stock = model(**inputs, labels=labels)
+        stock = model(**inputs, labels=labels.float() if task == "multi_label" else labels)
         logits = stock.logits
     if task in TOKEN_TASKS:
         labels = targets(task, labels)
@@ -71,12 +74,14 @@ def test_what_has_no_label_may_be_anything() -> None:
     assert torch.equal(task_loss("masked_lm", dirty, labels), task_loss("masked_lm", logits, labels))
 
 
-@pytest.mark.parametrize("task", ["masked_lm", "classification", "regression", "question_answering"])
+@pytest.mark.parametrize("task", ["masked_lm", "classification", "multi_label", "regression", "question_answering"])
 def test_gradcheck(task: Task) -> None:
     shape = {"masked_lm": (2, 3, 5), "classification": (2, 5), "regression": (2, 1), "question_answering": (2, 5, 2)}
+    shape["multi_label"] = (2, 3)
     labels = {
         "masked_lm": torch.tensor([[0, -100, 4], [-100, -100, 1]]),
         "classification": torch.tensor([0, 4]),
+        "multi_label": torch.tensor([[0, 1, 1], [0, 0, 0]]),
         "regression": torch.tensor([0.5, -1.0]),
         "question_answering": torch.tensor([[0, 1], [2, 4]]),
     }

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import check_pair, label_names, load_model
+from causalkd.models.load import check_pair, load_model
 from causalkd.models.students import student_from_teacher
 from causalkd.task_types import Task
 from tests.models.small import hooked, same_weights, word_tokenizer
@@ -176,14 +177,4 @@ def test_a_student_is_in_float32_at_least(tmp_path: Path) -> None:
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     tiny("bert", "classification").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="has a configuration but no weights that load"):
-        load_model(tmp_path, task="classification", role="teacher")
-
-
-def test_a_checkpoint_of_several_labels_a_row_is_refused(saved: Path, tmp_path: Path) -> None:
-    model = AutoModelForSequenceClassification.from_pretrained(saved)
-    model.config.problem_type = "multi_label_classification"
-    model.save_pretrained(tmp_path)
-    with pytest.raises(
-        ValueError, match="problem_type 'multi_label_classification', so its outputs are no distribution"
-    ):
         load_model(tmp_path, task="classification", role="teacher")

@@ -50,6 +50,8 @@ def labels_of(task: Task, inputs: dict[str, Tensor]) -> Tensor:
         return torch.randn(rows, generator=generator, dtype=torch.float64)
     if task == "classification":
         return torch.randint(3, (rows,), generator=generator)
+    if task == "multi_label":
+        return torch.randint(2, (rows, 3), generator=generator)
     if task == "question_answering":
         return torch.randint(length // 2, (rows, 2), generator=generator)
     tokens = torch.randint(3 if task == "token_classification" else VOCABULARY, (rows, length), generator=generator)

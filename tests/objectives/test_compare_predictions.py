@@ -18,6 +18,7 @@ SHAPES: dict[Task, tuple[int, ...]] = {
     "causal_lm": (4, 10, 7),
     "token_classification": (4, 10, 3),
     "classification": (4, 3),
+    "multi_label": (4, 5),
     "regression": (4, 1),
     "question_answering": (4, 10, 2),
 }
@@ -66,6 +67,17 @@ def test_one_prediction_a_row(temperature: float) -> None:
     expected = torch.stack([_kl(student[row], teacher[row], temperature) for row in range(4)]).mean()
     mine = _distance("classification", student, teacher, batch_of("classification"), temperature)
     torch.testing.assert_close(mine, expected)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 2.0])
+def test_every_label_of_several_is_a_choice_of_its_own(temperature: float) -> None:
+    student, teacher = _logits("multi_label", 0), _logits("multi_label", 1)
+    p, q = (logits.div(temperature).sigmoid() for logits in (teacher, student))
+    expected = temperature**2 * (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    mine = _distance("multi_label", student, teacher, batch_of("multi_label"), temperature)
+    torch.testing.assert_close(mine, expected)
+    shifted = _distance("multi_label", teacher + 3, teacher, batch_of("multi_label"), temperature)
+    assert shifted > 0.1, "a softmax over the labels would see no difference"
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 2.0])

@@ -27,6 +27,12 @@ def three_classes(folder: Path) -> dict:
     return {"path": "reviews.csv", "kind": "classification", "columns": columns, "labels": ["bad", "fair", "good"]}
 
 
+def several_labels(folder: Path) -> dict:
+    rows = [f"{WORDS[n % 6]} {n},{n % 2},{int(n % 3 == 0)},1\n" for n in range(60)]
+    (folder / "toxic.csv").write_text("text,rude,long,plain\n" + "".join(rows))
+    return {"path": "toxic.csv", "kind": "multi_label", "columns": {"labels": ["rude", "long", "plain"]}}
+
+
 def scores(folder: Path) -> dict:
     rows = [json.dumps({"text_a": WORDS[n % 6], "text_b": "a dog", "score": n / 7}) for n in range(60)]
     (folder / "scores.jsonl").write_text("\n".join(rows))
@@ -78,6 +84,7 @@ def messages(folder: Path) -> dict:
 
 FORMS = {
     "csv": three_classes,
+    "several labels": several_labels,
     "json lines": scores,
     "conll": tagged,
     "text": text,

@@ -52,13 +52,15 @@ def same_segments(examples: Sequence[Example]) -> Fits:
 
 
 def other_label(examples: Sequence[Example]) -> Fits:
-    """Base and source differ in their label.
+    """Base and source differ in their label, or in one of several.
 
     Raises:
         ValueError: Examples have no label each, but one a token, or none.
     """
     labels = [example.get("label") for example in examples]
-    if not all(isinstance(label, int | float) for label in labels):
+    if any("null" in example for example in examples) or not all(
+        isinstance(label, int | float | tuple) for label in labels
+    ):
         raise ValueError("other_label needs examples with one label each; this task has none, or one a token")
     return _differing(labels)
 

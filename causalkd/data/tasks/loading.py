@@ -7,7 +7,6 @@ of the task's, or the variable is not set, from the Hugging Face hub.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from causalkd.data.tasks.conversations import conversation_examples
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
 from causalkd.data.tasks.generated import generated_examples
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
+from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_each, scores
 from causalkd.data.tasks.own_data import ROW_KINDS, OwnData
 from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
 from causalkd.data.tasks.row_checks import check_rows
@@ -246,13 +246,15 @@ def _tokenise(
     match spec.kind:
         case "classification" | "regression":
             *texts, labels = columns
-            numbers = _scores(labels, origin) if spec.kind == "regression" else _classes(labels, spec.labels, origin)
+            numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, spec.labels, origin)
             return sentence_examples(texts[0], (*texts, None)[1], numbers, tokenizer, max_length)
+        case "multi_label":
+            *texts, sets = columns
+            flags = flags_of_sets(sets, spec.labels, origin)
+            return sentence_examples(texts[0], (*texts, None)[1], flags, tokenizer, max_length)
         case "token_classification":
             words, tags = columns
-            ends = [len(sentence) for sentence in words]
-            numbers = iter(_classes([tag for sentence in tags for tag in sentence], spec.labels, origin))
-            return tag_examples(words, [[next(numbers) for _ in range(end)] for end in ends], tokenizer, max_length)
+            return tag_examples(words, numbers_of_each(tags, spec.labels, origin), tokenizer, max_length)
         case "question_answering":
             return answer_examples(columns[0], columns[1], columns[2], tokenizer, max_length)
         case "causal_lm" if spec.fields == ("messages",):
@@ -261,32 +263,3 @@ def _tokenise(
             return instruction_examples([Instruction(*row) for row in rows], tokenizer, max_length, prompt)
         case "masked_lm":
             raise AssertionError("text is made into blocks, not rows")
-
-
-def _classes(values: Sequence[str | int], labels: tuple[str, ...], origin: str) -> list[int]:
-    """The number of each label, which is given by name or by number."""
-    known = {name: number for number, name in enumerate(labels)}
-    known |= {key: number for number in range(len(labels)) for key in (number, str(number))}
-    unknown = [f"'{value}' (number {place})" for place, value in enumerate(values) if value not in known]
-    if unknown:
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        raise ValueError(
-            f"{origin} has labels outside the task's set: {', '.join(unknown[:5])}{more}. The labels are "
-            f"{', '.join(labels)}, or their numbers from 0. Correct or remove these rows"
-        )
-    return [known[value] for value in values]
-
-
-def _scores(values: Sequence[str | float], origin: str) -> list[float]:
-    """Each label as a number."""
-    wrong, scores = [], []
-    for place, value in enumerate(values):
-        try:
-            scores.append(float(value))
-        except ValueError:
-            scores.append(nan)
-        if not isfinite(scores[-1]):
-            wrong.append(f"'{value}' (number {place})")
-    if wrong:
-        raise ValueError(f"{origin} has labels that are not numbers: {', '.join(wrong[:5])}. Correct or remove them")
-    return scores

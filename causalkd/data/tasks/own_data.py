@@ -4,17 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causalkd.data.tasks.kinds import Kind, Metric
+from causalkd.data.tasks.labels import declared_names, flagged, flat, named
 from causalkd.data.tasks.row_checks import check_rows
 from causalkd.data.tasks.tables import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.task_types import Task
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,7 @@ _TEXT = ("text", "sentence", "content", "document", "review")
 _LABEL = ("label", "labels", "class", "category", "gold_label", "target")
 ROW_KINDS: Mapping[Kind, RowKind] = {
     "classification": RowKind("classification", {"text": _TEXT, "label": _LABEL}, "accuracy"),
+    "multi_label": RowKind("multi_label", {"text": _TEXT, "labels": ("labels", "label", "classes")}, "micro_f1"),
     "regression": RowKind("regression", {"text": _TEXT, "label": ("label", "score", "similarity")}, "spearman"),
     "token_classification": RowKind(
         "token_classification",
@@ -59,6 +57,8 @@ ROW_KINDS: Mapping[Kind, RowKind] = {
     "chat": RowKind("causal_lm", {"messages": ("messages", "conversations", "conversation")}, "perplexity"),
 }
 """Every kind of rows."""
+MOST_COLUMNS = 1000
+"""Of labels that have a column each."""
 TEXT_PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text_a", "text_b"))
 """Columns that are taken for the two texts of a pair where no `text` is named."""
 
@@ -83,7 +83,8 @@ class OwnData:
     """File, folder, pattern of files, or name of a hub data set."""
     kind: Kind
     columns: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
-    """The column of each role of the kind; `text` may be two columns, the texts of a pair."""
+    """The column of each role of the kind; `text` may be two columns, the texts of a pair, and `labels` a column of 0
+    and 1 for each label."""
     labels: tuple[str, ...] = ()
     """Names of the classes or tags in the order of their numbers; none to read them from the training split, sorted."""
     splits: Mapping[str, str | PartOf] = field(default_factory=dict)
@@ -164,7 +165,7 @@ class OwnData:
                 columns = (given,) if isinstance(given, str) else tuple(given)
                 absent = [column for column in columns if column not in table.columns]
                 faults += [f"`columns.{role}` names {absent}, which are not there"] if absent else []
-                if len(columns) > (2 if role == "text" and self.task in ("classification", "regression") else 1):
+                if len(columns) > self._most_columns(role):
                     faults.append(f"`columns.{role}` names {len(columns)} columns, more than a model has texts")
             else:
                 columns = next(((name,) for name in usual if name in table.columns), ())
@@ -179,21 +180,30 @@ class OwnData:
             )
         return found
 
+    def _most_columns(self, role: str) -> int:
+        """How many columns a role may have."""
+        if role == "labels":
+            return MOST_COLUMNS
+        return 2 if role == "text" and self.task in ("classification", "multi_label", "regression") else 1
+
     def label_names(self) -> tuple[str, ...]:
         """The classes or tags: those given, those that the data set declares, or those in the training rows, sorted."""
-        if self.task not in ("classification", "token_classification") or self.labels:
+        roles = {"classification": "label", "multi_label": "labels", "token_classification": "tags"}
+        if self.task not in roles or self.labels:
             return self.labels
         table = self.table("train")
-        (column,) = self.columns_of(table)["label" if self.kind == "classification" else "tags"]
-        declared = _declared(table.rows, column)
+        column, *further = self.columns_of(table)[roles[self.task]]
+        if further:
+            return (column, *further)
+        declared = declared_names(table.rows, column)
         if declared:
             return declared
         values = list(table.rows[column])
-        values = values if self.kind == "classification" else [tag for tags in values for tag in tags or ()]
+        values = values if self.kind == "classification" else flat(values)
         if any(isinstance(value, list | dict) for value in values):
             raise ValueError(
-                f"{table.origin}, column {column!r} has several labels a row. A head gives one label a row here: make "
-                "a column of two classes for each label, and a recipe for each column"
+                f"{table.origin}, column {column!r} has several labels a row, and the kind {self.kind} has one. Use "
+                "the kind multi_label"
             )
         known = {value for value in values if value is not None and value != ""}
         numeric = all(isinstance(value, int) or str(value).lstrip("-").isdigit() for value in known)
@@ -211,10 +221,15 @@ class OwnData:
         Raises one ValueError for all values of the wrong type, with the row and the column of each.
         """
         columns = self.columns_of(table)
-        flat = [(role, column) for role, names in columns.items() for column in names]
-        declared = {column: _declared(table.rows, column) for _, column in flat}
-        values = [_named(list(table.rows[column]), declared[column]) for _, column in flat]
-        check_rows([role for role, _ in flat], [column for _, column in flat], values, table.origin, table.numbers)
+        sought = [(role, column) for role, names in columns.items() for column in names]
+        declared = {column: declared_names(table.rows, column) for _, column in sought}
+        values = [named(list(table.rows[column]), declared[column]) for _, column in sought]
+        roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
+        check_rows(roles, [column for _, column in sought], values, table.origin, table.numbers)
+        if "flag" in roles:
+            first, names = roles.index("flag"), columns["labels"]
+            rows_of_flags = zip(*values[first:], strict=True)
+            values[first:] = [[flagged(names, flags) for flags in rows_of_flags]]
         if self.kind == "instructions" and not columns["input"]:
             values.insert(1, [""] * len(table.rows))
         rows = list(zip(*values, strict=True))
@@ -252,26 +267,3 @@ def _drawn(size: int, part: PartOf) -> list[int]:
             f"{part.share} of {size} rows leaves one of both parts empty. Give more rows, or a file for it"
         )
     return sorted(np.random.default_rng(part.seed).permutation(size)[:count].tolist())
-
-
-def _declared(rows: "Dataset", column: str) -> tuple[str, ...]:
-    """The names that the data set itself has for the numbers in a column."""
-    from datasets import ClassLabel
-
-    feature = rows.features[column]
-    inner: Any = getattr(feature, "feature", feature)
-    return tuple(inner.names) if isinstance(inner, ClassLabel) else ()
-
-
-def _named(values: list[Any], names: tuple[str, ...]) -> list[Any]:
-    """Numbers of a declared class as its names, in lists too; -1, GLUE's mark of a hidden label, as nothing."""
-    if not names:
-        return values
-    return [
-        _named(value, names)
-        if isinstance(value, list)
-        else names[value]
-        if isinstance(value, int) and 0 <= value < len(names)
-        else None
-        for value in values
-    ]

@@ -59,6 +59,8 @@ def guess_kind(table: Table) -> Kind:
 
     Raises ValueError where they speak for none.
     """
+    import datasets
+
     names = set(table.columns)
     for kind in ("chat", "question_answering", "token_classification", "instructions"):
         needed = [usual for role, usual in ROW_KINDS[kind].roles.items() if role not in ROW_KINDS[kind].optional]
@@ -70,7 +72,7 @@ def guess_kind(table: Table) -> Kind:
         if names & {"score", "similarity"} or (label is not None and _is_score(table, label)):
             return "regression"
         if label is not None:
-            return "classification"
+            return "multi_label" if isinstance(table.rows.features[label], datasets.List) else "classification"
         if not pair:
             return "causal_lm"
     raise ValueError(
@@ -90,7 +92,7 @@ def _first_split(path: str, config: str | None, revision: str | None) -> tuple[T
 
 
 def _texts(table: Table, columns: dict[str, tuple[str, ...]]) -> list[list[Any]]:
-    outputs = ("label", "tags", "answers")
+    outputs = ("label", "labels", "tags", "answers")
     return [list(table.rows[name]) for role, names in columns.items() if role not in outputs for name in names]
 
 
@@ -119,7 +121,7 @@ def _length_lines(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Non
 
 
 def _label_lines(table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]:
-    name = next((columns[role][0] for role in ("label", "tags") if columns.get(role)), None)
+    name = next((columns[role][0] for role in ("label", "labels", "tags") if columns.get(role)), None)
     if name is None:
         return []
     values = list(table.rows[name])

@@ -51,6 +51,14 @@ def _labels(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each, str | int) for each in value)
 
 
+def _label_set(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str | int) and each != "" for each in value)
+
+
+def _flag(value: Any) -> bool:
+    return value in (0, 1, "0", "1")
+
+
 def _answers(value: Any) -> bool:
     if not isinstance(value, Mapping) or not {"answer_start", "text"} <= set(value):
         return False
@@ -76,6 +84,8 @@ def _messages(value: Any) -> bool:
 _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("text", "question", "context", "instruction", "input", "output"), ("a text", _text)),
     "label": ("a label", _label),
+    "labels": ("a list of labels (or a column of 0 and 1 for each label)", _label_set),
+    "flag": ("0 or 1", _flag),
     "words": ("a list of words", _texts),
     "tags": ("a list of tags", _labels),
     "answers": ("answers with lists `answer_start` and `text`", _answers),

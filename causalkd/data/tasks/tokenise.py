@@ -30,11 +30,11 @@ class Tokenised:
 def sentence_examples(
     first: Sequence[str],
     second: Sequence[str] | None,
-    labels: Sequence[int] | Sequence[float],
+    labels: Sequence[int] | Sequence[float] | Sequence[tuple[int, ...]],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> Tokenised:
-    """One example a text, or a pair of texts, with one label.
+    """One example a text, or a pair of texts, with one label, or a 0 or 1 for each of several.
 
     Segments are `text`, or `first` and `second`; the longer text of a pair is cut first.
     """

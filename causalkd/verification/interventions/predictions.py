@@ -1,7 +1,8 @@
 """What a model predicts: logits of any head, read as items that each hold one prediction and one distribution.
 
-An item is what is counted: a row for classification, regression and question answering (whose prediction is the pair
-of ends), a counted position for masked LM, causal LM and token classification.
+An item is what is counted: a row for classification, multi-label heads (whose prediction is the set of labels),
+regression and question answering (whose prediction is the pair of ends), a counted position for masked LM, causal LM
+and token classification.
 """
 
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ class Predictions:
 
     Attributes:
         row: The row of the batch that each item belongs to.
-        choice: The predicted class, token or coded span; for regression the number itself.
-        log_probabilities: Over classes or tokens; over (end, position) for spans; for regression the number.
+        choice: The predicted class, token, coded set of labels or coded span; for regression the number itself.
+        log_probabilities: Over classes or tokens; over (label, absent or present) for several labels a row; over (end,
+            position) for spans; for regression the number.
     """
 
     row: Int[Tensor, "item"]
@@ -71,7 +73,15 @@ def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Ten
     if task == "question_answering":
         ends = values.log_softmax(-1)
         return Predictions(row, _best_spans(ends), ends)
+    if task == "multi_label":
+        either = functional.logsigmoid(torch.stack([-values, values], -1))
+        return Predictions(row, label_sets(either[..., 1] > either[..., 0]), either)
     return Predictions(row, values.argmax(-1), values.log_softmax(-1))
+
+
+def label_sets(present: Bool[Tensor, "item label"]) -> Int[Tensor, "item"]:
+    """The code of each row's set of labels: the sum of 2^k over its labels k."""
+    return (present.long() << torch.arange(present.shape[1], device=present.device)).sum(1)
 
 
 def _best_spans(ends: Float[Tensor, "item 2 pos"]) -> Int[Tensor, "item"]:
@@ -93,8 +103,8 @@ def same(first: Tensor, second: Tensor) -> Bool[Tensor, "item"]:
 def divergence(teacher: Predictions, student: Predictions) -> Float[Tensor, "item"]:
     """KL(teacher || student) of each item in nats.
 
-    The two ends of a span are independent given the input, so their divergences add. A number is the mean of a normal
-    distribution of variance one, which makes it half the squared distance.
+    The two ends of a span, and the labels of a row, are independent given the input, so their divergences add. A number
+    is the mean of a normal distribution of variance one, which makes it half the squared distance.
     """
     given, other = teacher.log_probabilities, student.log_probabilities
     if teacher.choice.is_floating_point():

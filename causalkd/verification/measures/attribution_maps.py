@@ -59,7 +59,9 @@ class AttributionBatch:
         """
         task, rows = teacher.task, len(batch.counted)
         if task not in CLASSES + TOKENS:
-            raise ValueError(f"a {task} head predicts two positions; maps explain {', '.join(CLASSES + TOKENS)}")
+            raise ValueError(
+                f"a {task} head predicts no single class or token of a row; maps explain {', '.join(CLASSES + TOKENS)}"
+            )
         if task in CLASSES:
             logits = teacher.run(batch.inputs).logits
             return cls(batch, class_views(logits.shape[1], rows, logits.device), logits.argmax(1))

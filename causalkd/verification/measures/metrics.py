@@ -23,8 +23,9 @@ class LabelPredictions:
 
     row: Int[Tensor, "item"]
     """The row each belongs to, counted over the whole set."""
-    choice: Int[Tensor, "item"] | Float[Tensor, "item"]
-    gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item 2"]
+    choice: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"]
+    """Of several labels a row, a 1 at those that are predicted."""
+    gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"] | Int[Tensor, "item 2"]
     gold_log_probability: Float[Tensor, "item"] | None
     """In nats; None for regression and question answering."""
     labels: tuple[str, ...]
@@ -36,6 +37,13 @@ class LabelPredictions:
 
 
 def _accuracy(answers: LabelPredictions) -> float:
+    """The share of right predictions; of several labels a row, of rows whose labels are all right."""
+    right = answers.choice == answers.gold
+    return float((right if right.dim() == 1 else right.all(1)).double().mean())
+
+
+def _label_accuracy(answers: LabelPredictions) -> float:
+    """The share of right labels among all labels of all rows, which is 1 − the Hamming loss."""
     return float((answers.choice == answers.gold).double().mean())
 
 
@@ -54,18 +62,22 @@ def _f1(answers: LabelPredictions) -> float:
 
 def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[LabelPredictions], float | None]:
     def correlate(answers: LabelPredictions) -> float | None:
-        numbers = [intervention.double().numpy() for intervention in (answers.gold, answers.choice)]
-        if any(len(set(intervention.tolist())) < 2 for intervention in numbers):
+        numbers = [values.double().numpy() for values in (answers.gold, answers.choice)]
+        if any(len(set(values.tolist())) < 2 for values in numbers):
             return None
         return float(function(*numbers)[0])
 
     return correlate
 
 
-def _macro_f1(answers: LabelPredictions) -> float:
-    """The mean of the F1 of every class that occurs."""
-    gold, choice = answers.gold.numpy(), answers.choice.numpy()
-    return float(metrics.f1_score(gold, choice, average="macro", zero_division=0.0))  # type: ignore[arg-type]
+def _averaged_f1(average: str) -> Callable[[LabelPredictions], float]:
+    """With `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows."""
+
+    def score(answers: LabelPredictions) -> float:
+        gold, choice = answers.gold.numpy(), answers.choice.numpy()
+        return float(metrics.f1_score(gold, choice, average=average, zero_division=0.0))  # type: ignore[arg-type]
+
+    return score
 
 
 def _entities(score: Callable[..., object]) -> Callable[[LabelPredictions], float]:
@@ -97,10 +109,12 @@ Compute = Callable[[LabelPredictions], float | None]
 
 _CLASSES: tuple[Task, ...] = ("classification",)
 METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
-    "accuracy": (("classification", *TOKEN_TASKS), _accuracy),
+    "accuracy": (("classification", "multi_label", *TOKEN_TASKS), _accuracy),
+    "label_accuracy": (("multi_label",), _label_accuracy),
     "matthews_correlation": (_CLASSES, _matthews),
     "f1": (_CLASSES, _f1),
-    "macro_f1": (_CLASSES, _macro_f1),
+    "micro_f1": (("multi_label",), _averaged_f1("micro")),
+    "macro_f1": (("classification", "multi_label"), _averaged_f1("macro")),
     "pearson": (("regression",), _correlation(stats.pearsonr)),
     "spearman": (("regression",), _correlation(stats.spearmanr)),
     "entity_f1": (("token_classification",), _entities(f1_score)),
@@ -114,6 +128,7 @@ METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
 
 REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
     "f1": ("accuracy",),
+    "micro_f1": ("macro_f1", "accuracy", "label_accuracy"),
     "spearman": ("pearson",),
     "pearson": ("spearman",),
     "entity_f1": ("entity_precision", "entity_recall"),

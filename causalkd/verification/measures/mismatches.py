@@ -9,9 +9,9 @@ from torch import Tensor
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
+from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import label_names
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan

@@ -10,9 +10,9 @@ from torch import Tensor
 from causalkd.data.batch import Batch, Example
 from causalkd.data.token_mask import TOKEN_TASKS, targets
 from causalkd.errors import nearest
+from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import label_names
 from causalkd.verification.interventions.predictions import (
     Predictions,
     counted_logits,
@@ -134,7 +134,8 @@ def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "ro
             batch = batch.to(model.model.device)
             answers = _answers(model, batch, predict(model, batch), 0)
             gold = answers.gold
-            right = (spans(answers.choice) == gold).all(1) if gold.dim() == 2 else same(answers.choice, gold)
+            choice = spans(answers.choice) if model.task == "question_answering" else answers.choice
+            right = (choice == gold).all(1) if gold.dim() == 2 else same(choice, gold)
             wrong = torch.zeros(len(batch.counted)).index_add(0, answers.row, (~right).float())
             found.append(wrong == 0)
     return torch.cat(found)
@@ -156,15 +157,16 @@ def _predicted(model: HookedModel, batch: Batch) -> tuple[Float[Tensor, "item ..
 def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) -> LabelPredictions:
     if batch.labels is None:
         raise ValueError("a batch has no labels, so no task metric can be computed; give labelled rows")
-    gold = batch.labels
+    gold, choice = batch.labels, found.choice
     if model.task in TOKEN_TASKS:
         gold = targets(model.task, gold)[counted_positions(model.task, batch)]
     log_probability = None
     if model.task not in ("regression", "question_answering"):
-        log_probability = found.log_probabilities.gather(1, gold[:, None])[:, 0].cpu()
-    return LabelPredictions(
-        (found.row + rows).cpu(), found.choice.cpu(), gold.cpu(), log_probability, label_names(model)
-    )
+        each = found.log_probabilities.gather(-1, gold[..., None])[..., 0]
+        log_probability = (each if each.dim() == 1 else each.sum(1)).cpu()
+    if model.task == "multi_label":
+        choice = found.log_probabilities.argmax(-1)
+    return LabelPredictions((found.row + rows).cpu(), choice.cpu(), gold.cpu(), log_probability, label_names(model))
 
 
 def _join(parts: Sequence[LabelPredictions]) -> LabelPredictions:

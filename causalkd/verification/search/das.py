@@ -24,11 +24,11 @@ from causalkd.alignment.basis import orthonormal
 from causalkd.alignment.pyvene.architectures import BoundlessRotatedSpaceIntervention, LowRankRotatedSpaceIntervention
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
+from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import label_names
 
 Swap = Callable[[Tensor, Tensor], Tensor]
 """Base and source activations, (position, width) each, to what stands there afterwards."""

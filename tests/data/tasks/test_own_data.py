@@ -58,6 +58,28 @@ def test_json_lines_of_scores(tmp_path: Path) -> None:
     assert train.metric == "accuracy" and len(train.examples) == 9
 
 
+def test_several_labels_a_row_as_lists_or_as_columns(tmp_path: Path) -> None:
+    rows = [{"text": "the fox", "labels": ["kind", "short"]}, {"text": "a cat", "labels": []}]
+    rows += [{"text": "a dog", "labels": ["kind"]}]
+    (tmp_path / "sets.jsonl").write_text(lines(rows))
+    (tmp_path / "flags.csv").write_text("text,kind,short\nthe fox,1,1\na cat,0,0\na dog,1,0\n")
+    same = {"validation": "train"}
+    sets = loaded(OwnData(str(tmp_path / "sets.jsonl"), "multi_label", splits=same))
+    columns = {"labels": ["kind", "short"]}
+    flags = loaded(OwnData(str(tmp_path / "flags.csv"), "multi_label", columns, splits=same))
+    for found in (sets, flags):
+        assert found.labels == ("kind", "short") and (found.kind, found.metric) == ("multi_label", "micro_f1")
+        assert [example["label"] for example in found.examples] == [(1, 1), (0, 0), (1, 0)]
+    other = loaded(OwnData(str(tmp_path / "flags.csv"), "multi_label", columns, ("short", "kind"), same))
+    assert [example["label"] for example in other.examples] == [(1, 1), (0, 0), (0, 1)]
+    (tmp_path / "flags.csv").write_text("text,kind,short\nthe fox,yes,1\na cat,0,0\n")
+    with pytest.raises(ValueError, match=r"row 1, column 'kind': 'yes' .*, where 0 or 1 must stand"):
+        loaded(OwnData(str(tmp_path / "flags.csv"), "multi_label", columns, splits=same))
+    with pytest.raises(ValueError, match=r"row 1, column 'kind': '1' .*where a list of labels .or a column of 0 and 1"):
+        (tmp_path / "flags.csv").write_text("text,kind\nthe fox,1\na cat,0\n")
+        loaded(OwnData(str(tmp_path / "flags.csv"), "multi_label", {"labels": "kind"}, splits=same))
+
+
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
 def test_columns_of_pairs_with_declared_classes(tmp_path: Path, ending: str) -> None:
     features = datasets.Features(

@@ -36,6 +36,7 @@ GUESSES = {
     "instructions": {"instruction": ["a"], "input": [""], "output": ["b"]},
     "regression": {"text": ["a", "b"], "label": [1.5, 2.0]},
     "classification": {"premise": ["a"], "hypothesis": ["b"], "label": [1]},
+    "multi_label": {"text": ["a"], "labels": [["x", "y"]]},
     "causal_lm": {"text": ["a"]},
 }
 
@@ -48,5 +49,5 @@ def test_the_kind_is_guessed_from_the_columns(kind: str) -> None:
 def test_columns_of_no_kind_are_said(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"one": "a", "two": "b"}) + "\n")
-    with pytest.raises(ValueError, match=r"has the columns one, two, .*Give --kind: classification, regression"):
+    with pytest.raises(ValueError, match=r"has the columns one, two, .*Give --kind: classification, multi_label"):
         preview(str(path))

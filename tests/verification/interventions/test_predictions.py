@@ -94,3 +94,14 @@ def test_commonest_is_the_mode_or_the_median():
 
 def test_half_precision_is_read_in_float32():
     assert _read("classification", torch.randn(2, 3).bfloat16()).log_probabilities.dtype == torch.float32
+
+
+def test_a_set_of_labels_is_one_prediction_and_its_labels_diverge_one_by_one():
+    logits = torch.tensor([[1.0, -2.0, 0.5], [-1.0, -2.0, 3.0]])
+    read = _read("multi_label", logits)
+    assert read.choice.tolist() == [0b101, 0b100] and read.row.tolist() == [0, 1]
+    other = _read("multi_label", logits + 0.3)
+    assert other.choice.tolist() == read.choice.tolist()
+    p, q = logits.sigmoid().numpy(), (logits + 0.3).sigmoid().numpy()
+    expected = [sum(entropy([a, 1 - a], [b, 1 - b]) for a, b in zip(*rows, strict=True)) for rows in zip(p, q)]  # noqa: B905
+    assert divergence(read, other).tolist() == pytest.approx(expected, abs=1e-6)

@@ -51,7 +51,8 @@ def test_a_language_model_is_asked_where_a_label_is_last_predicted(
 
 def test_two_positions_are_no_view() -> None:
     with pytest.raises(
-        ValueError, match="a question_answering head predicts two positions; maps explain classification"
+        ValueError,
+        match="a question_answering head predicts no single class or token of a row; maps explain classification",
     ):
         AttributionBatch.of(_model("bert", "question_answering"), _batch("question_answering"))
 

@@ -37,6 +37,22 @@ def test_classes_are_scored_as_scikit_learn_scores_them():
         assert _score("macro_f1", choice, gold) == metrics.f1_score(gold, choice, average="macro", zero_division=0.0)
 
 
+def test_several_labels_a_row_are_scored_as_scikit_learn_scores_them():
+    random = np.random.default_rng(4)
+    for _ in range(SETS):
+        gold, choice = random.integers(0, 2, (2, random.integers(2, 40), random.integers(1, 6)))
+        if gold.shape[1] == 1:  # of one label scikit-learn takes rows for classes
+            gold, choice = np.hstack([gold, gold]), np.hstack([choice, choice])
+        found = {name: _score(name, choice.tolist(), gold.tolist()) for name in ("accuracy", "label_accuracy")}
+        assert found == {
+            "accuracy": metrics.accuracy_score(gold, choice),
+            "label_accuracy": pytest.approx(1 - metrics.hamming_loss(gold, choice), abs=1e-15),
+        }
+        for average in ("micro", "macro"):
+            expected = metrics.f1_score(gold, choice, average=average, zero_division=0.0)
+            assert _score(f"{average}_f1", choice.tolist(), gold.tolist()) == expected
+
+
 def test_numbers_are_scored_as_scipy_scores_them():
     random = np.random.default_rng(1)
     for _ in range(SETS):

@@ -19,11 +19,11 @@ from tests.data.tiny_tokenizers import ALL, WORDS, bert_like
 CONTEXT = " ".join(f"{WORDS} Paris {number} ." for number in range(12))
 
 
-def _batch(rows, intervention="right"):
-    return Batch(pad(rows, 0, intervention), pad_labels(rows, intervention), index=torch.arange(len(rows)))
+def _batch(rows, side="right"):
+    return Batch(pad(rows, 0, side), pad_labels(rows, side), index=torch.arange(len(rows)))
 
 
-def _perfect(batch, rows, intervention="right"):
+def _perfect(batch, rows, side="right"):
     """Logits that are highest at the labels, higher where these are an answer."""
     logits = torch.zeros(len(rows), 2, batch.counted.shape[1])
     for row, example in enumerate(rows):

@@ -24,6 +24,7 @@ def _batches(task, n=20, size=8):
     ("task", "metric"),
     [
         ("classification", "accuracy"),
+        ("multi_label", "micro_f1"),
         ("regression", "pearson"),
         ("token_classification", "entity_f1"),
         ("masked_lm", "perplexity"),
@@ -84,7 +85,7 @@ def test_dropout_is_off_while_evaluating_and_back_on_after():
     assert student.model.training
 
 
-@pytest.mark.parametrize("task", ["classification", "token_classification", "question_answering"])
+@pytest.mark.parametrize("task", ["classification", "multi_label", "token_classification", "question_answering"])
 def test_a_row_is_right_if_every_prediction_of_it_is(task):
     model, _ = teacher_and_student("bert", task)
     batches = _batches(task)
@@ -92,6 +93,8 @@ def test_a_row_is_right_if_every_prediction_of_it_is(task):
     for batch in batches:
         found = predict(model, batch)
         labels = spans(found.choice) if task == "question_answering" else found.choice
+        if task == "multi_label":
+            labels = found.log_probabilities.argmax(-1)
         if task == "token_classification":
             filled = torch.full_like(batch.labels, -100)
             filled[batch.labels != -100] = labels
@@ -99,7 +102,7 @@ def test_a_row_is_right_if_every_prediction_of_it_is(task):
             labels[0, 1] = (labels[0, 1] + 1) % 3
         else:
             labels = labels.clone()
-            labels[0] = (labels[0] + 1) % 3
+            labels[0] = (labels[0] + 1) % (2 if task == "multi_label" else 3)
         own.append(Batch(batch.inputs, labels))
     found = right_rows(model, own)
     assert [int(n) for n in (~found).nonzero()[:, 0]] == [0, 8, 16] and len(found) == 20
@@ -134,3 +137,21 @@ def test_tasks_that_are_reported_by_several_metrics_have_them_all():
     found = evaluate(student, _batches("regression"), "spearman")
     assert set(found.metrics) == {"spearman", "pearson"} and found.task_metric == found.metrics["spearman"]
     assert list(evaluate(teacher_and_student()[1], _batches("classification"), "accuracy").metrics) == ["accuracy"]
+
+
+def test_several_labels_a_row_are_scored_by_hand():
+    student = teacher_and_student("bert", "multi_label")[1]
+    batches = _batches("multi_label")
+    with torch.no_grad():
+        present = torch.cat([student.run(batch.inputs).logits > 0 for batch in batches])
+    gold = torch.cat([batch.labels for batch in batches]).bool()
+    found = evaluate(student, batches, "micro_f1")
+    both = int((present & gold).sum())
+    assert found.task_metric == pytest.approx(2 * both / int(present.sum() + gold.sum()))
+    assert list(found.metrics) == ["micro_f1", "macro_f1", "accuracy", "label_accuracy"]
+    assert found.metrics["accuracy"] == pytest.approx(float((present == gold).all(1).double().mean()))
+    answers = answers_of(student, batches, "micro_f1")
+    with torch.no_grad():
+        logits = torch.cat([student.run(batch.inputs).logits for batch in batches])
+    expected = -torch.nn.functional.binary_cross_entropy_with_logits(logits, gold.float(), reduction="none").sum(1)
+    torch.testing.assert_close(answers.gold_log_probability, expected)

@@ -1,0 +1,88 @@
+"""Labels: their names in the data, and the number, the set or the score that stands for each in an example."""
+
+from collections.abc import Sequence
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def declared_names(rows: "Dataset", column: str) -> tuple[str, ...]:
+    """The names that the data set itself has for the numbers in a column."""
+    from datasets import ClassLabel
+
+    feature = rows.features[column]
+    inner: Any = getattr(feature, "feature", feature)
+    return tuple(inner.names) if isinstance(inner, ClassLabel) else ()
+
+
+def named(values: list[Any], names: tuple[str, ...]) -> list[Any]:
+    """Numbers of a declared class as its names, in lists too; -1, GLUE's mark of a hidden label, as nothing."""
+    if not names:
+        return values
+    return [
+        named(value, names)
+        if isinstance(value, list)
+        else names[value]
+        if isinstance(value, int) and 0 <= value < len(names)
+        else None
+        for value in values
+    ]
+
+
+def flat(values: Sequence[Any]) -> list[Any]:
+    """The labels of rows that each have a list of them, or nothing."""
+    return [each for value in values for each in (value if isinstance(value, list) else [value] if value else [])]
+
+
+def flagged(names: Sequence[str], flags: Sequence[Any]) -> list[str]:
+    """The labels whose columns have a 1."""
+    return [name for name, flag in zip(names, flags, strict=True) if int(flag)]
+
+
+def numbers_of(values: Sequence[str | int], labels: tuple[str, ...], origin: str) -> list[int]:
+    """The number of each label, which is given by name or by number.
+
+    Raises ValueError for labels that are neither.
+    """
+    known = {name: number for number, name in enumerate(labels)}
+    known |= {key: number for number in range(len(labels)) for key in (number, str(number))}
+    unknown = [f"'{value}' (number {place})" for place, value in enumerate(values) if value not in known]
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise ValueError(
+            f"{origin} has labels outside the task's set: {', '.join(unknown[:5])}{more}. The labels are "
+            f"{', '.join(labels)}, or their numbers from 0. Correct or remove these rows"
+        )
+    return [known[value] for value in values]
+
+
+def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[list[int]]:
+    """The numbers of the labels of each row."""
+    numbers = iter(numbers_of([label for row in values for label in row], labels, origin))
+    return [[next(numbers) for _ in row] for row in values]
+
+
+def flags_of_sets(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[tuple[int, ...]]:
+    """For each row a 1 at the labels that it has, and a 0 at the others."""
+    found = [set(row) for row in numbers_of_each(values, labels, origin)]
+    return [tuple(int(number in row) for number in range(len(labels))) for row in found]
+
+
+def scores(values: Sequence[str | int | float], origin: str) -> list[float]:
+    """Each label as a number.
+
+    Raises ValueError for labels that are none.
+    """
+    wrong, found = [], []
+    for place, value in enumerate(values):
+        try:
+            found.append(float(value))
+        except ValueError:
+            found.append(nan)
+        if not isfinite(found[-1]):
+            wrong.append(f"'{value}' (number {place})")
+    if wrong:
+        raise ValueError(f"{origin} has labels that are not numbers: {', '.join(wrong[:5])}. Correct or remove them")
+    return found
