@@ -37,7 +37,7 @@ from .objectives.hidden_kd import HiddenKD as HiddenKD
 from .objectives.response_kd import ResponseKD as ResponseKD
 from .objectives.response_kd import TaskLoss as TaskLoss
 from .recipe.recipe import Recipe as Recipe
-from .reporting.tables import as_text as as_text
+from .reporting.terminal import as_text as as_text
 from .runs.attribute import attribute as attribute
 from .runs.distill import distill as distill
 from .runs.distill import verify as verify

@@ -262,8 +262,9 @@ def _page() -> Callable[..., str]:
 
 def _tell(found: Any, folder: Path) -> None:
     from causalkd.reporting.attribution_tables import as_markdown, distance_rows
-    from causalkd.reporting.tables import as_text, columns
+    from causalkd.reporting.tables import columns
     from causalkd.reporting.teaching_tables import teaching_line, teaching_rows
+    from causalkd.reporting.terminal import as_text
 
     typer.echo(as_text(found))
     if found.attribution is not None:

@@ -16,7 +16,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.cli import app
 from causalkd.recipe.recipe import Recipe, shipped_recipes
 from causalkd.reporting.attribution_tables import as_markdown
-from causalkd.reporting.tables import as_text
+from causalkd.reporting.terminal import as_text
 from causalkd.runs import distill as runs
 from causalkd.runs.interruption import Stopped
 from causalkd.task_types import Task

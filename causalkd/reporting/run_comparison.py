@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from causalkd.reporting.standing import standing
 from causalkd.reporting.summary import StudentSummary, summaries
 from causalkd.reporting.tables import columns, number, spread
-from causalkd.reporting.verdict import standing
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
 
 

@@ -1,16 +1,12 @@
-"""A report as one screen of text."""
+"""The tables and lines of a report, as rows of text."""
 
-import textwrap
 from typing import NamedTuple
 
-from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
-from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, VerificationReport
 
 _NAMED = 10  # measurements without a number
-_WIDTH = 118
 DIFFERENCES = "Differences of effective IIA at trained sites, 95 % interval and p of a paired test"
 MEANING = (
     "effective: on the n pairs whose exchange changed the teacher's prediction; strict: share of the others on which "
@@ -30,21 +26,6 @@ class Table(NamedTuple):
 
     title: str
     rows: list[tuple[str, ...]]
-
-
-def as_text(report: VerificationReport) -> str:
-    """One screen of text: what may be said, and the tables it is said of."""
-    lines = [line for sentence in verdict(report) for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")]
-    lines += ["", teacher_line(report)]
-    for table in tables(report):
-        lines += ["", table.title, *columns(table.rows)]
-    lines += [*unreachable(report), *no_numbers(report)]
-    compared = differences_between(report)
-    if compared:
-        lines += ["", DIFFERENCES, *(f"  {line}" for line in compared)]
-        wrapped = (textwrap.wrap(line, _WIDTH, subsequent_indent="  ") for line in reference_sentences(report))
-        lines += [line for sentence in wrapped for line in sentence]
-    return "\n".join([*lines, "", *textwrap.wrap(MEANING, _WIDTH)]) + "\n"
 
 
 def teacher_line(report: VerificationReport) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import untrained_copy
+from causalkd.reporting.standing import standing
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.results.report import StudentResult
@@ -35,13 +36,15 @@ def test_a_copy_of_the_teacher_scores_one_and_is_above_its_controls(copy_of_the_
         r for r in copy_of_the_teacher.interchange if r.baseline == "measured" and r.teacher_layer == r.student_layer
     ]
     assert len(own) == 3 and all(row.iia == 1.0 for row in own)
-    assert verdict(copy_of_the_teacher)[0].startswith("There is evidence of abstraction at sites that no objective saw")
+    assert verdict(copy_of_the_teacher)[0].startswith("At the aligned site, student makes")
+    assert "above its best baseline" in verdict(copy_of_the_teacher)[0]
+    assert standing(copy_of_the_teacher, "student", aligned=False).above
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_student_that_has_learnt_nothing_is_no_evidence(seed):
     student = untrained_copy(teacher_and_student()[1], seed)
     report = _report(student)
-    assert verdict(report)[0].startswith("There is no evidence of abstraction: at none of")
+    assert verdict(report)[0].startswith("There is no evidence of alignment. ")
     trained = {row.baseline: row for row in report.interchange if row.aligned}
     assert trained["measured"].iia_effective <= trained["majority_class"].iia_effective + 0.1

@@ -1,0 +1,112 @@
+"""How a student stands at the sites of one kind: what it scores there, beside which baselines, and how certainly.
+
+A student is *above its baselines* at a site if, in every seed, its accuracy on effective pairs exceeds that of each
+baseline there, and the paired test, adjusted for the number of sites, puts chance below 5 %. Sites that cannot be
+reached, or that have fewer than 30 effective pairs, say nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from causalkd.reporting.summary import rows_of
+from causalkd.verification.results.baselines import explaining
+from causalkd.verification.results.report import InterchangeRow, VerificationReport
+from causalkd.verification.statistics.aggregate import mean, sd
+from causalkd.verification.statistics.evidence import is_above
+from causalkd.verification.statistics.permutation import FEW_PAIRS
+
+_Key = tuple[str, str, int | None, int, int]
+
+
+class _Measured(NamedTuple):
+    """A site in one seed."""
+
+    real: InterchangeRow
+    baselines: list[InterchangeRow]
+    other_layer: list[InterchangeRow]
+    """The intervention half the student's depth away; none where the student has one block."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One student, all its seeds, at the sites of one kind that can say something.
+
+    Attributes:
+        sites: How many there are.
+        above: At how many it is above its baselines in every seed.
+        accuracy: Mean effective IIA over them and the seeds; None where there is no site.
+        spread: Standard deviation over the seeds of the mean over the sites; None for one seed.
+        baseline: The same mean of the best baseline of each site.
+        anywhere: At how many of those above the baselines it does not exceed the intervention at another layer in every
+            seed, though there is one.
+        seeds: How many seeds there are.
+        low: Lower end of the 95 % interval of the accuracy; None unless there is one site and one seed.
+        high: Its upper end.
+        baseline_name: The key of the baseline that is the best one at every site in every seed; None where they differ.
+    """
+
+    sites: int
+    above: int
+    accuracy: float | None
+    spread: float | None
+    baseline: float | None
+    anywhere: int
+    seeds: int = 1
+    low: float | None = None
+    high: float | None = None
+    baseline_name: str | None = None
+
+
+def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
+    """By the name of each student how it stands at the aligned sites and at the others."""
+    names = dict.fromkeys(student.name for student in report.students)
+    return {name: (standing(report, name, True), standing(report, name, False)) for name in names}
+
+
+def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:
+    """How one student stands at the aligned or the other sites."""
+    seeds = [student.seed for student in report.students if student.name == name]
+    by_seed = [_sites([row for row in rows_of(report, name, seed) if row.aligned == aligned]) for seed in seeds]
+    shared = [key for key in by_seed[0] if all(key in sites for sites in by_seed)] if by_seed else []
+    found = [[sites[key] for sites in by_seed] for key in shared]
+    above = [site for site in found if all(is_above(seed.real, seed.baselines) for seed in site)]
+    levels = [mean(site[number].real.iia_effective for site in found) for number in range(len(seeds))]
+    best = [_best(seed.baselines) for site in found for seed in site]
+    only = found[0][0].real if len(found) == len(seeds) == 1 else None
+    names = {None if row is None else row.baseline for row in best}
+    return Evidence(
+        len(found),
+        len(above),
+        mean(levels),
+        sd(levels),
+        mean(None if row is None else row.iia_effective for row in best),
+        sum(any(not is_above(seed.real, seed.other_layer) for seed in site) for site in above),
+        len(seeds),
+        None if only is None else only.iia_effective_low,
+        None if only is None else only.iia_effective_high,
+        names.pop() if len(names) == 1 else None,
+    )
+
+
+def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
+    """By site what was measured there, where there are enough effective pairs and a baseline."""
+    real: dict[_Key, InterchangeRow] = {}
+    baselines: dict[_Key, list[InterchangeRow]] = {}
+    other_layer: dict[_Key, list[InterchangeRow]] = {}
+    for row in rows:
+        if not row.reachable or row.effective_pairs < FEW_PAIRS:
+            continue
+        key = (row.pair, row.component, row.head, row.teacher_layer, row.student_layer)
+        if row.baseline == "measured":
+            real[key] = row
+        elif row.baseline in explaining():
+            baselines.setdefault(key, []).append(row)
+        elif row.baseline == "wrong_layer":
+            other_layer[key] = [row]
+    return {k: _Measured(row, baselines[k], other_layer.get(k, [])) for k, row in real.items() if k in baselines}
+
+
+def _best(baselines: Sequence[InterchangeRow]) -> InterchangeRow | None:
+    known = [row for row in baselines if row.iia_effective is not None]
+    return max(known, key=lambda row: row.iia_effective or 0.0, default=None)

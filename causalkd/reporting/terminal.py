@@ -1,0 +1,109 @@
+"""A report as one screen of a terminal: the headline, what limits it, and the tables that it is made from."""
+
+import io
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from causalkd.reporting.student_comparison import reference_sentences
+from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
+from causalkd.reporting.tables import differences_between, no_numbers, number, teacher_line, unreachable
+from causalkd.reporting.verdict import verdict
+from causalkd.verification.results.baselines import BASELINES
+from causalkd.verification.results.report import VerificationReport
+
+WIDTH = 100
+"""Columns of the report."""
+_ROWS = 8
+"""Students and seeds that have a row each; of more, only the means over seeds are shown."""
+_COMPARISONS = 4
+_NAME = 20
+"""Characters of a student's name in a table."""
+MEANING = (
+    "Effective IIA is the share of effective pairs, on which the intervention changes the teacher's prediction, whose "
+    "student counterfactual prediction equals the teacher's; n counts them. The best baseline is what another cause "
+    "reaches. The report.html of the run explains every number."
+)
+
+
+def as_text(report: VerificationReport) -> str:
+    """The report as plain text of at most 100 columns; a report of two students has at most 40 lines."""
+    file = io.StringIO()
+    console = Console(file=file, width=WIDTH, color_system=None, force_terminal=False, highlight=False)
+    for sentence in verdict(report):
+        console.print(Text(sentence))
+    console.print()
+    console.print(Text(teacher_line(report)))
+    shown = _shown(summaries(report))
+    console.print(_students(report, shown))
+    console.print(_baselines(shown))
+    for line in (*unreachable(report), *no_numbers(report), *_comparisons(report), MEANING):
+        console.print(Text(line))
+    lines = (line.rstrip() for line in file.getvalue().splitlines())
+    return "\n".join(lines) + "\n"
+
+
+def _shown(found: tuple[StudentSummary, ...]) -> list[StudentSummary]:
+    """Every seed, or only the means where the rows would be too many for one screen."""
+    several = {summary.name for summary in found if summary.seed is None}
+    few = len(found) <= _ROWS
+    return [summary for summary in found if few or summary.seed is None or summary.name not in several]
+
+
+def _students(report: VerificationReport, shown: list[StudentSummary]) -> Table:
+    metric = report.teacher.metric.replace("_", " ")
+    table = _table("Students: effective IIA at aligned and at other sites, each beside its best baseline")
+    _columns(table, "student", "seed", metric, "agree", "aligned", "95% or sd", "n", "baseline", "other", "baseline")
+    for each in shown:
+        seed = f"all {each.seeds}" if each.seed is None else str(each.seed)
+        pairs = "–" if each.aligned.effective_pairs is None else f"{each.aligned.effective_pairs:.0f}"
+        table.add_row(
+            _short(each.name), seed, number(each.task_metric), number(each.agreement),
+            number(each.aligned.iia_effective), _certainty(each.aligned), pairs, number(each.aligned.best_baseline),
+            number(each.other.iia_effective), number(each.other.best_baseline),
+        )  # fmt: skip
+    return table
+
+
+def _baselines(shown: list[StudentSummary]) -> Table:
+    """The baselines at aligned sites, without those that no student has."""
+    several = {each.name for each in shown if each.seed is None}
+    means = [each for each in shown if each.seed is None or each.name not in several]
+    names = [name for name in BASELINES if any(each.aligned.baselines[name] is not None for each in means)]
+    table = _table("Baselines at aligned sites, effective IIA")
+    _columns(table, "student", *(BASELINES[name].title for name in names))
+    for each in means:
+        table.add_row(_short(each.name), *(number(each.aligned.baselines[name]) for name in names))
+    return table
+
+
+def _comparisons(report: VerificationReport) -> list[str]:
+    """The differences between students, seed by seed where they are few."""
+    rows = differences_between(report)
+    return [*reference_sentences(report), *(rows if len(rows) <= _COMPARISONS else [])]
+
+
+def _certainty(levels: SiteScores) -> str:
+    if levels.iia_effective_sd is not None:
+        return f"± {levels.iia_effective_sd:.3f}"
+    return "–" if levels.low is None or levels.high is None else f"{levels.low:.3f}–{levels.high:.3f}"
+
+
+def _short(name: str) -> Text:
+    """A name that fits its column: the beginning and the end of a long one."""
+    return Text(name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-(_NAME // 2 - 1) :]}")
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="", header_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        show_edge=False, pad_edge=False,
+    )  # fmt: skip
+
+
+def _columns(table: Table, first: str, *heads: str) -> None:
+    table.add_column(first, no_wrap=True)
+    for head in heads:
+        table.add_column(head, justify="right", overflow="fold")

@@ -1,0 +1,113 @@
+"""The headline of built reports: each says what its numbers support, and no report gets a stronger one."""
+
+import dataclasses
+
+import pytest
+
+from causalkd.reporting.headline import headline
+from tests.two_sites import at_another_layer, compared, two_sites
+
+TWO = ("kd", "diito")
+
+
+def _two(kd, diito, difference, q=0.001, seeds=(0, 1, 2), **options):
+    accuracies = {"kd": kd, "diito": diito}
+    report = two_sites(lambda name, *_: accuracies[name], students=TWO, seeds=seeds, **options)
+    return compared(report, lambda *_: difference, q)
+
+
+def test_a_student_that_is_better_than_the_other_and_its_baselines():
+    assert headline(_two(0.66, 0.884, 0.224)) == (
+        "At the aligned site, diito makes the teacher's counterfactual prediction on 88.4% of effective pairs (mean of "
+        "3 seeds, ± 0.0 points), above its best baseline (majority class, 50.0%), and more often, beyond chance, than "
+        "kd (66.0%)."
+    )
+
+
+def test_the_reference_that_wins_is_the_one_that_is_named():
+    found = headline(_two(0.884, 0.66, -0.224))
+    assert found.startswith("At the aligned site, kd makes") and "beyond chance, than diito (66.0%)." in found
+
+
+@pytest.mark.parametrize(("kd", "diito", "difference"), [(0.4, 0.38, -0.02), (0.3, 0.5, 0.2)])
+def test_a_null_run_opens_with_there_is_no_evidence(kd, diito, difference):
+    found = headline(_two(kd, diito, difference, q=0.6))
+    assert found.startswith("There is no evidence of alignment. At the aligned site, ")
+    assert "which is not shown to be above its best baseline (majority class, 50.0%)" in found
+    assert "it is not shown to do so more often than" in found and "beyond chance" not in found
+
+
+def test_a_difference_within_chance_is_no_more():
+    found = headline(_two(0.7, 0.72, 0.02, q=0.3))
+    assert "; it is not shown to do so more often than kd (70.0%)." in found and "beyond chance" not in found
+
+
+def test_a_difference_in_some_seeds_is_said_to_be_in_some():
+    report = _two(0.7, 0.75, 0.05)
+    rows = [dataclasses.replace(row, q_value=0.2) if row.seed == 2 else row for row in report.differences]
+    found = headline(dataclasses.replace(report, differences=tuple(rows)))
+    assert "more often, beyond chance in 2 of 3 comparisons, than kd" in found
+
+
+def test_one_seed_is_named_with_its_interval():
+    assert "(95% interval 75.0% to 85.0%; one seed)" in headline(_two(0.6, 0.8, 0.2, seeds=(0,)))
+    assert "seed" in headline(two_sites(lambda *_: 0.8)) and "kd" not in headline(two_sites(lambda *_: 0.8))
+
+
+def test_where_another_layer_does_as_well_the_headline_says_so():
+    weak = " The layer is not shown to matter: an intervention at another student layer agrees as often."
+    report = _two(0.66, 0.88, 0.22)
+    assert headline(at_another_layer(report, lambda *_: 0.88, 0.6)).endswith(weak)
+    assert weak not in headline(at_another_layer(report, lambda *_: 0.3, 0.001))
+
+
+@pytest.mark.parametrize("options", [{"effective": 29}, {"effective": 0}, {"reachable": False}])
+def test_without_effective_pairs_nothing_is_concluded(options):
+    found = headline(_two(0.0, 1.0, 1.0, **options))
+    most = options.get("effective", 0)
+    assert found == (
+        "Nothing can be concluded: no aligned site that can reach the output has 30 effective pairs, on which the "
+        f"intervention changes the teacher's prediction (the most is {most})."
+    )
+
+
+def test_a_student_that_measured_nothing_is_not_compared():
+    report = _two(0.66, 0.88, 0.22)
+    rows = [
+        dataclasses.replace(row, iia_effective=float("nan")) if row.student == "diito" else row
+        for row in report.interchange
+    ]
+    diverged = dataclasses.replace(report, interchange=tuple(rows), differences=())
+    assert headline(diverged).startswith("At the aligned site, kd makes") and "diito" not in headline(diverged)
+
+
+def test_of_many_students_the_highest_is_said_to_be_chosen_and_the_tests_are_adjusted_for_that():
+    names = tuple(f"s{index}" for index in range(9))
+    report = two_sites(lambda name, *_: 0.5 + int(name[1]) / 50, students=names)
+    many = compared(report, lambda name, _: int(name[1]) / 50, q=0.001, reference="s0")
+    assert "s8 (the highest of 9 students)" in headline(many) and "beyond chance, than s0 (50.0%)" in headline(many)
+    assert "s4" not in headline(many)
+    weak = compared(report, lambda name, _: int(name[1]) / 50, q=0.02, reference="s0")
+    assert "it is not shown to do so more often than s0" in headline(weak), "0.02 in eight comparisons is no finding"
+
+
+def test_students_without_a_comparison_stand_beside_the_best_without_a_claim():
+    found = headline(two_sites(lambda name, *_: {"kd": 0.6, "diito": 0.8}[name], students=TWO))
+    assert found.endswith("; beside kd (60.0%).") and "more often" not in found
+
+
+def test_several_sites_are_a_mean_and_those_above_are_counted():
+    report = two_sites(lambda name, seed, aligned: 0.8 if aligned else 0.4)
+    both = dataclasses.replace(
+        report, interchange=tuple(dataclasses.replace(row, aligned=True) for row in report.interchange)
+    )
+    found = headline(both)
+    assert found.startswith("On average over 2 aligned sites, student makes") and "mean of 2 sites; one seed" in found
+    assert "above its best baseline (majority class, 50.0%) at 1 of 2 sites" in found
+
+
+def test_where_nothing_was_trained_the_other_sites_are_named_as_such():
+    report = two_sites(lambda *_: 0.8)
+    rows = tuple(dataclasses.replace(row, aligned=False) for row in report.interchange)
+    found = headline(dataclasses.replace(report, interchange=rows))
+    assert found.startswith("On average over 2 sites, none of them trained, student makes")

@@ -1,0 +1,47 @@
+import dataclasses
+
+import pytest
+
+from causalkd.reporting.standing import standing, standings
+from tests.two_sites import at_another_layer, two_sites
+
+
+def test_standing_in_numbers():
+    found = standing(two_sites(lambda name, seed, aligned: 0.7 + seed / 10, seeds=(0, 1)), "student", True)
+    assert (found.sites, found.above, found.baseline, found.baseline_name) == (1, 1, 0.5, "majority_class")
+    assert found.accuracy == pytest.approx(0.75) and found.spread == pytest.approx(0.05 * 2**0.5)
+    assert (found.seeds, found.low, found.high) == (2, None, None)
+
+
+def test_one_site_of_one_seed_has_its_interval_and_several_baselines_have_no_name():
+    report = two_sites(lambda *_: 0.7)
+    found = standing(report, "student", True)
+    (row,) = (row for row in report.interchange if row.aligned and row.baseline == "measured")
+    assert (found.seeds, found.low, found.high) == (1, row.iia_effective_low, row.iia_effective_high)
+    seeds = two_sites(lambda *_: 0.7, seeds=(0, 1))
+    rows = tuple(
+        dataclasses.replace(row, iia_effective=0.6) if row.baseline == "permuted_source" and row.seed else row
+        for row in seeds.interchange
+    )
+    assert standing(dataclasses.replace(seeds, interchange=rows), "student", True).baseline_name is None
+
+
+def test_reports_from_before_there_were_tests_are_judged_by_their_intervals():
+    assert standing(two_sites(lambda *_: 0.56, q=None), "student", True).above == 1
+    assert standing(two_sites(lambda *_: 0.54, q=None), "student", True).above == 0
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "q", "anywhere"),
+    [
+        (lambda *_: 0.3, 0.001, 0),
+        (lambda *_: 0.78, 0.4, 1),  # less, but that may be chance
+        (lambda *_: 0.95, 0.001, 1),  # better there
+        (lambda name, seed: 0.8 if seed else 0.3, 0.001, 1),  # as good in one seed of two
+    ],
+)
+def test_another_layer_that_does_as_well_in_one_seed_counts(accuracy, q, anywhere):
+    report = two_sites(lambda name, seed, aligned: 0.8 if aligned else 0.4, seeds=(0, 1))
+    report = at_another_layer(report, accuracy, q)
+    (found,) = standings(report).values()
+    assert [kind.anywhere for kind in found] == [anywhere, 0], "no evidence at other sites that could be weakened"

@@ -1,0 +1,65 @@
+import dataclasses
+
+import pytest
+
+from causalkd.reporting.summary import summaries
+from causalkd.reporting.terminal import WIDTH, as_text
+from causalkd.reporting.verdict import verdict
+from causalkd.verification.results.baselines import BASELINES
+from tests.example_report import example_report
+
+LONG = "a-student-whose-name-is-forty-characters"
+
+
+@pytest.fixture(scope="module")
+def report():
+    return example_report()
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("names", [("kd", "diito"), (LONG, f"{LONG}b"), ("طالب", "学生")])
+def test_two_students_are_one_screen(seeds, names):
+    lines = as_text(example_report(names, seeds=seeds)).splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= WIDTH
+    assert not any(line.endswith(" ") for line in lines)
+
+
+def test_nine_students_of_three_seeds_are_shown_by_their_means():
+    lines = as_text(example_report(tuple(f"student-{index}" for index in range(9)))).splitlines()
+    assert sum(line.startswith("student-4 ") and "−" not in line for line in lines) == 2, (
+        "once with its scores, once with its baselines"
+    )
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_it_opens_with_the_verdict_and_shows_what_a_claim_needs(report):
+    text = as_text(report)
+    whole = " ".join(text.split())
+    assert whole.startswith(" ".join(" ".join(verdict(report)).split()))
+    assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290] on 480 effective pairs, p < 0.001" in whole
+    assert "± 0.011" in whole and "Few effective" not in whole and "2 cells cannot reach the output" in whole
+    (found,) = (summary for summary in summaries(report) if (summary.name, summary.seed) == ("diito", 0))
+    (line,) = (line for line in text.splitlines() if line.split()[:2] == ["diito", "0"])
+    for shown in (
+        f"{found.aligned.iia_effective:.3f}",
+        f"{found.aligned.low:.3f}–{found.aligned.high:.3f}",
+        f"{found.aligned.best_baseline:.3f}",
+        f"{found.other.iia_effective:.3f}",
+    ):
+        assert shown in line
+
+
+def test_baselines_that_nobody_has_have_no_column(report):
+    whole = " ".join(as_text(report).split())
+    for name in ("no_intervention", "permuted_source", "majority_class", "untrained_student"):
+        assert BASELINES[name].title.split()[0] in whole
+    assert BASELINES["ceiling"].title not in whole
+
+
+def test_names_are_no_markup():
+    assert "[bold]x[/bold]" in as_text(example_report(("[bold]x[/bold]", "kd"), seeds=1))
+
+
+def test_text_of_a_report_without_rows(report):
+    empty = dataclasses.replace(report, interchange=(), differences=())
+    assert "diito" in as_text(empty) and as_text(empty).startswith("Nothing can be concluded")
