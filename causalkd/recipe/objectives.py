@@ -5,7 +5,7 @@ One entry declares an objective: recipes, their schema, the trainer and the test
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
@@ -235,7 +235,7 @@ def _make_fields() -> None:
     fields = ObjectivesPart.__pydantic_fields__
     fields.clear()
     for key, entry in OBJECTIVES.items():
-        fields[key] = FieldInfo.from_annotated_attribute(entry.settings | None, None)
+        fields[key] = FieldInfo.from_annotated_attribute(cast(type[Any], entry.settings | None), None)
     for part in _parts(Part):  # in the order of their definition: what is inside another stands before it
         part.model_rebuild(force=True)
 
