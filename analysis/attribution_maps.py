@@ -1,4 +1,4 @@
-"""Attribution maps of one text, layer by layer, and how far the maps of students agree with their teacher's."""
+"""Figures of the attribution maps of one text, layer by layer, and of the agreement of students with their teacher."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,8 @@ from causalkd.reporting.summary import mean
 from causalkd.verification.results.attribution import AgreementRow, AttributionResults, Estimate
 
 STRONGEST = 0.4
-"""The share of an attribution at which a colour is at its full strength: most are small, one token's may be all."""
+"""The share of an attribution at which a colour has its full strength: most are small, one token's may be
+everything."""
 _CELL = (0.34, 0.2)  # inches
 _MEASURES = {
     "cosine": "cosine (−1 to 1)",
@@ -33,7 +34,7 @@ def attribution_layers(
     """The maps of one text: tokens against layers, the teacher above the student, a pair of panels for each view.
 
     A layer's scores are divided by the sum of their magnitudes, so that layers and models compare: what is shown is the
-    signed share of the layer's attribution. Blue speaks for the view, red against it.
+    signed share of the layer's attribution. Blue is for the view, red against it.
 
     Args:
         teacher: The teacher's maps from the embedding's output to that of the last block, as `load_maps` gives them.
@@ -83,7 +84,7 @@ def agreement_by_layer(results: AttributionResults) -> Figure:
     """Three measures of agreement with the teacher at each of the students' depths.
 
     A thick line is the mean over a student's seeds, a point one seed with its 95 % interval over texts. Beside them
-    stand what a random map scores, and the maps of a student that was never trained.
+    are the scores of a random map, and of the maps of a student that was never trained.
 
     Raises:
         ValueError: No student was compared.
@@ -114,7 +115,7 @@ def _check_text(teacher: AttributionMap, student: AttributionMap, text: int) -> 
     if not 0 <= text < len(teacher.mask):
         raise ValueError(f"there is no text {text}; the maps have texts 0–{len(teacher.mask) - 1}")
     if teacher.tokens[text] != student.tokens[text]:
-        raise ValueError(f"text {text} is another one for the student; compare maps that were made together")
+        raise ValueError(f"text {text} is a different text for the student; compare maps that were made together")
 
 
 def _draw_student(ax: Axes, rows: Sequence[AgreementRow], measure: str, colour: str, shift: float) -> None:
@@ -161,7 +162,7 @@ def _legend(names: Sequence[str], colours: dict[str, str]) -> list[Line2D]:
 
 def _of(row: AgreementRow, measure: str) -> Estimate:
     if measure == "overlap" and row.overlap_chance == 1:
-        return Estimate(None, None, None, 0)  # all tokens that have a score are top ones, in any map
+        return Estimate(None, None, None, 0)  # all tokens that have a score are top tokens, in any map
     return {"cosine": row.cosine, "spearman": row.spearman, "overlap": row.overlap}[measure]
 
 

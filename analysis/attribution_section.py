@@ -1,4 +1,4 @@
-"""The attribution part of a report's page: which figures and tables it has."""
+"""The attribution section of a report's page: its figures and tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from causalkd.verification.results.attribution import TEACHER, AgreementRow, Att
 
 @dataclass(frozen=True)
 class AgreementLine:
-    """A student's agreement at the embedding's output, beside that of its controls."""
+    """A student's agreement at the embedding output, beside that of its baselines."""
 
     student: str
     seed: int
@@ -23,7 +23,7 @@ class AgreementLine:
 
 
 def agreement_lines(results: AttributionResults) -> list[AgreementLine]:
-    """One for each student and seed, in the order of the results."""
+    """One line for each student and seed, in the order of the results."""
     first = {(row.student, row.seed, row.baseline): row for row in results.agreement if row.layer == 0}
     students = dict.fromkeys((name, seed) for name, seed, _ in first)
     return [
@@ -39,12 +39,13 @@ def agreement_lines(results: AttributionResults) -> list[AgreementLine]:
 
 
 def gap_lines(results: AttributionResults) -> list[GapRow]:
-    """The completeness gap of each model's map at the embedding's output, its first row."""
+    """The completeness gap of each model's map at the embedding output, its first row."""
     return list({(row.model, row.seed): row for row in reversed(results.completeness)}.values())[::-1]
 
 
 def attribution_figures(results: AttributionResults, maps: Mapping[str, AttributionMap]) -> list[tuple[Draw, str]]:
-    """What draws the figures, and their captions; texts are shown where there are maps, for each student's first seed.
+    """The functions that draw the figures, and their captions; texts are shown where there are maps, for first
+    seeds.
 
     Args:
         results: What was measured.
@@ -54,7 +55,7 @@ def attribution_figures(results: AttributionResults, maps: Mapping[str, Attribut
         "After the last block only the position that the head reads has any attribution, and maps differ in its sign."
     )
     by_layer = partial(agreement_by_layer, results)
-    figures: list[tuple[Draw, str]] = [(by_layer, f"The teacher is at the same share of its depth. {caption}")]
+    figures: list[tuple[Draw, str]] = [(by_layer, f"The teacher is at the same relative depth. {caption}")]
     seeds = {row.student: row.seed for row in reversed(results.agreement)}  # the first seed stays
     for name in dict.fromkeys(row.student for row in results.agreement):
         student = maps.get(f"{name}-seed{seeds[name]}")

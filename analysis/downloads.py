@@ -1,4 +1,4 @@
-"""The numbers behind a page's figures, as files that the page itself carries."""
+"""The numbers behind a page's figures, as files inside the page."""
 
 import base64
 import csv
@@ -23,14 +23,14 @@ class Download:
 
 
 def downloads(report: VerificationReport, metrics: Metrics = ()) -> list[Download]:
-    """A CSV file for each kind of numbers that the report has."""
+    """A CSV file for each kind of numbers in the report."""
     maps = report.attribution
     kinds = {
-        "interchange.csv": ("every accuracy and control, with intervals, p and q", _plain(report.interchange)),
+        "interchange.csv": ("every accuracy and baseline, with intervals, p and q", _plain(report.interchange)),
         "heads.csv": ("every head against every head", _plain(report.heads)),
         "differences.csv": ("every paired difference", _plain(report.differences)),
         "ground-truth.csv": ("every model against the task's causal model", _plain(report.ground_truth)),
-        "distances.csv": ("exchanged states' distances from clean ones", _plain(report.off_distribution)),
+        "off-distribution.csv": ("distances of counterfactual states from clean ones", _plain(report.off_distribution)),
         "training.csv": ("every logged term", list(metrics)),
         "agreement.csv": ("agreement of attribution maps", _plain(maps.agreement if maps else ())),
         "faithfulness.csv": ("every map's faithfulness", _plain(maps.faithfulness if maps else ())),

@@ -1,4 +1,4 @@
-"""The grids of a report: for each student the teacher's layers or heads against its own, under every control."""
+"""The grids of a report: for each student the teacher's layers or heads against its own, under every baseline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from causalkd.verification.results.report import GRID, BaselineName, Interchange
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of one student at one choice of positions.
+    """The grid of one student at one choice of positions.
 
     Attributes:
-        positions: Name of the pair whose positions are exchanged.
-        axes: What the teacher's and the student's layers are numbers of: `layer (block_output)`, or heads.
+        positions: Name of the pair whose positions are used.
+        axes: The names of the teacher's and the student's axis: `layer (block_output)`, or heads.
         teacher_layers: Ascending.
         student_layers: Ascending.
-        cells: Rows by (teacher layer, student layer, control).
+        cells: Rows by (teacher layer, student layer, baseline).
     """
 
     positions: str
@@ -36,7 +36,7 @@ class Grid:
         return row.iia if measure == "iia" else row.iia_effective
 
     def above_baseline(self, teacher_layer: int, student_layer: int, measure: Measure) -> float | None:
-        """The accuracy minus that of the best control at the same cell."""
+        """The accuracy minus that of the best baseline at the same sites."""
         value = self.value(teacher_layer, student_layer, measure)
         baselines = [self.value(teacher_layer, student_layer, measure, baseline) for baseline in explaining()]
         known = [baseline for baseline in baselines if baseline is not None]

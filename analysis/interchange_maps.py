@@ -1,4 +1,4 @@
-"""Heat maps of interchange accuracy: the teacher's layers against the student's, one panel a student."""
+"""Heat maps of interchange accuracy: the teacher's layers against the student's, one panel per student."""
 
 from collections.abc import Sequence
 
@@ -31,14 +31,14 @@ def interchange_maps(
 ) -> Figure:
     """The accuracy of every teacher layer against every student layer, for each student's first seed.
 
-    Students stand side by side, and one row of panels below the other if pairs differ in their positions. Beside each
-    teacher layer stands how many pairs count there and what the best constant guess scores.
+    Students are side by side, with one row of panels for each choice of positions. Beside each
+    teacher layer are the number of pairs that count there and the score of the best constant guess.
 
     Args:
-        report: Where the numbers come from.
+        report: The report with the numbers.
         measure: Over all pairs, or over the effective ones.
-        above_control: Show the accuracy minus that of the best control at the same cell.
-        find: Which grids: `find_grids` for layers, `find_heads` for heads.
+        above_baseline: Whether to show the accuracy minus that of the best baseline at the same sites.
+        find: The function that finds the grids: `find_grids` for layers, `find_heads` for heads.
 
     Raises:
         ValueError: The report holds no grid.
@@ -64,7 +64,7 @@ def interchange_maps(
         _count_pairs(line[-1], grids[-1], measure)
     level = 0.0 if above_baseline else _chance(every, measure)
     _colour_bar(figure, axes.ravel().tolist(), shades, level, measure, above_baseline)
-    named = "best control" if above_baseline else f"best guess (mean {level:.2f})" if level else None
+    named = "best baseline" if above_baseline else f"best guess (mean {level:.2f})" if level else None
     _legend(figure, every, measure, named)
     return figure
 
@@ -136,7 +136,9 @@ def _name_teacher_layers(ax: Axes, grid: Grid) -> None:
 
 
 def _count_pairs(ax: Axes, grid: Grid, measure: Measure) -> None:
-    """Beside each teacher layer, which alone decides them: how many pairs count, what the best guess scores."""
+    """Writes beside each teacher layer, which alone decides them, the number of pairs and the score of the best
+    guess.
+    """
     labels = []
     for layer in grid.teacher_layers:
         row = next(row for (t, _, baseline), row in grid.cells.items() if t == layer and baseline == "measured")
@@ -157,7 +159,7 @@ def _colour_bar(
     measure: Measure,
     above_baseline: bool,
 ) -> None:
-    title = f"{_NAMES[measure]} minus best control" if above_baseline else f"{_NAMES[measure]} ({_OF[measure]})"
+    title = f"{_NAMES[measure]} minus best baseline" if above_baseline else f"{_NAMES[measure]} ({_OF[measure]})"
     bar = figure.colorbar(shades, ax=axes, label=title, fraction=0.06, pad=0.02)
     bar.outline.set_visible(False)  # type: ignore[operator]
     if level is not None:
@@ -165,7 +167,7 @@ def _colour_bar(
 
 
 def _chance(grids: list[Grid], measure: Measure) -> float | None:
-    """The mean over reachable cells of what the best constant guess scores."""
+    """The mean score of the best constant guess over reachable sites."""
     cells = [(grid, key) for grid in grids for key, row in grid.cells.items() if key[2] == "measured" and row.reachable]
     return mean(grid.value(t, s, measure, "majority_class") for grid, (t, s, _) in cells)
 
@@ -175,7 +177,7 @@ def _legend(figure: Figure, grids: list[Grid], measure: Measure, level: str | No
     entries: list[Patch | Line2D] = []
     if any(row.aligned for row in rows):
         entries.append(
-            Patch(facecolor=matplotlib.colormaps[SHARE_MAP](0.0), edgecolor=OUTLINE, linewidth=2, label="trained site")
+            Patch(facecolor=matplotlib.colormaps[SHARE_MAP](0.0), edgecolor=OUTLINE, linewidth=2, label="aligned site")
         )
     if any(not row.reachable for row in rows):
         style = {"facecolor": "white", "edgecolor": MUTED, "hatch": "////", "linewidth": 0}

@@ -1,4 +1,4 @@
-"""What ATKD starts from, on the planted stories: a larger teacher is more certain, and UNC takes more of DKD away.
+"""The premise of ATKD, on the planted stories: a larger teacher is more certain, so UNC suppresses more of DKD.
 
     python -m analysis.larger_teachers
 
@@ -45,7 +45,7 @@ def compare_teachers(sizes: Sequence[tuple[int, int]] = SIZES, *changes: str) ->
 
 
 def table(teachers: Mapping[str, TeachingModes]) -> list[tuple[str, ...]]:
-    """The heads, and a row a teacher; terms in nats a token."""
+    """The heads, and a row per teacher; terms are in nats per token."""
     heads = ("teacher", "uncertainty", "TKD", "DKD", "UNC · DKD", "UNC · DKD / DKD", "UNC · DKD / forward KL")
     rows: list[tuple[str, ...]] = [heads]
     for name, modes in teachers.items():

@@ -29,8 +29,14 @@ from causalkd.verification.results.report import InterchangeRow, Measure, Verifi
 from causalkd.verification.results.rows import GroundTruthRow
 
 _MEASURES: dict[Measure, tuple[str, str]] = {
-    "iia_effective": ("Effective interchange accuracy", "On pairs whose exchange changed the teacher's prediction."),
-    "iia": ("Interchange accuracy on all pairs", "On many of them an exchange may change nothing, which is easy."),
+    "iia_effective": (
+        "Effective interchange accuracy",
+        "On pairs whose intervention changed the teacher's prediction.",
+    ),
+    "iia": (
+        "Interchange accuracy on all pairs",
+        "On many of them an intervention may change nothing, which is easy.",
+    ),
 }
 
 
@@ -95,8 +101,8 @@ def _sections(report: VerificationReport) -> list[Section]:
     scores = _picture(
         "scores", partial(site_scores, report), "Every seed a point; a line is its 95 % interval, for one site."
     )
-    meaning = "Trained sites are in the objective: what is learned beyond it shows at the untrained ones."
-    sections = [Section("Trained and untrained sites", meaning, (scores,))]
+    meaning = "Aligned sites are in the objective: what is learned beyond it shows at the other sites."
+    sections = [Section("Aligned and other sites", meaning, (scores,))]
     if not any(find_grids(report, student.name, student.seed) for student in report.students):
         return sections
     for measure, (title, meaning) in _MEASURES.items():
@@ -106,7 +112,7 @@ def _sections(report: VerificationReport) -> list[Section]:
             _picture(
                 f"{measure} above",
                 partial(draw, above_baseline=True),
-                "The same minus the best control of each cell; blue is above it.",
+                "The same minus the best baseline at the same sites; blue is above it.",
             ),
         )
         sections.append(Section(title, meaning, pictures))
@@ -122,7 +128,7 @@ def _head_sections(report: VerificationReport) -> list[Section]:
         _picture(
             "heads above",
             partial(draw, above_baseline=True),
-            "The same minus the best control of each cell; blue is above it.",
+            "The same minus the best baseline at the same sites; blue is above it.",
         ),
     )
     return [Section("Heads", "Each head of the teacher against each head of the student, effective.", pictures)]
@@ -181,7 +187,7 @@ def _picture(name: str, draw: Draw, caption: str) -> Picture:
 
 
 def _cells(report: VerificationReport) -> list[dict[str, object]]:
-    """One line a cell and seed: the measurement, with each control's accuracy beside it."""
+    """One line per site and seed: the measurement, with each baseline's accuracy."""
     baselines: dict[tuple[object, ...], dict[str, float | None]] = {}
     for row in report.interchange:
         baselines.setdefault(_key(row), {})[row.baseline] = row.iia_effective
@@ -194,19 +200,19 @@ def _cells(report: VerificationReport) -> list[dict[str, object]]:
 
 @dataclass(frozen=True)
 class TruthTable:
-    """One model against the task's own causal model: a line a variable, a cell a layer."""
+    """One model against the task's own causal model: a line per variable, a column per layer."""
 
     title: str
     layers: tuple[int, ...]
     lines: Mapping[str, tuple[GroundTruthRow, ...]]
 
     def best(self, row: GroundTruthRow) -> float | None:
-        """The highest of a row's controls."""
+        """The highest of a row's baselines."""
         return max((value for value in row.baselines.values() if value is not None), default=None)
 
 
 def _truth(report: VerificationReport) -> list[TruthTable]:
-    """A table for each model and each way of drawing positions; of the students the first seed."""
+    """A table for each model and each choice of positions; of the students only the first seed."""
     seeds = {student.name: student.seed for student in reversed(report.students)}
     rows = [row for row in report.ground_truth if row.seed == seeds.get(row.model)]
     tables = []

@@ -1,4 +1,4 @@
-"""Trained against untrained sites: each student's effective accuracy beside its controls, every seed a point."""
+"""A figure of aligned and other sites: each student's effective accuracy beside its baselines, every seed a point."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,16 +12,16 @@ from causalkd.verification.results.report import VerificationReport
 
 @styled
 def site_scores(report: VerificationReport) -> Figure:
-    """Effective IIA at trained sites and at untrained ones: seeds as points with 95 % intervals, controls as marks."""
+    """Effective IIA at aligned and at other sites: seeds as points with 95 % intervals, baselines as marks."""
     students = [summary for summary in summaries(report) if summary.seed is not None]
     names = list(dict.fromkeys(summary.name for summary in students))
     colours = student_colours(names)
     figure = Figure(figsize=(8.6, 0.75 * len(names) + 1.95), layout="constrained")
-    for ax, title in zip(figure.subplots(1, 2, sharey=True), ("trained", "untrained"), strict=True):
+    for ax, title in zip(figure.subplots(1, 2, sharey=True), ("aligned", "other"), strict=True):
         counted = []
         for line, name in enumerate(names):
             chosen = [summary for summary in students if summary.name == name]
-            levels = [summary.aligned if title == "trained" else summary.other for summary in chosen]
+            levels = [summary.aligned if title == "aligned" else summary.other for summary in chosen]
             counted += [level for level in levels if level.cells]
             _draw_student(ax, line, levels, colours[name])
         _name_axes(ax, title, counted)

@@ -1,4 +1,4 @@
-"""How figures look, and how a figure becomes bytes: the same data gives the same file."""
+"""The style of figures, and their conversion to bytes: the same data gives the same file."""
 
 import functools
 import io
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 Parameters = ParamSpec("Parameters")
 Draw = Callable[[], Figure]
-"""Draws a figure when it is called, so that whoever shows it can go on without it."""
+"""A function that draws a figure when it is called, so that a page can go on without it."""
 
 INK = "#22272e"
 MUTED = "#8a919b"
@@ -93,7 +93,7 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
         figure.savefig(file, format="svg", metadata=nothing)
     element = file.getvalue()
     element = element[element.index("<svg") :]
-    element = re.sub(r'<g id="[^"]*"', "<g", element)  # matplotlib counts groups anew; nothing refers to them
+    element = re.sub(r'<g id="[^"]*"', "<g", element)  # matplotlib numbers groups again; nothing refers to them
     for colour, variable in _OF_THE_PAGE.items():
         element = element.replace(f": {colour}", f": var(--{variable}, {colour})")
     # White text stands on data; white shapes, and what is behind hatches, are the background.

@@ -1,4 +1,6 @@
-"""Teaching modes: how uncertain teachers are, what is left of each part of the loss, and which tokens are hard."""
+"""Figures of teaching modes: how uncertain teachers are, the parts of the loss that remain, and which tokens are
+hard.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -43,7 +45,7 @@ def uncertainty_distribution(teachers: Mapping[str, TokenModes]) -> Figure:
 
 @styled
 def larger_teachers(teachers: Mapping[str, TeachingModes]) -> Figure:
-    """What the paper starts from: uncertainty, and the diversity-oriented term with and without the factor UNC.
+    """The premise of the paper: uncertainty, and the diversity-oriented term with and without the factor UNC.
 
     Args:
         teachers: By name, in the order of their size, on the same tokens and against the same student.
@@ -134,7 +136,7 @@ def coloured_modes(texts: Sequence[Sequence[str]], modes: TokenModes, text: int)
     strengths[modes.position[here]] = np.where(modes.hard[here], -np.maximum(unc, 0.1), np.maximum(1 - unc, 0.1))
     hard = int(modes.hard[here].sum())
     heading = f"text {text}: {len(here) - hard} easy tokens, {hard} hard"
-    meaning = "blue: easy, taught its diversity only (1 − uncertainty); red: hard, taught all (uncertainty)"
+    meaning = "blue: easy, diversity-oriented term only (1 − uncertainty); red: hard, both terms (uncertainty)"
     return draw_passages([Passage(heading), Passage("", texts[text], strengths.tolist())], 1.0, meaning)
 
 

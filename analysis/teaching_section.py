@@ -1,4 +1,4 @@
-"""The part of a report's page about teaching modes: which figures it has."""
+"""The section of a report's page about teaching modes: its figures."""
 
 from functools import partial
 
@@ -13,18 +13,18 @@ _SHOWN = 2  # texts
 
 
 def teaching_figures(results: TeachingResults, metrics: Metrics) -> list[tuple[Draw, str]]:
-    """What draws the figures, and their captions; of the students the first seed, along training every one.
+    """The functions that draw the figures, and their captions; first seeds only, except along training.
 
     Args:
         results: What was measured.
         metrics: Rows of the run's log; shares along training are shown for students whose log has both terms.
     """
     tokens = results.tokens
-    half = f"A token is hard among the {results.hard_fraction:.0%} most uncertain ones, which begin at the dot."
+    half = f"A token is hard among the {results.hard_fraction:.0%} most uncertain ones, which start at the dot."
     figures: list[tuple[Draw, str]] = [(partial(uncertainty_distribution, {TEACHER: tokens}), half)]
     logged = [row for row in metrics if row["student"] in results.logged and _TARGET in row and _WHOLE in row]
     if logged:
-        rest = "The rest of forward KL is the diversity-oriented UNC · DKD. A line a student and seed."
+        rest = "The rest of forward KL is the diversity-oriented UNC · DKD. One line per student and seed."
         figures.append((partial(teaching_shares, logged, _TARGET, _WHOLE), rest))
     first = {each.student: each.accuracy for each in reversed(results.students)}
     students = {name: first[name] for name in dict.fromkeys(each.student for each in results.students)}

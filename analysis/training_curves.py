@@ -48,7 +48,7 @@ def terms(metrics: Metrics) -> list[str]:
 
 @styled
 def training_curves(metrics: Metrics, unit: str = "nats") -> Figure:
-    """One panel a term, one colour a student: each seed a thin line, the mean over seeds a thick one.
+    """One panel per term, one colour per student: each seed a thin line, the mean over seeds a thick one.
 
     Args:
         metrics: Rows of the log.

@@ -1,6 +1,6 @@
 """Causal distillation of language models: the public names, which `__init__.pyi` lists.
 
-Importing this package executes nothing: a name is imported from its module when it is first asked for.
+Importing this package executes nothing: a name is imported from its module when it is first used.
 """
 
 import lazy_loader

@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.", callback=Path.expanduser)]
-SetOption = Annotated[list[str], typer.Option("--set", help="Change a key: training.learning_rate=1e-4 (repeatable).")]
+SetOption = Annotated[list[str], typer.Option("--set", help="Set a key: training.learning_rate=1e-4 (repeatable).")]
 
 
 @app.command()
@@ -31,10 +31,10 @@ def distill(
         bool, typer.Option(help="Replace an earlier run in the folder; it stays until the new one is finished.")
     ] = False,
 ) -> None:
-    """Train what a recipe names, verify it, and write report.json and report.html.
+    """Train the students of a recipe, verify them, and write report.json and report.html.
 
-    Ctrl-C or SIGTERM while a model trains finishes the step, saves a checkpoint and stops; a second one stops at once.
-    The same command continues there.
+    Ctrl-C or SIGTERM during training finishes the step, saves a checkpoint and stops; a second one stops at once.
+    The same command continues from that checkpoint.
     """
     with user_errors():
         from causalkd.recipe.recipe import Recipe
@@ -43,7 +43,7 @@ def distill(
         parsed = Recipe.load(recipe, set_)
         report = runs.distill(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
         if _is_first_process():
-            _tell(report, parsed.folder)
+            _print_report(report, parsed.folder)
 
 
 @app.command()
@@ -71,7 +71,7 @@ def finetune(
 def verify(
     run: RunArgument,
     accept_changed_data: Annotated[
-        bool, typer.Option("--accept-changed-data", help="Measure on other data than the run was made with.")
+        bool, typer.Option("--accept-changed-data", help="Measure on the data as they are now.")
     ] = False,
 ) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
@@ -80,49 +80,49 @@ def verify(
         from causalkd.runs import distill as runs
 
         tell = partial(typer.echo, err=True)
-        _tell(runs.verify(run, page=_page(), accept_changed_data=accept_changed_data, tell=tell), run)
+        _print_report(runs.verify(run, page=_page(), accept_changed_data=accept_changed_data, tell=tell), run)
 
 
 @app.command()
 def attribute(
     run: RunArgument,
-    limit: Annotated[int, typer.Option(help="Most held-out texts to explain.")] = 32,
-    steps: Annotated[int, typer.Option(help="Steps of the integrated gradients.")] = 32,
+    limit: Annotated[int, typer.Option(help="Largest number of held-out texts.")] = 32,
+    steps: Annotated[int, typer.Option(help="Number of integration steps of integrated gradients.")] = 32,
     baseline: Annotated[
         Literal["mean", "[MASK]", "zero"],
-        typer.Option(help="Where their path begins; [MASK] adds up soonest, zero is AD-KD's."),
+        typer.Option(help="The baseline of integrated gradients; [MASK] needs the fewest steps, zero is AD-KD's."),
     ] = "mean",
-    portions: Annotated[int, typer.Option(help="Into how many portions tokens are put to be taken away.")] = 8,
+    portions: Annotated[int, typer.Option(help="Portions in which tokens are removed for faithfulness.")] = 8,
 ) -> None:
-    """Make attribution maps of a run's models, and of causal LMs the teaching modes; add both to its report."""
+    """Compute attribution maps, and teaching modes for causal LMs, and add both to a run's report."""
     _leave_to_the_first()
     with user_errors():
         from causalkd.runs import attribute as attributions
 
         sizes = {"limit": limit, "steps": steps, "portions": portions}
         tell = partial(typer.echo, err=True)
-        _tell(attributions.attribute(run, **sizes, baseline=baseline, page=_page(), tell=tell), run)
+        _print_report(attributions.attribute(run, **sizes, baseline=baseline, page=_page(), tell=tell), run)
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder; with --task also a checkpoint, as a folder or by name.")],
+    run: Annotated[Path, typer.Argument(help="A run folder; with --task also a checkpoint: a folder or a name.")],
     task: Annotated[
         str | None, typer.Option(help="Measure a task, such as mrpc, instead of a run's causal LMs.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which labelled split of the task.")] = "validation",
-    max_length: Annotated[int | None, typer.Option(help="Most tokens of a row of the task.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; the folder evaluations of the model else.")] = None,
-    texts: Annotated[list[str], typer.Option(help="A task whose test texts are predicted (repeatable).")] = [],  # noqa: B006
+    split: Annotated[str, typer.Option(help="The labelled split of the task to use.")] = "validation",
+    max_length: Annotated[int | None, typer.Option(help="Longest row of the task in tokens.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; default: the model's evaluations.")] = None,
+    texts: Annotated[list[str], typer.Option(help="A task whose test texts to predict (repeatable).")] = [],  # noqa: B006
     prompts: Annotated[
         list[Path],
-        typer.Option(help="Instructions to answer: a file, or its name in CAUSALKD_DATA/instruct (repeatable)."),
+        typer.Option(help="Instructions to respond to: a file, or its name in CAUSALKD_DATA/instruct (repeatable)."),
     ] = [],  # noqa: B006
     harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness (repeatable).")] = [],  # noqa: B006
-    limit: Annotated[int | None, typer.Option(help="Most rows of each.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Largest number of rows of each.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
 ) -> None:
-    """Measure a checkpoint or a run on a task; or a run's causal LMs: perplexity, responses, tasks of a harness."""
+    """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
     _leave_to_the_first()
     with user_errors():
         if task is not None:
@@ -140,12 +140,12 @@ def evaluate(
 @app.command()
 def search(
     run: RunArgument,
-    student: Annotated[str | None, typer.Option(help="Whose layers; the first student if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Which of its seeds; the first if not given.")] = None,
-    component: Annotated[str, typer.Option(help="What is exchanged in every layer.")] = "block_output",
-    rank: Annotated[int | None, typer.Option(help="Learn so many directions of each student layer.")] = None,
+    student: Annotated[str | None, typer.Option(help="The student to search; by default the first.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The student's seed; by default the first.")] = None,
+    component: Annotated[str, typer.Option(help="The component to intervene on in every layer.")] = "block_output",
+    rank: Annotated[int | None, typer.Option(help="Learn a subspace of this rank per student layer.")] = None,
 ) -> None:
-    """Find which teacher layer does what each student layer does; write what holds out as RUN/found_alignment.yaml."""
+    """Find the teacher layer of each student layer; write supported ones to RUN/found_alignment.yaml."""
     _leave_to_the_first()
     with user_errors():
         from causalkd.reporting.search_table import search_table
@@ -154,14 +154,14 @@ def search(
         found = search_run(run, student=student, seed=seed, component=component, rank=rank)
         typer.echo(search_table(found))
         supported = [proposal for proposal in found.proposals if proposal.supported]
-        typer.echo(f"\n{run / 'found_alignment.yaml'}" if supported else "\nHeld-out pairs support no counterpart.")
+        typer.echo(f"\n{run / 'found_alignment.yaml'}" if supported else "\nHeld-out pairs support no layer.")
 
 
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.")],
 ) -> None:
-    """Print a finished run's report and write its page anew; or print several runs side by side."""
+    """Print the report of a finished run and write its page again, or compare several runs side by side."""
     _leave_to_the_first()
     with user_errors():
         from causalkd.reporting.run_comparison import compare
@@ -176,7 +176,7 @@ def report(
             return
         with locked(runs[0]):
             write_pages(_page(), found[str(runs[0])], RunFolder(runs[0]))
-        _tell(found[str(runs[0])], runs[0])
+        _print_report(found[str(runs[0])], runs[0])
 
 
 @app.command()
@@ -184,9 +184,9 @@ def check(
     alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.")],
     teacher: Annotated[str, typer.Option(help="Hub name or folder.")],
     student: Annotated[str, typer.Option(help="Hub name or folder.")],
-    task: Annotated[str | None, typer.Option(help="What the heads compute; each model's own if not given.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of the prediction heads; default: each model's.")] = None,
 ) -> None:
-    """Resolve an alignment against two models: print the table, or every fault."""
+    """Resolve an alignment against two models: print the table of its sites, or every fault."""
     with user_errors():
         from causalkd.alignment.resolve import resolve
         from causalkd.errors import nearest
@@ -197,7 +197,7 @@ def check(
 
         if task is not None and task not in TASKS:
             raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
-        # Only names and shapes matter here, so a head that is missing may start at random.
+        # Only names and shapes matter here, so a missing head may be initialised at random.
         models = [
             load_model(name, task=task or tasks_of(name)[0], role=role, new_head=True)  # type: ignore[arg-type]
             for name, role in ((teacher, "teacher"), (student, "student"))
@@ -208,13 +208,13 @@ def check(
 @app.command()
 def data(
     path: Annotated[str, typer.Argument(help="A file, a folder, a pattern of files, or a hub data set's name.")],
-    kind: Annotated[str | None, typer.Option(help="What the rows are for; guessed from the columns if absent.")] = None,
+    kind: Annotated[str | None, typer.Option(help="What the rows are for; guessed from columns if absent.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Count lengths in its tokens: a hub name or folder.")] = None,
-    max_length: Annotated[int, typer.Option(help="Count the rows that are longer.")] = 128,
+    max_length: Annotated[int, typer.Option(help="Count the rows that have more tokens.")] = 128,
     config: Annotated[str | None, typer.Option(help="Configuration of a hub data set.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
 ) -> None:
-    """Preview data: columns, lengths, labels, what would be cut, five examples, and the block for a recipe."""
+    """Preview data: columns, lengths, labels, truncated rows, five examples, and a block to paste into a recipe."""
     with user_errors():
         from causalkd.data.tasks.kinds import KINDS
         from causalkd.data.tasks.preview import preview
@@ -229,7 +229,7 @@ def data(
 
 @app.command()
 def recipes() -> None:
-    """Name the recipes that come with the package."""
+    """List the recipes that come with the package."""
     from causalkd.recipe.recipe import shipped_recipes
 
     typer.echo("\n".join(shipped_recipes()))
@@ -237,19 +237,19 @@ def recipes() -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of a recipe, every key with its meaning."""
+    """Print the JSON schema of a recipe, with a description of every key."""
     from causalkd.recipe.recipe import Recipe
 
     typer.echo(json.dumps(Recipe.model_json_schema(), indent=1))
 
 
 def _is_first_process() -> bool:
-    """Of the processes that a launcher such as torchrun starts, one prints and writes."""
+    """Whether this is the first of the processes that a launcher such as torchrun starts; only that one prints."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def _leave_to_the_first() -> None:
-    """Ends a process that has no part in the command, which the first one does alone."""
+    """Ends every process but the first, which runs the command alone."""
     if not _is_first_process():
         raise typer.Exit
 
@@ -260,7 +260,7 @@ def _page() -> Callable[..., str]:
     return render
 
 
-def _tell(found: Any, folder: Path) -> None:
+def _print_report(found: Any, folder: Path) -> None:
     from causalkd.reporting.attribution_tables import as_markdown, distance_rows
     from causalkd.reporting.tables import columns
     from causalkd.reporting.teaching_tables import teaching_line, teaching_rows

@@ -1,4 +1,4 @@
-"""Faults of declared data in the words of whoever declared it: the path, what was given, the nearest valid name."""
+"""Error messages about declared data, as its author wrote it: the path, the given value, the nearest valid name."""
 
 import difflib
 import os
@@ -13,19 +13,20 @@ from causalkd.files.strict_yaml import load_text
 
 
 def nearest(given: str, valid: list[str]) -> str:
-    """The valid name that looks most like the given one, as `did you mean …?`, or all of them when none does."""
+    """The valid name nearest to the given one, as `did you mean …?`, or all valid names when none is near."""
     close = difflib.get_close_matches(given, valid, n=1, cutoff=0.4)
     return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(valid)}"
 
 
-_LINE, _PAGE, _COUNTED = 500, 2000, 200  # characters of a line and of a message; faults that are put into words
+# Characters of a line and of a message, and the number of faults that are written out.
+_LINE, _PAGE, _COUNTED = 500, 2000, 200
 
 
 def read_yaml(source: str | Path) -> Any:
-    """The value of a YAML file, or of YAML text: a string with a line break, a `: ` or a leading brace.
+    """Read the value of a YAML file, or of YAML text: a string with a line break, a `: ` or a leading brace.
 
     Raises:
-        ValueError: The file does not exist or is no text, or the text is no YAML or has no bounds; says where.
+        ValueError: The file does not exist or is not text, or not YAML, or too large; the message says where.
     """
     text = str(source)
     if isinstance(source, Path) or not ("\n" in text or ": " in text or text.lstrip().startswith(("{", "["))):
@@ -40,7 +41,7 @@ def read_yaml(source: str | Path) -> Any:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; a text that no file can have as its name is none."""
+    """Whether there is such a file; false for a text that cannot be the name of a file."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name that is too long, or holds a null character
@@ -48,12 +49,12 @@ def is_file(path: Path) -> bool:
 
 
 def listed(headline: str, faults: Sequence[str], bullet: str = "- ") -> str:
-    """A message of at most a page: the headline, and in a line each as many faults as have room; how many have not."""
+    """A message of at most one page: the headline, one fault per line, and the number of faults left out."""
     lines, left = [], _PAGE - len(_cut(headline)) - 50
     for number, fault in enumerate(faults):
         line = bullet + _cut(fault)
         if len(line) > left and number:
-            lines.append(f"{bullet}and {len(faults) - number} more; mend these first")
+            lines.append(f"{bullet}and {len(faults) - number} more; correct these first")
             break
         lines.append(line)
         left -= len(line) + 1
@@ -65,16 +66,16 @@ def _cut(text: str) -> str:
 
 
 def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
-    """One line for each faulty value, `pairs[0].teacher[1].component: …`, in the order of the data.
+    """One line for each faulty value, such as `pairs[0].teacher[1].component: …`, in the order of the data.
 
     Args:
-        error: What validating data as `model` raised.
+        error: The error that validating data as `model` raised.
         model: The model that was validated.
-        prefix: Path of that data inside what the user wrote.
+        prefix: The path of the data inside the user's text.
     """
     lines: dict[str, list[str]] = {}
     found = error.errors(include_url=False)
-    # A list is also called too short when its items have faults, which is no second fault.
+    # pydantic also calls a list too short when its items have faults; that is not a second fault.
     above = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))}
     faults = [fault for fault in found if fault["type"] != "too_short" or fault["loc"] not in above]
     for fault in faults[:_COUNTED]:
@@ -101,7 +102,7 @@ def _locate(
             path += f".{key}" if path else key
             field = owner.model_fields.get(key)
             inside = [] if field is None else list(_models_in(field.annotation))
-        # Anything further is the name pydantic gives to a branch of a union, which the user never wrote.
+        # Anything further is pydantic's name for a branch of a union, which the user did not write.
     return path, owner, inside[0] if inside else None
 
 

@@ -60,7 +60,7 @@ def example_results(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2, 
 
 
 def example_distances(students: tuple[str, ...] = ("kd", "adkd"), seeds: int = 2) -> tuple[MapDistanceRow, ...]:
-    """In the one term that the last student learned; later students are nearer."""
+    """The distances in the one term that the last student learned; later students are nearer."""
     return tuple(
         MapDistanceRow(name, seed, baseline, students[-1], value + 0.01 * seed, 128)
         for rank, name in enumerate(students)

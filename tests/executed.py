@@ -71,7 +71,7 @@ class Allocated:
     peak: int
     """The most that lives at one time, above what lived before."""
     sizes: tuple[int, ...]
-    """Of every allocation."""
+    """The total of all allocations."""
 
     def at_least(self, size: int) -> int:
         """How many allocations are as large."""

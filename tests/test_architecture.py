@@ -49,7 +49,7 @@ def _calls_at_import(node: ast.AST) -> list[ast.Call]:
 
 
 def test_import_layers() -> None:
-    # A process of its own: import-linter sets logging up anew, which closes the streams of other libraries' handlers.
+    # A process of its own: import-linter sets logging up again, which closes the streams of other libraries' handlers.
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
     linted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert linted.returncode == 0, linted.stdout + linted.stderr

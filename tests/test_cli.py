@@ -93,10 +93,12 @@ def test_verify_gives_the_numbers_of_distill(copied: Path, monkeypatch: pytest.M
 
 
 def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) -> None:
-    assert "holds no run (no recipe.yaml); `causalkd distill RECIPE` makes one" in _refusal("verify", tmp_path)
+    assert "does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one" in _refusal(
+        "verify", tmp_path
+    )
     shutil.rmtree(copied / "student" / "diito-seed0")
     message = _refusal("verify", copied)
-    assert "is unfinished" in message and "diito-seed0 is not there yet; continue it with the same" in message
+    assert "is unfinished" in message and "diito-seed0 is missing; continue it with the same" in message
 
 
 @pytest.mark.parametrize(
@@ -104,8 +106,8 @@ def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) ->
     [
         (OSError(28, "No space left on device", "runs/x"), 3, "runs/x: No space left on device; make room on the disk"),
         (MemoryError(), 3, "there is not enough memory; make `training.batch_size`"),
-        (KeyboardInterrupt(), 130, "stopped by SIGINT; call the same command again"),
-        (Stopped(15), 143, "stopped by SIGTERM; call the same command again"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT; run the same command again"),
+        (Stopped(15), 143, "stopped by SIGTERM; run the same command again"),
     ],
 )
 def test_faults_of_the_machine_and_signals_get_a_paragraph(
@@ -120,7 +122,7 @@ def test_faults_of_the_machine_and_signals_get_a_paragraph(
     assert done.stderr.startswith(f"causalkd: {told}") and len(done.stderr.splitlines()) == 1
 
 
-def test_a_full_standard_output_is_told(copied: Path) -> None:
+def test_a_full_standard_output_is_reported(copied: Path) -> None:
     command = [sys.executable, "-c", "from causalkd.cli import app; app()", "report", str(copied)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -141,7 +143,7 @@ def test_attribute_adds_maps_that_the_report_keeps(copied: Path, monkeypatch: py
     assert "steps is 0, but a path has at least 1" in _refusal("attribute", copied, "--steps", "0")
 
 
-def test_report_prints_the_report_and_draws_its_page_anew(copied: Path) -> None:
+def test_report_prints_the_report_and_draws_its_page_again(copied: Path) -> None:
     page, numbers = (copied / "report.html").read_text(), (copied / "report.json").read_text()
     (copied / "report.html").write_text("old")
     done = _run("report", copied)
@@ -166,7 +168,7 @@ def test_report_without_a_report(copied: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_check_prints_where_an_alignment_lies(saved: Path, architecture: str) -> None:
-    """For any architecture and whatever heads the two checkpoints have."""
+    """The command works for any architecture and whatever heads the two checkpoints have."""
     models = ("--teacher", saved / f"{architecture}-4", "--student", saved / f"{architecture}-2")
     done = _run("check", "middle", *models)
     assert done.exit_code == 0, done.output

@@ -23,7 +23,7 @@ pairs:
         "  positions.policy: 'consecutiv' is not valid; did you mean consecutive?",
         "  positions.fraction: 2 given; input should be less than or equal to 1",
         "  pairs[0].teacher[0].layer: 'six' given; input should be a valid integer",
-        "  pairs[0].teacher[0].component: 'block_outputs' is no component; did you mean block_output?",
+        "  pairs[0].teacher[0].component: 'block_outputs' is not a component; did you mean block_output?",
         "  pairs[0].teacher[1].unit: 'h_pos' is not valid; did you mean h.pos?",
         "  pairs[0].teacher[1].componnt: unknown key; did you mean component?",
         "  pairs[0].student: {'layer': 1} given, but this is a list; write it in brackets or as lines that begin with "

@@ -77,7 +77,7 @@ def test_a_training_step(architecture: str, inside: bool) -> None:
 @pytest.mark.parametrize("inside", [True, False])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_both_directions(architecture: str, inside: bool) -> None:
-    """Rows of the batch have been run, whichever side they are on."""
+    """The rows of the batch have been run, in base and in source."""
     task = "masked_lm" if architecture in ENCODERS else "causal_lm"
     teacher, student = models(task, architecture, architecture)
     objective = DIITO(aligned(teacher, student), teacher, student, crossway=True)
@@ -103,7 +103,7 @@ def test_all_pairs_of_a_step(inside: bool) -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_sweep_runs_each_place_of_each_model_once(architecture: str, inside: bool) -> None:
+def test_a_sweep_runs_each_hook_point_of_each_model_once(architecture: str, inside: bool) -> None:
     teacher, student = teacher_and_student(architecture)
     alignment, (batch,) = pairs_of(teacher, student, n=8)
     if inside:

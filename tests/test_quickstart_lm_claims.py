@@ -17,16 +17,16 @@ def test_the_teacher_answers_held_out_stories(report: VerificationReport) -> Non
     assert report.teacher.task_metric is not None and report.teacher.task_metric >= 0.97
 
 
-def test_most_exchanges_change_an_answer(report: VerificationReport) -> None:
-    """After block 0 the facts are at their places; a block later they have been read, and nothing changes."""
+def test_most_interventions_change_a_prediction(report: VerificationReport) -> None:
+    """The facts are at their positions after block 0; a block later they have been read, and nothing changes."""
     real = [row for row in report.interchange if row.baseline == "measured" and row.student == "diito"]
     by_layer = {row.teacher_layer: row.effective_pairs for row in real}
     assert by_layer[0] >= real[0].pairs / 2
     assert by_layer[2] <= real[0].pairs / 100
 
 
-def test_the_places_carry_the_facts(report: VerificationReport) -> None:
-    """After the teacher's block 0, and not just the places that are exchanged."""
+def test_the_sites_carry_the_facts(report: VerificationReport) -> None:
+    """The claim holds after the teacher's block 0, and not only at the sites of the alignment."""
     rows = {row.variable: row for row in report.ground_truth if (row.model, row.layer) == ("teacher", 0)}
     shares = [rows[name].iia_effective for name in ("facts", "places")]
     assert shares[0] is not None and shares[1] is not None and shares[0] >= 0.97 and shares[1] <= 0.5

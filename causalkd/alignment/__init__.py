@@ -1,1 +1,1 @@
-"""What corresponds to what, and the interchange that both training and verification run."""
+"""Alignments: which sites correspond, and the interchange intervention that both training and verification run."""

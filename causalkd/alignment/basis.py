@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, model_validato
 
 _NUMBERS = np.dtype("<f4")
 _ORTHONORMAL = 1e-4
-"""How far products of columns may be from one and zero: float32, and what trained it, round."""
+"""The allowed difference of products of columns from one and zero, for rounding in float32."""
 
 
 class Basis(BaseModel):
-    """Some directions of a place: they have length one and are orthogonal to each other.
+    """Some directions of an activation: they have length one and are orthogonal to each other.
 
     Example:
         >>> Basis.of(np.eye(4)[:, :2]).rank
@@ -22,16 +22,16 @@ class Basis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     width: StrictInt
-    """Of the place."""
+    """The width of the activation."""
     rank: StrictInt
-    """How many directions."""
+    """The number of directions."""
     values: StrictStr
     """The directions one after another, as float32 (little-endian) in base64."""
 
     @model_validator(mode="after")
     def _check(self) -> "Basis":
         if not 0 < self.rank <= self.width:
-            raise ValueError(f"rank {self.rank} given; a place of width {self.width} has subspaces of 1–{self.width}")
+            raise ValueError(f"rank {self.rank} given; a width of {self.width} has subspaces of 1–{self.width}")
         found = len(_decoded(self.values))
         if found != self.width * self.rank:
             raise ValueError(f"values hold {found} numbers; rank {self.rank} × width {self.width} are needed")
@@ -43,7 +43,7 @@ class Basis(BaseModel):
 
     @classmethod
     def of(cls, columns: Float[np.ndarray, "width rank"]) -> "Basis":
-        """From orthonormal columns, such as a `Subspace` has; kept as float32.
+        """Make a basis of orthonormal columns, such as a `Subspace` has; it is kept as float32.
 
         Raises:
             ValueError: The columns are not orthonormal.
@@ -58,7 +58,7 @@ class Basis(BaseModel):
 
 
 def orthonormal(columns: Float[np.ndarray, "width rank"]) -> Float[np.ndarray, "width rank"]:
-    """The nearest orthonormal columns, in float64: what trained them in float32 is off by more than a file may be."""
+    """The nearest orthonormal columns, in float64: columns trained in float32 are off by more than a file may be."""
     left, _, right = np.linalg.svd(columns.astype(np.float64), full_matrices=False)
     return left @ right
 
@@ -67,4 +67,4 @@ def _decoded(values: str) -> Float[np.ndarray, " numbers"]:
     try:
         return np.frombuffer(base64.b64decode(values, validate=True), dtype=_NUMBERS)
     except ValueError as error:
-        raise ValueError(f"values are no float32 numbers in base64: {error}") from None
+        raise ValueError(f"values are not float32 numbers in base64: {error}") from None

@@ -11,7 +11,7 @@ _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#a6761d")
 
 
 class PairDrawing(NamedTuple):
-    """What is drawn of a site pair: its name, and layer and component of each site."""
+    """The drawn parts of a site pair: its name, and layer and component of each site."""
 
     name: str
     teacher: Sequence[tuple[int, str]]
@@ -19,7 +19,8 @@ class PairDrawing(NamedTuple):
 
 
 def diagram(name: str, pairs: Sequence[PairDrawing]) -> str:
-    """Inline SVG in the colours of the page around it: the teacher's layers left, the student's right, layer 0 below.
+    """Inline SVG in the colours of the page around it: the teacher's layers left, the student's right, layer 0 at
+    the bottom.
 
     An alignment does not know how deep the models are: each stack reaches up to the highest layer that is named.
     """
@@ -52,7 +53,7 @@ def _layer(x: int, y: float, layer: int) -> str:
 
 
 def _lines(pair: PairDrawing, colour: str, rows: int) -> list[str]:
-    """From every teacher site to every student site, and the pair's name on the first line."""
+    """Lines from every teacher site to every student site, with the pair's name on the first line."""
     ends = [(_middle(t, rows), _middle(s, rows)) for t, _ in pair.teacher for s, _ in pair.student]
     found = [
         f'<line x1="{_LEFT + _BOX}" y1="{start}" x2="{_RIGHT}" y2="{end}" stroke="{colour}" stroke-width="2"/>'
@@ -63,7 +64,7 @@ def _lines(pair: PairDrawing, colour: str, rows: int) -> list[str]:
 
 
 def _named(pair: PairDrawing) -> str:
-    """The name, and what is exchanged where that is not whole outputs of blocks."""
+    """The name of the pair, and the components where these are not whole outputs of blocks."""
     kinds = dict.fromkeys(component for _, component in (*pair.teacher, *pair.student))
     return pair.name if list(kinds) == ["block_output"] else f"{pair.name} ({', '.join(kinds)})"
 

@@ -1,4 +1,4 @@
-"""The names a site may go by: pyvene's components, and TransformerLens' hook names as synonyms."""
+"""The names that a site may have: pyvene's components, and TransformerLens' hook names as synonyms."""
 
 import re
 from typing import NamedTuple
@@ -6,14 +6,15 @@ from typing import NamedTuple
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS
 
-# Names pyvene has and nothing here exchanges: an alignment carries them, `resolve` refuses them.
+# Names that pyvene has and that are not supported here: an alignment keeps them, `resolve` refuses them.
 CARRIED_COMPONENTS: tuple[str, ...] = (
     *("mlp_input", "mlp_activation", "attention_input", "attention_weight"),
     *("query_output", "key_output", "value_output"),
     *("head_query_output", "head_key_output", "head_value_output"),
 )
 
-# TransformerLens' names inside a block, today's first. `hook_attn_out` and `hook_mlp_out` are what the sublayer adds.
+# TransformerLens' names inside a block, current ones first. `hook_attn_out` and `hook_mlp_out` are what is added to the
+# residual.
 _HOOKS: dict[str, str] = {
     "hook_in": "block_input",
     "hook_out": "block_output",
@@ -31,16 +32,16 @@ _HOOKS: dict[str, str] = {
 
 
 class Hook(NamedTuple):
-    """What a TransformerLens hook name says."""
+    """The meaning of a TransformerLens hook name."""
 
     layer: int
     component: str
 
 
 def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
-    """The layer and component that a hook name stands for; None where it is no name of a place.
+    """The layer and component of a hook name; None where it names no hook point.
 
-    With unit `h.pos` the input of the attention's last linear map is `head_attention_value_output`.
+    With unit `h.pos`, the input of the attention's last linear map is `head_attention_value_output`.
     """
     if name == "embed.hook_out":
         return Hook(0, "token_embedding")
@@ -54,7 +55,7 @@ def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
 
 
 def component_fault(component: str, layer: int | None) -> str | None:
-    """What is wrong with a component name beside a layer, with the nearest valid name; None where nothing is."""
+    """The fault of a component name beside a layer, with the nearest valid name; None where there is none."""
     if component in COMPONENTS or component in CARRIED_COMPONENTS:
         return None
     hook = read_hook_name(component)
@@ -64,4 +65,4 @@ def component_fault(component: str, layer: int | None) -> str | None:
     if "." in component:
         number = re.search(r"\d+", component)
         valid = ["embed.hook_out", *(f"blocks.{number[0] if number else 0}.{hook}" for hook in _HOOKS)]
-    return f"{component!r} is no component; {nearest(component, valid)}"
+    return f"{component!r} is not a component; {nearest(component, valid)}"

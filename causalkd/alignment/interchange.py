@@ -31,22 +31,22 @@ def interchange(
 ) -> ForwardOutput:
     """The counterfactual run: base, with the source's activations at the sites' selected positions.
 
-    The k-th selected base position of a row receives what stands at the k-th selected source position of the same row.
-    Several sites are exchanged in one run, each with what the source's own plain run has there. Gradient flows through
-    the base and the source (a teacher has none). With dropout on, everything before the first site keeps the base
-    run's dropout, and what follows draws its own.
+    The k-th selected base position of a row receives the activation of the k-th selected source position of the same
+    row. Several sites are intervened on in one run, each with the activation of the source's own plain run. Gradient
+    flows through the base and the source (a teacher has none). With dropout on, everything before the first site keeps
+    the base run's dropout, and everything after it draws its own.
 
-    Costs the blocks after the first site, from its own on where it lies inside one, plus a forward for a base given as
-    inputs, plus the blocks up to the last site that is read for a source given as inputs.
+    Costs the blocks after the first site, including its own where it lies inside one, plus a forward for a base given
+    as inputs, plus the blocks up to the last site that is read for a source given as inputs.
 
     Args:
         model: Teacher or student.
-        sites: Where to exchange, in one model; not empty.
+        sites: The sites to intervene on, in one model; not empty.
         base: Inputs, or a run of them that kept `hook_points_needed(model, sites)`.
-        source: Inputs, or what a run of them kept at `hook_points_needed(model, sites)`.
-        positions: Which positions, per row.
-        keep: Places whose counterfactual activations the returned run carries; those before the first site, which are
-            the base run's, a base given as a run must have kept.
+        source: Inputs, or the source activations of a run of them at `hook_points_needed(model, sites)`.
+        positions: The positions of each row.
+        keep: Hook points whose counterfactual activations the returned run keeps; those before the first site, which
+            are the base run's, a base given as a run must have kept.
         logits_at: As for `HookedModel.run`.
 
     Raises:
@@ -58,9 +58,9 @@ def interchange(
     unchanged = _before_resuming(model, sites, keep)
     if not isinstance(base, ForwardOutput):
         base = model.run(base, (*hook_points_needed(model, sites), *unchanged), logits_at=logits_at)
-    source_activations = _donor(model, sites, source)
+    source_activations = _source_activations(model, sites, source)
     _check(model, sites, base, source_activations, positions, unchanged)
-    intervened = [(site.hook_point, _exchange(site, source_activations, positions)) for site in sites]
+    intervened = [(site.hook_point, _replacement(site, source_activations, positions)) for site in sites]
     with _from_first_site(model, sites, base), model.hooks(intervened):
         run = model.run(
             base.inputs, (hook_point for hook_point in keep if hook_point not in unchanged), logits_at=logits_at
@@ -71,14 +71,14 @@ def interchange(
 
 
 def hook_points_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tuple[HookPoint, ...]:
-    """What a run must keep to serve as the base or the source of an interchange at these sites."""
+    """The hook points that a run must keep to be the base or the source of an intervention at these sites."""
     sites = tuple(sites)
-    resume = _resume_place(model, sites)
+    resume = _resume_hook_point(model, sites)
     return tuple(dict.fromkeys([*([resume] if resume else []), *read_hook_points(sites)]))
 
 
 def read_hook_points(sites: Iterable[ResolvedSite]) -> list[HookPoint]:
-    """Where an interchange at these sites reads its source."""
+    """The hook points where an intervention at these sites reads its source."""
     return list(dict.fromkeys((site.source or site).hook_point for site in sites))
 
 
@@ -86,7 +86,7 @@ def _first(sites: Iterable[ResolvedSite]) -> HookPoint:
     return min((site.hook_point for site in sites), key=lambda hook_point: hook_point.depth)
 
 
-def _resume_place(model: HookedModel, sites: Iterable[ResolvedSite]) -> HookPoint | None:
+def _resume_hook_point(model: HookedModel, sites: Iterable[ResolvedSite]) -> HookPoint | None:
     """The last block boundary that no site changes; None when a site comes before every block."""
     first = _first(sites)
     if first.component == "token_embedding":
@@ -97,13 +97,13 @@ def _resume_place(model: HookedModel, sites: Iterable[ResolvedSite]) -> HookPoin
 def _before_resuming(
     model: HookedModel, sites: Iterable[ResolvedSite], keep: Iterable[HookPoint]
 ) -> tuple[HookPoint, ...]:
-    resume = _resume_place(model, sites)
+    resume = _resume_hook_point(model, sites)
     return () if resume is None else tuple(hook_point for hook_point in keep if hook_point.depth < resume.depth)
 
 
 @contextmanager
 def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: ForwardOutput) -> Iterator[None]:
-    hook_point, site = _resume_place(model, sites), _first(sites)
+    hook_point, site = _resume_hook_point(model, sites), _first(sites)
     if hook_point is None:
         yield
         return
@@ -114,13 +114,13 @@ def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: Fo
 
 
 def _replays(model: HookedModel, first: HookPoint) -> bool:
-    # Where one block ends and the next begins, nothing random happens between the site and the resumed blocks.
+    # Where one block ends and the next starts, nothing random happens between the site and the resumed blocks.
     return model.training and first.is_inside
 
 
 @contextmanager
 def _replayed_dropout(model: HookedModel, site: HookPoint, base: ForwardOutput) -> Iterator[None]:
-    """Between the entry of the site's block and the site, dropout draws what it drew in the base run."""
+    """Dropout between the input of the site's block and the site repeats its draws of the base run."""
     fresh = model.generator_state()
 
     def replay(_: Tensor) -> None:
@@ -134,7 +134,7 @@ def _replayed_dropout(model: HookedModel, site: HookPoint, base: ForwardOutput) 
         yield
 
 
-def _donor(
+def _source_activations(
     model: HookedModel, sites: Sequence[ResolvedSite], source: SourceActivations | ForwardOutput | Inputs
 ) -> SourceActivations:
     if isinstance(source, SourceActivations):
@@ -146,13 +146,13 @@ def _donor(
     )
 
 
-def _exchange(site: ResolvedSite, source_activations: SourceActivations, positions: Positions) -> Hook:
+def _replacement(site: ResolvedSite, source_activations: SourceActivations, positions: Positions) -> Hook:
     read = site.source or site
     given = read.take(source_activations.activations[read.hook_point])
 
     def intervene(recipient: Float[Tensor, "batch pos width"]) -> Float[Tensor, "batch pos width"]:
         index, receives = _by_position(positions, recipient.shape[1])
-        # Under autocast another place's values can have another type.
+        # Under autocast the activation of another hook point can have another type.
         donated = given.gather(1, index[..., None].expand(-1, -1, given.shape[2])).to(recipient.dtype)
         return torch.where(receives[..., None], site.put(recipient, donated), recipient)
 
@@ -160,7 +160,7 @@ def _exchange(site: ResolvedSite, source_activations: SourceActivations, positio
 
 
 def _by_position(positions: Positions, length: int) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch pos"]]:
-    """For each base position, the source position that donates to it and whether any does.
+    """The source position that replaces each base position, and whether there is one.
 
     A dense map instead of an indexed write: filler never collides with a real write at position 0, and one `where`
     leaves untouched values as they were to the bit.
@@ -179,7 +179,7 @@ def _check(
     positions: Positions,
     unchanged: Iterable[HookPoint],
 ) -> None:
-    resume, first = _resume_place(model, sites), _first(sites)
+    resume, first = _resume_hook_point(model, sites), _first(sites)
     of_base = [*([resume] if resume else []), *unchanged]
     lacking = [hook_point.name for hook_point in of_base if hook_point not in base.activations]
     lacking += [
@@ -188,7 +188,7 @@ def _check(
     if lacking:
         raise ValueError(
             f"the given run kept no activation of {', '.join(dict.fromkeys(lacking))}; run it with "
-            "keep=hook_points_needed(model, sites) and every place that `keep` names here, or give inputs"
+            "keep=hook_points_needed(model, sites) and every hook point that `keep` names here, or give inputs"
         )
     if _replays(model, first) and first.layer not in base.generator_states:
         raise ValueError(

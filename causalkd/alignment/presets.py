@@ -27,7 +27,7 @@ def preset(name: str, teacher_layers: int, student_layers: int) -> Alignment:
     Raises:
         ValueError: No such name, or a model without blocks.
     """
-    faults = [] if name in READY_MADE else [f"{name!r} is no ready-made alignment; {nearest(name, list(READY_MADE))}"]
+    faults = [] if name in READY_MADE else [f"{name!r} is not a preset alignment; {nearest(name, list(READY_MADE))}"]
     for whose, layers in (("teacher", teacher_layers), ("student", student_layers)):
         if layers < 1:
             faults.append(f"the {whose} has {layers} layers; it needs at least 1")
@@ -47,7 +47,7 @@ def _pair(name: str, teacher: Layers, student: Layers) -> SitePair:
 
 
 def _middle(teacher: int, student: int) -> list[tuple[Layers, Layers]]:
-    # The half, but with two layers the first: the last one would leave nothing to change after it.
+    # The middle, but with two layers the first one: after the last one nothing would be left to change.
     return [((min(teacher // 2, max(teacher - 2, 0)),), (min(student // 2, max(student - 2, 0)),))]
 
 

@@ -1,4 +1,4 @@
-"""An alignment against two real models: resolved sites, or one error that lists every fault."""
+"""Resolve an alignment against two real models: resolved sites, or one error that lists every fault."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class ResolvedAlignment:
     pairs: tuple[ResolvedPair, ...]
 
     def table(self) -> str:
-        """One line a site: pair, side, place, module, width, columns exchanged, how positions are chosen."""
+        """One line per site: pair, model, hook point, module, width, selected columns, and position policy."""
         rows = [("pair", "side", "place", "module", "width", "columns", "positions")]
         for pair in self.pairs:
             for side, sites in (("teacher", pair.teacher), ("student", pair.student)):
@@ -50,7 +50,7 @@ class ResolvedAlignment:
 
 
 def resolve(alignment: Alignment, teacher: HookedModel, student: HookedModel) -> ResolvedAlignment:
-    """The alignment's sites in these two models.
+    """Resolve the alignment's sites in these two models.
 
     Raises:
         ValueError: Something does not fit; every fault is a line, with its path and the nearest valid name.
@@ -74,7 +74,7 @@ def resolve(alignment: Alignment, teacher: HookedModel, student: HookedModel) ->
 
 
 def resolve_site(site: Site, model: HookedModel) -> ResolvedSite:
-    """One site in one model.
+    """Resolve one site in one model.
 
     Raises:
         ValueError: Something does not fit; every fault is a line.
@@ -101,9 +101,9 @@ def _name_faults(alignment: Alignment) -> list[str]:
 
 
 def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> ResolvedSite | None:
-    """The resolved site; or None, with what is wrong appended to `faults`."""
+    """The resolved site; or None, with the faults appended to `faults`."""
     found: list[str] = []
-    hook_point = _find_place(site, model, found)
+    hook_point = _find_hook_point(site, model, found)
     found += _unit_faults(site)
     if hook_point is not None:
         heads = hook_point.heads if site.component == _BY_HEAD else 1
@@ -134,10 +134,10 @@ def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> Re
     return resolved
 
 
-def _find_place(site: Site, model: HookedModel, faults: list[str]) -> HookPoint | None:
+def _find_hook_point(site: Site, model: HookedModel, faults: list[str]) -> HookPoint | None:
     if site.component not in COMPONENTS:
         faults.append(
-            f"component {site.component!r} is not exchanged here; {nearest(site.component, list(COMPONENTS))}"
+            f"component {site.component!r} is not supported here; {nearest(site.component, list(COMPONENTS))}"
         )
         return None
     layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == site.component]
@@ -204,7 +204,7 @@ def _basis_faults(site: Site, hook_point: HookPoint) -> list[str]:
     if site.basis is None:
         return []
     parts = [key for key in ("heads", "subspace_partition", "subspaces") if getattr(site, key) is not None]
-    spans = f"basis given with {', '.join(parts)}; it spans directions of the whole place, so leave those out"
+    spans = f"basis given with {', '.join(parts)}; it spans directions of the whole activation, so leave those out"
     faults = [spans] if parts else []
     if site.unit == "h.pos":
         faults.append("basis given with unit h.pos; it spans all heads, so write component: attention_value_output")
@@ -233,7 +233,7 @@ def _columns(site: Site, hook_point: HookPoint) -> Int[Tensor, " n"] | None:
 
 
 def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
-    """Sites of one side that write the same columns, which no interchange can do."""
+    """Refuses sites of one model that write the same columns, which no intervention can do."""
     faults = []
     for index, site in enumerate(sites):
         for other in sites[:index]:

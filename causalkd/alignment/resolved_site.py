@@ -1,4 +1,4 @@
-"""A site that exists in a model: which part of an activation an exchange takes, and how it is put elsewhere."""
+"""A site that exists in a model: which part of an activation an intervention takes, and how it is written."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from causalkd.models.hooks.hook_points import HookPoint
 
 @dataclass(frozen=True, eq=False)
 class ResolvedSite:
-    """A site that exists.
+    """A site that exists in a model.
 
     Attributes:
-        place: Where base's activation is replaced.
-        columns: Which of the place's columns are exchanged, in order; None for all.
-        source: Where the source's activation is read; None for `hook_point`. Of it as many coordinates are taken.
-        basis: Orthonormal columns that span the part which is exchanged, instead of `columns`.
+        hook_point: Where base's activation is replaced.
+        columns: The columns that the intervention replaces, in order; None for all.
+        source: Where the source's activation is read; None for `hook_point`. The number of coordinates must be equal.
+        basis: Orthonormal columns that span the subspace of the intervention, instead of `columns`.
     """
 
     hook_point: HookPoint
@@ -26,18 +26,18 @@ class ResolvedSite:
 
     @property
     def count(self) -> int:
-        """Number of coordinates exchanged."""
+        """The number of coordinates that are replaced."""
         if self.basis is not None:
             return self.basis.shape[1]
         return self.hook_point.width if self.columns is None else len(self.columns)
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the place is exchanged."""
+        """Whether the whole activation is replaced."""
         return self.columns is None and self.basis is None
 
     def take(self, activation: Float[Tensor, "... width"]) -> Float[Tensor, "... count"]:
-        """The coordinates that are exchanged: all, some columns, or those in the basis."""
+        """The coordinates that the intervention takes: all, some columns, or those in the basis."""
         if self.basis is not None:
             return activation @ self.basis.to(activation)
         return activation if self.columns is None else activation[..., self.columns.to(activation.device)]
@@ -45,7 +45,7 @@ class ResolvedSite:
     def put(
         self, recipient: Float[Tensor, "... width"], taken: Float[Tensor, "... count"]
     ) -> Float[Tensor, "... width"]:
-        """The recipient with these coordinates; what is orthogonal to them stays."""
+        """The activation with these coordinates replaced; the part orthogonal to them stays."""
         if self.basis is not None:
             return recipient + (taken - self.take(recipient)) @ self.basis.T.to(recipient)
         return taken if self.columns is None else recipient.index_copy(-1, self.columns.to(taken.device), taken)

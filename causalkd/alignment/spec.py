@@ -1,4 +1,4 @@
-"""Which places of a teacher and a student correspond: pure data, in pyvene's vocabulary, as YAML or Python."""
+"""Which sites of a teacher and a student correspond: pure data, in pyvene's vocabulary, as YAML or Python."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ LEARNED = "a site has nothing to train; write what was learned as its basis"
 
 
 class Site(BaseModel):
-    """One place in one model; the keys are those of pyvene's `RepresentationConfig`, and four of ours."""
+    """One site in one model; the keys are those of pyvene's `RepresentationConfig`, and four of ours."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -37,24 +37,24 @@ class Site(BaseModel):
     unit: Literal["pos", "h.pos"] = "pos"
     """Positions, or positions of attention heads."""
     heads: tuple[StrictInt, ...] | None = None
-    """Which heads are exchanged, with unit `h.pos`; None for all. Ours: pyvene takes them with each call."""
+    """Which heads are intervened on, with unit `h.pos`; None for all. Ours: pyvene takes them with each call."""
     subspace_partition: tuple[tuple[StrictInt, ...], ...] | None = None
     """Groups of columns of a unit (of one head, with `h.pos`): two numbers are a range `[start, stop]`, any other count
     lists columns."""
     subspaces: tuple[StrictInt, ...] | None = None
-    """Which groups of the partition are exchanged; None for all. Ours: pyvene takes them with each call."""
+    """Which groups of the partition are intervened on; None for all. Ours: pyvene takes them with each call."""
     basis: Basis | None = None
-    """Directions that are exchanged, instead of columns; the rest stays base's. Ours: pyvene's are inside a module."""
+    """Directions of the intervention, instead of columns; the rest stays base's. Ours: pyvene's are inside a module."""
     source: "Site | None" = None
-    """Where the source's activation is read, if not at this site. Ours: reproduces the DIITO release."""
+    """The site where the source's activation is read, if not this one. Ours: reproduces the DIITO release."""
     max_number_of_units: StrictInt = 1
-    """Carried for pyvene."""
+    """Kept for pyvene."""
     group_key: StrictInt | StrictStr | None = None
-    """Carried for pyvene, where sites of one group share a source; here the sites of one pair do."""
+    """Kept for pyvene, where sites of one group share a source; here the sites of one pair do."""
     intervention_link_key: StrictInt | StrictStr | None = None
-    """Carried for pyvene."""
+    """Kept for pyvene."""
     intervention_type: Literal["VanillaIntervention"] | None = None
-    """Carried for pyvene."""
+    """Kept for pyvene."""
     low_rank_dimension: None = None
     """pyvene's key for interventions to be learned; refused: what was learned is a `basis`."""
 
@@ -83,7 +83,7 @@ class Site(BaseModel):
         raise ValueError(f"{given!r} given, but {LEARNED}")
 
     @model_serializer(mode="wrap")
-    def _name_the_place(self, handler: Any) -> dict[str, Any]:
+    def _name_the_site(self, handler: Any) -> dict[str, Any]:
         """Writes layer, component and unit even where they are defaults."""
         return {"layer": self.layer, "component": self.component, "unit": self.unit, **handler(self)}
 
@@ -94,17 +94,17 @@ class SitePair(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """Unique in the alignment; names the pair in logs, tables and reports."""
+    """The unique name of the pair in the alignment, in logs, tables and reports."""
     teacher: tuple[Site, ...]
-    """Exchanged together, with one source."""
+    """The teacher's sites; the intervention is on all of them, with one source."""
     student: tuple[Site, ...]
-    """Exchanged together, with one source."""
+    """The student's sites; the intervention is on all of them, with one source."""
     positions: PositionPolicy | None = None
-    """Overrides the alignment's."""
+    """Overrides the alignment's position policy."""
 
 
 class Alignment(BaseModel):
-    """The declared correspondence between places of a teacher and of a student.
+    """The declared correspondence between sites of a teacher and of a student.
 
     Example:
         >>> Alignment.from_yaml('''
@@ -121,18 +121,18 @@ class Alignment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """Stands in reports and file names."""
+    """The alignment's name in reports and file names."""
     positions: PositionPolicy
-    """How base and source positions are chosen, for every pair that does not say otherwise."""
+    """The policy of base and source positions, for every pair without its own."""
     pairs: tuple[SitePair, ...]
     teacher_config: ConfigRest = ConfigRest()
-    """Carried for pyvene."""
+    """Kept for pyvene."""
     student_config: ConfigRest = ConfigRest()
-    """Carried for pyvene."""
+    """Kept for pyvene."""
 
     @classmethod
     def from_yaml(cls, source: str | Path) -> "Alignment":
-        """Reads a file, or YAML text.
+        """Read an alignment from a file or from YAML text.
 
         Raises:
             ValueError: Unknown keys or bad values; one line for each, with its path and the nearest valid name.
@@ -156,7 +156,7 @@ class Alignment(BaseModel):
         return dump_text(data, default_flow_style=None, width=120)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: two stacks of layers with the pairs drawn between."""
+        """The display of a notebook: two stacks of layers with the pairs drawn between."""
         from causalkd.alignment.diagram import PairDrawing, diagram
 
         sides = (([(s.layer, s.component) for s in side] for side in (p.teacher, p.student)) for p in self.pairs)
@@ -171,7 +171,7 @@ class Alignment(BaseModel):
         name: str = "from_pyvene",
         positions: PositionPolicy | None = None,
     ) -> "Alignment":
-        """Takes over two pyvene configs; what pyvene cannot hold has to be given, or added later.
+        """Make an alignment of two pyvene configs; what pyvene cannot hold must be given, or added later.
 
         Sites of one `group_key` form a pair. Without group keys the k-th site of one config corresponds to the k-th of
         the other, or all to all where they have different numbers of sites.
@@ -180,10 +180,10 @@ class Alignment(BaseModel):
             teacher_config: A pyvene `IntervenableConfig`, or what its `representations` may be; never changed.
             student_config: The same for the student.
             name: The alignment's name.
-            positions: How positions are chosen; the paper's random spans of 0.3 of the row if not given.
+            positions: The position policy; by default the paper's random spans of 0.3 of the row.
 
         Raises:
-            ValueError: A config holds what an alignment cannot; lists every such field.
+            ValueError: A config holds fields that an alignment cannot hold; the message lists them all.
         """
         from causalkd.alignment.pyvene.architectures import read_config
 
@@ -210,8 +210,9 @@ class Alignment(BaseModel):
     def to_pyvene(self) -> tuple[Any, Any, tuple[str, ...]]:
         """The teacher's and the student's `IntervenableConfig`, and a line for each thing they leave out.
 
-        pyvene learns every architecture TransformerLens knows on the way, so `pyvene.IntervenableModel` takes them. It
-        exchanges all pairs at once. Where it could not tell the pairs apart otherwise, each becomes a pyvene group.
+        This makes pyvene know every architecture that TransformerLens knows, so `pyvene.IntervenableModel` takes them.
+        It intervenes on all pairs at once. Where it could not separate the pairs otherwise, each becomes a pyvene
+        group.
         """
         from causalkd.alignment.pyvene.architectures import teach_pyvene, write_config
 
@@ -224,21 +225,21 @@ class Alignment(BaseModel):
         )
 
     def policy(self, pair: SitePair) -> PositionPolicy:
-        """How a pair's positions are chosen: its own policy, or the alignment's."""
+        """The position policy of a pair: its own, or the alignment's."""
         return pair.positions or self.positions
 
     def policies(self) -> dict[str, PositionPolicy]:
-        """How the positions of each pair are chosen, by the pair's name."""
+        """The position policy of each pair, by the pair's name."""
         return {pair.name: self.policy(pair) for pair in self.pairs}
 
     def _side(self, side: Literal["teacher", "student"], by_pair: bool) -> list[dict[str, Any]]:
-        """The fields of one side's sites; with the pair's number as group key if asked for."""
+        """The fields of one model's sites; with the pair's number as group key if asked for."""
         numbered = [(number, site) for number, pair in enumerate(self.pairs) for site in getattr(pair, side)]
         fields = [(number, site.model_dump()) for number, site in numbered]
         return [{**site, "group_key": number} if by_pair else site for number, site in fields]
 
     def _needs_groups(self) -> bool:
-        """Whether pyvene could not tell the pairs apart, and nobody has chosen group keys."""
+        """Whether pyvene could not separate the pairs, and no group keys are given."""
         teacher = tuple(site for pair in self.pairs for site in pair.teacher)
         student = tuple(site for pair in self.pairs for site in pair.student)
         chosen = any(site.group_key is not None for site in teacher + student)

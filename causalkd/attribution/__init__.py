@@ -1,1 +1,1 @@
-"""Which input positions a prediction rests on, and how far two models agree in that."""
+"""Attribution: which input positions a prediction depends on, and how far two models agree in that."""

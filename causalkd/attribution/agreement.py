@@ -1,7 +1,7 @@
-"""How far two maps agree, example by example: cosine, Spearman's rank correlation, overlap of the tokens on top.
+"""The agreement of two maps, example by example: cosine, Spearman's rank correlation, overlap of the top tokens.
 
 All three compare where attribution lies within one text, so neither the scale of a map nor its length matters, and the
-maps of models of any width can be compared. What they would be by chance is measured with `random_scores` in place of a
+maps of models of any width can be compared. Their value by chance is measured with `random_scores` instead of a
 map, and with the map of a student that was never trained.
 """
 
@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 TOP = 0.25
-"""Share of a text's tokens that are its top tokens, unless another is asked for."""
+"""The default share of a text's tokens that are its top tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +22,13 @@ class Agreement:
     """The agreement of two maps; NaN where it is not defined, which counts in no mean.
 
     Attributes:
-        cosine: Of the signed scores, −1 to 1; not defined where a map is zero.
-        spearman: Of the signed scores' ranks, −1 to 1, where ties share their mean rank; not defined where a map is
-            constant.
+        cosine: The cosine of the signed scores, −1 to 1; not defined where a map is zero.
+        spearman: The correlation of the signed scores' ranks, −1 to 1; ties share their mean rank; not defined where a
+            map is constant.
         overlap: Share of the first map's top tokens that are the second's too. Top tokens have the largest magnitudes;
-            of tokens that tie for the last places each counts in part, as if drawn among them, so that a map without
+            of tokens that tie for the last ranks each counts in part, as if drawn among them, so that a map without
             differences scores what chance does. Not defined for a text without tokens.
-        chance: What `overlap` is on average for a random map: the share of the text that its top tokens are.
+        chance: The mean `overlap` of a random map: the share of the text that its top tokens are.
     """
 
     cosine: Float[np.ndarray, "*items"]
@@ -46,16 +46,16 @@ def agreement(
     """The agreement of two maps of the same texts.
 
     Args:
-        first: Scores, of the teacher say.
+        first: Scores of one model, e.g. the teacher.
         second: Scores of the other model at the same tokens.
         mask: True at the tokens that are compared; what the scores are elsewhere does not matter.
         top: Share of a text's tokens that are its top tokens; rounded up, so at least one.
 
     Raises:
-        ValueError: `top` is no share of the tokens.
+        ValueError: `top` is not a share of the tokens.
     """
     if not 0 < top <= 1:
-        raise ValueError(f"top={top} is no share of the tokens; give more than 0 and at most 1, such as {TOP}")
+        raise ValueError(f"top={top} is not a share of the tokens; give more than 0 and at most 1, such as {TOP}")
     one, other = (scores.double().masked_fill(~mask, torch.nan).cpu().numpy() for scores in (first, second))
     tokens = mask.sum(-1).cpu().numpy()
     wanted = np.ceil(top * tokens)
@@ -69,9 +69,9 @@ def agreement(
 
 
 def random_scores(like: Float[Tensor, "*items pos"], generator: torch.Generator) -> Float[Tensor, "*items pos"]:
-    """A map of the same shape whose scores say nothing: independent and normal.
+    """A random map of the same shape: independent normal scores.
 
-    Drawn where the generator is, so that every device gets the same.
+    It is drawn on the generator's device, so that every device gets the same.
     """
     return torch.randn(like.shape, generator=generator, device=generator.device, dtype=torch.float64).to(like)
 
@@ -95,12 +95,12 @@ def _cosine(
 def _membership(
     scores: Float[np.ndarray, "*items pos"], wanted: Float[np.ndarray, "*items"]
 ) -> Float[np.ndarray, "*items pos"]:
-    """How far each token is among the `wanted` on top: 1, 0, or the chance of a draw among those that tie."""
+    """How far each token is among the `wanted` top tokens: 1, 0, or the chance of a draw among those that tie."""
     first, last = (stats.rankdata(-np.abs(scores), way, axis=-1, nan_policy="omit") for way in ("min", "max"))
     return np.clip((wanted[..., None] - first + 1) / (last - first + 1), 0, 1)
 
 
 def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """NaN where the whole is zero."""
+    """The ratio; NaN where the whole is zero."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

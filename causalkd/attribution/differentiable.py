@@ -1,4 +1,4 @@
-"""Attributions of a run that was made anyway, in its graph: what a student's map is learned through.
+"""Attributions of a run that is computed anyway, in its graph: a student's map is trained through it.
 
 The path of integrated gradients from a zero baseline ends at the run itself, so its last step costs no forward. The
 steps before it keep nothing: their second-order gradient is taken in a second walk along the path, step by step, once
@@ -24,7 +24,7 @@ from causalkd.models.hooks.start_at import entered, entry_hook_points
 def run_from(
     model: HookedModel, inputs: Inputs, hook_point: HookPoint, keep: tuple[HookPoint, ...], logits_at: Any = None
 ) -> ForwardOutput:
-    """A teacher's run with a graph that begins at a place, whose attributions can be had without another forward."""
+    """A teacher's run with a graph from a hook point on, whose attributions need no further forward pass."""
     with model.hooks([(hook_point, lambda hidden: hidden.detach().requires_grad_())]):
         return model.run(inputs, (*entry_hook_points(model, hook_point), *keep), logits_at=logits_at, graph=True)
 
@@ -40,24 +40,25 @@ def traced_attributions(
     target: Target = "loss",
     differentiable: bool = False,
 ) -> Float[Tensor, "view batch pos width"]:
-    """Integrated gradients from a zero baseline at a place that the run kept.
+    """Integrated gradients from a zero baseline at a hook point that the run kept.
 
     Costs the backward passes of the last step and, for each of the other steps, a forward and the backward passes of
     `view_gradients`; for a differentiable result twice that and their second-order backward, when backward comes.
 
     Args:
         model: Teacher or student.
-        run: A run that kept `entry_places(model, place)`. Its graph is used up unless the result is differentiable,
-            for which it must have been made with `twice_differentiable` attention. A run without a graph is walked to.
-        logits: Of each row, where the views are; from the run.
-        views: What is explained.
-        place: Where the path enters the model.
+        run: A run that kept `entry_hook_points(model, hook_point)`. Its graph is used up unless the result is
+            differentiable, for which it must have been made with `twice_differentiable` attention. A run without a
+            graph is walked to.
+        logits: The logits of each row at the views' positions, from the run.
+        views: The outputs to explain.
+        hook_point: The hook point of the attributions.
         steps: m; 1 is input × gradient.
         target: F.
-        differentiable: Whether the result has a graph, through the activation at the place as well.
+        differentiable: Whether the result has a graph, also through the activation at the hook point.
 
     Raises:
-        ValueError: A differentiable result is wanted, and no trained parameter comes before the place.
+        ValueError: A differentiable result is wanted, but no trained parameter comes before the hook point.
     """
     here, *boundary = (run.activations[each] for each in entry_hook_points(model, hook_point))
     path = Path(model, run.inputs, hook_point, *(each.detach() for each in boundary))
@@ -132,7 +133,7 @@ class _Walk:
         return totals
 
     def _step(self, share: float, here: Tensor, boundary: Tensor | None, weight: Tensor) -> list[Tensor | None]:
-        """What the step at `share` of the way adds; its graph is gone when this returns."""
+        """The contribution of the step at `share` of the path; its graph is freed when this returns."""
         path = self.path
         hidden = (share * here).detach().requires_grad_()
         entry = () if boundary is None else (boundary.detach().requires_grad_(),)
@@ -153,14 +154,14 @@ def _sum(total: Tensor | None, added: Tensor | None) -> Tensor | None:
 
 
 class _Steps(torch.autograd.Function):
-    """Gives the parameters' gradients to autograd: whoever averages or accumulates them sees them as any others.
+    """Gives the parameters' gradients to autograd, so that averaging and accumulation see them like any others.
 
     A `.backward()` of its own would run before the hooks of a distributed wrapper are ready, and give wrong weights.
     """
 
     @staticmethod
     def forward(ctx: Any, walk: _Walk, here: Tensor, boundary: Tensor | None, *parameters: Tensor) -> Tensor:
-        """Walks the path."""
+        """Runs along the path."""
         ctx.walk = walk
         ctx.save_for_backward(here, boundary)
         return walk.forward(here)
@@ -168,5 +169,5 @@ class _Steps(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
-        """Walks it again."""
+        """Runs along the path again."""
         return (None, *ctx.walk.backward(*ctx.saved_tensors, weight))

@@ -1,4 +1,4 @@
-"""Is a map faithful? What happens to a prediction when the tokens the map names are taken away.
+"""The faithfulness of a map: how a prediction changes when the tokens that the map ranks are removed.
 
     AOPC(order) = mean over j of  F(x) − F(x without the first j portions of the order)
 
@@ -13,7 +13,7 @@ Differs from the paper: tokens go in portions rather than one by one, and the tw
 (a beam of one) or are those of any other order that was tried, the map's own among them: NAOPC stays within 0 and 1.
 
 Taken away means hidden from attention: no other position reads the token any more. Unlike a mask or padding token this
-puts nothing in its place that means something itself, is the same for every architecture, and leaves the other tokens
+inserts nothing that has a meaning of its own, is the same for every architecture, and leaves the other tokens
 where they are (OPT counts its positions by the attention mask and closes the gap). What is never taken away: the first
 and the last token of a text and special tokens, from which heads read and where attention rests, and for a per-token
 view the position that predicts it.
@@ -35,14 +35,14 @@ from causalkd.models.hooks.hooked_model import HookedModel
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """AOPCs of every view and row, in units of probability; NaN where a row has no token that can be taken away.
+    """AOPCs of every view and row, in units of probability; NaN where a row has no token that can be removed.
 
     Attributes:
-        comprehensiveness: Of the map's order, most important first.
-        sufficiency: Of the opposite order.
+        comprehensiveness: The AOPC of the map's order, most important first.
+        sufficiency: The AOPC of the opposite order.
         random: The mean over random orders: what either would be by chance.
-        lower: The lowest that was found.
-        upper: The highest.
+        lower: The lowest AOPC that was found.
+        upper: The highest AOPC that was found.
     """
 
     comprehensiveness: Float[Tensor, "view batch"]
@@ -58,7 +58,7 @@ class Faithfulness:
 
     @classmethod
     def join(cls, parts: Sequence["Faithfulness"]) -> "Faithfulness":
-        """Of several batches, one after the other."""
+        """Several batches, concatenated."""
         return cls(*(torch.cat(each, dim=1) for each in zip(*map(_fields, parts), strict=True)))
 
 
@@ -73,7 +73,7 @@ def faithfulness(
     random_orders: int = 5,
     rows: int = 128,
 ) -> Faithfulness:
-    """How far each view's prediction falls as tokens are taken away in the order of its scores.
+    """How far each view's prediction falls as tokens are removed in the order of its scores.
 
     Costs, for each view and row of n tokens, (2 + `random_orders`) · portions forwards and about n · portions more for
     the extremes.
@@ -81,15 +81,15 @@ def faithfulness(
     Args:
         model: The model that is explained.
         inputs: A batch.
-        views: What is explained.
+        views: The outputs that are explained.
         scores: The map, such as `AttributionMap.scores`; only their order matters.
         generator: Draws the random orders.
-        portions: Into how many equal portions a text's tokens are put; one token each where it has no more.
-        random_orders: How many random orders are tried.
-        rows: Most rows of one forward.
+        portions: The number of equal portions of a text's tokens; one token each where there are fewer.
+        random_orders: The number of random orders to try.
+        rows: The largest number of rows of one forward pass.
 
     Raises:
-        ValueError: Not even one portion or random order.
+        ValueError: The number of portions or of random orders is below 1.
     """
     check_portions(portions, random_orders)
     shape, can_go = scores.shape[:2], removable(model, inputs, views).flatten(0, 1)
@@ -110,17 +110,17 @@ def faithfulness(
 
 
 def check_portions(portions: int, random_orders: int) -> None:
-    """Refuses what leaves nothing to measure.
+    """Refuses settings that leave nothing to measure.
 
     Raises:
-        ValueError: Not even one portion or random order.
+        ValueError: The number of portions or of random orders is below 1.
     """
     if portions < 1 or random_orders < 1:
         raise ValueError(f"portions is {portions} and random_orders {random_orders}; give at least 1 of each")
 
 
 def removable(model: HookedModel, inputs: Inputs, views: Views) -> Bool[Tensor, "view batch pos"]:
-    """The tokens that can be taken away: see the top of this file. A causal LM reads none after the view's position."""
+    """The tokens that can be removed: see the top of this file. A causal LM reads none after the view's position."""
     real = inputs["attention_mask"].bool()
     seen = real.cumsum(1)
     inner = real & (seen > 1) & (seen < seen[:, -1:])
@@ -143,11 +143,11 @@ class _Removal:
     views: Views
     can_go: Bool[Tensor, "item pos"]
     counts: Int[Tensor, "portion item"]
-    """Tokens that are gone after each portion."""
+    """The tokens that are removed after each portion."""
     rows: int
 
     def mean_value(self, order: Float[Tensor, "item pos"]) -> Float[Tensor, "item"]:
-        """F after a portion was taken away, the mean over portions; NaN for an item without any token to take."""
+        """F after each portion is removed, as a mean over portions; NaN for an item without any token to remove."""
         gone = self.can_go & (_ranks(order, self.can_go) < self.counts[..., None])
         portion, item = self._steps().nonzero(as_tuple=True)
         found = torch.full(self.counts.shape, torch.nan, device=gone.device, dtype=torch.float64)
@@ -180,7 +180,7 @@ class _Removal:
 
     def _values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
         row = item % len(self.inputs["input_ids"])
-        # The padding after the longest of these texts is left out: it says nothing and costs as much as a token.
+        # The padding after the longest of these texts is left out: it has no effect and costs as much as a token.
         width = int(self.inputs["attention_mask"][row].any(0).nonzero().max()) + 1
         given = {name: tensor[row, :width] for name, tensor in self.inputs.items()}
         given["attention_mask"] = given["attention_mask"].masked_fill(gone[:, :width], 0)
@@ -200,13 +200,13 @@ def _fields(found: Faithfulness) -> tuple[Tensor, ...]:
 
 
 def _counts(tokens: Int[Tensor, "item"], portions: int) -> Int[Tensor, "portion item"]:
-    """Tokens that are gone after each portion: the same share of every text, rounded up."""
+    """The tokens that are removed after each portion: the same share of every text, rounded up."""
     step = torch.arange(1, portions + 1, device=tokens.device)[:, None]
     return (step * tokens + portions - 1) // portions
 
 
 def _ranks(order: Float[Tensor, "item pos"], among: Bool[Tensor, "item pos"]) -> Int[Tensor, "item pos"]:
-    """0 for the highest; of equals the earlier position is before, and what is not `among` comes last."""
+    """The rank: 0 for the highest; of equals the earlier position is first, and those not `among` come last."""
     # Sorting by scores first and then by membership keeps infinities of the scores apart from what is left out.
     by_score = order.argsort(dim=-1, descending=True, stable=True)
     members = among.gather(-1, by_score).long().argsort(dim=-1, descending=True, stable=True)

@@ -2,7 +2,7 @@
 
     IG[v, i, d] = (h − h₀)[i, d] · (1/m) Σ_k ∂F_v(h₀ + k/m (h − h₀)) / ∂h[i, d],   k = 1 … m
 
-with h the activation at a place, h₀ the baseline and F_v what a view's target says of the model's output: AD-KD's right
+with h the activation at a hook point, h₀ the baseline and F_v the target of a view of the model's output: AD-KD's right
 Riemann sum (Wu et al. 2023, arXiv 2305.10010). With one step and a zero baseline it is input × gradient.
 """
 
@@ -32,8 +32,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import entered, entry_hook_points, hook_point_of
 
 Baseline = Literal["zero", "mean", "[MASK]"]
-"""Where the path begins: at 0, at the mean of the row's real positions, or at the activation of the same row with every
-token that is not special replaced by the mask token."""
+"""The start of the path: 0, the mean of the row's real positions, or the activation of the same row with every token
+that is not special replaced by the mask token."""
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
@@ -42,8 +42,8 @@ class Attributions:
     """The attribution of every dimension.
 
     Attributes:
-        values: In units of the target.
-        gap: Σ values − (F(h) − F(h₀)): what the sum over steps missed; 0 in the limit of many (completeness).
+        values: The attributions, in units of the target.
+        gap: Σ values − (F(h) − F(h₀)): the error of the sum over steps; 0 in the limit of many (completeness).
         attention: The attention implementation it was computed with.
     """
 
@@ -62,13 +62,13 @@ def integrated_gradients(
     baseline: Baseline | Float[Tensor, "..."] = "zero",
     target: Target = "probability",
 ) -> Attributions:
-    """The attributions of a batch, without a graph and in eval mode, at the embedding's output unless named.
+    """The attributions of a batch, without a graph and in eval mode, by default at the embedding output.
 
-    Costs the blocks up to the place, then for each step the blocks after it, forward and, for each view, backward (for
-    all K classes K − 1 times), and one more forward for the gap. Memory does not grow with the steps.
+    Costs the blocks up to the hook point, then for each step the blocks after it, forward and, for each view, backward
+    (for all K classes K − 1 times), and one more forward for the gap. Memory does not grow with the steps.
 
     Raises:
-        ValueError: Fewer than one step, no such place, a view of no class or token, or a baseline that is not there.
+        ValueError: Fewer than one step, no such hook point, a view of no class or token, or a missing baseline.
     """
     hook_point = hook_point_of(model, hook_point)
     check_steps(steps)
@@ -95,24 +95,24 @@ def check_steps(steps: int) -> None:
     """Refuses a path without steps.
 
     Raises:
-        ValueError: Says how many are needed.
+        ValueError: The number of steps is below 1.
     """
     if steps < 1:
         raise ValueError(
-            f"steps is {steps}, but a path has at least 1; 1 is input × gradient, and the more, the closer the scores "
-            "come to adding up. Each map holds its gap, by which they do not: compare it with the change explained"
+            f"steps is {steps}, but a path has at least 1; 1 is input × gradient, and more bring the scores closer "
+            "to completeness. Each map holds its completeness gap: compare it with the change explained"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Forwards that enter a model at a place.
+    """Forward passes that start at a hook point of a model.
 
     Attributes:
         model: The model.
-        inputs: What it is given besides.
-        place: Where it is entered.
-        boundary: For a place inside a block, what enters the block.
+        inputs: The other inputs.
+        hook_point: The hook point where the forward pass starts.
+        boundary: For a hook point inside a block, the input of the block.
     """
 
     model: HookedModel

@@ -1,4 +1,4 @@
-"""Attribution maps: one score for each position of each row and view, what it was made with, and its file."""
+"""Attribution maps: one score for each position of each row and view, with their settings, and their files."""
 
 import json
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ Reduction = Literal["sum", "norm"]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a map was made with.
+    """The settings of a map.
 
     Attributes:
         model: Class of the stock model.
-        place: TransformerLens' name of where it was entered.
-        target: What is explained.
-        steps: Steps of the path; 1 from a zero baseline is input × gradient.
-        baseline: Where the path begins; `given` for a tensor.
+        hook_point: TransformerLens' name of the hook point.
+        target: The scalar that is explained.
+        steps: Number of steps; 1 from a zero baseline is input × gradient.
+        baseline: Start of the path; `given` for a tensor.
         reduction: `sum` or `norm`.
         attention: transformers' attention implementation.
     """
@@ -54,10 +54,10 @@ class AttributionMap:
     """The scores of a batch.
 
     Attributes:
-        scores: One a position; 0 at padding. In units of the target.
+        scores: One score per position, in units of the target; 0 at padding.
         mask: True at real tokens.
         tokens: The token at each position of each row.
-        views: What each view explains, by view and row, such as `entailment` or `Paris @ 5`.
+        views: The explained output, by view and row, such as `entailment` or `Paris @ 5`.
         gap: Σ attributions − (F(input) − F(baseline)), in units of the target.
         made: The settings.
     """
@@ -70,14 +70,14 @@ class AttributionMap:
     made: Provenance
 
     def save(self, path: str | Path) -> None:
-        """Writes a safetensors file whose header holds the words; `load` gives an equal map, to the bit."""
+        """Write a safetensors file whose header holds the words; `load` gives an equal map, bit by bit."""
         words = {"tokens": self.tokens, "views": self.views, "made": asdict(self.made)}
         tensors = {"scores": self.scores, "mask": self.mask, "gap": self.gap}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"map": json.dumps(words)})
 
     @classmethod
     def join(cls, parts: Sequence["AttributionMap"]) -> "AttributionMap":
-        """The maps of several batches made alike, one after the other, filled up on the right."""
+        """The maps of several batches with the same settings, concatenated and padded on the right."""
         width = max(part.mask.shape[1] for part in parts)
         scores, masks = (
             torch.cat([pad(each, (0, width - each.shape[-1])) for each in kind], dim=-2)
@@ -89,10 +89,10 @@ class AttributionMap:
 
     @classmethod
     def load(cls, path: str | Path) -> "AttributionMap":
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
-            ValueError: There is no such file, or it holds no map.
+            ValueError: There is no such file, or it does not hold a map.
         """
         if not Path(path).is_file():
             raise ValueError(f"there is no attribution map at {path}")
@@ -140,9 +140,9 @@ def attribution_map(
 def token_norms(
     values: Float[Tensor, "view batch pos width"], top_k: int | None = None
 ) -> Float[Tensor, "view batch pos"]:
-    """The Euclidean norm of each position's attributions, of the `top_k` largest dimensions if asked (AD-KD, eq. 5).
+    """The Euclidean norm of each position's attributions, of the `top_k` largest dimensions if given (AD-KD, eq. 5).
 
-    In float32 at least: the squares of float16's small numbers are 0.
+    It is computed in float32 at least: the squares of float16's small numbers are 0.
     """
     if top_k is not None and top_k < values.shape[-1]:
         values = values.abs().topk(top_k, dim=-1, sorted=False).values

@@ -12,21 +12,23 @@ from torch.nn.functional import logsigmoid
 from causalkd.task_types import Task
 
 Target = Literal["probability", "log_probability", "logit", "loss"]
-"""What of a view is explained: p, log p, the logit z, or the loss: −log p, and (z − goal)² for regression."""
+"""The scalar of a view that is explained: p, log p, the logit z, or the loss: −log p, and (z − goal)² for
+regression."""
 TARGETS: tuple[Target, ...] = get_args(Target)
 CLASSES: tuple[Task, ...] = ("classification", "regression")
-"""Tasks that predict once a row."""
+"""Tasks that predict once per row."""
 TOKENS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
 """Tasks that predict at every position."""
 
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """For each view and row, one output.
+    """One output for each view and row.
 
     Attributes:
-        choice: The class, or the token.
-        position: Where in each row a per-token head predicts them; None for heads that predict once a row.
+        choice: The class or the token.
+        position: The position in each row where a per-token head predicts them; None for heads that predict once per
+            row.
         goal: The labels of a regression, for the target `loss`.
         every: The views are all classes, in order.
     """
@@ -43,37 +45,39 @@ def class_views(classes: int, rows: int, device: torch.device | str = "cpu") -> 
 
 
 def label_views(labels: Tensor) -> Views:
-    """One view a row: its own class, or the number a regression should say; the first class where no label is."""
+    """One view per row: its own class, or the number that a regression should predict; the first class without a
+    label.
+    """
     if labels.is_floating_point():
         return Views(torch.zeros_like(labels, dtype=torch.long)[None], goal=labels)
     return Views(labels.clamp(min=0)[None])
 
 
 def token_views(logits: Float[Tensor, "batch choice"], position: Int[Tensor, "batch"], count: int) -> Views:
-    """The `count` likeliest tokens (or tags) at one position of each row, where the logits are of; likeliest first."""
+    """The `count` likeliest tokens (or tags) at one position of each row, the likeliest first."""
     return Views(logits.topk(count, dim=-1).indices.T, position)
 
 
 def check_choice(name: str, given: object, known: Sequence[object]) -> None:
-    """Refuses a setting that is none of the known ones.
+    """Refuses a setting that is not one of the known values.
 
     Raises:
-        ValueError: Says which there are.
+        ValueError: The value is unknown; the message lists the known ones.
     """
     if given not in known:
         raise ValueError(f"{name} is {given!r}; it is one of {', '.join(map(repr, known))}")
 
 
 def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> None:
-    """Refuses views that do not suit a head, or that are of other rows or positions than there are.
+    """Refuses views that do not suit a head, or that are for other rows or positions than there are.
 
     Args:
-        views: What is to be explained.
+        views: The outputs to explain.
         task: What the head computes.
         real: True at the rows' tokens.
 
     Raises:
-        ValueError: Says what the head needs, or which row has no token there.
+        ValueError: The views do not suit; the message says what the head needs, or which row has no token there.
     """
     if task not in CLASSES + TOKENS:
         raise ValueError(
@@ -95,14 +99,14 @@ def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> Non
 
 
 def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
-    """Refuses views that a head with this many outputs does not have, and targets it cannot have.
+    """Refuses views and targets that a head with this many outputs cannot have.
 
     Raises:
-        ValueError: Says which views there are.
+        ValueError: There is no such view or target.
     """
     low, high = int(views.choice.min()), int(views.choice.max())
     if low < 0 or high >= outputs:
-        raise ValueError(f"view {low if low < 0 else high} is no class of this head, which has 0–{outputs - 1}")
+        raise ValueError(f"view {low if low < 0 else high} is not a class of this head, which has 0–{outputs - 1}")
     if task == "regression" and target in ("probability", "log_probability"):
         raise ValueError(f"target {target!r} needs classes and this head predicts a number; use `logit` or `loss`")
     if task == "regression" and target == "loss" and views.goal is None:
@@ -110,14 +114,14 @@ def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
 
 
 def logits_at(views: Views, width: int) -> Int[Tensor, "batch"] | None:
-    """The views' positions counted through rows of this many positions; None where the head predicts once a row."""
+    """The views' positions numbered through rows of this many positions; None where the head predicts once per row."""
     if views.position is None:
         return None
     return torch.arange(len(views.position), device=views.position.device) * width + views.position
 
 
 def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
-    """What is explained, for each view and row, from each row's logits where its views are; in float32 at least."""
+    """The explained scalar of each view and row, from each row's logits at its position; in float32 at least."""
     logits = at_least_float32(logits)
     if target == "loss" and views.goal is not None:
         return (logits.T.gather(0, views.choice) - views.goal).square()
@@ -131,5 +135,7 @@ def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Tar
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """For what half precision would lose: the log of a probability near 1, the norm of small numbers."""
+    """Converts to float32 what half precision would lose: the log of a probability near 1, the norm of small
+    numbers.
+    """
     return values.to(torch.promote_types(values.dtype, torch.float32))

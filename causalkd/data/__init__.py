@@ -1,1 +1,1 @@
-"""What goes in: tasks, tokens, batches, and which source goes with which base."""
+"""The data: tasks, tokens, batches, and which source goes with which base."""

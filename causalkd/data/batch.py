@@ -1,4 +1,4 @@
-"""One batch: what goes into a forward pass, what it is compared with, and what an interchange exchanges."""
+"""One batch: the inputs of a forward pass, their labels, and the sources and positions of an intervention."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from torch import Tensor
 from causalkd.data.positions import Positions
 
 Inputs = Mapping[str, Tensor]
-"""What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels.
-Packed rows have `documents`: the number of each token's document from 1, which attention does not leave."""
+"""The inputs of a stock forward pass: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels.
+Packed rows have `documents`: the number of each token's document from 1; attention stays inside a document."""
 Example = Mapping[str, Any]
 """One row of data before padding: `input_ids`, perhaps `token_type_ids` and `documents`; `label` (a class, a
 number, one per token with -100 where none counts, a tuple of 0 and 1 for several labels a row, or the (start, end)
@@ -29,7 +29,7 @@ IGNORED = -100
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Base rows, their labels, the source of each and the positions to exchange."""
+    """Base rows, their labels, the source of each and the positions of the intervention."""
 
     inputs: Inputs
     labels: Tensor | None = None
@@ -38,9 +38,9 @@ class Batch:
     source: Inputs | None = None
     """Separate source rows, one for each base row, perhaps of another width."""
     source_rows: Int[Tensor, "batch"] | None = None
-    """Instead of `source`: the row of this very batch that donates to each row."""
+    """Instead of `source`: the row of this batch that is the source of each row."""
     positions: Mapping[str, Positions] = field(default_factory=dict)
-    """What is exchanged, by the name of the site pair."""
+    """The positions of the intervention, by the name of the site pair."""
     index: Int[Tensor, "batch"] | None = None
     """Example numbers of the base rows."""
 
@@ -55,7 +55,7 @@ class Batch:
 
     @cached_property
     def numbers(self) -> Int[Tensor, "batch"]:
-        """`index` on the host, where what depends on it is drawn: copied from a device once; else the rows' own."""
+        """`index` on the host, where random draws need it: copied from a device once; otherwise the rows' own."""
         return torch.arange(len(self.counted)) if self.index is None else self.index.cpu()
 
     @property
@@ -86,9 +86,9 @@ class Batch:
 
     @classmethod
     def from_tensors(cls, nested: NestedTensors) -> "Batch":
-        """The batch that `tensors` gave.
+        """The batch that `tensors` was made of.
 
-        Raises ValueError for what another collator made.
+        Raises ValueError for a batch of another collator.
         """
         if "inputs" not in nested:
             raise ValueError(
@@ -109,7 +109,8 @@ class Batch:
 
 
 def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -> Inputs:
-    """The examples as one rectangle of tokens, as wide as the longest; `token_type_ids` and `documents` if all have.
+    """The examples as one rectangle of tokens, as wide as the longest; `token_type_ids` and `documents` if all have
+    them.
 
     Raises ValueError for no examples or an example without tokens.
     """
@@ -117,7 +118,7 @@ def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -
         raise ValueError("a batch of no examples was asked for; give at least one")
     empty = [number for number, example in enumerate(examples) if not len(example["input_ids"])]
     if empty:
-        raise ValueError(f"examples without any token, by place in the batch: {empty}. Leave them out")
+        raise ValueError(f"examples without any token, by index in the batch: {empty}. Leave them out")
     rows = [example["input_ids"] for example in examples]
     inputs = {
         "input_ids": pad_rows(rows, pad_id, side),
@@ -138,7 +139,7 @@ def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tens
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int, side: PaddingSide) -> Int[Tensor, "batch pos"]:
-    """Rows of whole numbers, filled up to the longest on one side."""
+    """Rows of whole numbers, padded to the longest on one side."""
     width = max(len(row) for row in rows)
     if side == "left":
         return torch.tensor([[filler] * (width - len(row)) + list(row) for row in rows])

@@ -1,4 +1,4 @@
-"""Masked-language-model corruption: which tokens are hidden from the model and asked for."""
+"""Masked-language-model corruption: which tokens are hidden from the model and must be predicted."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Masking:
 
     mask_id: int
     special_ids: tuple[int, ...]
-    """Ids that are never chosen; the mask token's and the padding's among them."""
+    """Token ids that are never chosen, including the mask token's and the padding's."""
     vocabulary: int
     """Number of token ids."""
     share: float = 0.15
@@ -50,7 +50,7 @@ class Masking:
     ) -> tuple[Inputs, Int[Tensor, "batch pos"]]:
         """Corrupted inputs, and as labels the original ids of the chosen tokens, -100 elsewhere.
 
-        What happens to a token depends on (seed, epoch, example number, its place in the unpadded row) only.
+        What happens to a token depends only on (seed, epoch, example number, its position in the unpadded row).
         """
         ids, counted = inputs["input_ids"], inputs["attention_mask"].bool()
         place = (counted.cumsum(1) - 1).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Short documents in one row, so that little of a batch is padding; attention stays inside each document."""
+"""Short documents packed into one row, so that little of a batch is padding; attention stays inside each document."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ def pack(examples: Sequence[Example], max_length: int) -> list[dict[str, Any]]:
     """The examples of a causal LM in as few rows of at most `max_length` tokens as best fit, longest first, makes them.
 
     Each row's `documents` number its tokens' examples from 1, which `HookedModel` turns into masks and positions. The
-    first token of a document counts in no loss: what stands before it is another's. Segments are gone.
+    first token of a document counts in no loss, because another document is before it. Segments are dropped.
 
     Raises ValueError for examples without one label per token, or longer than a row.
     """

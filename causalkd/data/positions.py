@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """The positions exchanged in each row: the k-th of base receives what stands at the k-th of source."""
+    """The positions of an intervention in each row: the k-th of base receives the activation of the k-th of source."""
 
     base: Int[Tensor, "batch k"]
     source: Int[Tensor, "batch k"]
     valid: Bool[Tensor, "batch k"]
-    """False marks filler, which is never exchanged and whose indices are 0."""
+    """False marks filler, which is never used and whose indices are 0."""
 
     @classmethod
     def from_masks(
@@ -29,8 +29,8 @@ class Positions:
         if unequal:
             rows = "; ".join(f"row {row}: {counts[row]} base, {source_counts[row]} source" for row in unequal)
             raise ValueError(
-                f"base and source masks select different numbers of positions ({rows}). Positions are exchanged one "
-                "for one within a row: select equally many in both."
+                f"base and source masks select different numbers of positions ({rows}). Positions correspond one "
+                "to one within a row: select equally many in both."
             )
         width = int(counts.max()) if len(counts) else 0
         valid = torch.arange(width, device=counts.device) < counts[:, None]
@@ -42,7 +42,7 @@ class Positions:
         return Positions(self.base.to(device), self.source.to(device), self.valid.to(device))
 
     def swapped(self) -> "Positions":
-        """The positions of the opposite exchange, in which source receives what stands in base."""
+        """The positions of the reverse intervention, in which source receives the activations of base."""
         return Positions(self.source, self.base, self.valid)
 
     def rows(self, index: Int[Tensor, "rows"] | Bool[Tensor, "batch"]) -> "Positions":

@@ -20,7 +20,7 @@ Index = Int[Tensor, "batch"] | Int[np.ndarray, "batch"]
 
 
 class Stream(IntEnum):
-    """What a number is drawn for; equal keys on different streams give independent numbers."""
+    """The purpose of a draw; equal keys on different streams give independent numbers."""
 
     BASE_POSITIONS = 0
     SOURCE_POSITIONS = 1
@@ -34,7 +34,8 @@ def uniforms(seed: int, epoch: int, index: Index, stream: Stream, count: int) ->
     """`count` numbers in [0, 1) for each example; the j-th does not depend on `count`."""
     key = _mix(np.array([seed % 2**64], dtype=np.uint64))
     for part in (np.array([epoch]), np.array([int(stream)]), np.asarray(index)):
-        key = _mix(key ^ part.astype(np.uint64))  # in turn: were parts mixed first, seed and epoch could change places
+        # One after the other: if parts were mixed first, seed and epoch would be interchangeable.
+        key = _mix(key ^ part.astype(np.uint64))
     counters = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
     bits = _mix(key[:, None] + counters[None, :]) >> np.uint64(11)
     return torch.from_numpy(bits.astype(np.float64) * 2.0**-53)

@@ -1,4 +1,4 @@
-"""Where the predictions of single tokens count, and which label each is compared with."""
+"""The positions where predictions of single tokens count, and the label of each."""
 
 from typing import Literal
 
@@ -11,18 +11,18 @@ from causalkd.task_types import Task
 
 Tokens = Literal["all", "labelled"]
 TOKEN_TASKS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
-"""Tasks whose heads predict once a token."""
+"""Tasks whose heads predict once per token."""
 
 
 def targets(task: Task, labels: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
-    """The label that each position's prediction is compared with: a causal LM's is the next position's."""
+    """The label of each position's prediction: a causal LM's is the next position's token."""
     return functional.pad(labels[:, 1:], (0, 1), value=IGNORED) if task == "causal_lm" else labels
 
 
 def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Tensor, "batch pos"] | None:
-    """Where a per-token prediction counts, never at padding; None for heads that predict once a row.
+    """The mask of per-token predictions that count, never at padding; None for heads that predict once per row.
 
-    Without labels every real token is taken for labelled.
+    Without labels every real token counts as labelled.
     """
     if task not in TOKEN_TASKS:
         return None
@@ -32,5 +32,5 @@ def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Ten
 
 
 def flat_positions(mask: Bool[Tensor, "batch pos"]) -> Int[Tensor, " item"]:
-    """Where a mask is true, counted through the rows of the batch. The host waits to learn how many they are."""
+    """The positions where a mask is true, numbered through the rows of the batch. The host waits for their number."""
     return mask.flatten().nonzero()[:, 0]

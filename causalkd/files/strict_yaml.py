@@ -1,4 +1,4 @@
-"""YAML as users write it: 1e-4 is a number, keys are written once, and no text asks for endless work."""
+"""YAML as users write it: 1e-4 is a number, no key is written twice, and no text can take unbounded work to read."""
 
 import re
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import yaml
 
 MOST_CHARACTERS = 2**24
-"""Of a text, and of its values when every alias is replaced by what it stands for."""
+"""The largest number of characters in a text, and in its values when every alias is expanded."""
 MOST_VALUES = 100_000
-"""Keys and values of a text, counted the same way."""
+"""The largest number of keys and values in a text, with aliases expanded."""
 
 _TEXT, _FLOAT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:float"
-# YAML 1.1, which PyYAML reads, knows 1.0e-4 but takes 1e-4 for text.
+# PyYAML reads YAML 1.1, which knows 1.0e-4 but takes 1e-4 for text.
 _SHORT_FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
@@ -23,7 +23,7 @@ class _ShortFloats(yaml.resolver.Resolver):
 
 
 class _StrictLoader(_ShortFloats, yaml.SafeLoader):
-    """Refuses a key that is written twice, of which plain YAML silently keeps the last, and a text without bounds."""
+    """Refuses a key that is written twice, where plain YAML silently keeps the last, and a text that is too large."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -54,14 +54,14 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
 
 
 class _Dumper(_ShortFloats, yaml.SafeDumper):
-    """Puts text in quotes that the loader would take for a number."""
+    """Quotes text that the loader would read as a number."""
 
 
 def load_text(text: str) -> Any:
-    """The value of a YAML text.
+    """Read the value of a YAML text.
 
     Raises:
-        ValueError: The text is no YAML, or too long, too deep, or endless; says where.
+        ValueError: The text is not YAML, or too long, too deep, or endless; the message says where.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"the text has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read; shorten it")
@@ -77,7 +77,7 @@ def load_text(text: str) -> Any:
 
 
 def dump_text(value: Any, **options: Any) -> str:
-    """A value as YAML text that `load_text` reads back, keys in their order."""
+    """Write a value as YAML text that `load_text` reads back, with the keys in their order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **options)
 
 
@@ -87,13 +87,13 @@ def _check_values(values: int) -> None:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Refuses what grows beyond the bounds when each alias is replaced by what it stands for."""
+    """Refuses a value that is too large when each alias is expanded."""
     sizes: dict[int, tuple[int, int]] = {}
     above: set[int] = set()
 
     def size(node: yaml.Node) -> tuple[int, int]:
         if id(node) in above:
-            raise ValueError("an alias stands inside of what it stands for, which has no end; write the value out")
+            raise ValueError("an alias is used inside the value that it names, which never ends; write the value out")
         if id(node) not in sizes:
             above.add(id(node))
             inside = [size(child) for child in _children(node)]

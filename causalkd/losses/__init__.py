@@ -1,1 +1,1 @@
-"""Pure functions from tensors to a scalar; they import torch and nothing of ours."""
+"""Loss functions from tensors to a scalar; this folder imports torch and nothing of ours."""

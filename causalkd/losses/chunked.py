@@ -39,13 +39,13 @@ def loss_of_rows(
 
     Args:
         kernel: What to compute.
-        logits: The student's; the only argument that receives a gradient, once (no second derivative).
+        logits: The student's logits; the only argument that receives a gradient, once (no second derivative).
         others: More of each row; what is shaped like logits is a model's logits too.
         mask: The rows that count.
         temperature: Divides all logits.
 
     Raises:
-        ValueError: A gradient is asked of something else than the student's logits, what is given is of other rows or
+        ValueError: A gradient is needed for something other than the student's logits, the arguments have other rows or
             choices, or the temperature is not a positive number.
     """
     check_temperature(temperature)

@@ -1,4 +1,4 @@
-"""ATKD: what a teacher says about the gold token, what it says about the others, and which of it to learn from.
+"""ATKD: the teacher's uncertainty about the gold token, its distribution over the others, and the loss on each.
 
 Zhong et al. 2024 (arXiv 2402.11890), section 3. At one position, with p the teacher's distribution, q the student's, g
 the gold token, and p̂, q̂ both renormalised without g:
@@ -150,7 +150,7 @@ def atkd(
         mask: The tokens that count.
         temperature: T of both.
         easy_weight: λ.
-        reverse: Exchange the roles of teacher and student in TKD and DKD.
+        reverse: Whether to reverse the roles of teacher and student in TKD and DKD.
         sizes: How many easy and hard tokens to divide by, where these rows are part of a larger batch.
     """
     mask = torch.ones_like(hard) if mask is None else mask
@@ -176,7 +176,7 @@ def decoupled(
     temperature: float = 1.0,
     reverse: bool = False,
 ) -> Float[Tensor, "*batch"]:
-    """Each row's target · TKD + diversity · DKD, 0 where the mask is false; `reverse` exchanges the roles in both."""
+    """Each row's target · TKD + diversity · DKD, 0 where the mask is false; `reverse` reverses the roles in both."""
     dtype = torch.promote_types(student_logits.dtype, torch.float32)
     weights = tuple(torch.as_tensor(w, dtype=dtype, device=gold.device).expand(gold.shape) for w in (target, diversity))
     kernel = _reverse_terms if reverse else _forward_terms

@@ -1,1 +1,1 @@
-"""Who computes: stock Hugging Face models whose places TransformerLens names."""
+"""Models: stock Hugging Face models whose hook points have TransformerLens names."""

@@ -1,4 +1,5 @@
-"""The adapters TransformerLens 4.3 lacks: DistilBERT, what is in our table, and the heads that are no language model.
+"""The adapters that TransformerLens 4.3 lacks: DistilBERT, the architectures of our table, and other prediction
+heads.
 
 Without an entry of its own, a classification, tagging or question answering head silently gets its language model's
 adapter (right blocks, absent head) or raises. Here the adapter of such a head is made from its language model's, for
@@ -27,7 +28,7 @@ from transformers.models.auto import modeling_auto
 
 from causalkd.models.architectures import Architecture, architecture_of, refusal_of
 
-# Where the heads that are no language model keep their last linear map.
+# The modules where heads other than language-model heads keep their last linear map.
 _HEAD_MODULES = ("score", "classifier.out_proj", "classifier", "qa_outputs")
 _LANGUAGE_MODELS: tuple[Any, ...] = (
     modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -71,7 +72,7 @@ class DistilBertArchitectureAdapter(ArchitectureAdapter):
                         config=self.cfg,
                         submodules={part: LinearBridge(name=name) for part, name in attention.items()},
                     ),
-                    # No single module is the MLP for a bridge to replace: `ffn` holds in, activation and out.
+                    # No single module is the MLP that a bridge could replace: `ffn` holds in, activation and out.
                     "mlp": MLPBridge(
                         name=None,
                         config=self.cfg,
@@ -89,7 +90,7 @@ class DistilBertArchitectureAdapter(ArchitectureAdapter):
 
 
 class TabledAdapter(ArchitectureAdapter):
-    """The names of an architecture that our table describes: enough to find them, not to boot a bridge."""
+    """The names of an architecture in our table: enough to find its hook points, not to boot a bridge."""
 
     supports_generation: bool = False
 
@@ -102,7 +103,7 @@ class TabledAdapter(ArchitectureAdapter):
         self.component_mapping = {}
 
     def translate_transformer_lens_path(self, path: str, last_component_only: bool = False) -> str:
-        """The stock path behind TransformerLens' name."""
+        """The stock path of a TransformerLens name."""
         blocks, _, inside = path.partition(".")
         layer, _, part = inside.partition(".")
         found = self._paths.get(blocks)
@@ -112,12 +113,12 @@ class TabledAdapter(ArchitectureAdapter):
             last = self._inside.get(part)
             found = None if found is None or last is None else f"{found}.{last}"
         if found is None:
-            raise ValueError(f"{path!r} is no name of a module of this architecture")
+            raise ValueError(f"{path!r} is not the name of a module of this architecture")
         return found.rpartition(".")[2] if last_component_only else found
 
 
 def _with_head(base: type[ArchitectureAdapter], architecture: str) -> type[ArchitectureAdapter]:
-    """The adapter of a head that is no language model, from the adapter `base` of its language model."""
+    """The adapter of another prediction head, made from the adapter `base` of its language model."""
 
     def prepare_model(self: ArchitectureAdapter, hf_model: Any) -> None:
         """Finds this head and this body; a base adapter would look for its language-model head here."""
@@ -137,7 +138,9 @@ def _with_head(base: type[ArchitectureAdapter], architecture: str) -> type[Archi
 
 @cache
 def _named_adapters() -> dict[str, type[ArchitectureAdapter]]:
-    """An adapter for every head that TransformerLens lacks of an architecture that it knows, by the model's class."""
+    """An adapter for every prediction head that TransformerLens lacks for an architecture that it knows, by model
+    class.
+    """
     known = {**factory.SUPPORTED_ARCHITECTURES, "DistilBertForMaskedLM": DistilBertArchitectureAdapter}
     made: dict[str, type[ArchitectureAdapter]] = {"DistilBertForMaskedLM": DistilBertArchitectureAdapter}
     for heads in _HEADS:
@@ -150,7 +153,7 @@ def _named_adapters() -> dict[str, type[ArchitectureAdapter]]:
 
 
 def language_model_of(config: type) -> type[PreTrainedModel] | None:
-    """The language model, of those that an adapter is for, with the body that this type of configuration makes."""
+    """The language model of an adapter whose body this type of configuration makes."""
     for mapping in (MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING):
         found: Any = mapping.get(config, None)
         if isinstance(found, type) and found.__name__ in factory.SUPPORTED_ARCHITECTURES:
@@ -159,17 +162,17 @@ def language_model_of(config: type) -> type[PreTrainedModel] | None:
 
 
 def register_adapters() -> None:
-    """Add the missing adapters to TransformerLens; calling it again changes nothing."""
+    """Add the missing adapters to TransformerLens; a second call changes nothing."""
     for architecture, adapter in _named_adapters().items():
         if architecture in factory.SUPPORTED_ARCHITECTURES:
             continue
         factory.ArchitectureAdapterFactory.register_adapter(architecture, adapter)
-        # Detection reads this table, which `register_adapter` leaves alone.
+        # TransformerLens detects architectures by this table, which `register_adapter` does not change.
         factory.SUPPORTED_ARCHITECTURES[architecture] = adapter
 
 
 def is_known(model: type[PreTrainedModel]) -> bool:
-    """Whether our table or TransformerLens names the places of this class of models."""
+    """Whether our table or TransformerLens names the hook points of this class of models."""
     register_adapters()
     config = model.config_class
     return config is not None and (
@@ -178,16 +181,16 @@ def is_known(model: type[PreTrainedModel]) -> bool:
 
 
 def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
-    """TransformerLens' adapter for a stock model; reads the model, changes nothing in it.
+    """TransformerLens' adapter for a stock model; the model is not changed.
 
     Raises:
-        ValueError: No adapter knows the model's class, or it is an encoder with a decoder.
+        ValueError: No adapter knows the model's class, or it is an encoder-decoder model.
     """
     register_adapters()
     architecture = type(model).__name__
     if model.config.is_encoder_decoder:
         raise ValueError(
-            f"{architecture} is an encoder with a decoder: it has two stacks of blocks, so a layer's number names two "
+            f"{architecture} is an encoder-decoder model: it has two stacks of blocks, so a layer's number names two "
             "blocks; choose a model that is an encoder or a decoder alone"
         )
     refusal = refusal_of(model.config.model_type)
@@ -195,8 +198,8 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
         raise ValueError(f"{architecture} is refused: {refusal}; use another architecture")
     if not is_known(type(model)):
         raise ValueError(
-            f"{architecture} has no TransformerLens adapter, so its places have no names. Use one of the supported "
-            "model classes, or say where they are with causalkd.models.architectures.register_architecture."
+            f"{architecture} has no TransformerLens adapter, so its hook points have no names. Use one of the "
+            "supported classes, or add the architecture with causalkd.models.architectures.register_architecture."
         )
     try:
         return _fitted(model, architecture)
@@ -219,5 +222,7 @@ def _fitted(model: PreTrainedModel, architecture: str) -> ArchitectureAdapter:
 
 
 def is_causal(adapter: ArchitectureAdapter, model: PreTrainedModel) -> bool:
-    """Whether a token of this model sees only itself and the tokens before it; a BERT may be told to be a decoder."""
+    """Whether a token of this model attends only to itself and earlier tokens; a BERT can be configured as a
+    decoder.
+    """
     return adapter.cfg.attention_dir == "causal" or bool(model.config.get_text_config().to_dict().get("is_decoder"))

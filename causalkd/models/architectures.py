@@ -1,7 +1,7 @@
-"""The architectures that TransformerLens does not name, an entry each, and how to add one.
+"""The table of architectures that TransformerLens does not name, one entry each, and how to add one.
 
-An entry says where a stock model keeps four modules. Every head that transformers has for the architecture follows
-from it. Whether the entry is right is measured on each model, not believed: see `measured_places` and `self_test`.
+An entry gives the paths of four modules in a stock model. Every head that transformers has for the architecture follows
+from it. Whether the entry is right is measured on each model: see `models.hooks.measure` and `self_test`.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Architecture:
-    """Where a stock model keeps what an alignment names.
+    """The paths of the modules of a stock model that an alignment can name.
 
     Attributes:
         embedding: Path of the token embedding inside the model's body, e.g. `embeddings.word_embeddings`; the body is
@@ -34,7 +34,7 @@ _BERT_LIKE = Architecture(
 _LLAMA_LIKE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp.down_proj")
 _MIXTURE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp")
 
-# By the `model_type` of the configuration.
+# The key is the `model_type` of the configuration.
 _ARCHITECTURES: dict[str, Architecture] = {
     # Encoders.
     "albert": Architecture("embeddings.word_embeddings", "encoder.albert_layer_groups", causal=False),
@@ -68,7 +68,7 @@ _ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-# What cannot be trusted with any entry, and why.
+# Model types that no entry can describe, and the reason.
 _REFUSED: dict[str, str] = {
     "youtu": "transformers sets the embedding of its padding token to zero whenever it loads one, so a saved student "
     "would not come back as it was",
@@ -81,18 +81,18 @@ def refusal_of(model_type: str) -> str | None:
 
 
 def register_architecture(model_type: str, architecture: Architecture) -> None:
-    """Teaches causalkd an architecture, or another one for a type that it knows.
+    """Add an architecture, or replace the entry of a known type.
 
     The models are stock ones: registered with transformers' auto classes, with `hidden_size`, `num_hidden_layers`,
-    `num_attention_heads` and `vocab_size` in their configuration. What the entry says is measured on every model.
+    `num_attention_heads` and `vocab_size` in their configuration. The entry is checked by measuring every model.
 
     Args:
         model_type: The `model_type` of the models' configuration.
-        architecture: Where the models of this type keep what an alignment names.
+        architecture: The paths of the modules in models of this type.
     """
     _ARCHITECTURES[model_type] = architecture
 
 
 def architecture_of(model_type: str) -> Architecture | None:
-    """What was said of a type of models; None where TransformerLens must know it."""
+    """The entry of a type of models; None where only TransformerLens may know it."""
     return _ARCHITECTURES.get(model_type)

@@ -1,7 +1,7 @@
-"""Copying blocks of a model into another, and the check that the copy computes what the blocks computed.
+"""Copy blocks of a model into another, and check that the copy computes what the blocks computed.
 
-The check does not know architectures. It has the teacher compute each chosen block alone, at the block's own number,
-from what the block before it gave, and compares the student block by block.
+The check knows no architectures. The teacher computes each chosen block alone, at the block's own number,
+from the output of the block before it, and the student is compared block by block.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,12 @@ _Plain = bool | int | float | str | None
 
 
 def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> tuple[str, ...]:
-    """Copies what has one name and shape into the student, in the teacher's precision, blocks by the chosen numbers.
+    """Copies all weights of the same name and shape into the student, in the teacher's precision, blocks by chosen
+    number.
 
     Returns:
         The teacher's weights outside blocks or in chosen ones that the student has no room for, and the student's that
-        no teacher's weight went into; both as the teacher or the student names them.
+        got no weight of the teacher; each under the name that its model uses.
     """
     prefix = teacher.adapter.translate_transformer_lens_path("blocks") + "."
     given = teacher.model.state_dict()
@@ -42,7 +43,7 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
             continue
         taken[name] = weight.detach().clone()
         used.add(origin)
-    # Assigned, since a teacher can keep some weights in another precision than the rest.
+    # Assigned, because a teacher can keep some weights in another precision than the rest.
     student.model.load_state_dict(taken, strict=False, assign=True)
     student.model.tie_weights()
     wanted = {name for name in given if not name.startswith(prefix) or _layer(name, prefix) in chosen}
@@ -56,10 +57,10 @@ def check_copy(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]
     once for each.
 
     Args:
-        teacher: Where the blocks come from.
+        teacher: The model that the blocks come from.
         student: The copy, on the teacher's device and in its precision.
-        chosen: The teacher's block behind each block of the student.
-        left: What `copy_weights` returned.
+        chosen: The teacher's block that each block of the student is copied from.
+        left: The result of `copy_weights`.
 
     Raises:
         ValueError: Weights were not copied, or a block or the logits depart from the teacher's.
@@ -82,7 +83,7 @@ def check_copy(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]
 
 
 def _of_blocks(weight: Tensor, shape: torch.Size, total: int, chosen: Sequence[int]) -> Tensor | None:
-    """The chosen blocks' part of a weight outside the blocks that has a group of entries a block, if it is one."""
+    """The chosen blocks' part of a weight outside the blocks, if it has one group of entries per block."""
     differing = [axis for axis, size in enumerate(shape) if weight.dim() == len(shape) and weight.shape[axis] != size]
     if len(differing) != 1:
         return None
@@ -106,7 +107,7 @@ def _origin(name: str, prefix: str, chosen: Sequence[int]) -> str:
 
 
 def _differing_attributes(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> Iterator[str]:
-    """Modules and their plain attributes that differ: a window longer than the probe shows in no forward."""
+    """Modules and plain attributes that differ: a window longer than the test row shows in no forward pass."""
     for number, layer in enumerate(chosen):
         theirs = dict(teacher.blocks[layer].named_modules())
         for name, module in student.blocks[number].named_modules():
@@ -130,7 +131,7 @@ def _attributes(module: nn.Module, other: nn.Module) -> Iterator[tuple[str, _Pla
 
 
 def _goes_with_number(mine: _Plain, other: _Plain, number: int, layer: int) -> bool:
-    """Whether two attributes are the blocks' own numbers, counted from whatever start."""
+    """Whether two attributes are the blocks' own numbers, counted from any start."""
     return type(mine) is int and type(other) is int and other - mine == layer - number
 
 

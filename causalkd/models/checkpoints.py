@@ -1,4 +1,4 @@
-"""Where a checkpoint lies and what it says about itself, before any weight is read."""
+"""The location of a checkpoint and its own description, read before any weight."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Continuing prompts, with transformers' own `generate`."""
+"""Continue prompts with transformers' own `generate`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,28 +25,29 @@ from causalkd.models.hooks.hooked_model import HookedModel
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn."""
+    """The sampling settings."""
 
     max_tokens: int
-    """Most new tokens a row."""
+    """The largest number of new tokens per row."""
     temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest token instead of drawing."""
+    """Divides the logits; 0 takes the likeliest token instead of sampling."""
     longest: int | None = None
-    """Most tokens of a row with its prompt; None for as many as every model that writes has positions."""
+    """The largest number of tokens of a row with its prompt; None means the positions of the models that write."""
     ends: tuple[int, ...] = ()
-    """Tokens that end a row, besides the end tokens of the tokenizer and of the checkpoint's generation settings."""
+    """The tokens that end a row, in addition to the end tokens of the tokenizer and of the checkpoint's generation
+    settings."""
 
 
 class Mixture(NamedTuple):
-    """Another model that draws a share of the tokens (teacher-mixed sampling: Gu et al. 2024, arXiv 2306.08543)."""
+    """Another model that samples a share of the tokens (teacher-mixed sampling: Gu et al. 2024, arXiv 2306.08543)."""
 
     model: HookedModel
     share: float
-    """Probability, 0 to 1, that a token is drawn from this model."""
+    """The probability, 0 to 1, that a token is sampled from this model."""
 
 
 class Continued(NamedTuple):
-    """Prompts with what was generated after them."""
+    """Prompts with the generated tokens after them."""
 
     inputs: Inputs
     """`input_ids`, `attention_mask`; padded on the left before a prompt, on the right after an end token."""
@@ -57,20 +58,20 @@ class Continued(NamedTuple):
 def continue_prompts(
     model: HookedModel, prompts: Inputs, sampling: Sampling, seed: int, mixture: Mixture | None = None
 ) -> Continued:
-    """What a model writes after some prompts; modes and the global random state stay as they were.
+    """Continue some prompts with a model; modes and the global random state stay as they were.
 
-    The checkpoint's own generation settings (a repetition penalty, beams, …) do not count, but for its end tokens:
-    `sampling` is all there is.
+    The checkpoint's own generation settings (a repetition penalty, beams, …) are ignored, except its end tokens:
+    only `sampling` counts.
 
     Args:
         model: A causal LM with a tokenizer; dropout is off meanwhile.
         prompts: Padded on the left.
-        sampling: How tokens are drawn, and how many at most; a row with a longer prompt ends before the others.
-        seed: Everything drawn is a function of it, the prompts and the weights.
-        mixture: Draws a share of the tokens instead.
+        sampling: The sampling settings; a row with a longer prompt ends before the others.
+        seed: All samples are a function of it, the prompts and the weights.
+        mixture: The model that samples a share of the tokens.
 
     Raises:
-        ValueError: The model writes no text, has no tokenizer, or a prompt leaves no room.
+        ValueError: The model does not generate text, has no tokenizer, or a prompt leaves no room.
     """
     pad, ends = _special_ids(model, sampling)
     models = [model] if mixture is None else [model, mixture.model]
@@ -96,7 +97,7 @@ def continue_prompts(
         assert isinstance(ids, Tensor)
         return ids
 
-    # Seeding reaches every CUDA device, so all their random states are put back; PyTorch cannot fork those of MPS.
+    # Seeding changes every CUDA device, so all their random states are restored; PyTorch cannot fork those of MPS.
     devices = range(torch.cuda.device_count())
     with torch.no_grad(), evaluating(models), _own_settings_aside(model.model), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
@@ -107,19 +108,19 @@ def left_padded(inputs: Inputs, lengths: Int[Tensor, "batch"], pad_id: int) -> d
     """The first `lengths` real tokens of each row, padded on the left as generation needs them."""
     ids, real = inputs["input_ids"], inputs["attention_mask"].bool()
     width = int(lengths.max())
-    hook_point = torch.arange(width, device=ids.device) - (width - lengths)[:, None]  # negative before the prompt
-    kept = hook_point >= 0
+    position = torch.arange(width, device=ids.device) - (width - lengths)[:, None]  # negative before the prompt
+    kept = position >= 0
     first = real.long().argmax(1, keepdim=True)
-    taken = ids.gather(1, (first + hook_point.clamp(min=0)).clamp(max=ids.shape[1] - 1))
+    taken = ids.gather(1, (first + position.clamp(min=0)).clamp(max=ids.shape[1] - 1))
     return {"input_ids": taken.masked_fill(~kept, pad_id), "attention_mask": kept.long()}
 
 
 def _special_ids(model: HookedModel, sampling: Sampling) -> tuple[int, list[int]]:
-    """What fills rows up, and the tokens that end one."""
+    """The padding token, and the tokens that end a row."""
     tokenizer = model.tokenizer
     if model.task != "causal_lm" or tokenizer is None or tokenizer.eos_token_id is None:
         lack = f"its task is {model.task}" if model.task != "causal_lm" else "it has no tokenizer with an end token"
-        raise ValueError(f"{model} writes no text: {lack}; use a causal LM with its tokenizer")
+        raise ValueError(f"{model} does not generate text: {lack}; use a causal LM with its tokenizer")
     end = tokenizer.eos_token_id
     assert isinstance(end, int)
     settings = model.model.generation_config
@@ -134,7 +135,7 @@ def _drawing(model: HookedModel, sampling: Sampling, mixture: Mixture | None) ->
     suppressed = {"suppress_tokens": padding} if padding else {}
     if sampling.temperature == 0:
         return {"do_sample": False, **suppressed}
-    # A mixture is of distributions at the temperature already.
+    # A mixture already consists of distributions at the temperature.
     temperature = 1.0 if mixture else sampling.temperature
     return {"do_sample": True, "top_k": 0, "temperature": temperature, **suppressed}
 
@@ -146,7 +147,7 @@ def _longest(models: list[HookedModel], sampling: Sampling) -> int:
 
 @contextmanager
 def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
-    """Whatever a call leaves open transformers takes from the checkpoint's settings; meanwhile there are none."""
+    """Clears the checkpoint's generation settings meanwhile, from which transformers takes what a call leaves open."""
     own = model.generation_config
     try:
         model.generation_config = GenerationConfig()
@@ -164,8 +165,8 @@ def _written(
 ) -> Continued:
     """Prompts continued by at most `most` tokens each.
 
-    All rows of a call grow alike, ended ones by padding that takes positions too. So all are continued as far as the
-    fullest row has room, and those that have not ended and have more room go on without it.
+    All rows of a call grow equally, finished ones by padding, which takes positions too. So all are continued as far as
+    the fullest row has room, and those that are not finished and have more room continue without it.
     """
     tokens = int(most.min())
     found = _continued(prompts, draw(prompts, tokens), ends)
@@ -214,18 +215,18 @@ class _Mixed(LogitsProcessor):
     ) -> Float[Tensor, "batch vocab"]:
         grown = input_ids.shape[1] - self._mask.shape[1]
         self._mask = functional.pad(self._mask, (0, grown), value=1)
-        hook_points = (self._mask.cumsum(1) - 1).clamp(min=0)
+        positions = (self._mask.cumsum(1) - 1).clamp(min=0)
         unseen = input_ids.shape[1] - self._cache.get_seq_length()
         output = self._other(
             input_ids=input_ids[:, -unseen:],
             attention_mask=self._mask,
-            position_ids=hook_points[:, -unseen:],
+            position_ids=positions[:, -unseen:],
             past_key_values=self._cache,
             use_cache=True,
         )
         logits = output.logits[:, -1, : self._entries].to(scores.dtype)
         other = (logits / self._temperature).log_softmax(-1)
-        # The vocabulary of the model that writes may be padded to another size, by entries that are never drawn.
+        # The vocabulary of the writing model may be padded to another size, by entries that are never sampled.
         other = functional.pad(other, (0, scores.shape[1] - other.shape[1]), value=-torch.inf)
         own = (scores / self._temperature).log_softmax(-1)
         return torch.logaddexp(other + self._share.log(), own + (-self._share).log1p())

@@ -1,8 +1,9 @@
-"""The settings of a configuration that go by the number of a block, and what becomes of them when blocks are left out.
+"""The settings of a configuration that depend on the number of a block, and how they change when blocks are left
+out.
 
 Stock configurations hold such settings in many forms. What has one entry a block (`layer_types`, `no_rope_layers`,
 `mlp_layer_types`, GPT-Neo's run-length coded `attention_types`) follows the kept blocks whatever its name is. Counts of
-first blocks and lists of block numbers cannot be told from other numbers, so these are named here. What remains
+first blocks and lists of block numbers look like other numbers, so these are named here. What remains
 (every n-th block, a scale by the block's number) cannot be carried over: the check of the cut finds and names it.
 """
 
@@ -17,9 +18,9 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel
 
-# How many of the first blocks are of another kind than the rest.
+# Settings that give how many of the first blocks are of another kind than the rest.
 _FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers", "moe_layer_start_index")
-# The numbers of the blocks that are of another kind than the rest.
+# Settings that give the numbers of the blocks that are of another kind than the rest.
 _BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "moe_layers", "ple_layer_ids")
 # Lists and numbered entries of tokens, labels and names, which every architecture has.
 _OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$")
@@ -27,7 +28,7 @@ _A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bi
 
 
 def chosen_blocks(total: int, layers: Sequence[int] | None, every: int | None) -> list[int]:
-    """The numbers of the blocks that are kept: those named, or each so many.
+    """The numbers of the blocks that are kept: the named ones, or every n-th.
 
     Raises:
         ValueError: Not exactly one of `layers` and `every` is given, or a model of `total` blocks has not these.
@@ -46,10 +47,10 @@ def chosen_blocks(total: int, layers: Sequence[int] | None, every: int | None) -
 
 
 def set_width(config: PreTrainedConfig, width: int, whole: int, heads: int) -> None:
-    """Gives a configuration of width `whole` with so many heads another width; heads keep theirs.
+    """Changes a configuration of width `whole` with this many heads to another width; heads keep theirs.
 
     Raises:
-        ValueError: No number of heads has this width.
+        ValueError: The width is not a multiple of a head's width.
     """
     head_width = whole // heads
     if width <= 0 or width % head_width:
@@ -67,11 +68,11 @@ def set_width(config: PreTrainedConfig, width: int, whole: int, heads: int) -> N
 
 
 def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedConfig:
-    """The configuration of a model with some of the blocks only, as a saved folder would give it back.
+    """The configuration of a model with only some of the blocks, as a saved folder would give it back.
 
     Args:
         config: The configuration of the whole model; it is not changed.
-        chosen: The whole model's block behind each block of the new one.
+        chosen: The whole model's block that each block of the new one is copied from.
 
     Raises:
         ValueError: The configuration does not read back as it was written; the settings are named.
@@ -104,7 +105,7 @@ def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedCo
 
 
 def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
-    """The settings in use that a model's code reads beside a block's number: a wrong cut can be due to one."""
+    """The settings in use that a model's code reads together with a block's number: a wrong cut can be due to one."""
     try:
         source = inspect.getsource(sys.modules[type(model).__module__])
     except (OSError, TypeError, KeyError):  # a class that was made without a file
@@ -113,7 +114,7 @@ def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
     config = model.config.get_text_config()
     depth = {"num_hidden_layers", config.attribute_map.get("num_hidden_layers")}
     read = set(re.findall(r"\w+", lines)) - depth
-    # What has an entry a block was carried over; what is unset or 0 does nothing.
+    # Settings with an entry per block were carried over; settings that are unset or 0 do nothing.
     in_use = {name for name, value in config.to_dict().items() if value and not isinstance(value, list | dict)}
     return tuple(sorted(in_use & read))
 
@@ -123,15 +124,15 @@ def _text_key(config: PreTrainedConfig, text: PreTrainedConfig) -> str:
 
 
 def _for_blocks(name: str, value: Any, total: int, chosen: Sequence[int]) -> Any:
-    """What a setting becomes for the chosen blocks."""
+    """The value of a setting for the chosen blocks."""
     if name in _FIRST_BLOCKS and isinstance(value, int):
         return _first_of(value, chosen)
     if isinstance(value, dict) and value and all(str(key).isdigit() for key in value):
-        return {str(hook_point): value[str(layer)] for hook_point, layer in enumerate(chosen) if str(layer) in value}
+        return {str(index): value[str(layer)] for index, layer in enumerate(chosen) if str(layer) in value}
     if not isinstance(value, list):
         return value
     if name in _BLOCK_NUMBERS:
-        return [hook_point for hook_point, layer in enumerate(chosen) if layer in value]
+        return [index for index, layer in enumerate(chosen) if layer in value]
     if len(value) == total:
         return [value[layer] for layer in chosen]
     written_out = _written_out(value)
@@ -139,13 +140,13 @@ def _for_blocks(name: str, value: Any, total: int, chosen: Sequence[int]) -> Any
 
 
 def _first_of(count: int, chosen: Sequence[int]) -> int:
-    """How many of the chosen blocks are among the first ones, where these come first; else the count as it was."""
+    """How many of the chosen blocks are among the first ones, where these come first; otherwise the old count."""
     inside = [layer < count for layer in chosen]
     return sum(inside) if inside == sorted(inside, reverse=True) else count
 
 
 def _written_out(value: list[Any]) -> list[Any]:
-    """The entries of a run-length code such as [[["global", "local"], 6]]; none where it is not such a code."""
+    """The entries of a run-length code such as [[["global", "local"], 6]]; empty where it is not such a code."""
     runs = [run for run in value if isinstance(run, list) and len(run) == 2]
     if len(runs) < len(value) or not all(isinstance(run[0], list) and isinstance(run[1], int) for run in runs):
         return []

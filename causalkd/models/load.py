@@ -54,23 +54,23 @@ def load_model(
     quantization: QuantizationConfigMixin | None = None,
     revision: str | None = None,
 ) -> HookedModel:
-    """Loads a checkpoint from the hub, a folder or an installed weights package.
+    """Load a checkpoint from the hub, a folder or an installed weights package.
 
     Args:
         name: Hub name, folder, `minilm-l6` or `smollm2-135m`.
-        task: Which head is wanted.
+        task: The task of the prediction head.
         role: `teacher` (frozen, eval, in the checkpoint's precision) or `student` (trainable, in float32 at least).
         labels: Label names, in the order of the head's outputs; None keeps the checkpoint's.
-        new_head: Allow weights the checkpoint lacks to start at random (from `seed`), e.g. for fine-tuning.
+        new_head: Whether missing weights may be initialised at random (from `seed`), e.g. for fine-tuning.
         seed: Seed of such weights.
         attention: transformers' attention implementation; None lets transformers choose.
         dtype: Precision of the weights; None keeps the checkpoint's. A student's is float32 at least.
         device_map: Where modules lie, as in transformers; a model that is spread over devices stays spread.
-        quantization: A teacher's, as in transformers. A student of a quantised checkpoint is dequantised.
+        quantization: Quantisation of a teacher, as in transformers. A student of a quantised checkpoint is dequantised.
         revision: Branch, tag or commit of the hub.
 
     Raises:
-        ValueError: No such checkpoint, the checkpoint lacks the asked head, its labels differ, a student was to be
+        ValueError: There is no such checkpoint, it lacks the head, its labels differ, a student was to be
             quantised, or `device_map` leaves weights out of memory.
     """
     if role == "student" and quantization is not None:
@@ -138,7 +138,7 @@ def model_from_config(
     labels: Sequence[str] | None = None,
     seed: int = 0,
 ) -> HookedModel:
-    """A model with fresh weights drawn from `seed`; the global random state is left as it was.
+    """Build a model with fresh weights drawn from `seed`; the global random state is left as it was.
 
     Raises:
         ValueError: No model can be built of this configuration.
@@ -226,7 +226,9 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
 
 
 def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Where the end token stands for padding too, its embedding must get a gradient; the mask hides it as padding."""
+    """Lets the end token's embedding get a gradient where it is also the padding token; the mask hides padding
+    anyway.
+    """
     ends = model.config.to_dict().get("eos_token_id")
     known = [*(ends if isinstance(ends, list) else [ends]), None if tokenizer is None else tokenizer.eos_token_id]
     embedding = model.get_input_embeddings()

@@ -1,4 +1,4 @@
-"""How the weights of a checkpoint are put into memory: precision, devices, quantisation, attention, revision."""
+"""How the weights of a checkpoint are loaded into memory: precision, devices, quantisation, attention, revision."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def loading_options(
     quantization: QuantizationConfigMixin | None = None,
     revision: str | None = None,
 ) -> dict[str, Any]:
-    """What transformers' `from_pretrained` is given; only what was asked for."""
+    """The arguments of transformers' `from_pretrained`; only those that were given."""
     asked = {
         "attn_implementation": attention,
         "dtype": dtype,
@@ -30,7 +30,7 @@ def loading_options(
 
 
 def is_spread(model: PreTrainedModel) -> bool:
-    """Whether the modules of a model lie on several devices, between which its forward moves what it computes."""
+    """Whether the modules of a model are on several devices, between which its forward pass moves activations."""
     return len({str(device) for device in vars(model).get("hf_device_map", {}).values()}) > 1
 
 
@@ -38,7 +38,7 @@ def check_in_memory(model: PreTrainedModel, name: str) -> None:
     """Refuses a model of which `device_map` left weights on the disk or in another device's memory.
 
     Raises:
-        ValueError: Some weights are not where they are computed with.
+        ValueError: Some weights are not on the device that computes with them.
     """
     away = [weight for weight, parameter in model.named_parameters() if parameter.is_meta]
     if away:

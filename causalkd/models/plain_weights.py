@@ -1,4 +1,4 @@
-"""A model whose weights are not plain floating-point numbers: quantised, or with adapters of peft around its layers.
+"""Models whose weights are not plain floating-point numbers: quantised, or with peft adapters around their layers.
 
 Such a model computes as any other, but its tensors are not what a stock model of its class keeps under those names:
 integer codes, packed nibbles, a base layer without its adapter. Nothing may be copied or saved from it as it stands.
@@ -22,15 +22,15 @@ def bare(module: nn.Module) -> nn.Module:
 
 
 def has_adapters(model: nn.Module) -> bool:
-    """Whether a layer of the model has an adapter of peft around it."""
+    """Whether a layer of the model has a peft adapter around it."""
     return any(_BASE in module._modules for module in model.modules())
 
 
 def plain_model(model: PreTrainedModel) -> PreTrainedModel:
-    """The model itself where its weights are plain; else a copy with quantised weights and adapters worked in.
+    """The model itself where its weights are plain; otherwise a copy, dequantised and with adapters merged.
 
     Raises:
-        ValueError: The weights cannot be had as plain numbers; says why and what to do.
+        ValueError: The weights cannot be converted to plain numbers; the message says why and what to do.
     """
     quantised, adapted = _is_quantised(model), has_adapters(model)
     if quantised and adapted:
@@ -51,10 +51,10 @@ def _is_quantised(model: PreTrainedModel) -> bool:
 
 
 def _dequantised(model: PreTrainedModel) -> PreTrainedModel:
-    untrained_student = copy.deepcopy(model)
+    copied = copy.deepcopy(model)
     try:
         # A dispatched model refuses to be cast, which dequantising does not.
-        return untrained_student.dequantize()
+        return copied.dequantize()
     except (NotImplementedError, ValueError, RuntimeError, TypeError, ImportError) as error:
         raise ValueError(
             f"this {type(model).__name__} is quantised and transformers cannot dequantise it ({error}); "
@@ -75,7 +75,7 @@ def _merged(model: PreTrainedModel) -> PreTrainedModel:
     for name, module in list(untrained_student.named_modules()):
         if _BASE in module._modules:
             _replace(untrained_student, name, _merged_layer(module, name))
-        elif "original_module" in module._modules:  # a layer that was trained whole beside the adapters
+        elif "original_module" in module._modules:  # a layer that was trained whole in addition to the adapters
             raise ValueError(
                 f"{name} of this {type(model).__name__} is a trained copy beside the adapters; merge and unload them "
                 "with peft, and give the model that results"
@@ -86,7 +86,7 @@ def _merged(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _merged_layer(module: Any, name: str) -> nn.Module:
-    if module.disable_adapters:  # as its forward does
+    if module.disable_adapters:  # as its forward pass does
         return module.get_base_layer()
     try:
         module.merge(safe_merge=True)

@@ -1,4 +1,4 @@
-"""What is believed about a model is tried on it once, in a few forwards of a few tokens, before it is used."""
+"""A self-test of a model before it is used: assumptions about it are tried in a few forward passes of a few tokens."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,12 +12,12 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.measure import can_run, few_tokens, still
 
 _LONG = 6  # tokens of the longer row, or as many as the model has positions; the shorter row has two fewer
-# Heads that predict at every position, so that they can be asked for some positions alone.
+# Heads that predict at every position, so that logits can be computed at some positions alone.
 _PER_TOKEN = ("causal_lm", "masked_lm", "token_classification")
 
 
 def self_test(model: HookedModel) -> None:
-    """Refuses a model on which hooks, padding or a forward that starts late do not do what they must.
+    """Refuses a model on which hooks, padding or a forward pass that starts late do not do what they must.
 
     A stock forward and one with hooks must agree; a short row must come out of a padded batch as it does alone, padded
     on the right and, of a decoder, on the left; activations put back where they were read, and a forward that starts
@@ -26,7 +26,7 @@ def self_test(model: HookedModel) -> None:
     Costs eight forwards of at most twelve tokens.
 
     Raises:
-        ValueError: One of these is false; says where and by how much.
+        ValueError: One of these is false; the message says where and by how much.
     """
     if not can_run(model.model):
         return
@@ -78,7 +78,7 @@ def _faults(model: HookedModel) -> list[str]:
 
 
 def _resumed(model: HookedModel, inputs: Inputs, run: ForwardOutput, limit: float) -> list[str | None]:
-    """What a forward that starts at a block changes; a per-token head is asked for two positions alone."""
+    """The change of a forward pass that starts at a block; a per-token head predicts at two positions only."""
     faults: list[str | None] = []
     real = inputs["attention_mask"].flatten().nonzero()[:, 0]
     at = real[[0, -1]] if model.task in _PER_TOKEN else None
@@ -92,7 +92,7 @@ def _resumed(model: HookedModel, inputs: Inputs, run: ForwardOutput, limit: floa
 
 
 def _put_back(model: HookedModel, inputs: Inputs, run: ForwardOutput, limit: float) -> list[str | None]:
-    """What putting back every activation where it was read changes, at the place where it is first seen."""
+    """The change after putting back every activation where it was read, at the hook point where it is first seen."""
     with model.hooks([(hook_point, partial(_kept, run, hook_point)) for hook_point in model.hook_points()]):
         again = model.run(inputs, model.hook_points())
     for hook_point in model.hook_points():
@@ -133,16 +133,16 @@ def _padded(model: HookedModel, both: Mapping[str, Tensor], side: str) -> dict[s
 
 
 def _limit(model: HookedModel) -> float:
-    """How far apart two ways to the same numbers may come, relative to them: rounding adds up over the blocks."""
+    """The allowed relative difference between two ways to the same numbers: rounding adds up over the blocks."""
     is_coarse = torch.finfo(model.model.dtype).eps > 1e-4 or model.model.config.to_dict().get("quantization_config")
     return 0.15 if is_coarse else 2e-3
 
 
 def _fault(what: str, expected: Tensor, found: Tensor, limit: float) -> str | None:
     if expected.shape != found.shape:
-        return f"{what}: {tuple(found.shape)} values stand where {tuple(expected.shape)} should"
+        return f"{what}: {tuple(found.shape)} values were found where {tuple(expected.shape)} are expected"
     expected, found = expected.float(), found.float()
     if not expected.isfinite().all():
-        return None  # such weights are no fault of the hooks
+        return None  # the hooks are not the reason for such weights
     apart = ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     return None if apart <= limit else f"{what} by {apart:.2g} of their size, where {limit:g} is rounding"

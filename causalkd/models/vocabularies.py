@@ -1,4 +1,4 @@
-"""Vocabularies of one tokenizer that are padded to different sizes: which entries two models share."""
+"""Vocabularies of the same tokenizer that are padded to different sizes: which entries two models share."""
 
 from causalkd.models.hooks.hooked_model import HookedModel
 
@@ -6,7 +6,7 @@ _OVER_VOCABULARY = ("masked_lm", "causal_lm")
 
 
 def shared_entries(teacher: HookedModel, student: HookedModel) -> int | None:
-    """How many entries the tokenizer of both models has; None where they do not have the same one."""
+    """The number of entries of the tokenizer of both models; None where they do not have the same one."""
     if teacher.tokenizer is None or student.tokenizer is None:
         return None
     own, other = teacher.tokenizer.get_vocab(), student.tokenizer.get_vocab()
@@ -14,9 +14,9 @@ def shared_entries(teacher: HookedModel, student: HookedModel) -> int | None:
 
 
 def share_entries(teacher: HookedModel, student: HookedModel) -> None:
-    """Lets two language models predict the tokenizer's entries alone, where they pad these to different sizes.
+    """Lets two language models predict only the tokenizer's entries, where they pad these to different sizes.
 
-    From then on neither model's runs have logits of entries that stand for no token; what is saved stays as it was.
+    From then on neither model's runs have logits of entries without a token; saved checkpoints stay as they were.
     """
     entries = shared_entries(teacher, student)
     fits = entries is not None and entries <= min(teacher.vocabulary, student.vocabulary)

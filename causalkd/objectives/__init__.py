@@ -1,1 +1,1 @@
-"""One method, one file: which forwards to run, which loss to compute."""
+"""Objectives, one method per file: which forward passes to run, which loss to compute."""

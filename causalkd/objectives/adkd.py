@@ -1,4 +1,4 @@
-"""AD-KD: the student's attribution maps follow the teacher's (Wu et al. 2023, arXiv 2305.10010)."""
+"""AD-KD: the student's attribution maps learn from the teacher's (Wu et al. 2023, arXiv 2305.10010)."""
 
 from typing import Literal, get_args
 
@@ -21,7 +21,7 @@ _LANGUAGE_MODELS = ("masked_lm", "causal_lm")
 
 
 class ADKD:
-    """Distance of the attribution maps of both models on base, summed over the views (L_attr).
+    """The distance of the attribution maps of both models on base, summed over the views (L_attr).
 
     A map scores each position by the norm of its integrated gradients from a zero baseline; the teacher's, a constant,
     by its `top_k` largest dimensions. Widths need not match. Padding has no attribution and does not count.
@@ -37,19 +37,20 @@ class ADKD:
         teacher: The frozen model.
         student: The model being trained.
         views: `all` classes; the `label`, which with the target `loss` is the release's for two classes and regression;
-            or for language models the teacher's so many likeliest tokens at a labelled position drawn for each row.
-        target: What of a view is explained.
-        steps: Steps of the paths; 1 is input × gradient.
-        top_k: How many of the teacher's dimensions count, as a number or a fraction; None for all.
+            or for language models this many of the teacher's likeliest tokens at a labelled position drawn for each
+            row.
+        target: The scalar of a view that is explained.
+        steps: Number of integration steps; 1 is input × gradient.
+        top_k: How many of the teacher's largest dimensions count, as a number or a fraction; None for all.
         distance: `l1`, `l2` or `smooth_l1`.
-        norm: The norm over positions that maps are scaled by.
-        place: TransformerLens name of where both models are entered; None for the output of the embeddings.
-        teacher_place: The same of the teacher alone, such as the output of a later block; None for `hook_point`.
+        norm: The norm over positions by which maps are scaled.
+        hook_point: The hook point that both models are entered at; None for the output of the embeddings.
+        teacher_hook_point: The teacher's hook point, such as the output of a later block; None for `hook_point`.
         seed: Seed of the drawn positions.
 
     Raises:
-        ValueError: Views that the head does not have, `top_k` beyond the teacher's width, no step, no such place, one
-            after which no position is read by another, or a setting of another name.
+        ValueError: Views that the head does not have, `top_k` beyond the teacher's width, no step, no such hook point,
+            one after which no position is read by another, or a setting of another name.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class ADKD:
         )
 
     def requirements(self) -> Requirements:
-        """The activations at the entry of the student's path, and the teacher's map."""
+        """The activations at the student's hook point, and the teacher's map."""
         return self._kept
 
     def maps(self, run: StepContext) -> tuple[Float[Tensor, "view batch pos"], Float[Tensor, "view batch pos"]]:
@@ -112,12 +113,12 @@ class ADKD:
 
 
 def _check_reach(model: HookedModel, hook_point: HookPoint) -> None:
-    """After the last attention only the position that the head reads has a score, which scaling makes 1 anywhere."""
+    """Refuses a hook point after the last attention: there only the position that the head reads has a score."""
     if hook_point.layer == model.n_layers - 1 and hook_point.component not in ("token_embedding", "block_input"):
         raise ValueError(
-            f"adkd's place is {hook_point.name} of {model}, after whose last attention a map is of one position, "
+            f"adkd's hook point is {hook_point.name} of {model}, after whose last attention a map is of one position, "
             "the same "
-            "for every model; name a place before it"
+            "for every model; name a hook point before it"
         )
 
 

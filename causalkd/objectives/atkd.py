@@ -1,4 +1,4 @@
-"""ATKD: easy tokens teach their diversity only, hard ones all (Zhong et al. 2024, arXiv 2402.11890); and DKD."""
+"""ATKD: easy tokens train only the diversity term, hard ones both (Zhong et al. 2024, arXiv 2402.11890); and DKD."""
 
 from dataclasses import replace
 from functools import partial
@@ -29,17 +29,17 @@ class ATKD(nn.Module):
     ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
 
     With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release; of several
-    processes it is what all of them learn from at once. The other splits do not depend on it, and both means are over
-    the tokens of the whole step; to count those, the teacher runs twice, and a teacher cache may not shorten what it
-    says (`top_k`).
+    processes it is the batch of all of them together. The other splits do not depend on it, and both means are over
+    the tokens of the whole step; to count those, the teacher runs twice, and a teacher cache may not shorten its
+    outputs (`top_k`).
 
     Args:
-        temperature: T, dividing both models' logits; the term carries T², which the paper has no use for at T = 1.
+        temperature: T, dividing both models' logits; the term is multiplied by T², which is 1 in the paper.
         easy_weight: λ.
         hard_fraction: The share of hard tokens, ties not counted.
-        split: What the quantile is of: the labelled tokens of the `batch` (the paper), of each `sequence`, or those of
-            `running` training, for batches of few tokens.
-        reverse: Exchange the roles of teacher and student in both terms; the split stays the teacher's.
+        split: The tokens of the quantile: the labelled tokens of the `batch` (the paper), of each `sequence`, or those
+            of `running` training, for batches of few tokens.
+        reverse: Whether to reverse the roles of teacher and student in both terms; the split stays the teacher's.
 
     Raises:
         ValueError: A share is not one, or the temperature is not a positive number.
@@ -78,7 +78,7 @@ class ATKD(nn.Module):
 
     @property
     def counts_ahead(self) -> bool:
-        """Whether it asks the teacher about all micro-batches of a step before it learns from the first."""
+        """Whether the teacher runs on all micro-batches of a step before the first is trained on."""
         return self._split != "batch"
 
     def forward(self, run: StepContext) -> Float[Tensor, ""]:
@@ -86,7 +86,7 @@ class ATKD(nn.Module):
         task = run.student.task
         if self._split == "sequence" and task not in TOKEN_TASKS:
             raise ValueError(
-                f"atkd's split is 'sequence', and {task} predicts once a row, which leaves nothing to split; use "
+                f"atkd's split is 'sequence', but {task} predicts once per row, so there is nothing to split; use "
                 "'batch', or 'running' for batches of few rows"
             )
         gold = gold_of(run, "atkd")
@@ -109,14 +109,16 @@ class ATKD(nn.Module):
         return base.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
 
     def _share(self, run: StepContext, window: Window, dtype: torch.dtype) -> Tensor:
-        """The share that the micro-batches of all processes have in the step."""
+        """The share of the step that this micro-batch has, over all processes."""
         amount = partial(self.requirements().amount, run.student.task)
         average = window.average(self, amount, dtype)
         own = window.over_processes(amount(run.batch)) / window.processes
         return own / torch.where(average > 0, average, 1)
 
     def _sizes(self, run: StepContext, mask: Tensor, hard: Tensor) -> tuple[Tensor, Tensor] | None:
-        """How many easy and hard tokens a micro-batch has on average; beyond this one only the teacher can tell."""
+        """The mean number of easy and hard tokens of a micro-batch; to count them over a step, the teacher runs on all
+        of its micro-batches.
+        """
         if run.window is None:
             return None
         if not self.counts_ahead:

@@ -43,9 +43,9 @@ class Requirements(NamedTuple):
     teacher: tuple[HookPoint, ...] = ()
     student: tuple[HookPoint, ...] = ()
     logits: Logits = "all"
-    """At which real tokens a per-token head must predict, in base and counterfactual runs."""
+    """The real tokens at which a per-token head must predict, in base and counterfactual runs."""
     over_window: bool = False
-    """Whether its term is a mean over all of `StepContext.window` already, and not over its batch."""
+    """Whether its term is already a mean over all of `StepContext.window`, and not over its batch."""
     second_order: bool = False
     """Whether its term holds gradients of the student, which then is differentiated twice, with eager attention."""
     teacher_query: TeacherQuery | None = None
@@ -75,20 +75,20 @@ class Requirements(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class StepContext:
-    """Both models' runs of the base inputs, made once and shared by all objectives of a step.
+    """Both models' runs of the base inputs, computed once and shared by all objectives of a step.
 
     Attributes:
         student: The model being trained.
         batch: Base rows, labels, sources and positions.
         student_run: The student's run, in its graph.
         teacher: The frozen model; None when a model is trained on its task alone.
-        teacher_run: The teacher's run, without a graph; or the teacher before the batch, which runs when asked.
+        teacher_run: The teacher's run, without a graph; or the teacher before the batch, which runs on first use.
         step: Optimizer steps done so far.
         epoch: Epochs done so far.
         epochs: Epochs of the whole training.
-        shared: What one objective worked out and another can use, by key; empty when a step begins.
-        window: What else the optimizer step learns from; None where this batch is all.
-        logits: At which real tokens heads must predict in runs of other rows than base, such as crossed ones.
+        shared: Results of one objective that another can use, by key; empty when a step starts.
+        window: The other batches of the optimizer step; None where this batch is the only one.
+        logits: The real tokens at which heads must predict in runs of other rows than base, such as crossed ones.
     """
 
     student: HookedModel
@@ -118,7 +118,7 @@ class StepContext:
         return self.teacher, given.run() if isinstance(given, TeacherOutputs) else given
 
     def predicted(self) -> ForwardOutput | CachedPredictions:
-        """The teacher's run, or its logits of an earlier epoch without any forward."""
+        """The teacher's run, or its logits of an earlier epoch without a forward pass."""
         return (
             self.teacher_run.predictions()
             if isinstance(self.teacher_run, TeacherOutputs)
@@ -137,7 +137,7 @@ class StepContext:
 
 
 class Objective(Protocol):
-    """One method of distillation: which forwards, which loss."""
+    """One method of distillation: which forward passes it runs, which loss it computes."""
 
     def requirements(self) -> Requirements:
         """What the base runs must keep for it."""
@@ -149,14 +149,14 @@ class Objective(Protocol):
 
 
 class Weighted(NamedTuple):
-    """An objective and its factor in the sum."""
+    """An objective and its weight in the sum."""
 
     weight: float
     objective: Objective
 
 
 def hook_points_of(objectives: Mapping[str, Weighted]) -> Requirements:
-    """Everything the base runs must keep for a set of objectives.
+    """The union of the requirements of a set of objectives.
 
     Raises:
         ValueError: They ask different things of the teacher's run beside its predictions.

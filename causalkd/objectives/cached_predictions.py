@@ -1,4 +1,4 @@
-"""What is kept of a teacher's run between epochs, and the run that is made of it again."""
+"""The parts of a teacher's run that are kept between epochs, and the run that is rebuilt from them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _ONCE_A_ROW = ("classification", "multi_label", "regression")
 
 @runtime_checkable
 class OutputCache(Protocol):
-    """What keeps a teacher's answers between epochs.
+    """A store of a teacher's outputs between epochs.
 
     Attributes:
         top_k: How many of a language model's logits are kept for each prediction, with what is left for all others
@@ -36,11 +36,11 @@ class OutputCache(Protocol):
     states: bool
 
     def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
-        """What was kept for every row of a batch, items of all rows in one tensor; None where a row is not there."""
+        """The outputs kept for every row of a batch, items of all rows in one tensor; None where a row is missing."""
         ...
 
     def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
-        """Keeps what the teacher said of each row; `beside` is what it depends on besides the row's tokens."""
+        """Keeps the teacher's outputs of each row; `beside` is what they depend on in addition to the row's tokens."""
         ...
 
 
@@ -52,7 +52,7 @@ class CachedPredictions:
 
     @property
     def item_logits(self) -> Tensor:
-        """As for `ForwardOutput`."""
+        """See `ForwardOutput`."""
         return self.logits.flatten(0, -2)
 
 
@@ -65,9 +65,9 @@ class CachedForwards:
 
     Args:
         teacher: The frozen model.
-        memory: Where they are kept.
+        memory: The store of the outputs.
         batch: The step's rows.
-        logits_at: Where a per-token head predicts, counted through the rows.
+        logits_at: The positions where a per-token head predicts, numbered through the rows.
     """
 
     def __init__(self, teacher: HookedModel, memory: OutputCache, batch: Batch, logits_at: Tensor | None) -> None:
@@ -77,14 +77,14 @@ class CachedForwards:
         self._top_k = memory.top_k if teacher.task in ("masked_lm", "causal_lm") else None
 
     def predictions(self) -> CachedPredictions | None:
-        """What was predicted for these rows, at these positions; None where that is not known."""
+        """The predictions for these rows at these positions; None where they are not known."""
         found = self._memory.recall(self._asked, self._predicting) if self._possible else None
         if found is None:
             return None
         return CachedPredictions(found[_LOGITS] if self._top_k is None else self._whole(found))
 
     def run(self, hook_points: Sequence[HookPoint]) -> ForwardOutput | None:
-        """The run with its states at these places; None where that is not known, or states are not kept."""
+        """The run with its states at these hook points; None where they are not known, or states are not kept."""
         if not self._memory.states:
             return None
         predicted = self.predictions()
@@ -97,7 +97,7 @@ class CachedForwards:
         )
 
     def keep(self, run: ForwardOutput, hook_points: Sequence[HookPoint]) -> None:
-        """Keeps a run as far as the memory wants it."""
+        """Keeps a run as far as the memory has settings for it."""
         if not self._possible:
             return
         predicted: Counterfactual = self._few(run.logits) if self._per_token else {_LOGITS: run.logits}
@@ -114,7 +114,7 @@ class CachedForwards:
 
     @property
     def _predicting(self) -> Batch:
-        """The rows with which of their tokens are predicted at, which tells predictions of the same rows apart."""
+        """The rows and their predicted tokens, which together identify a prediction."""
         if not self._per_token:
             return self._batch
         return replace(self._batch, inputs={**self._batch.inputs, "predicted": self._predicted()})
@@ -126,7 +126,7 @@ class CachedForwards:
         return found
 
     def _few(self, logits: Float[Tensor, "item choice"]) -> dict[str, Sequence[Tensor]]:
-        """The logits row by row, or their largest and the rest, as log-probabilities."""
+        """The logits row by row, or the largest and the rest, as log-probabilities."""
         found = {_LOGITS: logits}
         if self._top_k is not None:
             whole = logits.logsumexp(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Comparing what two models predict, whatever the head."""
+"""Compare the predictions of two models, for any prediction head."""
 
 from collections.abc import Callable
 from functools import partial
@@ -75,6 +75,6 @@ def _present_or_absent(logits: Float[Tensor, "batch label"]) -> Float[Tensor, "b
 def _over_tokens(
     logits: Float[Tensor, "batch pos 2"], batch: Batch, temperature: float
 ) -> Float[Tensor, "batch 2 pos"]:
-    # Finite after the division by the temperature: two infinities make a difference that is not a number.
+    # Finite after the division by the temperature: the difference of two infinities is not a number.
     lowest = torch.finfo(logits.dtype).min * min(temperature, 1.0)
     return logits.transpose(1, 2).masked_fill(~batch.counted[:, None], lowest)

@@ -1,4 +1,4 @@
-"""Both models' counterfactual runs of one site pair, made once a step however many objectives ask."""
+"""Both models' counterfactual runs of one site pair, computed once per step for all objectives."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from causalkd.objectives.base import Requirements, StepContext
 
 
 class Counterfactuals(NamedTuple):
-    """What both models output on base after the interchange; `batch` is the base they were run on."""
+    """The outputs of both models on base after the intervention; `batch` is the base they were run on."""
 
     teacher: ForwardOutput
     student: ForwardOutput
@@ -25,16 +25,16 @@ class Counterfactuals(NamedTuple):
 def counterfactuals(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair] = ()) -> Counterfactuals:
     """The counterfactual runs of a site pair on this step's base, sources and positions.
 
-    Per model it costs the blocks after the first site; with sources outside the batch, also the blocks up to the last
-    site that is read, once for all the pairs that it is `among`.
+    For each model it costs the blocks after the first site; with sources outside the batch, also the blocks up to the
+    last site that is read, once for all the pairs that it is `among`.
     """
     return _once(run, ("counterfactuals", pair.name), lambda: _plain(run, pair, among or (pair,)))
 
 
 def crossed_counterfactuals(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
-    """The same with base and source exchanged (DIITO's crossway).
+    """The same with base and source reversed (DIITO's crossway).
 
-    With sources outside the batch it costs a whole forward of the source rows instead.
+    With sources outside the batch it costs a complete forward pass of the source rows instead.
     """
     return _once(run, ("crossed", pair.name), lambda: _crossed(run, pair))
 
@@ -57,7 +57,9 @@ def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) 
 
 
 def _sources(run: StepContext, pairs: Sequence[ResolvedPair]) -> tuple[SourceActivations, SourceActivations]:
-    """What both models have on the sources wherever the pairs read it: already there, or from one forward each."""
+    """The source activations of both models wherever the pairs read them: already there, or from one forward pass
+    each.
+    """
     (teacher, teacher_run), source = run.teacher_outputs(), run.batch.source
     if source is None:
         return teacher_run.source_activations(run.batch.source_rows), run.student_run.source_activations(
@@ -89,7 +91,7 @@ def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
 
 
 def crossed_batch(batch: Batch) -> Batch:
-    """The source rows as base; rows from outside the batch come without labels."""
+    """The source rows as base; rows from outside the batch have no labels."""
     labels = None
     if batch.labels is not None and batch.source_rows is not None:
         labels = batch.labels[batch.source_rows]
@@ -105,7 +107,7 @@ def _source_inputs(batch: Batch) -> Inputs:
 def _positions(batch: Batch, pair: ResolvedPair) -> Positions:
     if batch.source is None and batch.source_rows is None:
         raise ValueError(
-            "an interchange needs sources and this batch has none; collate with PairingCollator, which draws them"
+            "an intervention needs sources and this batch has none; collate with PairingCollator, which draws them"
         )
     if pair.name not in batch.positions:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""DIITO: the student's counterfactuals follow the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
+"""DIITO: the student's counterfactuals learn from the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -48,7 +48,7 @@ class _Interchanges:
         )
 
     def requirements(self) -> Requirements:
-        """Where the base runs' prefixes end and in-batch sources are read; and the logits that are compared."""
+        """The hook points where base runs are kept and in-batch sources are read, and the logits that are compared."""
         return self._kept
 
     def _mean(
@@ -66,7 +66,7 @@ class _Interchanges:
         return sum(terms[1:], start=terms[0]) / len(terms)
 
     def _share(self, run: StepContext, crossed: bool) -> Tensor | float:
-        """A micro-batch's part in a mean over the source's tokens is another than in one over those of base."""
+        """The share of a micro-batch in a mean over the source's tokens, which differs from that over base's tokens."""
         if run.window is None or not self._crossway:
             return 1.0
 
@@ -85,27 +85,27 @@ class _Interchanges:
 class DIITO(_Interchanges):
     """T² · KL(teacher's counterfactual || student's counterfactual), over what counts in base (L_CausalCE).
 
-    Each model exchanges its own activations, so widths need not match. The student's gradient flows through its base
+    Each model uses its own activations, so widths need not match. The student's gradient flows through its base
     run and its source.
 
-    Costs, per site pair, each model's blocks after the site; with sources outside the batch also, once for all pairs,
-    the blocks up to the last site. `crossway` doubles the blocks after the site; with sources outside the batch it adds
-    a whole forward per pair and model.
+    Costs, for each site pair, each model's blocks after the site; with sources outside the batch also, once for all
+    pairs, the blocks up to the last site. `crossway` doubles the blocks after the site; with sources outside the batch
+    it adds a whole forward per pair and model.
 
     Args:
-        alignment: Where the models correspond, resolved against both.
+        alignment: The alignment, resolved against both models.
         teacher: The frozen model.
         student: The model being trained.
         temperature: T.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones.
         weighting: `equal`, or `uncertainty`: each label's KL times the probability that the teacher puts off the label
-            on base, the factor that forward KL has on its diversity-oriented term. Of no paper.
+            on base, the factor that forward KL has on its diversity-oriented term. This is not from a paper.
         pairs: `one` site pair drawn per step (by `seed` and the step) or `all`, averaged.
-        crossway: Also exchange base and source, averaged.
+        crossway: Whether to intervene also with base and source reversed; the term is then the mean of both.
         seed: Seed of the draw.
 
     Raises:
-        ValueError: `uncertainty` is asked for where there is no label of base, or the temperature is not a positive
+        ValueError: `uncertainty` is given where there is no label of base, or the temperature is not a positive
             number.
     """
 
@@ -144,12 +144,12 @@ class DIITO(_Interchanges):
 
 
 class DIITOHidden(_Interchanges):
-    """Distance of the counterfactual last hidden states over base's real tokens (L_CausalCos).
+    """The distance of the counterfactual last hidden states over base's real tokens (L_CausalCos).
 
-    Costs nothing beyond what DIITO with the same alignment and draw has run already.
+    Costs nothing in addition to DIITO with the same alignment and draw.
 
     Args:
-        alignment: Where the models correspond, resolved against both.
+        alignment: The alignment, resolved against both models.
         teacher: The frozen model.
         student: The model being trained.
         distance: `cosine` or `squared`.

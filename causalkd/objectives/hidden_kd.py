@@ -1,4 +1,4 @@
-"""Hidden-state KD: the student's last hidden states point where the teacher's do."""
+"""Hidden-state KD: the student's last hidden states learn from the teacher's."""
 
 from typing import Literal
 
@@ -15,13 +15,14 @@ DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}
 
 
 class HiddenKD(nn.Module):
-    """Distance of the last hidden states over real tokens (DIITO's L_cos, from DistilBERT). Costs no further forward.
+    """The distance of the last hidden states over real tokens (DIITO's L_cos, from DistilBERT). Costs no further
+    forward.
 
     Args:
         teacher: The frozen model.
         student: The model being trained.
         distance: `cosine` (1 − cos) or `squared` (summed over the width).
-        projection: Learn a linear map from the student's width to the teacher's, with the student; it is no part of the
+        projection: Whether to learn a linear map from the student's width to the teacher's; it is not part of the
             student's checkpoint. Without it the widths must be equal.
         seed: Seed of the projection's first weights.
 
@@ -44,7 +45,7 @@ class HiddenKD(nn.Module):
         self._project = _linear_map(student, teacher, seed) if projection else nn.Identity()
 
     def requirements(self) -> Requirements:
-        """Nothing beyond the last hidden states, which every run carries."""
+        """Nothing more than the last hidden states, which every run has."""
         return Requirements(logits="none")
 
     def forward(self, run: StepContext) -> Float[Tensor, ""]:
@@ -57,7 +58,7 @@ def require_equal_widths(objective: str, teacher: HookedModel, student: HookedMo
     """Refuses to compare hidden states of different widths.
 
     Raises:
-        ValueError: Names both widths and the ways out.
+        ValueError: The widths differ; the message says what can be done.
     """
     if teacher.width != student.width:
         raise ValueError(

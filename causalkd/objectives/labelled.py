@@ -1,4 +1,4 @@
-"""What a teacher's predictions say about the gold label of each of them: where objectives get it."""
+"""The teacher's predictions about the gold labels: the shared functions of the objectives that need them."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Gold(NamedTuple):
     mask: Bool[Tensor, " item"]
 
     def uncertainty_odds(self, temperature: float) -> Float[Tensor, " item"]:
-        """The log-odds of the teacher's uncertainty: they grow with it, and do not run out of digits next to 1."""
+        """The log-odds of the teacher's uncertainty: they grow with it, and keep their precision next to 1."""
         return -log_odds(self.teacher_logits, self.label, self.mask, temperature)
 
 
@@ -34,7 +34,7 @@ def gold_of(run: StepContext, objective: str) -> Gold:
     task, labels = run.student.task, run.batch.labels
     if task not in (*TOKEN_TASKS, "classification"):
         raise ValueError(
-            f"the objective `{objective}` tells the gold label from the others, and {task} has none in one softmax; "
+            f"the objective `{objective}` separates the gold label from others, and {task} has none in one softmax; "
             "leave it out"
         )
     if labels is None:
@@ -47,7 +47,7 @@ def gold_of(run: StepContext, objective: str) -> Gold:
 
 
 def of_sequences(run: ForwardOutput, values: Shaped[Tensor, " item"]) -> Shaped[Tensor, "batch pos"]:
-    """What belongs to each row of `item_logits`, at its place in its sequence; 0 elsewhere."""
+    """The values that belong to each row of `item_logits`, each at its position in its sequence; 0 elsewhere."""
     everywhere = values.new_zeros(run.inputs["attention_mask"].shape)
     if run.logits_at is None:
         return values.view_as(everywhere)

@@ -1,4 +1,4 @@
-"""Response KD: the student's predictions follow the teacher's; and the task loss that goes with it."""
+"""Response KD: the student's predictions learn from the teacher's; and the task loss that is used with it."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -20,10 +20,10 @@ class ResponseKD:
     Args:
         temperature: T, dividing both models' logits.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones (DIITO's restrict_ce_to_mask).
-        divergence: What takes the place of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
+        divergence: The divergence instead of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
             `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM), or what is registered.
-        share: β of `jensen_shannon`, α of the skewed ones; without it 0.5 and 0.1.
-        scale_by_t2: Multiply by T².
+        share: β of `jensen_shannon` (default 0.5) or α of the skewed ones (default 0.1).
+        scale_by_t2: Whether to multiply by T².
         anneal_temperature: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one
             epoch divides by zero, here its T is 1).
 
@@ -52,7 +52,7 @@ class ResponseKD:
         return Requirements(logits=self.tokens)
 
     def temperature_at(self, epoch: int, epochs: int) -> float:
-        """T in the epoch with this number, from 0, of so many."""
+        """T in the epoch with this number, from 0, of this many epochs."""
         if not self._annealed:
             return self.temperature
         left = 1 - epoch / (epochs - 1) if epoch < epochs - 1 else 0.0
@@ -68,7 +68,7 @@ class ResponseKD:
 
 
 class TaskLoss:
-    """The loss of the task itself against the labels; needs no teacher and no further forward."""
+    """The task loss against the labels; needs no teacher and no further forward."""
 
     def requirements(self) -> Requirements:
         """The logits that have a label."""

@@ -1,4 +1,4 @@
-"""A quantile of what a training has seen lately, for batches too small to have a quantile of their own."""
+"""A running quantile over recent steps, for batches too small to have a quantile of their own."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,14 +8,14 @@ _BINS, _WIDEST = 2048, 64.0  # log-odds from −64 to 64, in steps of 1/16
 
 
 class RunningQuantile(nn.Module):
-    """Splits log-odds at a quantile of those of past steps, kept as a histogram that forgets.
+    """Splits log-odds at a quantile of those of past steps, kept as a histogram that decays.
 
     The split is fixed within an optimizer step, so that micro-batches are split as one large batch would be; only those
     of the first step are split at their own quantiles. All processes share one histogram, and a checkpoint holds it.
 
     Args:
         fraction: The share that lies at the quantile or above.
-        memory: Steps after which what was seen counts 1/e.
+        memory: Number of steps after which a value counts 1/e.
     """
 
     def __init__(self, fraction: float, memory: float = 100.0) -> None:
@@ -34,13 +34,14 @@ class RunningQuantile(nn.Module):
 
         Args:
             odds: Log-odds.
-            mask: Which of them count.
+            mask: True where a log-odds counts.
             step: Optimizer steps done so far.
-            remember: Whether later steps are to know of them; while nothing is remembered, they split themselves.
+            remember: Whether they count in later steps; while there are no earlier ones, they are split at their own
+                quantile.
         """
-        if self._fraction == 1:  # also what is less uncertain than anything before
+        if self._fraction == 1:  # includes values less uncertain than any before
             return mask
-        within = odds.clamp(-_WIDEST, _WIDEST)  # what is ruled out has log-odds that no whole number holds
+        within = odds.clamp(-_WIDEST, _WIDEST)  # excluded values get log-odds that no whole number represents
         bins = ((within + _WIDEST) * (_BINS / (2 * _WIDEST))).long().clamp(0, _BINS - 1)
         seen = torch.zeros_like(self.present).scatter_add_(0, bins, mask.to(self.present.dtype))
         if remember:

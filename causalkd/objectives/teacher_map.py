@@ -1,4 +1,4 @@
-"""The teacher's side of AD-KD: which outputs are explained, and its map of them."""
+"""The teacher's part of AD-KD: which outputs are explained, and its attribution map of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,20 +20,20 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
 
 StudentAttributions = Literal["all", "label"] | int
-"""Every class, the label alone, or the teacher's so many likeliest tokens at one position of each row."""
+"""Every class, the label alone, or this many of the teacher's likeliest tokens at one position of each row."""
 
 
 @dataclass(frozen=True)
 class TeacherMap:
-    """A teacher's map of base as an objective wants it: equal settings give equal maps, whoever asks.
+    """A teacher's map of base as an objective requires it: equal settings give equal maps for all objectives.
 
     Attributes:
-        place: Where the teacher is entered.
-        views: What is explained.
-        target: What of it.
-        steps: Steps of the path.
-        top_k: How many dimensions of each position count, the largest.
-        seed: Seed of the drawn positions.
+        hook_point: Where the teacher is entered.
+        views: The outputs that are explained.
+        target: The scalar of each output that is explained.
+        steps: Number of integration steps.
+        top_k: How many of the largest dimensions of each position count.
+        seed: The seed of the drawn positions.
     """
 
     hook_point: HookPoint
@@ -57,7 +57,7 @@ class TeacherMap:
 
     @property
     def key(self) -> str:
-        """The settings that a row's map depends on besides its drawn position: not their seed."""
+        """The settings that a row's map depends on in addition to its drawn position; the seed is not one of them."""
         return repr(replace(self, seed=0))
 
     def beside(self, task: Task, batch: Batch) -> Tensor | None:
@@ -69,7 +69,7 @@ class TeacherMap:
         return batch.labels[:, None] if labelled and batch.labels is not None else None
 
     def valid(self, task: Task, batch: Batch) -> Bool[Tensor, "batch"] | None:
-        """The rows of which something is explained; None where it is all of them."""
+        """The rows of which something is explained; None means all rows."""
         found, labels = self.position(task, batch), batch.labels
         if found is not None:
             return found[1]
@@ -78,7 +78,7 @@ class TeacherMap:
         return labels >= 0
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """How many positions of the batch have an attribution, for each view."""
+        """The number of positions of the batch that have an attribution, for each view."""
         reach, valid, found = batch.counted, self.valid(task, batch), self.position(task, batch)
         if valid is not None:
             reach = reach & valid[:, None]
@@ -90,7 +90,7 @@ class TeacherMap:
         return reach.sum()
 
     def of(self, teacher: HookedModel, run: ForwardOutput, batch: Batch) -> dict[str, Tensor]:
-        """`scores` (batch, pos, view) and, for tokens, `choice` (batch, view); uses up the run's graph."""
+        """`scores` (batch, pos, view) and, for tokens, `choice` (batch, view); frees the run's graph."""
         found = self.position(teacher.task, batch)
         logits = explained_logits(run, found)
         if isinstance(self.views, int):
@@ -116,7 +116,7 @@ class TeacherMap:
         """The views that depend on no prediction.
 
         Raises:
-            ValueError: The label is to be explained and there is none.
+            ValueError: The label is to be explained, but there is none.
         """
         if self.views == "all" and not (classes == 1 and self.target == "loss"):
             return class_views(classes, len(batch.counted), batch.counted.device)
@@ -138,6 +138,6 @@ def explained_logits(
     assert flat is not None
     items = flat if run.logits_at is None else torch.searchsorted(run.logits_at, flat)
     known = run.item_logits
-    if not len(known):  # not one token of the batch has a label; the sum of nothing stays in the graph
+    if not len(known):  # No token of the batch has a label; the empty sum stays in the graph.
         return known.sum() + known.new_zeros(len(at), known.shape[-1])
     return known[items.clamp(max=len(known) - 1)].where(valid[:, None], 0)

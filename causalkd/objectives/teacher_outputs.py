@@ -1,4 +1,4 @@
-"""What the teacher says of one step's base rows, worked out when an objective first asks."""
+"""The teacher's outputs for one step's base rows, computed when an objective first needs them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -47,15 +47,15 @@ class TeacherQuery(Protocol):
 
 
 class TeacherOutputs:
-    """A teacher before one batch: runs at most once, and not at all where everything asked for is remembered.
+    """A teacher before one batch: it runs at most once, and not at all where every output is in the memory.
 
     Args:
         teacher: The frozen model.
         batch: The step's rows.
-        places: Places whose activations the run keeps.
-        logits_at: Where a per-token head predicts.
+        hook_points: The hook points whose activations the run keeps.
+        logits_at: The positions where a per-token head predicts.
         asked: What some objective will ask beside predictions and activations.
-        memory: Answers of earlier epochs.
+        memory: The outputs of earlier epochs.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TeacherOutputs:
         asked: TeacherQuery | None = None,
         memory: OutputCache | None = None,
     ) -> None:
-        self._teacher, self._batch, self._places, self._logits_at = teacher, batch, hook_points, logits_at
+        self._teacher, self._batch, self._hook_points, self._logits_at = teacher, batch, hook_points, logits_at
         self._asked, self._memory = asked, memory
         self._runs = None if memory is None else CachedForwards(teacher, memory, batch, logits_at)
         self._run: ForwardOutput | None = None
@@ -77,12 +77,12 @@ class TeacherOutputs:
         """The teacher's run, without a graph; what is asked for is made of the same forward."""
         if self._run is None:
             remembered = self._asked is None or self._remembered()
-            known = self._runs.run(self._places) if self._runs is not None and remembered else None
+            known = self._runs.run(self._hook_points) if self._runs is not None and remembered else None
             self._run = known or self._fresh(with_answer=not remembered)
         return self._run
 
     def predictions(self) -> ForwardOutput | CachedPredictions:
-        """The run, or what is remembered of its predictions alone."""
+        """The run, or only its predictions where they are in the memory."""
         if self._run is None and self._runs is not None:
             known = self._runs.predictions()
             if known is not None:
@@ -107,18 +107,18 @@ class TeacherOutputs:
     def _fresh(self, with_answer: bool) -> ForwardOutput:
         run = self._with_answer() if with_answer else self._without_answer()
         if self._runs is not None:
-            self._runs.keep(run, self._places)
+            self._runs.keep(run, self._hook_points)
         return run
 
     def _without_answer(self) -> ForwardOutput:
-        return self._teacher.run(self._batch.inputs, self._places, logits_at=self._logits_at)
+        return self._teacher.run(self._batch.inputs, self._hook_points, logits_at=self._logits_at)
 
     def _with_answer(self) -> ForwardOutput:
         assert self._asked is not None
         teacher, batch = self._teacher, self._batch
-        run = run_from(teacher, batch.inputs, self._asked.hook_point, self._places, self._logits_at)
+        run = run_from(teacher, batch.inputs, self._asked.hook_point, self._hook_points, self._logits_at)
         self._answer = self._asked.of(teacher, run, batch)
         if self._memory is not None:
             self._memory.keep(self._asked.key, batch, self._answer, self._asked.beside(teacher.task, batch))
-        kept = {hook_point: run.activations[hook_point].detach() for hook_point in self._places}
+        kept = {hook_point: run.activations[hook_point].detach() for hook_point in self._hook_points}
         return replace(run, logits=run.logits.detach(), hidden=run.hidden.detach(), activations=kept)

@@ -1,4 +1,4 @@
-"""The micro-batches of one optimizer step: what makes their means the means of one large batch."""
+"""The micro-batches of one optimizer step, whose means together equal the means of one large batch."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from causalkd.data.batch import Batch
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """All that one optimizer step learns from, over all processes.
+    """All batches of one optimizer step, over all processes.
 
     Micro-batches have different numbers of tokens, and a mean of their means is not the mean over all. A sum divided by
-    what a micro-batch has on average is: the Trainer divides by their number, and averages over the processes.
+    the average number of a micro-batch is: the Trainer divides by their number, and averages over the processes.
 
     Attributes:
         batches: The micro-batches of this process.
-        processes: How many processes there are, with as many micro-batches each.
-        over_processes: Adds up a tensor over the processes.
-        of_processes: Puts the values of all processes one after the other, with a filler where some have fewer.
+        processes: The number of processes, each with as many micro-batches.
+        over_processes: Sums a tensor over the processes.
+        of_processes: Concatenates the values of all processes, with a filler where some have fewer.
     """
 
     batches: tuple[Batch, ...]
@@ -30,12 +30,12 @@ class Window:
     _totals: dict[Hashable, Tensor] = field(default_factory=dict)
 
     def average(self, key: Hashable, count: Callable[[Batch], Tensor], dtype: torch.dtype) -> Tensor:
-        """How many of something a micro-batch has on average; counted once a step, under the key."""
+        """The mean number of something in a micro-batch; counted once per step, under the key."""
         if key not in self._totals:
             self._totals[key] = self.over_processes(torch.stack([count(batch) for batch in self.batches]).sum(0))
         return self._totals[key].to(torch.promote_types(dtype, torch.float32)) / (self.processes * len(self.batches))
 
     def share(self, key: Hashable, count: Callable[[Batch], Tensor], batch: Batch, dtype: torch.dtype) -> Tensor:
-        """What a micro-batch's mean is multiplied by, so that the Trainer's average is the mean over all."""
+        """The factor of a micro-batch's mean, so that the Trainer's average is the mean over all."""
         average = self.average(key, count, dtype)
         return count(batch) / torch.where(average > 0, average, 1)

@@ -1,1 +1,1 @@
-"""What a run is, as strict and frozen data."""
+"""The recipe: everything that defines a run, as strict and frozen data."""

@@ -14,11 +14,11 @@ from causalkd import tables
 from causalkd.losses.divergence_table import DivergenceName
 
 MOST_TOKENS = 10**7
-"""Of a row or a vocabulary; more is a slip of the pen."""
+"""Upper bounds for a row and for a vocabulary; a larger number is taken for a typing error."""
 
 
 class Part(BaseModel):
-    """A part of a recipe: unknown keys and values of another type are refused, nothing is edited after reading."""
+    """A part of a recipe: unknown keys and values of another type are refused, and nothing changes after reading."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -26,130 +26,133 @@ class Part(BaseModel):
 
 
 class PredictionPart(Part):
-    """Predictions are compared."""
+    """An objective that compares predictions."""
 
     weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
+    """The weight of the term."""
     temperature: float = Field(default=2.0, gt=0)
-    """T; the term is T² · KL at temperature T."""
+    """The temperature T; the term is T² · KL at temperature T."""
     tokens: Literal["all", "labelled"] = "all"
-    """Which tokens count where the head predicts one thing per token."""
+    """Which tokens count, for heads with one prediction per token."""
 
 
 class ResponseKDPart(PredictionPart):
-    """The student's predictions follow the teacher's."""
+    """Response distillation: the student's predictions learn from the teacher's."""
 
     weight: float = Field(default=1.0, ge=0)
-    """Factor of the term; with 0 it is only logged."""
+    """The weight of the term; with 0 it is only logged."""
     divergence: DivergenceName = "forward_kl"
-    """What takes the place of KL(teacher || student)."""
+    """The divergence; `forward_kl` is KL(teacher || student)."""
     share: float | None = Field(default=None, ge=0, le=1)
-    """β of `jensen_shannon` (0.5 without it), α of the skewed ones (0.1)."""
+    """β of `jensen_shannon` (default 0.5), or α of the skewed divergences (default 0.1)."""
     scale_by_t2: bool = True
-    """Multiply by T²; AD-KD does not."""
+    """Whether to multiply by T²; AD-KD does not."""
     anneal_temperature: bool = False
-    """T falls linearly from epoch to epoch and is 1 in the last."""
+    """Whether T falls linearly from epoch to epoch, to 1 in the last one."""
 
 
 class ATKDPart(Part):
-    """Easy tokens teach their diversity only, hard ones all."""
+    """ATKD: easy tokens are learned by their diversity term only, hard tokens by both terms."""
 
     weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
+    """The weight of the term."""
     temperature: float = Field(default=1.0, gt=0)
-    """T; the term carries T²."""
+    """The temperature T; the term is multiplied by T²."""
     easy_weight: float = Field(default=0.2, ge=0, le=1)
-    """λ, the easy tokens' share of the term."""
+    """λ, the share of the easy tokens in the term."""
     hard_fraction: float = Field(default=0.5, gt=0, le=1)
-    """The share of tokens that are hard."""
+    """The share of tokens that count as hard."""
     split: Literal["batch", "sequence", "running"] = "batch"
-    """What the quantile of uncertainty that divides easy from hard is of."""
+    """Whether the quantile of uncertainty that divides easy from hard tokens is per batch or per sequence."""
     reverse: bool = False
-    """Exchange the roles of teacher and student."""
+    """Whether to compute the divergence with the roles of teacher and student reversed."""
 
 
 class DKDPart(Part):
-    """The target- and the diversity-oriented term, with a factor each."""
+    """The target-oriented and the diversity-oriented term, each with its own factor."""
 
     weight: float = Field(default=1.0, ge=0)
-    """Factor of the term; with 0 it is only logged."""
+    """The weight of the term; with 0 it is only logged."""
     temperature: float = Field(default=1.0, gt=0)
-    """T; the term carries T²."""
+    """The temperature T; the term is multiplied by T²."""
     alpha: float = Field(default=0.2, ge=0)
-    """Factor of the target-oriented term."""
+    """The factor of the target-oriented term."""
     beta: float = Field(default=1.0, ge=0)
-    """Factor of the diversity-oriented term."""
+    """The factor of the diversity-oriented term."""
 
 
 class ADKDPart(Part):
-    """The student's attribution maps follow the teacher's."""
+    """AD-KD: the student's attribution maps learn from the teacher's."""
 
     weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
+    """The weight of the term."""
     views: Literal["all", "label"] | Annotated[int, Field(ge=1, le=MOST_TOKENS)] = "all"
-    """What is explained: every class, the label, or for language models this many of the teacher's likeliest tokens."""
+    """The outputs to explain: every class, the label, or (language models) this many of the teacher's likeliest tokens.
+    """
     target: Literal["probability", "log_probability", "logit", "loss"] = "loss"
-    """What of it: p, log p, the logit, or the loss, as the authors' code does."""
+    """The scalar to explain: p, log p, the logit, or the loss as in the authors' code."""
     steps: int = Field(default=1, ge=1, le=10_000)
-    """Steps of integrated gradients; 1 is input × gradient."""
+    """The number of steps of integrated gradients; 1 is input × gradient."""
     top_k: int | float | None = Field(default=None, gt=0)
-    """How many of the teacher's dimensions count, the largest: a number, or a fraction such as 0.9; None for all."""
+    """How many of the teacher's largest dimensions count: a number, or a fraction such as 0.9; None means all."""
     distance: Literal["l1", "l2", "smooth_l1"] = "l2"
-    """How maps are compared."""
+    """The distance between two maps."""
     norm: Literal[1, 2] = 2
-    """The norm over positions that every map is scaled by."""
+    """The norm over positions by which every map is scaled."""
     hook_point: str | None = None
-    """TransformerLens name of where attributions are taken, e.g. blocks.1.hook_in; None for the embeddings' output."""
+    """TransformerLens hook point whose activations are attributed to, e.g. blocks.1.hook_in; None: the embedding
+    output.
+    """
     teacher_hook_point: str | None = None
-    """The same of the teacher alone, whose blocks are more; None for `hook_point`."""
+    """The teacher's hook point, where it differs because the teacher has more blocks; None means `hook_point`."""
 
 
 class TaskPart(Part):
-    """The loss against the labels."""
+    """The task loss against the labels."""
 
     weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
+    """The weight of the term."""
 
 
 class HiddenKDPart(Part):
-    """The student's last hidden states follow the teacher's."""
+    """Hidden-state distillation: the student's last hidden states learn from the teacher's."""
 
     weight: float = Field(default=1.0, gt=0)
-    """Factor of the term."""
+    """The weight of the term."""
     distance: Literal["cosine", "squared"] = "cosine"
-    """1 − cos, or the squared difference summed over the width."""
+    """The distance: 1 − cos, or the squared difference summed over the width."""
 
 
 class ProjectedHiddenKDPart(HiddenKDPart):
-    """Hidden-state KD on base, for any widths."""
+    """Hidden-state distillation on the base input, for models of any width."""
 
     projection: bool = False
-    """Learn a linear map between the widths, with the student."""
+    """Whether to learn a linear map between the two widths together with the student."""
 
 
 class DIITOPart(PredictionPart):
-    """The student's counterfactual predictions follow the teacher's."""
+    """DIITO: the student's counterfactual predictions learn from the teacher's."""
 
     weighting: Literal["equal", "uncertainty"] = "equal"
-    """`uncertainty` multiplies by the teacher's, of base; with `tokens: labelled` only."""
+    """`uncertainty` weights each token by the teacher's uncertainty on base; only with `tokens: labelled`."""
 
     pairs: Literal["one", "all"] = "one"
-    """One site pair drawn per step, or the mean over all."""
+    """Whether one site pair is drawn per step, or the term is the mean over all."""
     crossway: bool = False
-    """Also exchange base and source."""
+    """Whether to intervene a second time with the roles of base and source reversed."""
 
 
 class DIITOHiddenPart(HiddenKDPart):
-    """The student's counterfactual last hidden states follow the teacher's."""
+    """DIITO on hidden states: the student's counterfactual last hidden states learn from the teacher's."""
 
     pairs: Literal["one", "all"] = "one"
-    """One site pair drawn per step, or the mean over all."""
+    """Whether one site pair is drawn per step, or the term is the mean over all."""
     crossway: bool = False
-    """Also exchange base and source."""
+    """Whether to intervene a second time with the roles of base and source reversed."""
 
 
 class ObjectivesPart(Part):
-    """What the student is trained on: the sum of weight · term over the ones named."""
+    """What the student is trained on: the sum of weight · term over the objectives that are named."""
 
     if TYPE_CHECKING:  # the fields are made from the table below; those that are asked for by name:
         response_kd: ResponseKDPart | None
@@ -158,7 +161,7 @@ class ObjectivesPart(Part):
         adkd: ADKDPart | None
 
     def chosen(self) -> dict[str, Any]:
-        """The objectives that are named, by name."""
+        """The named objectives, by name."""
         return {name: part for name in type(self).model_fields if (part := getattr(self, name)) is not None}
 
     @model_validator(mode="after")

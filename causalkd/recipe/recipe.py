@@ -1,4 +1,4 @@
-"""Recipe: everything a run is made of, read from YAML with every fault reported at once."""
+"""The recipe: everything that defines a run, read from YAML with every fault reported at once."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -32,21 +32,21 @@ class Recipe(Part):
     """A run: data, teacher, alignment, students, training, verification."""
 
     name: str = Field(pattern=NAME)
-    """Names the run folder."""
+    """The name of the run folder."""
     data: DataPart = DataPart()
-    """What the models read."""
+    """The data that the models read."""
     teacher: TeacherPart
-    """The model whose computation is copied."""
+    """The teacher: the model whose computation the students learn."""
     alignment: Alignment | LocalPath
     """An alignment, the path of its YAML file, or `middle`, `late`, `full`."""
     students: Listed[StudentPart] = Field(min_length=1)
     """The students; the first is the one the others are compared with."""
     training: TrainingPart
-    """How the students learn."""
+    """The training of the students."""
     seeds: Listed[Seed] = Field(default=(0,), min_length=1)
-    """Every student is trained once with each."""
+    """The seeds; every student is trained once with each."""
     verification: VerificationPart = VerificationPart()
-    """On what the claim is tested."""
+    """How the students are verified."""
     output: LocalPath | None = None
     """The run folder; None for `runs/<name>`."""
 
@@ -54,7 +54,7 @@ class Recipe(Part):
     def _distinct(self) -> "Recipe":
         for what, names in (("students", [student.name for student in self.students]), ("seeds", list(self.seeds))):
             if len(set(names)) < len(names):
-                raise ValueError(f"{what} are named twice: {names}; give each another")
+                raise ValueError(f"{what} appear twice: {names}; give each its own name")
         if self.data.tokenizer is not None and self.teacher.model is not None:
             raise ValueError(
                 f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with one; "
@@ -64,11 +64,13 @@ class Recipe(Part):
 
     @property
     def folder(self) -> Path:
-        """The run folder."""
+        """The folder that the run is written to."""
         return Path(self.output or f"runs/{self.name}")
 
     def training_of(self, student: StudentPart) -> TrainingPart:
-        """The recipe's training with the student's own keys; its own `steps` or `epochs` replaces either."""
+        """The student's training: the recipe's, changed by the student's own keys. Its `steps` or `epochs` replaces
+        either.
+        """
         shared = self.training.model_dump(exclude_unset=True)
         if set(_LENGTHS) & set(student.training):
             shared = {key: value for key, value in shared.items() if key not in _LENGTHS}
@@ -76,19 +78,19 @@ class Recipe(Part):
 
     @classmethod
     def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "Recipe":
-        """Reads a shipped recipe by name, a YAML file or YAML text, and applies changes like `training.steps=100`.
+        """Read a shipped recipe by name, a YAML file or YAML text, and apply changes such as `training.steps=100`.
 
         Raises:
-            ValueError: No such recipe, or every fault in it, one a line, with the nearest valid key.
+            ValueError: The recipe does not exist, or it has faults, listed one per line with the nearest valid key.
         """
         return cls.parse(read_mapping(source, changes), str(source))
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], origin: str = "recipe") -> "Recipe":
-        """The recipe of plain data.
+        """The recipe that plain data describe.
 
         Raises:
-            ValueError: Every fault, one a line.
+            ValueError: The data have faults; all are listed, one per line.
         """
         data, faults = _with_alignment(data)
         try:
@@ -106,7 +108,7 @@ class Recipe(Part):
         raise ValueError(listed(f"recipe {origin} cannot be used", faults))
 
     def to_yaml(self) -> str:
-        """The complete recipe, defaults included; loads to an equal one."""
+        """The complete recipe as YAML, defaults included; it loads to an equal recipe."""
         return dump_text(self.model_dump(mode="json"))
 
 
@@ -138,12 +140,13 @@ def _find(source: str | Path) -> str | Path:
         return Path(str(_SHIPPED / f"{source}.yaml"))
     text = os.path.expanduser(source)
     if "\n" not in text and ": " not in text and not is_file(Path(text)):
-        raise ValueError(f"there is no recipe {text!r}, shipped or as a file; {nearest(text, shipped_recipes())}")
+        raise ValueError(f"recipe {text!r} is neither a shipped recipe nor a file; {nearest(text, shipped_recipes())}")
     return source
 
 
 def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The data with an inline alignment as an `Alignment`, or with a stand-in and the alignment's faults.
+    """The data with an inline alignment parsed to an `Alignment`; if that fails, a placeholder and the alignment's
+    faults.
 
     pydantic would report the faults of every kind of thing that may stand there.
     """
@@ -159,14 +162,14 @@ def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 
 def _apply(data: dict[str, Any], change: str) -> None:
-    """Puts `a.b.0.c=value` into the data; the value is read as YAML."""
+    """Sets `a.b.0.c=value` in the data; the value is read as YAML."""
     path, separator, value = change.partition("=")
     if not separator or not path:
         raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
     try:
         parsed = load_text(value)
     except ValueError:
-        raise ValueError(f"change {change!r}: {value!r} is no YAML value; put text in quotes") from None
+        raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes") from None
     *parents, last = path.split(".")
     target: Any = data
     for depth, key in enumerate(parents):
@@ -174,7 +177,7 @@ def _apply(data: dict[str, Any], change: str) -> None:
         if isinstance(target, list):
             target = target[_key(target, key, change)]
         else:
-            # A key that is there but empty holds no keys yet.
+            # A key that is present but empty holds no keys yet.
             target[key] = {} if target.get(key) is None else target[key]
             target = target[key]
     _check_holds_keys(target, parents, change)
@@ -183,11 +186,11 @@ def _apply(data: dict[str, Any], change: str) -> None:
 
 def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:
     if not isinstance(target, dict | list):
-        raise ValueError(f"change {change!r}: {'.'.join(path)} is {target!r} and holds no keys; leave off what follows")
+        raise ValueError(f"change {change!r}: {'.'.join(path)} is {target!r} and holds no keys; remove what follows it")
 
 
 def _key(items: list[Any], key: str, change: str) -> int:
-    """The place of a list item, by number or by the item's name."""
+    """The index of a list item that is given by number or by the item's name."""
     names = [item.get("name") if isinstance(item, dict) else None for item in items]
     if key in names:
         return names.index(key)
@@ -195,6 +198,6 @@ def _key(items: list[Any], key: str, change: str) -> int:
         return int(key)
     named = ", ".join(str(name) for name in names if name is not None)
     raise ValueError(
-        f"change {change!r}: {key!r} is no item of a list of {len(items)}; items are numbered from 0"
+        f"change {change!r}: {key!r} is not an item of a list of {len(items)}; items are numbered from 0"
         + (f", or named: {named}" if named else "")
     )

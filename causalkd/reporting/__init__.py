@@ -1,1 +1,1 @@
-"""Words and tables made from results."""
+"""The words and tables that are made from results."""

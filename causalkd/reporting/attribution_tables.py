@@ -1,4 +1,4 @@
-"""One line a student, as the Markdown of a README: task metric, interchange, agreement of maps, faithfulness."""
+"""Attribution results as Markdown, one line per student: task metric, IIA, agreement of maps, faithfulness."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ _HEADS = (
 def as_markdown(report: VerificationReport) -> str:
     """A row for the teacher, for each student and seed, and for each name's mean over seeds.
 
-    Effective IIA is at trained sites. Cosine, Spearman and overlap are the agreement with the teacher's map at the
-    embedding's output, two controls of the cosine beside it; the rest is the normalised AOPC of a model's own map.
+    Effective IIA is at aligned sites. Cosine, Spearman and overlap are the agreement with the teacher's map at the
+    embedding output, with two baselines of the cosine; the rest is the normalised AOPC of a model's own map.
 
     Raises:
         ValueError: The report holds no attribution maps.
@@ -36,8 +36,8 @@ def as_markdown(report: VerificationReport) -> str:
 
 
 def distance_rows(results: AttributionResults) -> list[tuple[str, ...]]:
-    """AD-KD's own term: the heads, and a row for each term and student; means over seeds ± standard deviation."""
-    rows: list[tuple[str, ...]] = [("learned by", "student", "distance of maps", "untrained student", "texts")]
+    """AD-KD's own term: the heads, and a row for each term and student, as means over seeds ± standard deviation."""
+    rows: list[tuple[str, ...]] = [("trained on it", "student", "distance of maps", "untrained student", "texts")]
     for taught, student in dict.fromkeys((row.taught, row.student) for row in results.map_distances):
         found = [row for row in results.map_distances if (row.taught, row.student) == (taught, student)]
         terms = (
@@ -84,7 +84,7 @@ def _behaviour(summary: StudentSummary) -> list[str]:
 
 
 def _estimates(found: Sequence[Estimate]) -> str:
-    """One with its interval, or the mean of several, whose intervals do not add up to one."""
+    """One value with its interval, or the mean of several values, without an interval."""
     if len(found) == 1:
         return _with_interval(found[0].mean, found[0].low, found[0].high)
     return _number(mean(each.mean for each in found))

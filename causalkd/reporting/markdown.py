@@ -22,17 +22,17 @@ from causalkd.verification.results.report import StudentResult, VerificationRepo
 from causalkd.verification.results.teaching import TeachingResults
 
 CAVEATS = (
-    "Accuracy at trained sites is in the objective of a student trained by interchange: untrained sites and unseen "
+    "Accuracy at aligned sites is in the objective of a student trained by interchange: other sites and unseen "
     "pairs are the evidence.",
-    "Intervals and p-values speak of these weights and held-out pairs, not of other training seeds.",
-    "A high accuracy at a place says that exchanging it does what it does in the teacher; a low one elsewhere does not "
-    "say that the student computes nothing alike.",
+    "Intervals and p-values are about these weights and held-out pairs, not about other training seeds.",
+    "A high accuracy at a site says that an intervention there does what it does in the teacher; a low one elsewhere "
+    "does not say that the student computes nothing alike.",
 )
 """What the numbers do not say."""
 
 
 def as_markdown(report: VerificationReport) -> str:
-    """The report as one Markdown text: the sentences, the tables, the caveats, how it was made."""
+    """The report as one Markdown text: the sentences, the tables, the caveats, and how it was made."""
     first, *rest = verdict(report)
     title = f"# Verification: {plain(report.alignment.name)}"
     parts = [title, f"**{plain(first)}**", _list([*student_sentences(report), *rest]), plain(teacher_line(report))]
@@ -43,17 +43,17 @@ def as_markdown(report: VerificationReport) -> str:
     if compared:
         parts += [f"## {DIFFERENCES}", _list([*reference_sentences(report), *compared])]
     if report.attribution is not None:
-        parts += ["## Which tokens the predictions rest on", attribution_table.as_markdown(report).rstrip()]
+        parts += ["## Which tokens the predictions depend on", attribution_table.as_markdown(report).rstrip()]
         if report.attribution.map_distances:
             parts += ["### Maps as AD-KD trains them", pipes(attribution_table.distance_rows(report.attribution))]
         if report.attribution.teaching is not None:
-            parts += ["## What each token is taught", *_teaching(report.attribution.teaching)]
+            parts += ["## The teaching mode of each token", *_teaching(report.attribution.teaching)]
     parts += ["## How to read it", MEANING, _list(CAVEATS), "## How it was made", *_making(report)]
     return "\n\n".join(parts) + "\n"
 
 
 def model_card(report: VerificationReport, student: StudentResult) -> str:
-    """What the folder of a student says of it, from the same facts."""
+    """The model card of a student, from the same facts."""
     (sentence,) = (line for line in student_sentences(report) if line.startswith(f"{student.name}: "))
     weights = ", ".join(f"{name} ({weight:g})" for name, weight in student.objectives.items())
     metric = report.teacher.metric.replace("_", " ")
@@ -84,7 +84,7 @@ def model_card(report: VerificationReport, student: StudentResult) -> str:
 
 
 def pipes(rows: Sequence[tuple[str, ...]]) -> str:
-    """A table, of which the first row are heads; numbers stand right."""
+    """A table whose first row are the heads; numbers are right-aligned."""
     heads, *lines = rows
     rule = ["---", *("---:" for _ in heads[1:])]
     first, *others = ("| " + " | ".join(map(plain, row)) + " |" for row in (heads, *lines))
@@ -104,7 +104,7 @@ def _making(report: VerificationReport) -> list[str]:
     made = report.environment
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     settings = f"{versions}; {made.attention} attention, {made.dtype}, {made.device}, seed of the pairs {made.seed}."
-    again = "`causalkd distill` with the run's recipe.yaml makes it again, `causalkd verify` measures again."
+    again = "`causalkd distill` with the run's recipe.yaml repeats the run, `causalkd verify` repeats the measurement."
     return [
         pipes(rows),
         *_learning_maps(report.students),

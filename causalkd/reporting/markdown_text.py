@@ -1,4 +1,4 @@
-"""Names and sentences inside Markdown: they stand as they are, and make no link, heading, table cell or HTML."""
+"""Names and sentences inside Markdown: they are shown unchanged, and make no link, heading, table cell or HTML."""
 
 import re
 
@@ -12,7 +12,7 @@ _SPECIAL = re.compile("|".join((_ALWAYS, _OPENS_HTML, _CLOSES_LINK, _AT_A_WORDS_
 
 
 def plain(text: str) -> str:
-    """The text as Markdown that shows it, on one line."""
+    """The text on one line as Markdown that shows it unchanged."""
     line = " ".join(text.split())
     return _SPECIAL.sub(lambda found: f"\\{found[0]}", line)
 

@@ -1,4 +1,4 @@
-"""Several reports side by side: a line a run and student."""
+"""A comparison of several reports: one line per run and student."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ from causalkd.verification.results.report import InterchangeRow, VerificationRep
 
 
 def compare(reports: Mapping[str, VerificationReport]) -> str:
-    """A table of every run's students, each the mean over its seeds ± their standard deviation, by the name of the run.
+    """A table of every run's students, each as the mean over its seeds ± standard deviation, by the name of the run.
 
     Interchange accuracies are means over the sites that every run measured, and a task metric is shown where every run
     has it. Runs may differ in teacher, depth, alignment and pairs; the lines before the table say in what they do.
@@ -24,7 +24,7 @@ def compare(reports: Mapping[str, VerificationReport]) -> str:
     common = {run: _at(report, shared) for run, report in reports.items()}
     metrics = list(dict.fromkeys(report.teacher.metric for report in reports.values()))
     metric = metrics if len(metrics) == 1 else []
-    heads = ("run", "student", "seeds", *metric, "agree", "trained", "best control", "above", "untrained", "above")
+    heads = ("run", "student", "seeds", *metric, "agree", "aligned", "best baseline", "above", "other", "above")
     rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in _names(report)]
     return "\n".join([*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows])]) + "\n"
 
@@ -36,13 +36,13 @@ def _names(report: VerificationReport) -> list[str]:
 def _line(run: str, report: VerificationReport, name: str, with_metric: bool) -> tuple[str, ...]:
     found: list[StudentSummary] = [summary for summary in summaries(report) if summary.name == name]
     whole = found[-1]  # the mean, where there are several seeds
-    trained, untrained = (standing(report, name, was) for was in (True, False))
+    aligned, other = (standing(report, name, was) for was in (True, False))
     return (
         *(run, name, str(whole.seeds)),
         *([spread(whole.task_metric, whole.task_metric_sd)] if with_metric else []),
-        *(number(whole.agreement), spread(trained.accuracy, trained.spread), number(trained.baseline)),
-        *(f"{trained.above}/{trained.sites}", spread(untrained.accuracy, untrained.spread)),
-        f"{untrained.above}/{untrained.sites}",
+        *(number(whole.agreement), spread(aligned.accuracy, aligned.spread), number(aligned.baseline)),
+        *(f"{aligned.above}/{aligned.sites}", spread(other.accuracy, other.spread)),
+        f"{other.above}/{other.sites}",
     )
 
 
@@ -59,7 +59,7 @@ def _at(report: VerificationReport, sites: set[tuple[object, ...]]) -> Verificat
 
 
 def _left_out(reports: Mapping[str, VerificationReport], shared: set[tuple[object, ...]]) -> list[str]:
-    """How many sites of each run are not compared."""
+    """The number of sites of each run that are not compared."""
     counts = {run: len(_sites(report) - shared) for run, report in reports.items()}
     named = [f"{count} of {run}" for run, count in counts.items() if count]
     if not named:
@@ -68,7 +68,7 @@ def _left_out(reports: Mapping[str, VerificationReport], shared: set[tuple[objec
 
 
 def _depths(report: VerificationReport) -> str:
-    """The layers of both models, as far as they were measured."""
+    """The layers of both models that were measured."""
     rows = report.interchange
     teacher, student = (max(layers, default=-1) + 1 for layers in _layers(rows))
     return f"teacher {teacher}, student {student}"
@@ -79,7 +79,7 @@ def _layers(rows: tuple[InterchangeRow, ...]) -> tuple[list[int], list[int]]:
 
 
 def _warnings(reports: Mapping[str, VerificationReport]) -> list[str]:
-    """What keeps the lines from being compared number by number, and how each run has it."""
+    """The differences that prevent comparing the lines number by number, with the value of each run."""
     said = {
         "teachers": {run: f"{r.teacher.name}, {number(r.teacher.task_metric)}" for run, r in reports.items()},
         "tasks": {run: f"{r.teacher.task} scored by {r.teacher.metric}" for run, r in reports.items()},

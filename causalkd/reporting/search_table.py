@@ -1,13 +1,13 @@
-"""What a search for corresponding layers found, as a table of text."""
+"""The result of a search for corresponding layers, as a table of text."""
 
 from causalkd.reporting.tables import columns, number
 from causalkd.verification.search.search import Proposal, Search
 
 
 def search_table(found: Search) -> str:
-    """One line for each student layer.
+    """The table, one line for each student layer.
 
-    The column `search` is of whole layers, also where the other columns are of learned directions.
+    The column `search` is for whole layers, also where the other columns are for learned subspaces.
     """
     heads = ("student", "teacher", "as well", "CKA", "search", "held out", "95 %", "n", "best baseline", "supported")
     lines = [heads, *(_line(proposal) for proposal in found.proposals)]

@@ -1,4 +1,4 @@
-"""Students beside each other: which of them had as many steps, which as much compute, and what that made of them."""
+"""A comparison of students: which had equal steps, which equal compute, and how their accuracies differ."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ _EQUAL = 0.01
 
 
 def budget(report: VerificationReport, student: str, reference: str) -> str:
-    """How much training the two compared students had: at equal steps, at equal compute, or in what ratio.
+    """The training of the two compared students: at equal steps, at equal compute, or in what ratio.
 
     Compute is counted in block-forwards, of teacher and student together; both are means over the seeds.
     """
@@ -26,7 +26,7 @@ def budget(report: VerificationReport, student: str, reference: str) -> str:
 
 
 def comparisons(report: VerificationReport) -> dict[tuple[str, str], list[DifferenceRow]]:
-    """The differences of effective IIA between two students, of all seeds and trained sites, by their names."""
+    """The differences of effective IIA between two students, of all seeds and aligned sites, by their names."""
     found: dict[tuple[str, str], list[DifferenceRow]] = {}
     for row in report.differences:
         if row.student != row.reference and row.measure == "iia_effective":
@@ -35,7 +35,7 @@ def comparisons(report: VerificationReport) -> dict[tuple[str, str], list[Differ
 
 
 def reference_sentences(report: VerificationReport) -> tuple[str, ...]:
-    """One sentence for each two students: how much higher effective IIA is at trained sites, and how surely."""
+    """One sentence for each two students: how much higher effective IIA is at aligned sites, and how certainly."""
     return tuple(_sentence(report, *names, rows) for names, rows in comparisons(report).items())
 
 
@@ -57,7 +57,7 @@ def _surely(rows: list[DifferenceRow], sign: int) -> int:
 def _ratio(
     report: VerificationReport, student: str, reference: str, cost: Callable[[StudentResult], float | None]
 ) -> float | None:
-    """The student's mean cost by the reference's; None where one of them is not known for every seed."""
+    """The student's mean cost divided by the reference's; None where one of them is not known for every seed."""
     costs = [[cost(each) for each in report.students if each.name == name] for name in (student, reference)]
     known = [[value for value in values if value is not None] for values in costs]
     if known != costs:

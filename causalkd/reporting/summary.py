@@ -1,4 +1,4 @@
-"""A report summed up: what each student scores at trained and untrained sites, beside what its controls score."""
+"""The summary of a report: the scores of each student at aligned and other sites, with those of its baselines."""
 
 from dataclasses import dataclass
 
@@ -10,27 +10,28 @@ from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 @dataclass(frozen=True)
 class SiteScores:
-    """Mean accuracies over some cells; each None where nothing counts. Unreachable cells count in none of them."""
+    """Mean accuracies over some sites; each is None where nothing counts. Unreachable sites are not counted."""
 
     cells: int
     iia: float | None
     iia_effective: float | None
     low: float | None
-    """Ends of the 95 % interval of `iia_effective`, where there is one cell."""
+    """The ends of the 95 % interval of `iia_effective`, where there is only one site."""
     high: float | None
     effective_pairs: float | None
-    """Mean over the cells."""
+    """The number of sites in the mean."""
     pairs: float | None
     baselines: dict[str, float | None]
-    """`iia_effective` of each control at the same cells."""
+    """The `iia_effective` of each baseline at the same sites."""
     iia_effective_sd: float | None = None
-    """Standard deviation over the seeds; None for one seed."""
+    """The standard deviation over the seeds; None for one seed."""
     specificity: float | None = None
-    """Share of predictions left alone by the teacher's exchange that the student's leaves alone too."""
+    """Of the predictions that the teacher's intervention does not change, the share that the student's does not
+    either."""
 
     @property
     def best_baseline(self) -> float | None:
-        """The highest of those that would explain the accuracy."""
+        """The highest of the baselines that would explain the accuracy."""
         return max((v for name in explaining() if (v := self.baselines[name]) is not None), default=None)
 
 
@@ -40,18 +41,18 @@ class StudentSummary:
 
     name: str
     seed: int | None
-    """None for a mean over seeds."""
+    """The seed; None for a mean over seeds."""
     seeds: int
     task_metric: float | None
     agreement: float | None
     aligned: SiteScores
     other: SiteScores
     task_metric_sd: float | None = None
-    """Standard deviation over the seeds; None for one seed."""
+    """The standard deviation over the seeds; None for one seed."""
 
 
 def summaries(report: VerificationReport) -> tuple[StudentSummary, ...]:
-    """A summary of every student, each name's followed by their mean where it has several seeds."""
+    """A summary of every student and seed, followed by the mean of each name that has several seeds."""
     found: list[StudentSummary] = []
     for name in dict.fromkeys(student.name for student in report.students):
         singles = [_summary(report, student) for student in report.students if student.name == name]
@@ -62,12 +63,12 @@ def summaries(report: VerificationReport) -> tuple[StudentSummary, ...]:
 
 
 def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[InterchangeRow]:
-    """The rows of one student; a row that says no seed belongs to every student of its name."""
+    """The rows of one student; a row without a seed belongs to every student of its name."""
     return [row for row in report.interchange if row.student == name and row.seed in (None, seed)]
 
 
 def few_pairs(report: VerificationReport) -> str | None:
-    """A warning where trained sites have so few effective pairs that their accuracies say little; None where not."""
+    """A warning where aligned sites have so few effective pairs that their accuracies are uncertain; None otherwise."""
     sites = {
         (row.pair, row.component, row.teacher_layer): row.effective_pairs
         for row in report.interchange
@@ -78,16 +79,16 @@ def few_pairs(report: VerificationReport) -> str | None:
         return None
     counted = f"{few[0]}" if few[0] == few[-1] else f"{few[0]} to {few[-1]}"
     return (
-        f"Few effective pairs: at {len(few)} of {len(sites)} trained teacher sites only {counted} are (fewer than "
-        f"{FEW_PAIRS}), so accuracies there say little. Verify on more pairs "
+        f"Few effective pairs: at {len(few)} of {len(sites)} aligned teacher sites only {counted} are (fewer than "
+        f"{FEW_PAIRS}), so accuracies there are uncertain. Verify on more pairs "
         "(verification.pairs), or on pairs that differ in what the site carries."
     )
 
 
 def _summary(report: VerificationReport, student: StudentResult) -> StudentSummary:
     rows = [row for row in rows_of(report, student.name, student.seed) if row.reachable]
-    trained, untrained = (_levels([row for row in rows if row.aligned == was]) for was in (True, False))
-    return StudentSummary(student.name, student.seed, 1, student.task_metric, student.agreement, trained, untrained)
+    aligned, other = (_levels([row for row in rows if row.aligned == was]) for was in (True, False))
+    return StudentSummary(student.name, student.seed, 1, student.task_metric, student.agreement, aligned, other)
 
 
 def _levels(rows: list[InterchangeRow]) -> SiteScores:

@@ -7,22 +7,22 @@ from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, VerificationReport
 
 _NAMED = 10  # measurements without a number
-DIFFERENCES = "Differences of effective IIA at trained sites, 95 % interval and p of a paired test"
+DIFFERENCES = "Differences of effective IIA at aligned sites, 95 % interval and p of a paired test"
 MEANING = (
-    "effective: on the n pairs whose exchange changed the teacher's prediction; strict: share of the others on which "
-    "the student's exchange changes nothing either. Controls: the best constant guess, another row's source, no "
-    "exchange, an untrained student, a move as long but elsewhere, of which the highest is the best control; then the "
-    "exchange at another layer or pair, and the teacher in the student's place."
+    "effective: on the n pairs whose intervention changed the teacher's prediction; specificity: share of the others "
+    "on which the student's prediction does not change either. Baselines: the best constant guess, another row's "
+    "source, no intervention, an untrained student, a random direction of the same norm, of which the highest is the "
+    "best baseline; then the intervention at another layer or pair, and the teacher instead of the student."
 )
 
 LEARNING_MAPS = (
     "Students with adkd were trained with eager attention, which has a second derivative. Block-forwards leave out the "
-    "backward passes that make attribution maps and that learn from them: compare these students by their seconds."
+    "backward passes that compute attribution maps and that train on them: compare these students by their seconds."
 )
 
 
 class Table(NamedTuple):
-    """A title, and rows of which the first are heads."""
+    """A title, and rows, the first of which are the heads."""
 
     title: str
     rows: list[tuple[str, ...]]
@@ -36,9 +36,9 @@ def teacher_line(report: VerificationReport) -> str:
 
 
 def tables(report: VerificationReport) -> list[Table]:
-    """The students at trained sites, at untrained ones, and their controls."""
+    """The tables of the students at aligned sites, at other sites, and of their baselines."""
     found = summaries(report)
-    trained = [row for row in report.interchange if row.aligned and row.baseline == "measured" and row.reachable]
+    aligned = [row for row in report.interchange if row.aligned and row.baseline == "measured" and row.reachable]
     behaviour = [
         (report.teacher.metric, "agree"),
         *((spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
@@ -47,44 +47,44 @@ def tables(report: VerificationReport) -> list[Table]:
     rows = [(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)]
     several = {summary.name for summary in found if summary.seed is None}
     means = [summary for summary in found if summary.seed is None or summary.name not in several]
-    untrained = _level_table([(summary, summary.other) for summary in means])
+    other = _level_table([(summary, summary.other) for summary in means])
     return [
-        Table(f"Trained sites ({_sites(trained)}), held-out pairs" if trained else "Students", rows),
+        Table(f"Aligned sites ({_sites(aligned)}), held-out pairs" if aligned else "Students", rows),
         *_further_metrics(report),
-        Table("Untrained sites (mean over cells; no objective saw them)", untrained),
-        Table("Controls at trained sites, effective IIA", _control_table(means)),
+        Table("Other sites (mean over sites; no objective saw them)", other),
+        Table("Baselines at aligned sites, effective IIA", _baseline_table(means)),
     ]
 
 
 def _further_metrics(report: VerificationReport) -> list[Table]:
-    """The metrics beside the task's own, where there are some."""
+    """The metrics in addition to the task's own, where there are some."""
     names = list(report.teacher.metrics)
     rows = [(s.name, str(s.seed), *(number(s.metrics.get(name)) for name in names)) for s in report.students]
     return [Table("Further metrics of the task", [("student", "seed", *names), *rows])] if names else []
 
 
 def unreachable(report: VerificationReport) -> list[str]:
-    """A line about the cells that count in no mean, where there are some."""
+    """A line about the unreachable sites, where there are some."""
     lost = [row for row in report.interchange if not row.reachable]
     cells = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
-    return [f"{len(cells)} cells cannot reach the output and count in no mean."] if cells else []
+    return [f"{len(cells)} sites cannot reach the output and count in no mean."] if cells else []
 
 
 def no_numbers(report: VerificationReport) -> list[str]:
-    """A line about the measurements that gave no number, where there are some."""
+    """A line about the measurements without a finite number, where there are some."""
     found = report.not_finite
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return [f"Measurements without a finite number: {'; '.join(found[:_NAMED])}{more}."] if found else []
 
 
 def differences_between(report: VerificationReport) -> list[str]:
-    """A line a comparison of two students."""
+    """The differences between two students, one per line."""
     rows = [row for row in report.differences if row.reference != row.student and row.measure == "iia_effective"]
     return [_difference(row) for row in rows]
 
 
 def _level_table(found: list[tuple[StudentSummary, SiteScores]]) -> list[tuple[str, ...]]:
-    heads = ("student", "seed", "IIA", "effective", "95 %", "n", "best control", "strict")
+    heads = ("student", "seed", "IIA", "effective", "95 %", "n", "best baseline", "specificity")
     return [heads, *(_level_cells(summary, levels) for summary, levels in found)]
 
 
@@ -97,8 +97,8 @@ def _level_cells(summary: StudentSummary, levels: SiteScores) -> tuple[str, ...]
     return (summary.name, seed, *accuracies, number(levels.best_baseline), number(levels.specificity))
 
 
-def _control_table(found: list[StudentSummary]) -> list[tuple[str, ...]]:
-    """The controls at trained sites, without those that no student has."""
+def _baseline_table(found: list[StudentSummary]) -> list[tuple[str, ...]]:
+    """The baselines at aligned sites, without those that no student has."""
     shown: list[BaselineName] = [
         name for name in BASELINES if any(s.aligned.baselines[name] is not None for s in found)
     ]
@@ -107,7 +107,7 @@ def _control_table(found: list[StudentSummary]) -> list[tuple[str, ...]]:
 
 
 def columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """The rows of a table as lines, the first of them its heads; all but the first column end at one place."""
+    """The rows of a table as lines, the heads first; all columns but the first are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

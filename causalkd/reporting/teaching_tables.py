@@ -1,4 +1,4 @@
-"""Teaching modes as the Markdown of a report: one line a student, seed and declared pair."""
+"""Teaching modes as Markdown tables of a report: one line per student, seed and declared pair."""
 
 from causalkd.reporting.tables import number
 from causalkd.verification.results.teaching import ModeAccuracy, TeachingResults
@@ -10,7 +10,7 @@ HEADS = (
 
 
 def teaching_rows(results: TeachingResults) -> list[tuple[str, ...]]:
-    """The heads, and a row for each student, seed and pair; terms in nats a token."""
+    """The heads, and a row for each student, seed and pair; terms are in nats per token."""
     rows: list[tuple[str, ...]] = [HEADS]
     for each in results.students:
         terms = (each.target, each.diversity, each.suppressed, each.target_share)
@@ -22,11 +22,11 @@ def teaching_rows(results: TeachingResults) -> list[tuple[str, ...]]:
 
 
 def teaching_line(results: TeachingResults) -> str:
-    """What the rows are about."""
+    """A line that describes the rows."""
     unc = results.tokens.uncertainty
     return (
         f"{len(unc)} labelled tokens of {len(results.texts)} training texts, mean uncertainty {unc.mean():.3f}; terms "
-        "in nats a token; n counts effective tokens of held-out pairs."
+        "in nats per token; n counts effective tokens of held-out pairs."
     )
 
 

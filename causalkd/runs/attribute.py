@@ -1,4 +1,4 @@
-"""The attribution maps of a finished run: made, kept in its folder, measured, and put into its report."""
+"""Compute the attribution maps of a finished run, keep them in its folder, measure them, and add them to its report."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -35,13 +35,13 @@ from causalkd.verification.results.attribution import (
 )
 from causalkd.verification.results.report import VerificationReport
 
-_ROWS = 16  # texts of a forward
-_DISTANCE_TEXTS = 128  # AD-KD's term needs few forwards of a text, and many texts to tell students apart
+_ROWS = 16  # texts of one forward pass
+_DISTANCE_TEXTS = 128  # AD-KD's term needs few forward passes per text, and many texts to distinguish students.
 _RANDOM_ORDERS = 4
 
 
 class StudentAttributions(NamedTuple):
-    """A student's maps, beside those of an untrained student of its shape."""
+    """A student's maps and those of an untrained student of the same configuration."""
 
     name: str
     seed: int
@@ -60,23 +60,23 @@ def attribute(
     page: Page | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> VerificationReport:
-    """Makes and measures the maps of a run's teacher and students over held-out texts, and adds them to its report.
+    """Compute and measure the maps of a run's teacher and students on held-out texts, and add them to its report.
 
     Of causal LMs also the teaching modes of as many training texts; where students learned from maps, their distance
     from the teacher in the very terms they learned, of up to 128 texts.
 
-    For each model costs a text, at each of its L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
+    For each model a text costs, at each of L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
     blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
 
     Args:
         path: The folder of a finished run.
-        limit: Most texts; they are spread over the held-out examples.
-        steps: Steps of the integrated gradients.
-        baseline: Where their path begins. From `zero`, AD-KD's, maps may not add up after hundreds of steps; from the
-            mean of a text's positions or from `[MASK]` they do sooner. The report holds the gaps; large ones are told.
-        portions: Into how many portions a text's tokens are put to be taken away.
+        limit: Largest number of texts; they are spread over the held-out examples.
+        steps: Number of steps of integrated gradients.
+        baseline: Start of the path. From `zero`, AD-KD's, maps may be incomplete after hundreds of steps; from the
+            mean of a text's positions or from `[MASK]` fewer suffice. The report holds the gaps.
+        portions: Number of portions in which a text's tokens are removed to measure faithfulness.
         page: Makes report.html; None leaves it as it is.
-        tell: Is told in a line each which model is next, and whose maps do not add up.
+        tell: Receives one line for each next model, and for each model whose maps are not complete.
 
     Raises:
         ValueError: The folder holds no finished run, the head predicts no classes or tokens, or a number is too small.
@@ -115,7 +115,7 @@ def attribute(
 def _explained(
     trained: Sequence[Trained], measured: Callable[[str, HookedModel], ModelAttributions], seed: int
 ) -> list[StudentAttributions]:
-    """Each student's maps; those of an untrained one are made once for all of a shape."""
+    """Each student's maps; those of an untrained student are computed once per configuration."""
     students: list[StudentAttributions] = []
     untrained: dict[tuple[str, int, int], ModelAttributions] = {}
     for student in trained:
@@ -128,7 +128,8 @@ def _explained(
 
 
 def ask(run: TrainedRun, limit: int) -> list[AttributionBatch]:
-    """What every model is asked about up to `limit` texts, short ones first so that little of a batch is padding.
+    """What every model is asked to explain on up to `limit` texts, short ones first so that little of a batch is
+    padding.
 
     Raises:
         ValueError: Not one text, or a head that predicts neither classes nor tokens.
@@ -137,10 +138,10 @@ def ask(run: TrainedRun, limit: int) -> list[AttributionBatch]:
 
 
 def heldout_batches(run: TrainedRun, limit: int) -> list[Batch]:
-    """Up to `limit` held-out texts, spread over all, on the models' device; short ones first.
+    """Up to `limit` held-out texts, evenly spread, on the models' device; short ones first.
 
     Raises:
-        ValueError: Not one text.
+        ValueError: There is no text.
     """
     if limit < 1:
         raise ValueError(f"limit {limit} leaves no text to explain; give at least 1")
@@ -191,7 +192,7 @@ def _results(
 
 
 def _agreements(student: StudentAttributions, teacher: ModelAttributions, draw: int) -> list[AgreementRow]:
-    """At each of the student's depths, with the teacher at the same share of its own."""
+    """The agreement at each depth of the student with the teacher at the same relative depth."""
     rows = []
     for layer, (own, untrained) in enumerate(zip(student.own.maps, student.untrained.maps, strict=True)):
         other = teacher.maps[round(layer * (len(teacher.maps) - 1) / (len(student.own.maps) - 1))]

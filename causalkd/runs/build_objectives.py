@@ -18,7 +18,7 @@ def interchanging(objectives: Iterable[str]) -> list[str]:
 def build_objectives(
     part: ObjectivesPart, alignment: Alignment, teacher: HookedModel, student: HookedModel, seed: int
 ) -> dict[str, Weighted]:
-    """The student's objectives with their weights.
+    """Build the student's objectives with their weights.
 
     Raises:
         ValueError: The alignment does not fit the models, or an objective does not fit their widths.

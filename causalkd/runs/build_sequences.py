@@ -1,4 +1,4 @@
-"""A recipe's `training.sequences` becomes what writes responses: the teacher beforehand, or the student meanwhile."""
+"""Build the writer of a recipe's `training.sequences`: the teacher before training, or the student during training."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from causalkd.runs.prepare import Data
 from causalkd.training.on_policy import OnPolicy, written_by_teacher
 
 _BATCH = 32
-"""Prompts that the teacher continues at once."""
+"""The number of prompts that the teacher continues at once."""
 
 
 def on_policy(
@@ -28,13 +28,13 @@ def on_policy(
     seed: int,
     ends: tuple[int, ...] = (),
 ) -> OnPolicy | None:
-    """What writes responses while the student trains; None where the recipe asks for none.
+    """The writer of responses during training; None where the recipe asks for none.
 
-    Rows become at most `longest` tokens long, and no longer than both models take; `ends` are the tokens that end one
-    besides the models' own.
+    Rows are at most `longest` tokens long, and no longer than both models take; `ends` are the tokens that end one
+    in addition to the models' own.
 
     Raises:
-        ValueError: The model writes no text, or there is no teacher to mix with.
+        ValueError: The model does not generate text, or there is no teacher to mix with.
     """
     if part is None:
         return None
@@ -59,13 +59,13 @@ def taught_data(
     folder: Path,
     ends: tuple[int, ...] = (),
 ) -> Data:
-    """The data, the training examples with responses of the teacher where the recipe asks for them.
+    """The data, with training responses written by the teacher where the recipe asks for them.
 
     Rows become at most `longest` tokens long, and no longer than both models take. They are written once and kept in
-    `folder`; students with the same settings and as much room and a continued run take them thence.
+    `folder`; students with the same settings and as much room and a continued run read them from there.
 
     Raises:
-        ValueError: The examples have no responses, or the teacher writes no text.
+        ValueError: The examples have no responses, or the teacher does not generate text.
     """
     if part is None or part.generator != "teacher":
         return data
@@ -83,7 +83,7 @@ def taught_data(
 
 
 def reply_ends(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The token that ends a turn of the chat template, where the data are put as a chat."""
+    """The token that ends a turn of the chat template, where the data use it."""
     return tuple(reply_end(tokenizer, "chat")[-1:]) if part.prompt == "chat" else ()
 
 

@@ -1,4 +1,4 @@
-"""A recipe's training becomes a trainer: its arguments, its data and what it tells while it learns."""
+"""Build the trainer of a recipe: its arguments, its data and what it reports while training."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": Tr
 
 
 def task_only() -> dict[str, Weighted]:
-    """What a teacher is trained on."""
+    """The objectives that a teacher is trained on."""
     return {"task": Weighted(1.0, TaskLoss())}
 
 
@@ -52,9 +52,9 @@ def build_trainer(
     folder: Path,
     metrics: Path,
 ) -> DistillationTrainer:
-    """A trainer whose checkpoints lie in `folder` and whose terms go to the file `metrics`.
+    """Build a trainer whose checkpoints are kept in `folder` and whose terms are written to the file `metrics`.
 
-    With an alignment, batches have sources and positions where an objective exchanges activations.
+    With an alignment, batches have sources and positions where an objective intervenes.
     """
     intervening = interchanging(objectives)
     intervened = alignment if intervening else None
@@ -90,7 +90,7 @@ def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: 
         return None
     if teacher.task == "masked_lm":
         raise ValueError(
-            "training.teacher_cache keeps answers to rows that come again, and a masked LM's are masked anew in every "
+            "training.teacher_cache keeps outputs for rows that come again, but a masked LM masks them again in every "
             "epoch; leave it out"
         )
     path = None
@@ -103,7 +103,7 @@ def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: 
 def _live(
     recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, alignment: Alignment
 ) -> LiveAccuracy | None:
-    """Measures the student while it trains; before there are students, all examples count as rightly answered."""
+    """The monitor of the student during training; before training, all examples count as correctly predicted."""
     part = recipe.verification
     if part.eval_every_steps is None:
         return None
@@ -113,7 +113,7 @@ def _live(
 
 
 def _check_rows_are_free(recipe: Recipe | FinetuneRecipe, training: TrainingPart, intervening: Sequence[str]) -> None:
-    """Rows can be packed, written anew or exchanged: each settles what stands where in them."""
+    """Refuses a combination of packing, written responses and interventions: each decides the contents of a row."""
     uses = ["data.packing"] if recipe.data.packing else []
     written = training.sequences
     if written is not None and (written.generator != "teacher" or recipe.data.packing):
@@ -121,12 +121,12 @@ def _check_rows_are_free(recipe: Recipe | FinetuneRecipe, training: TrainingPart
     uses += [f"the objective {name}" for name in intervening[:1]]
     if len(uses) > 1:
         raise ValueError(
-            f"{' and '.join(uses)} do not go together: each settles what stands where in a row; leave out all but one"
+            f"{' and '.join(uses)} cannot be combined: each decides the contents of a row; leave out all but one"
         )
 
 
 def _check_groups(group: int, training: TrainingPart, processes: int) -> None:
-    """Of several micro-batches none may cut a group of rows, or sources would depend on where it cuts."""
+    """Refuses micro-batches that cut a group of rows: then sources would depend on where it is cut."""
     parts = training.gradient_accumulation * processes
     if parts > 1 and training.batch_size % group:
         raise ValueError(
@@ -153,7 +153,7 @@ def _check_trackers(names: Sequence[str]) -> None:
 def _logged_in_to_wandb() -> bool:
     if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
         return True
-    return bool(import_module("wandb").login(prompt=False))  # imported only where somebody asks for it
+    return bool(import_module("wandb").login(prompt=False))  # imported only where a recipe asks for it
 
 
 def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
@@ -170,9 +170,9 @@ def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArgum
         max_grad_norm=training.max_grad_norm,
         train_sampling_strategy="group_by_length" if training.group_by_length else "random",
         logging_steps=training.logging_steps,
-        logging_nan_inf_filter=False,  # it would hide a loss that is not a number, and copy each to the host
+        logging_nan_inf_filter=False,  # It would hide a loss that is not a number, and copy each to the host.
         save_steps=training.save_steps,
-        save_total_limit=2,  # one stays whole while the next is written
+        save_total_limit=2,  # One stays complete while the next is written.
         report_to=list(training.report_to) or "none",
         seed=seed,
         dataloader_drop_last=True,

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: what it has cost so far is kept in each, and a manifest is written last."""
+"""Checkpoints of a training: each records the cost so far, and its manifest is written last."""
 
 import json
 import shutil
@@ -21,37 +21,37 @@ _COST = "cost.json"
 
 @dataclass(frozen=True)
 class Spent:
-    """What a training has cost up to a moment."""
+    """The cost of a training so far."""
 
     block_forwards: float = 0.0
-    """Of all processes."""
+    """Block-forwards, summed over all processes."""
     seconds: float = 0.0
 
     @classmethod
     def until(cls, checkpoint: Path | None) -> "Spent":
-        """What was spent when the checkpoint was saved; nothing where there is none."""
+        """The cost recorded in the checkpoint; zero where there is none."""
         return cls() if checkpoint is None else cls(**json.loads((checkpoint / _COST).read_text(encoding="utf-8")))
 
 
 class WholeCheckpoints(TrainerCallback):
-    """Adds to each checkpoint what the training has cost, and its manifest.
+    """Adds to each checkpoint the cost of the training so far, and its manifest.
 
     Args:
         counter: Counts this process's block-forwards.
-        before: What was spent before this process began.
+        before: The cost before this process started.
     """
 
     def __init__(self, counter: BlockForwards, before: Spent) -> None:
         self._counter, self._before, self._began = counter, before, time.perf_counter()
 
     def spent(self) -> Spent:
-        """What the training has cost by now."""
+        """The cost of the training so far."""
         counted = float(self._counter.total * PartialState().num_processes)
         seconds = time.perf_counter() - self._began
         return Spent(self._before.block_forwards + counted, self._before.seconds + seconds)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Waits until every process has written its part, and makes the checkpoint one that counts."""
+        """Waits until every process has written its part, and then makes the checkpoint valid."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             checkpoint, spent = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.spent()

@@ -1,4 +1,4 @@
-"""Which data a run was made with: origin, rows and digest of both splits, kept in the run and compared later."""
+"""The data that a run was made with: origin, rows and digest of both splits, kept in the run and compared later."""
 
 import hashlib
 import json
@@ -13,20 +13,20 @@ SPLITS = ("train", "heldout")
 
 
 def identity(data: Data) -> dict[str, dict[str, Any]]:
-    """Origin, rows and digest of each split, as tokens: another tokenizer makes other data."""
+    """Origin, rows and digest of the tokens of each split; another tokenizer makes other data."""
     return {name: _of(split) for name, split in zip(SPLITS, (data.train, data.heldout), strict=True)}
 
 
 def write_identity(folder: RunFolder, data: Data) -> None:
-    """Keeps in the run which data it is made with."""
+    """Record in the run which data it is made with."""
     write_whole(folder.data, json.dumps(identity(data), indent=1, ensure_ascii=False))
 
 
 def changed_data(folder: RunFolder, data: Data) -> dict[str, str]:
-    """How the data differ from those of the run, by split, in words; nothing where the run does not say.
+    """How the data of each split differ from those of the run, in words; empty where the run has no record.
 
     Raises:
-        ValueError: The run's file of its data cannot be read.
+        ValueError: The run's record of its data cannot be read.
     """
     if not folder.data.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""A run: a recipe trained and verified in a folder. An unfinished run continues; a finished one has a report.
+"""A run: a recipe is trained and verified in a folder. An unfinished run continues; a finished one has a report.
 
 runs/NAME/recipe.yaml       the complete recipe            runs/NAME/student/      stock checkpoints
 runs/NAME/alignment.yaml    the alignment it was made with runs/NAME/teacher/      stock checkpoint, if it was trained
@@ -41,25 +41,25 @@ from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.report import VerificationReport
 
 Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, AttributionMap]], str]
-"""Makes a page of a report, the rows of metrics.jsonl and every model's attribution map, if there are any."""
+"""Makes a page from a report, the rows of metrics.jsonl and every model's attribution map, if there are any."""
 
 
 def distill(
     recipe: Recipe, *, overwrite: bool = False, page: Page | None = None, tell: Callable[[str], None] | None = None
 ) -> VerificationReport:
-    """Trains what the recipe names and verifies it; an interrupted run of the same recipe continues where it was.
+    """Train the students of a recipe and verify them; an interrupted run of the same recipe continues where it stopped.
 
-    Everything that can be wrong with the recipe, the data and the models is found before anything is trained. Started
+    All faults of the recipe, the data and the models are reported before anything is trained. Started
     in several processes (torchrun, accelerate launch) they train together; the first one writes and verifies.
 
     Args:
-        recipe: What to do.
+        recipe: The recipe of the run.
         overwrite: Delete an earlier run in the folder.
         page: Makes report.html; None writes none.
-        tell: Is told in a line each what the data are, before training begins.
+        tell: Receives lines that describe the data, before training starts.
 
     Raises:
-        ValueError: A fault in the recipe, or the folder holds another or a finished run.
+        ValueError: The recipe has a fault, or the folder holds another or a finished run.
     """
     folder, processes = RunFolder(recipe.folder), PartialState()
     check_inputs_outside(recipe)
@@ -77,7 +77,7 @@ def distill(
                 _verify(folder.path, page, prepared=prepared)
             except ValueError as error:
                 raise ValueError(
-                    f"{error}\nEverything is trained and kept; `verification` may be changed before the same "
+                    f"{error}\nAll models are trained and kept; you may change `verification` before the same "
                     "`causalkd distill` call continues here"
                 ) from error
             folder.settle()
@@ -93,13 +93,13 @@ def verify(
     accept_changed_data: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> VerificationReport:
-    """Measures the students of a run on held-out pairs and writes its report.
+    """Measure the students of a run on held-out pairs and write its report.
 
     Args:
         path: The run folder.
         page: Makes report.html; None writes none.
-        accept_changed_data: Measure on data other than those that the run was made with.
-        tell: Is told in a line each how the data differ.
+        accept_changed_data: Whether to measure on data other than those that the run was made with.
+        tell: Receives one line for each difference in the data.
 
     Raises:
         ValueError: The folder holds no run, or one whose training is unfinished, or whose data have changed.
@@ -128,7 +128,7 @@ def _verify(
 
 
 def write_pages(page: Page | None, report: VerificationReport, folder: RunFolder) -> None:
-    """Writes report.md and, if there is something that makes it, report.html."""
+    """Write report.md and, if there is a page maker, report.html."""
     write_whole(folder.path / "report.md", as_markdown(report))
     if page is not None:
         write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics), first_maps(folder)))

@@ -1,4 +1,4 @@
-"""Faults of the machine and not of the recipe, in a paragraph each: disk, rights, memory, standard output."""
+"""Error messages for faults of the machine, not of the recipe: disk, access rights, memory, standard output."""
 
 import errno
 
@@ -6,12 +6,12 @@ import torch
 from safetensors import SafetensorError
 
 EXIT_CODE = 3
-"""How the command line ends after such a fault; a fault of the user's ends it with 2."""
+"""The exit code of the command line after such a fault; a user's fault ends it with 2."""
 _OUT_OF_MEMORY = "make `training.batch_size` or `verification.batch_size` smaller and call the same command again"
 _TORCH_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")
-"""torch's words for it on a CPU."""
+"""The messages that torch raises when a CPU has no memory left."""
 _UNWRITTEN = ("PytorchStreamWriter", "unexpected pos", "os error 28", "os error 122")
-"""What torch and safetensors make of a write that the system refuses."""
+"""The messages that torch and safetensors raise when the system refuses a write."""
 _ADVICE = {
     errno.ENOSPC: "make room on the disk and call the same command again; a run continues where it was",
     errno.EDQUOT: "make room within the quota and call the same command again; a run continues where it was",
@@ -25,12 +25,12 @@ _ADVICE = {
 
 
 def environment_fault(error: BaseException) -> str | None:
-    """What the machine could not do and what helps, in a paragraph; None where the error is of another kind."""
+    """What the machine could not do and how to resolve it, in one paragraph; None for another kind of error."""
     if isinstance(error, OSError):
         what = error.strerror or str(error) or type(error).__name__
         where = f"{error.filename}: " if error.filename is not None else ""
         advice = _ADVICE.get(
-            error.errno or 0, "see to it and call the same command again; a run continues where it was"
+            error.errno or 0, "resolve this and run the same command again; a run continues where it stopped"
         )
         return f"{where}{what}; {advice}"
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

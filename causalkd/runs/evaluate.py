@@ -1,4 +1,4 @@
-"""What the causal LMs of a run are worth as such: texts predicted, responses written, harness tasks.
+"""Evaluate the causal LMs of a run as language models: perplexity, generated responses, harness tasks.
 
 runs/NAME/evaluation.json       one object a measurement; null where a number is not finite
 runs/NAME/responses/*.jsonl     what each model answered, beside the reference: input of an outside judge of win rates
@@ -32,14 +32,14 @@ from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import distinct, mean_words, predict_texts, rouge_l
 
 _AT_ONCE = 16
-"""Prompts that are continued at once."""
+"""The number of prompts that are continued at once."""
 
 
 class _Subject(NamedTuple):
     name: str
     model: HookedModel
     folder: Path | None
-    """Its checkpoint; None for a teacher that the run did not train."""
+    """The model's checkpoint; None for a teacher that the run did not train."""
 
 
 class _Prompts(NamedTuple):
@@ -49,7 +49,7 @@ class _Prompts(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """All that every model is measured on, read before the first is."""
+    """All data that every model is measured on, read before the first measurement."""
 
     texts: dict[str, list[Batch]]
     prompts: list[_Prompts]
@@ -69,7 +69,7 @@ def evaluate_run(
     harness: Sequence[str] = (),
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measures a run's teacher and students and writes `evaluation.json` and their responses into its folder.
+    """Measure a run's teacher and students and write `evaluation.json` and their responses into its folder.
 
     Everything is read, and its length checked, before the first model is measured; what is measured of a model is
     written before the next.
@@ -79,18 +79,18 @@ def evaluate_run(
         texts: Further tasks, beside the run's own held-out rows, whose `test` rows are predicted: `wikitext_causal_lm`.
         prompts: Files of instructions with reference responses, one JSON object a line (Dolly, Self-Instruct, Vicuna);
             what does not lie here is looked for in CAUSALKD_DATA/instruct.
-        limit: Most rows of each.
+        limit: Largest number of rows of each.
         max_tokens: Longest response, in tokens; the likeliest token is taken each time.
         harness: Tasks of lm-evaluation-harness, such as `mmlu`.
-        tell: Is told in a line each what was measured.
+        tell: Receives one line for each measurement.
 
     Raises:
-        ValueError: No finished run of causal LMs, a task or file that cannot be read, or the harness is not installed.
+        ValueError: There is no finished run of causal LMs, a task or file cannot be read, or the harness is missing.
     """
     run = TrainedRun.load(path)
     if run.data.heldout.kind != "causal_lm":
         raise ValueError(
-            f"{path} holds a run on {run.data.heldout.kind}; only causal LMs are evaluated so: use `verify`"
+            f"{path} holds a run on {run.data.heldout.kind}; this command evaluates only causal LMs: use `verify`"
         )
     _check_names(texts, harness)
     subjects = list(_subjects(run))
@@ -111,7 +111,7 @@ def evaluate_run(
 
 
 def _check_names(texts: Sequence[str], harness: Sequence[str]) -> None:
-    """Whatever is asked for by name must exist before the first model is measured; lists every fault."""
+    """Refuses names that do not exist before the first model is measured; the message lists all of them."""
     faults = [
         f"texts of the task {task!r}, which is {task_spec(task).kind}, are not predicted token by token; name a "
         "causal_lm task"
@@ -135,7 +135,7 @@ def _subjects(run: TrainedRun) -> Iterator[_Subject]:
 
 
 def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, list[Batch]]:
-    """The run's own held-out rows under the name of its task, and the test rows of others, no longer than all take."""
+    """The run's own held-out rows by the name of its task, and the test rows of others, cut to what all models take."""
     part, tokenizer = run.recipe.data, run.data.tokenizer
     models = [run.teacher, *(student.model for student in run.students)]
     longest = min(longest_row(part, tokenizer), *(model.model.config.max_position_embeddings for model in models))
@@ -161,7 +161,9 @@ def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) ->
     chosen = [found[0] for found in places.values()]
     alike = [str(file) for file in chosen if sum(file.stem == other.stem for other in chosen) > 1]
     if alike:
-        raise ValueError(f"{', '.join(alike)} are of one name, which their responses would share; rename all but one")
+        raise ValueError(
+            f"{', '.join(alike)} have the same name, which their responses would share; rename all but one"
+        )
     found = []
     for file in chosen:
         rows = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})[:limit]
@@ -171,12 +173,12 @@ def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) ->
 
 
 def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int]:
-    """The numbers of the prompts that leave room for an answer."""
+    """The numbers of the prompts that leave room for a response."""
     room = model.model.config.max_position_embeddings - max_tokens
     kept = [number for number, prompt in enumerate(prompts.ids) if len(prompt) <= room]
     if not kept:
         raise ValueError(
-            f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {model}; ask for fewer (max_tokens)"
+            f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {model}; set max_tokens lower"
         )
     return kept
 
@@ -193,7 +195,7 @@ def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator
 
 
 def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens: int) -> dict[str, Any]:
-    """What a model answers to the prompts of a file, written down, and how it compares with the references."""
+    """Writes a model's responses to the prompts of a file, and compares them with the references."""
     kept = _fitting(subject.model, prompts, max_tokens)
     answers = _written(
         subject.model,
@@ -220,7 +222,7 @@ def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens
 
 
 def _written(model: HookedModel, prompts: Sequence[list[int]], sampling: Sampling) -> list[str]:
-    """The likeliest continuation of each prompt, prompts of like length together."""
+    """The likeliest continuation of each prompt; prompts of similar length are continued together."""
     assert model.tokenizer is not None
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     answers = [""] * len(prompts)
@@ -239,7 +241,7 @@ def _harness_scores(
     if not tasks:
         return {}
     origin = subject.folder or run.recipe.teacher.model
-    assert origin is not None  # a teacher that was not trained comes from a checkpoint
+    assert origin is not None  # a teacher that was not trained is loaded from its checkpoint
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = import_module("lm_eval").simple_evaluate(
         model="hf", model_args={"pretrained": locate(origin)}, tasks=list(tasks), limit=limit, device=device
@@ -248,7 +250,7 @@ def _harness_scores(
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no other numbers."""
+    """The value, or None where JSON has no such number."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

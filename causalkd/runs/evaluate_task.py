@@ -1,4 +1,4 @@
-"""How well any checkpoint, or every model of a run, does a task on one of its splits.
+"""How well a checkpoint, or every model of a run, does a task on one of its splits.
 
 FOLDER/MODEL-TASK-SPLIT.json      what was measured, on which rows
 FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which each figure can be computed again
@@ -46,14 +46,14 @@ def evaluate_task(
         origin: A run folder, also of a fine-tuning, or a checkpoint with the head of the task: a folder or a name.
         task: The task, such as `mrpc`.
         split: One of its labelled splits.
-        limit: Most rows.
-        max_length: Most tokens of a row; 128 if not given, or what the model takes.
+        limit: Largest number of rows.
+        max_length: Longest row in tokens; by default 128, or what the model takes where that is less.
         batch_size: Rows of a forward pass.
         out: The folder to write to; `evaluations` in the folder of the model if not given.
-        tell: Is told in a line each what was measured.
+        tell: Receives one line for each measurement.
 
     Raises:
-        ValueError: No such task, split or model, or a model whose head is of another task.
+        ValueError: The task, split or model does not exist, or the model's head is for another task.
     """
     spec = task_spec(task)
     folder = Path(out) if out is not None else _folder(origin)
@@ -81,7 +81,7 @@ def _folder(origin: str | Path) -> Path:
 
 
 def _subjects(origin: str | Path, spec: TaskSpec) -> Iterator[tuple[str, HookedModel, PreTrainedTokenizerBase]]:
-    """The name, the model and the tokenizer of all that is to be measured."""
+    """The name, the model and the tokenizer of everything that is to be measured."""
     if not RunFolder(Path(origin)).recipe.is_file():
         model = load_model(origin, task=spec.kind, role="teacher", labels=spec.labels or None)
         yield Path(origin).name, *_ready(model, model.tokenizer or load_tokenizer(origin))
@@ -105,7 +105,7 @@ def _subjects(origin: str | Path, spec: TaskSpec) -> Iterator[tuple[str, HookedM
 
 
 def _ready(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[HookedModel, PreTrainedTokenizerBase]:
-    """Lets the end token stand for padding where there is none, in the tokenizer and for heads that look for it."""
+    """Uses the end token as a missing padding token, in the tokenizer and for heads that need its id."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if model.model.config.pad_token_id is None:
@@ -132,7 +132,7 @@ def measured(
 
 
 def described(examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
-    """What the figures are of."""
+    """What the figures were measured on."""
     return {
         "origin": examples.origin,
         "examples": len(examples.examples),
@@ -184,5 +184,5 @@ def _line(name: str, task: str, split: str, metrics: Mapping[str, float | None],
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has no other numbers."""
+    """The value, or None where JSON has no such number."""
     return value if value is None or math.isfinite(value) else None

@@ -30,7 +30,7 @@ _FILES = (
 _MODELS = ("teacher", "student", "model")
 _MODEL_CARD = "README.md"
 MAPS_DRAFT = ".attributions.draft"
-"""Where attribution maps are collected before they take the place of earlier ones."""
+"""The folder where attribution maps are collected before they replace earlier ones."""
 _INSIDE = {
     "costs": r"[^/]+\.json",
     "attributions": r"results\.json|[^/]+/layer\d+\.safetensors",
@@ -40,16 +40,16 @@ _INSIDE = {
     "unfinished": r".*",
     "trackers": r".*",
 }
-"""What a run writes into its folders, beside the models, whose manifests say it."""
+"""The files that a run writes into its folders, in addition to the models, which have manifests."""
 LOCK, WORKER = ".lock", ".worker.json"
 _DRAFT = re.compile(rf"\.({'|'.join(map(re.escape, (*_FILES, WORKER)))})\..+")
 
 
 class Cost(NamedTuple):
-    """What a training cost."""
+    """The cost of a training."""
 
     block_forwards: float | None
-    """None where it was interrupted, and so not counted whole; `seconds` too."""
+    """None where the training was interrupted, and so not counted completely; the same holds for `seconds`."""
     seconds: float | None
     steps: int | None
     """Optimizer steps; None in folders of earlier versions."""
@@ -57,7 +57,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the parts of a run lie."""
+    """The paths of the parts of a run."""
 
     path: Path
 
@@ -122,15 +122,15 @@ class RunFolder:
         return self.path / "model" / (f"seed{seed}" if len(recipe.seeds) > 1 else "")
 
     def work(self, name: str) -> Path:
-        """Where a training keeps what it can resume from; gone when it is done."""
+        """The folder of a training's checkpoints; it is deleted when the training is done."""
         return self.path / "unfinished" / name
 
     def last_checkpoint(self, name: str, tell: Callable[[str], None] | None = None) -> Path | None:
-        """The last checkpoint of a training that is as it was written; None where there is none.
+        """The last intact checkpoint of a training; None where there is none.
 
         Args:
             name: The training.
-            tell: Is told in a line each which later ones cannot be used, and why.
+            tell: Receives one line for each later checkpoint that cannot be used, with the reason.
         """
         found = [path for path in self.work(name).glob("checkpoint-*") if path.is_dir()]
         for checkpoint in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
@@ -142,11 +142,11 @@ class RunFolder:
         return None
 
     def tracked(self, name: str) -> Path:
-        """What trackers wrote into the folder of a training, such as TensorBoard's files."""
+        """The files that trackers wrote into the folder of a training, such as TensorBoard's."""
         return self.path / "trackers" / name
 
     def cost(self, name: str) -> Path:
-        """What a training cost."""
+        """The cost of a training."""
         return self.path / "costs" / f"{name}.json"
 
     @property
@@ -156,7 +156,7 @@ class RunFolder:
 
     @property
     def attribution_results(self) -> Path:
-        """What the attribution maps were measured for."""
+        """The results of measuring the attribution maps."""
         return self.attributions / "results.json"
 
     def holds_anything(self) -> bool:
@@ -166,14 +166,14 @@ class RunFolder:
             ValueError: It is a file.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"{self.path} is a file, so no run can be put there; choose another `output`")
+            raise ValueError(f"{self.path} is a file, so a run cannot be written there; choose another `output`")
         return self.path.is_dir() and bool(self._entries())
 
     def start(self, recipe: Recipe | FinetuneRecipe, alignment: Alignment | None) -> None:
-        """Makes the folder of a new run; the recipe, which makes it one, is written last.
+        """Creates the folder of a new run; the recipe, which makes it a run, is written last.
 
         Raises:
-            ValueError: Nothing can be written there.
+            ValueError: The folder cannot be written to.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ class RunFolder:
                 write_whole(self.alignment, alignment.to_yaml())
             write_whole(self.recipe, recipe.to_yaml())
         except OSError as error:
-            raise ValueError(f"no run can be put into {self.path}: {error}; choose another `output`") from error
+            raise ValueError(f"a run cannot be written to {self.path}: {error}; choose another `output`") from error
 
     def holds_finetuning(self) -> bool:
         """Whether the recipe in the folder is one of a fine-tuning, which has no alignment."""
@@ -192,7 +192,7 @@ class RunFolder:
         return isinstance(found, dict) and "model" in found and "teacher" not in found
 
     def hardly_begun(self) -> bool:
-        """Whether there is nothing but what a run writes before its recipe."""
+        """Whether the folder holds nothing but what a run writes before its recipe."""
         return {entry.name for entry in self._entries()} <= {self.alignment.name, self.data.name}
 
     def set_aside(self) -> None:
@@ -212,7 +212,7 @@ class RunFolder:
             os.replace(entry, self.replaced / entry.name)
 
     def settle(self) -> None:
-        """Ends what a killed process had begun: drafts go; a run set aside comes back, or goes if a new one stands."""
+        """Finishes what a killed process left: drafts go; a run set aside comes back, or goes if there is a new one."""
         for entry in self.path.iterdir():
             if entry.is_file() and _DRAFT.fullmatch(entry.name):
                 entry.unlink()
@@ -222,7 +222,7 @@ class RunFolder:
         if self.finished:
             aside._delete()
         elif not (self.recipe.is_file() and aside.recipe.is_file()):
-            # The other way round: a report that stands here says that what was set aside may go.
+            # The other order: a report here says that the run set aside may be deleted.
             for entry in sorted(aside._entries(), key=aside._order_back):
                 os.replace(entry, self.path / entry.name)
             self.replaced.rmdir()
@@ -246,12 +246,12 @@ class RunFolder:
             named = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
             holds = f"holds {named}" if foreign else f"has no {' and no '.join(lacking)}"
             raise ValueError(
-                f"{self.path} {holds}, so it is more or less than a run, and only a run is deleted to be overwritten; "
+                f"{self.path} {holds}, so it is not exactly a run, and only a run is deleted to be overwritten; "
                 "choose another `output`, or clear the folder yourself"
             )
 
     def _entries(self) -> list[Path]:
-        """What lies in the folder, beside the lock and what was set aside."""
+        """The contents of the folder, without the lock and the run that was set aside."""
         return [entry for entry in self.path.iterdir() if entry.name not in (LOCK, WORKER, self.replaced.name)]
 
     def _order(self, entry: Path) -> int:
@@ -261,7 +261,7 @@ class RunFolder:
         return 2 if entry in (self.report, self.finetuned) else 1 if entry == self.recipe else 0
 
     def _contents(self) -> tuple[list[Path], list[str]]:
-        """The files that a run has written here, and the names of what it has not."""
+        """The files that a run has written here, and the names of those it has not written."""
         ours, foreign = [], []
         for entry in sorted(self._entries()):
             if entry.is_symlink() or (entry.is_dir() and entry.name not in (*_MODELS, *_INSIDE)):
@@ -286,7 +286,7 @@ class RunFolder:
         return bool(draft) or (first in _INSIDE and re.fullmatch(_INSIDE[first], "/".join(rest)) is not None)
 
     def _delete(self) -> None:
-        """Deletes what a run has written, a manifest after what it names, and folders that are empty then."""
+        """Deletes the files of a run, each manifest after the files that it lists, and folders that are then empty."""
         ours, _ = self._contents()
         for path in sorted(ours, key=lambda path: (self._order(path), path.name == MANIFEST)):
             path.unlink()
@@ -295,7 +295,7 @@ class RunFolder:
                 os.rmdir(folder)
 
     def read_cost(self, name: str) -> Cost:
-        """What a training cost."""
+        """The cost of a training."""
         found = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
         whole = (None, None) if found.get("resumed") else (float(found["block_forwards"]), found["seconds"])
         return Cost(*whole, found.get("steps"))

@@ -15,7 +15,7 @@ def check_inputs_outside(recipe: Recipe | FinetuneRecipe) -> None:
     """Refuses a recipe whose run would overwrite what it reads.
 
     Raises:
-        ValueError: An input lies in the output folder; names each.
+        ValueError: Inputs lie in the output folder; the message names all of them.
     """
     output = recipe.folder.resolve()
     inside = [f"{key} is {given!r}" for key, given in _named(recipe) if _lies_in(given, output)]
@@ -35,7 +35,7 @@ def check_names_fit(recipe: Recipe | FinetuneRecipe) -> None:
     folder = RunFolder(recipe.folder.absolute())
     there = next(parent for parent in (folder.path, *folder.path.parents) if os.path.exists(parent))
     for name in stages(recipe):
-        draft = f".{name}.json.draft"  # the longest name of a file; the path of a checkpoint's file is the longest path
+        draft = f".{name}.json.draft"  # The longest file name; the path of a checkpoint's file is the longest path.
         parts = (*folder.path.relative_to(there).parts, draft)
         for path in (*(there / part for part in parts), folder.work(name) / "checkpoint-1000000000" / draft):
             try:
@@ -50,7 +50,7 @@ def check_names_fit(recipe: Recipe | FinetuneRecipe) -> None:
 
 
 def _named(recipe: Recipe | FinetuneRecipe) -> Iterator[tuple[str, str]]:
-    """Every input by its key; a hub name is no path that exists, so it does no harm here."""
+    """Every input by its key; a hub name is not an existing path, so it does no harm here."""
     yield from [("data.tokenizer", recipe.data.tokenizer)] if recipe.data.tokenizer is not None else []
     yield from [("data.path", recipe.data.path)] if recipe.data.path is not None else []
     yield from _of_finetuning(recipe) if isinstance(recipe, FinetuneRecipe) else _of_distillation(recipe)

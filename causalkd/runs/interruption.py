@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a model trains: the step is finished, a checkpoint is saved, and only then it stops."""
+"""Ctrl-C and SIGTERM during training: the step is finished, a checkpoint is saved, and only then training stops."""
 
 import signal
 import threading
@@ -26,16 +26,16 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping(TrainerCallback):
-    """Ends a training after the step in which a signal comes, with a checkpoint; a second signal ends it at once."""
+    """Ends a training after the step in which a signal arrives, with a checkpoint; a second signal ends it at once."""
 
     def __init__(self) -> None:
         self._asked: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listens inside the block, and raises at its end if a signal came.
+        """Listens inside the block, and raises at its end if a signal arrived.
 
-        Other threads than the main one cannot listen, and of several processes one alone must not stop: both leave
+        Threads other than the main one cannot listen, and one of several processes must not stop alone: both leave
         signals to whoever handles them.
 
         Raises:
@@ -54,7 +54,7 @@ class Stopping(TrainerCallback):
             raise Stopped(self._asked)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Asks for a checkpoint and the end."""
+        """Requests a checkpoint and the end of training."""
         if self._asked is not None:
             control.should_save = control.should_training_stop = True
 
@@ -66,7 +66,7 @@ class Stopping(TrainerCallback):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside the block, SIGTERM raises `Stopped`, as Ctrl-C raises KeyboardInterrupt, so that locks are let go."""
+    """Inside the block, SIGTERM raises `Stopped`, as Ctrl-C raises KeyboardInterrupt, so that locks are released."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)

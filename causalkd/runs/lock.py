@@ -1,4 +1,4 @@
-"""One process at a time works in a run folder; who comes second is told who is there."""
+"""Only one process at a time works in a run folder; the error for a second one names the first."""
 
 import json
 import os
@@ -20,17 +20,17 @@ R = TypeVar("R")
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes out of the folder, which must exist; a process that is killed lets go of it.
+    """Keeps other processes out of the folder, which must exist; a process that is killed releases it.
 
     Raises:
-        ValueError: Another process is at work in the folder; says which, and on which host.
+        ValueError: Another process is working in the folder; the message says which, and on which host.
     """
     lock = FileLock(path / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise ValueError(
-            f"{_worker(path)} is at work in {path}; wait until it is done, stop it, or choose another folder"
+            f"{_worker(path)} is working in {path}; wait until it is done, stop it, or choose another folder"
         ) from None
     try:
         RunFolder(path).settle()
@@ -38,16 +38,17 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         (path / WORKER).unlink(missing_ok=True)
-        (path / LOCK).unlink(missing_ok=True)  # while it is held: who waits for it sees that it names no file any more
+        # While the lock is held, so that a waiting process sees that it names no file any more.
+        (path / LOCK).unlink(missing_ok=True)
         lock.release()
 
 
 def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable[Concatenate[str | Path, P], R]:
-    """Makes a function whose first argument is a run's folder keep other processes out of it meanwhile."""
+    """Decorates a function whose first argument is a run's folder, so that it keeps other processes out meanwhile."""
 
     @wraps(function)
     def alone(path: str | Path, *args: P.args, **options: P.kwargs) -> R:
-        if not RunFolder(Path(path)).recipe.is_file():  # the function says that this is no run
+        if not RunFolder(Path(path)).recipe.is_file():  # the function itself reports that this is not a run
             return function(path, *args, **options)
         with locked(Path(path)):
             return function(path, *args, **options)

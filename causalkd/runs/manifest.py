@@ -1,6 +1,6 @@
-"""The manifest of a folder: which files were written into it, how large and with which digest; itself written last.
+"""The manifest of a folder: which files were written into it, their sizes and digests; it is written last.
 
-A folder without a manifest was not written to its end, and one that differs from its manifest was changed or damaged.
+A folder without a manifest was not written completely; one that differs from its manifest was changed or damaged.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ MANIFEST = "manifest.json"
 
 
 def write_manifest(folder: Path) -> None:
-    """Records every file below the folder."""
+    """Records every file in the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     recorded = {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _digest(path)} for path in files
@@ -22,7 +22,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def recorded_files(folder: Path) -> set[Path]:
-    """The files that the folder's manifest names, and the manifest; none where there is no manifest to be read."""
+    """The files that the folder's manifest lists, and the manifest itself; empty where no manifest can be read."""
     try:
         names = _read(folder)
     except ValueError:
@@ -31,7 +31,7 @@ def recorded_files(folder: Path) -> set[Path]:
 
 
 def damage(folder: Path) -> str | None:
-    """What differs from the folder's manifest, in words; None where all recorded files are as they were written.
+    """How the folder differs from its manifest, in words; None where all recorded files are as they were written.
 
     Reads every recorded file. Files that were added later do not count.
     """
@@ -53,7 +53,7 @@ def damage(folder: Path) -> str | None:
 def _read(folder: Path) -> dict[str, tuple[int, str]]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise ValueError(f"it has no {MANIFEST}, so it was not written to its end")
+        raise ValueError(f"it has no {MANIFEST}, so it was not written completely")
     try:
         files = json.loads(path.read_text(encoding="utf-8"))["files"]
         return {name: (each["bytes"], each["sha256"]) for name, each in files.items()}

@@ -1,6 +1,6 @@
-"""Did AD-KD do what it is for? Its own term on held-out texts, of the students that learned from it and of the others.
+"""Whether AD-KD achieves its objective: its term on held-out texts, for students that were and were not trained on it.
 
-The agreement that a report shows is of other maps: signed, summed over the width, from a baseline that closes the gap.
+The agreement in a report is between other maps: signed, summed over the width, from a baseline that closes the gap.
 """
 
 from collections.abc import Sequence
@@ -21,22 +21,20 @@ from causalkd.verification.results.attribution import MapDistanceRow
 
 
 def map_distances(run: TrainedRun, batches: Sequence[Batch]) -> tuple[MapDistanceRow, ...]:
-    """Each student's distance from the teacher in the terms of every `adkd` of the recipe, beside an untrained one's.
+    """Each student's distance from the teacher in every `adkd` term of the recipe, beside that of an untrained student.
 
-    Empty for a recipe without `adkd`. For each term costs the teacher's maps once, those of each student, and those of
-    an untrained one of each shape and seed, as `ADKD` tells.
+    Empty for a recipe without `adkd`. Each term costs the teacher's maps once, those of each student, and those of
+    an untrained student of each configuration and seed; see `ADKD`.
 
     Args:
-        run: Whose models are measured.
-        batches: Held-out texts, on the models' device; one number comes of all, however they are batched.
+        run: The run whose models are measured.
+        batches: Held-out texts, on the models' device; the batching does not change the result.
     """
-    return tuple(
-        row for teacher_outputs, part in _terms(run).items() for row in _rows(run, teacher_outputs, part, batches)
-    )
+    return tuple(row for names, part in _terms(run).items() for row in _rows(run, names, part, batches))
 
 
 def _terms(run: TrainedRun) -> dict[str, ADKDPart]:
-    """The settings that differ in more than their weight, by the names of the students that learned with them."""
+    """The settings that differ in more than their weight, by the names of the students that were trained with them."""
     names: dict[str, list[str]] = {}
     parts: dict[str, ADKDPart] = {}
     for student in run.recipe.students:
@@ -44,10 +42,10 @@ def _terms(run: TrainedRun) -> dict[str, ADKDPart]:
             settings = part.model_dump_json(exclude={"weight"})
             names.setdefault(settings, []).append(student.name)
             parts[settings] = part
-    return {", ".join(teacher_outputs): parts[settings] for settings, teacher_outputs in names.items()}
+    return {", ".join(given): parts[settings] for settings, given in names.items()}
 
 
-def _rows(run: TrainedRun, teacher_outputs: str, part: ADKDPart, batches: Sequence[Batch]) -> list[MapDistanceRow]:
+def _rows(run: TrainedRun, trained_on_it: str, part: ADKDPart, batches: Sequence[Batch]) -> list[MapDistanceRow]:
     settings, memory = part.model_dump(exclude={"weight"}), TeacherCache(run.teacher)
     texts = sum(len(batch.inputs["input_ids"]) for batch in batches)
     untrained: dict[tuple[str, int, int, int], float] = {}
@@ -61,15 +59,15 @@ def _rows(run: TrainedRun, teacher_outputs: str, part: ADKDPart, batches: Sequen
         shape = (model.architecture, model.n_layers, model.width, seed)
         if shape not in untrained:
             untrained[shape] = term(untrained_copy(model, seed))
-        rows.append(MapDistanceRow(name, seed, "measured", teacher_outputs, term(model), texts))
-        rows.append(MapDistanceRow(name, seed, "untrained_student", teacher_outputs, untrained[shape], texts))
+        rows.append(MapDistanceRow(name, seed, "measured", trained_on_it, term(model), texts))
+        rows.append(MapDistanceRow(name, seed, "untrained_student", trained_on_it, untrained[shape], texts))
     return rows
 
 
 def _term(
     objective: ADKD, teacher: HookedModel, student: HookedModel, batches: Sequence[Batch], memory: TeacherCache
 ) -> float:
-    """The term as if all batches were one: each is a mean over its positions."""
+    """The term as if all batches were one: the batches are weighted by their positions."""
     kept, total, amount = objective.requirements(), 0.0, 0
     for batch in batches:
         at = kept.logits_at(student.task, batch)

@@ -1,4 +1,4 @@
-"""Where a run keeps its attribution maps.
+"""The files in which a run keeps its attribution maps.
 
 runs/NAME/attributions/teacher/layerL.safetensors        a map of every text: layer 0 is the embedding's output, layer L
 runs/NAME/attributions/STUDENT-seedS/layerL.safetensors  the output of the L-th block
@@ -16,15 +16,15 @@ from causalkd.runs.folder import MAPS_DRAFT, RunFolder
 
 
 def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]], results: str | None = None) -> None:
-    """Keeps these maps, and no earlier ones, which stay until all of these are written.
+    """Write these maps, and then delete the earlier ones.
 
     Args:
-        folder: The run.
-        maps: Of each model by name, from the embedding's output to the last block's.
-        results: What was measured, as JSON.
+        folder: The run folder.
+        maps: The maps of each model by name, from the embedding output to the last block.
+        results: The measurements, as JSON.
     """
     draft = folder.path / MAPS_DRAFT
-    shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
+    shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
     for name, depths in maps.items():
         (draft / name).mkdir(parents=True)
         for layer, each in enumerate(depths):
@@ -37,14 +37,14 @@ def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]]
 
 
 def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
-    """The maps of one model of a run, from the embedding's output to that of the last block.
+    """The maps of one model of a run, from the embedding output to the last block.
 
     Args:
         path: The run folder.
         name: `teacher`, or a student and its seed, such as `kd-seed0`.
 
     Raises:
-        ValueError: There are none; says of which models there are.
+        ValueError: There are no maps of this model; the message lists the models that have some.
     """
     folder = RunFolder(Path(path)).attributions
     files = sorted((folder / name).glob("layer*.safetensors"), key=lambda file: int(file.stem.removeprefix("layer")))
@@ -57,6 +57,6 @@ def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
 
 
 def first_maps(folder: RunFolder) -> dict[str, AttributionMap]:
-    """Every model's map at the embedding's output, by name; none where `causalkd attribute` has not made them."""
+    """Every model's map at the embedding output, by name; empty where `causalkd attribute` has not made them."""
     files = sorted(folder.attributions.glob("*/layer0.safetensors"))
     return {file.parent.name: AttributionMap.load(file) for file in files}

@@ -24,13 +24,13 @@ from causalkd.training.trainer import DistillationTrainer
 
 
 def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
-    """Builds what a recipe names, untrained, and computes every student's loss on two rows.
+    """Build everything that a recipe names, untrained, and compute every student's loss on two rows.
 
     Writes nothing that stays. What it gives back is for the training and the verification, so that both use the very
     data and teacher that were checked; and the alignment as it is for the students' depth.
 
     Raises:
-        ValueError: Something of the recipe, the data or the models does not fit.
+        ValueError: The recipe, the data and the models do not fit together.
     """
     prepared = prepare(recipe)
     data, teacher = prepared.data, prepared.teacher
@@ -49,7 +49,7 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
     if any(alignment != alignments[0] for alignment in alignments):
         raise ValueError(
             f"alignment {recipe.alignment!r} means different layers for students of different depths; "
-            "give them one depth, or a run each"
+            "give them the same depth, or make one run for each"
         )
     _check_positions(alignments[0], build_pairs(recipe, data, alignments[0]))
     return prepared, alignments[0]
@@ -110,7 +110,7 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
 
 
 def _surely_written(training: TrainingPart) -> TrainingPart:
-    """With every batch written anew, where any is to be: what is rare must be tried as well."""
+    """The training with responses written in every batch where any may be: rare cases must be tried as well."""
     if training.sequences is None:
         return training
     return training.model_copy(update={"sequences": training.sequences.model_copy(update={"share": 1.0})})
@@ -133,7 +133,7 @@ def _try_a_step(trainer: DistillationTrainer) -> None:
 
 
 def _check_is_number(trainer: DistillationTrainer, loss: Tensor) -> None:
-    """What is no number before the first step would only be noticed after a teacher was trained."""
+    """Refuses a loss that is not a number at the first step; otherwise a teacher would be trained first."""
     if loss.isfinite():
         return
     terms = ", ".join(
@@ -141,17 +141,17 @@ def _check_is_number(trainer: DistillationTrainer, loss: Tensor) -> None:
         for name, weighted in trainer.objectives.items()
     )
     raise ValueError(
-        f"the loss of the first rows is {loss.item()}, which is no number to learn from ({terms}); choose moderate "
+        f"the loss of the first rows is {loss.item()}, which cannot be minimised ({terms}); choose moderate "
         "weights and temperatures, and see that the checkpoints' weights are finite"
     )
 
 
 def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
-    """Every row must have room in the model, and every token id and token type an embedding."""
+    """Refuses rows that are too long for the model, and token ids and token types without an embedding."""
     examples = [*data.train.examples, *data.heldout.examples]
     rows = [example["input_ids"] for example in examples]
     longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
-    if model.task == "masked_lm":  # which puts in any token
+    if model.task == "masked_lm":  # which inserts any token
         highest = max(highest, len(data.tokenizer) - 1)
     if (part.max_length or 0) > room:
         raise ValueError(
@@ -177,7 +177,7 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
 
 
 def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
-    """Every segment that is named must be there at all; the collators find the rows that lack it."""
+    """Refuses a segment name that no row has; the collators report single rows that lack it."""
     known = {name for split in (data.train, data.heldout) for row in split.examples for name in row.get("segments", {})}
     named = dict.fromkeys(name for policy in alignment.policies().values() for name in policy.segments)
     faults = [
@@ -190,11 +190,11 @@ def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
 
 
 def _check_positions(alignment: Alignment, pairs: list[Batch]) -> None:
-    """Every site pair must exchange something somewhere: else it trains nothing, and its accuracy is perfect."""
+    """Refuses site pairs that select no position at all: they train nothing, and their accuracy would be perfect."""
     policies = alignment.policies()
     faults = [
         f"the positions of {name!r} ({policies[name].model_dump(exclude_defaults=True)}) select no token in any of the "
-        "held-out pairs, so nothing would be exchanged; raise `fraction`, or use a policy such as `all`"
+        "held-out pairs, so there would be no intervention; raise `fraction`, or use a policy such as `all`"
         for name in policies
         if not any(batch.positions[name].valid.any() for batch in pairs)
     ]
@@ -203,7 +203,7 @@ def _check_positions(alignment: Alignment, pairs: list[Batch]) -> None:
 
 
 def _positions(model: HookedModel) -> int:
-    """How many tokens a row may have."""
+    """The number of tokens that a row may have."""
     config = model.model.config
     # RoBERTa numbers positions from the one after the padding id.
     return config.max_position_embeddings - (config.pad_token_id + 1 if config.model_type == "roberta" else 0)

@@ -1,4 +1,4 @@
-"""A recipe's parts become objects: data, models, batches. Objects take flat arguments, never a recipe."""
+"""Build the objects of a recipe: data, models, batches. The objects take flat arguments, never a recipe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ _LONGEST = 128
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A task's examples, and the tokenizer they were made with."""
+    """A task's examples, and the tokenizer that they were made with."""
 
     train: Examples
     heldout: Examples
@@ -55,10 +55,10 @@ class Data:
 
 
 def build_data(part: DataPart, teacher: TeacherPart) -> Data:
-    """Both splits of the recipe's task, with the teacher's tokenizer.
+    """Load both splits of the recipe's task, with the teacher's tokenizer.
 
     Raises:
-        ValueError: The task is unknown, its data are not there, or a split is empty.
+        ValueError: The task is unknown, its data are missing, or a split is empty.
     """
     tokenizer = _with_padding(_tokenizer(part, teacher))
     longest = longest_row(part, tokenizer)
@@ -74,7 +74,7 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
 
 
 def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
-    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
+    """The examples with labels in the order of the teacher's checkpoint, where the label names are the same."""
     if teacher.model is None or examples.kind not in ("classification", "multi_label"):
         return examples
     own: dict[Any, str] = dict(read_config(teacher.model).id2label or {})
@@ -92,7 +92,7 @@ def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
 
 
 def data_of(part: DataPart) -> str | OwnData:
-    """The name of the recipe's task, or its own data."""
+    """The name of the recipe's task, or `your own data`."""
     if part.path is None or part.kind is None:
         return part.data_name
     splits = {
@@ -104,7 +104,7 @@ def data_of(part: DataPart) -> str | OwnData:
 
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Most tokens of a row."""
+    """The longest row in tokens."""
     return part.max_length or min(_LONGEST, tokenizer.model_max_length)
 
 
@@ -112,7 +112,7 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     """The recipe's teacher before any training: a checkpoint, or fresh weights of a configuration.
 
     Raises:
-        ValueError: The checkpoint is not there or lacks the head, and no training is to make one.
+        ValueError: The checkpoint is missing, or it lacks the head and the recipe does not train one.
     """
     task, labels, fresh = data.train.kind, data.labels, part.training is not None
     try:
@@ -128,11 +128,11 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
 
 
 def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
-    """An untrained student: cut from the teacher, or from its own checkpoint, whose head may be missing.
+    """An untrained student: cut from the teacher, or loaded from its own checkpoint, which may lack the head.
 
     Raises:
-        ValueError: A layer, width or checkpoint that does not exist, a checkpoint's head that has other labels,
-            or adapters that the student has no layers for.
+        ValueError: A layer, width or checkpoint does not exist, a checkpoint's head has other labels,
+            or the student has no layers for the adapters.
     """
     student = _student(part, teacher, data, seed)
     if part.lora is not None:
@@ -150,7 +150,7 @@ def _student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> 
 
 
 def build_alignment(given: Alignment | str, teacher: HookedModel, student: HookedModel) -> Alignment:
-    """The recipe's alignment: inline, from a file, or ready-made for these depths."""
+    """The recipe's alignment: inline, from a file, or a preset for these depths."""
     if isinstance(given, Alignment):
         return given
     if given in READY_MADE:
@@ -158,9 +158,7 @@ def build_alignment(given: Alignment | str, teacher: HookedModel, student: Hooke
     if "\n" in given or ": " in given:
         return Alignment.from_yaml(given)
     if not Path(given).is_file():
-        raise ValueError(
-            f"there is no alignment {given!r}, ready-made or as a file; {nearest(given, list(READY_MADE))}"
-        )
+        raise ValueError(f"alignment {given!r} is neither a preset nor a file; {nearest(given, list(READY_MADE))}")
     return Alignment.from_yaml(Path(given))
 
 
@@ -173,7 +171,7 @@ def build_collator(
         examples.examples,
         {} if alignment is None else alignment.policies(),
         tokenizer.pad_token_id,
-        "right",  # whatever a tokenizer's file says: encoders count positions from the left edge
+        "right",  # Tokenizer files may say otherwise, but encoders count positions from the left edge.
         part.sources,
         part.group,
         seed,
@@ -182,18 +180,18 @@ def build_collator(
 
 
 def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Masking | None:
-    """The corruption of a masked LM's inputs; None for every other task."""
+    """The masking of a masked LM's inputs; None for every other task."""
     return Masking.from_tokenizer(tokenizer) if examples.kind == "masked_lm" else None
 
 
 def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor | None = None) -> list[Batch]:
-    """The held-out pairs that verification exchanges, the short ones first, so that little of a batch is padding.
+    """The held-out pairs of verification, the short ones first, so that little of a batch is padding.
 
     Args:
-        recipe: Says how many pairs, which, and how they are batched.
-        data: Whose held-out examples.
-        alignment: Says which positions.
-        right: Which examples every model answers rightly; None, before there are models, takes all for right.
+        recipe: Gives the number of pairs, their selection and their batch size.
+        data: The data whose held-out examples are used.
+        alignment: Gives the positions.
+        right: Which examples every model predicts correctly; None, before there are models, means all.
 
     Raises:
         ValueError: The held-out examples make fewer such pairs, or a position policy does not suit them.
@@ -205,21 +203,21 @@ def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor 
     except ValueError as error:
         raise ValueError(f"verification.pairs: {error}") from None
     lengths = torch.tensor([len(example["input_ids"]) for example in examples])
-    # Positions are drawn by the number of the pair, so the order of pairs changes none.
+    # Positions are drawn by the number of the pair, so the order of pairs does not change them.
     keys = torch.argsort(torch.maximum(lengths[base], lengths[source]), stable=True)
     split = (numbers.split(part.batch_size) for numbers in (base[keys], source[keys], keys))
     return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
 
 
 def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) -> Fits:
-    """Which pairs the recipe chooses."""
+    """The pairs that the recipe selects."""
     choose, variable = recipe.verification.pair_selection, recipe.verification.variable
     if choose == "other_variable":
         made = generated_task(recipe.data.data_name)
         known = () if made is None else made.single_variables
         if made is None or made.value_of is None or variable is None or variable not in known:
             raise ValueError(
-                f"variable {variable!r} is in no causal model of the task {recipe.data.data_name!r}"
+                f"variable {variable!r} is not in a causal model of the task {recipe.data.data_name!r}"
                 + (f"; it has {', '.join(known)}" if known else "; choose pairs by a variable for the task planted")
             )
         value_of = made.value_of
@@ -231,12 +229,12 @@ def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) 
 
 
 def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
-    """The held-out rows, without sources."""
+    """Batches of the held-out rows, without sources."""
     return build_batches(recipe, data.heldout, data.tokenizer)
 
 
 def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[Batch]:
-    """Batches of some examples, as verification makes them, without sources."""
+    """Batches of some examples as verification makes them, without sources."""
     part = recipe.verification
     return batches_of(recipe.data, examples, tokenizer, part.batch_size, part.seed)
 
@@ -267,7 +265,7 @@ def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
             return AutoTokenizer.from_pretrained(part.tokenizer, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"data.tokenizer: there is no tokenizer {part.tokenizer!r}, as a folder or on the hub; name another"
+                f"data.tokenizer: tokenizer {part.tokenizer!r} is neither a folder nor on the hub; name another"
             ) from error
     made = generated_task(part.data_name)
     if made is None:
@@ -276,7 +274,7 @@ def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Lets the end token stand for padding where there is none; the attention mask hides it from the model."""
+    """Uses the end token for padding where there is no padding token; the attention mask hides it from the model."""
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Search in a finished run: which layer of its teacher does what each layer of a student does?"""
+"""Search in a finished run: which teacher layer corresponds to each layer of a student?"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,27 +21,27 @@ def search_run(
     component: str = "block_output",
     rank: int | None = None,
 ) -> Search:
-    """Proposes counterparts on pairs of training examples, tests them on the run's held-out pairs.
+    """Propose corresponding layers on pairs of training examples, and test them on the run's held-out pairs.
 
-    What the held-out pairs support is written to `found_alignment.yaml` in the run's folder, which `distill` takes.
+    Supported pairs are written to `found_alignment.yaml` in the run's folder, which a recipe can name.
 
     Args:
         path: The run folder.
-        student: Whose layers; the recipe's first student if not given.
-        seed: Which of its seeds; the recipe's first if not given.
-        component: What is exchanged in every layer.
-        rank: Of how many directions of a student layer to make do, learned on the training examples; None to take the
-            layer whole.
+        student: The student to search; by default the recipe's first.
+        seed: The student's seed; by default the recipe's first.
+        component: The component that is intervened on in every layer.
+        rank: Dimension of a subspace of each student layer, learned on the training examples; None to take the
+            whole layer.
 
     Raises:
-        ValueError: No finished run, no such student or seed, training examples that make fewer pairs, or a rank for
-            models of which no directions can be learned.
+        ValueError: No finished run, student or seed of this name, too few pairs of training examples, or a rank that
+            is given for models in which no subspace can be learned.
     """
     run = TrainedRun.load(path)
     chosen = _chosen(run, student, seed)
     if rank is not None:
         check_rank(chosen.model, component, rank)
-    run.folder.found.unlink(missing_ok=True)  # what an earlier search left is not what this one finds
+    run.folder.found.unlink(missing_ok=True)  # The file of an earlier search is not what this one finds.
     first = run.alignment.pairs[0]
     alignment = run.alignment.model_copy(update={"pairs": (first,)})
     pairs, heldout = (

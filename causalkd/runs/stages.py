@@ -1,4 +1,4 @@
-"""The trainings of a run and what each depends on: what was trained continues only with that, the rest may change."""
+"""The trainings of a run and what each depends on: a started training continues only if that is unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from causalkd.runs.folder import RunFolder
 
 TEACHER, MODEL = "teacher", "model"
 _FREE = {"report_to"}
-"""What training settings say that changes no weight."""
+"""The training settings that change no weight."""
 
 
 def stages(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
-    """What each training depends on, by its name; verification, the output folder and the run's name are not in it."""
+    """What each training depends on, by its name; without verification, the output folder and the run's name."""
     if isinstance(recipe, FinetuneRecipe):
         return _finetuning_stages(recipe)
     data = recipe.data.model_dump(mode="json", exclude={"eval_limit"})
@@ -53,7 +53,7 @@ def begun(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
 
 
 def differences(folder: RunFolder, before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe) -> list[str]:
-    """What keeps a folder's trainings, begun with one recipe, from continuing with another; a line each."""
+    """Why the trainings of a folder, started with one recipe, cannot continue with another; one line each."""
     old, new = stages(before), stages(now)
     lines = []
     for name in begun(folder, before):

@@ -1,4 +1,4 @@
-"""Which tokens of a run's texts ATKD teaches in which mode, and how its students stand to either kind."""
+"""The teaching mode of the tokens of a run's texts, and how its students behave in either mode."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,12 +20,12 @@ _TKD = DKDPart(alpha=1.0, beta=0.0)
 def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
     """The teaching modes of some training texts, and each student's interchange accuracy by mode on held-out pairs.
 
-    Costs a forward of the teacher and of every student over each text, and over the pairs one of base and of source in
-    each with the blocks after the declared sites.
+    Costs a forward of the teacher and of every student for each text, and for each pair one of base and of source,
+    and the blocks after the declared sites.
 
     Args:
-        run: Of causal LMs.
-        numbers: Of the training examples. Their labels are the data's own responses, also where the students were
+        run: A run of causal LMs.
+        numbers: Numbers of training examples. Their labels are the data's own responses, also where the students were
             trained on sequences that a model had written.
     """
     fraction = _hard_fraction(run.recipe)
@@ -48,13 +48,13 @@ def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
 
 
 def _hard_fraction(recipe: Recipe) -> float:
-    """The share of hard tokens that the students are trained with, where they agree on one; else half."""
+    """The share of hard tokens that the students are trained with, where they all use one; otherwise one half."""
     asked = [part.objectives.atkd for part in recipe.students]
     shares = {each.hard_fraction for each in asked if each is not None}
     return shares.pop() if len(shares) == 1 else _HALF
 
 
 def _logs_both(objectives: ObjectivesPart) -> bool:
-    """Whether forward KL and TKD are logged, at temperature 1 over labelled tokens, whatever their weights."""
+    """Whether forward KL and TKD are logged, at temperature 1 over labelled tokens, with any weights."""
     pairs = ((objectives.response_kd, _FORWARD_KL), (objectives.dkd, _TKD))
     return all(given is not None and given.model_copy(update={"weight": 1.0}) == wanted for given, wanted in pairs)

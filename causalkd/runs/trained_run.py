@@ -1,4 +1,4 @@
-"""A trained run, read back from its folder: recipe, data, alignment and models."""
+"""A trained run, read from its folder: recipe, data, alignment and models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from causalkd.runs.prepared import Prepared
 
 
 class Trained(NamedTuple):
-    """A student, its part of the recipe and its seed."""
+    """A student, its section of the recipe and its seed."""
 
     part: StudentPart
     seed: int
@@ -29,7 +29,7 @@ class Trained(NamedTuple):
 
     @property
     def folder_name(self) -> str:
-        """What names its files."""
+        """The name of its files."""
         return f"{self.part.name}-seed{self.seed}"
 
 
@@ -48,11 +48,11 @@ class TrainedRun:
     def load(
         cls, path: str | Path, accept_changed_data: bool = False, prepared: Prepared | None = None
     ) -> "TrainedRun":
-        """Reads the run in a folder.
+        """Read the run in a folder.
 
         Args:
             path: The folder.
-            accept_changed_data: Take data other than those that the run was made with.
+            accept_changed_data: Whether to accept data other than those that the run was made with.
             prepared: The data and the trained teacher, from whoever has them already; None builds and reads them.
 
         Raises:
@@ -106,14 +106,14 @@ def finished_models(folder: RunFolder) -> list[Path]:
 
 
 def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
-    """A checkpoint that a run has trained.
+    """Load a checkpoint that a run has trained.
 
     Raises:
-        ValueError: It is not as the run has written it.
+        ValueError: It is not as the run wrote it.
     """
     if (fault := damage(origin)) is not None:
         raise ValueError(
-            f"the checkpoint {origin} is damaged: {fault}; put it back from a copy, or delete that folder and the "
+            f"the checkpoint {origin} is damaged: {fault}; restore it from a copy, or delete that folder and the "
             "run's report.json or finetune.json, and train it again with the same call"
         )
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
@@ -121,13 +121,15 @@ def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
 
 def _read_recipe(folder: RunFolder) -> Recipe:
     if not folder.recipe.is_file():
-        raise ValueError(f"{folder.path} holds no run (no recipe.yaml); `causalkd distill RECIPE` makes one")
+        raise ValueError(
+            f"{folder.path} does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"
+        )
     recipe = Recipe.load(folder.recipe)
     wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
     lacking = [str(path) for path in wanted if not (path / MANIFEST).is_file()]
     if lacking:
         raise ValueError(
-            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is not there yet; "
+            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is missing; "
             "continue it with the same `causalkd distill` call"
         )
     return recipe

@@ -1,4 +1,4 @@
-"""What a run's report holds: every measurement of its models on held-out pairs."""
+"""Build a run's report: every measurement of its models on held-out pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,10 +39,10 @@ Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 
 
 def verified(run: TrainedRun) -> VerificationReport:
-    """Measures the students of a run, and its teacher, on the held-out pairs that its recipe chooses.
+    """Measure the students of a run, and its teacher, on the held-out pairs that its recipe selects.
 
-    Held in memory at once, of one batch: the base and source activations of every place of a model that is exchanged,
-    and the teacher's counted logits at every side of all components; so give a causal LM with a large vocabulary small
+    Held in memory at once, for one batch: the base and source activations at every site of a model,
+    and the teacher's counted logits for every intervention; so give a causal LM with a large vocabulary small
     batches and few components.
     """
     taught, results = _results(run)
@@ -66,18 +66,18 @@ def verified(run: TrainedRun) -> VerificationReport:
 
 
 def references(students: Sequence[StudentPart]) -> dict[str, tuple[str, ...]]:
-    """Whom each student is compared with: the first, and if it exchanges activations every one that does not."""
-    first, plain = students[0].name, [part.name for part in students if not _exchanges(part)]
-    chosen = {part.name: [first, *(plain if _exchanges(part) else [])] for part in students}
+    """The students that each is compared with: the first, and for one that intervenes all that do not."""
+    first, plain = students[0].name, [part.name for part in students if not _intervenes(part)]
+    chosen = {part.name: [first, *(plain if _intervenes(part) else [])] for part in students}
     return {name: tuple(dict.fromkeys(other for other in others if other != name)) for name, others in chosen.items()}
 
 
-def _exchanges(part: StudentPart) -> bool:
+def _intervenes(part: StudentPart) -> bool:
     return bool(interchanging(part.objectives.chosen()))
 
 
 def rightly_answered(run: TrainedRun) -> Tensor | None:
-    """Which held-out examples every model answers rightly, where the recipe asks for pairs of such."""
+    """Which held-out examples every model predicts correctly, where the recipe selects pairs of such examples."""
     if run.recipe.verification.pair_selection != "both_right":
         return None
     rows = build_rows(run.recipe, run.data)
@@ -87,18 +87,18 @@ def rightly_answered(run: TrainedRun) -> Tensor | None:
 
 @dataclass(frozen=True, eq=False)
 class _Watch:
-    """Who observes the models of a run while its held-out pairs pass; each list follows the students, or is empty."""
+    """The observers of a run's models while its held-out pairs pass; each list follows the students, or is empty."""
 
     run: TrainedRun
     truth: TeacherCounterfactuals
     tables: Mapping[str | None, list[Table]]
-    """By component."""
+    """One list for each component."""
     heads: list[Table]
     departures: list[Departures]
     distances: list[Distances]
-    """The teacher's first."""
+    """The teacher's observer first."""
     ground_truth: list[GroundTruth]
-    """The teacher's first."""
+    """The teacher's observer first."""
 
     @classmethod
     def of(cls, run: TrainedRun, pairs: Sequence[Batch]) -> "_Watch":
@@ -115,7 +115,7 @@ class _Watch:
         return cls(run, truth, of_grids, tables(heads), departures, distances, _ground_truth(run, pairs))
 
     def observed(self) -> list[ObservedModel]:
-        """The teacher first, with whose answers those of the students and of their untrained twins are compared."""
+        """All models with their observers: the teacher first, then the students and the untrained students."""
         teacher, students = self.run.teacher, [student.model for student in self.run.students]
         tables = [column for column in (*self.tables.values(), self.heads) if column]
         further = [column for column in (self.departures, self.distances[1:], self.ground_truth[1:]) if column]
@@ -139,7 +139,7 @@ class _Watch:
         return _distinct(rows), _distinct(compared)
 
     def of_heads(self) -> tuple[InterchangeRow, ...]:
-        """Head against head, where the recipe names the component that is split by heads."""
+        """The comparison of single attention heads, where the recipe names the component that is split by heads."""
         named = [
             (table, part.name, seed) for table, (part, seed, _) in zip(self.heads, self.run.students, strict=False)
         ]
@@ -147,8 +147,8 @@ class _Watch:
 
 
 def _grids(run: TrainedRun, subjects: Sequence[Subject]) -> dict[str | None, list[MeasurementPlan]]:
-    """What is asked of each student, by component."""
-    trained = None if any(_exchanges(student.part) for student in run.students) else ()
+    """The comparisons of each student, by component."""
+    trained = None if any(_intervenes(student.part) for student in run.students) else ()
     return {
         component: [MeasurementPlan(plan(run.teacher, *subject, component, trained), BASELINES) for subject in subjects]
         for component in run.recipe.verification.components or (None,)
@@ -162,7 +162,7 @@ def _heads(run: TrainedRun, subjects: Sequence[Subject]) -> list[MeasurementPlan
 
 
 def _departures(run: TrainedRun, subjects: Sequence[Subject], truth: TeacherCounterfactuals) -> list[Departures]:
-    """Of classifiers, where each student departs most."""
+    """The pairs on which each student departs most from the teacher, for classifiers."""
     if run.teacher.task != "classification":
         return []
     return [
@@ -172,7 +172,7 @@ def _departures(run: TrainedRun, subjects: Sequence[Subject], truth: TeacherCoun
 
 
 def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[Distances]:
-    """How far exchanged states are from clean ones, in every model at every declared pair."""
+    """How far states after an intervention are from clean ones, in every model at every declared pair."""
     declared = [declared_interventions(places) for _, places in subjects]
     found = [Distances({pair: taught for pair, (taught, _) in declared[0].items()}, name="teacher")]
     for (part, seed, _), interventions in zip(run.students, declared, strict=True):
@@ -181,7 +181,7 @@ def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[Distances]:
 
 
 def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
-    """Every model against the task's own causal model, where that is known."""
+    """Every model against the task's own causal model, where it is known."""
     known = causal_model(run.recipe.data.data_name)
     if known is None:
         return []
@@ -192,7 +192,7 @@ def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
 
 
 def _distinct(rows: list[Row]) -> tuple[Row, ...]:
-    """Each row once: a declared pair is measured beside the grid of every component, with which its q varies."""
+    """Each row once: a declared pair is also measured in the grid of every component, where its q differs."""
     found: dict[Row, Row] = {}
     for row in rows:
         found.setdefault(replace(row, q_value=None), row)

@@ -1,1 +1,1 @@
-"""How the student learns."""
+"""Training: how the student is trained."""

@@ -1,4 +1,4 @@
-"""What a training run tells while it learns: a quiet progress bar, a file of terms, and the epoch to its data."""
+"""The callbacks of a training: a progress bar, a file of terms, and the epoch number for the data."""
 
 import json
 from collections.abc import Mapping
@@ -25,21 +25,21 @@ _MEASURED = "iia"
 
 
 class MetricsFile(TrainerCallback):
-    """Appends a row per log to a file of JSON lines: `{"student", "seed", "step", "loss", "term/<name>", …}`.
+    """Appends one row per log to a file of JSON lines: `{"student", "seed", "step", "loss", "term/<name>", …}`.
 
-    Starting (or resuming at a step) first drops this student's rows from there on, so no step is told twice.
+    Starting, or resuming at a step, first drops this student's rows from there on, so that no step occurs twice.
 
     Args:
         path: The file; other students' rows in it stay.
-        student: Name in every row.
-        seed: Seed in every row.
+        student: The name in every row.
+        seed: The seed in every row.
     """
 
     def __init__(self, path: Path, student: str, seed: int) -> None:
         self._path, self._owner = path, {"student": student, "seed": seed}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Forgets what will be told again."""
+        """Drops the rows that will be written again."""
         if state.is_world_process_zero:
             kept = [row for row in read_rows(self._path) if not self._mine(row) or row["step"] <= state.global_step]
             write_whole(self._path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -57,23 +57,23 @@ class MetricsFile(TrainerCallback):
             told = {name: value for name, value in logs.items() if name not in _NOT_TERMS}
             row = json.dumps({**self._owner, "step": state.global_step, **told})
             with self._path.open("ab", buffering=0) as file:
-                file.write(f"{row}\n".encode())  # in one call, so that no other process's row comes between
+                file.write(f"{row}\n".encode())  # in one call, so that no other process writes in between
 
     def _mine(self, row: Mapping[str, Any]) -> bool:
         return all(row.get(key) == value for key, value in self._owner.items())
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; none where there is no file.
+    """The rows of a file of JSON lines; empty where there is no file.
 
-    A last line without its line break is what a killed process was writing, and is left out.
+    A last line without its line break was left by a killed process, and is ignored.
     """
     written = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]
 
 
 class EpochOfData(TrainerCallback):
-    """Tells the data which epoch it is, on which every drawn source and position depends.
+    """Passes the number of the epoch, on which every drawn source and position depends, to the data.
 
     Args:
         examples: The training data.
@@ -88,10 +88,10 @@ class EpochOfData(TrainerCallback):
 
 
 class Progress(ProgressCallback):
-    """The Trainer's progress bar with the last loss and interchange accuracy beside it, instead of a line per log.
+    """The Trainer's progress bar, with the last loss and interchange accuracy in it instead of a line per log.
 
     Args:
-        label: What is being trained.
+        label: The name of what is being trained.
     """
 
     def __init__(self, label: str) -> None:
@@ -112,7 +112,7 @@ class Progress(ProgressCallback):
         logs: Mapping[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Shows the loss in the bar, and what was measured last."""
+        """Shows the loss in the bar, and the last measured accuracy."""
         if self.training_bar is not None and logs and "loss" in logs:
             self._measured |= {name: f"{value:.3f}" for name, value in logs.items() if name.startswith(_MEASURED)}
             self.training_bar.set_postfix({"loss": f"{logs['loss']:.4f}", **self._measured})

@@ -1,4 +1,4 @@
-"""What a training costs, counted while it runs, so that students can be compared at equal compute."""
+"""The cost of a training, counted while it runs, so that students can be compared at equal compute."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from transformers import Cache
 
 from causalkd.models.hooks.hooked_model import HookedModel
 
-# A backward takes about two forwards' worth of multiplications (Kaplan et al. 2020, section 2.1).
+# A backward pass takes about as many multiplications as two forward passes (Kaplan et al. 2020, section 2.1).
 _FORWARD_AND_BACKWARD = 3
 
 
@@ -18,9 +18,9 @@ class BlockForwards:
     """A running total of block-forwards: one block run over one row; a trained block counts three times.
 
     Blocks that an interchange skips are not run and so not counted; one that ends early counts up to where it ended.
-    Not counted are what a student runs without gradients, the generation of sequences, token by token over a cache, and
-    of attribution maps the backward passes that make them and those that learn from them, of which a map of K classes
-    takes K − 1 and more than as many again: students with and without maps compare by their seconds.
+    Not counted are forward passes of a student without gradients, the generation of sequences with a cache, and
+    the backward passes that compute attribution maps and those that train on them, of which a map of K classes
+    takes K − 1 and more than as many again: compare students with and without maps by their seconds.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What objectives learn beside the student: optimised with it, never part of its checkpoint."""
+"""The parameters that objectives train together with the student: optimised with it, but not in its checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ _FILE = "objectives.safetensors"
 
 
 class Learned:
-    """The parameters of those objectives that have some.
+    """The parameters of the objectives that have some.
 
     Args:
         objectives: All objectives of a training.
@@ -25,7 +25,8 @@ class Learned:
         self.parameters = list(self.modules.parameters())
 
     def average_gradients(self) -> None:
-        """Averages their gradients over processes as each arrives; the wrapper of the student does not see them.
+        """Averages the gradients over processes as each arrives; the wrapper of the student does not see these
+        parameters.
 
         Averaging what has accumulated so far at every micro-batch gives the average of the sum.
         """
@@ -33,21 +34,21 @@ class Learned:
             parameter.register_post_accumulate_grad_hook(_average)
 
     def forget_gradients(self) -> None:
-        """Drops their gradients once a step has used them: the Trainer drops those of its own model only."""
+        """Drops the gradients after a step has used them; the Trainer drops only those of its own model."""
         self.modules.zero_grad()
 
     def add_to(self, optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
-        """Lets an optimizer train them."""
+        """Adds the parameters to an optimizer."""
         if self.parameters:
             optimizer.add_param_group({"params": self.parameters, "weight_decay": weight_decay})
 
     def save(self, folder: Path) -> None:
-        """Writes them beside a checkpoint, with what else their objectives remember."""
+        """Writes them next to a checkpoint, with the other state of their objectives."""
         if state := self.modules.state_dict():
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
 
     def load(self, folder: Path) -> None:
-        """Reads them back when training resumes."""
+        """Reads them when training resumes."""
         if self.modules.state_dict():
             self.modules.load_state_dict(load_file(folder / _FILE))
 

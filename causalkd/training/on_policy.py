@@ -1,8 +1,8 @@
-"""Where the sequences come from that a causal LM learns on, where they are not the data's own.
+"""The sequences that a causal LM is trained on where they are not the data's own.
 
-Written by the teacher, once, before training (sequence-level KD: Kim and Rush 2016, arXiv 1606.07947); by the student
-while it trains, for a share of the batches (on-policy, GKD: Agarwal et al. 2024, arXiv 2306.13649); or token by token
-by one of the two (teacher-mixed sampling: Gu et al. 2024, arXiv 2306.08543).
+They are written by the teacher, once, before training (sequence-level KD: Kim and Rush 2016, arXiv 1606.07947); by the
+student during its training, for a share of the batches (on-policy, GKD: Agarwal et al. 2024, arXiv 2306.13649); or
+token by token by one of the two (teacher-mixed sampling: Gu et al. 2024, arXiv 2306.08543).
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,21 @@ from causalkd.models.hooks.hooked_model import HookedModel
 
 
 class OnPolicy:
-    """Writes the responses of a share of the batches anew with the student, in whatever state it is in.
+    """Replaces the responses of a share of the batches by the student's own, in its present state.
 
-    The prompt of a row is everything before its first label. What is drawn is a function of the seed, the step, the
-    micro-batch of the step and the process. No gradient flows through the drawing. Costs a forward a generated token.
+    The prompt of a row is everything before its first label. All draws are a function of the seed, the step, the
+    micro-batch of the step and the process. No gradient flows through the sampling. Costs one forward per generated
+    token.
 
     Args:
-        student: Writes; the model being trained.
-        sampling: How.
-        share: Probability, 0 to 1, that a batch is written anew (λ of GKD).
+        student: The model being trained, which writes.
+        sampling: The sampling settings.
+        share: Probability, 0 to 1, that a batch gets new responses (λ of GKD).
         mixture: A model that draws a share of the tokens instead; None where the student draws all.
-        seed: Seed of everything drawn.
+        seed: The seed of all draws.
 
     Raises:
-        ValueError: The student writes no text.
+        ValueError: The student does not generate text.
     """
 
     def __init__(
@@ -42,29 +43,30 @@ class OnPolicy:
         self._mixture, self._seed = mixture, seed
 
     def __call__(self, batch: Batch, step: int, micro: int = 0) -> Batch:
-        """A micro-batch of a step, its responses perhaps written anew and labelled whole.
+        """A micro-batch of a step, perhaps with new responses and all of them labelled.
 
         Raises:
-            ValueError: The batch has no labels per token, is packed, or has positions to exchange.
+            ValueError: The batch has no labels per token, is packed, or has positions of interventions.
         """
         rng = np.random.default_rng((self._seed, step, micro, PartialState().process_index))
         if rng.random() >= self._share:
             return batch
         prompts = _prompts_of(batch, self._student)
         written = continue_prompts(self._student, prompts, self._sampling, int(rng.integers(2**62)), self._mixture)
-        # Without example numbers: what is known of the examples, such as a teacher's outputs, is not true of these.
+        # Without example numbers: what is known about the examples, such as a teacher's outputs, is not true of these.
         return Batch(written.inputs, written.inputs["input_ids"].where(written.new, IGNORED))
 
 
 def written_by_teacher(
     teacher: HookedModel, examples: Sequence[Example], sampling: Sampling, share: float, seed: int, batch_size: int
 ) -> list[dict[str, Any]]:
-    """The examples with the responses of a share of them written by the teacher; segments are `prompt` and `response`.
+    """The examples with the responses of a share of them written by the teacher; segments are `prompt` and
+    `response`.
 
-    Which ones, and what is drawn, is a function of the seed. Costs a forward a generated token.
+    Which ones, and all draws, are a function of the seed. Costs one forward per generated token.
 
     Raises:
-        ValueError: Examples have no labels per token, or the teacher writes no text.
+        ValueError: Examples have no labels per token, or the teacher does not generate text.
     """
     if not all(isinstance(example.get("label"), list) and "documents" not in example for example in examples):
         raise ValueError("the teacher writes responses of causal LM examples that have labels and are not packed")
@@ -72,7 +74,7 @@ def written_by_teacher(
     chosen = np.flatnonzero(rng.random(len(examples)) < share)
     found = [dict(example) for example in examples]
     starts = [_prompt_length(example["label"]) for example in examples]
-    # Prompts of like length together, so that little of a batch is padding.
+    # Prompts of similar length together, so that little of a batch is padding.
     numbers = sorted(chosen.tolist(), key=starts.__getitem__)
     for first in range(0, len(numbers), batch_size):
         batch = numbers[first : first + batch_size]
@@ -92,11 +94,11 @@ def _example(prompt: list[int], response: list[int]) -> dict[str, Any]:
 
 def _prompts_of(batch: Batch, student: HookedModel) -> Inputs:
     if batch.labels is None or batch.labels.shape != batch.counted.shape:
-        raise ValueError("responses are written anew for causal LM examples with a label per token; these have none")
+        raise ValueError("responses can be written only for causal LM examples with a label per token; these have none")
     if "documents" in batch.inputs or batch.positions:
         what = "packed" if "documents" in batch.inputs else "exchanged"
         raise ValueError(
-            f"responses are written anew while training, so rows cannot be {what}, which was settled before; leave "
+            f"responses are written during training, so rows cannot be {what} before it; leave "
             "that out, or let the teacher write the sequences"
         )
     tokenizer = student.tokenizer
@@ -105,11 +107,11 @@ def _prompts_of(batch: Batch, student: HookedModel) -> Inputs:
 
 
 def _prompt_length(label: Sequence[int]) -> int:
-    """How many tokens stand before the first label; at least one."""
-    return max(1, next((hook_point for hook_point, each in enumerate(label) if each != IGNORED), len(label)))
+    """The number of tokens before the first label; at least one."""
+    return max(1, next((position for position, each in enumerate(label) if each != IGNORED), len(label)))
 
 
 def _prompt_lengths(counted: Tensor, labels: Tensor) -> Int[Tensor, "batch"]:
-    """How many real tokens stand before a row's first label; at least one."""
+    """The number of real tokens before a row's first label; at least one."""
     labelled = ((labels != IGNORED) & counted).long().argmax(1)
     return (labelled - counted.long().argmax(1)).clamp(min=1)

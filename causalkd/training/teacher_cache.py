@@ -1,4 +1,6 @@
-"""What a teacher said of each row, kept between epochs: it does not change, because a teacher has no dropout."""
+"""A cache of the teacher's outputs for each row between epochs: they do not change, because a teacher has no
+dropout.
+"""
 
 import hashlib
 import sqlite3
@@ -20,27 +22,28 @@ _ITEMS = "items of "
 
 
 class TeacherCache:
-    """Keeps a teacher's answers by the content of the row, so a stale one cannot be read.
+    """Keeps a teacher's outputs by the content of the row, so that an outdated output cannot be read.
 
-    The key of an answer is a digest of the teacher (weights, configuration, attention), made anew when its weights have
-    changed, of what was asked with all its settings, of the row's tokens and segments, and of what else the answer
-    depends on: autocast, and where the tokens stand, counted from the first, or in an encoder from the edge of the row.
-    Padding is not kept: a row may be recalled beside longer ones. When the limit is reached, nothing more is kept and
-    nothing dropped: every epoch asks for all rows once, so what had to go would be wanted before what came. It then
-    warns: a batch with one unknown row is asked for whole, so a cache that holds half the rows answers next to nothing.
+    The key of an output is a digest of the teacher (weights, configuration, attention), made again when its weights
+    have changed, of what was computed with all its settings, of the row's tokens and segments, and of what else the
+    output depends on: autocast, and where the tokens stand, counted from the first, or in an encoder from the edge of
+    the row. Padding is not kept: a row may be recalled beside longer ones. When the limit is reached, nothing more is
+    kept and nothing dropped: every epoch needs all rows once, so a dropped row would be needed before the one that
+    replaced it. It then
+    warns: a batch with one unknown row is computed whole, so a cache that holds half the rows saves next to nothing.
     With several processes on one file, each counts what it found there and what it wrote.
 
-    Costs a copy of the tokens and answers to the host, which only lookup by content can do.
+    Costs a copy of the tokens and outputs to the host, which a lookup by content needs.
 
     Args:
         teacher: The frozen model.
-        limit: Most bytes of answers.
-        path: A file to keep them in, for later runs too; None keeps them in memory.
+        limit: The largest number of bytes of outputs.
+        path: A file to keep them in, also for later runs; None keeps them in memory.
         top_k: Of a language model's predictions keep so many each, and the rest together; None keeps all.
         states: Keep hidden states and activations too, so that the teacher need not run at all.
 
     Raises:
-        ValueError: The file holds the answers of another teacher.
+        ValueError: The file holds the outputs of another teacher.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class TeacherCache:
         self._is_full = False
 
     def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> dict[str, Tensor] | None:
-        """What was kept for every row of a batch; None where a row is not there."""
+        """The outputs kept for every row of a batch; None where a row is missing."""
         found = [self._answers.get(key) for key in self._keys(what, batch, beside)]
         rows = [load(each) for each in found if each is not None]
         if len(rows) < len(found):
@@ -70,7 +73,7 @@ class TeacherCache:
         return {name.removeprefix(_ITEMS): _together(name, [row[name] for row in rows], counted) for name in rows[0]}
 
     def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
-        """Keeps an answer row by row, as far as there is room.
+        """Keeps an output row by row, as far as there is room.
 
         Tensors of three dimensions are (batch, pos, …); what comes as one tensor for each row is of its own items.
         """
@@ -99,7 +102,7 @@ class TeacherCache:
         if not self._is_full:
             self._is_full = True
             warnings.warn(
-                f"the teacher's answers fill the cache of {self._limit / _MEBIBYTE:.3g} MiB with {len(self._answers)} "
+                f"the teacher's outputs fill the cache of {self._limit / _MEBIBYTE:.3g} MiB with {len(self._answers)} "
                 "of them; a batch with a row that is not kept runs the teacher for all its rows, so give it room for "
                 "all (training.teacher_cache.max_mib), or leave it out",
                 stacklevel=3,
@@ -118,7 +121,7 @@ class TeacherCache:
                 parts += [name.encode(), _bytes(tensor[row][real])]
             if others is not None:
                 parts += [str(others.dtype).encode(), _bytes(others[row])]
-            # Each part with its length, so that no two lists of parts run together alike.
+            # Each part with its length, so that no two lists of parts give the same bytes.
             keys.append(hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest())
         return keys
 
@@ -138,12 +141,12 @@ class _File(MutableMapping[bytes, bytes]):
             self._base.execute("INSERT INTO teacher VALUES (?)", (teacher,))
         elif known != teacher:
             raise ValueError(
-                f"{path} keeps the answers of teacher {known.hex()[:12]}, and this one is {teacher.hex()[:12]}: other "
+                f"{path} keeps the outputs of teacher {known.hex()[:12]}, and this one is {teacher.hex()[:12]}: other "
                 "weights, configuration or attention; name another file, or delete this one"
             )
 
     def size(self) -> int:
-        """Bytes of all values, which the table need not give out for that."""
+        """The bytes of all values, which are counted without reading them."""
         return self._base.execute("SELECT coalesce(sum(length(value)), 0) FROM answers").fetchone()[0]
 
     def __getitem__(self, key: bytes) -> bytes:
@@ -166,7 +169,7 @@ class _File(MutableMapping[bytes, bytes]):
 
 
 def _together(name: str, rows: list[Tensor], counted: Tensor) -> Tensor:
-    """Rows as one batch, padded with 0 where they are of positions; items one after another."""
+    """Rows as one batch, padded with 0 where they have positions; items one after another."""
     if name.startswith(_ITEMS):
         return torch.cat(rows).to(counted.device)
     if rows[0].dim() < 2:
@@ -186,7 +189,7 @@ def _digest(model: HookedModel) -> bytes:
 
 
 def _versions(model: HookedModel) -> list[tuple[int, int, int]]:
-    """What differs once a weight was replaced, moved or written to."""
+    """What differs after a weight was replaced, moved or written to."""
     return [(id(weight), weight.data_ptr(), weight._version) for weight in model.model.parameters()]
 
 

@@ -30,24 +30,24 @@ _DIVERGED = "The training has diverged; lower the learning rate, or warm up for 
 
 
 class DistillationTrainer(Trainer):
-    """Trains a student on Σ weight · term; everything else (devices, resume, trackers) is the Trainer's.
+    """Trains a student on Σ weight · term; everything else (devices, resuming, trackers) is the Trainer's.
 
     Every term is logged unweighted under `term/<name>`, averaged over all processes' steps since the last log. Batches
     come from a `PairingCollator`. The student stays a stock model, so checkpoints are stock checkpoints.
 
     Args:
-        student: The model to train; also a teacher-to-be, trained on its task alone.
+        student: The model to train; also a future teacher, trained on its task alone.
         objectives: Name → weight and objective.
-        teacher: The frozen model; None where no objective compares with one.
+        teacher: The frozen model; None where no objective needs one.
         sequences: Given a training batch, the step and the number of the micro-batch in it, gives what to train on
             instead (see `OnPolicy`).
-        memory: Keeps the teacher's answers between epochs; None asks it anew.
-        watch: Given the step, measures what is to stand in the log beside the terms; asked whenever they are logged.
-        **trainer: What transformers' Trainer takes (args, train_dataset, data_collator, callbacks, …).
+        memory: Keeps the teacher's outputs between epochs; None computes them again.
+        watch: Given the step, measures what is logged together with the terms; called whenever they are logged.
+        **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
-        ValueError: No objectives, a student that is a teacher, a teacher and student that cannot be compared, or
-            objectives that cannot be trained as the arguments say.
+        ValueError: There are no objectives, the student is a teacher, teacher and student cannot be compared, or
+            the objectives cannot be trained with these arguments.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class DistillationTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Clean runs of both models, every objective on them, and the weighted sum.
+        """Runs both models on base, every objective on the runs, and returns the weighted sum.
 
         Per-token heads predict where some objective looks; where outputs are returned, everywhere.
         """
         batch = Batch.from_tensors(inputs)
         logits_at = None if return_outputs else self._kept.logits_at(self.student.task, batch)
-        # All passes of a student in a step draw their dropout in one kind of attention.
+        # All passes of a student in a step draw their dropout with the same attention implementation.
         with twice_differentiable(self.student) if self._kept.second_order else nullcontext():
             student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
             run = self._base_run(model, batch, student_run, logits_at)
@@ -122,7 +122,7 @@ class DistillationTrainer(Trainer):
         return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
 
     def get_batch_samples(self, *given: Any) -> tuple[list, Tensor | int | None]:
-        """The micro-batches of the next optimizer step, their responses perhaps written anew.
+        """The micro-batches of the next optimizer step, perhaps with new responses.
 
         Where they are several, or other processes have more, they are noted.
         """
@@ -149,7 +149,7 @@ class DistillationTrainer(Trainer):
         return gathered
 
     def _term(self, name: str, run: StepContext) -> Tensor:
-        """An objective's term; of several micro-batches, this one's part of the mean over all of them."""
+        """An objective's term; with several micro-batches, this one's part of the mean over all of them."""
         objective = self.objectives[name].objective
         term, kept = objective(run), objective.requirements()
         if run.window is None or kept.over_window:
@@ -179,10 +179,10 @@ class DistillationTrainer(Trainer):
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the mean of every term since the last log, and what is watched.
+        """Adds the mean of every term since the last log, and the watched measurements.
 
         Raises:
-            ValueError: The loss or a term is no number any more.
+            ValueError: The loss or a term is not a finite number any more.
         """
         if self._sums.count and "loss" in logs:
             means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
@@ -201,10 +201,10 @@ class DistillationTrainer(Trainer):
         return self._sums.totals()
 
     def check_weights(self) -> None:
-        """Refuses a student that training has spoilt.
+        """Refuses a student whose weights are not finite numbers any more.
 
         Raises:
-            ValueError: A weight is no number.
+            ValueError: A weight is not a finite number.
         """
         spoilt = [name for name, weight in self.student.model.named_parameters() if not weight.isfinite().all()]
         if spoilt:
@@ -239,7 +239,7 @@ class DistillationTrainer(Trainer):
         return f"unlogged_{self.args.process_index}.json"
 
     def _continue_terms(self) -> None:
-        """The first row after a checkpoint is a mean over all steps since the last row, those before it included."""
+        """The first row after a checkpoint is a mean over all steps since the last row, including those before it."""
         begun, self._unlogged = self._unlogged, Unlogged()
         self._sums = TermSums(begun.sums, begun.count)
         if begun.last_logged is not None:

@@ -1,4 +1,6 @@
-"""What a DistillationTrainer refuses before the first step: settings without effect, a student that cannot be saved."""
+"""The checks of a DistillationTrainer before the first step: settings without effect, a student that cannot be
+saved.
+"""
 
 import tempfile
 from collections.abc import Mapping
@@ -20,11 +22,11 @@ def check_settings(args: TrainingArguments | None, given: Mapping[str, Any]) -> 
     """Refuses settings of transformers' Trainer that have no effect here, or a wrong one.
 
     Args:
-        args: The Trainer's arguments; None for its own.
-        given: What else the Trainer is given, by name.
+        args: The Trainer's arguments; None means its defaults.
+        given: The other arguments that the Trainer is given, by name.
 
     Raises:
-        ValueError: Lists every such setting.
+        ValueError: There are such settings; the message lists all of them.
     """
     faults = [
         f"{name} was given, but {why}; leave it out"
@@ -64,7 +66,7 @@ def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, *
 
 
 def check_saving(student: HookedModel) -> None:
-    """Writes all of a checkpoint but the weights into a folder that does not stay.
+    """Writes all of a checkpoint except the weights into a temporary folder.
 
     Raises:
         ValueError: transformers refuses to write it.

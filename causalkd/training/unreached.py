@@ -2,7 +2,7 @@
 
 DistributedDataParallel waits for a gradient of every parameter behind what a forward gives. Objectives may look at
 less: with hidden states alone, none comes to a classifier's head, and the next step fails. So the outputs are given a
-gradient of zero, and before the optimizer steps the parameters behind nothing else have theirs taken away, as in one
+gradient of zero, and before the optimizer steps, parameters that nothing else reaches lose theirs, as in one
 process, where they have none: no weight decay moves them.
 """
 
@@ -14,23 +14,23 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 class Unreached:
-    """What one optimizer step's losses do not depend on; empty in one process."""
+    """The parameters that one optimizer step's losses do not depend on; empty in one process."""
 
     def __init__(self) -> None:
         self._behind_outputs: dict[int, Tensor] = {}
         self._behind_losses: set[int] = set()
 
     def reach_all(self, model: nn.Module, loss: Tensor, outputs: Tensor) -> Tensor:
-        """The loss, to which all that is behind the outputs of a model of several processes adds nothing."""
+        """The loss plus a zero that depends on the outputs, for a model trained in several processes."""
         if not (isinstance(model, DistributedDataParallel) and torch.is_grad_enabled() and outputs.requires_grad):
             return loss
         self._behind_outputs |= _parameters_behind(outputs)
         self._behind_losses |= _parameters_behind(loss).keys()
-        # Not 0 · outputs, which is no number where an output is infinite.
+        # Not 0 · outputs, which is not a number where an output is infinite.
         return loss + outputs.masked_fill(torch.ones_like(outputs, dtype=torch.bool), 0).sum().to(loss.dtype)
 
     def forget_gradients(self) -> None:
-        """Takes the gradients of zero away, once a step."""
+        """Removes the gradients of zero, once per step."""
         for number, parameter in self._behind_outputs.items():
             if number not in self._behind_losses:
                 parameter.grad = None
@@ -44,7 +44,7 @@ def _parameters_behind(tensor: Tensor) -> dict[int, Tensor]:
     seen = set(nodes)
     while nodes:
         node = nodes.pop()
-        leaf = getattr(node, "variable", None)  # of the nodes that put a gradient into a leaf
+        leaf = getattr(node, "variable", None)  # the nodes that put a gradient into a leaf
         if leaf is not None:
             found[id(leaf)] = leaf
         above = _new(node, seen)

@@ -1,1 +1,1 @@
-"""Whether the claim is true."""
+"""Verification: whether a student is a causal abstraction of its teacher."""

@@ -12,7 +12,7 @@ def test_known_components_have_no_fault():
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_name_of_a_place_is_a_synonym(architecture: str):
+def test_every_name_of_a_hook_point_is_a_synonym(architecture: str):
     task = TASKS_OF[architecture][0]
     for hook_point in HookedModel(tiny(architecture, task), task=task, role="student").hook_points():
         unit = "h.pos" if hook_point.component.startswith("head_") else "pos"

@@ -136,7 +136,7 @@ def test_heads(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_separate_source_site(architecture: str) -> None:
-    """As the DIITO release has it, one block early; and columns of one place into other columns of another."""
+    """As in the DIITO release, one block early; and columns of one hook point into other columns of another."""
     model = doubled(architecture)
     _compare(model, [site(model, source={"layer": 1, "component": "block_input"})])
     other = {"layer": 2, "component": "mlp_output", "subspace_partition": ((20, 24),)}
@@ -145,7 +145,7 @@ def test_a_separate_source_site(architecture: str) -> None:
 
 @pytest.mark.parametrize("component", ["block_output", "mlp_output", "token_embedding"])
 def test_directions(component: str) -> None:
-    """Two directions of a place; and of one place into as many of another."""
+    """Two directions of a hook point; and directions of one hook point into as many of another."""
     for architecture in ("bert", "opt", "llama"):
         model = doubled(architecture)
         first, second = (Basis.of(random_basis(model.width, 2, seed).numpy()) for seed in (0, 1))
@@ -160,7 +160,7 @@ def _exactly_orthonormal(width: int) -> np.ndarray:
     return np.kron(np.eye(width // 16), np.kron(four, four) / 4)
 
 
-def test_every_direction_is_the_whole_place() -> None:
+def test_every_direction_is_the_whole_hook_point() -> None:
     model = doubled("bert")
     columns = _exactly_orthonormal(model.width)
     assert (columns.T @ columns == np.eye(model.width)).all() and (np.abs(columns) == 0.25).any(0).all()
@@ -210,7 +210,7 @@ def test_rows_never_mix(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_donor_in_the_batch_is_a_separate_source(architecture: str) -> None:
+def test_a_source_in_the_batch_equals_a_separate_source(architecture: str) -> None:
     model = doubled(architecture)
     _norm_exactly(model)
     one, rows = [site(model, "mlp_output")], torch.tensor([1, 3, 0, 2])
@@ -236,7 +236,7 @@ def _norm_exactly(model: HookedModel) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_kept_activations_are_the_counterfactuals(architecture: str) -> None:
-    """Before the site those of base, at it what was written, after it what follows from that."""
+    """Activations are those of base before the site, the written ones at the site, and their consequences after it."""
     model = doubled(architecture)
     one = site(model, "mlp_output", 1)
     run = interchange(model, [one], BASE, SOURCE, positions(PAIRS), keep=model.hook_points())
@@ -254,7 +254,7 @@ def test_kept_activations_are_the_counterfactuals(architecture: str) -> None:
     torch.testing.assert_close(module(entering), leaving, **CLOSE)
 
 
-def test_filler_is_never_exchanged() -> None:
+def test_filler_is_never_used() -> None:
     """Filler points at position 0, which a real pair may write as well."""
     model = doubled()
     filled = Positions(torch.tensor([[0, 0]]), torch.tensor([[3, 0]]), torch.tensor([[True, False]]))
@@ -263,7 +263,7 @@ def test_filler_is_never_exchanged() -> None:
     torch.testing.assert_close(interchange(model, [site(model)], base, source, filled).logits, expected, **CLOSE)
 
 
-def test_a_donor_may_be_given_alone() -> None:
+def test_source_activations_may_be_given_alone() -> None:
     model = doubled()
     one = site(model)
     given = model.run(SOURCE, [one.hook_point]).activations[one.hook_point].detach()

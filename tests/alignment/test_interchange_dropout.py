@@ -1,4 +1,4 @@
-"""With dropout on, a counterfactual shares the base run's dropout up to its first site and draws its own after it."""
+"""A counterfactual with dropout shares the base run's dropout up to its first site and draws its own after it."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def _student(architecture: str) -> HookedModel:
 
 
 def _up_to(model: HookedModel, last: HookPoint) -> list[HookPoint]:
-    """The places that nothing after the site can have reached."""
+    """The hook points that nothing after the site can have reached."""
     return [hook_point for hook_point in model.hook_points() if hook_point.depth <= last.depth]
 
 
@@ -43,7 +43,7 @@ def _runs(model: HookedModel, component: str, layer: int = 1) -> tuple[ForwardOu
 @pytest.mark.parametrize("component", COMPONENTS[1:])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_everything_up_to_the_site_is_the_base_runs(architecture: str, component: str) -> None:
-    """What enters the site is compared before anything is written: nothing is exchanged here, or the same value."""
+    """The site's input is compared before anything is written: nothing is replaced here, or by the same value."""
     model = _student(architecture)
     base, same, hook_point = _runs(model, component)
     nothing = interchange(
@@ -63,7 +63,7 @@ def test_everything_up_to_the_site_is_the_base_runs(architecture: str, component
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in ATTENTION_ONLY])
 @pytest.mark.parametrize("component", INSIDE)
 def test_dropout_is_new_right_after_the_site(architecture: str, component: str) -> None:
-    """In the site's own block: what leaves it differs although what leaves the site does not."""
+    """In the site's own block the output differs although the site's output does not."""
     model = _student(architecture)
     base, same, hook_point = _runs(model, component)
     following = model.hook_point("block_output", hook_point.layer)
@@ -73,13 +73,13 @@ def test_dropout_is_new_right_after_the_site(architecture: str, component: str) 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_after_the_last_block_nothing_is_random(architecture: str) -> None:
-    """For a head without dropout the counterfactual is the base run to the bit."""
+    """The counterfactual of a head without dropout equals the base run bitwise."""
     base, same, _ = _runs(_student(architecture), "block_output", 2)
     assert torch.equal(same.logits, base.logits)
 
 
 @pytest.mark.parametrize("component", ["block_output", "mlp_output", "token_embedding"])
-def test_every_counterfactual_draws_anew_from_the_one_stream(component: str) -> None:
+def test_every_counterfactual_draws_again_from_the_same_stream(component: str) -> None:
     model = _student("bert")
     one = [site(model, component)]
 
@@ -107,7 +107,7 @@ def test_the_stream_is_not_wound_back() -> None:
 
 
 def test_the_gradient_is_that_of_the_replayed_dropout() -> None:
-    """Nothing exchanged inside the last block: the path through its replayed part has the base run's gradient."""
+    """An empty intervention inside the last block: the path through its replayed part has the base run's gradient."""
     model = _student("bert")
     hook_point = model.hook_point("mlp_output", 2)
     one = [site(model, "mlp_output", 2)]

@@ -57,6 +57,6 @@ def test_bad_names_and_depths():
     with pytest.raises(ValueError) as error:
         preset("midle", 12, 0)
     assert str(error.value).splitlines() == [
-        "'midle' is no ready-made alignment; did you mean middle?",
+        "'midle' is not a preset alignment; did you mean middle?",
         "the student has 0 layers; it needs at least 1",
     ]

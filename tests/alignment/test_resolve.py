@@ -84,7 +84,7 @@ FAULTS: list[tuple[dict[str, object], str]] = [
         "token_embedding of layer 1 does not exist; BertForMaskedLM has it in layers 0–0; did you mean layer 0 "
         "(embed.hook_out)?",
     ),
-    ({"component": "mlp_input"}, "component 'mlp_input' is not exchanged here; did you mean mlp_output?"),
+    ({"component": "mlp_input"}, "component 'mlp_input' is not supported here; did you mean mlp_output?"),
     (
         {"component": "attention_output", "unit": "h.pos"},
         "unit h.pos needs a component that is split by heads, which attention_output is not; use "
@@ -123,7 +123,7 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     ({"basis": NARROW}, "basis has directions of 4 numbers; blocks.1.hook_out has 32 columns"),
     (
         {"basis": FITTING, "subspace_partition": [[0, 4]]},
-        "basis given with subspace_partition; it spans directions of the whole place, so leave those out",
+        "basis given with subspace_partition; it spans directions of the whole activation, so leave those out",
     ),
 ]
 
@@ -186,7 +186,7 @@ def test_an_alignment_without_pairs():
         resolve(alignment, _model(), _model())
 
 
-def test_two_sites_may_share_a_place_but_no_column():
+def test_two_sites_may_share_a_hook_point_but_no_column():
     halves = [Site(layer=0, subspace_partition=((0, 16),)), Site(layer=0, subspace_partition=((16, 32),))]
     pairs = resolve(_alignment(halves, [Site(layer=2)]), _model(), _model()).pairs
     assert [_columns(site) for site in pairs[0].teacher] == [list(range(16)), list(range(16, 32))]

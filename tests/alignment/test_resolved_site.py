@@ -8,7 +8,7 @@ PLACE = hooked().hook_point("block_output", 1)
 BASE, SOURCE = (torch.randn(3, 5, PLACE.width, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
 
 
-def test_a_whole_place_is_taken_and_put_whole() -> None:
+def test_a_whole_hook_point_is_taken_and_put_whole() -> None:
     site = ResolvedSite(PLACE)
     assert site.is_whole and site.count == PLACE.width
     assert site.take(SOURCE) is SOURCE and site.put(BASE, SOURCE) is SOURCE
@@ -23,7 +23,7 @@ def test_columns_are_taken_in_their_order_and_put_back_there() -> None:
     assert changed[..., rest].equal(BASE[..., rest])
 
 
-def test_directions_are_exchanged_as_transformer_lens_does() -> None:
+def test_directions_are_replaced_as_transformer_lens_does() -> None:
     basis = random_basis(PLACE.width, 3, 0)
     site = ResolvedSite(PLACE, basis=basis)
     assert site.count == 3 and not site.is_whole

@@ -75,7 +75,7 @@ def test_yaml_and_back_loses_nothing(text: str):
     assert Alignment.from_yaml(written).to_yaml() == written
 
 
-def test_written_yaml_names_the_place_and_no_other_defaults():
+def test_written_yaml_names_the_hook_point_and_no_other_defaults():
     assert Alignment.from_yaml(MIDDLE).to_yaml() == MIDDLE.lstrip().replace("  - ", "- ").replace("    ", "  ").replace(
         "teacher: [{layer: 6, component: block_output, unit: pos}]",
         "teacher:\n  - {layer: 6, component: block_output, unit: pos}",
@@ -255,15 +255,15 @@ def test_one_error_lists_everything_that_cannot_be_carried():
         "  teacher_config.representations[1].latent_dim: 3 given, which is to be learned; give the trained",
         "  teacher_config.representations[1].moe_key: 1 given, which is a single expert",
         "  teacher_config.representations[2].intervention: <function",
-        "  teacher_config.mode: 'serial' given; only 'parallel' interventions are exchanged",
-        "  teacher_config.flavour: 'sweet' given, which is no field of an intervention",
-        "  teacher_config.representations[1].component: 'h[0].mlp.output' is no component; ",
+        "  teacher_config.mode: 'serial' given; only 'parallel' interventions are supported",
+        "  teacher_config.flavour: 'sweet' given, which is not a field of an intervention",
+        "  teacher_config.representations[1].component: 'h[0].mlp.output' is not a component; ",
         "  teacher_config.representations[1].unit: 't' is not valid; ",
         "  teacher_config.representations[2].layer: True given; input should be a valid integer",
         "  teacher_config.representations[2].subspace_partition[0]: 1 given, but this is a list",
         "  teacher_config.representations[2].max_number_of_units: None given; input should be a valid integer",
         "  student_config.representations[0].source_representation: tensor([0., 0., 0.]) given, which is a constant",
-        "  student_config.intervention_types: AdditionIntervention given, but only VanillaIntervention is exchanged",
+        "  student_config.intervention_types: AdditionIntervention given, but only VanillaIntervention is supported",
         "  student_config.intervention_constant_sources: a constant source",
     ]
     assert len(lines) == len(starts)

@@ -36,11 +36,11 @@ def test_texts_that_are_not_there_or_not_the_same() -> None:
     teacher = example_maps()
     with pytest.raises(ValueError, match="there is no text 4; the maps have texts 0–3"):
         attribution_layers(teacher, teacher, 4)
-    with pytest.raises(ValueError, match="text 0 is another one for the student"):
+    with pytest.raises(ValueError, match="text 0 is a different text for the student"):
         attribution_layers(teacher, example_maps(texts=3), 0)
 
 
-def test_agreement_has_every_student_its_seeds_and_both_controls() -> None:
+def test_agreement_has_every_student_its_seeds_and_both_baselines() -> None:
     results = example_results()
     figure = agreement_by_layer(results)
     cosine = figure.axes[0]
@@ -49,7 +49,7 @@ def test_agreement_has_every_student_its_seeds_and_both_controls() -> None:
     ]  # fmt: skip
     assert {ax.get_title() for ax in figure.axes} == {"n = 64 texts"}
     assert [tick.get_text() for tick in cosine.get_xticklabels()] == ["embedding", "block 0", "block 1"]
-    # Two students: a mean and, for each of two seeds and three layers, an interval and a point; then two controls.
+    # Two students: a mean and, for each of two seeds and three layers, an interval and a point; then two baselines.
     assert len(cosine.lines) == 2 * (1 + 2 * 3 * 2) + 2
     assert [value for value in cosine.lines[-2].get_ydata()] == [0, 0, 0]
     (mean,) = (line for line in cosine.lines[:13] if len(line.get_xdata()) == 3)

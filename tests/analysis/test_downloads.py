@@ -26,7 +26,7 @@ def test_every_number_of_the_report_is_in_a_file():
     assert {bool(each["term/diito"]) for each in found["training.csv"]} == {True, False}
 
 
-def test_what_a_report_lacks_has_no_file_and_controls_have_columns():
+def test_what_a_report_lacks_has_no_file_and_baselines_have_columns():
     report = example_report(seeds=1)
     row = GroundTruthRow(
         *("teacher", None, "verb", "block_output", 0, "all", 0.5, 0.5, 0.4, 0.6, 9, 9), {"majority_class": 0.25}, 0.1

@@ -1,4 +1,4 @@
-"""The committed pages of real runs: whole, small, offline, with every control beside every claim."""
+"""The committed pages of real runs: complete, small, offline, with every baseline beside every claim."""
 
 import base64
 import csv
@@ -26,7 +26,7 @@ def test_the_page_of_a_real_run_is_small_and_fetches_nothing() -> None:
     assert f"analysis/examples/{FIGURE.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_control_stands_beside_the_trained_site() -> None:
+def test_every_baseline_is_beside_the_aligned_site() -> None:
     rows = _table(PAGE.read_text(encoding="utf-8"), "interchange.csv")
     trained = {row["baseline"] for row in rows if row["aligned"] == "True"}
     # The alignment has one pair, so there is no other whose site could be taken.

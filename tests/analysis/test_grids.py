@@ -4,7 +4,7 @@ from analysis.grids import find_grids, find_heads
 from tests.example_report import example_report
 
 
-def test_a_grid_holds_every_cell_the_trained_one_included():
+def test_a_grid_holds_every_site_including_the_aligned_one():
     (grid,) = find_grids(example_report(), "diito", 0)
     assert (grid.positions, grid.axes) == ("premise", ("teacher layer (block_output)", "student layer (block_output)"))
     assert (grid.teacher_layers, grid.student_layers) == ((0, 1, 2, 3), (0, 1))
@@ -26,7 +26,7 @@ def test_values_are_those_of_the_student_and_seed():
     assert grid.value(9, 9, "iia") is None
 
 
-def test_above_control_takes_the_best_control_of_the_cell():
+def test_above_baseline_takes_the_best_baseline_of_the_site():
     (grid,) = find_grids(example_report(), "diito", 0)
     best = max(grid.value(1, 0, "iia_effective", c) for c in ("majority_class", "permuted_source", "untrained_student"))
     assert grid.above_baseline(1, 0, "iia_effective") == grid.value(1, 0, "iia_effective") - best

@@ -41,7 +41,7 @@ def test_cells_show_their_value(report):
     assert _texts(panel)[0, 1] == f"{grid.above_baseline(1, 0, 'iia_effective'):+.2f}"
 
 
-def test_the_trained_cell_is_outlined_and_the_unreachable_are_hatched(report):
+def test_the_aligned_site_is_outlined_and_the_unreachable_are_hatched(report):
     panel = _panels(interchange_maps(report))[0]
     cells = [patch for patch in panel.patches if isinstance(patch, Rectangle)]
     outlines = [patch for patch in cells if not patch.get_fill()]
@@ -58,7 +58,7 @@ def test_n_and_chance_are_drawn(report):
     assert "effective IIA (share of effective pairs)" in svg
     svg = to_svg(interchange_maps(report, "iia"))
     assert "n = 1200" in svg and "IIA (share of pairs)" in svg
-    assert "best control" in to_svg(interchange_maps(report, above_baseline=True))
+    assert "best baseline" in to_svg(interchange_maps(report, above_baseline=True))
 
 
 def test_the_same_report_gives_the_same_bytes():

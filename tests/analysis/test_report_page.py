@@ -89,9 +89,9 @@ def test_curves_leave_the_teacher_out_and_the_same_results_give_the_same_page(sm
     assert "training step" not in render(small, teacher)
 
 
-def test_every_cell_stands_in_the_table(report, html):
+def test_every_site_is_in_the_table(report, html):
     cells = sum(row.baseline == "measured" for row in report.interchange)
-    assert f"Every cell ({cells})" in html
+    assert f"Every site ({cells})" in html
     assert html.count("unreachable</td>") == sum(
         not r.reachable and r.baseline == "measured" for r in report.interchange
     )
@@ -130,7 +130,7 @@ def test_the_page_begins_with_what_the_numbers_allow_to_be_said():
     assert verdict(example_report())[0] in page[: page.index("In one table")]
 
 
-def test_departures_are_told_pair_by_pair():
+def test_departures_are_reported_pair_by_pair():
     report = example_report(seeds=1)
     telling = Departure(
         *("diito", 0, "premise", "every dog runs", "no dog <runs>", (("every", "no"),)),
@@ -142,13 +142,13 @@ def test_departures_are_told_pair_by_pair():
     assert "Where students depart" not in render(report)
 
 
-def test_distances_and_strictness_are_told_where_they_were_measured():
+def test_distances_and_specificity_are_shown_where_they_were_measured():
     report = example_report(seeds=1)
     assert "never in?" not in render(report)
     far = DistanceRow("diito", 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
     strict = tuple(dataclasses.replace(row, specificity=0.912) for row in report.interchange)
     page = render(dataclasses.replace(report, off_distribution=(far,), interchange=strict))
-    assert "never in?" in page and "<td>1.25</td><td>0.372</td>" in page and "distances.csv" in page
+    assert "never in?" in page and "<td>1.25</td><td>0.372</td>" in page and "off-distribution.csv" in page
     assert page.count("<td>0.912</td>") >= len(report.students)
 
 
@@ -168,7 +168,7 @@ def test_the_page_says_which_reference_had_as_much(report, html):
 
 
 def test_attribution_maps_have_a_part_of_their_own(small, html):
-    assert "Which tokens the predictions rest on" not in html and "compare these students by" not in html
+    assert "Which tokens the predictions depend on" not in html and "compare these students by" not in html
     student = dataclasses.replace(small.students[0], objectives={"response_kd": 1.0, "adkd": 10.0})
     report = dataclasses.replace(small, students=(student,), attribution=example_results(("kd",), seeds=1))
     maps = {name: example_maps(seed=seed)[0] for seed, name in enumerate(("teacher", "kd-seed0"))}
@@ -191,7 +191,7 @@ def test_teaching_modes_have_a_part_of_their_own(small):
     without, page = (
         render(dataclasses.replace(small, attribution=each)) for each in (example_results(("kd",), seeds=1), taught)
     )
-    assert "What each token is taught" not in without
+    assert "The teaching mode of each token" not in without
     assert _Page(page).open == [] and "over 5 labelled tokens of 3 training texts" in page
     assert page.count('aria-label="Teaching modes: ') == 4 and "blue: easy" in page
     assert "<b>TKD</b>" in page and "<td>0.500</td><td>10</td>" in page

@@ -13,7 +13,7 @@ def test_axes_carry_names_units_and_n():
     assert [label.get_text() for label in trained.get_yticklabels()] == ["kd\n3 seeds", "diito\n3 seeds"]
 
 
-def test_every_seed_is_a_point_with_its_interval_and_controls():
+def test_every_seed_is_a_point_with_its_interval_and_baselines():
     report = example_report()
     trained, _ = site_scores(report).axes
     points = [line for line in trained.get_lines() if line.get_marker() == "o"]
@@ -24,7 +24,7 @@ def test_every_seed_is_a_point_with_its_interval_and_controls():
     assert {float(line.get_xdata()[0]) for line in points} == scores
 
 
-def test_a_report_without_untrained_cells_says_so():
+def test_a_report_without_other_sites_says_so():
     report = example_report(seeds=1)
     pairs = tuple(row for row in report.interchange if row.aligned)
     assert site_scores(dataclasses.replace(report, interchange=pairs)).axes[1].get_title() == "untrained: none"

@@ -109,7 +109,7 @@ def _why_not(name: str, rows: Mapping[str, Cells]) -> str | None:
         return "transformers has no such class: its code comes with a checkpoint, or it has another name there"
     found = getattr(transformers, name)
     if found.config_class().is_encoder_decoder:
-        return "an encoder with a decoder, which is refused: a layer's number names a block of either"
+        return "an encoder-decoder model, which is refused: a layer's number names a block of either"
     if found.main_input_name != "input_ids":
         return f"reads {found.main_input_name}, not text"
     return "no head that transformers loads for text alone"

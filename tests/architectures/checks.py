@@ -1,4 +1,4 @@
-"""What is checked of one head of one architecture: four cells, each right, refused with the reason, or wrong."""
+"""The checks of one head of one architecture: four results, each right, refused with the reason, or wrong."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping

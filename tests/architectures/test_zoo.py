@@ -33,9 +33,9 @@ CHEAP: tuple[tuple[str, Task], ...] = (
 # What cannot be hooked by a layer's number, what cannot be padded on the left, what would not be saved as it is.
 REFUSED = {
     "albert": "calls a block 3 times in one forward",
-    "bart": "is an encoder with a decoder",
+    "bart": "is an encoder-decoder model",
     "rwkv": "a row that is padded on the left differs from the row alone",
-    "deepseek_v4": "is no tensor of rows, positions and columns",
+    "deepseek_v4": "is not a tensor of rows, positions and columns",
     "youtu": "sets the embedding of its padding token to zero",
 }
 

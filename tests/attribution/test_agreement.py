@@ -99,5 +99,5 @@ def test_random_scores_depend_on_the_seed_alone():
 @pytest.mark.parametrize("top", [0.0, 1.5])
 def test_top_is_a_share(top):
     one, other, mask = _maps()
-    with pytest.raises(ValueError, match=rf"top={top} is no share of the tokens; give more than 0 and at most 1"):
+    with pytest.raises(ValueError, match=rf"top={top} is not a share of the tokens; give more than 0 and at most 1"):
         agreement(one, other, mask, top)

@@ -91,7 +91,7 @@ def test_blocks_may_be_checkpointed() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_a_place_before_which_nothing_is_trained() -> None:
+def test_a_hook_point_before_which_nothing_is_trained() -> None:
     model = hooked(role="student")
     model.model.get_submodule("bert.embeddings").requires_grad_(False)
     with pytest.raises(

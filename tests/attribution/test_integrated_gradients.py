@@ -91,9 +91,9 @@ def test_what_cannot_be_attributed() -> None:
     model, views = hooked(), class_views(3, 4)
     with pytest.raises(ValueError, match="steps is 0, but a path has at least 1"):
         integrated_gradients(model, INPUTS, views, steps=0)
-    with pytest.raises(ValueError, match=r"'blocks\.9\.hook_in' is no place of BertForSequenceClassification"):
+    with pytest.raises(ValueError, match=r"'blocks\.9\.hook_in' is not a hook point of BertForSequenceClassification"):
         integrated_gradients(model, INPUTS, views, hook_point="blocks.9.hook_in")
-    with pytest.raises(ValueError, match="view 3 is no class of this head, which has 0–2"):
+    with pytest.raises(ValueError, match="view 3 is not a class of this head, which has 0–2"):
         integrated_gradients(model, INPUTS, class_views(4, 4))
     with pytest.raises(ValueError, match=r"needs a mask token, and HookedModel\(.*\) has no tokenizer with one"):
         integrated_gradients(model, INPUTS, views, baseline="[MASK]")

@@ -48,7 +48,7 @@ def test_the_likeliest_tokens_at_a_position() -> None:
 
 
 def test_what_no_head_has() -> None:
-    with pytest.raises(ValueError, match="view 2 is no class of this head, which has 0–1"):
+    with pytest.raises(ValueError, match="view 2 is not a class of this head, which has 0–1"):
         check_views(Views(torch.tensor([[0, 2, 1, 1]])), "classification", 2, "logit")
     with pytest.raises(ValueError, match="regression needs its labels"):
         check_views(class_views(1, 4), "regression", 1, "loss")

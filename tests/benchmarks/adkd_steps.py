@@ -39,7 +39,7 @@ def plain_adkd_loss(
 ) -> Tensor:
     """KD and AD-KD as the release goes about it: eager attention, one forward a step, one backward a class.
 
-    Both models are run anew at every step of the path, whose last is the plain run, and all graphs stay alive.
+    Both models are run again at every step of the path, whose last is the plain run, and all graphs stay alive.
     """
     maps, logits = [], []
     for model, first_order in ((teacher, True), (student, False)):

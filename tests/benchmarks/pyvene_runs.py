@@ -1,4 +1,4 @@
-"""The same work written with pyvene: a DIITO step, and interchange accuracy cell by cell."""
+"""The same work written with pyvene: a DIITO step, and interchange accuracy site by site."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,10 +46,10 @@ def with_hidden(model: PreTrainedModel, setting: Setting) -> PreTrainedModel:
     kind = _WITH_HIDDEN[setting.task]
     for table in (type_to_module_mapping, type_to_dimension_mapping):
         table[kind] = table[type(model)]
-    untrained_student = kind(model.config)
-    untrained_student.load_state_dict(model.state_dict())
+    copied = kind(model.config)
+    copied.load_state_dict(model.state_dict())
     wanted = next(model.parameters()).requires_grad
-    return untrained_student.train(model.training).requires_grad_(wanted)
+    return copied.train(model.training).requires_grad_(wanted)
 
 
 def intervenable(model: PreTrainedModel, layer: int, setting: Setting) -> Any:
@@ -83,7 +83,7 @@ def pyvene_loss(teacher: Any, student: Any, batch: Batch) -> Tensor:
 
 
 def pyvene_sweep(teachers: Sequence[Any], students: Sequence[Any], batch: Batch) -> list[list[float]]:
-    """Interchange accuracy of every teacher place with every student place, cell by cell."""
+    """Interchange accuracy of every teacher site with every student site, one by one."""
     with torch.no_grad():
         return [[_cell(teacher, student, batch) for student in students] for teacher in teachers]
 

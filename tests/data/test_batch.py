@@ -52,7 +52,7 @@ def test_labels_keep_their_kind() -> None:
 def test_no_examples_and_examples_without_tokens_are_errors() -> None:
     with pytest.raises(ValueError, match="no examples was asked for; give at least one"):
         pad([], 0)
-    with pytest.raises(ValueError, match=r"without any token, by place in the batch: \[1\]"):
+    with pytest.raises(ValueError, match=r"without any token, by index in the batch: \[1\]"):
         pad([{"input_ids": [1]}, {"input_ids": []}], 0)
 
 

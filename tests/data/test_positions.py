@@ -48,7 +48,7 @@ def test_check_lists_padding_outliers_and_repeats_and_ignores_filler() -> None:
     assert "row 2: base positions [2, 2] name one position twice" in message
 
 
-def test_exchanged_rows_and_to_keep_pairs_together() -> None:
+def test_reversed_rows_and_to_keep_pairs_together() -> None:
     drawn = Positions.from_masks(torch.eye(3).bool(), torch.eye(3).bool().flip(1))
     assert torch.equal(drawn.swapped().base, drawn.source) and torch.equal(drawn.swapped().source, drawn.base)
     assert drawn.rows(torch.tensor([2, 0])).base.tolist() == [[2], [0]]

@@ -1,4 +1,4 @@
-"""Where per-token predictions count, and what they are compared with."""
+"""The positions where per-token predictions count, and what they are compared with."""
 
 from dataclasses import replace
 

@@ -33,7 +33,7 @@ def test_what_is_written_is_read_back(value: Any) -> None:
     [
         pytest.param(BOMB, f"more than {MOST_VALUES:,} keys and values, aliases counted in full", id="aliases"),
         pytest.param(LONG, "characters, aliases counted in full; shorten it", id="long values"),
-        pytest.param("a: &a [1, *a]", "an alias stands inside of what it stands for", id="endless"),
+        pytest.param("a: &a [1, *a]", "an alias is used inside the value that it names", id="endless"),
         pytest.param("[" * 5000 + "]" * 5000, "nested too deeply", id="deep"),
         pytest.param("- " * 5000 + "a", "nested too deeply", id="deep dashes"),
         pytest.param("x" * (MOST_CHARACTERS + 1), f"at most {MOST_CHARACTERS:,} are read", id="long"),

@@ -75,7 +75,7 @@ def _check_slice(model: reader.GoldenModel, variable: str) -> None:
 
 
 def check_unequal_counts(name: str, described: dict[str, Any]) -> None:
-    """Where the release lets vectors cross rows, or copies one into several, causalkd refuses."""
+    """The cases in which the release lets vectors cross rows, or copies one into several, and causalkd refuses."""
     given = reader.tensors(name)
     model = reader.load(described["models"], "teacher")
     inputs = {key: given[key] for key in ("input_ids", "attention_mask")}

@@ -67,8 +67,8 @@ class GoldenModel(HookedModel):
     """
 
     def read(self, inputs: Inputs, places: Sequence[HookPoint]) -> SourceActivations:
-        source_activations = super().read(inputs, places)
-        return replace(source_activations, attention_mask=torch.ones_like(source_activations.attention_mask))
+        found = super().read(inputs, places)
+        return replace(found, attention_mask=torch.ones_like(found.attention_mask))
 
 
 def load(models: str, role: Role) -> GoldenModel:
@@ -153,7 +153,7 @@ def sites(model: HookedModel, side: Sides) -> tuple[Site, ...]:
 
 
 def declared(model: HookedModel, variables: Sequence[Variable]) -> tuple[Site, ...]:
-    """The sites that the names mean: read and written at one place, the columns they name."""
+    """The sites that the names mean: read and written at one hook point, with the columns they name."""
     layers = dict.fromkeys(variable.layer for variable in variables)
     of_layer = {layer: [_columns(model, v) for v in variables if v.layer == layer] for layer in layers}
     return tuple(Site(layer=layer, subspace_partition=tuple(parts)) for layer, parts in of_layer.items())
@@ -206,14 +206,14 @@ def pair_of(teacher: tuple[ResolvedSite, ...], student: tuple[ResolvedSite, ...]
 
 @dataclass(frozen=True)
 class Masks:
-    """Which positions the release exchanges, and which of them are padding of the base."""
+    """The positions at which the release intervenes, and which of them are padding of the base."""
 
     drawn: Positions
     padded: Tensor
 
     @property
     def positions(self) -> Positions:
-        """Without what is written into padding of the base, which no real position ever sees."""
+        """The numbers without what is written into padding of the base, which no real position ever reads."""
         return replace(self.drawn, valid=self.drawn.valid & ~self.padded.gather(1, self.drawn.base))
 
 

@@ -71,7 +71,7 @@ def _given(key: str, kind: str, logits: Tensor, defaults: Mapping[str, Any], ten
         if temperatures
         else (settings["student_temperature"], settings["teacher_temperature"])
     )
-    if kind == "atkd_reverse":  # the release's temperatures stay with the roles, which are exchanged
+    if kind == "atkd_reverse":  # the release's temperatures stay with the roles, which are reversed
         of_student, of_teacher = of_teacher, of_student
     return Given(
         logits[:, :-1] / of_student,

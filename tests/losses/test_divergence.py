@@ -160,7 +160,7 @@ def test_forward_kl_is_the_teachers_expectation() -> None:
     assert forward_kl(certain, even).item() > 10  # the student rules out what the teacher does not
 
 
-def test_reverse_kl_is_forward_kl_with_the_roles_exchanged() -> None:
+def test_reverse_kl_is_forward_kl_with_the_roles_reversed() -> None:
     student, teacher = _logits(3, 7), _logits(3, 7, seed=1)
     torch.testing.assert_close(reverse_kl(student, teacher), forward_kl(teacher, student), rtol=1e-13, atol=0)
 

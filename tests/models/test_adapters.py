@@ -59,7 +59,8 @@ def test_an_unknown_class_is_refused() -> None:
     ("architecture", "task"), [m for m in MODELS if m[1] in ("classification", "token_classification")]
 )
 def test_the_bridge_computes_what_the_stock_model_does(architecture: str, task: Task) -> None:
-    """With the heads added here; but for question answering, whose bridge has no forward in TransformerLens 4.3."""
+    """The bridge works with the heads added here, except question answering, for which TransformerLens 4.3 has no
+    forward."""
     model = HookedModel(tiny(architecture, task), task=task, role="teacher")
     inputs = tiny_inputs()
     logits = model.bridge()(inputs["input_ids"], attention_mask=inputs["attention_mask"])
@@ -82,7 +83,7 @@ def test_a_head_follows_from_the_language_model(model_type: str, task: Task) -> 
 
 def test_an_encoder_with_a_decoder_is_refused() -> None:
     sizes = {"d_model": 8, "d_ff": 8, "num_layers": 1, "num_heads": 2, "d_kv": 4, "vocab_size": 9}
-    with pytest.raises(ValueError, match="T5ForConditionalGeneration is an encoder with a decoder: it has two stacks"):
+    with pytest.raises(ValueError, match="T5ForConditionalGeneration is an encoder-decoder model: it has two stacks"):
         adapter_for(transformers.T5ForConditionalGeneration(transformers.T5Config(**sizes)))
 
 
@@ -91,7 +92,7 @@ def test_names_of_the_table() -> None:
     assert adapter.translate_transformer_lens_path("blocks.1.mlp.out") == "model.layers.1.mlp.Wo"
     assert adapter.translate_transformer_lens_path("blocks.1.mlp.out", last_component_only=True) == "Wo"
     for absent in ("unembed", "blocks.x", "blocks.1.attn.q", "embed.1"):
-        with pytest.raises(ValueError, match=f"{absent!r} is no name of a module of this architecture"):
+        with pytest.raises(ValueError, match=f"{absent!r} is not the name of a module of this architecture"):
             adapter.translate_transformer_lens_path(absent)
 
 

@@ -25,7 +25,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyForCausalLM]:
     yield ToyForCausalLM(ToyConfig(vocab_size=VOCABULARY)).eval()
 
 
-def test_an_unknown_architecture_is_taught_with_one_entry(toy: ToyForCausalLM, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_added_with_one_entry(toy: ToyForCausalLM, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ToyForCausalLM has no TransformerLens adapter.*register_architecture"):
         HookedModel(toy, task="causal_lm", role="teacher")
     # What a user writes, beside the model itself:

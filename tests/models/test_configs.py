@@ -37,7 +37,7 @@ def test_what_is_refused(settings: dict, message: str) -> None:
         make_config(settings, TOKENIZER)
 
 
-def test_every_unknown_key_is_told() -> None:
+def test_every_unknown_key_is_reported() -> None:
     with pytest.raises(ValueError) as caught:
         make_config({"model_type": "bert", "hiden_size": 3, "num_layrs": 2}, TOKENIZER)
     assert len(str(caught.value).splitlines()) == 2

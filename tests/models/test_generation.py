@@ -177,7 +177,7 @@ def test_prompts_are_the_first_tokens_of_each_row(side):
 
 def test_what_cannot_write_is_refused():
     masked = HookedModel(tiny("bert", "masked_lm"), PlantedLM().tokenizer(), task="masked_lm", role="student")
-    with pytest.raises(ValueError, match="writes no text: its task is masked_lm"):
+    with pytest.raises(ValueError, match="does not generate text: its task is masked_lm"):
         continue_prompts(masked, PROMPTS, Sampling(3), seed=0)
     silent = HookedModel(tiny("gpt2", "causal_lm"), task="causal_lm", role="student")
     with pytest.raises(ValueError, match="it has no tokenizer with an end token"):

@@ -1,4 +1,4 @@
-"""Loading, cutting students from teachers, the untrained control, and which teacher and student do not fit."""
+"""Loading, cutting students from teachers, the untrained baseline, and teachers and students that do not fit."""
 
 import importlib.util
 from pathlib import Path

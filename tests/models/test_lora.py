@@ -69,7 +69,7 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         add_lora(_hooked(role="teacher"))
     student = _hooked()
     with pytest.raises(
-        ValueError, match=r"targets \['q_proj', 'lm_head'\]: lm_head is no linear layer in the blocks of"
+        ValueError, match=r"targets \['q_proj', 'lm_head'\]: lm_head is not a linear layer in the blocks of"
     ):
         add_lora(student, targets=["q_proj", "lm_head"])
     add_lora(student)

@@ -13,7 +13,7 @@ from tests.data.tiny_tokenizers import llama_like
 
 
 @pytest.mark.parametrize("name", packaged.PACKAGED)
-def test_what_is_not_installed_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_installed_is_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
     with pytest.raises(ValueError, match=f"the weights of {name} are not installed; run `make weights` once"):
         load_model(name, task="causal_lm", role="teacher")

@@ -105,7 +105,7 @@ def test_value_and_gradient_of_the_likeliest_tokens(task: Task, one: str, other:
     assert_same_term(student, _term(objective, teacher, student, batch), expected)
 
 
-def test_another_place_another_width_and_the_label() -> None:
+def test_another_hook_point_another_width_and_the_label() -> None:
     teacher, _ = models("classification")
     student, batch = student_from_teacher(teacher, layers=(0, 2), width=16), batch_of("classification")
     objective = ADKD(teacher, student, views="label", hook_point="blocks.1.hook_in", distance="l1", norm=1, top_k=0.5)
@@ -115,7 +115,7 @@ def test_another_place_another_width_and_the_label() -> None:
     assert max(moved) > 1e-4
 
 
-def test_each_model_at_a_place_of_its_own() -> None:
+def test_each_model_at_a_hook_point_of_its_own() -> None:
     (teacher, student), batch = models("classification"), batch_of("classification")
     objective = ADKD(teacher, student, hook_point="blocks.0.hook_out", teacher_hook_point="blocks.1.hook_out")
     assert objective.asked.hook_point == teacher.hook_point("block_output", 1)
@@ -207,9 +207,9 @@ def test_what_cannot_be_explained() -> None:
         ADKD(*models("multi_label"))
     with pytest.raises(ValueError, match="adkd's target is 'probability', but a regression has no classes"):
         ADKD(*numbers, target="probability")
-    with pytest.raises(ValueError, match=r"'blocks.9.hook_in' is no place of"):
+    with pytest.raises(ValueError, match=r"'blocks.9.hook_in' is not a hook point of"):
         ADKD(*classes, hook_point="blocks.9.hook_in")
-    with pytest.raises(ValueError, match=r"adkd's place is blocks.2.hook_out .* a map is of one position"):
+    with pytest.raises(ValueError, match=r"adkd's hook point is blocks.2.hook_out .* a map is of one position"):
         ADKD(*classes, hook_point="blocks.0.hook_in", teacher_hook_point="blocks.2.hook_out")
     with pytest.raises(ValueError, match="question_answering head; leave adkd out"):
         ADKD(*models("question_answering"))

@@ -104,7 +104,9 @@ def test_shares_that_are_none(given: dict[str, Any], message: str) -> None:
 def test_a_head_that_predicts_once_a_row_has_no_sequences() -> None:
     (teacher, student), batch = models("classification", "bert", "distilbert"), batch_of("classification")
     objective = ATKD(split="sequence")
-    with pytest.raises(ValueError, match=r"split is 'sequence', and classification predicts once a row.* use 'batch'"):
+    with pytest.raises(
+        ValueError, match=r"split is 'sequence', but classification predicts once per row.* use 'batch'"
+    ):
         objective(step_of(objective, teacher, student, batch))
 
 

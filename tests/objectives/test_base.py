@@ -8,7 +8,7 @@ from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from tests.objectives.steps import aligned, batch_of, models, step_of
 
 
-def test_the_places_of_all_objectives_once() -> None:
+def test_the_hook_points_of_all_objectives_once() -> None:
     teacher, student = models()
     one = DIITO(aligned(teacher, student), teacher, student)
     other = DIITO(aligned(teacher, student, ("second", 2, 1)), teacher, student)

@@ -95,7 +95,7 @@ def test_one_prediction_a_row(task: Task) -> None:
     assert found is not None and torch.equal(found.logits, made.logits)
 
 
-def test_spans_are_asked_anew() -> None:
+def test_spans_are_asked_again() -> None:
     teacher, _ = models("question_answering")
     batch, memory = batch_of("question_answering"), TeacherCache(teacher, states=True)
     TeacherOutputs(teacher, batch, memory=memory).run()

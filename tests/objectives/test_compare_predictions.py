@@ -42,11 +42,11 @@ def _kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 def _counted(task: Task, batch: Batch, labelled: bool) -> list[tuple[int, int]]:
     """(row, position) of every prediction that counts."""
     assert batch.labels is not None
-    places = [(row, hook_point) for row in range(4) for hook_point in range(10) if batch.counted[row, hook_point]]
+    places = [(row, position) for row in range(4) for position in range(10) if batch.counted[row, position]]
     if not labelled:
         return places
     if task != "causal_lm":
-        return [(row, hook_point) for row, hook_point in places if batch.labels[row, hook_point] != IGNORED]
+        return [(row, position) for row, position in places if batch.labels[row, position] != IGNORED]
     return [(r, p) for r, p in places if p < 9 and batch.labels[r, p + 1] != IGNORED]
 
 

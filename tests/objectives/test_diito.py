@@ -172,7 +172,7 @@ def test_an_identical_student_has_nothing_to_learn() -> None:
 
 
 def test_with_dropout_the_counterfactual_is_of_this_very_base_run() -> None:
-    """Nothing exchanged at the last block: the student's counterfactual is its base run, dropout included."""
+    """An empty intervention at the last block: the student's counterfactual is its base run, dropout included."""
     teacher, student = models(dropout=0.5)
     student.model.train()
     resolved = aligned(teacher, student, first=("last", 2, 1))

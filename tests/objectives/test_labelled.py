@@ -44,7 +44,7 @@ def test_data_without_labels() -> None:
         gold_of(step_of(ATKD(), teacher, student, batch), "dkd")
 
 
-def test_items_go_back_to_their_places() -> None:
+def test_items_go_back_to_their_positions() -> None:
     inputs = {"attention_mask": torch.ones(2, 3)}
     everywhere = ForwardOutput(inputs, torch.zeros(2, 3, 5), torch.zeros(2, 3, 1), {})
     some = ForwardOutput(inputs, torch.zeros(2, 5), torch.zeros(2, 3, 1), {}, logits_at=torch.tensor([1, 5]))

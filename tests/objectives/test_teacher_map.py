@@ -1,4 +1,4 @@
-"""The teacher's side of AD-KD: the drawn position, the explained logits, equal settings."""
+"""The teacher's part of AD-KD: the drawn position, the explained logits, equal settings."""
 
 from dataclasses import replace
 
@@ -85,9 +85,9 @@ def test_a_packed_position_is_reached_from_its_own_document_only() -> None:
     found = ASKED.position("causal_lm", packed)
     assert found is not None
     expected = sum(
-        int(counted and hook_point <= at and document[hook_point] == document[at] and valid)
+        int(counted and position <= at and document[position] == document[at] and valid)
         for at, valid, row, document in zip(*map(torch.Tensor.tolist, (*found, packed.counted, documents)), strict=True)
-        for hook_point, counted in enumerate(row)
+        for position, counted in enumerate(row)
     )
     assert ASKED.amount("causal_lm", packed) == expected < ASKED.amount("causal_lm", batch)
 

@@ -15,7 +15,7 @@ def slow_gradients(
     target: Target,
     steps: int,
     module: str,
-    intervention: str,
+    side: str,
 ) -> Tensor:
     """(view, batch, pos, width), from a zero baseline, at a module's input or output by plain hooks."""
     kept: dict[str, Tensor] = {}
@@ -31,13 +31,9 @@ def slow_gradients(
     hook = {
         "input": lambda module, args: (scale(args[0]), *args[1:]),
         "output": lambda module, args, output: scale(output),
-    }[intervention]
+    }[side]
     hook_point = model.model.get_submodule(module)
-    handle = (
-        hook_point.register_forward_pre_hook(hook)
-        if intervention == "input"
-        else hook_point.register_forward_hook(hook)
-    )
+    handle = hook_point.register_forward_pre_hook(hook) if side == "input" else hook_point.register_forward_hook(hook)
     try:
         model.model(**inputs)
         rows = []

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 Pairs = Sequence[Sequence[tuple[int, int]]]
-"""For each row the (base position, source position) pairs that are exchanged."""
+"""The (base position, source position) pairs of the intervention, for each row."""
 
 
 class Spot(NamedTuple):
@@ -17,7 +17,7 @@ class Spot(NamedTuple):
     """
 
     module: str
-    intervention: str
+    side: str
     columns: Sequence[int] | None = None
     basis: Sequence[Tensor] | None = None
 
@@ -101,8 +101,4 @@ def _hook(model: nn.Module, spot: Spot, function: Any, shape: Sequence[int]) -> 
         return seen(output)
 
     module = model.get_submodule(spot.module)
-    return (
-        module.register_forward_pre_hook(before)
-        if spot.intervention == "input"
-        else module.register_forward_hook(after)
-    )
+    return module.register_forward_pre_hook(before) if spot.side == "input" else module.register_forward_hook(after)

@@ -15,15 +15,13 @@ def counterfactual_class(model: nn.Module, block: nn.Module, batch: Batch, row: 
 def counterfactual_tokens(
     model: nn.Module, block: nn.Module, batch: Batch, row: int, pair: str, at: Sequence[int]
 ) -> list[int]:
-    """The tokens that a causal LM predicts to stand at some positions of one row, after the same exchange."""
+    """The tokens that a causal LM predicts at some positions of one row, after the same intervention."""
     logits = _counterfactual_logits(model, block, batch, row, pair)[0]
     return [int(logits[position - 1].argmax()) for position in at]
 
 
 def _counterfactual_logits(model: nn.Module, block: nn.Module, batch: Batch, row: int, pair: str) -> Tensor:
-    base, source = (
-        {k: v[row : row + 1] for k, v in intervention.items()} for intervention in (batch.inputs, batch.source)
-    )
+    base, source = ({k: v[row : row + 1] for k, v in inputs.items()} for inputs in (batch.inputs, batch.source))
     drawn, seen = batch.positions[pair], {}
     with _hook(block, lambda output: seen.setdefault("source", output.clone())):
         model(**source)

@@ -2,22 +2,22 @@
 
 
 def paired(base_mask: list[list[bool]], source_mask: list[list[bool]]) -> list[list[tuple[int, int]]]:
-    """For each row the (base, source) positions: the k-th True of one mask with the k-th True of the other."""
+    """The (base, source) positions of each row: the k-th True of one mask with the k-th True of the other."""
     rows = []
     for base_row, source_row in zip(base_mask, source_mask, strict=True):
-        base = [hook_point for hook_point, chosen in enumerate(base_row) if chosen]
-        source = [hook_point for hook_point, chosen in enumerate(source_row) if chosen]
+        base = [position for position, chosen in enumerate(base_row) if chosen]
+        source = [position for position, chosen in enumerate(source_row) if chosen]
         rows.append(list(zip(base, source, strict=True)))
     return rows
 
 
 def real_positions(counted: list[bool]) -> list[int]:
     """The positions of the real tokens of one row."""
-    return [hook_point for hook_point, real in enumerate(counted) if real]
+    return [position for position, real in enumerate(counted) if real]
 
 
 def release_count(fraction: float, maximum: int | None, base_length: int, source_length: int) -> int:
-    """How many positions the DIITO release exchanges in a row."""
+    """The number of positions at which the DIITO release intervenes in a row."""
     count = int(min(base_length, source_length) * fraction)
     return count if maximum is None else min(count, maximum)
 

@@ -1,4 +1,4 @@
-"""`interchange` gives what hooks on a `TransformerBridge` over the same weights give, at every place both name."""
+"""`interchange` gives what hooks on a `TransformerBridge` over the same weights give, at every hook point both name."""
 
 import functools
 from typing import Any
@@ -88,6 +88,6 @@ def test_classification(architecture: str):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_place_is_a_hook_of_the_bridge(architecture: str):
+def test_every_hook_point_is_a_hook_of_the_bridge(architecture: str):
     hooked, bridge = _pair(architecture, TASKS_OF[architecture][0])
     assert {hook_point.name for hook_point in hooked.hook_points()} <= bridge.hook_dict.keys()

@@ -123,7 +123,7 @@ def test_several_sites_heads_and_subspaces(architecture: str, name: str):
 
 @pytest.mark.parametrize("architecture", ["bert", "llama"])
 def test_learned_directions(architecture: str):
-    """The config holds pyvene's intervention; in float64 it exchanges what the site does, beside a whole place."""
+    """The config holds pyvene's intervention; in float64 it does what the site does, beside a whole hook point."""
     hooked = _model(architecture, TASKS_OF[architecture][0])
     turned = Site(layer=1, basis=Basis.of(random_basis(hooked.width, 3, 0).numpy()))
     sites = (turned, Site(layer=2, component="block_input" if architecture == "bert" else "mlp_output"))
@@ -151,7 +151,7 @@ def test_learned_directions(architecture: str):
 
 @pytest.mark.parametrize("task", ["causal_lm", "classification"])
 def test_opt_mlp_output(task: str):
-    """Against plain hooks: OPT's last linear map of the MLP returns rows and positions as one dimension."""
+    """The comparison with plain hooks: OPT's last linear map of the MLP returns rows and positions as one dimension."""
     hooked = _model("opt", task)
     site = resolve_site(_site("mlp_output"), hooked)
     base, source = _inputs("opt", 1), _inputs("opt", 2)

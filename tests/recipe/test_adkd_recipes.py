@@ -1,4 +1,4 @@
-"""The recipes with attribution maps on real input, shrunk: all four students learn, and their terms are told."""
+"""The recipes with attribution maps on real input, made small: all four students learn, and their terms are logged."""
 
 from pathlib import Path
 

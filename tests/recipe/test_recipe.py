@@ -63,17 +63,17 @@ def test_changes_reach_into_mappings_lists_and_named_items() -> None:
     assert isinstance(recipe.alignment, Alignment) and recipe.alignment.pairs[0].teacher[0].layer == 2
     assert (recipe.seeds, recipe.folder) == ((4, 5), Path("there"))
     assert recipe.teacher.training is not None and recipe.teacher.training.steps == 9
-    assert recipe.teacher.training.batch_size == 32  # what was null began anew
+    assert recipe.teacher.training.batch_size == 32  # the value was null before
 
 
 CHANGES = {
     "training": "has no value; write KEY.KEY=VALUE, such as training.steps=100",
     "=3": "has no value",
-    "name.x=1": "name is 'quickstart' and holds no keys; leave off what follows",
+    "name.x=1": "name is 'quickstart' and holds no keys; remove what follows it",
     "name.x.y=1": "name is 'quickstart' and holds no keys",
-    "students.dito.width=1": "'dito' is no item of a list of 2; items are numbered from 0, or named: kd, diito",
-    "seeds.3=1": "'3' is no item of a list of 1; items are numbered from 0",
-    "training.steps=[1": "'[1' is no YAML value; put text in quotes",
+    "students.dito.width=1": "'dito' is not an item of a list of 2; items are numbered from 0, or named: kd, diito",
+    "seeds.3=1": "'3' is not an item of a list of 1; items are numbered from 0",
+    "training.steps=[1": "'[1' is not a YAML value; put text in quotes",
 }
 
 
@@ -97,7 +97,7 @@ FAULTS = {
     "students.kd.training.stepz=3": "- students[0].training.stepz: unknown key; did you mean steps?",
     "students.kd.objectives.dito={}": "- students[0].objectives.dito: unknown key; did you mean diito?",
     "alignment.pairs.0.teacher.0.layr=2": "- alignment.pairs[0].teacher[0].layr: unknown key; did you mean layer?",
-    "alignment.pairs.0.teacher.0.component=blok_output": "'blok_output' is no component; did you mean block_output?",
+    "alignment.pairs.0.teacher.0.component=blok_output": "'blok_output' is not a component; did you mean block_output?",
     "alignment.positions.policy=segmnts": "alignment.positions.policy: 'segmnts' is not valid; did you mean segments?",
     "alignment.positions.fraction=2": "alignment.positions.fraction: 2 given; input should be less than or equal to 1",
     "alignment.pairs.0.student.0.low_rank_dimension=2": "a site has nothing to train",
@@ -108,10 +108,10 @@ FAULTS = {
     "verification.components=[block_outpt]": "- verification.components: 'block_outpt': did you mean block_output?",
     "verification.pairs=1": "- verification.pairs: 1 given; input should be greater than or equal to 2",
     "students=[]": "- students: [] given",
-    "students.kd.name=diito": "students are named twice: ['diito', 'diito']; give each another",
+    "students.kd.name=diito": "students appear twice: ['diito', 'diito']; give each its own name",
     "students.kd.name=a/b": "- students[0].name: 'a/b' given; string should match pattern",
     "name=..": "- name: '..' given; string should match pattern",
-    "seeds=[1, 1]": "seeds are named twice: [1, 1]; give each another",
+    "seeds=[1, 1]": "seeds appear twice: [1, 1]; give each its own name",
 }
 
 
@@ -122,7 +122,7 @@ def test_a_faulty_value_is_named_with_its_path(change: str) -> None:
     assert len(message.splitlines()) == 2  # of the branches a value could take, only the one that was meant
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     message = _faults("nme=x", "alignment.nme=x", "training.learning_rate=-1", "students.kd.layers=null")
     assert [re.split(":", line)[0] for line in message.splitlines()[1:]] == [
         *("- alignment.nme", "- students[0]", "- training.learning_rate", "- nme"),
@@ -130,7 +130,7 @@ def test_every_fault_is_told_at_once() -> None:
 
 
 def test_steps_and_epochs_exclude_each_other() -> None:
-    both = "`steps` is 800 and `epochs` is 2.0; give one of them"
+    both = "`steps` is 800 and `epochs` is 2.0; give only one of them"
     assert f"- training: {both}" in _faults("training.steps=800", "training.epochs=2")
     assert f"- students[0].training: {both}" in _faults("students.kd.training={steps: 800, epochs: 2}")
 
@@ -144,11 +144,11 @@ def test_a_tokenizer_beside_a_checkpoint_is_refused() -> None:
 
 def test_what_is_no_recipe(tmp_path: Path) -> None:
     assert _faults(source="quickstrat") == (
-        "there is no recipe 'quickstrat', shipped or as a file; did you mean quickstart?"
+        "recipe 'quickstrat' is neither a shipped recipe nor a file; did you mean quickstart?"
     )
     assert "there is no recipe" in _faults(source=tmp_path)
     (tmp_path / "broken.yaml").write_text("name: [a\nteacher: b")
-    assert re.search(r"recipe .*broken\.yaml is no YAML: line \d", _faults(source=tmp_path / "broken.yaml"))
+    assert re.search(r"recipe .*broken\.yaml is not valid YAML: line \d", _faults(source=tmp_path / "broken.yaml"))
     (tmp_path / "list.yaml").write_text("- a\n- b")
     assert re.search(r"list\.yaml holds list; see `causalkd schema`", _faults(source=tmp_path / "list.yaml"))
     (tmp_path / "empty.yaml").write_text("")
@@ -205,4 +205,4 @@ def test_a_message_is_at_most_a_page() -> None:
         assert len(told) < 2000
     told = _faults(source=f"{MINIMAL}data:\n{many}")
     assert "data.key0: unknown key" in told
-    assert re.search(r"- and \d+ more; mend these first$", told)
+    assert re.search(r"- and \d+ more; correct these first$", told)

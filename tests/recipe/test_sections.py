@@ -19,7 +19,7 @@ from causalkd.recipe.sections import (
 
 OBJECTIVE: dict[str, Any] = {"objectives": {"task": {}}}
 REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
-    (TrainingPart, {"steps": 3, "epochs": 1}, "`steps` is 3 and `epochs` is 1.0; give one of them"),
+    (TrainingPart, {"steps": 3, "epochs": 1}, "`steps` is 3 and `epochs` is 1.0; give only one of them"),
     (TrainingPart, {"warmup": 1.0}, "less than 1"),
     (
         VerificationPart,
@@ -27,14 +27,18 @@ REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
         "`pair_selection` is other_variable, `variable` is None; give `variable`",
     ),
     (VerificationPart, {"variable": "label"}, "`pair_selection` is uniform, `variable` is label; give `variable` with"),
-    (TeacherPart, {}, "give `model` or `config`, one of them; got model=None, config=None"),
-    (TeacherPart, {"model": "a", "config": {"model_type": "bert"}}, "give `model` or `config`, one of them"),
+    (TeacherPart, {}, "give either `model` or `config`; got model=None, config=None"),
+    (TeacherPart, {"model": "a", "config": {"model_type": "bert"}}, "give either `model` or `config`"),
     (TeacherPart, {"config": {"hidden_size": 8}, "training": {}}, "`config` needs `model_type`, such as bert or gpt2"),
-    (TeacherPart, {"config": {"model_type": "bert"}}, "fresh weights knows nothing: give its `training`"),
+    (TeacherPart, {"config": {"model_type": "bert"}}, "fresh weights must be trained first: give its `training`"),
     (StudentPart, {"name": "a", **OBJECTIVE}, "give one of `layers`, `every` and `model`; got none of them"),
     (StudentPart, {"name": "a", "every": 2, "model": "b", **OBJECTIVE}, "got every, model"),
-    (StudentPart, {"name": "a", "model": "b", "width": 8, **OBJECTIVE}, "`width` is 8, but 'b' has a width; leave"),
-    (StudentPart, {"name": "teacher", "every": 2, **OBJECTIVE}, "the teacher's own rows are logged; choose another"),
+    (StudentPart, {"name": "a", "model": "b", "width": 8, **OBJECTIVE}, "`width` is 8, but 'b' has its own; leave"),
+    (
+        StudentPart,
+        {"name": "teacher", "every": 2, **OBJECTIVE},
+        "is reserved for the teacher's own log; choose another name",
+    ),
     (VerificationPart, {"components": ["mlp_outptu"]}, "'mlp_outptu': did you mean mlp_output?"),
     (DataPart, {"group": 1}, "greater than or equal to 2"),
 ]

@@ -37,7 +37,7 @@ def test_a_report_without_maps() -> None:
 def test_a_row_for_each_student_and_term_that_was_learned() -> None:
     results = dataclasses.replace(example_results(("kd", "adkd")), map_distances=example_distances(("kd", "adkd")))
     heads, *rows = distance_rows(results)
-    assert heads == ("learned by", "student", "distance of maps", "untrained student", "texts")
+    assert heads == ("trained on it", "student", "distance of maps", "untrained student", "texts")
     assert rows == [
         ("adkd", "kd", "0.0550 ± 0.0071", "0.4050 ± 0.0071", "128"),
         ("adkd", "adkd", "0.0350 ± 0.0071", "0.4050 ± 0.0071", "128"),

@@ -1,4 +1,4 @@
-"""From models to the first sentence: a copy of the teacher, and a student that has learnt nothing."""
+"""Reports from models to the first sentence: a copy of the teacher, and a student that has learnt nothing."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def copy_of_the_teacher():
     return _report(HookedModel(tiny("bert", "classification"), task="classification", role="student"))
 
 
-def test_a_copy_of_the_teacher_scores_one_and_is_above_its_controls(copy_of_the_teacher):
+def test_a_copy_of_the_teacher_scores_one_and_is_above_its_baselines(copy_of_the_teacher):
     own = [
         r for r in copy_of_the_teacher.interchange if r.baseline == "measured" and r.teacher_layer == r.student_layer
     ]

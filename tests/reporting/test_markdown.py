@@ -24,10 +24,10 @@ def test_a_card_speaks_of_its_student_alone():
     card = model_card(report, report.students[4])
     assert card.startswith("---\ntags:") and "# diito, seed 1" in card
     assert "diito (0.25)" in card and "diito: " in card and "\nkd: " not in card
-    assert "0.982" in card and "untrained sites and unseen pairs are the evidence" in card
+    assert "0.982" in card and "other sites and unseen pairs are the evidence" in card
 
 
-def test_what_learning_maps_costs_is_told_where_maps_are_learned():
+def test_what_learning_maps_costs_is_reported_where_maps_are_learned():
     report = example_report(("kd",), seeds=1)
     student = dataclasses.replace(report.students[0], objectives={"response_kd": 1.0, "adkd": 10.0})
     learned = dataclasses.replace(report, students=(student,))
@@ -42,18 +42,20 @@ def test_pipes():
     assert pipes([("a", "b"), ("1", "2")]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |"
 
 
-def test_attribution_maps_are_told_where_there_are_some():
+def test_attribution_maps_are_reported_where_there_are_some():
     report = example_report(("kd",), seeds=1)
-    assert "predictions rest on" not in as_markdown(report)
+    assert "predictions depend on" not in as_markdown(report)
     text = as_markdown(dataclasses.replace(report, attribution=example_results(("kd",), seeds=1)))
-    assert "## Which tokens the predictions rest on\n\n| model |" in text
-    assert "each token is taught" not in text and "as AD-KD trains them" not in text
+    assert "## Which tokens the predictions depend on\n\n| model |" in text
+    assert "mode of each token" not in text and "as AD-KD trains them" not in text
     learned = dataclasses.replace(example_results(("kd",), seeds=1), map_distances=example_distances(("kd",), seeds=1))
     text = as_markdown(dataclasses.replace(report, attribution=learned))
-    assert "### Maps as AD-KD trains them\n\n| learned by |" in text and "| kd | kd | 0.0500 |" in text
+    assert "### Maps as AD-KD trains them\n\n| trained on it |" in text and "| kd | kd | 0.0500 |" in text
     taught = dataclasses.replace(example_results(("kd",), seeds=1), teaching=example_teaching(("kd",), seeds=1))
     text = as_markdown(dataclasses.replace(report, attribution=taught))
-    assert "## What each token is taught\n\n| student |" in text and "5 labelled tokens of 3 training texts" in text
+    assert (
+        "## The teaching mode of each token\n\n| student |" in text and "5 labelled tokens of 3 training texts" in text
+    )
 
 
 def test_names_make_no_markup():

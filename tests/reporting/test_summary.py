@@ -30,7 +30,7 @@ def test_trained_levels_are_those_of_the_trained_row(report):
     assert found.baselines["no_intervention"] == 0.0
 
 
-def test_unreachable_cells_count_in_no_mean(report):
+def test_unreachable_sites_count_in_no_mean(report):
     rows = [r for r in rows_of(report, "kd", 0) if r.baseline == "measured" and not r.aligned]
     found = _by_name(report)["kd", 0].other
     assert found.cells == sum(row.reachable for row in rows) < len(rows)
@@ -60,5 +60,5 @@ def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     assert few_pairs(report) is None
     few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
     text = few_pairs(dataclasses.replace(report, interchange=few))
-    assert text.startswith("Few effective pairs: at 1 of 1 trained teacher sites only 29 are (fewer than 30)")
+    assert text.startswith("Few effective pairs: at 1 of 1 aligned teacher sites only 29 are (fewer than 30)")
     assert few_pairs(dataclasses.replace(report, interchange=())) is None

@@ -56,9 +56,9 @@ def test_the_report_holds_what_was_measured(attributed: RunFolder, quickstart: F
     comparisons = [(row.student, row.baseline, row.layer) for row in results.agreement]
     baselines = ("measured", "random_map", "untrained_student")
     assert comparisons == [(s, c, layer) for s in ("kd", "diito") for layer in range(3) for c in baselines]
-    places = [(row.teacher_hook_point, row.student_place) for row in results.agreement if row.baseline == "measured"][
-        :3
-    ]
+    places = [
+        (row.teacher_hook_point, row.student_hook_point) for row in results.agreement if row.baseline == "measured"
+    ][:3]
     assert [teacher for teacher, _ in places] == ["blocks.0.hook_in", "blocks.1.hook_out", "blocks.3.hook_out"]
     assert all(row.cosine.n <= 5 and row.overlap_chance for row in results.agreement)
     faithful = [(row.model, row.baseline) for row in results.faithfulness]
@@ -105,12 +105,12 @@ def test_texts_come_short_first_and_no_more_than_there_are(
     assert lengths.tolist() == sorted(lengths.tolist())
 
 
-def test_what_cannot_be_measured_is_told_before_anything_is_run(tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_reported_before_anything_is_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="steps is 0, but a path has at least 1"):
         attribute(tmp_path, steps=0)
     with pytest.raises(ValueError, match="portions is 0"):
         attribute(tmp_path, portions=0)
-    with pytest.raises(ValueError, match=r"holds no run \(no recipe.yaml\)"):
+    with pytest.raises(ValueError, match=r"does not hold a run \(there is no recipe.yaml\)"):
         attribute(tmp_path)
 
 

@@ -74,18 +74,20 @@ CHANGES = {
     ),
     "packed": (
         ("data.packing=true", "students.kd.training={sequences: {generator: mixed}}"),
-        "data.packing and training.sequences.* do not go together",
+        "data.packing and training.sequences.* cannot be combined",
     ),
     "packed for the teacher": (
         ("data.packing=true", "students.kd.training={sequences: {generator: teacher}}"),
-        "data.packing and training.sequences of generator 'teacher' do not go together",
+        "data.packing and training.sequences of generator 'teacher' cannot be combined",
     ),
-    "both": (("data.packing=true",), "data.packing and the objective diito do not go together"),
+    "both": (("data.packing=true",), "data.packing and the objective diito cannot be combined"),
 }
 
 
 @pytest.mark.parametrize(("changes", "message"), CHANGES.values(), ids=CHANGES)
-def test_rows_are_packed_written_or_exchanged(changes: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_packing_writing_and_interventions_exclude_each_other(
+    changes: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         preflight(shrunk("quickstart-lm", tmp_path / "run", *changes))
 

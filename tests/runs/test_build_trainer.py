@@ -1,4 +1,4 @@
-"""A recipe's training becomes a trainer that learns quietly and reports to nobody unless asked."""
+"""A recipe's training becomes a trainer that reports to no tracker by default."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,7 +58,8 @@ def test_every_setting_arrives(parts: dict[str, Any], tmp_path: Path) -> None:
 
 def test_a_student_is_watched_at_the_asked_rate(parts: dict[str, Any], tmp_path: Path) -> None:
     assert _trainer(parts, tmp_path)._watch is None
-    lively = ["teacher.config.initializer_range=0.6", "verification.eval_every_steps=2"]  # exchanges change its answers
+    # interventions change its predictions
+    lively = ["teacher.config.initializer_range=0.6", "verification.eval_every_steps=2"]
     recipe = Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY, *lively])
     teacher = build_teacher(recipe.teacher, parts["data"], "teacher")
     given = {**parts, "recipe": recipe, "teacher": teacher}
@@ -80,10 +81,10 @@ def test_the_teachers_answers_are_kept_where_there_is_room_for_them(parts: dict[
     assert _trainer(parts, tmp_path)._memory is None
 
 
-def test_rows_that_are_masked_anew_cannot_be_recalled() -> None:
+def test_rows_that_are_masked_again_cannot_be_recalled() -> None:
     teacher = HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher")
     with pytest.raises(
-        ValueError, match=r"training.teacher_cache keeps .* a masked LM's are masked anew in every epoch"
+        ValueError, match=r"training.teacher_cache keeps .* a masked LM masks them again in every epoch"
     ):
         _memory(TeacherCachePart(max_mib=1), teacher, Path("unused"))
 
@@ -128,7 +129,7 @@ def test_a_tracker_without_a_login_is_found_before_training(
 
 
 @pytest.mark.parametrize(("student", "sources"), [(0, False), (1, True)])
-def test_only_an_exchanging_objective_gets_sources(
+def test_only_an_objective_that_intervenes_gets_sources(
     parts: dict[str, Any], tmp_path: Path, student: int, sources: bool
 ) -> None:
     batch = next(iter(_trainer(parts, tmp_path, student, batch_size=8).get_train_dataloader()))

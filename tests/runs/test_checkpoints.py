@@ -1,4 +1,4 @@
-"""A checkpoint counts when it is what its manifest says; otherwise the one before it does, and that is told."""
+"""A checkpoint counts if it equals its manifest; otherwise the one before it counts, and a message says so."""
 
 import json
 import shutil

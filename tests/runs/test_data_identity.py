@@ -19,7 +19,7 @@ from tests.shrunk import RESUMED, FinishedRun, interrupted, shrunk
 
 
 def _replaced(data: Data, split: str) -> Data:
-    """With one label of a split changed."""
+    """The data with one label of a split changed."""
     examples = getattr(data, split)
     first = {**examples.examples[0], "label": (examples.examples[0]["label"] + 1) % 3}
     return replace(data, **{split: replace(examples, examples=[first, *examples.examples[1:]])})

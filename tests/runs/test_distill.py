@@ -212,7 +212,7 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path: Path, uninterrupted
 
     _interrupt(recipe, "only", 5)
     assert folder.teacher.is_dir() and not (folder.path / "student").exists()
-    with pytest.raises(ValueError, match=r"is unfinished: .*student is not there yet; continue it with the same"):
+    with pytest.raises(ValueError, match=r"is unfinished: .*student is missing; continue it with the same"):
         runs.verify(folder.path)
     with pytest.raises(ValueError, match=r"holds an unfinished run of another recipe.*--overwrite"):
         runs.distill(shrunk("quickstart", tmp_path / "run", *RESUMED, "seeds=[1]"))
@@ -250,7 +250,7 @@ def test_a_single_student_and_a_ready_made_alignment(uninterrupted: RunFolder) -
     assert not (uninterrupted.path / "report.html").exists()  # nobody gave a function that makes a page
 
 
-def test_a_finished_run_is_kept_unless_told_otherwise(uninterrupted: RunFolder, tmp_path: Path) -> None:
+def test_a_finished_run_is_kept_unless_overwrite_is_given(uninterrupted: RunFolder, tmp_path: Path) -> None:
     path = shutil.copytree(uninterrupted.path, tmp_path / "run")
     recipe = shrunk("quickstart", path, *RESUMED)
     before = (path / "report.json").stat().st_mtime_ns
@@ -282,5 +282,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_verify_names_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no run \(no recipe.yaml\); `causalkd distill RECIPE` makes one"):
+    with pytest.raises(
+        ValueError, match=r"does not hold a run \(there is no recipe.yaml\); `causalkd distill RECIPE` makes one"
+    ):
         runs.verify(tmp_path)

@@ -1,4 +1,4 @@
-"""What the machine could not do is told in a paragraph."""
+"""A fault of the machine is reported in one paragraph."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from causalkd.runs.environment_faults import environment_fault
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a/b"), ("a/b: No space left on device; make room",)),
         (PermissionError(errno.EACCES, "Permission denied", "a"), ("a: Permission denied; give yourself the right",)),
-        (OSError(errno.EIO, "Input/output error"), ("Input/output error; see to it",)),
+        (OSError(errno.EIO, "Input/output error"), ("Input/output error; resolve this",)),
         (MemoryError(), ("there is not enough memory; make `training.batch_size`",)),
         (torch.OutOfMemoryError("CUDA\n out of memory"), ("there is not enough memory (CUDA out of memory);",)),
         (

@@ -111,7 +111,7 @@ def test_a_file_is_looked_for_among_the_data_too(
         evaluate_run(stories.folder.path, prompts=wrong, tell=told.append)
     twice = ["few_eval.jsonl", str(tmp_path / "few_eval.jsonl")]
     shutil.copy(tmp_path / "instruct" / "few_eval.jsonl", tmp_path)
-    with pytest.raises(ValueError, match=r"instruct/few_eval.jsonl, .*/few_eval.jsonl are of one name, which"):
+    with pytest.raises(ValueError, match=r"instruct/few_eval.jsonl, .*/few_eval.jsonl have the same name, which"):
         evaluate_run(stories.folder.path, prompts=twice, tell=told.append)
     with pytest.raises(ValueError, match="there is no task 'nowhere'"):
         evaluate_run(stories.folder.path, texts=["nowhere"], tell=told.append)

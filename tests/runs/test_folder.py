@@ -1,4 +1,4 @@
-"""Where the parts of a run lie, and that nothing but a run is ever deleted."""
+"""The paths of the parts of a run, and that nothing but a run is ever deleted."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(run: RunFolder, for
     (run.path / foreign).write_text("mine")
     before = sorted(run.path.rglob("*"))
     name = Path(foreign).parts[0]
-    with pytest.raises(ValueError, match=rf"holds {name}, so it is more or less than a run.*choose another `output`"):
+    with pytest.raises(ValueError, match=rf"holds {name}, so it is not exactly a run.*choose another `output`"):
         run.clear()
     assert sorted(run.path.rglob("*")) == before
 
@@ -83,7 +83,7 @@ def test_links_are_not_followed(run: RunFolder, tmp_path: Path) -> None:
 @pytest.mark.parametrize("lacking", ["recipe.yaml", "alignment.yaml"])
 def test_a_folder_that_lacks_what_a_run_has_is_left_as_it_is(run: RunFolder, lacking: str) -> None:
     (run.path / lacking).unlink()
-    with pytest.raises(ValueError, match=f"has no {lacking}, so it is more or less than a run"):
+    with pytest.raises(ValueError, match=f"has no {lacking}, so it is not exactly a run"):
         run.clear()
     assert run.report.is_file()
 
@@ -103,7 +103,7 @@ def test_a_fine_tuning_has_no_alignment_and_can_be_overwritten(tmp_path: Path) -
 
 def test_a_file_is_no_place_for_a_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"file is a file, so no run can be put there; choose another `output`"):
+    with pytest.raises(ValueError, match=r"file is a file, so a run cannot be written there; choose another `output`"):
         RunFolder(tmp_path / "file").holds_anything()
     assert not RunFolder(tmp_path / "nowhere").holds_anything()
 
@@ -146,7 +146,7 @@ def test_a_users_own_file_inside_a_runs_folders_is_never_deleted(run: RunFolder,
     (run.path / own).write_text("mine")
     before = sorted(run.path.rglob("*"))
     for overwrite in (run.clear, run.set_aside):
-        with pytest.raises(ValueError, match=rf"holds {own}, so it is more or less than a run"):
+        with pytest.raises(ValueError, match=rf"holds {own}, so it is not exactly a run"):
             overwrite()
     assert sorted(run.path.rglob("*")) == before
 

@@ -1,4 +1,4 @@
-"""Two processes in one folder: the second is told who is there; a killed one leaves nothing in the way."""
+"""Two processes in one folder: the message for the second names the first; a killed one leaves no lock."""
 
 import os
 import signal
@@ -28,9 +28,9 @@ def _holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_who_comes_second_is_told_and_a_kill_lets_go(tmp_path: Path) -> None:
+def test_the_second_process_is_refused_and_a_kill_releases_the_lock(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("{}")
-    told = rf"process \d+ on host {socket.gethostname()} is at work in .*; wait until it is done"
+    told = rf"process \d+ on host {socket.gethostname()} is working in .*; wait until it is done"
     with _holder(tmp_path) as holder:
         with pytest.raises(ValueError, match=told.replace(r"\d+", str(holder.pid))), locked(tmp_path):
             pass

@@ -29,7 +29,7 @@ def test_what_is_as_it_was_written(folder: Path) -> None:
         ("weights", b"", "weights has 0 bytes, and 7 were written"),
         ("weights", b"Weights", "the contents of weights are not what was written"),
         ("sub/config", None, "sub/config is missing"),
-        ("manifest.json", None, "it has no manifest.json, so it was not written to its end"),
+        ("manifest.json", None, "it has no manifest.json, so it was not written completely"),
         ("manifest.json", b"", "its manifest.json cannot be read"),
         ("manifest.json", b"[]", "its manifest.json cannot be read"),
         ("manifest.json", b'{"files": {"weights": {}}}', "its manifest.json cannot be read"),

@@ -114,7 +114,10 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "every": ((OTHER_STUDENT, "students.kd.every=9"), ("every=9 leaves no block; the teacher has 4 blocks",)),
     "depths of a ready-made alignment": (
         ("alignment=middle", "students.kd.layers=[0, 1, 2, 3]"),
-        ("'middle' means different layers for students of different depths", "give them one depth, or a run each"),
+        (
+            "'middle' means different layers for students of different depths",
+            "give them the same depth, or make one run for each",
+        ),
     ),
     "no such checkpoint": (
         (*FROM_CHECKPOINT, "teacher.model={checkpoints}/nowhere"),
@@ -169,12 +172,12 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("data.max_length=12",),
         ("max_length 12 is more than the 11 tokens the model takes; give at most that",),
     ),
-    "no such tokenizer": (("data.tokenizer={checkpoints}/nowhere",), ("data.tokenizer: there is no tokenizer '",)),
+    "no such tokenizer": (("data.tokenizer={checkpoints}/nowhere",), ("is neither a folder nor on the hub",)),
     "no tokenizer": (("data.task=sst2",), ("fresh weights needs `data.tokenizer`",)),
     "limit": (("data.train_limit=0",), ("data.train_limit: 0 given; input should be greater than or equal to 2",)),
     "steps and epochs": (
         ("training.epochs=1", "training.steps=2"),
-        ("training: `steps` is 2 and `epochs` is 1.0; give one of them",),
+        ("training: `steps` is 2 and `epochs` is 1.0; give only one of them",),
     ),
     "segment": (
         ("alignment.positions={policy: segments, segments: [premis]}",),
@@ -241,7 +244,7 @@ def test_data_without_a_token_to_learn(data: Path, checkpoints: Path, tmp_path: 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     message = _told(tmp_path / "file" / "run")
-    assert "no run can be put into" in message and "choose another `output`" in message
+    assert "a run cannot be written to" in message and "choose another `output`" in message
 
 
 def test_data_that_are_not_there(data: Path, checkpoints: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_student_from_a_checkpoint_may_lack_the_head_and_the_tokenizer(
     assert student.tokenizer is data.tokenizer
 
 
-def test_the_padding_id_is_told_to_a_checkpoint_without_one(teacher: HookedModel, data: Data, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_padding_id_gets_one(teacher: HookedModel, data: Data, tmp_path: Path) -> None:
     model = planted_model()
     model.model.config.pad_token_id = None
     model.save_pretrained(tmp_path)
@@ -145,7 +145,7 @@ def test_alignments_by_name_by_file_and_inline(
     (tmp_path / "mine.yaml").write_text(middle.to_yaml())
     assert build_alignment(str(tmp_path / "mine.yaml"), teacher, student) == middle
     assert build_alignment(middle.to_yaml(), teacher, student) == middle
-    with pytest.raises(ValueError, match=r"there is no alignment 'ful', ready-made or as a file; did you mean full\?"):
+    with pytest.raises(ValueError, match=r"alignment 'ful' is neither a preset nor a file; did you mean full\?"):
         build_alignment("ful", teacher, student)
 
 
@@ -209,9 +209,7 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
 
     for kind in ({"pair_selection": "other_label"}, {"pair_selection": "other_variable", "variable": "verb_relation"}):
         for batch in chosen(**kind):
-            interventions = (
-                values(intervention, kind.get("variable", "label")) for intervention in (batch.inputs, batch.source)
-            )
+            interventions = (values(inputs, kind.get("variable", "label")) for inputs in (batch.inputs, batch.source))
             assert all(base != source for base, source in zip(*interventions, strict=True))
     right = torch.arange(24) < 9
     both_right = chosen(right, pair_selection="both_right")
@@ -219,7 +217,7 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
     assert len(chosen(pair_selection="both_right")) == 2
     with pytest.raises(ValueError, match=r"verification\.pairs: 40 pairs were asked for, but of the 552 pairs"):
         chosen(torch.arange(24) < 3, pair_selection="both_right")
-    with pytest.raises(ValueError, match="variable 'mood' is in no causal model of the task 'planted'"):
+    with pytest.raises(ValueError, match="variable 'mood' is not in a causal model of the task 'planted'"):
         chosen(pair_selection="other_variable", variable="mood")
 
 

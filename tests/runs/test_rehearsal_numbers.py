@@ -1,4 +1,4 @@
-"""What a rehearsal computes, it looks at: losses that are no numbers, and interchanges that exchange nothing."""
+"""The checks of a preflight on computed numbers: losses that are not numbers, and interventions without positions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The teaching modes of a run of causal LMs: what is measured, where it is told, that it stays."""
+"""The teaching modes of a run of causal LMs: what is measured, where it is reported, and that it stays."""
 
 import shutil
 from dataclasses import replace
@@ -74,6 +74,6 @@ def test_attribute_adds_them_to_the_report_where_they_stay(quickstart_lm: Finish
 
     report = attribute(folder.path, limit=2, steps=1, portions=2, page=page)
     assert report.attribution is not None and report.attribution.teaching is not None
-    assert "## What each token is taught" in (folder.path / "report.md").read_text()
+    assert "## The teaching mode of each token" in (folder.path / "report.md").read_text()
     again = runs.verify(folder.path, page=page)
     assert again.attribution == report.attribution and pages == ["modes", "modes"]

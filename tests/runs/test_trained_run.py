@@ -1,4 +1,4 @@
-"""A trained run read back: what it holds. What it refuses is tested where it is told, in test_runs.py."""
+"""A trained run, read from its folder: what it holds."""
 
 import torch
 

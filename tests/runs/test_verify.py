@@ -10,13 +10,13 @@ def _names(name):
     return references(Recipe.load(name).students)
 
 
-def test_whoever_exchanges_activations_is_compared_with_everyone_who_does_not():
+def test_a_student_that_intervenes_is_compared_with_every_one_that_does_not():
     assert _names("sst2-minilm") == {"kd": (), "kd-steps": ("kd",), "diito": ("kd", "kd-steps")}
     assert _names("quickstart-lm") == {"kd": (), "atkd": ("kd",), "diito": ("kd", "atkd")}
     assert _names("quickstart") == {"kd": (), "diito": ("kd",)}
 
 
-def test_every_exchange_of_a_run_is_run_once(quickstart: FinishedRun) -> None:
+def test_every_intervention_of_a_run_is_run_once(quickstart: FinishedRun) -> None:
     """Block-forwards of a verification: a teacher of 4 blocks, two students of 2, one seed, one declared pair."""
     run = TrainedRun.load(quickstart.folder.path)
     with blocks_named("BertLayer") as rows:

@@ -61,7 +61,7 @@ def _wait(child: int, after: float | None) -> int:
 
 
 def _run(arguments: Sequence[str], folder: Path, told: Path, counted: Path, at_operation: int | None) -> None:
-    """In the fork; does not return."""
+    """Runs in the fork, and does not return."""
     torch.set_num_threads(1)
     output = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)

@@ -38,7 +38,7 @@ def soak(base: Path, *, moments: int, operations: int | None, seed: int, tell: C
         moments: Random moments, over all commands.
         operations: File operations of each command, evenly spread; None for every one.
         seed: Seed of the moments.
-        tell: Is told in a line each what is tried.
+        tell: Receives one line for each trial.
 
     Raises:
         Fault: A command did not come to the same end.

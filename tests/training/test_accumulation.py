@@ -129,7 +129,7 @@ def test_crossway_has_the_sources_tokens_too(tmp_path: Path, sources: dict[str, 
 
 
 def test_atkd_counts_what_a_short_memory_would_change(tmp_path: Path) -> None:
-    """With all predictions kept, later epochs teach what one large batch does; with a few of each it is refused."""
+    """Later epochs with all predictions kept equal one large batch; with a few of each they are refused."""
     finished = []
     for times in (1, 4):
         teacher, student = _models()

@@ -1,4 +1,4 @@
-"""What is told while a model learns: rows without repeats, the epoch, a quiet bar."""
+"""The callbacks of a training: rows without repeats, the epoch, a quiet bar."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,9 @@ def test_other_processes_write_nothing(tmp_path: Path, args: TrainingArguments) 
     assert not (tmp_path / "metrics.jsonl").exists() and read_rows(tmp_path / "metrics.jsonl") == []
 
 
-def test_resuming_forgets_what_will_be_told_again_and_nothing_else(tmp_path: Path, args: TrainingArguments) -> None:
+def test_resuming_drops_the_rows_that_will_be_written_again_and_nothing_else(
+    tmp_path: Path, args: TrainingArguments
+) -> None:
     path = tmp_path / "metrics.jsonl"
     for owner in (("kd", 0), ("kd", 1), ("diito", 0)):
         for step in (2, 4, 6):
@@ -79,7 +81,7 @@ def test_a_kill_while_rows_are_dropped_keeps_them(
     assert path.read_text() == before
 
 
-def test_the_data_are_told_their_epoch(args: TrainingArguments) -> None:
+def test_the_data_get_their_epoch(args: TrainingArguments) -> None:
     examples = ExampleSet([{"input_ids": [1, 2]}])
     told = EpochOfData(examples)
     for epoch, expected in ((0.0, 0), (0.8, 0), (1.0, 1), (2.0, 2)):  # resumed within epoch 0: still epoch 0

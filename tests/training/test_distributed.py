@@ -54,7 +54,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
         assert moved > 1e-3 if student == "only" else moved == 0  # no decay moves what no objective reaches
         assert max((tensor - two[name]).abs().max().item() for name, tensor in one.items()) < 1e-6
     first, second = (read_rows(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
-    assert [row["step"] for row in second] == 2 * [1, 2, 3, 4, 5]  # told once, not by each process
+    assert [row["step"] for row in second] == 2 * [1, 2, 3, 4, 5]  # printed once, not by each process
     for row, other in zip(first, second, strict=True):
         logged = {name for name in row if name == "loss" or name.startswith("term/")}
         assert logged == {name for name in other if name == "loss" or name.startswith("term/")}

@@ -73,7 +73,7 @@ def test_the_teacher_writes_a_share_of_the_examples_once():
     assert greedy == written_by_teacher(teacher, ROWS, Sampling(4, 0.0), 1.0, seed=1, batch_size=3)
 
 
-def test_what_cannot_be_written_anew_is_refused():
+def test_what_cannot_be_written_again_is_refused():
     source = OnPolicy(model(), Sampling(3), share=1.0)
     with pytest.raises(ValueError, match="a label per token; these have none"):
         source(Batch(batch().inputs), 0)

@@ -116,7 +116,7 @@ def test_the_limit_is_kept_and_the_first_rows_stay() -> None:
         UserWarning, match=r"fill the cache of .* MiB with \d of them; a batch with a row that is not kept"
     ):
         half.keep("all", BATCH, ANSWER)
-    half.keep("other", BATCH, ANSWER)  # is told once
+    half.keep("other", BATCH, ANSWER)  # warns once
     assert half.recall("all", BATCH) is None
     assert half._size <= whole._size // 2
     first = Batch({name: tensor[:1] for name, tensor in BATCH.inputs.items()})
@@ -130,7 +130,7 @@ def test_a_file_serves_a_later_run_of_the_same_teacher_only(tmp_path: Path) -> N
     assert again._size == sum(map(len, again._answers.values())) > 0  # what is there counts towards the limit
     found = again.recall("all", BATCH)
     assert found is not None and torch.equal(found["scores"], ANSWER["scores"])
-    with pytest.raises(ValueError, match=r"keeps the answers of teacher \w+, and this one is \w+: other weights"):
+    with pytest.raises(ValueError, match=r"keeps the outputs of teacher \w+, and this one is \w+: other weights"):
         TeacherCache(_teacher(seed=1), path=path)
 
 
@@ -151,7 +151,7 @@ def test_with_states_a_training_with_interchanges_is_the_same_and_base_runs_no_t
         teacher, _ = pair = models()
         ran[cached] = []
         teacher.blocks[0].register_forward_hook(lambda *_, cached=cached: ran[cached].append(1))
-        one = trainer(tmp_path / str(cached), pair)  # response and hidden KD, and DIITO at two places
+        one = trainer(tmp_path / str(cached), pair)  # response and hidden KD, and DIITO at two sites
         one._memory = TeacherCache(teacher, states=True) if cached else None
         one.train()
         finished[cached] = one

@@ -8,7 +8,7 @@ from causalkd.training.unreached import Unreached
 
 
 class _Wrapped(DistributedDataParallel):
-    """Of several processes as far as its type says; there is nobody to talk to."""
+    """Stands for one of several processes, without the others."""
 
     def __init__(self) -> None:
         nn.Module.__init__(self)

@@ -1,4 +1,5 @@
-"""pyvene's side of an alignment: its configs as plain values, and its table of models, filled from TransformerLens.
+"""The pyvene part of an alignment: pyvene's configs as plain values, and its table of models, filled from
+TransformerLens.
 
 The only importer of pyvene. Imported lazily, because pyvene takes seconds to import and prints while it does.
 """
@@ -28,12 +29,12 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 _BY_HEAD = "head_attention_value_output"
 _LEARNED = "give the trained LowRankRotatedSpaceIntervention as intervention"
-_NOT_VANILLA = f"but only VanillaIntervention is exchanged; of what was learned {_LEARNED}"
+_NOT_VANILLA = f"but only VanillaIntervention is supported; of what was learned {_LEARNED}"
 # Fields of a representation that must be None, and what they would make of it.
 _REFUSED_FIELDS: dict[str, str] = {
     "low_rank_dimension": f"to be learned; {_LEARNED}",
     "latent_dim": f"to be learned; {_LEARNED}",
-    "moe_key": "a single expert, which no place here is",
+    "moe_key": "a single expert, which no hook point here is",
     "source_representation": "a constant source; here a source is always an input",
     "hidden_source_representation": "a constant source; here a source is always an input",
 }
@@ -47,7 +48,7 @@ _OF_CONFIG = {"representations", "intervention_types", "mode", *_CARRIED_REST}
 
 @dataclass(frozen=True)
 class PlainConfig:
-    """What a pyvene config says, as plain values.
+    """The contents of a pyvene config, as plain values.
 
     Attributes:
         sites: The fields of each representation that a `Site` has, under the same names.
@@ -61,7 +62,7 @@ class PlainConfig:
 
 
 def read_config(config: PretrainedConfig | Mapping[str, Any] | Sequence[Any]) -> PlainConfig:
-    """Takes an `IntervenableConfig` apart, or what pyvene would make one of; changes nothing in it."""
+    """Reads an `IntervenableConfig`, or what pyvene makes one from; it is not changed."""
     if not isinstance(config, PretrainedConfig):
         given = [config] if isinstance(config, Mapping | pyvene.RepresentationConfig) else list(config)
         try:
@@ -80,7 +81,9 @@ def read_config(config: PretrainedConfig | Mapping[str, Any] | Sequence[Any]) ->
 
 
 def write_config(sites: Sequence[Mapping[str, Any]], rest: Mapping[str, Any]) -> PretrainedConfig:
-    """The `IntervenableConfig` of some sites and a `ConfigRest`, given as their fields: `read_config` undone."""
+    """The `IntervenableConfig` of some sites and a `ConfigRest`, given as their fields: the inverse of
+    `read_config`.
+    """
     # pyvene takes a type, or an intervention, for all sites or for none.
     typed = any(site["intervention_type"] is not None or site["basis"] is not None for site in sites)
     config = pyvene.IntervenableConfig([_written(site, typed) for site in sites])
@@ -120,7 +123,7 @@ class _LearningTable(Mapping[type, dict[str, Any]]):
     def __getitem__(self, cls: type) -> dict[str, Any]:
         _learn(cls)
         if cls not in self.known:
-            raise KeyError(f"pyvene does not know {cls.__name__}, and TransformerLens names no places of it")
+            raise KeyError(f"pyvene does not know {cls.__name__}, and TransformerLens names no hook points of it")
         return self.known[cls]
 
     def __iter__(self) -> Iterator[type]:
@@ -131,7 +134,8 @@ class _LearningTable(Mapping[type, dict[str, Any]]):
 
 
 def teach_pyvene() -> None:
-    """Makes `pyvene.IntervenableModel` accept every class TransformerLens has an adapter for; calling it again is free.
+    """Make `pyvene.IntervenableModel` accept every class that TransformerLens has an adapter for; a second call is
+    free.
 
     A class is learnt when pyvene first looks it up, which costs some ten milliseconds; to learn all of them here would
     import a hundred architectures. Components then mean what they mean in an `Alignment`: pyvene's own entries for
@@ -144,7 +148,7 @@ def teach_pyvene() -> None:
 
 
 def teach_model(model: PreTrainedModel) -> None:
-    """Makes pyvene accept the class of this model; for a class whose default config does not make a model.
+    """Make pyvene accept the class of this model; for a class whose default config does not make a model.
 
     Raises:
         ValueError: TransformerLens has no adapter for the class.
@@ -162,7 +166,7 @@ def teach_model(model: PreTrainedModel) -> None:
 
 @functools.cache
 def _learn(cls: type) -> None:
-    """Teaches a class from a model of one block that has no memory; leaves pyvene's own entry where that fails."""
+    """Adds a class, using a small model of one block; keeps pyvene's own entry where that fails."""
     if not issubclass(cls, PreTrainedModel) or cls.config_class is None or not is_known(cls):
         return
     try:
@@ -187,7 +191,7 @@ def _dimensions(config: PretrainedConfig, hook_points: Mapping[str, HookPoint]) 
     """Widths as names in a config, because pyvene keeps one entry for models of every size.
 
     Where a width is left out a vanilla intervention takes all columns. The attention's values are, where the config has
-    a `head_dim`: pyvene's notation has no product of two names, and its own `hidden_size` would exchange a part.
+    a `head_dim`: pyvene's notation has no product of two names, and its own `hidden_size` would take only a part.
     """
     text = config.get_text_config()
     prefix = next((f"{key}." for key, part in vars(config).items() if part is text), "")
@@ -207,7 +211,7 @@ def _representation(given: Any) -> Any:
 
 
 def _part_faults(part: Any) -> list[str]:
-    """What one representation says that a vanilla interchange does not."""
+    """The fields of one representation that are not in a vanilla interchange intervention."""
     faults = [
         f"{key}: {_shown(getattr(part, key))} given, which is {reason}"
         for key, reason in _REFUSED_FIELDS.items()
@@ -221,10 +225,10 @@ def _part_faults(part: Any) -> list[str]:
 
 
 def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
-    """What a config says beside its representations that a vanilla, parallel interchange does not."""
+    """The fields of a config, other than its representations, that are not in a vanilla, parallel intervention."""
     faults = []
     if config.mode != "parallel":
-        faults.append(f"mode: {config.mode!r} given; only 'parallel' interventions are exchanged")
+        faults.append(f"mode: {config.mode!r} given; only 'parallel' interventions are supported")
     types = config.intervention_types if isinstance(config.intervention_types, list) else [config.intervention_types]
     by_part = map(_representation, config.representations)
     if all(part.intervention_type is part.intervention is None for part in by_part):
@@ -237,7 +241,7 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
     own = {key: value for key, value in vars(config).items() if key not in _OF_CONFIG and not key.startswith("_")}
     own.pop("transformers_version", None)  # written by transformers when a config is loaded
     return faults + [
-        f"{key}: {_shown(value)} given, which is no field of an intervention"
+        f"{key}: {_shown(value)} given, which is not a field of an intervention"
         for key, value in own.items()
         if key not in plain or plain[key] != value
     ]
@@ -252,7 +256,7 @@ def _site_fields(part: Any) -> dict[str, object]:
 
 
 def _directions(learned: LowRankRotatedSpaceIntervention) -> Basis:
-    weight: Any = learned.rotate_layer.weight  # torch cannot tell a module's parameters from its methods
+    weight: Any = learned.rotate_layer.weight  # torch cannot distinguish a module's parameters from its methods
     return Basis.of(orthonormal(weight.detach().float().cpu().numpy()))
 
 

@@ -1,10 +1,10 @@
-"""What a pyvene config says beside the places it names, kept so that nothing of it is lost in an alignment."""
+"""The fields of a pyvene config other than its sites, kept so that an alignment loses none of them."""
 
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt
 
 
 class ConfigRest(BaseModel):
-    """What a pyvene config says beside its representations; carried unchanged and read by nothing here."""
+    """The fields of a pyvene config other than its representations; kept unchanged and not used here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

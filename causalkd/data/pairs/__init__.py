@@ -1,1 +1,1 @@
-"""Which source goes with which base, and at which positions."""
+"""The pairs of base and source, and their positions."""

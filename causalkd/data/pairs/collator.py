@@ -1,4 +1,4 @@
-"""Which source goes with which base, at which positions: from examples to batches."""
+"""The collator, from examples to batches: which source goes with which base, at which positions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ from causalkd.data.rng import Index, Stream, integers
 
 
 class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
-    """Examples that know their number and the epoch, on which every draw depends; what a Trainer is given.
+    """Examples that know their number and the epoch, on which every draw depends; the data set of a Trainer.
 
-    Someone must call `set_epoch`: accelerate does so in one process, but not where it shards a seedable sampler.
+    The caller must call `set_epoch`: accelerate does so in one process, but not where it shards a seedable sampler.
     """
 
     def __init__(self, examples: Sequence[Example]):
         if not len(examples):
             raise ValueError("the data set has no examples; there is nothing to run on. Check the split and the limit")
         self.examples = examples
-        # In shared memory, so that loader processes that outlive an epoch learn of the next one.
+        # In shared memory, so that loader processes that outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.long).share_memory_()
 
     @property
     def epoch(self) -> int:
-        """The epoch that examples are drawn for."""
+        """The epoch for which examples are drawn."""
         return int(self._epoch)
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
         return {**self.examples[number], "index": number, "epoch": self.epoch}
 
     def set_epoch(self, epoch: int) -> None:
-        """From now on examples are drawn for as in this epoch."""
+        """Set the epoch for which examples are drawn."""
         self._epoch.fill_(epoch)
 
 
@@ -53,25 +53,25 @@ class PairingCollator:
     """Turns rows of an `ExampleSet` into the tensors of a `Batch` with sources and positions.
 
     All randomness is a function of (seed, epoch, example number); see `causalkd.data.rng`. Site pairs with equal
-    policies exchange equal positions. Raises ValueError, when it is built, if a policy does not suit some example.
+    policies get equal positions. Raises ValueError, when it is built, if a policy does not suit some example.
     """
 
     examples: Sequence[Example]
-    """The whole data set, to fetch sources from."""
+    """The whole data set, from which sources are taken."""
     policies: Mapping[str, PositionPolicy]
-    """By the name of the site pair; with none, batches have no sources."""
+    """The position policies by the name of the site pair; without any, batches have no sources."""
     pad_id: int
-    """Token id that fills rows up."""
+    """The token id of padding."""
     side: PaddingSide = "right"
-    """Where rows are filled up."""
+    """The side on which rows are padded."""
     sources: Literal["batch", "dataset"] = "batch"
     """Whether a source is another row of the batch (its activations are then there already) or any other example."""
     group: int = 8
-    """In-batch sources come from the same `group` consecutive rows, so batches that are cut between groups (over
-    processes, say) have the same sources."""
+    """The size of the groups of consecutive rows from which in-batch sources come; batches that are cut between
+    groups (e.g. over processes) have the same sources."""
     seed: int = 0
     masking: Masking | None = None
-    """Corruption of base and source, for masked_lm; its labels replace the examples' own."""
+    """The corruption of base and source, for masked_lm; its labels replace the examples' own."""
 
     def __post_init__(self):
         if self.group < 2:
@@ -138,7 +138,7 @@ class PairingCollator:
 
 
 def batch_sources(index: Int[Tensor, "batch"], group: int, seed: int, epoch: int = 0) -> Int[Tensor, "batch"]:
-    """For each row of a batch another row of its `group` consecutive ones, all others being equally likely.
+    """Another row for each row of a batch, from its group of `group` consecutive ones, with equal probability.
 
     The last group may be smaller; one row that is left over alone takes the row before it. `index` holds the example
     numbers of the rows. Raises ValueError for a batch of one row.
@@ -156,7 +156,7 @@ def batch_sources(index: Int[Tensor, "batch"], group: int, seed: int, epoch: int
 
 
 def dataset_sources(index: Int[Tensor, "batch"], size: int, seed: int, epoch: int = 0) -> Int[Tensor, "batch"]:
-    """For each example another example of the `size` there are, all others being equally likely."""
+    """Another example for each example, of the `size` examples, with equal probability."""
     shift = 1 + integers(seed, epoch, index, Stream.SOURCE_EXAMPLE, torch.full_like(index, size - 1))
     return (index + shift) % size
 
@@ -172,7 +172,7 @@ def evaluation_pairs(
     if not 1 <= n <= size * (size - 1):
         raise ValueError(
             f"{n} pairs were asked for, but {size} examples make {size * max(size - 1, 0)} pairs of two different "
-            "ones. Ask for at least 1 and no more than that"
+            "ones. Give a number from 1 to that"
         )
     generator = np.random.default_rng(seed)
     order, offset = (

@@ -1,4 +1,4 @@
-"""Which token positions an interchange exchanges in each row of a batch, and how a policy draws them.
+"""Draw the token positions of an intervention in each row of a batch, by a position policy.
 
 Drawing happens in *token numbers* (0 is the first real token of a row) and is turned into positions of the padded row
 at the end, so padding is never drawn, on whichever side it stands.
@@ -19,18 +19,18 @@ from causalkd.data.rng import Index, Stream, integers, uniforms
 
 @dataclass(frozen=True, eq=False)
 class RowFacts:
-    """What a draw must know about the rows of a batch."""
+    """The facts about the rows of a batch that a draw needs."""
 
     counted: Bool[Tensor, "batch pos"]
     """True at real tokens, false at padding."""
     masked: Bool[Tensor, "batch pos"] | None = None
-    """True at tokens that masked-language-model corruption chose; None where there is none."""
+    """True at tokens that masked-language-model corruption chose; None where there is no corruption."""
     segments: Mapping[str, Int[Tensor, "batch 2"]] = field(default_factory=dict)
-    """For each name the half-open range of token numbers in each row; (-1, -1) where a row lacks it."""
+    """The half-open range of token numbers in each row, by segment name; (-1, -1) where a row lacks it."""
 
     @property
     def lengths(self) -> Int[Tensor, "batch"]:
-        """Real tokens in each row."""
+        """The number of real tokens in each row."""
         return self.counted.sum(1)
 
     def rows(self, index: Int[Tensor, "rows"]) -> "RowFacts":
@@ -130,7 +130,7 @@ class _Draw:
         return start[:, None] + offsets, source_start[:, None] + offsets
 
     def _consecutive(self, available: Int[Tensor, "batch"], source_available: Int[Tensor, "batch"]) -> PairDrawing:
-        """A span of each, every start from the first possible to the last possible being equally likely."""
+        """A span of each row; every possible start has the same probability."""
         shortest = torch.minimum(available, source_available)
         count = self._count(shortest)
         room, source_room = (shortest if self.policy.same else available) - count + 1, source_available - count + 1
@@ -139,7 +139,7 @@ class _Draw:
         return (*self._spans(start, start if self.policy.same else source_start, count), count)
 
     def _scattered(self, allowed: Bool[Tensor, "batch pos"], count: Int[Tensor, "batch"]) -> PairDrawing:
-        """`count` of the allowed tokens of base and as many of any tokens of source (the same ones where asked)."""
+        """`count` of the allowed tokens of base and as many of any tokens of source (the same ones where required)."""
         tokens = self._choose(allowed, count, Stream.BASE_POSITIONS)
         if self.policy.same:
             return tokens, tokens, count
@@ -149,7 +149,7 @@ class _Draw:
     def _choose(
         self, allowed: Bool[Tensor, "batch pos"], count: Int[Tensor, "batch"], stream: Stream
     ) -> Int[Tensor, "batch wide"]:
-        """In each row the `count` allowed tokens with the smallest random numbers, in ascending order."""
+        """The `count` allowed tokens with the smallest random numbers in each row, in ascending order."""
         width, wide = allowed.shape[1], int(count.max())
         order = uniforms(self.seed, self.epoch, self.index, stream, width).where(allowed, 2.0).argsort(1)[:, :wide]
         return order.where(torch.arange(wide) < count[:, None], width).sort(1).values
@@ -188,7 +188,7 @@ def _numbers_below(limit: Int[Tensor, "batch"], rows: RowFacts) -> Bool[Tensor, 
 
 
 def _in_segments(offset: Int[Tensor, "batch wide"], spans: Int[Tensor, "batch names 2"]) -> Int[Tensor, "batch wide"]:
-    """The token that stands at an offset into several segments laid end to end."""
+    """The token at an offset into several segments laid end to end."""
     token, start = torch.zeros_like(offset), torch.zeros_like(offset[:, :1])
     for span in spans.unbind(1):
         stop = start + (span[:, 1:] - span[:, :1])

@@ -1,4 +1,4 @@
-"""How the positions of an interchange are declared: pure data, checked when it is written down."""
+"""The declaration of an intervention's positions: pure data, checked when it is read."""
 
 from typing import Literal
 
@@ -8,14 +8,15 @@ PolicyName = Literal["all", "consecutive", "scattered", "masked", "first", "last
 
 
 PairChoice = Literal["uniform", "same_length", "same_segments", "other_label", "both_right", "other_variable"]
-"""Which pairs of examples are exchanged; `causalkd.data.pairs.selection` says what each is."""
+"""Which pairs of examples are used; `causalkd.data.pairs.selection` defines each."""
 
 
 class PositionPolicy(BaseModel):
-    """How the positions of an interchange are chosen in each row; a row has `len` real tokens, special ones included.
+    """How the positions of an intervention are chosen in each row; a row has `len` real tokens, special ones
+    included.
 
     `fraction` and `maximum` give the count floor(fraction * min(len of base, len of source)), at most `maximum`; it may
-    be 0, and then nothing is exchanged in that row.
+    be 0, and then there is no intervention in that row.
     """
 
     model_config = ConfigDict(
@@ -29,13 +30,13 @@ class PositionPolicy(BaseModel):
     other (the first min(count) where counts differ; a drawn span of them if `fraction` or `maximum` is given).
     `explicit`: the token numbers in `base` and `source`."""
     fraction: float | None = Field(None, gt=0, le=1)
-    """Share of the shorter row's tokens, in (0, 1]."""
+    """The share of the shorter row's tokens, in (0, 1]."""
     maximum: int | None = Field(None, ge=1)
-    """Most tokens exchanged in a row."""
+    """The largest number of tokens per row."""
     same: bool = False
     """Whether base and source use the same token numbers; otherwise each is drawn independently."""
     segments: tuple[str, ...] = Field(default=(), strict=False)
-    """Names of segments, for `segments`."""
+    """The names of segments, for `segments`."""
     base: tuple[int, ...] = Field(default=(), strict=False)
     """Token numbers in base, for `explicit`; 0 is the first real token, whatever the padding."""
     source: tuple[int, ...] = Field(default=(), strict=False)
@@ -52,7 +53,9 @@ class PositionPolicy(BaseModel):
 def _policy_faults(policy: PositionPolicy) -> list[str]:
     name, faults = policy.policy, []
     if name in ("consecutive", "scattered") and policy.fraction is None and policy.maximum is None:
-        faults.append("how many is not said; give `fraction`, `maximum` or both (the DIITO release: fraction 0.3)")
+        faults.append(
+            "the number of positions is missing; give `fraction`, `maximum` or both (the DIITO release: fraction 0.3)"
+        )
     taken = {
         "fraction": ("consecutive", "scattered", "segments"),
         "maximum": ("consecutive", "scattered", "segments", "masked", "first", "last"),
@@ -63,7 +66,7 @@ def _policy_faults(policy: PositionPolicy) -> list[str]:
     }
     for key, policies in taken.items():
         if getattr(policy, key) and name not in policies:
-            faults.append(f"`{key}` says nothing here; it belongs to {', '.join(policies)}")
+            faults.append(f"`{key}` has no effect here; it belongs to {', '.join(policies)}")
     if name == "segments" and not policy.segments:
         faults.append("no segment is named; give `segments`")
     if len(set(policy.segments)) < len(policy.segments):

@@ -1,7 +1,7 @@
-"""Which pairs a claim is tested on: any two examples, or only pairs that are alike, or differ, in something.
+"""Select the pairs that a claim is tested on: any two examples, or only pairs that agree or differ in something.
 
-Most uniform pairs may say little: where base and source lead to one answer, an exchange can change nothing. A choice
-makes the test sharper and its claim narrower; what was chosen stands in the recipe.
+Most uniform pairs may show little: where base and source have the same prediction, an intervention changes nothing. A
+selection makes the test sharper and its claim narrower; the recipe records the selection.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from causalkd.data.pairs.collator import evaluation_pairs
 
 Pairs = tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]
 Fits = Callable[[Int[Tensor, "pairs"], Int[Tensor, "pairs"]], Bool[Tensor, "pairs"]]
-"""Which pairs, given the numbers of their bases and sources, are wanted."""
+"""Which pairs are selected, given the numbers of their bases and sources."""
 
 
 def choose_pairs(examples: Sequence[Example], n: int, seed: int, fits: Fits) -> Pairs:
-    """The first `n` pairs of `evaluation_pairs` that fit, of which ever more are drawn until there are enough.
+    """The first `n` suitable pairs of `evaluation_pairs`; more are drawn until there are enough.
 
     Raises:
         ValueError: Fewer pairs fit.
@@ -35,7 +35,7 @@ def choose_pairs(examples: Sequence[Example], n: int, seed: int, fits: Fits) -> 
         if asked >= most:
             raise ValueError(
                 f"{n} pairs were asked for, but of the {most} pairs of {size} examples only {int(kept.sum())} are of "
-                "the chosen kind. Ask for at most that many, or take more examples"
+                "the chosen kind. Give at most that number, or take more examples"
             )
         asked = min(4 * asked, most)
 

@@ -34,11 +34,11 @@ class Relation(IntEnum):
     SUBSET = 1
     SUPERSET = 2
     DISJOINT = 3
-    """No common member."""
+    """The two sets have no common member."""
     COVER = 4
-    """Together everything."""
+    """The two sets together hold everything."""
     COMPLEMENT = 5
-    """Both disjoint and a cover."""
+    """The two sets are disjoint and together hold everything."""
     INDEPENDENT = 6
 
 
@@ -63,7 +63,7 @@ SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk"
 TOKENS = (*SPECIAL_TOKENS.values(), *(word for slot in SLOTS for word in LEXICON[slot]))
 VOCABULARY = {token: index for index, token in enumerate(TOKENS)}
 WORD_POSITIONS = np.array([1, 2, 3, 4, 6, 7, 8, 9])
-"""Where the words stand in `[CLS] premise [SEP] hypothesis [SEP]`, 11 tokens."""
+"""The positions of the words in `[CLS] premise [SEP] hypothesis [SEP]`, 11 tokens."""
 FIRST_IDS = np.array([VOCABULARY[LEXICON[slot][0]] for slot in SLOTS * 2])
 """Token id of the first word of each input variable's part of the lexicon."""
 SEGMENTS = {"premise": (1, 5), "hypothesis": (6, 10)} | {
@@ -115,7 +115,7 @@ def _label(premise_quantifier, hypothesis_quantifier, subject, predicate):
     """Label from the four variables that determine it; `no` is *every ... not*, `not-every` is *some ... not*."""
     universal_p, universal_h = (np.isin(q, (1, 2)) for q in (premise_quantifier, hypothesis_quantifier))
     contained, contains = np.isin(subject, (_E, _SUB)), np.isin(subject, (_E, _SUP))
-    # The smaller of two nested noun phrases has members, which carry a universal over to an existential.
+    # The smaller of two nested noun phrases has members, so a universal implies an existential.
     nested = contained | contains
     entails = np.where(universal_p, np.where(universal_h, contains, nested), ~universal_h & contained)
     excludes = np.where(universal_h, np.where(universal_p, nested, contained), universal_p & contains)
@@ -237,7 +237,7 @@ class PlantedNLI:
         return self.many_counterfactual_labels([base], [source], variable).item()
 
     def many_counterfactual_labels(self, bases: Sequence[dict], sources: Sequence[dict], variable: str) -> np.ndarray:
-        """The same of many pairs, shape (pairs,)."""
+        """The same for many pairs, shape (pairs,)."""
         values, known = solve(_inputs(sources)), (*SENTENCES, *VARIABLES)
         replaced = [name for name in INPUTS if name.startswith(f"{variable}_")] if variable in SENTENCES else [variable]
         if replaced[0] not in values:

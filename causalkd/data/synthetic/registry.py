@@ -1,4 +1,4 @@
-"""Tasks that are generated instead of read: each with its own vocabulary and a causal model that is known."""
+"""The registry of generated tasks: each has its own vocabulary and a known causal model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class Generator(Protocol):
 
 
 class CausalModel(NamedTuple):
-    """What is written down of a generated task's causal model."""
+    """The known causal model of a generated task."""
 
     variables: tuple[str, ...]
-    """What can be exchanged: single variables, and several under one name."""
+    """The variables of an intervention: single ones, and several under one name."""
     counterfactuals: Callable[[Sequence[dict], Sequence[dict], str], np.ndarray]
     """The label of each base, or its answers in turn, after a variable takes the value it has in the source."""
 

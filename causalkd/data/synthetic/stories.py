@@ -26,10 +26,10 @@ from causalkd.data.batch import IGNORED
 
 PERSONS = ("ann", "bob", "cid", "dan")
 TIMES = {"now": 0.6, "soon": 0.3, "late": 0.1}
-"""When somebody is there, which nothing depends on, and the probability of each."""
+"""The times, on which nothing depends, and the probability of each."""
 PLACES = ("attic", "barn", "cave", "dock", "farm", "gym", "hall", "inn", "jail", "lake", "mill", "park")
 NUMBERS = range(1, len(PERSONS) + 1)
-"""Numbers of the facts, and of the questions."""
+"""The numbers of facts and of questions."""
 PERSON, PLACE, ASKED, MENTION, LOCATED = (
     tuple(f"{kind}_{n}" for n in NUMBERS) for kind in ("person", "place", "asked", "mention", "located")
 )
@@ -90,8 +90,9 @@ class PlantedLM:
     def examples(self, split: str, n: int, seed: int) -> list[dict]:
         """`n` examples, each with `input_ids` and `label` (34, the first -100), `segments` and `text`.
 
-        A quarter of all stories is held out (`HELDOUT`): no training example tells one, every held-out example does.
-        Within a split all stories are equally likely, but for the times. Examples may repeat within and between seeds.
+        A quarter of all stories is held out (`HELDOUT`): training examples have none of them, held-out examples only
+        these. Within a split all stories are equally likely, but for the times. Examples may repeat within and between
+        seeds.
         """
         if split not in ("train", "heldout"):
             raise ValueError(f"split {split!r} does not exist; the splits are 'train' and 'heldout'. Name one.")
@@ -99,7 +100,7 @@ class PlantedLM:
         everybody = np.tile(np.arange(len(PERSONS)), (n, 1))
         persons, asked = rng.permuted(everybody, axis=1), rng.permuted(everybody, axis=1)
         places = rng.integers(0, len(PLACES), persons.shape)
-        # The last place makes the sum a multiple, or one of the others.
+        # The last place makes the sum a multiple, or not.
         rest = np.zeros(n, dtype=int) if split == "heldout" else rng.integers(1, HELDOUT, n)
         places[:, -1] += (rest - places.sum(1)) % HELDOUT
         places[:, -1] %= len(PLACES)
@@ -136,7 +137,7 @@ class PlantedLM:
         return self.many_counterfactual_answers([base], [source], variable)[0].tolist()
 
     def many_counterfactual_answers(self, bases: Sequence[dict], sources: Sequence[dict], variable: str) -> np.ndarray:
-        """The same of many pairs, shape (pairs, 4)."""
+        """The same for many pairs, shape (pairs, 4)."""
         values = solve(_inputs(sources))
         names = GROUPS.get(variable, (variable,))
         if names[0] not in values:

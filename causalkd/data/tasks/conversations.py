@@ -1,4 +1,4 @@
-"""Conversations as examples of a causal LM: the assistant's turns are learnt, as the chat template writes them."""
+"""Conversations as examples of a causal LM: the assistant's turns are labelled, as the chat template writes them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,8 +54,8 @@ def _written(
             after = _templated(turns[: number + 1], tokenizer, row, prompt=False)
             if not after.startswith(before) or not text.startswith(after):
                 raise ValueError(
-                    f"the chat template of {tokenizer.name_or_path!r} writes earlier turns of row {row} otherwise once "
-                    "later ones are there, so it cannot be said which tokens the assistant writes. Give conversations "
+                    f"the chat template of {tokenizer.name_or_path!r} changes earlier turns of row {row} when "
+                    "later ones follow, so the assistant's tokens cannot be located. Give conversations "
                     "of one reply, or another template"
                 )
             spans.append((len(before), len(after)))

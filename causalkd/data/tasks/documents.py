@@ -1,6 +1,7 @@
-"""Text of any size as blocks of tokens: read piece by piece, kept in a file, so that memory holds only a little of it.
+"""Text of any size as blocks of tokens: read piece by piece and kept in a file, so that memory holds only a little
+of it.
 
-A document is a file of text, a row of a table, or what a pattern says begins one.
+A document is a file of text, a row of a table, or a part of a text that starts with a pattern.
 """
 
 import hashlib
@@ -18,18 +19,18 @@ from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import room_for_blocks, special_tokens_around, token_ids
 
 _PIECE = 1 << 16
-"""Bytes of a file that are tokenised at once, give or take a line."""
+"""The number of bytes of a file that are tokenised at once, up to the end of a line."""
 _AT_ONCE = 16
-"""Pieces that are tokenised at once."""
+"""The number of pieces that are tokenised at once."""
 
 
 @dataclass(frozen=True)
 class FileText:
-    """Text files in UTF-8, in pieces that end where a line begins with more than a space."""
+    """Text files in UTF-8, in pieces that end where a line starts with more than a space."""
 
     files: tuple[Path, ...]
     pieces: tuple[tuple[int, int, int], ...]
-    """Of each piece the number of its file, and its first byte and the one after its last."""
+    """The number of the file, the first byte and the byte after the last, for each piece."""
 
     @classmethod
     def of(cls, files: Sequence[Path]) -> "FileText":
@@ -41,7 +42,7 @@ class FileText:
         return len(self.pieces)
 
     def __getitem__(self, number: int) -> tuple[str, bool]:
-        """A piece's text, and whether a document begins with it."""
+        """A piece's text, and whether a document starts with it."""
         file, start, stop = self.pieces[number]
         with self.files[file].open("rb") as opened:
             opened.seek(start)
@@ -50,13 +51,13 @@ class FileText:
 
     @property
     def key(self) -> str:
-        """What changes when the text does."""
+        """A fingerprint that changes with the text."""
         return repr([(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files])
 
 
 @dataclass(frozen=True, eq=False)
 class RowText:
-    """Rows of a table, each a document, or one long text whose documents a pattern tells apart."""
+    """Rows of a table, each a document, or one long text that a pattern divides into documents."""
 
     rows: Any
     column: str
@@ -66,17 +67,17 @@ class RowText:
         return len(self.rows)
 
     def __getitem__(self, number: int) -> tuple[str, bool]:
-        """A row's text, and whether a document begins with it."""
+        """A row's text, and whether a document starts with it."""
         text = self.rows[number][self.column]
         if not isinstance(text, str):
             raise ValueError(
-                f"row {number + 1}, column {self.column!r}: {text!r} is no text. Correct or remove the row"
+                f"row {number + 1}, column {self.column!r}: {text!r} is not a text. Correct or remove the row"
             )
         return text, not self.joined
 
     @property
     def key(self) -> str:
-        """What changes when the text does."""
+        """A fingerprint that changes with the text."""
         return f"{self.rows._fingerprint} {self.column} {self.joined}"
 
 
@@ -104,7 +105,7 @@ class MappedExamples(Sequence[dict[str, Any]]):
             example["token_type_ids"] = [0] * len(ids)
         example["segments"] = {"text": (row["start"], row["stop"])}
         if self.causal:
-            # Nothing stands before a first token to predict it from but, in a row padded on the left, padding.
+            # Nothing is before a first token to predict it from, except padding in a row padded on the left.
             example["label"] = [IGNORED, *ids[1:]]
         return example
 
@@ -119,7 +120,8 @@ def block_rows(
     seed: int = 0,
     begins: str | None = None,
 ) -> MappedExamples:
-    """The documents as one stream of tokens, cut into rows of `max_length` that each have the special tokens of a text.
+    """The documents as one stream of tokens, cut into rows of `max_length` that each have the special tokens of a
+    text.
 
     An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single token
     left over is dropped. With a `limit`, pieces are drawn by `seed` and tokenised until they make so many rows; each is
@@ -138,7 +140,7 @@ def block_rows(
             yield row
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    # Truncation and padding are the tokenizer's state of the moment, and mean nothing here.
+    # Truncation and padding are a temporary state of the tokenizer, and do not matter here.
     vocabulary = "" if backend is None else re.sub(r'"(truncation|padding)":\{.*?\},', "", backend.to_str())
     parts = (text.key, vocabulary, tokenizer.eos_token, max_length, limit, seed, begins)
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
@@ -151,7 +153,7 @@ def block_rows(
     except (DatasetGenerationError, UnicodeDecodeError) as error:
         cause = error.__cause__ if isinstance(error, DatasetGenerationError) else error
         if isinstance(cause, UnicodeDecodeError):
-            raise ValueError(f"a file is no text in UTF-8: {cause}. Convert it") from None
+            raise ValueError(f"a file is not text in UTF-8: {cause}. Convert it") from None
         if isinstance(cause, ValueError):
             raise cause from None
         raise
@@ -192,7 +194,7 @@ def _blocks(
 
 
 def _documents(text: str, starts: bool, *, alone: bool, begins: str | None) -> Iterator[tuple[str, bool]]:
-    """The parts of a piece that belong to different documents, and whether each begins one."""
+    """The parts of a piece that belong to different documents, and whether each starts one."""
     places = [] if begins is None else [found.start() for found in re.finditer(begins, text, re.MULTILINE)]
     ends = [0, *(place for place in places if place > 0), len(text)]
     for number, (start, stop) in enumerate(pairwise(ends)):
@@ -204,7 +206,7 @@ def _block(ids: Sequence[int], before: Sequence[int], after: Sequence[int]) -> d
 
 
 def _ends(file: Path) -> Iterator[tuple[int, int]]:
-    """First byte and the byte after the last of the pieces of a file, which are blank in no case."""
+    """The first byte of each piece of a file and the byte after its last; no piece is blank."""
     start, size = 0, file.stat().st_size
     with file.open("rb") as opened:
         while start < size:

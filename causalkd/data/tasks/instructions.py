@@ -1,4 +1,4 @@
-"""Instructions with responses as examples of a causal LM: the prompt is read, the response is learnt."""
+"""Instructions with responses as examples of a causal LM: only the response is labelled."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -11,7 +11,7 @@ from causalkd.data.tasks.encode import special_tokens_around, token_ids
 from causalkd.data.tasks.tokenise import Tokenised
 
 PromptStyle = Literal["alpaca", "chat"]
-"""How an instruction is put: Stanford Alpaca's plain text, or the tokenizer's own chat template."""
+"""The format of an instruction: Stanford Alpaca's plain text, or the tokenizer's own chat template."""
 
 _WITH_INPUT = """Below is an instruction that describes a task, paired with an input that provides further context. \
 Write a response that appropriately completes the request.
@@ -36,7 +36,7 @@ Write a response that appropriately completes the request.
 
 
 class Instruction(NamedTuple):
-    """A task in words, what it is about (perhaps empty), and the response that is wanted."""
+    """A task in words, its input (perhaps empty), and the wanted response."""
 
     instruction: str
     input: str
@@ -46,7 +46,7 @@ class Instruction(NamedTuple):
 def prompt_ids(
     rows: Sequence[Instruction], tokenizer: PreTrainedTokenizerBase, style: PromptStyle = "alpaca"
 ) -> list[list[int]]:
-    """The tokens of each row's prompt, up to where the response begins.
+    """The tokens of each row's prompt, up to the start of the response.
 
     Raises ValueError where a chat template is asked for and the tokenizer has none, or it refuses a row.
     """
@@ -58,11 +58,11 @@ def prompt_ids(
 
 
 def reply_end(tokenizer: PreTrainedTokenizerBase, style: PromptStyle = "alpaca") -> list[int]:
-    """The tokens that are learnt after a response, the last of which ends it.
+    """The labelled tokens after a response, the last of which ends it.
 
-    In a chat it is what the template writes after an assistant's turn, up to the first special token; where it writes
-    none, and in every other style, the tokenizer's end token. Raises ValueError where the tokenizer has no end token,
-    or as `prompt_ids` does.
+    In a chat they are what the template writes after an assistant's turn, up to the first special token; where it
+    writes none, and in every other style, the tokenizer's end token. Raises ValueError where the tokenizer has no end
+    token, or as `prompt_ids` does.
     """
     if tokenizer.eos_token is None:
         raise ValueError(
@@ -84,7 +84,7 @@ def reply_end(tokenizer: PreTrainedTokenizerBase, style: PromptStyle = "alpaca")
 def instruction_examples(
     rows: Sequence[Instruction], tokenizer: PreTrainedTokenizerBase, max_length: int, style: PromptStyle = "alpaca"
 ) -> Tokenised:
-    """One example a row, labelled at its response and the end after it; segments are `prompt` and `response`.
+    """One example per row, labelled at its response and the end after it; segments are `prompt` and `response`.
 
     Responses are cut to fit. Rows without a token of response, or whose prompt fills the whole length, are left out and
     counted. Raises ValueError where no row remains, the tokenizer has no end token, or as `prompt_ids` does.
@@ -114,7 +114,7 @@ def _in_chat(row: Instruction, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _templated(turns: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, prompt: bool) -> str:
-    """The turns as the template writes them, perhaps with what stands before the next reply."""
+    """The turns as the template writes them, perhaps with the prefix of the next reply."""
     if tokenizer.chat_template is None:
         raise ValueError(
             f"tokenizer {tokenizer.name_or_path!r} has no chat template, and the prompt style 'chat' needs one. Use "

@@ -1,4 +1,4 @@
-"""The kinds of rows and the metrics by name; a leaf that a recipe can name without loading anything."""
+"""The names of the kinds of rows and of the metrics; a leaf module that a recipe can import quickly."""
 
 from typing import Literal, get_args
 
@@ -13,9 +13,9 @@ Kind = Literal[
     "instructions",
     "chat",
 ]
-"""What the rows are for: one head's task each, and for a causal LM plain text, instructions or conversations."""
+"""What the rows are used for: one head's task each, and for a causal LM plain text, instructions or conversations."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Every kind of rows, in the order they are declared."""
+"""Every kind of rows, in the order of declaration."""
 Metric = Literal[
     "accuracy",
     "matthews_correlation",
@@ -29,4 +29,4 @@ Metric = Literal[
     "exact_match",
     "perplexity",
 ]
-"""How a task is scored; what each name computes stands in `causalkd.verification.measures.task_metrics`."""
+"""The metric of a task; `causalkd.verification.measures.task_metrics` computes them."""

@@ -1,4 +1,4 @@
-"""A task by name, or data of one's own, to examples: read the rows of a split, check them, tokenise them.
+"""Load the examples of a task by name, or of your own data: read the rows of a split, check them, tokenise them.
 
 With CAUSALKD_DATA set to a folder of real data, a task's rows are read from its files, and where the folder has none
 of the task's, or the variable is not set, from the Hugging Face hub.
@@ -29,27 +29,27 @@ __all__ = ["TASKS", "Examples", "Metric", "TaskSpec", "load_examples", "task_spe
 
 DATA_VARIABLE = "CAUSALKD_DATA"
 _ARTICLE = r"^ = [^=\n][^\n]* = ?$"
-"""The line that begins an article in WikiText's files."""
+"""The pattern of the line that starts an article in WikiText's files."""
 USUAL_LENGTH = 128
-"""Tokens of an example where no greatest length is given and the model takes that many."""
+"""Tokens of an example where no maximum is given and the model takes that many."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The tokenised rows of one split, and what must be known to use and to report them."""
+    """The tokenised rows of one split, with what is needed to use and to report them."""
 
     examples: Sequence[dict[str, Any]]
     kind: Task
     labels: tuple[str, ...]
     metric: Metric
     origin: str
-    """Where the rows came from, and how they differ from the official split, if they do."""
+    """The origin of the rows, and how they differ from the official split, if they do."""
     truncated: int = 0
-    """Rows that were cut to the greatest length."""
+    """The number of rows that were cut to the maximum length."""
     lost: int = 0
-    """Answers, or tagged words, of which no token is left; they count in no loss."""
+    """The number of answers, or tagged words, of which no token is left; they count in no loss."""
     left_out: int = 0
-    """Rows without a token to learn; they are not among the examples."""
+    """The number of rows without a labelled token; they are not among the examples."""
 
     def summary(self) -> str:
         """One line for a log or a report."""
@@ -69,7 +69,7 @@ def load_examples(
     seed: int = 0,
     prompt: PromptStyle = "alpaca",
 ) -> Examples:
-    """The examples of a split of a task or of data of one's own: all, or those of `limit` rows (blocks of text).
+    """The examples of a split of a task or of your own data: all, or those of `limit` rows (blocks of text).
 
     These are drawn by `seed`, before anything is tokenised, and stay in their order. Longer texts are cut to
     `max_length` tokens (128, or what the model takes if that is less), which is an error if it exceeds `model_limit`,
@@ -101,7 +101,7 @@ def load_examples(
 
 
 def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
-    """The numbers of `limit` of so many rows, drawn by `seed`, in their order; of all of them without a limit."""
+    """The numbers of `limit` of this many rows, drawn by `seed`, in their order; all of them without a limit."""
     if limit is None or limit >= size:
         return range(size)
     return sorted(np.random.default_rng(seed).permutation(size)[:limit].tolist())
@@ -115,14 +115,14 @@ def _checked(
     max_length: int | None,
     model_limit: int | None,
 ) -> int:
-    """The length of a row, once nothing about the request is wrong."""
+    """The length of a row, after checking the request."""
     allowed = tokenizer.model_max_length if model_limit is None else model_limit
     max_length = min(USUAL_LENGTH, allowed) if max_length is None else max_length
     faults = []
     if spec.name and split not in spec.splits:
         faults.append(f"it has no labelled split '{split}'; it has {', '.join(spec.splits)}: choose one")
     if limit is not None and limit < 1:
-        faults.append(f"limit {limit} leaves no examples; give at least 1, or none to have them all")
+        faults.append(f"limit {limit} leaves no examples; give at least 1, or no limit for all of them")
     if max_length > allowed:
         faults.append(f"max_length {max_length} is more than the {allowed} tokens the model takes; give at most that")
     if faults:
@@ -131,13 +131,13 @@ def _checked(
 
 
 def _spec_of(own: OwnData) -> TaskSpec:
-    """What is known about data of one's own, once its labels are read; such a task has no name."""
+    """The task specification of your own data, once its labels are read; such a task has no name."""
     fields = ("text",) if own.kind in ("masked_lm", "causal_lm") else tuple(ROW_KINDS[own.kind].roles)
     return TaskSpec("", own.task, fields, own.label_names(), own.metric or ROW_KINDS[own.kind].metric)
 
 
 def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
-    """The drawn rows of a split of a task, whose values are of the right types, and where they came from."""
+    """The drawn rows of a split of a task, with values of the right types, and where they came from."""
     rows, origin = _read(spec, split)
     if not rows:
         raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
@@ -153,7 +153,7 @@ def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tupl
 
 
 def _own_rows(own: OwnData, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
-    """The rows of a split, of which no more are read than are wanted."""
+    """The rows of a split; only the wanted ones are read."""
     table = own.table(split)
     chosen = drawn_rows(len(table.rows), limit, seed)
     return own.rows(table.select(chosen)), table.origin
@@ -169,7 +169,7 @@ def _own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:
 
 
 def _local(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
-    """The task's file below CAUSALKD_DATA, in the layout of this project or the official one, if it is there."""
+    """The task's file in the folder CAUSALKD_DATA, in the layout of this project or the official one, if it exists."""
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
         return None
@@ -188,7 +188,7 @@ def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
     try:
         return file.read(path), _named(file)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: {error}. Convert it") from None
+        raise ValueError(f"{path} is not text in UTF-8: {error}. Convert it") from None
 
 
 def _named(file: LocalFile) -> str:

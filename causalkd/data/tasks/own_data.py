@@ -1,4 +1,4 @@
-"""Data of one's own: where the rows are and what their columns mean, and the rows of a split, checked."""
+"""Your own data: where the rows are and what their columns mean, and the checked rows of a split."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ from causalkd.task_types import Task
 
 @dataclass(frozen=True)
 class RowKind:
-    """What rows of a kind must have."""
+    """The required columns of a kind of rows."""
 
     task: Task
     roles: Mapping[str, tuple[str, ...]]
-    """What a column can mean, and the names under which it is looked for where none is given."""
+    """A role of a column, and the names by which it is found where none is given."""
     metric: Metric
     optional: tuple[str, ...] = ()
     """Roles that need no column."""
@@ -74,7 +74,7 @@ class PartOf:
 
 @dataclass(frozen=True)
 class OwnData:
-    """Rows of one's own; every argument but the first two is found out where it is not given.
+    """The declaration of your own rows; every argument but the first two is inferred where it is not given.
 
     Raises ValueError for columns, files or splits that are not there, with those that are.
     """
@@ -86,15 +86,16 @@ class OwnData:
     """The column of each role of the kind; `text` may be two columns, the texts of a pair, and `labels` a column of 0
     and 1 for each label."""
     labels: tuple[str, ...] = ()
-    """Names of the classes or tags in the order of their numbers; none to read them from the training split, sorted."""
+    """Names of the classes or tags in the order of their numbers; by default those in the training split, sorted."""
     splits: Mapping[str, str | PartOf] = field(default_factory=dict)
-    """Where `train`, `validation` and `test` are: a file, a split of the folder or the hub, or a part of another."""
+    """The sources of `train`, `validation` and `test`: a file, a split of the folder or the hub, or a part of
+    another."""
     config: str | None = None
     """The hub data set's configuration."""
     revision: str | None = None
     """The hub data set's branch, tag or commit."""
     metric: Metric | None = None
-    """How predictions are scored; None for what is usual for the kind."""
+    """The metric of predictions; None means the usual one of the kind."""
 
     @property
     def task(self) -> Task:
@@ -103,7 +104,7 @@ class OwnData:
 
     @cached_property
     def sources(self) -> Mapping[str, str | list[Path]]:
-        """What is there by its own name: files of a local path, splits of a hub data set."""
+        """The sources that exist by their own name: files of a local path, splits of a hub data set."""
         found = find_files(self.path)
         if not found:
             if Path(self.path).suffix or Path(self.path).is_absolute() or Path(self.path).is_dir():
@@ -116,7 +117,7 @@ class OwnData:
 
     @cached_property
     def known_splits(self) -> Mapping[str, str | PartOf]:
-        """Every split that can be asked for; a tenth of `train` is held out where nothing else is there for it."""
+        """Every split that can be loaded; a tenth of `train` is held out where there is no other validation split."""
         known: dict[str, str | PartOf] = {}
         for name in self.sources:
             known.setdefault(split_of(name) or name, name)
@@ -126,7 +127,7 @@ class OwnData:
         return known
 
     def files(self, split: str) -> list[Path]:
-        """The files of a split that is whole files; none where it is a part of another, or the hub's."""
+        """The files of a split that is made of whole files; empty where it is a part of another, or on the hub."""
         parts = [part.split for part in self.known_splits.values() if isinstance(part, PartOf)]
         name = self.known_splits.get(split)
         return [] if not isinstance(name, str) or split in parts else self._files(split, name)
@@ -138,7 +139,9 @@ class OwnData:
         found = self.known_splits[split]
         if isinstance(found, PartOf):
             if isinstance(self.known_splits.get(found.split), PartOf | None):
-                raise ValueError(f"split {split!r} is part of {found.split!r}, which is no split of rows. Correct it")
+                raise ValueError(
+                    f"split {split!r} is part of {found.split!r}, which is not a split of rows. Correct it"
+                )
             whole = self._whole(found.split)
             chosen = _drawn(len(whole.rows), found)
             return whole.select(chosen, f"{whole.origin}, {found.share:.0%} of {found.split} drawn")
@@ -216,7 +219,7 @@ class OwnData:
         return tuple(str(name) for name in names)
 
     def rows(self, table: Table) -> list[tuple]:
-        """The rows in the form in which examples are made of them.
+        """The rows in the form that examples are made from.
 
         Raises one ValueError for all values of the wrong type, with the row and the column of each.
         """
@@ -244,7 +247,7 @@ class OwnData:
         return read_files(files) if files else read_hub(self.path, self.config, self.revision, name)
 
     def _files(self, split: str, name: str) -> list[Path]:
-        """The files of a split; none where it is one of the hub's."""
+        """The files of a split; empty where it is on the hub."""
         here = self.sources.get(name)
         if isinstance(here, list):
             return here
@@ -254,7 +257,7 @@ class OwnData:
         files = find_files(str(folder / name)) or find_files(name)
         if not files:
             raise ValueError(
-                f"`splits.{split}` is {name!r}, which is no file in {folder} and none of {', '.join(self.sources)}. "
+                f"`splits.{split}` is {name!r}, which is no file in {folder} and not one of {', '.join(self.sources)}. "
                 "Correct it"
             )
         return files

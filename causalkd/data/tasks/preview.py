@@ -1,4 +1,4 @@
-"""What is in some data: rows, columns, lengths, labels, a few examples, and the block to paste into a recipe."""
+"""A preview of data: rows, columns, lengths, labels, a few examples, and the block to paste into a recipe."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from causalkd.data.tasks.own_data import ROW_KINDS, TEXT_PAIRS, OwnData, PartOf
 from causalkd.data.tasks.tables import Table, find_files, hub_splits, read_files, read_hub, split_of
 
 _SAMPLE = 2000
-"""Rows that lengths and labels are taken from."""
+"""The number of rows from which lengths and labels are taken."""
 _EXAMPLES = 5
 _MOST_LABELS = 12
 
@@ -27,12 +27,12 @@ def preview(
     config: str | None = None,
     revision: str | None = None,
 ) -> str:
-    """A page of text about the data, which ends in the `data:` block to paste into a recipe.
+    """A page of text about the data, which ends with the `data:` block to paste into a recipe.
 
     The kind is guessed from the columns where it is not given. Lengths and labels are those of the first 2,000 rows, in
     tokens where there is a tokenizer, else in words.
 
-    Raises ValueError where there are no such data, or no kind suits their columns.
+    Raises ValueError where the data do not exist, or no kind suits their columns.
     """
     table, splits = _first_split(path, config, revision)
     kind = kind or guess_kind(table)
@@ -55,9 +55,9 @@ def preview(
 
 
 def guess_kind(table: Table) -> Kind:
-    """The kind of rows that the names and types of the columns speak for.
+    """The kind of rows that the names and types of the columns suggest.
 
-    Raises ValueError where they speak for none.
+    Raises ValueError where they suggest no kind.
     """
     import datasets
 

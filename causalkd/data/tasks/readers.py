@@ -1,4 +1,4 @@
-"""Readers of the file formats that tasks come in; each gives rows of plain Python values.
+"""Readers of the file formats of the tasks; each gives rows of plain Python values.
 
 Lines end at line feeds only (text may hold other characters that Unicode calls line ends), quotes mean nothing.
 """
@@ -79,7 +79,7 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
 
 
 def _entities_begun(tags: list[str]) -> list[str]:
-    """The tags with `B-` where an entity begins; tags that say so already stay as they are."""
+    """The tags with `B-` where an entity starts; tags that are already so stay as they are."""
     begun, before = [], "O"
     for tag in tags:
         begins = tag.startswith("I-") and before[2:] != tag[2:]
@@ -91,7 +91,7 @@ def _entities_begun(tags: list[str]) -> list[str]:
 def read_squad(path: Path) -> list[tuple[Any, Any, list[tuple[Any, Any]]]]:
     """Question, context and accepted answers (start, text) of SQuAD's nested JSON, or of one JSON object a line.
 
-    Values are as they stand in the file, of whatever type.
+    Values are as they are in the file, of any type.
 
     Raises ValueError where the file has another structure.
     """
@@ -111,7 +111,7 @@ def read_squad(path: Path) -> list[tuple[Any, Any, list[tuple[Any, Any]]]]:
 
 
 def read_text(path: Path) -> list[tuple[str]]:
-    """A whole text file, as one document; none if it is blank."""
+    """A whole text file as one document; empty if it is blank."""
     text = path.read_text(encoding="utf-8")
     return [(text,)] if text.strip() else []
 
@@ -121,7 +121,7 @@ def _answers(answers: dict) -> list[tuple[int, str]]:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a text file in UTF-8, without what ends them."""
+    """The lines of a text file in UTF-8, without their line ends."""
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         for line in file:
             yield line.rstrip("\r\n")

@@ -31,7 +31,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What is known about a task before its rows are read."""
+    """The specification of a task, known before its rows are read."""
 
     name: str
     kind: Task
@@ -41,15 +41,15 @@ class TaskSpec:
     """Names of the classes or tags, in the order of their numbers."""
     metric: Metric
     files: Mapping[str, LocalFile] = field(default_factory=dict)
-    """By split."""
+    """The files by split."""
     hub: tuple[str, ...] = ()
-    """Repository and configuration on the hub; none for a task that is generated."""
+    """Repository and configuration on the hub; None for a generated task."""
     hub_splits: Mapping[str, str] = field(default_factory=dict)
-    """The hub's names of splits that it names otherwise."""
+    """The hub's names of splits, where they are different."""
     revision: str | None = None
-    """Branch of the hub's repository, where it is not the usual one."""
+    """The branch of the hub's repository, where it is not the usual one."""
     official: Mapping[str, tuple[LocalFile, ...]] = field(default_factory=dict)
-    """By split: the files as they are published, where `files` has others; they are preferred where they are there."""
+    """The published files by split, where `files` has others; they are preferred if they exist."""
     generated: Any = None
     """Of a task that is generated: its `synthetic.registry.GeneratedTask`, or where that is, as `module:name`."""
 
@@ -80,7 +80,7 @@ def _glue(
 
 
 def _published(folder: str, columns: Sequence[str], **stems: str) -> dict[str, tuple[LocalFile, ...]]:
-    """Tables as they lie in GLUE's archives."""
+    """Tables as they are in GLUE's archives."""
     read = partial(files.read_tsv, columns=columns)
     return {split: (LocalFile(f"glue/{folder}/{stem}.tsv", read),) for split, stem in (_STEMS | stems).items()}
 
@@ -93,7 +93,7 @@ def _samples(folder: str, train: str = "train", validation: str = "dev") -> dict
 
 
 def _wikitext(name: str, kind: Literal["causal_lm", "masked_lm"], size: int) -> TaskSpec:
-    """Official raw text; of WikiText-2 also what this project has instead."""
+    """Official raw text; for WikiText-2 also what this project has instead."""
     folder = f"wikitext-{size}-raw"
     published = {
         split: LocalFile(f"lm/{folder}/wiki.{stem}.raw", files.read_text)
@@ -273,7 +273,7 @@ def unregister_task(name: str) -> None:
 
 
 def task_spec(name: str) -> TaskSpec:
-    """The task of a name.
+    """The specification of a task, by name.
 
     Raises ValueError for an unknown one, with the nearest known name.
     """
@@ -285,7 +285,7 @@ def task_spec(name: str) -> TaskSpec:
 
 
 def nearest_task(name: str) -> str | None:
-    """The task that a wrong name most likely means; None where none is near enough to say so."""
+    """The task that a wrong name most likely means; None where none is near enough."""
     plain = {"".join(filter(str.isalnum, known)): known for known in TASKS}
     begun = [known for known in TASKS if known.startswith(name.lower())]
     if name and begun:

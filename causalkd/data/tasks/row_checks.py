@@ -1,4 +1,4 @@
-"""What a value must be to be read as a text, a label, words, answers or messages; all faults of a table at once."""
+"""Check that values can be read as a text, a label, words, answers or messages; all faults of a table at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

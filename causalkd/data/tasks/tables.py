@@ -1,4 +1,4 @@
-"""Any file, folder or hub data set as a table of `datasets`: memory-mapped, cached, with the rows' place known."""
+"""Any file, folder or hub data set as a table of `datasets`: memory-mapped, cached, with known row numbers."""
 
 import csv
 import json
@@ -32,17 +32,17 @@ _SPLIT_NAMES = {
     "validation": ("validation", "valid", "dev", "val", "eval"),
     "test": ("test",),
 }
-"""How the name of a file in a folder, or of a split on the hub, says which split it is."""
+"""How the name of a file in a folder, or of a split on the hub, shows which split it is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of one split, and where they came from."""
+    """The rows of one split, and where they came from."""
 
     rows: "Dataset"
     origin: str
     numbers: Sequence[int] | None = None
-    """Which rows of the files these are, from 0; None for all."""
+    """The numbers of these rows in the files, from 0; None for all."""
 
     def select(self, chosen: Sequence[int], origin: str | None = None) -> "Table":
         """Some of the rows, whose numbers in the files stay known."""
@@ -66,7 +66,7 @@ def find_files(path: str) -> list[Path]:
 
 
 def split_of(name: str) -> str | None:
-    """The split that the name of a file or of a hub's split says, if it says one."""
+    """The split that the name of a file or of a hub's split shows, if any."""
     words = "".join(letter if letter.isalpha() else " " for letter in name.lower()).split()
     return next((split for split, known in _SPLIT_NAMES.items() if set(words) & set(known)), None)
 
@@ -79,7 +79,7 @@ def format_of(file: Path) -> str:
     found = FORMATS.get(file.suffix.lower())
     if found is None:
         raise ValueError(
-            f"{file} has no ending that says its format; it can be {', '.join(FORMATS)}. Rename the file, or convert it"
+            f"{file} has no ending of a known format; it can be {', '.join(FORMATS)}. Rename the file, or convert it"
         )
     if found != "json":
         return found
@@ -104,7 +104,7 @@ def read_files(paths: Sequence[Path]) -> Table:
     try:
         return Table(_READERS[name](list(paths)), origin)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{origin} is no text in UTF-8: {error}. Convert it") from None
+        raise ValueError(f"{origin} is not text in UTF-8: {error}. Convert it") from None
 
 
 def hub_splits(name: str, config: str | None, revision: str | None) -> list[str]:
@@ -131,16 +131,16 @@ def read_hub(name: str, config: str | None, revision: str | None, split: str) ->
 def _of_hub(name: str, ask: Callable[[], Any]) -> Any:
     try:
         return ask()
-    # ConnectionError is an OSError, and so is FileNotFoundError, of which DatasetNotFoundError is a kind.
+    # ConnectionError is an OSError, and so is FileNotFoundError, of which DatasetNotFoundError is a subclass.
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{name!r} is neither a file, a folder or a pattern here, nor a data set that can be had from the hub "
+            f"{name!r} is neither a file, a folder or a pattern here, nor a data set that can be loaded from the hub "
             f"({type(error).__name__}: {error}). Correct `path`, or load it once where there is a network"
         ) from None
 
 
 def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
-    """Every value as the text that stands in the file: `2020` and `NA` are texts until a column's meaning is known."""
+    """Every value as the text in the file: `2020` and `NA` are texts until a column's meaning is known."""
     from datasets import Features, Value
 
     headers = {}
@@ -166,7 +166,7 @@ def _read_json(paths: list[Path]) -> "Dataset":
 
 
 def _find_json_faults(paths: list[Path]) -> None:
-    """Raises a ValueError that names the lines of JSON Lines files that are no JSON objects."""
+    """Raises a ValueError that names the lines of JSON Lines files that are not JSON objects."""
     faults: list[str] = []
     for file in paths:
         for number, line in enumerate(files.lines(file), 1) if file.suffix == ".jsonl" else ():

@@ -1,6 +1,6 @@
-"""Text to examples: tokenised, cut to length, labelled by token where the task is, with the texts' segments named.
+"""Convert text to examples: tokenised, cut to length, labelled by token where the task is, with named segments.
 
-Every row keeps its place, what was cut is counted. The tokenizer must be a fast one.
+Every row keeps its number, and cut rows are counted. The tokenizer must be a fast one.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from causalkd.data.tasks.encode import check_room, encode, some_rows, token_ids
 
 @dataclass(frozen=True)
 class Tokenised:
-    """Examples, and what did not fit into them."""
+    """Examples, and the counts of what did not fit into them."""
 
     examples: Sequence[dict[str, Any]]
     truncated: int = 0
-    """Rows that were cut to the greatest length."""
+    """The number of rows that were cut to the maximum length."""
     lost: int = 0
-    """Answers, or tagged words, of which no token is left; they count in no loss."""
+    """The number of answers, or tagged words, of which no token is left; they count in no loss."""
     left_out: int = 0
-    """Rows without a token to learn; they are not among the examples."""
+    """The number of rows without a labelled token; they are not among the examples."""
 
 
 def sentence_examples(
@@ -53,9 +53,9 @@ def tag_examples(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> Tokenised:
-    """One example a sentence; a word's tag is the label of its first token, every other token has -100.
+    """One example per sentence; a word's tag is the label of its first token, every other token has -100.
 
-    The words are joined by spaces, so that any tokenizer will do. Examples also have `tags`, of every word, those
+    The words are joined by spaces, so that any tokenizer works. Examples also have `tags`, of every word, those
     without a token included, and `words`, the numbers of the words that are labelled.
     """
     encodings = _encode([" ".join(sentence) for sentence in words], None, tokenizer, max_length, "longest_first")
@@ -79,7 +79,7 @@ def answer_examples(
     max_length: int,
     overlap: int = 128,
 ) -> Tokenised:
-    """One example a window of a question's context, labelled with the first and last token of its answer.
+    """One example per window of a question's context, labelled with the first and last token of its answer.
 
     A context that does not fit beside its question becomes several windows, of which neighbours share `overlap` tokens,
     or half a window where that is less. So an answer that is no longer than this stands whole in one of them. A window
@@ -155,7 +155,7 @@ def _windows(
         )
     found: dict[int, list[Encoding]] = {}
     strides = [min(overlap, room // 2) for room in rooms]
-    for stride in sorted(set(strides)):  # a tokenizer takes one for all rows of a call
+    for stride in sorted(set(strides)):  # a tokenizer takes one length for all rows of a call
         rows = [row for row, own in enumerate(strides) if own == stride]
         asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
         encodings = encode(tokenizer, asked, read, "only_second", max_length, stride=stride)
@@ -180,7 +180,7 @@ def _first_tokens(encoding: Encoding, words: Sequence[str]) -> dict[int, int]:
     for token, ((start, stop), sequence) in enumerate(zip(encoding.offsets, encoding.sequence_ids, strict=True)):
         if sequence is None or start == stop:
             continue
-        word = word_at[stop - 1]  # the last character: byte-level tokens may begin with the space before the word
+        word = word_at[stop - 1]  # the last character: byte-level tokens may start with the space before the word
         if stop <= ends[word]:
             tokens.setdefault(word, token)
     return tokens
@@ -202,7 +202,7 @@ def _stand(answers: Sequence[tuple[int, str]], context: str) -> bool:
 def _answer_tokens(
     windows: Sequence[Encoding], place: int, answers: Sequence[tuple[int, str]]
 ) -> tuple[int, int] | None:
-    """First and last token of the first answer in one window; None where it does not stand there whole."""
+    """First and last token of the first answer in one window; None where the window does not hold all of it."""
     if not answers:
         return None
     spans, (start, text) = windows[place].offsets, answers[0]

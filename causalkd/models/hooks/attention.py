@@ -1,4 +1,4 @@
-"""Which attention a model computes with, switched for exactly the passes that need another."""
+"""The attention implementation of a model, switched only for the passes that need another one."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +16,7 @@ def attention_of(model: HookedModel) -> str:
 
 @contextmanager
 def twice_differentiable(model: HookedModel) -> Iterator[None]:
-    """Forwards inside use eager attention: scaled-dot-product attention has no second derivative.
+    """Forward passes inside use eager attention: scaled-dot-product attention has no second derivative.
 
     Only the forward must be inside: a graph that was built with eager attention keeps it, and checkpointed blocks come
     back to it when backward repeats them.

@@ -1,4 +1,4 @@
-"""Hooks and `torch.compile`: a compiled module leaves out hooks that come after it was compiled, and says nothing."""
+"""Hooks and `torch.compile`: a compiled module silently ignores hooks that were added after it was compiled."""
 
 from collections.abc import Iterable
 
@@ -8,12 +8,12 @@ from causalkd.models.hooks.hook_points import HookPoint
 
 
 def refuse_compiled(model: nn.Module, block: nn.Module, hook_point: HookPoint) -> None:
-    """Refuses a place whose hook a compiled module would leave out: its own, or one around it.
+    """Refuses a hook point whose hook a compiled module would ignore: its own module, or one around it.
 
-    What enters and leaves a block that stands compiled in the list of blocks can be hooked.
+    The input and output of a block that is compiled inside the list of blocks can be hooked.
 
     Raises:
-        ValueError: Says what is compiled, and how to compile what can be hooked.
+        ValueError: A module is compiled; the message says which, and how to compile blocks that can be hooked.
     """
     way_out = "compile whole blocks where they stand: blocks[i] = torch.compile(blocks[i])"
     if model._compiled_call_impl is not None:
@@ -29,7 +29,7 @@ def refuse_compiled(model: nn.Module, block: nn.Module, hook_point: HookPoint) -
     parts, around = hook_point.module.split("."), model
     for depth, name in enumerate(parts, 1):
         around = around.get_submodule(name)
-        # What torch.compile returns runs its own hooks, but none of those inside.
+        # The result of torch.compile runs its own hooks, but none of those inside.
         if around._compiled_call_impl is not None or (depth < len(parts) and _stands_compiled(around)):
             path = ".".join(parts[:depth])
             raise ValueError(f"{path} is compiled, which would leave out the hook at {hook_point.name}; {way_out}")
@@ -39,7 +39,7 @@ def refuse_compiled_blocks(model: nn.Module, blocks: Iterable[nn.Module]) -> Non
     """Refuses to differentiate a compiled model twice: torch compiles no second derivative.
 
     Raises:
-        ValueError: Says what is compiled.
+        ValueError: A module is compiled; the message says which.
     """
     if model._compiled_call_impl is not None:
         raise ValueError("the model is compiled, and torch compiles no second derivative; leave it as it is")
@@ -52,4 +52,4 @@ def refuse_compiled_blocks(model: nn.Module, blocks: Iterable[nn.Module]) -> Non
 
 
 def _stands_compiled(block: nn.Module) -> bool:
-    return "_orig_mod" in dict(block.named_children())  # what torch.compile returns
+    return "_orig_mod" in dict(block.named_children())  # the result of torch.compile

@@ -1,4 +1,4 @@
-"""Modes of models: evaluation for as long as it is wanted."""
+"""Evaluation mode for the duration of a block."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 
 @contextmanager
 def evaluating(models: Iterable[HookedModel]) -> Iterator[None]:
-    """Dropout off, and every module back in its own mode afterwards."""
+    """Dropout is off inside, and every module gets its own mode back afterwards."""
     modes = {module: module.training for model in models for module in model.model.modules()}
     try:
         for module in modes:

@@ -1,4 +1,4 @@
-"""Which places a stock model has, found with TransformerLens' adapter."""
+"""The hook points of a stock model, found with TransformerLens' adapter."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from causalkd.models.hooks.hook_points import INSIDE_BLOCK, INSTEAD, HookPoint
 
 
 def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[HookPoint, ...]:
-    """Every place of a stock model that its adapter can name, in the order a forward reaches them.
+    """Every hook point of a stock model that its adapter can name, in the order in which a forward pass reaches
+    them.
 
     A component that a block does not have is left out; what enters and leaves a block always exists.
 
@@ -24,7 +25,7 @@ def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Ho
 
 
 def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[HookPoint]:
-    """The same with more than one place for a component where either could be it, the likelier first.
+    """The same with several candidates for a component where more than one may be right, the likelier first.
 
     Raises:
         ValueError: The adapter's list of blocks is not in the model.
@@ -54,7 +55,7 @@ def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:
     """The stock model's list of blocks.
 
     Raises:
-        ValueError: It has none where its adapter says.
+        ValueError: There is none where its adapter says.
     """
     found = module_at(model, adapter, "blocks")
     if found is None or not isinstance(found[1], nn.ModuleList):
@@ -67,7 +68,7 @@ def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:
 
 
 def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tuple[str, nn.Module] | None:
-    """The stock path and the module behind TransformerLens' name; None where the model has no such module."""
+    """The stock path and the module of a TransformerLens name; None where the model has no such module."""
     try:
         stock = adapter.translate_transformer_lens_path(path)
         return stock, model.get_submodule(stock)
@@ -76,9 +77,9 @@ def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tupl
 
 
 def _input_width(linear: nn.Module) -> int | None:
-    """How wide a linear map's input is; None where it does not say."""
+    """The input width of a linear map; None where it does not say."""
     if isinstance(linear, nn.Linear):
         return linear.in_features
-    # GPT-2's Conv1D keeps its weight as (in, out); what wraps a linear map says how many columns enter it.
+    # GPT-2's Conv1D keeps its weight as (in, out); a wrapper of a linear map gives the number of input columns.
     sizes = vars(linear)
     return sizes.get("in_features", sizes.get("nx"))

@@ -1,4 +1,4 @@
-"""Run: one executed forward with the activations it kept; and what it can donate to an interchange."""
+"""One executed forward pass with the activations that it kept, and the source activations of an intervention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +10,11 @@ from torch import Tensor
 from causalkd.models.hooks.hook_points import HookPoint
 
 Inputs = Mapping[str, Tensor]
-"""What a stock forward takes: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
+"""The inputs of a stock forward pass: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
 
 
 def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
-    """The logits of a stock output, of the first `entries` choices where these are given; of an answer both ends'."""
+    """The logits of a stock output: the first `entries` choices where given, and both ends for question answering."""
     if "logits" in output:
         return output["logits"] if entries is None else output["logits"][..., :entries]
     return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
@@ -22,7 +22,7 @@ def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tenso
 
 @dataclass(frozen=True, eq=False)
 class SourceActivations:
-    """What an interchange takes from a source: its activations and which of its positions are real."""
+    """The source activations of an intervention, and which of their positions are real."""
 
     activations: Mapping[HookPoint, Tensor]
     attention_mask: Int[Tensor, "batch pos"]
@@ -30,16 +30,16 @@ class SourceActivations:
 
 @dataclass(frozen=True, eq=False)
 class ForwardOutput:
-    """One executed forward.
+    """One executed forward pass.
 
     Attributes:
-        inputs: What the model was given.
+        inputs: The inputs of the model.
         logits: (batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2). With
             `logits_at`, (item, vocabulary or label).
         hidden: Last hidden states, after a final norm where the architecture has one.
-        activations: The tensors at the places that were asked for, in the graph of the forward.
+        activations: The tensors at the hook points that were asked for, in the graph of the forward pass.
         generator_states: The random state at the entry of a block, kept while dropout is on, by layer.
-        logits_at: The positions that the logits are of, counted through the rows; None where they are of all.
+        logits_at: The positions of the logits, numbered through the rows; None means all positions.
     """
 
     inputs: Inputs
@@ -55,18 +55,18 @@ class ForwardOutput:
         return self.logits.flatten(0, -2)
 
     def of_items(self, values: Shaped[Tensor, "batch pos"]) -> Shaped[Tensor, " item"]:
-        """What belongs to each row of `item_logits`, from what belongs to each position."""
+        """The values that belong to each row of `item_logits`, taken from the values of each position."""
         flat = values.flatten()
         return flat if self.logits_at is None else flat[self.logits_at]
 
     def source_activations(self, rows: Int[Tensor, " batch"] | None = None) -> SourceActivations:
-        """This run as a source; `rows` names, for each receiving row, the row of this run that donates to it."""
+        """This run as a source; `rows` gives, for each receiving row, the row of this run that is its source."""
         if rows is None:
             return SourceActivations(self.activations, self.inputs["attention_mask"])
         return SourceActivations({p: a[rows] for p, a in self.activations.items()}, self.inputs["attention_mask"][rows])
 
     def as_base(self, rows: Int[Tensor, " batch"]) -> "ForwardOutput":
-        """Other rows of this run as a base; what they predicted is left out where it is of chosen positions."""
+        """Other rows of this run as a base; predictions are left out where they are at chosen positions."""
         at = self.logits_at
         return replace(
             self,

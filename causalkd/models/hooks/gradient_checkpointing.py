@@ -1,6 +1,6 @@
-"""Hooks inside a block that is run again in backward to save memory: gradient checkpointing.
+"""Hooks inside a block that is run again in the backward pass to save memory: gradient checkpointing.
 
-What enters and what leaves a checkpointed block is outside of what is repeated, so hooks there need nothing of this.
+The input and output of a checkpointed block are not part of what is repeated, so hooks there need none of this.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 def is_repeated(block: nn.Module) -> bool:
-    """Whether the block's forward will be run again in backward."""
+    """Whether the block's forward pass will be run again in the backward pass."""
     return isinstance(block, GradientCheckpointingLayer) and block.gradient_checkpointing and block.training
 
 
 @contextmanager
 def in_every_forward(block: nn.Module, inside: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """While it lasts, forwards of the block run inside a context; their repetitions do whenever they come.
+    """Forward passes of the block run inside a context; so do their repetitions, whenever they happen.
 
     Raises:
         ValueError: Checkpointing is reentrant, which runs the block without a graph.
@@ -28,8 +28,8 @@ def in_every_forward(block: nn.Module, inside: Callable[[], AbstractContextManag
     if isinstance(plain, partial) and plain.keywords.get("use_reentrant", True):
         raise ValueError(
             "gradient checkpointing is reentrant, so a block runs without a graph and nothing inside it can be read, "
-            "replaced or differentiated twice; set gradient_checkpointing_kwargs={'use_reentrant': False}, or exchange "
-            "block outputs"
+            "replaced or differentiated twice; set gradient_checkpointing_kwargs={'use_reentrant': False}, or "
+            "intervene on block outputs"
         )
 
     def checkpoint(forward: Callable[..., Tensor], *args: Any) -> Tensor:

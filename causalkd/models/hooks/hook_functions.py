@@ -1,6 +1,6 @@
-"""What torch calls at a hooked module.
+"""The functions that torch calls at a hooked module.
 
-Functions, not closures: the tests' shape checker compiles every closure anew.
+They are functions, not closures: the tests' shape checker compiles every closure again.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
@@ -15,22 +15,22 @@ from torch.utils.hooks import RemovableHandle
 from causalkd.models.hooks.hook_points import HookPoint
 
 Hook = Callable[[Tensor], Tensor | None]
-"""Sees a (batch, pos, width) tensor; what it returns, if anything, replaces it."""
+"""Receives a (batch, pos, width) tensor; its return value, if any, replaces the tensor."""
 
 
 class Stop(Exception):
-    """Ends a forward whose remaining blocks nobody needs."""
+    """Ends a forward pass whose remaining blocks are not needed."""
 
 
 class PassThrough(nn.Module):
-    """Stands where a block was: returns the hidden states it is given, or the ones it holds, as the block would.
+    """Replaces a block: returns the hidden states that it receives, or those that it holds, as the block would.
 
-    Stacks read attributes of their blocks, e.g. which attention mask one needs, so it has those too.
+    Stacks read attributes of their blocks, e.g. which attention mask a block needs, so it has those too.
 
     Args:
-        block: What it stands for.
-        held: What it returns; None for what it is given.
-        returned: How many things the block returns in a tuple; None where it returns the hidden states alone.
+        block: The block that it replaces.
+        held: The hidden states that it returns; None returns those that it receives.
+        returned: The length of the tuple that the block returns; None where it returns the hidden states alone.
     """
 
     def __init__(self, block: nn.Module, held: Tensor | None = None, returned: int | None = None) -> None:
@@ -48,23 +48,23 @@ class PassThrough(nn.Module):
 
 
 def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-    """What a module is given first: some stacks give it by name."""
+    """The first input of a module: some stacks pass it by name."""
     return args[0] if args else kwargs["hidden_states"]
 
 
 def leaving(output: Any) -> Tensor:
-    """What leaves a module: of the blocks and mixtures that return more than that, the first."""
+    """The output of a module: the first item, where blocks and mixtures return more."""
     return output[0] if isinstance(output, tuple | list) else output
 
 
 def keep_first(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, tensor: Tensor) -> None:
-    """Keeps what is at a place, once: what a repeated forward computes again is not the run's."""
+    """Keeps the first tensor at a hook point: what a repeated forward pass computes again is not kept."""
     kept.setdefault(hook_point, tensor)
 
 
 def record(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, wanted: int, tensor: Tensor) -> None:
-    """Keeps what is at a place, and ends the forward when as many places as wanted are kept."""
-    if hook_point in kept:  # a repeated forward goes on
+    """Keeps the tensor at a hook point, and ends the forward pass when as many as wanted are kept."""
+    if hook_point in kept:  # a repeated forward pass continues
         return
     kept[hook_point] = tensor
     if len(kept) == wanted:
@@ -74,12 +74,12 @@ def record(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, wante
 def remember_shape(
     shapes: dict[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:
-    """Before a block: notes the rows and positions of what enters it."""
+    """Records the rows and positions of a block's input; called before the block."""
     shapes[layer] = entering(args, kwargs).shape[:2]
 
 
 def register(module: nn.Module, hook_point: HookPoint, hook: Hook, shapes: Mapping[int, torch.Size]) -> RemovableHandle:
-    """Has a function called with what passes a place of this module."""
+    """Registers a function that is called with the tensor at a hook point of this module."""
     hook = partial(on_overwritten, hook) if hook_point.is_overwritten else hook
     if hook_point.side == "input":
         return module.register_forward_pre_hook(partial(on_input, hook), with_kwargs=True)
@@ -87,7 +87,7 @@ def register(module: nn.Module, hook_point: HookPoint, hook: Hook, shapes: Mappi
 
 
 def on_overwritten(hook: Hook, tensor: Tensor) -> Tensor:
-    """Shows the hook what the model will overwrite in place, and gives the model another tensor to overwrite."""
+    """Gives the hook the tensor that the model will overwrite, and gives the model a copy to overwrite."""
     replacement = hook(tensor)
     return (tensor if replacement is None else replacement).clone()
 
@@ -95,7 +95,7 @@ def on_overwritten(hook: Hook, tensor: Tensor) -> Tensor:
 def on_input(
     hook: Hook, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Before a module: shows the hook what enters."""
+    """Gives the hook the input of a module; called before the module."""
     replacement = hook(entering(args, kwargs))
     if replacement is None:
         return None
@@ -105,7 +105,7 @@ def on_input(
 def on_output(
     hook: Hook, shapes: Mapping[int, torch.Size], layer: int, module: nn.Module, args: tuple[Any, ...], output: Any
 ) -> Any:
-    """After a module: shows the hook what leaves, in the block's rows and positions where the module flattens them."""
+    """Gives the hook the output of a module, in the block's rows and positions where the module flattens them."""
     tensor = leaving(output)
     is_flat = tensor.dim() == 2
     replacement = hook(tensor.unflatten(0, shapes[layer]) if is_flat else tensor)
@@ -120,7 +120,7 @@ def on_output(
 def on_stack(
     hidden: list[Tensor], items: Int[Tensor, " item"] | None, module: nn.Module, args: tuple[Any, ...], output: Any
 ) -> Any:
-    """After the stack of blocks: takes the hidden states, and hands the head only those at the given flat positions.
+    """Gives the head only the hidden states at the given flat positions; called after the stack of blocks.
 
     The head computes what it always does, on one row of as many tokens as there are positions.
     """

@@ -1,13 +1,13 @@
-"""The places of a model: where an activation can be read and replaced, under TransformerLens' names.
+"""The hook points of a model: where an activation can be read and replaced, under TransformerLens' names.
 
-Imports no library that is slow to load: declaring an alignment or a recipe needs the names alone.
+This module imports no library that is slow to load, because declaring an alignment or a recipe needs only the names.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-# pyvene's component names -> TransformerLens' path inside a block, and which side of that module.
+# pyvene's component names -> TransformerLens' path inside a block, and whether it is that module's input or output.
 # `attn.o` and `mlp.out` are the sublayers' last linear maps, before dropout, residual and norm.
 INSIDE_BLOCK: dict[str, tuple[str, Literal["input", "output"]]] = {
     "block_input": ("", "input"),
@@ -17,15 +17,15 @@ INSIDE_BLOCK: dict[str, tuple[str, Literal["input", "output"]]] = {
     "mlp_output": ("mlp.out", "output"),
     "block_output": ("", "output"),
 }
-# What stands in for a path that an architecture lacks: the output of a mixture of experts is that of the whole MLP.
+# The substitute for a path that an architecture lacks: the output of a mixture of experts is that of the whole MLP.
 INSTEAD: dict[str, str] = {"mlp.out": "mlp"}
-# In the order in which a block computes them.
+# The order in which a block computes them.
 COMPONENTS: tuple[str, ...] = ("token_embedding", *INSIDE_BLOCK)
 
 
 @dataclass(frozen=True)
 class HookPoint:
-    """One tensor of positions inside one model.
+    """One tensor with positions inside one model.
 
     Attributes:
         name: TransformerLens' hook name, e.g. `blocks.3.attn.o.hook_out`.
@@ -34,7 +34,7 @@ class HookPoint:
         module: Path of the module in the stock model.
         side: Whether the tensor enters or leaves that module.
         width: Size of the tensor's last dimension.
-        heads: Number of equal column groups; 1 where the place is not split by heads.
+        heads: Number of equal column groups; 1 where the tensor is not split by heads.
         is_overwritten: Whether the model changes this tensor in place afterwards.
     """
 
@@ -49,18 +49,18 @@ class HookPoint:
 
     @property
     def is_inside(self) -> bool:
-        """Whether it is inside a block: not what enters or leaves one, nor the embedding."""
+        """Whether it is inside a block: not a block's input or output, nor the embedding."""
         return self.component not in ("token_embedding", "block_input", "block_output")
 
     @property
     def depth(self) -> tuple[int, int]:
-        """Sorts places in the order in which a forward reaches them."""
+        """Sorts hook points in the order in which a forward pass reaches them."""
         order = COMPONENTS.index(self.component)
         return (self.layer if order else -1, order)
 
 
 def absent(component: str, layer: int, architecture: str, hook_points: Iterable[HookPoint]) -> str:
-    """Says that a component is not in a layer, and where it is, or what there is instead."""
+    """The message that a component is not in a layer, and where it is, or what there is instead."""
     hook_points = tuple(hook_points)
     layers = [hook_point.layer for hook_point in hook_points if hook_point.component == component]
     if not layers:

@@ -1,4 +1,4 @@
-"""HookedModel: a stock Hugging Face model whose places have names, can be read and can be replaced."""
+"""HookedModel: a stock Hugging Face model whose hook points have names, can be read and can be replaced."""
 
 import copy
 import inspect
@@ -33,10 +33,10 @@ Role = Literal["teacher", "student"]
 
 
 class HookedModel:
-    """A stock Hugging Face model, TransformerLens' names for its places, and hooks that leave nothing behind.
+    """A stock Hugging Face model with TransformerLens' hook points, and hooks that leave nothing behind.
 
-    A teacher is frozen: its forwards run in eval mode and without a graph, whatever was done to the model outside.
-    A student's forwards follow the mode its model is in.
+    A teacher is frozen: its forward passes run in eval mode and without a graph, whatever the mode of the model is.
+    A student's forward passes follow the mode of its model.
 
     Args:
         model: A stock model with a head.
@@ -57,12 +57,12 @@ class HookedModel:
         self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
-        self.entries: int | None = None  # how many entries of the vocabulary have a logit: see `share_entries`
+        self.entries: int | None = None  # the number of vocabulary entries that have a logit: see `share_entries`
         self.decodes = is_causal(self.adapter, model)
         takes_cache = "use_cache" in inspect.signature(model.forward).parameters
-        # A decoder would otherwise build a key-value cache that no pass here reads.
+        # A decoder would otherwise build a key-value cache that is not used here.
         self.options: Mapping[str, bool] = {"use_cache": False} if takes_cache else {}
-        self._places, self._body, self._returned = measured(
+        self._hook_points, self._body, self._returned = measured(
             model, self._blocks_path, possible_places(self.adapter, model), self.options
         )
         if role == "teacher":
@@ -81,37 +81,37 @@ class HookedModel:
 
     @property
     def vocabulary(self) -> int:
-        """Entries of the vocabulary as it is now, those that only pad it included."""
+        """The present number of vocabulary entries, including those that are only padding."""
         return self.model.config.get_text_config().vocab_size
 
     @property
     def training(self) -> bool:
-        """Whether forwards draw dropout: a teacher's never do."""
+        """Whether forward passes draw dropout; a teacher's never do."""
         return self.role == "student" and self.model.training
 
     def hook_points(self) -> tuple[HookPoint, ...]:
-        """Every named place with its width, in the order in which a forward reaches them."""
-        return self._places
+        """Every named hook point with its width, in the order in which a forward pass reaches them."""
+        return self._hook_points
 
     def hook_point(self, component: str, layer: int) -> HookPoint:
-        """The place of a component in a layer.
+        """The hook point of a component in a layer.
 
         Raises:
-            ValueError: No such component or layer; says which there are.
+            ValueError: There is no such component or layer; the message lists those that exist.
         """
-        for hook_point in self._places:
+        for hook_point in self._hook_points:
             if (hook_point.component, hook_point.layer) == (component, layer):
                 return hook_point
         if component not in COMPONENTS:
             raise ValueError(f"component {component!r} does not exist; {nearest(component, list(COMPONENTS))}")
-        raise ValueError(absent(component, layer, self.architecture, self._places))
+        raise ValueError(absent(component, layer, self.architecture, self._hook_points))
 
     @contextmanager
     def hooks(self, hooks: Iterable[tuple[HookPoint, Hook]]) -> Iterator[None]:
-        """Calls each function with the (batch, pos, width) tensor at its place; a returned tensor replaces it.
+        """Calls each function with the (batch, pos, width) tensor at its hook point; a returned tensor replaces it.
 
-        Hooks at one place run in the order given. All are gone when the block ends, however it ends; those inside a
-        checkpointed block come back when backward repeats that block.
+        Hooks at the same hook point run in the given order. All are gone when the block ends, however it ends; those
+        inside a checkpointed block come back when backward repeats that block.
 
         Raises:
             ValueError: A block is compiled or checkpointed in a way that leaves hooks out.
@@ -123,7 +123,7 @@ class HookedModel:
             for hook_point, hook in hooks:
                 block = self.blocks[hook_point.layer]
                 refuse_compiled(self.model, block, hook_point)
-                if hook_point.is_inside and hook_point.side == "output":  # some flatten rows and positions, as OPT
+                if hook_point.is_inside and hook_point.side == "output":  # some flatten rows and positions, as OPT does
                     remember = partial(hook_calls.remember_shape, shapes, hook_point.layer)
                     stack.callback(block.register_forward_pre_hook(remember, with_kwargs=True).remove)
                 inside = repeated.setdefault(hook_point.layer, []) if self._is_repeated(hook_point) else plain
@@ -148,9 +148,9 @@ class HookedModel:
 
     @contextmanager
     def resumed(self, layer: int, hidden: Float[Tensor, "batch pos width"]) -> Iterator[None]:
-        """Forwards start at the entry of block `layer` with these hidden states; the blocks before are not run.
+        """Forward passes start at the input of block `layer` with these hidden states; earlier blocks are not run.
 
-        The blocks stand in the stock list as pass-throughs meanwhile, because some architectures index it by layer.
+        Pass-throughs replace these blocks meanwhile, because some architectures index the stock list by layer.
         """
         blocks = self.blocks
         skipped = list(blocks[:layer])
@@ -173,14 +173,14 @@ class HookedModel:
         *,
         graph: bool = False,
     ) -> ForwardOutput:
-        """One forward of the whole model.
+        """One forward pass of the whole model.
 
         Args:
             inputs: Tensors for the stock forward; labels are never among them.
-            keep: Places whose activations the run carries.
-            forward: What to call instead of the stock model, e.g. its distributed wrapper.
+            keep: Hook points whose activations the run keeps.
+            forward: A callable to use instead of the stock model, e.g. its distributed wrapper.
             logits_at: For a per-token head, the flat positions at which it predicts; everywhere without them.
-            graph: Give a teacher's run a graph too, from where a hook puts in a tensor that requires a gradient.
+            graph: Whether a teacher's run has a graph too, from a hook that inserts a tensor that requires a gradient.
         """
         kept: dict[HookPoint, Tensor] = {}
         states: dict[int, Tensor] = {}
@@ -200,7 +200,7 @@ class HookedModel:
         if self.training:
             recorders += [(self.hook_point("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
-            with self._mode(graph), self.hooks(recorders):  # which depend on the mode
+            with self._mode(graph), self.hooks(recorders):  # these depend on the mode
                 given = stock_inputs(self.model, inputs, decodes=self.decodes)
                 output = (forward or self.model)(**given, **self.options)
         finally:
@@ -210,13 +210,13 @@ class HookedModel:
         return ForwardOutput(inputs, logits, hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, hook_points: Sequence[HookPoint]) -> SourceActivations:
-        """The activations at some places, from a forward that ends at the last of them.
+        """The activations at some hook points, from a forward pass that ends at the last of them.
 
-        Costs the block-forwards up to the deepest place.
+        Costs the block-forwards up to the deepest hook point.
         """
         kept: dict[HookPoint, Tensor] = {}
         last = max(hook_points, key=lambda hook_point: hook_point.depth)
-        if self._is_repeated(last):  # such a block may not be left half-way
+        if self._is_repeated(last):  # such a block may not be left early
             hook_points = (*hook_points, self.hook_point("block_output", last.layer))
         recorders = [(p, partial(hook_calls.record, kept, p, len(hook_points))) for p in hook_points]
         try:
@@ -229,20 +229,20 @@ class HookedModel:
     def run_with_cache(
         self, inputs: Inputs, names: Iterable[str] | None = None, *, gradients: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and the activations at the named places (all of them by default), by TransformerLens name.
+        """Logits and the activations at the named hook points (by default all), by TransformerLens name.
 
         Args:
             inputs: Tensors for the stock forward.
             names: Names from `hook_points()`.
-            gradients: Keep the activations in the graph (a student's only: a teacher's forward has none).
+            gradients: Whether to keep the activations in the graph (only a student's; a teacher's has none).
 
         Raises:
-            ValueError: A name is no place of this model; lists every such name.
+            ValueError: A name is not a hook point of this model; the message lists every such name.
         """
-        by_name = {hook_point.name: hook_point for hook_point in self._places}
+        by_name = {hook_point.name: hook_point for hook_point in self._hook_points}
         names = list(by_name) if names is None else list(names)
         wrong = [
-            f"{name!r} is no place of {self.architecture}; {nearest(name, list(by_name))}"
+            f"{name!r} is not a hook point of {self.architecture}; {nearest(name, list(by_name))}"
             for name in names
             if name not in by_name
         ]
@@ -268,7 +268,7 @@ class HookedModel:
     def bridge(self) -> TransformerBridge:
         """A `TransformerBridge` over a copy of the weights, for exploration.
 
-        A copy, because booting renames the parameters, sets eager attention and trains split copies of fused weights.
+        It is a copy: booting renames the parameters, sets eager attention and trains split copies of fused weights.
 
         Raises:
             ValueError: TransformerLens has no adapter of its own for this architecture.
@@ -281,13 +281,13 @@ class HookedModel:
         return build_bridge_from_module(twin, self.architecture, hf_config=twin.config, tokenizer=tokenizer)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes a stock checkpoint, adapters merged, and the tokenizer if any; loads without causalkd, to the bit."""
+        """Write a stock checkpoint, adapters merged, and the tokenizer if any; it loads without causalkd, unchanged."""
         plain_model(self.model).save_pretrained(folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
 
     def _is_repeated(self, hook_point: HookPoint) -> bool:
-        # A teacher's forwards are in eval mode, whatever mode its blocks are in now.
+        # A teacher's forward passes are in eval mode, whatever mode its blocks are in.
         return hook_point.is_inside and self.role == "student" and is_repeated(self.blocks[hook_point.layer])
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What the places of a model are in truth: one forward of a few tokens shows which there are and how wide each is."""
+"""Measure the hook points of a model: one forward pass of a few tokens shows which exist and how wide each is."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,17 +14,18 @@ from transformers import PreTrainedModel
 from causalkd.models.hooks.hook_functions import entering, leaving
 from causalkd.models.hooks.hook_points import HookPoint
 
-# Rows and positions of the forward, its tokens flattened.
+# The rows and positions of the measuring forward pass; where tokens are flattened, both are one dimension.
 _ROWS, _POSITIONS = 1, 3
 
 
-class ModelAttributions(NamedTuple):
-    """What a forward showed.
+class MeasuredHookPoints(NamedTuple):
+    """The result of one measuring forward pass.
 
     Attributes:
-        places: The places that it passes once, with the width of what passes there.
-        body: Path of what hands the head the last hidden states: the outermost module around the blocks that is called.
-        returned: For each block how many things it returns in a tuple; None where it returns its hidden states alone.
+        hook_points: The hook points that are passed exactly once, with their widths.
+        body: Path of the module that gives the head the last hidden states: the outermost called module around the
+            blocks.
+        returned: For each block the length of the tuple that it returns; None where it returns its hidden states alone.
     """
 
     hook_points: tuple[HookPoint, ...]
@@ -34,23 +35,23 @@ class ModelAttributions(NamedTuple):
 
 def measured(
     model: PreTrainedModel, blocks_path: str, possible: Iterable[HookPoint], options: Mapping[str, bool]
-) -> ModelAttributions:
-    """Measures the places of a model, in one forward of three tokens that leaves nothing behind.
+) -> MeasuredHookPoints:
+    """Measure the hook points of a model, in one forward pass of three tokens that leaves nothing behind.
 
     Args:
         model: A stock model.
         blocks_path: Path of its list of blocks.
-        possible: Where places may be; of several for a component the first that is one counts.
-        options: What the forward is told beside the tokens.
+        possible: The candidates; of several for a component, the first that works counts.
+        options: Further arguments of the forward pass.
 
     Raises:
-        ValueError: The forward fails, or its blocks are not called once each with hidden states; says which.
+        ValueError: The forward pass fails, or some blocks are not called exactly once with hidden states.
     """
     possible, blocks = tuple(possible), list(model.get_submodule(blocks_path).children())
     parts = blocks_path.split(".")
     around = [".".join(parts[:depth]) for depth in range(1, len(parts))]
     if not can_run(model):
-        return ModelAttributions(_first(possible), around[-1] if around else "", (None,) * len(blocks))
+        return MeasuredHookPoints(_first(possible), around[-1] if around else "", (None,) * len(blocks))
     seen: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
     returned: dict[int, list[int | None]] = defaultdict(list)
     handles = [block.register_forward_hook(partial(_note_returned, returned[i])) for i, block in enumerate(blocks)]
@@ -68,7 +69,7 @@ def measured(
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{type(model).__name__} does not run on {_POSITIONS} tokens ({type(error).__name__}: {error}), so its "
-            "places cannot be measured; use another architecture"
+            "hook points cannot be measured; use another architecture"
         ) from error
     finally:
         for handle in handles:
@@ -76,7 +77,7 @@ def measured(
     hook_points = _first(_sized(possible, seen))
     _check_blocks(type(model).__name__, returned, possible, hook_points)
     body = next((name for name, is_called in called.items() if is_called), "")
-    return ModelAttributions(hook_points, body, tuple(returned[layer][0] for layer in range(len(blocks))))
+    return MeasuredHookPoints(hook_points, body, tuple(returned[layer][0] for layer in range(len(blocks))))
 
 
 def few_tokens(model: PreTrainedModel, rows: int = _ROWS, positions: int = _POSITIONS) -> dict[str, Tensor]:
@@ -87,20 +88,21 @@ def few_tokens(model: PreTrainedModel, rows: int = _ROWS, positions: int = _POSI
         if key.endswith("_token_id"):
             special.update(value if isinstance(value, list) else [value])
     plain = [token for token in range(min(config.vocab_size, 256)) if token not in special] or [0]
-    device = "cpu" if model.device.type == "meta" else model.device  # offloaded weights come to where they are needed
+    # offloaded weights are moved to where they are needed
+    device = "cpu" if model.device.type == "meta" else model.device
     ids = torch.tensor([plain[(7 * i + 3) % len(plain)] for i in range(rows * positions)], device=device)
     ids = ids.view(rows, positions)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
 def can_run(model: nn.Module) -> bool:
-    """Whether the weights are anywhere: in memory, or where accelerate fetches them from."""
+    """Whether the weights are in memory, or in storage from which accelerate loads them."""
     return "hf_device_map" in vars(model) or not any(parameter.is_meta for parameter in model.parameters())
 
 
 @contextmanager
 def still(model: nn.Module) -> Iterator[None]:
-    """Forwards inside have neither dropout nor graph, and nothing is compiled for them; modes are put back."""
+    """Forward passes inside have neither dropout nor graph, and nothing is compiled for them; modes are restored."""
     training = [module for module in model.modules() if module.training]
     try:
         for module in training:
@@ -113,21 +115,21 @@ def still(model: nn.Module) -> Iterator[None]:
 
 
 class _Seen(NamedTuple):
-    """What passed a place: a tensor, which its version tells from what became of it, or something else."""
+    """What passed a hook point: a tensor, with its version at that time, or something else."""
 
     tensor: object
     version: int
 
 
 def _sized(possible: Iterable[HookPoint], seen: Mapping[tuple[str, str], Sequence[_Seen]]) -> Iterator[HookPoint]:
-    """The places that are passed once by a tensor of positions, as wide as it is."""
+    """The hook points that are passed once by a tensor with positions, with its width."""
     for hook_point in possible:
         passed = seen[hook_point.module, hook_point.side]
         tensor = passed[0].tensor if len(passed) == 1 else None
         if not isinstance(tensor, Tensor) or not tensor.dim():
             continue
         *outer, width = tensor.shape
-        # Some modules flatten rows and positions; what leaves them is unflattened.
+        # Some modules flatten rows and positions; their outputs are unflattened.
         is_flat = hook_point.is_inside and hook_point.side == "output" and outer == [_ROWS * _POSITIONS]
         if (outer == [_ROWS, _POSITIONS] or is_flat) and width % hook_point.heads == 0:
             yield replace(hook_point, width=width, is_overwritten=tensor._version != passed[0].version)
@@ -157,7 +159,7 @@ def _check_blocks(
     lacking = [boundary for boundary in boundaries if boundary not in names]
     if lacking:
         raise ValueError(
-            f"{name}: what passes {', '.join(lacking)} is no tensor of rows, positions and columns; use another "
+            f"{name}: what passes {', '.join(lacking)} is not a tensor of rows, positions and columns; use another "
             "architecture"
         )
 

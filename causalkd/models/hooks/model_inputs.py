@@ -1,7 +1,7 @@
-"""What a stock decoder must be told beside its tokens: where each token stands, and which tokens it may look at.
+"""The further inputs that a stock decoder needs: the position of each token, and the tokens it may attend to.
 
 Stock decoders count positions from the edge of the padded row: padded on the left, GPT-2 would see every token at a
-shifted position. And they know one document a row: in a packed row each token would look into the documents before.
+shifted position. And they expect one document per row: in a packed row each token would attend to earlier documents.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from causalkd.models.hooks.forward import Inputs
 
-# Their stock forwards count positions from the attention mask.
+# Their stock forward passes count positions from the attention mask.
 _COUNT_THEMSELVES = ("opt",)
 # They count positions from the one after that of padding.
 _COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text")
@@ -23,7 +23,7 @@ _TAKE_ANY_MASK = ("eager", "sdpa")
 
 
 def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> Inputs:
-    """What a stock forward is given for some inputs.
+    """The arguments of a stock forward pass for some inputs.
 
     A decoder's `position_ids` count from the first real token; with `documents` from the first of each, and attention
     stays inside each.
@@ -32,7 +32,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
         model: The stock model.
         inputs: `input_ids`, `attention_mask`, …, perhaps `documents`: (batch, pos), the number of a token's document
             from 1, 0 at padding.
-        decodes: Whether the model is a decoder; others are given the inputs as they are.
+        decodes: Whether the model is a decoder; others get the inputs as they are.
 
     Raises:
         ValueError: Rows are packed and this model's attention cannot be kept inside documents.
@@ -46,15 +46,15 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     if not packed:
         if model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
             return inputs
-        hook_point = torch.arange(real.shape[1], device=real.device)
-        hook_point = (hook_point - real.long().argmax(1, keepdim=True)).clamp(min=0)
-        return {**inputs, "position_ids": hook_point + _first_position(model.config)}
+        position = torch.arange(real.shape[1], device=real.device)
+        position = (position - real.long().argmax(1, keepdim=True)).clamp(min=0)
+        return {**inputs, "position_ids": position + _first_position(model.config)}
     documents = inputs["documents"]
     sees = _inside_documents(documents, real)
     # Eager attention adds the mask to its scores.
     mask = sees if model.config._attn_implementation == "sdpa" else _as_summand(sees, model.dtype)
     given = {name: tensor for name, tensor in inputs.items() if name != "documents"}
-    positions = _places_in_documents(documents) + _first_position(model.config)
+    positions = _positions_in_documents(documents) + _first_position(model.config)
     return {**given, "position_ids": positions, "attention_mask": mask}
 
 
@@ -77,19 +77,19 @@ def _first_position(config: PreTrainedConfig) -> int:
     return padding + 1
 
 
-def _places_in_documents(documents: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
-    hook_point = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+def _positions_in_documents(documents: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
+    position = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     begins = torch.nn.functional.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
-    return hook_point - (hook_point * begins).cummax(1).values
+    return position - (position * begins).cummax(1).values
 
 
 def _inside_documents(
     documents: Int[Tensor, "batch pos"], real: Bool[Tensor, "batch pos"]
 ) -> Bool[Tensor, "batch 1 pos pos"]:
-    """Whether a token (third dimension) sees another (fourth): an earlier one of its document, or itself."""
+    """Whether a token (third dimension) attends to another (fourth): an earlier one of its document, or itself."""
     size = documents.shape[1]
     earlier = torch.ones(size, size, dtype=torch.bool, device=documents.device).tril()
-    itself = torch.eye(size, dtype=torch.bool, device=documents.device)  # so that padding sees something
+    itself = torch.eye(size, dtype=torch.bool, device=documents.device)  # so that padding attends to something
     return ((documents[:, :, None] == documents[:, None, :]) & earlier & real[:, None, :] | itself)[:, None]
 
 
@@ -109,7 +109,7 @@ def _check_packable(model: PreTrainedModel, decodes: bool) -> None:
         )
     if not _takes_positions(model):
         raise ValueError(
-            f"rows are packed, and {config.model_type} is not told where a token stands, so a packed row's documents "
+            f"rows are packed, and {config.model_type} takes no positions, so a packed row's documents "
             "would run on in one another; turn packing off"
         )
     if "sliding_attention" in (config.get_text_config().to_dict().get("layer_types") or ()):

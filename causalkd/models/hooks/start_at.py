@@ -1,4 +1,4 @@
-"""Entering a forward at a place: what is computed before it is not computed again."""
+"""Start a forward pass at a hook point, so that what comes before is not computed again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,34 +10,34 @@ from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 
-# Where one block ends and the next begins: a forward can be resumed there with one tensor.
+# Where one block ends and the next starts: a forward pass can be resumed there with one tensor.
 BOUNDARIES = ("block_input", "block_output")
 
 
 def hook_point_of(model: HookedModel, given: HookPoint | str | None) -> HookPoint:
-    """The place that a TransformerLens name means; None for what enters the first block, the embedding's output.
+    """The hook point of a TransformerLens name; None means the first block's input, the embedding output.
 
     Raises:
-        ValueError: The model has no such place.
+        ValueError: The model has no such hook point.
     """
     if given is None:
         return model.hook_point("block_input", 0)
     by_name = {hook_point.name: hook_point for hook_point in model.hook_points()}
     name = given if isinstance(given, str) else given.name
     if name not in by_name:
-        raise ValueError(f"{name!r} is no place of {model.architecture}; {nearest(name, list(by_name))}")
+        raise ValueError(f"{name!r} is not a hook point of {model.architecture}; {nearest(name, list(by_name))}")
     return by_name[name]
 
 
 def resume_place(model: HookedModel, hook_point: HookPoint) -> HookPoint | None:
-    """The last block boundary at or before a place; None where the place comes before every block."""
+    """The last block boundary at or before a hook point; None where it comes before every block."""
     if hook_point.component == "token_embedding":
         return None
     return hook_point if hook_point.component in BOUNDARIES else model.hook_point("block_input", hook_point.layer)
 
 
 def entry_hook_points(model: HookedModel, hook_point: HookPoint) -> tuple[HookPoint, ...]:
-    """The places whose activations `entered` needs, the given one first."""
+    """The hook points whose activations `entered` needs, the given one first."""
     boundary = resume_place(model, hook_point)
     return (hook_point,) if boundary in (None, hook_point) else (hook_point, boundary)
 
@@ -49,13 +49,14 @@ def entered(
     hidden: Float[Tensor, "batch pos width"],
     boundary: Float[Tensor, "batch pos boundary_width"] | None = None,
 ) -> Iterator[None]:
-    """Forwards have these hidden states at the place, and the blocks before it are not run.
+    """Forward passes have these hidden states at the hook point, and the blocks before it are not run.
 
     Args:
-        model: The model whose forwards are meant.
-        place: Where the forward is entered.
-        hidden: What stands there.
-        boundary: For a place inside a block, what enters that block: its residual stream passes the place by.
+        model: The model.
+        hook_point: The hook point where the forward pass starts.
+        hidden: The hidden states there.
+        boundary: For a hook point inside a block, the input of that block, whose residual stream bypasses the hook
+            point.
     """
     resume = resume_place(model, hook_point)
     if resume is None:

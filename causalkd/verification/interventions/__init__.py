@@ -1,1 +1,1 @@
-"""Which interventions are run, and the passes that run them."""
+"""The interventions that are run, and the passes that run them."""

@@ -1,4 +1,4 @@
-"""How the baselines of `results.baselines` choose another source or the best constant guess."""
+"""How the baselines of `results.baselines` choose another source, or the best constant guess."""
 
 import torch
 from jaxtyping import Float, Int
@@ -9,10 +9,10 @@ from causalkd.verification.interventions.predictions import majority, same
 
 
 def permuted_rows(counts: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
-    """For each row, another row whose source it receives, with as many exchanged positions where there is one.
+    """Another row for each row, whose source it receives, with as many intervened positions where there is one.
 
-    Rows of equal count donate to each other in a ring. A row that has its count to itself joins the ring of the next
-    higher count (the highest one that of the next lower).
+    Rows of equal count give their sources to each other in a ring. A row whose count is unique joins the ring of the
+    next higher count (the highest one that of the next lower).
 
     Raises:
         ValueError: There is only one row.
@@ -32,27 +32,28 @@ def permuted_rows(counts: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
     if len(rings[-1]) == 1:
         last = rings.pop()
         rings[-1].extend(last)
-    source_readings = torch.empty_like(counts)
+    source_rows = torch.empty_like(counts)
     for ring in rings:
-        source_readings[ring] = torch.tensor(ring[1:] + ring[:1], device=counts.device)
-    return source_readings
+        source_rows[ring] = torch.tensor(ring[1:] + ring[:1], device=counts.device)
+    return source_rows
 
 
-def permuted_positions(positions: Positions, source_readings: Positions) -> Positions:
-    """A row's base positions with the source positions of the row that donates to it.
+def permuted_positions(positions: Positions, source_positions: Positions) -> Positions:
+    """A row's base positions with the source positions of the row that gives its source.
 
-    The k-th is paired with the k-th; where the counts differ, only as many are exchanged as both rows have, so the
+    The k-th is paired with the k-th; where the counts differ, only as many are intervened on as both rows have, so the
     student then receives less than the teacher did.
     """
-    positions, source_readings = _filler_last(positions), _filler_last(source_readings)
-    width = min(positions.valid.shape[1], source_readings.valid.shape[1])
-    valid = positions.valid[:, :width] & source_readings.valid[:, :width]
-    base, source = positions.base[:, :width], source_readings.source[:, :width]
+    positions, source_positions = _filler_last(positions), _filler_last(source_positions)
+    width = min(positions.valid.shape[1], source_positions.valid.shape[1])
+    valid = positions.valid[:, :width] & source_positions.valid[:, :width]
+    base, source = positions.base[:, :width], source_positions.source[:, :width]
     return Positions(base.where(valid, 0), source.where(valid, 0), valid)
 
 
 def modal_matches(choice: Tensor, effective: Float[Tensor, "item"]) -> tuple[Tensor, Tensor]:
-    """Which items a constant guess gets right: the best guess over all items, and the best over the effective ones.
+    """Which items a constant guess predicts correctly: the best guess over all items, and the best over effective
+    ones.
 
     Args:
         choice: The teacher's counterfactual choice of each item.

@@ -1,4 +1,4 @@
-"""The counterfactuals of one model over one batch: base and source run once, then one exchange a side."""
+"""The counterfactuals of one model over one batch: base and source run once, then one forward per intervention."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,15 +27,15 @@ from causalkd.verification.interventions.predictions import (
 
 @dataclass(frozen=True, eq=False)
 class Counterfactual:
-    """One counterfactual: what was predicted, and whether the exchange did anything."""
+    """One counterfactual: what was predicted, and whether the intervention changed anything."""
 
     predictions: Predictions
     hidden: Float[Tensor, "batch pos width"]
-    """Last hidden states."""
+    """The last hidden states."""
     moved: bool
-    """Some counted logit differs from the base run's, to the bit."""
+    """Whether some counted logit differs bitwise from the base run's."""
     differed: bool
-    """Some donated value differs from the one it replaced."""
+    """Whether some source value differs from the value that it replaced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class SourceReadings:
 
     source_activations: SourceActivations
     positions: Mapping[str, Positions]
-    """By the name of the site pair."""
+    """The source positions by the name of the site pair."""
 
     def rows(self, index: Int[Tensor, "batch"]) -> SourceActivations:
         """The activations of some rows."""
@@ -54,7 +54,7 @@ class SourceReadings:
 
 @dataclass(frozen=True, eq=False)
 class ModelPass:
-    """One model's base run and sources over one batch, from which every counterfactual is made."""
+    """One model's base run and sources over one batch, from which every counterfactual is computed."""
 
     model: HookedModel
     batch: Batch
@@ -64,7 +64,7 @@ class ModelPass:
 
     @classmethod
     def of(cls, model: HookedModel, interventions: Iterable[Intervention], batch: Batch) -> "ModelPass":
-        """Runs base and source once, keeping what the exchanges at these sides need."""
+        """Run base and source once, keeping what these interventions need."""
         sites = [site for intervention in interventions for site in intervention.sites]
         needed = [
             hook_point for intervention in interventions for hook_point in hook_points_needed(model, intervention.sites)
@@ -81,12 +81,12 @@ class ModelPass:
 
     @cached_property
     def plain(self) -> Predictions:
-        """What the model predicts without an exchange."""
+        """What the model predicts without an intervention."""
         return self._predictions(self.base)
 
     def counterfactual(self, intervention: Intervention) -> Counterfactual:
-        """The counterfactual at a side, each row with its own source."""
-        return self._exchange(
+        """The counterfactual of an intervention, each row with its own source."""
+        return self._intervene(
             intervention,
             self.source_readings.source_activations,
             self.source_readings.positions[intervention.positions],
@@ -96,18 +96,19 @@ class ModelPass:
         """The counterfactual predictions when each row receives another row's source.
 
         Args:
-            side: Where to exchange.
-            donors: These exchanges' own, whose rows then change places; or those of other rows, taken in order.
+            intervention: The intervention.
+            source_readings: The sources of this batch, whose rows are then permuted; or those of other rows, taken in
+                order.
         """
         positions = self.source_readings.positions[intervention.positions]
         rows = torch.arange(len(positions.valid), device=positions.valid.device)
         if source_readings is self.source_readings:
             rows = permuted_rows(positions.valid.sum(1))
         positions = permuted_positions(positions, source_readings.positions[intervention.positions].rows(rows))
-        return self._exchange(intervention, source_readings.rows(rows), positions).predictions
+        return self._intervene(intervention, source_readings.rows(rows), positions).predictions
 
     def moved_elsewhere(self, intervention: Intervention, seed: int) -> Predictions:
-        """The predictions when activations move as far as the exchange moves them, but elsewhere."""
+        """The predictions when activations move as far as in the intervention, but in another direction."""
         given = norm_matched_sources(
             intervention.sites,
             self.base,
@@ -119,8 +120,8 @@ class ModelPass:
             interchange(self.model, given[0], self.base, *given[1:], logits_at=self.base.logits_at)
         )
 
-    def anew(self, intervention: Intervention) -> Predictions:
-        """The counterfactual predictions once more, with base and source run for nothing else."""
+    def repeated(self, intervention: Intervention) -> Predictions:
+        """The counterfactual predictions again, with base and source run a second time."""
         batch, rows, source = self.batch, self.batch.source_rows, self.batch.source
         if source is None:
             source = {name: tensor if rows is None else tensor[rows] for name, tensor in batch.inputs.items()}
@@ -132,7 +133,7 @@ class ModelPass:
     def _predictions(self, run: ForwardOutput) -> Predictions:
         return predictions(self.model.task, self._counted(run), self.counted)
 
-    def _exchange(
+    def _intervene(
         self, intervention: Intervention, source_activations: SourceActivations, positions: Positions
     ) -> Counterfactual:
         run = interchange(
@@ -152,17 +153,17 @@ class ModelPass:
 
 @dataclass(frozen=True, eq=False)
 class Intervened:
-    """One side of a model's exchanges: what everyone asks of it is run once, when it is first asked for."""
+    """One intervention in one model: each prediction that an observer asks for is computed once, on first use."""
 
     passes: ModelPass
     intervention: Intervention
     source_readings: SourceReadings
-    """Whose rows donate where every row receives another's source."""
+    """The source rows of `permuted_source`, where every row receives another row's source."""
     _elsewhere: dict[int, Predictions] = field(default_factory=dict)
 
     @property
     def plain(self) -> Predictions:
-        """What the model predicts without an exchange."""
+        """What the model predicts without an intervention."""
         return self.passes.plain
 
     @cached_property
@@ -172,16 +173,16 @@ class Intervened:
 
     @cached_property
     def permuted(self) -> Predictions:
-        """What is predicted when each row receives another row's source."""
+        """The predictions when each row receives another row's source."""
         return self.passes.permuted(self.intervention, self.source_readings)
 
     @cached_property
-    def anew(self) -> Predictions:
-        """What is predicted when base and source are run once more."""
-        return self.passes.anew(self.intervention)
+    def repeated(self) -> Predictions:
+        """The predictions when base and source are run a second time."""
+        return self.passes.repeated(self.intervention)
 
     def moved_elsewhere(self, seed: int) -> Predictions:
-        """What is predicted when activations move as far, but elsewhere."""
+        """The predictions when activations move as far, but in another direction."""
         if seed not in self._elsewhere:
             self._elsewhere[seed] = self.passes.moved_elsewhere(self.intervention, seed)
         return self._elsewhere[seed]
@@ -201,7 +202,7 @@ def _differ(
 
 
 class Reach:
-    """Which sides cannot reach the output: exchanges that changed activations and never a counted logit."""
+    """Which interventions cannot reach the output: they changed activations and never a counted logit."""
 
     def __init__(self) -> None:
         self._moved: set[Intervention] = set()

@@ -1,4 +1,4 @@
-"""Which head does what which head does: the heads of each declared pair's layers, one against one."""
+"""Compare single attention heads: every teacher head with every student head in the layers of a declared pair."""
 
 import torch
 
@@ -8,19 +8,20 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.plan import Comparison, Intervention, alike
 
 BY_HEAD = "head_attention_value_output"
-"""The component that is split by heads: what each has gathered, before they are mixed."""
+"""The component that is split by heads: each head's output before the output projection."""
 
 
 def head_comparisons(
     teacher: HookedModel, student: HookedModel, alignment: ResolvedAlignment
 ) -> tuple[Comparison, ...]:
-    """A cell for every two heads."""
+    """One comparison for every pair of heads."""
     comparisons = []
     positions = alike(alignment.alignment.policies())
     for pair in alignment.pairs:
         layers = (pair.teacher[0].hook_point.layer, pair.student[0].hook_point.layer)
         rows, columns = (
-            _sides(model, layer, positions[pair.name]) for model, layer in zip((teacher, student), layers, strict=True)
+            _interventions(model, layer, positions[pair.name])
+            for model, layer in zip((teacher, student), layers, strict=True)
         )
         comparisons += [
             Comparison(pair.name, BY_HEAD, "h.pos", t, *layers, False, taught, own, student_head=s)
@@ -30,7 +31,7 @@ def head_comparisons(
     return tuple(comparisons)
 
 
-def _sides(model: HookedModel, layer: int, positions: str) -> list[Intervention]:
+def _interventions(model: HookedModel, layer: int, positions: str) -> list[Intervention]:
     hook_point = model.hook_point(BY_HEAD, layer)
     columns = torch.arange(hook_point.width).chunk(hook_point.heads)
     return [Intervention((ResolvedSite(hook_point, part),), positions) for part in columns]

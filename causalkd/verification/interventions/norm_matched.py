@@ -1,4 +1,4 @@
-"""A move that is as long as the exchange's and goes elsewhere: what would change if only the distance mattered."""
+"""A random move as long as the intervention's: the accuracy if only the distance mattered, not the direction."""
 
 from collections.abc import Sequence
 
@@ -20,18 +20,18 @@ def norm_matched_sources(
     positions: Positions,
     seed: int,
 ) -> tuple[tuple[ResolvedSite, ...], SourceActivations, Positions]:
-    """An exchange at the same places and positions that moves each activation as far as the given one, but elsewhere.
+    """An intervention at the same sites and positions that moves each activation as far, but in a random direction.
 
-    Where some columns or directions are exchanged, it moves inside a random subspace of as many dimensions
-    (TransformerLens' `NormMatchedPlacebo`). Where a place is exchanged whole, every subspace of that size is all of it,
+    Where the intervention is on some columns or directions, it moves inside a random subspace of as many dimensions
+    (TransformerLens' `NormMatchedPlacebo`). Where it is on a whole hook point, the only such subspace is all of it,
     so each position moves along a random direction of its own.
 
     Args:
-        sites: Where the exchange writes, and from where it reads.
-        base: A run that kept the sites' places.
-        donor: Holds what the sites read.
-        positions: Which positions are exchanged.
-        seed: Of the subspaces and directions.
+        sites: The sites that the intervention writes to and reads from.
+        base: A base run that kept the sites' activations.
+        source_activations: Holds the source activations.
+        positions: The positions of the intervention.
+        seed: The seed of the subspaces and directions.
     """
     row = torch.arange(len(positions.valid), device=positions.valid.device)[:, None].expand_as(positions.valid)
     of_base = row[positions.valid], positions.base[positions.valid]
@@ -39,11 +39,11 @@ def norm_matched_sources(
     moved: dict[HookPoint, Tensor] = {}
     for number, site in enumerate(sites):
         read = site.source or site
-        recipient = moved.get(site.hook_point, base.activations[site.hook_point]).clone()
-        donated = source_activations.activations[read.hook_point][of_source]
-        present = recipient[of_base]
-        recipient[of_base] = _elsewhere(present, site.put(present, read.take(donated)), site, seed + number)
-        moved[site.hook_point] = recipient
+        activation = moved.get(site.hook_point, base.activations[site.hook_point]).clone()
+        given = source_activations.activations[read.hook_point][of_source]
+        present = activation[of_base]
+        activation[of_base] = _elsewhere(present, site.put(present, read.take(given)), site, seed + number)
+        moved[site.hook_point] = activation
     return (
         tuple(ResolvedSite(hook_point) for hook_point in moved),
         SourceActivations(moved, base.inputs["attention_mask"]),
@@ -54,7 +54,7 @@ def norm_matched_sources(
 def _elsewhere(
     present: Float[Tensor, "position width"], intervened: Float[Tensor, "position width"], site: ResolvedSite, seed: int
 ) -> Float[Tensor, "position width"]:
-    """As far from what is there as the exchanged value is."""
+    """A random value as far from the base value as the source value is."""
     width = present.shape[1]
     if site.count < width:
         axes = site.take(torch.eye(width, device=present.device, dtype=present.dtype))

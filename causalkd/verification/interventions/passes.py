@@ -1,4 +1,4 @@
-"""One pass over held-out pairs feeds every measurement: each exchange is run once, and shown to all who observe it."""
+"""One pass over held-out pairs serves every measurement: each intervention is run once and given to all observers."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable
@@ -14,7 +14,7 @@ from causalkd.verification.interventions.plan import Intervention
 
 @runtime_checkable
 class Metric(Protocol):
-    """Makes something of a model's answers while batches pass.
+    """Measures something about a model's predictions while batches pass.
 
     It keeps nothing of a vocabulary's size beyond the intervention it sees; `TeacherCounterfactuals` does, until
     the next batch.
@@ -22,20 +22,20 @@ class Metric(Protocol):
 
     @property
     def interventions(self) -> Collection[Intervention]:
-        """Where it wants to see exchanges."""
+        """The interventions that the observer needs."""
         ...
 
     def start(self, passes: ModelPass) -> None:
-        """Sees the next batch, and the model's base run of it."""
+        """Receives the next batch, and the model's base run on it."""
         ...
 
     def update(self, intervene: Intervened) -> None:
-        """Sees the exchange at one of its sides, over that batch."""
+        """Receives the intervention at one of its sites, over that batch."""
         ...
 
 
 class ObservedModel:
-    """One model, and who observes it."""
+    """One model and its observers."""
 
     def __init__(self, model: HookedModel, *observers: Metric) -> None:
         self.model, self.observers = model, observers
@@ -45,11 +45,12 @@ class ObservedModel:
         self._earlier: SourceReadings | None = None
 
     def see(self, batch: Batch, following: Batch | None) -> None:
-        """Runs the model over a batch: base, source, and each side once for every answer that an observer asks for.
+        """Run the model over a batch: base, source, and each intervention once for every prediction that is asked
+        for.
 
         Args:
             batch: Held-out pairs.
-            following: The next one. If it has one row, and so no other row's source, it takes one of this batch.
+            following: The next batch. If it has one row, and so no other row's source, it takes one of this batch.
         """
         passes = ModelPass.of(self.model, self.interventions, batch.to(self.model.model.device))
         source_readings = self._earlier or passes.source_readings
@@ -64,11 +65,12 @@ class ObservedModel:
 
 
 def run_passes(observed: Sequence[ObservedModel], batches: Sequence[Batch]) -> None:
-    """Shows all batches of held-out pairs to all models; a batch goes from one model to the next in the order given.
+    """Run all batches of held-out pairs through all models; a batch goes from one model to the next in the given
+    order.
 
     So an observer of a later model can compare with what one of an earlier model has kept of the batch. Modes stay as
     they were. Costs, for each model, a base run, a source run up to the last site that is read, and the blocks after
-    the first site of each side for each different answer that is asked of it.
+    the first site of each intervention for each different prediction that is asked for.
     """
     with torch.no_grad(), evaluating([each.model for each in observed]):
         for batch, following in zip(batches, [*batches[1:], None], strict=True):

@@ -1,4 +1,4 @@
-"""Which teacher place is compared with which student place: the declared pairs, and a component's layer grid."""
+"""Which teacher site is compared with which student site: the declared pairs, and the layer grid of a component."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -16,20 +16,20 @@ from causalkd.verification.results.report import GRID
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
-    """One exchange in one model. Sides that exchange the same are equal, and share their counterfactual runs."""
+    """One intervention in one model. Equal interventions share their counterfactual runs."""
 
     sites: tuple[ResolvedSite, ...]
     positions: str
-    """Name of the declared pair at whose positions it exchanges."""
+    """Name of the declared pair whose positions are used."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Intervention) and self._exchanged == other._exchanged
+        return isinstance(other, Intervention) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._exchanged)
+        return hash(self._key)
 
     @cached_property
-    def _exchanged(self) -> tuple[object, ...]:
+    def _key(self) -> tuple[object, ...]:
         """The positions, and what each site writes and reads."""
         each = [part for site in self.sites for part in (site, site.source or site)]
         return (self.positions, *((part.hook_point, _part(part)) for part in each))
@@ -37,7 +37,7 @@ class Intervention:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One teacher side compared with one student side; the fields of a report row that identify it."""
+    """One teacher intervention compared with one student intervention; its fields identify a report row."""
 
     pair: str
     component: str
@@ -49,9 +49,10 @@ class Comparison:
     teacher: Intervention
     student: Intervention
     wrong_layer: Intervention | None = None
-    """The student's side half its depth away; None where it has one layer, or the site none."""
+    """The student's intervention half its depth away; None where it has only one layer, or the site has no layer."""
     shuffled: Intervention | None = None
-    """The student's side of the next declared pair; None where this is no declared pair or every pair is there."""
+    """The student's intervention of the next declared pair; None for a grid comparison, or where that is also
+    measured."""
     student_head: int | None = None
 
 
@@ -62,14 +63,15 @@ def plan(
     component: str | None,
     trained: Collection[str] | None,
 ) -> tuple[Comparison, ...]:
-    """Every cell to measure: a grid for each distinct position policy, and the declared pairs that are no cell of it.
+    """Every comparison to measure: a grid for each distinct position policy, and the declared pairs outside the
+    grids.
 
     Args:
-        teacher: Gives the rows of a grid.
-        student: Gives its columns.
+        teacher: Its layers are the rows of a grid.
+        student: Its layers are the columns of a grid.
         alignment: Its pairs are measured, and their policies give the positions of the grids.
-        component: What a grid exchanges, whole, in every layer; None for no grid.
-        trained: Names of the pairs that were in an objective; None for all of them.
+        component: The whole component that a grid intervenes on in every layer; None for no grid.
+        trained: Names of the pairs that were in an objective; None means all of them.
 
     Raises:
         ValueError: The component or a trained pair does not exist.
@@ -96,7 +98,7 @@ def plan(
         else []
     )
     in_grid = {comparison.pair for comparison in comparisons}
-    own = [_own_cell(student, alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
+    own = [_own_comparison(student, alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
     return tuple(replace(comparison, shuffled=_shuffled(alignment, comparison)) for comparison in (*comparisons, *own))
 
 
@@ -107,13 +109,13 @@ def _grid(
     component: str,
     declared: list[tuple[ResolvedPair, bool]],
 ) -> list[Comparison]:
-    """The cells of one policy; a declared pair that is exactly a cell gives it its name."""
+    """The grid comparisons of one policy; a declared pair that equals a comparison gives it its name."""
     comparisons = []
     columns = layer_interventions(student, component, grid.name)
     for t, teacher_intervention in layer_interventions(teacher, component, grid.name).items():
         for s, student_intervention in columns.items():
             exact = [
-                pair.name for pair, _ in declared if pair.policy == grid.policy and _is_cell(pair, component, t, s)
+                pair.name for pair, _ in declared if pair.policy == grid.policy and _is_in_grid(pair, component, t, s)
             ]
             touched = any(_touches(pair, component, t, s) for pair, was in declared if was)
             name = exact[0] if exact else f"{GRID}{grid.name}"
@@ -127,13 +129,13 @@ def _grid(
 
 
 def layer_interventions(model: HookedModel, component: str, positions: str) -> dict[int, Intervention]:
-    """The exchange of a whole component at the positions of one pair, by layer."""
+    """The intervention on a whole component at the positions of one pair, by layer."""
     hook_points = [hook_point for hook_point in model.hook_points() if hook_point.component == component]
     return {hook_point.layer: Intervention((ResolvedSite(hook_point),), positions) for hook_point in hook_points}
 
 
 def declared_interventions(alignment: ResolvedAlignment) -> dict[str, tuple[Intervention, Intervention]]:
-    """The teacher's and the student's exchange of each declared pair, by its name."""
+    """The teacher's and the student's intervention of each declared pair, by its name."""
     positions = alike(alignment.alignment.policies())
     return {
         pair.name: (Intervention(pair.teacher, positions[pair.name]), Intervention(pair.student, positions[pair.name]))
@@ -142,7 +144,7 @@ def declared_interventions(alignment: ResolvedAlignment) -> dict[str, tuple[Inte
 
 
 def alike(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
-    """By the name of each declared pair the first one of the same policy: they exchange the same positions."""
+    """The name of the first declared pair of the same policy, for each pair: they use the same positions."""
     first: dict[PositionPolicy, str] = {}
     return {name: first.setdefault(policy, name) for name, policy in policies.items()}
 
@@ -152,7 +154,7 @@ def _wrong_layer(student: HookedModel, layer: int) -> int:
 
 
 def _moved(student: HookedModel, intervention: Intervention) -> Intervention | None:
-    """A student side half the depth away, every site in the same component and columns."""
+    """The student's intervention half its depth away, every site in the same component and columns."""
     if student.n_layers == 1 or any(site.hook_point.component == "token_embedding" for site in intervention.sites):
         return None
 
@@ -164,7 +166,7 @@ def _moved(student: HookedModel, intervention: Intervention) -> Intervention | N
 
 
 def _shuffled(alignment: ResolvedAlignment, comparison: Comparison) -> Intervention | None:
-    """The next declared pair's student sites, at the positions of this cell."""
+    """The next declared pair's student sites, at the positions of this comparison."""
     names = [pair.name for pair in alignment.pairs]
     if comparison.pair not in names:
         return None
@@ -177,17 +179,19 @@ def _shuffled(alignment: ResolvedAlignment, comparison: Comparison) -> Intervent
 
 
 def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, bytes]]:
-    """Where an exchange writes and what part of it."""
+    """The hook point that an intervention writes to, and the part of it."""
     return {(site.hook_point.name, _part(site)) for site in sites}
 
 
 def _part(site: ResolvedSite) -> bytes:
-    """What of its place a site takes; equal for equal parts."""
+    """The part of its hook point that a site takes; equal for equal parts."""
     part = site.columns if site.basis is None else site.basis
     return b"" if part is None else part.cpu().numpy().tobytes()
 
 
-def _own_cell(student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool) -> Comparison:
+def _own_comparison(
+    student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool
+) -> Comparison:
     site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
     taught, own = declared_interventions(alignment)[pair.name]
     hook_point = pair.teacher[0].hook_point
@@ -202,27 +206,29 @@ def _only_head(site: Site) -> int | None:
     return site.heads[0] if site.heads is not None and len(site.heads) == 1 else None
 
 
-def _is_cell(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
-    """Whether the pair is one whole place per model, read where it is written."""
-    interventions = ((pair.teacher, teacher_layer), (pair.student, student_layer))
+def _is_in_grid(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
+    """Whether the pair is one whole hook point per model, read where it is written."""
+    sites_of_layers = ((pair.teacher, teacher_layer), (pair.student, student_layer))
     return all(
         len(sites) == 1
         and sites[0].is_whole
         and sites[0].source is None
         and (sites[0].hook_point.component, sites[0].hook_point.layer) == (component, layer)
-        for sites, layer in interventions
+        for sites, layer in sites_of_layers
     )
 
 
 def _touches(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
-    """Whether the pair writes at both places, alone or among others, whole or in part."""
-    interventions = ((pair.teacher, teacher_layer), (pair.student, student_layer))
+    """Whether the pair writes to both hook points, alone or among others, whole or in part."""
+    sites_of_layers = ((pair.teacher, teacher_layer), (pair.student, student_layer))
     return all(
         any(_tensor(site.hook_point.component, site.hook_point.layer) == _tensor(component, layer) for site in sites)
-        for sites, layer in interventions
+        for sites, layer in sites_of_layers
     )
 
 
 def _tensor(component: str, layer: int) -> tuple[str, int]:
-    """One name for each tensor: a block's input is the output of the block before, heads are columns of the whole."""
+    """One name for each tensor: a block's input is the output of the block before, and heads are columns of the
+    whole.
+    """
     return ("block_output", layer - 1) if component == "block_input" else (component.removeprefix("head_"), layer)

@@ -24,7 +24,7 @@ _SPAN_BASE = 1 << 24  # a span is coded as start * _SPAN_BASE + end
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The predictions of one forward over one batch.
+    """The predictions of one forward pass over one batch.
 
     Attributes:
         row: The row of the batch that each item belongs to.
@@ -39,13 +39,15 @@ class Predictions:
 
 
 def counted_positions(task: Task, batch: Batch) -> Bool[Tensor, "batch pos"]:
-    """Where a token task's logits count: at labels where the batch has them, else at every real token."""
+    """The positions at which a token task's logits count: labelled ones where the batch has labels, else all real
+    tokens.
+    """
     tokens = counted_tokens(task, batch, "labelled")
     return batch.counted if tokens is None else tokens
 
 
 def logits_wanted(task: Task, counted: Bool[Tensor, "batch pos"]) -> Int[Tensor, "item"] | None:
-    """The flat positions at which a token task's run must predict; None for heads that predict once a row."""
+    """The flat positions at which a token task's run must predict; None for heads that predict once per row."""
     return flat_positions(counted) if task in TOKEN_TASKS else None
 
 
@@ -62,7 +64,7 @@ def counted_logits(
 
 
 def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Tensor, "batch pos"]) -> Predictions:
-    """Predictions from `counted_logits` of the same task and mask; in float32 at least."""
+    """The predictions made from `counted_logits` of the same task and mask, at least in float32."""
     values = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if task in TOKEN_TASKS:
         row = counted.nonzero()[:, 0]
@@ -94,7 +96,7 @@ def _best_spans(ends: Float[Tensor, "item 2 pos"]) -> Int[Tensor, "item"]:
 
 
 def same(first: Tensor, second: Tensor) -> Bool[Tensor, "item"]:
-    """Where two choices are the same prediction; numbers are the same within `REGRESSION_TOLERANCE`."""
+    """Where two choices are the same prediction; numbers within `REGRESSION_TOLERANCE` are the same."""
     if first.is_floating_point():
         return (first - second).abs() <= REGRESSION_TOLERANCE
     return first == second
@@ -110,7 +112,7 @@ def divergence(teacher: Predictions, student: Predictions) -> Float[Tensor, "ite
     if teacher.choice.is_floating_point():
         return (given - other).square()[:, 0] / 2
     each = functional.kl_div(other, given, reduction="none", log_target=True)
-    return each.flatten(1).sum(1).clamp_min(0)  # rounding can take a zero below itself
+    return each.flatten(1).sum(1).clamp_min(0)  # Rounding can give a value slightly below zero.
 
 
 def spans(choice: Int[Tensor, "item"]) -> Int[Tensor, "item 2"]:
@@ -119,7 +121,7 @@ def spans(choice: Int[Tensor, "item"]) -> Int[Tensor, "item 2"]:
 
 
 def majority(choice: Tensor) -> Tensor:
-    """The constant guess that is right most often: the commonest choice, for numbers their median."""
+    """The constant guess that is right most often: the most frequent choice, or the median for numbers."""
     if choice.is_floating_point():
         return choice.median()
     values, counts = choice.unique(return_counts=True)

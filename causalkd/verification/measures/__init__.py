@@ -1,1 +1,1 @@
-"""What is measured on the counterfactuals and predictions of the models."""
+"""The measurements of the models' counterfactuals and predictions."""

@@ -1,4 +1,4 @@
-"""The same question to several models: their maps of some texts at every depth, and how faithful they are."""
+"""The attribution maps of several models for the same texts at every depth, and their faithfulness."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from causalkd.verification.interventions.predictions import counted_positions
 
 @dataclass(frozen=True)
 class How:
-    """How maps are made and their faithfulness is measured.
+    """The settings of maps and of their faithfulness.
 
     Attributes:
-        steps: Steps of the integrated gradients.
-        baseline: Where their path begins.
-        portions: Into how many portions a text's tokens are put to be taken away.
-        random_orders: How many random orders a map's is compared with.
-        seed: Seed of these.
+        steps: Number of steps of integrated gradients.
+        baseline: Start of the integration path.
+        portions: Number of portions in which a text's tokens are removed.
+        random_orders: Number of random orders that a map's order is compared with.
+        seed: Seed of the random orders.
     """
 
     steps: int
@@ -38,7 +38,7 @@ class How:
 
 @dataclass(frozen=True, eq=False)
 class AttributionBatch:
-    """Some texts, and what every model is asked about them.
+    """Some texts, and what every model is asked to explain about them.
 
     Attributes:
         batch: The texts.
@@ -67,7 +67,8 @@ class AttributionBatch:
             return cls(batch, class_views(logits.shape[1], rows, logits.device), logits.argmax(1))
         zeros = torch.zeros(rows, dtype=torch.long, device=batch.counted.device)
         counted = counted_positions(task, batch)
-        counted = counted | (batch.counted & ~counted.any(1, keepdim=True))  # in a row without a label all count
+        # In a row without a label all tokens count.
+        counted = counted | (batch.counted & ~counted.any(1, keepdim=True))
         last = counted.shape[1] - 1 - counted.long().flip(1).argmax(1)
         logits = teacher.run(batch.inputs, logits_at=logits_at(Views(zeros[None], last), counted.shape[1])).logits
         return cls(batch, token_views(logits, last, 1), zeros)
@@ -75,14 +76,14 @@ class AttributionBatch:
 
 @dataclass(frozen=True, eq=False)
 class ModelAttributions:
-    """One model's maps, at the embedding's output and after each block, and how faithful the first is."""
+    """One model's maps, at the embedding output and after each block, and the faithfulness of the first."""
 
     maps: tuple[AttributionMap, ...]
     faithfulness: Faithfulness
 
 
 def measure_maps(model: HookedModel, questions: Sequence[AttributionBatch], how: How) -> ModelAttributions:
-    """The maps of one model at every depth; costs are those of `attribution_map` and `faithfulness`."""
+    """The maps of one model at every depth; for the costs see `attribution_map` and `faithfulness`."""
     target: Target = "logit" if model.task == "regression" else "probability"
     parts = [
         [
@@ -99,7 +100,7 @@ def measure_maps(model: HookedModel, questions: Sequence[AttributionBatch], how:
 
 
 def depths(model: HookedModel) -> list[HookPoint]:
-    """The embedding's output, and that of each block."""
+    """The embedding output, and the output of each block."""
     return [
         model.hook_point("block_input", 0),
         *(model.hook_point("block_output", layer) for layer in range(model.n_layers)),

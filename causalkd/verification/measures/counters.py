@@ -1,4 +1,4 @@
-"""What is counted while batches pass: the teacher's counterfactuals, and how often a student's equal them."""
+"""Counters that run while batches pass: the teacher's counterfactuals, and how often a student's equal them."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from causalkd.verification.results.report import GRID
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """What is asked about one student: some cells, each under some controls."""
+    """What is measured for one student: some comparisons, each with some baselines."""
 
     comparisons: tuple[Comparison, ...]
     baselines: Collection[str]
 
     @property
     def scored(self) -> tuple[BaselineName, ...]:
-        """The measurement itself and the controls, in the order of a report."""
+        """The measurement itself and the baselines, in the order of a report."""
         return (MEASURED, *(name for name in BASELINES if name in self.baselines))
 
     @property
     def with_ceiling(self) -> tuple[Comparison, ...]:
-        """The cells that have a ceiling, where it is asked for: the declared pairs."""
+        """The comparisons that have a ceiling, where it is asked for: the declared pairs."""
         return tuple(
             comparison
             for comparison in self.comparisons
@@ -40,7 +40,7 @@ class MeasurementPlan:
 
 
 class TeacherCounterfactuals:
-    """Observes the teacher. Holds its counterfactuals: of the present batch in full, of earlier ones what is needed."""
+    """Observes the teacher. Holds all its counterfactuals of the present batch, and what is needed of earlier ones."""
 
     def __init__(self, asked: Iterable[MeasurementPlan]) -> None:
         asked = tuple(asked)
@@ -62,19 +62,19 @@ class TeacherCounterfactuals:
         self.rows = 0
 
     def start(self, passes: ModelPass) -> None:
-        """Forgets the batch before."""
+        """Drops the previous batch."""
         self.now, self.effective, self.ceiling = {}, {}, {}
         self.plain, self.rows = passes.plain.choice, len(passes.batch.counted)
         self._rows.append(passes.plain.row + self._pairs)
         self._pairs += self.rows
 
     def update(self, intervene: Intervened) -> None:
-        """Takes the counterfactual at one side into account."""
+        """Adds the counterfactual of one intervention."""
         intervention, plain, found = intervene.intervention, intervene.plain, intervene.answer.predictions
         self.reach.update(intervention, intervene.answer)
         self.now[intervention] = found
         if intervention in self.repeated:
-            self.ceiling[intervention] = intervene.anew
+            self.ceiling[intervention] = intervene.repeated
         effective = (~same(found.choice, plain.choice)).float()
         self.effective[intervention] = effective
         self.counts[intervention].append(_by_row(torch.ones_like(effective), plain, self.rows))
@@ -91,10 +91,10 @@ class TeacherCounterfactuals:
 
 
 class Table:
-    """Observes a student, after the teacher's truth: for each cell and control tallies, and what stays at each cell."""
+    """Observes a student, after the teacher: matches for each comparison and baseline, and unchanged predictions."""
 
     def __init__(self, truth: TeacherCounterfactuals, asked: MeasurementPlan, seed: int) -> None:
-        """`seed` is that of `norm_matched_random` and of the untrained twin."""
+        """`seed` is used for `norm_matched_random` and for the untrained student."""
         self.truth, self.asked, self.seed = truth, asked, seed
         self.own = dict.fromkeys(comparison.student for comparison in asked.comparisons)
         other = [comparison.wrong_layer for comparison in asked.comparisons] if "wrong_layer" in asked.baselines else []
@@ -109,12 +109,12 @@ class Table:
         self._still: dict[Comparison, list[np.ndarray]] = {comparison: [] for comparison in asked.comparisons}
 
     def start(self, passes: ModelPass) -> None:
-        """Tallies what needs no answer of the student."""
+        """Counts the baselines that need no prediction of the student."""
         for comparison in self.asked.with_ceiling:
             self._note(comparison, "ceiling", self.truth.ceiling[comparison.teacher])
 
     def update(self, intervene: Intervened) -> None:
-        """Tallies the counterfactual at a side of the student's, and the controls of that side."""
+        """Counts the counterfactual of one intervention in the student, and the baselines of that intervention."""
         intervention, plain, found = intervene.intervention, intervene.plain, intervene.answer.predictions
         self.reach.update(intervention, intervene.answer)
         for baseline in (MEASURED, "wrong_layer", "shuffled_alignment"):
@@ -128,11 +128,11 @@ class Table:
                 self._tally(name, intervention, predict(intervene, self.seed))
 
     def note_untrained(self, intervene: Intervened) -> None:
-        """Tallies the counterfactual at a side of the student's untrained twin."""
+        """Counts the counterfactual of one intervention in the untrained student."""
         self._tally("untrained_student", intervene.intervention, intervene.answer.predictions)
 
     def _tally(self, baseline: BaselineName, intervention: Intervention, found: Predictions) -> None:
-        """Notes what the student predicted after the exchange at a side, at every cell that looks for it there."""
+        """Counts what the student predicted after an intervention, for every comparison that uses it."""
         if baseline not in self.asked.scored:
             return
         for comparison in self.asked.comparisons:
@@ -150,14 +150,14 @@ class Table:
         self._tallies.setdefault((comparison, baseline), []).append(by_row)
 
     def _note_still(self, intervention: Intervention, stays: Bool[Tensor, "item"]) -> None:
-        """Notes where neither model's prediction changes, at every cell with this side of the student's."""
+        """Counts where neither model's prediction changes, for every comparison with this student intervention."""
         for comparison in self.asked.comparisons:
             if comparison.student == intervention:
                 still = stays.float() * (1 - self.truth.effective[comparison.teacher])
                 self._still[comparison].append(_by_row(still, self.truth.now[comparison.teacher], self.truth.rows))
 
     def measurement(self) -> Measurement:
-        """The scores of every cell under every control."""
+        """The scores of every comparison under every baseline."""
         truth, scores = self.truth, []
         for comparison in self.asked.comparisons:
             reachable = comparison.teacher in truth.reach and comparison.student in self.reach
@@ -169,7 +169,7 @@ class Table:
                     (matches, effective), kl = truth.modal(comparison.teacher), None
                 elif (comparison, baseline) in self._tallies:
                     matches, effective, kl = np.concatenate(self._tallies[comparison, baseline], axis=1)
-                else:  # there is no other layer, pair or declaration
+                else:  # There is no other layer or pair.
                     continue
                 still = np.concatenate(self._still[comparison]) if baseline == MEASURED else None
                 scores.append(
@@ -179,17 +179,17 @@ class Table:
 
 
 class UntrainedCounter:
-    """Observes an untrained twin for the tables of the students whose twin it is."""
+    """Observes an untrained student for the tables of all students of its configuration and seed."""
 
     def __init__(self, tables: Iterable[Table]) -> None:
         self.tables = tuple(tables)
         self.interventions = dict.fromkeys(intervention for table in self.tables for intervention in table.own)
 
     def start(self, passes: ModelPass) -> None:
-        """Needs nothing of base alone."""
+        """Needs nothing of the base run alone."""
 
     def update(self, intervene: Intervened) -> None:
-        """Shows the tables what the twin says."""
+        """Gives the tables the untrained student's predictions."""
         for table in self.tables:
             table.note_untrained(intervene)
 

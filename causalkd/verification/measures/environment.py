@@ -1,4 +1,4 @@
-"""What the numbers of a report are computed with."""
+"""The software and settings that a report's numbers were computed with."""
 
 import platform
 from importlib import metadata

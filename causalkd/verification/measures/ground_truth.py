@@ -1,8 +1,8 @@
-"""A model against a planted task's own causal model: which place carries which variable?
+"""Compare a model with a planted task's own causal model: which hook point carries which variable?
 
-Here the known answer takes the teacher's part: the truth is what the causal model answers once a variable of base has
-the value it has in source. A place carries the variable if exchanging the place gives that answer. A classifier gives
-one answer a pair, a causal LM one at each labelled token.
+Here the causal model takes the teacher's part: the reference is what it predicts when a variable of base is given
+its value in source. A hook point carries the variable if intervening on it gives that prediction. A classifier makes
+one prediction per pair, a causal LM one at each labelled token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,12 +33,12 @@ CausalModel = Callable[[Sequence[dict], Sequence[dict], str], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class KnownAnswers:
-    """What the causal model says of some pairs; an item is one answer.
+    """The causal model's predictions for some pairs; an item is one prediction.
 
     Attributes:
         pair: The number of the pair that each item belongs to, ascending.
-        plain: The answers of the bases.
-        counterfactual: By variable, the answers after its exchange.
+        plain: The predictions for the bases.
+        counterfactual: By variable, the predictions after the intervention on it.
     """
 
     pair: LabelPredictions
@@ -47,7 +47,7 @@ class KnownAnswers:
 
     @classmethod
     def of(cls, causal_model: CausalModel, variables: Sequence[str], batches: Sequence[Batch]) -> "KnownAnswers":
-        """Asks the causal model about every pair; the batches have separate sources."""
+        """Run the causal model on every pair; the batches have separate sources."""
         bases = [row for batch in batches for row in _rows(batch.inputs)]
         sources = [row for batch in batches for row in _rows(batch.source or {})]
         plain = causal_model(bases, bases, variables[0]).reshape(len(bases), -1)
@@ -65,21 +65,21 @@ def ground_truth(
     seed: int | None = None,
     component: str = "block_output",
 ) -> tuple[GroundTruthRow, ...]:
-    """How often exchanging each layer, at the positions of each site pair, does what the causal model says.
+    """How often an intervention at each layer, at each site pair's positions, gives the causal model's prediction.
 
-    An effective pair is one with an answer that the causal model changes. Costs a base and a source run, and for each
+    An effective pair is one on which the causal model's prediction changes. Costs a base and a source run, and for each
     layer and each way of drawing positions two counterfactuals, whatever the number of variables.
 
     Args:
         model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
-        answers: Of the same pairs.
-        batches: Pairs with separate sources; of a causal LM, the bases are labelled at their answers alone.
+        answers: The causal model's predictions for the same pairs.
+        batches: Pairs with separate sources; for a causal LM, the bases are labelled only at their answers.
         name: Of the model, in the rows.
         seed: Of the model, in the rows.
-        component: What is exchanged, whole.
+        component: The whole component that is intervened on.
 
     Raises:
-        ValueError: The model predicts elsewhere than the causal model answers, or a batch has no separate sources.
+        ValueError: The model and the causal model predict at different positions, or a batch has no separate sources.
     """
     names = {pair: pair for pair in batches[0].positions}
     found = GroundTruth(model, answers, names, name=name, seed=seed, component=component)
@@ -92,11 +92,11 @@ class GroundTruth:
 
     Args:
         model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
-        answers: Of the pairs that will be seen.
-        positions: By the name of each site pair, the one whose positions are exchanged for it; see `alike`.
+        answers: The causal model's predictions for the pairs that will be seen.
+        positions: By the name of each site pair, the pair whose positions are used for it; see `alike`.
         name: Of the model, in the rows.
         seed: Of the model, in the rows.
-        component: What is exchanged, whole.
+        component: The whole component that is intervened on.
     """
 
     def __init__(
@@ -110,32 +110,34 @@ class GroundTruth:
         component: str = "block_output",
     ) -> None:
         self._answers, self._name, self._seed, self._component = answers, name, seed, component
-        self._places = {
+        self._by_layer = {
             (layer, pair): intervention
             for pair, drawn in positions.items()
             for layer, intervention in layer_interventions(model, component, drawn).items()
         }
-        self.interventions = dict.fromkeys(self._places.values())
+        self.interventions = dict.fromkeys(self._by_layer.values())
         self._plain: list[Tensor] = []
         self._per_pair: list[Tensor] = []
-        self._exchanged: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
+        self._counterfactual: dict[Intervention, list[Tensor]] = {
+            intervention: [] for intervention in self.interventions
+        }
         self._permuted: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
 
     def start(self, passes: ModelPass) -> None:
-        """Takes what the model says of the bases."""
+        """Counts what the model predicts for the bases."""
         self._plain.append(passes.plain.choice)
         self._per_pair.append(passes.plain.row.bincount(minlength=len(passes.batch.counted)))
 
     def update(self, intervene: Intervened) -> None:
-        """Takes what it says after an exchange, and with another row's source."""
-        self._exchanged[intervene.intervention].append(intervene.answer.predictions.choice)
+        """Counts what it predicts after an intervention, and with another row's source."""
+        self._counterfactual[intervene.intervention].append(intervene.answer.predictions.choice)
         self._permuted[intervene.intervention].append(intervene.permuted.choice)
 
     def rows(self) -> tuple[GroundTruthRow, ...]:
-        """One for each variable, site pair and layer.
+        """One row for each variable, site pair and layer.
 
         Raises:
-            ValueError: The model predicted elsewhere than the causal model answers.
+            ValueError: The model and the causal model predict at different positions.
         """
         _check(torch.cat(self._per_pair).cpu(), self._answers)
         unmoved = torch.cat(self._plain).cpu()
@@ -143,8 +145,8 @@ class GroundTruth:
         for variable, truth in self._answers.counterfactual.items():
             effective = truth != self._answers.plain
             guessed = modal_matches(truth, effective.float())[1].bool()
-            for (layer, pair), intervention in self._places.items():
-                parts = (self._exchanged[intervention], self._permuted[intervention])
+            for (layer, pair), intervention in self._by_layer.items():
+                parts = (self._counterfactual[intervention], self._permuted[intervention])
                 right, other = (torch.cat(each).cpu() == truth for each in parts)
                 baselines: dict[BaselineName, Tensor] = {
                     "no_intervention": unmoved == truth,

@@ -1,6 +1,6 @@
-"""Interchange intervention accuracy: does the student's counterfactual prediction equal the teacher's, place by place?
+"""Interchange intervention accuracy: does the student's counterfactual prediction equal the teacher's, site by site?
 
-Both models exchange the same positions of the same held-out pairs, each with its own activations, through the same
+Both models intervene at the same positions of the same held-out pairs, each with its own activations, by the same
 `interchange` that trains. The README says what each number is for.
 """
 
@@ -38,7 +38,7 @@ def measure(
     baselines: Collection[str] = BASELINES,
     seed: int = 0,
 ) -> Measurement:
-    """Scores one student; see `measure_all`."""
+    """Score one student; see `measure_all`."""
     (measured,) = measure_all(
         teacher,
         [(student, alignment)],
@@ -61,25 +61,25 @@ def measure_all(
     baselines: Collection[str] = BASELINES,
     seeds: Sequence[int] | None = None,
 ) -> list[Measurement]:
-    """Scores every student on the same held-out pairs: the declared pairs, and every layer against every layer.
+    """Score every student on the same held-out pairs: the declared pairs, and every layer against every layer.
 
     The teacher runs once for all students: one base run, one source run and one counterfactual a layer. Each student
     costs as much again at its own depth, once more its counterfactuals for each of `permuted_source` and
     `norm_matched_random`, and all of it once more for `untrained_student`, which students of one configuration and seed
     share;
-    `wrong_layer` and `shuffled_alignment` cost one counterfactual for each declared pair that is no cell of a grid, and
+    `wrong_layer` and `shuffled_alignment` cost one counterfactual for each declared pair outside the grids, and
     `ceiling` a base run, a source run and a counterfactual of the teacher for each declared pair. Held in memory at
-    once: the teacher's counted logits of one batch for every layer, and a student's for one layer and its controls, so
+    once: the teacher's counted logits of one batch for every layer, and a student's for one layer and its baselines, so
     give a causal LM with a large vocabulary small batches. Leaves modes as they were.
 
     Args:
-        teacher: Whose counterfactual predictions are the truth here.
-        students: Each with the same alignment resolved against it.
+        teacher: The model whose counterfactual predictions are the reference.
+        students: The students, each with the same alignment resolved against it.
         batches: Held-out pairs, with a source and positions for every declared pair.
-        component: What the grid exchanges, whole, in every layer of both models; None for the declared pairs alone.
+        component: The whole component that the grid intervenes on in every layer; None for the declared pairs alone.
         trained: Names of the declared pairs that were in an objective; None for all.
-        controls: Which controls to score besides.
-        seeds: Of each student's untrained twin, in their order; 0 for all if not given.
+        baselines: The keys of the baselines to score as well.
+        seeds: The seed of each student's untrained student, in their order; by default 0 for all.
 
     Raises:
         ValueError: Batches lack sources or positions, a name does not exist, or a student does not fit the teacher.
@@ -101,7 +101,7 @@ def measure_comparisons(
     baselines: Collection[str],
     seeds: Sequence[int],
 ) -> list[Measurement]:
-    """Scores given cells of every student; see `measure_all`, which plans them."""
+    """Score given comparisons of every student; see `measure_all`, which plans them."""
     asked = [MeasurementPlan(own, baselines) for own in comparisons]
     truth = TeacherCounterfactuals(asked)
     tables = [Table(truth, each, seed) for each, seed in zip(asked, seeds, strict=True)]
@@ -112,7 +112,7 @@ def measure_comparisons(
 
 
 def untrained(tables: Iterable[tuple[HookedModel, Table]]) -> list[ObservedModel]:
-    """The untrained twins that the students' tables ask for; students of one configuration and seed share theirs."""
+    """The untrained students that the tables ask for; one is shared by students of the same configuration and seed."""
     found: dict[tuple[object, ...], tuple[HookedModel, int, list[Table]]] = {}
     for student, table in tables:
         if "untrained_student" in table.asked.baselines:
@@ -125,7 +125,7 @@ def untrained(tables: Iterable[tuple[HookedModel, Table]]) -> list[ObservedModel
 
 
 def _unlike(alignment: Alignment, batch: Batch) -> list[str]:
-    """Pairs of one policy whose positions differ, although one of them stands for both."""
+    """Refuses pairs of one policy whose positions differ, because one of them is used for both."""
     first: dict[PositionPolicy, str] = {}
     faults = []
     for name, policy in alignment.policies().items():
@@ -135,7 +135,9 @@ def _unlike(alignment: Alignment, batch: Batch) -> list[str]:
             (given.base, given.source, given.valid), (expected.base, expected.source, expected.valid), strict=True
         )
         if not all(torch.equal(one, another) for one, another in same):
-            faults.append(f"pairs {other!r} and {name!r} have one policy and other positions; draw them together")
+            faults.append(
+                f"pairs {other!r} and {name!r} have the same policy but different positions; draw them together"
+            )
     return faults
 
 
@@ -146,7 +148,7 @@ def _check(students: Sequence[Subject], batches: Sequence[Batch], baselines: Col
         )
     declared = [alignment.alignment for _, alignment in students]
     faults = [
-        f"control {name!r} does not exist; choose from {', '.join(BASELINES)}"
+        f"baseline {name!r} does not exist; choose from {', '.join(BASELINES)}"
         for name in baselines
         if name not in BASELINES
     ]

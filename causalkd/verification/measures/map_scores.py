@@ -1,4 +1,4 @@
-"""From maps to the rows of a report: means over texts, each with its interval; the text is the unit that is drawn."""
+"""Report rows from maps: means over texts, each with its interval; resampling draws texts."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ def agreement_row(
     *,
     draw: int,
 ) -> AgreementRow:
-    """How far two maps of the same texts agree; with the control `random_map` a random one stands for the second.
+    """How far two maps of the same texts agree; with the baseline `random_map` a random map replaces the second.
 
     Tokens with a score of exactly 0 in both are not compared: no path leads from them to what is explained (what comes
     after a causal model's prediction, what the head does not read after the last block), and ties would pass for
@@ -41,10 +41,10 @@ def agreement_row(
     Args:
         student: The student's name.
         seed: The student's seed.
-        control: What the second map is.
-        layer: Blocks of the student before the place.
+        baseline: The kind of the second map.
+        layer: Number of the student's blocks before the hook point.
         teacher_map: The teacher's.
-        student_map: The student's, or its control's.
+        student_map: The student's, or that of its baseline.
         draw: Seed of the random map and of the resamples.
 
     Raises:
@@ -69,7 +69,7 @@ def agreement_row(
 
 
 def text_agreement(first: AttributionMap, second: AttributionMap) -> Float[np.ndarray, "batch"]:
-    """The cosine of two maps of each text, the mean over views; NaN where it is not defined.
+    """The cosine of two maps for each text, as a mean over views; NaN where it is not defined.
 
     Raises:
         ValueError: The maps are of other texts or views.
@@ -90,14 +90,14 @@ def faithfulness_row(
 
 
 def gap_row(model: str, seed: int | None, found: AttributionMap) -> GapRow:
-    """How well a map adds up."""
+    """How far a map satisfies completeness."""
     # Σ scores = F(text) − F(baseline) + gap, for maps whose scores are signed sums.
     explained = found.scores.sum(-1) - found.gap
     return GapRow(model, seed, found.made.hook_point, _size(found.gap), _size(explained), found.made.attention)
 
 
 def large_gaps(rows: Sequence[GapRow], steps: int, baseline: str) -> list[str]:
-    """A sentence for each model whose maps do not add up, at the place where the gap is the largest share."""
+    """One sentence for each model whose maps are not complete, at the hook point with the largest relative gap."""
     worst: dict[tuple[str, int | None], GapRow] = {}
     for row in rows:
         key = (row.model, row.seed)
@@ -117,9 +117,9 @@ def _share_of_gap(row: GapRow) -> float:
 
 
 def estimate(values: Float[np.ndarray, "texts"], seed: int) -> Estimate:
-    """The mean of those that are defined, and its percentile bootstrap interval; none for a single text.
+    """The mean of the defined values, and its percentile bootstrap interval; no interval for a single text.
 
-    These are no shares, so the intervals of `causalkd.verification.statistics.intervals` do not fit them.
+    These are not shares, so the intervals of `causalkd.verification.statistics.intervals` do not fit them.
     """
     known = values[~np.isnan(values)]
     if len(known) < 2:
@@ -130,7 +130,7 @@ def estimate(values: Float[np.ndarray, "texts"], seed: int) -> Estimate:
 
 
 def _over_views(values: Float[np.ndarray, "view batch"]) -> Float[np.ndarray, "batch"]:
-    """The mean over a text's views that are defined; NaN where none is."""
+    """The mean over a text's defined views; NaN where none is defined."""
     counts = (~np.isnan(values)).sum(0)
     return np.divide(np.nansum(values, 0), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
@@ -149,4 +149,4 @@ def _check_same(first: AttributionMap, second: AttributionMap) -> None:
         )
     if first.views != second.views:
         kinds = [sorted({name for view in each.views for name in view}) for each in (first, second)]
-        raise ValueError(f"the maps explain other views, {kinds[0]} and {kinds[1]}; make both with the same views")
+        raise ValueError(f"the maps explain different views, {kinds[0]} and {kinds[1]}; make both with the same views")

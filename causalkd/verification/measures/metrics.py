@@ -1,4 +1,4 @@
-"""The metrics of every task, computed of predictions beside their labels."""
+"""The metrics of every task, computed from predictions and their labels."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,15 +19,15 @@ from causalkd.verification.measures.squad import QuestionAnswer, answer_f1, answ
 
 @dataclass(frozen=True, eq=False)
 class LabelPredictions:
-    """Every prediction of an evaluation set beside its label, one entry a prediction."""
+    """Every prediction of an evaluation set with its label, one entry per prediction."""
 
     row: Int[Tensor, "item"]
-    """The row each belongs to, counted over the whole set."""
+    """The row of each prediction, counted over the whole set."""
     choice: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"]
     """Of several labels a row, a 1 at those that are predicted."""
     gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"] | Int[Tensor, "item 2"]
     gold_log_probability: Float[Tensor, "item"] | None
-    """In nats; None for regression and question answering."""
+    """The log-probability of each label in nats; None for regression and question answering."""
     labels: tuple[str, ...]
     """Names of the classes; empty where there are none."""
     answered: tuple[QuestionAnswer, ...] = ()
@@ -48,14 +48,14 @@ def _label_accuracy(answers: LabelPredictions) -> float:
 
 
 def _matthews(answers: LabelPredictions) -> float | None:
-    """None where only one class occurs among labels and predictions."""
+    """A metric over classes; None where only one class occurs among labels and predictions."""
     if len(torch.cat([answers.gold, answers.choice]).unique()) < 2:
         return None
     return float(metrics.matthews_corrcoef(answers.gold.numpy(), answers.choice.numpy()))
 
 
 def _f1(answers: LabelPredictions) -> float:
-    """Of class 1, as GLUE scores MRPC and QQP."""
+    """F1 of class 1, as GLUE scores MRPC and QQP."""
     gold, choice = answers.gold.numpy(), answers.choice.numpy()
     return float(metrics.f1_score(gold, choice, pos_label=1, zero_division=0.0))  # type: ignore[arg-type]
 
@@ -104,7 +104,7 @@ def _perplexity(answers: LabelPredictions) -> float:
     return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
 
 
-_LARGEST_EXPONENT = 709.0  # of which a float still holds the exponential
+_LARGEST_EXPONENT = 709.0  # the largest value whose exponential a float can hold
 Compute = Callable[[LabelPredictions], float | None]
 
 _CLASSES: tuple[Task, ...] = ("classification",)
@@ -124,7 +124,7 @@ METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
     "answer_f1": (("question_answering",), _answer_f1),
     "perplexity": (("masked_lm", "causal_lm"), _perplexity),
 }
-"""The tasks each metric fits, and how it is computed."""
+"""The tasks that each metric fits, and the function that computes it."""
 
 REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
     "f1": ("accuracy",),
@@ -134,4 +134,4 @@ REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
     "entity_f1": ("entity_precision", "entity_recall"),
     "answer_f1": ("exact_match",),
 }
-"""What is reported beside a task's own metric, as GLUE, CoNLL and SQuAD do."""
+"""The metrics that are reported beside a task's own, as GLUE, CoNLL and SQuAD do."""

@@ -1,4 +1,4 @@
-"""Where a student departs: the pairs on which the teacher's answer follows the source and the student's stays."""
+"""Mismatches: pairs on which the teacher's prediction changes with the source and the student's does not."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,18 +30,18 @@ def departures(
     seed: int,
     most: int = 5,
 ) -> tuple[Departure, ...]:
-    """For each declared pair the departures of largest divergence, largest first.
+    """The mismatches of largest divergence for each declared pair, the largest first.
 
     Costs a base run, a source run and a counterfactual of both models for every declared pair.
 
     Args:
         teacher: A classifier with a tokenizer.
-        student: Another.
-        alignment: Resolved against them.
+        student: Another classifier.
+        alignment: The alignment, resolved against both.
         batches: Held-out pairs with separate sources.
-        name: Of the student, in the rows.
-        seed: Of the student, in the rows.
-        most: How many of each declared pair.
+        name: Name of the student, in the rows.
+        seed: Seed of the student, in the rows.
+        most: Largest number for each declared pair.
     """
     truth = TeacherCounterfactuals([MeasurementPlan(plan(teacher, student, alignment, None, None), ())])
     found = Departures(teacher, truth, alignment, name=name, seed=seed, most=most)
@@ -50,7 +50,7 @@ def departures(
 
 
 class Departures:
-    """Observes a student, after the teacher's truth, and keeps the largest departures of each declared pair."""
+    """Observes a student, after the teacher, and keeps the largest mismatches of each declared pair."""
 
     def __init__(
         self,
@@ -68,16 +68,16 @@ class Departures:
         self.interventions = {own for _, own in self._declared.values()}
 
     def start(self, passes: ModelPass) -> None:
-        """Needs nothing of base alone."""
+        """Needs nothing of the base run alone."""
 
     def update(self, intervene: Intervened) -> None:
-        """Looks for departures at a declared pair."""
+        """Looks for mismatches at a declared pair."""
         for pair, (taught, own) in self._declared.items():
             if own == intervene.intervention:
                 self._found[pair] = self._largest([*self._found[pair], *self._departures(pair, taught, intervene)])
 
     def rows(self) -> tuple[Departure, ...]:
-        """The largest of each declared pair, largest first."""
+        """The largest mismatches of each declared pair, the largest first."""
         return tuple(departure for found in self._found.values() for departure in found)
 
     def _largest(self, found: list[Departure]) -> list[Departure]:
@@ -94,19 +94,19 @@ class Departures:
 
 
 class _Answers(NamedTuple):
-    """Of one batch."""
+    """The choices of both models on one batch."""
 
     taught: Tensor
-    """The teacher's plain choices."""
+    """The teacher's predictions on base."""
     intervened: Predictions
     """The teacher's counterfactual predictions."""
     own: Tensor
-    """The student's plain choices."""
+    """The student's predictions on base."""
     after: Predictions
     """The student's counterfactual predictions."""
 
     def stays(self) -> Bool[Tensor, "batch"]:
-        """Where the exchange changes the teacher's prediction and leaves the student's, which then differ."""
+        """Where the intervention changes the teacher's prediction but not the student's, and the two then differ."""
         intervened, after = self.intervened.choice, self.after.choice
         return (self.taught != intervened) & (self.own == after) & (after != intervened)
 
@@ -121,7 +121,7 @@ def _departure(
         *key,
         base=_text(model, batch.inputs, row),
         source=_text(model, batch.source, row),
-        intervened=_exchanged(model, batch, batch.positions[key[2]], row),
+        intervened=_intervened_tokens(model, batch, batch.positions[key[2]], row),
         teacher=names[int(taught[row])],
         teacher_counterfactual=names[answer],
         student=names[int(own[row])],
@@ -138,12 +138,10 @@ def _text(model: HookedModel, inputs: Inputs, row: int) -> str:
     return str(model.tokenizer.decode(real, skip_special_tokens=True))
 
 
-def _exchanged(model: HookedModel, batch: Batch, positions: Positions, row: int) -> tuple[tuple[str, str], ...]:
-    """The tokens at the exchanged positions, of base and of source."""
+def _intervened_tokens(model: HookedModel, batch: Batch, positions: Positions, row: int) -> tuple[tuple[str, str], ...]:
+    """The tokens at the intervened positions, of base and of source."""
     assert batch.source is not None and model.tokenizer is not None
     valid = positions.valid[row]
-    interventions = ((batch.inputs, positions.base), (batch.source, positions.source))
-    words = [
-        model.tokenizer.convert_ids_to_tokens(i["input_ids"][row][at[row][valid]].tolist()) for i, at in interventions
-    ]
+    read = ((batch.inputs, positions.base), (batch.source, positions.source))
+    words = [model.tokenizer.convert_ids_to_tokens(i["input_ids"][row][at[row][valid]].tolist()) for i, at in read]
     return tuple(zip(*words, strict=True))

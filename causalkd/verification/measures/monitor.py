@@ -1,4 +1,4 @@
-"""Interchange accuracy while a student trains: the declared pairs alone, on few held-out pairs of base and source."""
+"""Interchange accuracy during training: the declared pairs alone, on a few held-out pairs of base and source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from causalkd.verification.interventions.plan import Intervention, declared_inte
 from causalkd.verification.interventions.predictions import same
 
 LIVE = "iia_effective/"
-"""Begins the names of what is measured; the name of the site pair follows."""
+"""The prefix of the measured terms; the name of the site pair follows."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Answers:
-    """What the teacher says of one batch: by site pair, its counterfactual choices, and where they are new."""
+    """The teacher's predictions on one batch: by site pair, its counterfactual choices, and where they changed."""
 
     batch: Batch
     choice: dict[str, Tensor]
@@ -29,17 +29,17 @@ class _Answers:
 
 
 class LiveAccuracy:
-    """Measures a student's effective IIA again and again; the teacher is asked once, when this is made.
+    """Measures a student's effective IIA at intervals; the teacher runs once, when this is created.
 
     A measurement costs a base and a source run and a counterfactual for each site pair, of the student. It draws
-    nothing at random, so a training that is watched goes as it would unwatched.
+    no random numbers, so it does not change the training.
 
     Args:
-        teacher: Whose counterfactual predictions are the truth here.
+        teacher: The model whose counterfactual predictions are the reference.
         student: The model that trains.
-        alignment: Resolved against both; its pairs are exchanged.
+        alignment: The alignment, resolved against both; all its pairs are measured.
         batches: Held-out pairs.
-        every: Steps from one measurement to the next.
+        every: Number of steps between two measurements.
     """
 
     def __init__(
@@ -52,22 +52,22 @@ class LiveAccuracy:
     ) -> None:
         self._student, self._every, self._last = student, every, 0
         declared = declared_interventions(alignment)
-        self._sides = {name: own for name, (_, own) in declared.items()}
+        self._interventions = {name: own for name, (_, own) in declared.items()}
         interventions = {name: taught for name, (taught, _) in declared.items()}
         with torch.no_grad(), evaluating([teacher]):
             self._answers = [_answers(teacher, interventions, batch.to(teacher.model.device)) for batch in batches]
 
     def __call__(self, step: int) -> dict[str, float]:
-        """Each site pair's effective IIA, where there is one; nothing before enough steps have passed."""
+        """Each site pair's effective IIA, where it is defined; empty before enough steps have passed."""
         if step - self._last < self._every:
             return {}
         self._last = step
-        right: dict[str, float] = dict.fromkeys(self._sides, 0.0)
+        right: dict[str, float] = dict.fromkeys(self._interventions, 0.0)
         with torch.no_grad(), evaluating([self._student]):
             for answers in self._answers:
                 batch = answers.batch.to(self._student.model.device)
-                passes = ModelPass.of(self._student, self._sides.values(), batch)
-                for name, intervention in self._sides.items():
+                passes = ModelPass.of(self._student, self._interventions.values(), batch)
+                for name, intervention in self._interventions.items():
                     right[name] += _right(passes.counterfactual(intervention).predictions.choice, answers, name)
         counts = {name: sum(float(each.effective[name].sum()) for each in self._answers) for name in right}
         return {f"{LIVE}{name}": right[name] / count for name, count in counts.items() if count}

@@ -1,8 +1,8 @@
-"""Do exchanges lead to states a model would never be in? How far exchanged states are from clean ones.
+"""Do interventions lead to states that a model never has? The distance of counterfactual states from clean ones.
 
 A state is a row's last hidden states, averaged over its real positions and measured in standard deviations of each
-coordinate over the clean states. How far a state is from a set of states is its distance from the nearest of them. Its
-own base and source are no part of that set, so an exchange that changes nothing is exactly as far away as its base.
+coordinate over the clean states. The distance of a state from a set of states is that from the nearest of them. Its
+own base and source are left out of that set, so an intervention that changes nothing is exactly as far as its base.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,16 +33,17 @@ def distances(
     name: str,
     seed: int | None = None,
 ) -> tuple[DistanceRow, ...]:
-    """How far exchanged states are from clean ones, for each site pair; none for fewer than four different bases.
+    """The distance of counterfactual states from clean ones, per site pair; empty for fewer than four different
+    bases.
 
     Costs a base and a source run and a counterfactual for every pair, and memory for a state of each pair of rows.
 
     Args:
-        model: Teacher or student.
-        sites: Its sites of each site pair, by the pair's name.
+        model: The teacher or a student.
+        sites: The model's sites of each site pair, by the pair's name.
         batches: Held-out pairs with separate sources.
-        name: Of the model, in the rows.
-        seed: Of the model, in the rows.
+        name: Name of the model, in the rows.
+        seed: Seed of the model, in the rows.
     """
     found = Distances({pair: Intervention(tuple(places), pair) for pair, places in sites.items()}, name=name, seed=seed)
     run_passes([ObservedModel(model, found)], batches)
@@ -50,17 +51,19 @@ def distances(
 
 
 class Distances:
-    """Observes a model at one side for each site pair, by the pair's name; holds a state of each pair of rows."""
+    """Observes one intervention for each site pair, by the pair's name; keeps a state of each pair of rows."""
 
     def __init__(self, declared: Mapping[str, Intervention], *, name: str, seed: int | None = None) -> None:
         self._declared, self._name, self._seed = declared, name, seed
         self.interventions = set(declared.values())
         self._clean: dict[_Key, Tensor] = {}
         self._involved: list[tuple[_Key, _Key]] = []
-        self._exchanged: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
+        self._counterfactual: dict[Intervention, list[Tensor]] = {
+            intervention: [] for intervention in self.interventions
+        }
 
     def start(self, passes: ModelPass) -> None:
-        """Takes the states of the bases."""
+        """Adds the states of the bases."""
         batch, base = passes.batch, passes.base
         assert batch.source is not None
         bases = _keys(batch.inputs)
@@ -68,18 +71,19 @@ class Distances:
         self._clean |= zip(bases, _states(base.hidden, batch.inputs["attention_mask"]), strict=True)
 
     def update(self, intervene: Intervened) -> None:
-        """Takes the exchanged states."""
+        """Adds the counterfactual states."""
         real = intervene.passes.batch.inputs["attention_mask"]
-        self._exchanged[intervene.intervention].append(_states(intervene.answer.hidden, real))
+        self._counterfactual[intervene.intervention].append(_states(intervene.answer.hidden, real))
 
     def rows(self) -> tuple[DistanceRow, ...]:
-        """One for each site pair; none for fewer than four different bases."""
+        """One row for each site pair; empty for fewer than four different bases."""
         if len(self._clean) < _FEWEST:
             return ()
         own = _own(self._involved, list(self._clean))
         pool = torch.stack(list(self._clean.values()))
         compared = {
-            intervention: _compared(pool, torch.cat(states), own) for intervention, states in self._exchanged.items()
+            intervention: _compared(pool, torch.cat(states), own)
+            for intervention, states in self._counterfactual.items()
         }
         pairs = len(self._involved)
         return tuple(
@@ -89,16 +93,16 @@ class Distances:
 
 
 def _keys(inputs: Inputs) -> list[_Key]:
-    """The real tokens of every row: equal rows are one state."""
+    """The real tokens of every row: equal rows have one state."""
     ids, masks = inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool()
     return [tuple(row[mask].tolist()) for row, mask in zip(ids, masks, strict=True)]
 
 
 def _own(involved: Sequence[tuple[_Key, _Key]], clean: Sequence[_Key]) -> Bool[Tensor, "pair row"]:
-    """Which clean rows are the base or the source of each pair."""
-    number = {key: hook_point for hook_point, key in enumerate(clean)}
-    places = torch.tensor([[number[base], number.get(source, number[base])] for base, source in involved])
-    return torch.zeros(len(involved), len(clean), dtype=torch.bool).scatter(1, places, True)
+    """The clean rows that are the base or the source of each pair."""
+    number = {key: row for row, key in enumerate(clean)}
+    rows = torch.tensor([[number[base], number.get(source, number[base])] for base, source in involved])
+    return torch.zeros(len(involved), len(clean), dtype=torch.bool).scatter(1, rows, True)
 
 
 def _states(hidden: Float[Tensor, "batch pos width"], mask: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch width"]:
@@ -109,7 +113,9 @@ def _states(hidden: Float[Tensor, "batch pos width"], mask: Int[Tensor, "batch p
 def _compared(
     clean: Float[Tensor, "row width"], intervened: Float[Tensor, "pair width"], own: Bool[Tensor, "pair row"]
 ) -> tuple[float, float, float]:
-    """Medians of the distances of clean and of exchanged states, and the share of these beyond most of the clean."""
+    """Medians of the clean and the counterfactual distances, and the share of the latter beyond 95 % of the clean
+    ones.
+    """
     unit = clean.std(0).clamp_min(1e-12)
     before = _nearest(clean / unit, clean / unit, torch.eye(len(clean), dtype=torch.bool))
     after = _nearest(intervened / unit, clean / unit, own)
@@ -120,6 +126,6 @@ def _compared(
 def _nearest(
     states: Float[Tensor, "state width"], others: Float[Tensor, "row width"], left_out: Bool[Tensor, "state row"]
 ) -> Float[Tensor, "state"]:
-    # Exactly, not by products: those round distances near zero away.
+    # Computed exactly, not by products, which round small distances to zero.
     apart = torch.cdist(states, others, compute_mode="donot_use_mm_for_euclid_dist")
     return apart.masked_fill(left_out, torch.inf).amin(1)

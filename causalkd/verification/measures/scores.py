@@ -1,4 +1,4 @@
-"""What a measurement holds: for every cell and control the matches pair by pair, and the numbers made of them."""
+"""The result of a measurement: matches pair by pair for every comparison and baseline, and the numbers from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,27 +14,28 @@ from causalkd.verification.statistics.permutation import benjamini_hochberg, pai
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """One cell under one control. Every array has one entry a pair, which sums over the pair's predictions."""
+    """One comparison under one baseline. Every array has one entry per pair, a sum over the pair's predictions."""
 
     comparison: Comparison
     baseline: BaselineName
     reachable: bool
-    """Whether both exchanges can change a counted logit; decided by the measurement itself, for its controls too."""
+    """Whether both interventions can change a counted logit; decided by the measurement itself, also for its
+    baselines."""
     matches: Float[np.ndarray, "pairs"]
-    """Predictions equal to the teacher's counterfactual ones."""
+    """The number of predictions that equal the teacher's counterfactual ones."""
     counts: Float[np.ndarray, "pairs"]
-    """All predictions: 1 where a pair holds one."""
+    """The number of all predictions: 1 where a pair has one."""
     effective_matches: Float[np.ndarray, "pairs"]
     effective_counts: Float[np.ndarray, "pairs"]
-    """Predictions that the teacher's exchange changed."""
+    """The number of predictions that the teacher's intervention changed."""
     divergence: Float[np.ndarray, "pairs"] | None
-    """KL(teacher counterfactual || student counterfactual) in nats; None where the control has no distribution."""
+    """KL(teacher counterfactual || student counterfactual) in nats; None where the baseline has no distribution."""
     still: Float[np.ndarray, "pairs"] | None = None
-    """Predictions that neither the teacher's exchange nor the student's changed; None for controls."""
+    """The number of predictions that neither model's intervention changed; None for baselines."""
 
     @property
     def iia(self) -> float | None:
-        """Share of predictions equal to the teacher's; None where nothing is counted."""
+        """The share of predictions equal to the teacher's; None where nothing is counted."""
         return shares(self.matches[None], self.counts[None])[0]
 
     @property
@@ -44,21 +45,23 @@ class Score:
 
     @property
     def effective_pairs(self) -> int:
-        """Pairs with a prediction that the teacher's exchange changed."""
+        """The number of pairs with a prediction that the teacher's intervention changed."""
         return int((self.effective_counts > 0).sum())
 
     @property
     def kl(self) -> float | None:
-        """Mean divergence of a prediction, in nats."""
+        """The mean divergence of a prediction, in nats."""
         return None if self.divergence is None else shares(self.divergence[None], self.counts[None])[0]
 
     @property
     def specificity(self) -> float | None:
-        """Of predictions that the teacher's exchange leaves, the share that the student's leaves; None for none."""
+        """Of the predictions that the teacher's intervention does not change, the share that the student's does not
+        either.
+        """
         return None if self.still is None else shares(self.still[None], (self.counts - self.effective_counts)[None])[0]
 
     def tallies(self, measure: Measure) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
-        """Matches and counts of a measure."""
+        """The matches and counts of a measure."""
         return (self.matches, self.counts) if measure == "iia" else (self.effective_matches, self.effective_counts)
 
 
@@ -67,7 +70,7 @@ class Difference:
     """A paired difference of two scores, its 95 % interval and its p-value."""
 
     pairs: int
-    """Pairs the measure counts."""
+    """The number of pairs that the measure counts."""
     difference: float
     low: float
     high: float
@@ -79,7 +82,7 @@ class Measurement:
     """Every score of one student.
 
     Attributes:
-        scores: Cells in the order of the plan, each under every control.
+        scores: The comparisons in the order of the plan, each under every baseline.
     """
 
     scores: tuple[Score, ...]
@@ -87,10 +90,10 @@ class Measurement:
     def score(
         self, teacher_layer: int, student_layer: int, baseline: BaselineName = "measured", pair: str | None = None
     ) -> Score:
-        """The first score at these layers, of one pair where it is named.
+        """The first score at these layers, of the named pair if one is given.
 
         Raises:
-            ValueError: There is none; says which there are.
+            ValueError: There is none; the message lists those that exist.
         """
         for score in self.scores:
             comparison = score.comparison
@@ -105,12 +108,13 @@ class Measurement:
             {(s.comparison.pair, s.comparison.teacher_layer, s.comparison.student_layer) for s in self.scores}
         )
         raise ValueError(
-            f"no score at teacher layer {teacher_layer}, student layer {student_layer}, control {baseline!r}, pair "
-            f"{pair!r}; there are the controls {sorted({s.baseline for s in self.scores})} and the cells {comparisons}"
+            f"no score at teacher layer {teacher_layer}, student layer {student_layer}, baseline {baseline!r}, pair "
+            f"{pair!r}; there are the baselines {sorted({s.baseline for s in self.scores})} "
+            f"and the layers {comparisons}"
         )
 
     def rows(self, student: str, seed: int) -> tuple[InterchangeRow, ...]:
-        """The scores as rows of a report; a control's row says how surely the measurement differs from it."""
+        """The scores as rows of a report; a baseline's row says how certainly the measurement differs from it."""
         whole = _intervals(self, "iia")
         effective = _intervals(self, "iia_effective")
         rows = [_row(student, seed, score, *ends) for score, *ends in zip(self.scores, whole, effective, strict=True)]
@@ -121,7 +125,7 @@ class Measurement:
         )
 
     def _p_values(self) -> list[float | None]:
-        """Of each control: the measurement at its cell against it, on effective pairs."""
+        """The difference between the measurement and each baseline on effective pairs."""
         real = {score.comparison: score for score in self.scores if score.baseline == "measured"}
         return [
             paired_permutation_p(real[score.comparison].effective_matches, score.effective_matches)
@@ -131,14 +135,12 @@ class Measurement:
         ]
 
     def _adjusted(self, p_values: list[float | None]) -> list[float | None]:
-        """For the number of cells that are compared with the same control."""
+        """The rows with p-values adjusted for the number of sites that are compared with the same baseline."""
         found: list[float | None] = [None] * len(p_values)
         for baseline in {score.baseline for score in self.scores}:
-            places = [hook_point for hook_point, score in enumerate(self.scores) if score.baseline == baseline]
-            for hook_point, q in zip(
-                places, benjamini_hochberg([p_values[hook_point] for hook_point in places]), strict=True
-            ):
-                found[hook_point] = q
+            indices = [index for index, score in enumerate(self.scores) if score.baseline == baseline]
+            for index, q in zip(indices, benjamini_hochberg([p_values[index] for index in indices]), strict=True):
+                found[index] = q
         return found
 
 
@@ -167,7 +169,8 @@ def paired_difference(score: Score, reference: Score, measure: Measure = "iia_ef
 def differences(
     measurements: Mapping[tuple[str, int], Measurement], references: Mapping[str, Sequence[str]]
 ) -> tuple[DifferenceRow, ...]:
-    """What a claim rests on: at each trained cell, each student against its references and its own controls.
+    """The differences that a claim rests on: at each aligned site, each student against its references and
+    baselines.
 
     Args:
         measurements: By student name and seed.
@@ -180,12 +183,12 @@ def differences(
             comparison = score.comparison
             if not (comparison.aligned and score.reachable):
                 continue
-            hook_point = (comparison.teacher_layer, comparison.student_layer, "measured", comparison.pair)
-            if score.baseline != "measured":  # the measurement itself against this control
-                found += _difference_rows(measurement.score(*hook_point), score, name, name, seed)
+            site = (comparison.teacher_layer, comparison.student_layer, "measured", comparison.pair)
+            if score.baseline != "measured":  # the measurement itself against this baseline
+                found += _difference_rows(measurement.score(*site), score, name, name, seed)
                 continue
             for other, measured in others:
-                found += _difference_rows(score, measured.score(*hook_point), name, other, seed)
+                found += _difference_rows(score, measured.score(*site), name, other, seed)
     return _adjusted_rows(found)
 
 
@@ -195,22 +198,20 @@ def _difference_rows(score: Score, reference: Score, student: str, other: str, s
         if not score.tallies(measure)[1].any():
             continue
         found = paired_difference(score, reference, measure)
-        hook_point = (comparison.pair, comparison.teacher_layer, comparison.student_layer)
+        site = (comparison.pair, comparison.teacher_layer, comparison.student_layer)
         values = (found.pairs, found.difference, found.low, found.high, found.p_value)
-        rows.append(DifferenceRow(student, seed, other, reference.baseline, *hook_point, measure, *values))
+        rows.append(DifferenceRow(student, seed, other, reference.baseline, *site, measure, *values))
     return rows
 
 
 def _adjusted_rows(rows: list[DifferenceRow]) -> tuple[DifferenceRow, ...]:
     """The rows with p-values adjusted for the number of sites at which the same two were compared."""
     families: dict[tuple[object, ...], list[int]] = {}
-    for hook_point, row in enumerate(rows):
-        families.setdefault((row.student, row.seed, row.reference, row.baseline, row.measure), []).append(hook_point)
-    for places in families.values():
-        for hook_point, q in zip(
-            places, benjamini_hochberg([rows[hook_point].p_value for hook_point in places]), strict=True
-        ):
-            rows[hook_point] = replace(rows[hook_point], q_value=q)
+    for index, row in enumerate(rows):
+        families.setdefault((row.student, row.seed, row.reference, row.baseline, row.measure), []).append(index)
+    for indices in families.values():
+        for index, q in zip(indices, benjamini_hochberg([rows[index].p_value for index in indices]), strict=True):
+            rows[index] = replace(rows[index], q_value=q)
     return tuple(rows)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from causalkd.data.batch import Batch, Example
 
 LONGEST_ANSWER = 30
-"""Most tokens of a predicted answer, as in BERT's release."""
+"""The longest predicted answer in tokens, as in BERT's release."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -24,22 +24,22 @@ class WindowAnswer(NamedTuple):
 
     question: int
     score: float
-    """Sum of the logits of its start and its end; minus infinity where the window holds no token of the context."""
+    """The sum of the logits of its start and its end; minus infinity where the window holds no token of the context."""
     text: str
     null: float
-    """Sum of the logits that say that there is no answer."""
+    """The sum of the logits that say that there is no answer."""
 
 
 class QuestionAnswer(NamedTuple):
-    """What is predicted for one question, and what is accepted."""
+    """The predicted and the accepted answers of one question."""
 
     question: int
     text: str
-    """Empty for "there is no answer"."""
+    """The predicted answer; empty for "there is no answer"."""
     accepted: tuple[str, ...]
-    """None for a question without an answer."""
+    """The accepted answers; None for a question without an answer."""
     null_odds: float
-    """By how much the score of "there is no answer" exceeds that of the best answer, in logits."""
+    """The score of "there is no answer" minus that of the best answer, in logits."""
 
 
 def normalised(text: str) -> str:
@@ -66,10 +66,10 @@ def window_answers(
     """The best answer within each row of a batch: inside the context, no longer than `longest` tokens.
 
     Args:
-        logits: Of starts and ends.
-        batch: With the numbers of its rows among the examples.
+        logits: The logits of starts and ends.
+        batch: A batch with the numbers of its rows among the examples.
         examples: As `data.text.answer_examples` makes them.
-        longest: Most tokens of an answer.
+        longest: The longest answer in tokens.
     """
     logits, firsts = logits.float().cpu(), batch.counted.long().argmax(1).tolist()
     rows = zip(batch.numbers.tolist(), firsts, logits, strict=True)
@@ -112,7 +112,7 @@ def _window_answer(example: Example, ends: Float[Tensor, "2 pos"], longest: int)
 
 
 def _worded(accepted: Sequence[str]) -> Sequence[str]:
-    """Without those of which normalising leaves nothing; the empty answer where none remains."""
+    """The answers without those that normalising empties; the empty answer where none remains."""
     return [text for text in accepted if normalised(text)] or [""]
 
 

@@ -1,4 +1,6 @@
-"""How a model behaves without any intervention: its task metric, and how often it predicts what the teacher does."""
+"""How a model behaves without any intervention: its task metric, and how often it predicts what the teacher
+predicts.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,12 +32,12 @@ __all__ = ["METRICS", "Behaviour", "LabelPredictions", "answers_of", "choices", 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What one model does on an evaluation set."""
+    """The measurements of one model on an evaluation set."""
 
     task_metric: float | None
-    """None where it is not defined, e.g. a correlation with a constant."""
+    """The task metric; None where it is not defined, e.g. a correlation with a constant."""
     agreement: float | None
-    """Share of predictions equal to the teacher's; None where those are not given."""
+    """The share of predictions equal to the teacher's; None where those are not given."""
     rows: int
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     """The task metric and those reported beside it (`REPORTED_BESIDE`), by name."""
@@ -50,15 +52,15 @@ def evaluate(
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
-    Costs a forward a batch; modes stay as they were.
+    Costs one forward pass per batch; modes stay as they were.
 
     Args:
-        model: Teacher or student.
-        batches: With labels; sources and positions are not looked at.
+        model: The teacher or a student.
+        batches: Labelled batches; sources and positions are not used.
         metric: A name in `METRICS`.
-        taught: What the teacher chooses on the same batches (`choices`), with which the predictions are compared.
-        examples: What the batches were made of. Question answering needs them; tags count at every word of theirs, not
-            only at those that the model sees.
+        taught: The teacher's `choices` on the same batches, with which the predictions are compared.
+        examples: The examples of the batches. Question answering needs them; tags count at every one of their words,
+            not only at those that the model sees.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
@@ -72,7 +74,7 @@ def evaluate(
 def answers_of(
     model: HookedModel, batches: Sequence[Batch], metric: str, examples: Sequence[Example] | None = None
 ) -> LabelPredictions:
-    """Every prediction of a model beside its label, from which each metric of its task is computed.
+    """Every prediction of a model with its label, from which each metric of its task is computed.
 
     Arguments, cost and errors are those of `evaluate`.
     """
@@ -92,7 +94,9 @@ def _collect(
     if model.task not in fitting:
         raise ValueError(f"metric {metric!r} is for {' or '.join(fitting)}, and the model's task is {model.task}")
     if model.task == "question_answering" and examples is None:
-        raise ValueError("answers are compared as texts, which batches do not hold; give the examples they are made of")
+        raise ValueError(
+            "answers are compared as texts, which batches do not hold; give the examples that they are made of"
+        )
     parts: list[LabelPredictions] = []
     windows: list[WindowAnswer] = []
     agreed: list[Tensor] = []
@@ -121,13 +125,13 @@ def _collect(
 
 
 def choices(model: HookedModel, batches: Iterable[Batch]) -> list[Tensor]:
-    """What a model predicts, batch by batch, on the host. Costs a forward a batch; modes stay as they were."""
+    """A model's predictions, batch by batch, on the host. Costs one forward pass per batch; modes stay as they were."""
     with torch.no_grad(), evaluating([model]):
         return [predict(model, batch.to(model.model.device)).choice.cpu() for batch in batches]
 
 
 def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "row"]:
-    """Which rows a model answers rightly, every counted prediction of them."""
+    """The rows of which a model predicts every counted prediction correctly."""
     found: list[Tensor] = []
     with torch.no_grad(), evaluating([model]):
         for batch in batches:
@@ -142,12 +146,12 @@ def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "ro
 
 
 def predict(model: HookedModel, batch: Batch) -> Predictions:
-    """The predictions of one plain forward at what counts."""
+    """The predictions of one forward pass without intervention, where they count."""
     return _predicted(model, batch)[1]
 
 
 def _predicted(model: HookedModel, batch: Batch) -> tuple[Float[Tensor, "item ..."], Predictions]:
-    """The logits that decide, and the predictions made of them."""
+    """The logits that decide, and the predictions made from them."""
     counted = counted_positions(model.task, batch)
     run = model.run(batch.inputs, logits_at=logits_wanted(model.task, counted))
     logits = counted_logits(model.task, run.logits, counted)
@@ -181,7 +185,7 @@ def _join(parts: Sequence[LabelPredictions]) -> LabelPredictions:
 
 
 def _tags(answers: LabelPredictions, examples: Sequence[Example] | None) -> tuple[tuple[list[str], list[str]], ...]:
-    """Gold and predicted tags by sentence: of every word, where the examples say them, else of the labelled tokens."""
+    """Gold and predicted tags by sentence: of every word, where the examples give them, else of the labelled tokens."""
     by_row: dict[int, list[tuple[str, str]]] = {}
     for row, *pair in zip(answers.row.tolist(), answers.gold.tolist(), answers.choice.tolist(), strict=True):
         gold, choice = (answers.labels[number] for number in pair)

@@ -1,6 +1,7 @@
-"""Teaching modes: what a teacher says about each labelled token, which mode ATKD would teach it in, and where IIA lies.
+"""Teaching modes: the teacher's log-odds and ATKD's teaching mode of each labelled token, and the IIA in each mode.
 
-The modes are ATKD's (Zhong et al. 2024, arXiv 2402.11890): an easy token is taught its diversity only, a hard one all.
+The modes are ATKD's (Zhong et al. 2024, arXiv 2402.11890): an easy token has the diversity-oriented term only, a hard
+one both terms.
 """
 
 from collections.abc import Sequence
@@ -38,8 +39,8 @@ def modes_of_all(
     """The teaching mode of every labelled token and each student's distance in it. Costs one forward of each model.
 
     Args:
-        teacher: Whose uncertainty decides.
-        students: Who are compared with it.
+        teacher: The model whose uncertainty decides.
+        students: The models that are compared with it.
         batches: Labelled texts.
         hard_fraction: The share of hard tokens, over all batches together.
 
@@ -84,8 +85,8 @@ def accuracies_by_mode(
     Costs per model a forward of base and of source, and for each pair the blocks after it.
 
     Args:
-        teacher: Whose counterfactual predictions are the truth, and whose uncertainty on base tells easy from hard.
-        students: Who are measured, each with the pairs resolved against the teacher and it.
+        teacher: The model whose counterfactual predictions are the reference, and whose uncertainty on base decides.
+        students: The students, each with the pairs resolved against the teacher and it.
         batches: Labelled held-out pairs, with a source and positions for every declared pair.
         hard_fraction: The share of hard tokens, over all batches together.
 
@@ -123,11 +124,11 @@ class _Odds:
         self.found.append(-log_odds(base.item_logits, _labels(passes.model, passes.batch, base.logits_at)))
 
     def update(self, intervene: Intervened) -> None:
-        """Needs no exchange."""
+        """Needs no intervention."""
 
 
 class _Matches:
-    """Observes a student, after the teacher's truth: by declared pair and batch, where it matches; and is effective."""
+    """Observes a student, after the teacher: by declared pair and batch, which predictions match and are effective."""
 
     def __init__(self, truth: TeacherCounterfactuals, alignment: ResolvedAlignment) -> None:
         self._truth, self._declared = truth, declared_interventions(alignment)
@@ -135,7 +136,7 @@ class _Matches:
         self.found: dict[str, list[Tensor]] = {pair: [] for pair in self._declared}
 
     def start(self, passes: ModelPass) -> None:
-        """Needs nothing of base alone."""
+        """Needs nothing of the base run alone."""
 
     def update(self, intervene: Intervened) -> None:
         for pair, (taught, own) in self._declared.items():
@@ -146,17 +147,19 @@ class _Matches:
 
 def _check(model: HookedModel, batches: Sequence[Batch]) -> None:
     if model.task not in TOKEN_TASKS:
-        raise ValueError(f"teaching modes are of tokens, and the head is of {model.task}; give language models")
+        raise ValueError(f"teaching modes are for tokens, and the head is for {model.task}; give language models")
     if not batches or any(batch.labels is None for batch in batches):
         raise ValueError(
-            f"teaching modes need gold tokens; of {len(batches)} batches some have no labels, or none came"
+            f"teaching modes need gold tokens; of {len(batches)} batches some have no labels, or there is no batch"
         )
 
 
 def _of_batch(
     teacher: HookedModel, students: Sequence[HookedModel], batch: Batch, earlier: int
 ) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
-    """Text, `earlier` ones being before, position and log-odds of each labelled token; each student's terms there."""
+    """The text, position and log-odds of each labelled token, with `earlier` texts before; and each student's terms
+    there.
+    """
     counted = counted_tokens(teacher.task, batch, "labelled")
     assert counted is not None
     at = flat_positions(counted)

@@ -19,24 +19,24 @@ class Prediction:
     """How well labelled tokens are predicted."""
 
     nats: float
-    """Sum over them of the negative log-probability."""
+    """The sum over the tokens of the negative log-probability."""
     tokens: int
     bytes: int
-    """UTF-8 bytes of the text that they stand for, special tokens left out."""
+    """The UTF-8 bytes of the text of these tokens, without special tokens."""
 
     @property
     def perplexity_per_token(self) -> float:
-        """Depends on the tokenizer; infinite where no float holds it."""
+        """The perplexity. It depends on the tokenizer; it is infinite where a float cannot hold it."""
         return _exponential(self.nats / self.tokens)
 
     @property
     def perplexity_per_byte(self) -> float:
-        """Compares models of different tokenizers."""
+        """Bits per byte, which compares models with different tokenizers."""
         return _exponential(self.nats / self.bytes)
 
 
 def predict_texts(model: HookedModel, batches: Iterable[Batch], tokenizer: PreTrainedTokenizerBase) -> Prediction:
-    """How well a causal LM predicts the labelled tokens. Costs a forward a batch.
+    """How well a causal LM predicts the labelled tokens. Costs one forward pass per batch.
 
     Raises ValueError where nothing is labelled.
     """
@@ -54,14 +54,14 @@ def predict_texts(model: HookedModel, batches: Iterable[Batch], tokenizer: PreTr
             rows = [row[here].tolist() for row, here in zip(gold, counts, strict=True)]
             written += sum(len(text.encode()) for text in tokenizer.batch_decode(rows, skip_special_tokens=True))
     if not tokens or not written:
-        raise ValueError("no token is labelled, so nothing is predicted; give texts, or instructions with responses")
+        raise ValueError("no token is labelled, so nothing can be scored; give texts, or instructions with responses")
     return Prediction(nats, tokens, written)
 
 
 def rouge_l(references: Sequence[str], texts: Sequence[str]) -> float:
     """Mean F1 of the longest common subsequence of words with the reference (Lin 2004), 0 to 1.
 
-    Words are those of any script; English ones are stemmed.
+    Words may be of any script; English words are stemmed.
     """
     scorer = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Words())
     pairs = zip(references, texts, strict=True)
@@ -69,14 +69,14 @@ def rouge_l(references: Sequence[str], texts: Sequence[str]) -> float:
 
 
 def distinct(texts: Sequence[str], n: int) -> float | None:
-    """Different n-grams of words among all of them (Li et al. 2016, arXiv 1510.03055); None where there are none."""
+    """The share of distinct n-grams of words (Li et al. 2016, arXiv 1510.03055); None where there are no n-grams."""
     words = [text.split() for text in texts]
     grams = [tuple(line[start : start + n]) for line in words for start in range(len(line) - n + 1)]
     return len(set(grams)) / len(grams) if grams else None
 
 
 def mean_words(texts: Sequence[str]) -> float:
-    """Words of a text."""
+    """The words of a text."""
     return sum(len(text.split()) for text in texts) / len(texts)
 
 

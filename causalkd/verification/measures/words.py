@@ -5,16 +5,16 @@ import unicodedata
 
 from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
-# Thai and Lao, Burmese, Khmer, kana, Han: none of them puts spaces between words.
+# Thai and Lao, Burmese, Khmer, kana, Han: these scripts put no spaces between words.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 
 
 class Words(Tokenizer):
-    """Runs of letters, marks and digits in lower case; each character alone where a script has no spaces.
+    """Runs of letters, marks and digits in lower case; single characters where a script has no spaces.
 
-    Words of ASCII alone are what rouge-score makes of them, with English stems.
+    ASCII words are tokenised and stemmed as rouge-score does.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Words(Tokenizer):
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, without what stands between them."""
+    """The words of a text in lower case, without the characters between them."""
     found: list[str] = []
     going = False
     for letter in unicodedata.normalize("NFC", text.lower()):

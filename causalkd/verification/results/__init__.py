@@ -1,1 +1,1 @@
-"""The types of a report and their JSON; nothing here computes."""
+"""The types of a report and their JSON; this folder imports nothing that computes."""

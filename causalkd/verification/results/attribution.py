@@ -1,4 +1,4 @@
-"""What a run's attribution maps say, as frozen dataclasses: the attribution part of a report."""
+"""The measurements of a run's attribution maps as frozen dataclasses: the attribution section of a report."""
 
 import json
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from causalkd.verification.results.teaching import TeachingResults
 
 AttributionBaseline = Literal["measured", "random_map", "untrained_student"]
-"""`measured` is the measurement; `random_map` puts scores that say nothing in the place of the student's map,
-`untrained_student` the map of a student that was never trained."""
+"""`measured` is the measurement; `random_map` replaces the student's map by random scores, `untrained_student` by
+the map of an untrained student."""
 TEACHER = "teacher"
-"""The `model` of the teacher's own rows."""
+"""The `model` value of the teacher's own rows."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over texts, None where none counts, and its 95 % bootstrap interval, None where fewer than two do."""
+    """A mean over texts, None where no text counts, and its 95 % bootstrap interval, None for fewer than two texts."""
 
     __pydantic_config__ = _STRICT
 
@@ -28,12 +28,12 @@ class Estimate:
     low: float | None
     high: float | None
     n: int
-    """Texts that count: those for which it is defined."""
+    """The number of texts for which the value is defined."""
 
 
 @dataclass(frozen=True)
 class AgreementRow:
-    """How far a student's maps agree with its teacher's at one depth, at the tokens that have a score in either."""
+    """How far a student's maps agree with its teacher's at one depth, on the tokens that have a score in either map."""
 
     __pydantic_config__ = _STRICT
 
@@ -41,45 +41,45 @@ class AgreementRow:
     seed: int
     baseline: AttributionBaseline
     layer: int
-    """Blocks of the student before the place; 0 is the output of the embedding."""
+    """The number of the student's blocks before the hook point; 0 is the embedding output."""
     teacher_hook_point: str
-    """The teacher's place at the same share of its depth."""
-    student_place: str
+    """The teacher's hook point at the same relative depth."""
+    student_hook_point: str
     cosine: Estimate
     spearman: Estimate
     overlap: Estimate
-    """Share of the teacher's top tokens that are the student's too."""
+    """The share of the teacher's top tokens that are also the student's."""
     overlap_chance: float | None
-    """What `overlap` is on average for a map that says nothing."""
+    """The mean `overlap` of a random map."""
 
 
 @dataclass(frozen=True)
 class FaithfulnessRow:
-    """Whether one model's map at its embedding's output tells which tokens its prediction rests on."""
+    """Whether one model's map at its embedding output shows which tokens its prediction depends on."""
 
     __pydantic_config__ = _STRICT
 
     model: str
     """A student's name, or `teacher`."""
     seed: int | None
-    """The student's; None for the teacher."""
+    """The student's seed; None for the teacher."""
     baseline: AttributionBaseline
-    """`measured` or `untrained_student`: a random map is beside each, as `random`."""
+    """`measured` or `untrained_student`; a random map is reported in every row, as `random`."""
     comprehensiveness: Estimate
-    """AOPC in units of probability when the most important tokens go first."""
+    """AOPC in units of probability when the most important tokens are removed first."""
     sufficiency: Estimate
-    """The same when the least important go first."""
+    """The same when the least important tokens are removed first."""
     normalised_comprehensiveness: Estimate
     """NAOPC: 1 is the best order of a text's tokens that was found, 0 the worst."""
     normalised_sufficiency: Estimate
-    """Low is good."""
+    """NAOPC with the least important tokens first; low is good."""
     normalised_random: Estimate
-    """What either would be for random orders."""
+    """The same for random orders."""
 
 
 @dataclass(frozen=True)
 class GapRow:
-    """How well the maps of one model at one place add up to what they explain (completeness)."""
+    """How well the maps of one model at one hook point add up to what they explain (completeness)."""
 
     __pydantic_config__ = _STRICT
 
@@ -87,11 +87,11 @@ class GapRow:
     seed: int | None
     hook_point: str
     gap: float
-    """Mean over views and texts of |Σ scores − (F(text) − F(baseline))|, in units of the target."""
+    """The mean over views and texts of |Σ scores − (F(text) − F(baseline))|, in units of the target."""
     explained: float
-    """Mean of |F(text) − F(baseline)|, to compare the gap with."""
+    """The mean of |F(text) − F(baseline)|, to compare the gap with."""
     attention: str
-    """transformers' attention implementation that the maps were computed with."""
+    """The transformers attention implementation with which the maps were computed."""
 
 
 @dataclass(frozen=True)
@@ -104,49 +104,49 @@ class MapDistanceRow:
     seed: int
     baseline: Literal["measured", "untrained_student"]
     taught: str
-    """Names of the students whose training minimised this very term; others are measured in it too."""
+    """Names of the students that were trained on this term; the others are measured on it too."""
     distance: float
-    """Of scaled maps, a mean over positions and a sum over views; 0 where the student's are proportional."""
+    """The term on scaled maps: a mean over positions and a sum over views; 0 where the maps are proportional."""
     texts: int
 
 
 @dataclass(frozen=True)
 class AttributionSettings:
-    """What the maps were made of and with."""
+    """The settings of the maps."""
 
     __pydantic_config__ = _STRICT
 
     texts: int
     views: str
-    """What is explained, in words."""
+    """The explained output, in words."""
     target: str
     steps: int
     baseline: str
     reduction: str
     top: float
-    """Share of a text's tokens that are its top tokens."""
+    """The share of a text's tokens that are its top tokens."""
     portions: int
-    """Into how many portions tokens are put to be taken away."""
+    """The number of portions in which tokens are removed."""
     random_orders: int
     seed: int
 
 
 @dataclass(frozen=True)
 class AttributionResults:
-    """Everything a run's attribution maps were measured for."""
+    """All measurements of a run's attribution maps."""
 
     __pydantic_config__ = _STRICT
 
     settings: AttributionSettings
     examples: tuple[int, ...]
-    """Numbers of the held-out examples, in the order of the maps."""
+    """The numbers of the held-out examples, in the order of the maps."""
     agreement: tuple[AgreementRow, ...]
     faithfulness: tuple[FaithfulnessRow, ...]
     completeness: tuple[GapRow, ...]
     teaching: Annotated[TeachingResults | None, Field(exclude_if=lambda found: found is None)] = None
-    """Of causal LMs, the teaching modes of tokens."""
+    """The teaching modes of tokens; only for causal LMs."""
     map_distances: Annotated[tuple[MapDistanceRow, ...], Field(exclude_if=lambda found: not found)] = ()
-    """Of runs with a student that learned from maps."""
+    """The distances of AD-KD's term; only for runs with a student that was trained on it."""
 
     def to_json(self) -> str:
         """The results as JSON text, keys in the order of the fields."""
@@ -154,10 +154,10 @@ class AttributionResults:
 
     @classmethod
     def read(cls, path: Path) -> "AttributionResults | None":
-        """The results in a file; None where there is no file.
+        """Read the results in a file; None where there is no file.
 
         Raises:
-            ValueError: The file holds something else.
+            ValueError: The file does not hold attribution results.
         """
         if not path.is_file():
             return None
@@ -165,7 +165,7 @@ class AttributionResults:
             return _RESULTS.validate_json(path.read_text(encoding="utf-8"))
         except ValidationError:
             raise ValueError(
-                f"{path} holds no attribution results of this version; write them anew with `causalkd attribute`"
+                f"{path} holds no attribution results of this version; make them again with `causalkd attribute`"
             ) from None
 
 

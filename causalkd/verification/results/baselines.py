@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 from causalkd.errors import nearest
 
 MEASURED = "measured"
-"""Stands in the place of a baseline on the rows that hold the measurement itself."""
+"""The value of `baseline` on the rows that hold the measurement itself."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Baseline:
     """One baseline.
 
     Attributes:
-        key: Its name in reports.
+        key: The baseline's name in reports.
         title: The short name that heads a column.
         label: The name in the legend of a figure.
-        description: What it is, as the end of the sentence that begins with its title.
-        explains: Whether it would explain an accuracy without an alignment; the best of these is the one to exceed.
-        predict: Makes its predictions of an intervened pass of the student (`interventions.counterfactuals.Intervened`)
-            and a seed; None where the measurement plans it in another way.
-        marker: The mark in a figure.
+        description: What it is, as the end of a sentence that starts with the title.
+        explains: Whether it explains an accuracy without an alignment; the measurement must exceed the best of these.
+        predict: Computes its predictions from an intervened pass of the student
+            (`interventions.counterfactuals.Intervened`) and a seed; None where the measurement plans it in another way.
+        marker: The marker in a figure.
     """
 
     key: str
@@ -104,7 +104,7 @@ BASELINES: dict[str, Baseline] = {
             "ceiling",
             "ceiling",
             "ceiling",
-            "the teacher in the student's place, run again from its inputs, which shows how high an accuracy can be",
+            "the teacher instead of the student, run again from its inputs, which shows how high an accuracy can be",
         ),
     )
 }
@@ -117,10 +117,10 @@ def explaining() -> tuple[str, ...]:
 
 
 def register_baseline(entry: Baseline) -> None:
-    """Adds a baseline to the table, so that it is measured and shown as the others are.
+    """Add a baseline to the table, so that it is measured and shown like the others.
 
     Raises:
-        ValueError: The key is taken, or the entry does not say how the baseline predicts.
+        ValueError: The key exists already, or the entry has no `predict`.
     """
     if entry.key in BASELINES or entry.key == MEASURED:
         raise ValueError(f"there is a baseline {entry.key!r} already; choose another key")
@@ -131,7 +131,7 @@ def register_baseline(entry: Baseline) -> None:
 
 def _known(key: str) -> str:
     if key != MEASURED and key not in BASELINES:
-        raise ValueError(f"{key!r} is no baseline; {nearest(key, [MEASURED, *BASELINES])}")
+        raise ValueError(f"{key!r} is not a baseline; {nearest(key, [MEASURED, *BASELINES])}")
     return key
 
 

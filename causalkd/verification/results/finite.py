@@ -1,4 +1,4 @@
-"""Numbers that are none: JSON has no word for them, and a table of results no room."""
+"""Remove values that are not finite from results: JSON cannot hold them."""
 
 import dataclasses
 import functools
@@ -23,11 +23,11 @@ _LEFT_OUT = object()
 
 
 def finite(result: Found, names: list[str]) -> Found:
-    """The result with None where it held NaN or an infinity; rows that must have a number there are left out.
+    """The result with None where it held NaN or an infinity; rows that require a number there are left out.
 
     Args:
-        result: Frozen dataclasses and tuples of them; itself no row that must have a number.
-        names: Gets a line for each such number: whose it was, and which measurement.
+        result: Frozen dataclasses and tuples of them; it is not itself a row that requires a number.
+        names: Receives one line for each such value: its model and its measurement.
     """
     changed = _finite(result, names, "")
     assert changed is not _LEFT_OUT

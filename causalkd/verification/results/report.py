@@ -1,4 +1,4 @@
-"""VerificationReport: everything a verification found, as frozen dataclasses and as JSON with the same keys."""
+"""The verification report: all findings of a verification, as frozen dataclasses and as JSON with the same keys."""
 
 import json
 import os
@@ -22,7 +22,8 @@ SCHEMA_VERSION = 2
 Measure = Literal["iia", "iia_effective"]
 
 GRID = "grid:"
-"""Begins the `pair` of a grid cell that is no declared pair; the name of the pair whose positions it uses follows."""
+"""The prefix of `pair` in grid rows outside the declared pairs; the name of the pair whose positions it uses
+follows."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _MEASURED = (
@@ -38,19 +39,19 @@ class TeacherResult:
 
     name: str
     task: str
-    """Kind of task, e.g. `classification`."""
+    """The kind of the task, e.g. `classification`."""
     metric: str
-    """What every `task_metric` of the report is, e.g. `accuracy`."""
+    """The name of every `task_metric` of the report, e.g. `accuracy`."""
     task_metric: float | None
     metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
         default_factory=dict
     )
-    """Further metrics of the task by name, where it is reported by several."""
+    """Further metrics of the task by name, where several are usual."""
 
 
 @dataclass(frozen=True)
 class StudentResult:
-    """One trained student; students of one `name` differ in their seed only."""
+    """One trained student; students with the same `name` differ only in their seed."""
 
     __pydantic_config__ = _STRICT
 
@@ -60,118 +61,121 @@ class StudentResult:
     seed: int
     task_metric: float | None
     agreement: float | None
-    """Share of evaluation predictions that equal the teacher's, without any intervention."""
+    """The share of evaluation predictions that equal the teacher's, without any intervention."""
     block_forwards: float | int | None = None
     """Forwards of one block over one row that its training cost, teacher and student together; what attribution maps
     cost in backward passes is not among them."""
     seconds: float | None = None
-    """Wall-clock seconds its training took."""
+    """The wall-clock seconds of its training."""
     steps: int | None = None
-    """Optimizer steps of its training."""
+    """The optimizer steps of its training."""
     metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
         default_factory=dict
     )
-    """Further metrics of the task by name, where it is reported by several."""
+    """Further metrics of the task by name, where several are usual."""
 
 
 @dataclass(frozen=True)
 class InterchangeRow:
-    """The interchange accuracy of one student, under one control, at one teacher place and one student place."""
+    """The interchange accuracy of one student with one baseline, at one teacher site and one student site."""
 
     __pydantic_config__ = _STRICT
 
     student: str
     baseline: BaselineName
-    """`measured` is the measurement itself; the others say what the number would be without an alignment."""
+    """`measured` is the measurement itself; a baseline shows what the accuracy would be without an alignment."""
     pair: str
-    """Name of the declared pair, or `grid:NAME` for an undeclared cell measured at the positions of pair NAME."""
+    """The name of the declared pair, or `grid:NAME` for another comparison at the positions of pair NAME."""
     component: str
     unit: str
     """`pos` for whole positions, `h.pos` for heads."""
     head: int | None
-    """The teacher's head, where exactly one is exchanged."""
+    """The teacher's attention head, where the site is exactly one."""
     teacher_layer: int
-    """Layer of the teacher's first site."""
+    """The layer of the teacher's first site."""
     student_layer: int
-    """Layer of the student's first site."""
+    """The layer of the student's first site."""
     aligned: bool
-    """Whether a declared pair holds the place on both sides and a student of this run was trained on it; true for every
-    student of the run, so that they compare. The objectives in `students` say which of them it was."""
+    """Whether a declared pair names the site in both models and a student of this run was trained on it; the same
+    for every student of the run, so that they compare. The objectives in `students` say which of them was trained
+    there."""
     reachable: bool
-    """False where an exchange that changed activations changed no counted logit; such a row counts in no mean."""
+    """False where an intervention that changed activations changed no counted logit; such a row counts in no mean."""
     iia: float | None
     iia_low: float | None
-    """Lower end of the 95 % interval over pairs."""
+    """The lower end of the 95 % interval over pairs."""
     iia_high: float | None
     iia_effective: float | None
-    """IIA on effective pairs; None where there are none."""
+    """The IIA on effective pairs; None where there are none."""
     effective_pairs: int
     pairs: int
     kl: float | None
-    """Mean KL(teacher counterfactual || student counterfactual) in nats; None where a control has no distribution."""
+    """Mean KL(teacher counterfactual || student counterfactual) in nats; None where a baseline has no distribution."""
     seed: int | None = None
     """The student's seed."""
     iia_effective_low: float | None = None
     iia_effective_high: float | None = None
     p_value: float | None = None
-    """On a control's row: two-sided p-value of the paired permutation test of the measurement against this control, on
-    effective pairs; None where there are none, and where the place is unreachable."""
+    """The two-sided p-value of the paired permutation test of the measurement against this row's baseline, on
+    effective pairs; None on rows of the measurement, where there are none, and where the site is unreachable."""
     q_value: float | None = None
-    """The p-value adjusted for the number of cells at which this student met this control (Benjamini–Hochberg)."""
+    """The p-value adjusted for the number of sites at which this student was compared with this baseline
+    (Benjamini–Hochberg)."""
     specificity: float | None = None
-    """Of predictions that the teacher's exchange leaves as they are, the share that the student's leaves too; None on
-    rows of controls, and where there are none. A student that no exchange moves has 1."""
+    """Specificity: of the predictions that the teacher's intervention does not change, the share that the student's
+    does not either; None on rows of baselines, and where there are none. A student that never changes its prediction
+    has 1."""
     student_head: int | None = None
-    """The student's head, where heads are compared one by one."""
+    """The student's attention head, where heads are compared one by one."""
 
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """How much higher one student scores than a reference on the same pairs at one cell."""
+    """How much higher one student scores than a reference on the same pairs at one site."""
 
     __pydantic_config__ = _STRICT
 
     student: str
     seed: int
     reference: str
-    """The student it is compared with; the same name where it is compared with its own control."""
+    """The student that it is compared with; the same name where it is compared with its own baseline."""
     baseline: BaselineName
-    """What of the reference it is compared with."""
+    """`measured`, or the baseline of the reference."""
     pair: str
     teacher_layer: int
     student_layer: int
     measure: Measure
     pairs: int
-    """Pairs the measure counts: all of them, or the effective ones."""
+    """The number of pairs that the measure counts: all of them, or the effective ones."""
     difference: float
     low: float
-    """Lower end of the 95 % interval of the paired difference."""
+    """The lower end of the 95 % interval of the paired difference."""
     high: float
     p_value: float | None = None
-    """Two-sided, of the paired permutation test."""
+    """The two-sided p-value of the paired permutation test."""
     q_value: float | None = None
     """The p-value adjusted for the number of sites at which the same two were compared (Benjamini–Hochberg)."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What the numbers were computed with."""
+    """The software and settings that the numbers were computed with."""
 
     __pydantic_config__ = _STRICT
 
     versions: Mapping[str, str]
     attention: str
-    """transformers' attention implementation."""
+    """The transformers attention implementation."""
     dtype: str
     seed: int
-    """Seed of the held-out pairs and their positions."""
+    """The seed of the held-out pairs and their positions."""
     threads: int
     device: str
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """Where each student computes as the teacher does, and with what certainty."""
+    """The sites at which each student computes as the teacher does, and with what certainty."""
 
     __pydantic_config__ = _STRICT
 
@@ -182,18 +186,19 @@ class VerificationReport:
     environment: Environment
     differences: tuple[DifferenceRow, ...] = ()
     attribution: Annotated[AttributionResults | None, Field(exclude_if=lambda found: found is None)] = None
-    """What attribution maps were measured for, once `causalkd attribute` has made them."""
+    """The measurements of attribution maps, once `causalkd attribute` has made them."""
     ground_truth: tuple[GroundTruthRow, ...] = ()
-    """For tasks whose causal model is known."""
+    """The agreement with the task's causal model, where that is known."""
     mismatches: tuple[Departure, ...] = ()
-    """Of classifiers: the pairs on which each student's prediction stays most surely where the teacher's follows."""
+    """The pairs with the largest divergence whose prediction follows the source only in the teacher, for
+    classifiers."""
     off_distribution: tuple[DistanceRow, ...] = ()
-    """Of every model at every declared pair: do exchanges lead to states that it would never be in?"""
+    """How far the states after interventions are from clean ones, for every model at every declared pair."""
     heads: tuple[InterchangeRow, ...] = ()
-    """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
+    """Every head against every head of the declared pairs' layers, if the recipe asks for heads; not in a summary."""
 
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
-    """Measurements that gave NaN or an infinity, each with its model: they are null, or their row is left out."""
+    """Measurements that gave NaN or an infinity, each with its model: the value is null, or its row is left out."""
 
     def __post_init__(self) -> None:
         names: list[str] = []
@@ -215,27 +220,28 @@ class VerificationReport:
 
     @classmethod
     def from_json(cls, text: str, origin: str = "the report") -> "VerificationReport":
-        """The report that a JSON text holds.
+        """Read the report in a JSON text.
 
         Raises:
-            ValueError: No JSON, or keys are missing, unknown or of a wrong kind; lists them all.
+            ValueError: The text is not JSON, or keys are missing, unknown or of a wrong type; the message lists them
+                all.
         """
         try:
             return _REPORT.validate_json(_of_this_version(text, origin))
         except ValidationError as error:
             faults = "\n".join(f"- {_fault(found['loc'], found['msg'])}" for found in error.errors())
             raise ValueError(
-                f"{origin} is no verification report of this version:\n{faults}\nWrite it anew with `causalkd verify`."
+                f"{origin} is no verification report of this version:\n{faults}\nWrite it again with `causalkd verify`."
             ) from None
 
     def write(self, path: str | Path) -> None:
-        """Writes the JSON in one step: the file is the old report or the whole new one, never a part."""
+        """Write the JSON in one step: the file is the old report or the complete new one, never a part."""
         path = Path(path)
         handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(self.to_json())
-            os.chmod(draft, 0o644)  # mkstemp makes it private
+            os.chmod(draft, 0o644)  # mkstemp makes the file private
             os.replace(draft, path)
         except BaseException:
             os.unlink(draft)
@@ -243,7 +249,7 @@ class VerificationReport:
 
     @classmethod
     def read(cls, path: str | Path) -> "VerificationReport":
-        """The report in a file; raises ValueError where there is none or it does not hold one."""
+        """Read the report in a file; raises ValueError where there is no file or no report in it."""
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"there is no report at {path}; `causalkd verify RUN` writes one into the run's folder")
@@ -254,7 +260,9 @@ _REPORT = TypeAdapter(VerificationReport)
 
 
 def _of_this_version(text: str, origin: str) -> str:
-    """The text without its `schema_version`, which must be this one; pydantic refuses text that is no object."""
+    """The text without its `schema_version`, which must be this version; pydantic refuses text that is not an
+    object.
+    """
     try:
         content = json.loads(text)
     except json.JSONDecodeError:
@@ -271,5 +279,5 @@ def _of_this_version(text: str, origin: str) -> str:
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:
-    hook_point = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    return f"{hook_point or 'the whole'}: {message}"
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return f"{path or 'the whole'}: {message}"

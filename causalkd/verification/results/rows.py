@@ -1,4 +1,4 @@
-"""What a report holds beside interchange accuracies, as frozen dataclasses."""
+"""The rows of a report other than interchange accuracies, as frozen dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,54 +10,55 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True)
 class GroundTruthRow:
-    """How surely one place of one model carries one variable of the planted task's causal model."""
+    """How certainly one hook point of one model carries one variable of the planted task's causal model."""
 
     __pydantic_config__ = _STRICT
 
     model: str
     """`teacher`, or the student's name."""
     seed: int | None
-    """The student's."""
+    """The student's seed."""
     variable: str
     component: str
     layer: int
     pair: str
-    """Name of the site pair at whose positions the layer is exchanged."""
+    """The name of the site pair at whose positions the intervention on the layer is made."""
     iia: float
-    """Share of the model's counterfactual predictions that are the causal model's answers."""
+    """The share of the model's counterfactual predictions that equal the causal model's."""
     iia_effective: float | None
-    """The same of answers that the causal model changes."""
+    """The same share where the causal model's prediction changes."""
     iia_effective_low: float | None
     iia_effective_high: float | None
     effective_pairs: int
-    """Pairs with an answer that the causal model changes."""
+    """The number of pairs on which the causal model's prediction changes."""
     pairs: int
     baselines: Mapping[str, float | None]
-    """Effective accuracy of no exchange, of another row's source and of the best constant guess."""
+    """The effective accuracy by baseline: no intervention, another row's source, and the best constant guess."""
     p_value: float | None
-    """Two-sided, of the paired permutation test against the best of the controls."""
+    """The two-sided p-value of the paired permutation test against the best of the baselines."""
     q_value: float | None = None
-    """Adjusted for the number of variables and places of this model (Benjamini–Hochberg)."""
+    """The p-value adjusted for the number of variables and hook points of this model (Benjamini–Hochberg)."""
 
 
 @dataclass(frozen=True)
 class DistanceRow:
-    """How far the states that an exchange leads to are from those that the model has without one."""
+    """How far the states after an intervention are from those that the model has without one."""
 
     __pydantic_config__ = _STRICT
 
     model: str
     """`teacher`, or the student's name."""
     seed: int | None
-    """The student's."""
+    """The student's seed."""
     pair: str
-    """Name of the site pair."""
+    """The name of the site pair."""
     clean: float
-    """Median distance of a clean state from the nearest other, in standard deviations of a coordinate."""
+    """The median distance of a clean state from the nearest other, in standard deviations of a coordinate."""
     intervened: float
-    """The same of an exchanged state from the nearest clean one, its own base and source left out."""
+    """The median distance of a counterfactual state from the nearest clean one, without its own base and source."""
     beyond: float
-    """Share of exchanged states farther away than 95 % of the clean ones are; 0.05 where they are no different."""
+    """The share of counterfactual states farther away than 95 % of the clean ones; 0.05 where there is no
+    difference."""
     pairs: int
 
 
@@ -68,23 +69,23 @@ class Departure:
     __pydantic_config__ = _STRICT
 
     name: str
-    """The student's."""
+    """The student's seed."""
     seed: int
     pair: str
-    """Name of the site pair."""
+    """The name of the site pair."""
     base: str
     source: str
     intervened: tuple[tuple[str, str], ...]
-    """The tokens at the exchanged positions, of base and of source."""
+    """The tokens at the intervened positions, of base and of source."""
     teacher: str
-    """The teacher's plain prediction."""
+    """The teacher's prediction on base."""
     teacher_counterfactual: str
     student: str
-    """The student's plain prediction."""
+    """The student's prediction on base."""
     student_counterfactual: str
     teacher_probability: float
-    """Of the teacher's counterfactual prediction."""
+    """The teacher's probability of its counterfactual prediction."""
     student_probability: float
-    """The student's, of the same."""
+    """The student's probability of the same prediction."""
     kl: float
     """KL(teacher counterfactual || student counterfactual) in nats."""

@@ -1,6 +1,7 @@
-"""Teaching modes as frozen dataclasses: of the tokens of some texts, and what a run's report keeps of them.
+"""Teaching modes as frozen dataclasses: the modes of the tokens of some texts, and the section of a run's report.
 
-The modes are ATKD's (Zhong et al. 2024, arXiv 2402.11890): an easy token is taught its diversity only, a hard one all.
+The modes are ATKD's (Zhong et al. 2024, arXiv 2402.11890): an easy token has the diversity-oriented term only, a hard
+one both terms.
 """
 
 from collections.abc import Sequence
@@ -18,16 +19,16 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True, eq=False)
 class TokenModes:
-    """The labelled tokens of some texts, in the order of the texts, and what one teacher says of each."""
+    """The labelled tokens of some texts, in the order of the texts, and the teacher's uncertainty about each."""
 
     text: Int[np.ndarray, "token"]
-    """Number of the text that each token is in."""
+    """The number of the text that each token is in."""
     position: Int[np.ndarray, "token"]
-    """Where in that text, without padding, the token itself is; a causal LM predicts it one position earlier."""
+    """The position of the token in that text, without padding; a causal LM predicts it one position earlier."""
     uncertainty: Float[np.ndarray, "token"]
-    """The probability that the teacher puts off the token."""
+    """The uncertainty: 1 − the teacher's probability of the token."""
     hard: Bool[np.ndarray, "token"]
-    """As uncertain as the quantile of all these tokens, or more."""
+    """Whether the token is as uncertain as the quantile of all these tokens, or more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +36,13 @@ class TeachingModes(TokenModes):
     """The same, and a student's distance from the teacher at each token, in nats at temperature 1."""
 
     target: Float[np.ndarray, "token"]
-    """TKD."""
+    """The target-oriented term, TKD."""
     diversity: Float[np.ndarray, "token"]
-    """DKD, without the factor UNC."""
+    """The diversity-oriented term, DKD, without the factor UNC."""
 
     @property
     def suppressed(self) -> Float[np.ndarray, "token"]:
-        """UNC · DKD: what is left of the diversity-oriented term in forward KL."""
+        """UNC · DKD: the diversity-oriented part of forward KL."""
         return self.uncertainty * self.diversity
 
     @property
@@ -53,34 +54,34 @@ class TeachingModes(TokenModes):
 
 @dataclass(frozen=True)
 class ModeAccuracy:
-    """Interchange accuracy at one declared pair over the tokens of one teaching mode."""
+    """The interchange accuracy at one declared pair over the tokens of one teaching mode."""
 
     __pydantic_config__ = _STRICT
 
     pair: str
     mode: Mode
     iia: float | None
-    """None where there is no such token."""
+    """The accuracy; None where there is no such token."""
     iia_effective: float | None
-    """Over tokens whose prediction the exchange changed in the teacher; None where there are none."""
+    """The accuracy over tokens whose prediction the teacher's intervention changed; None where there are none."""
     effective: int
     tokens: int
 
 
 @dataclass(frozen=True)
 class ModeText:
-    """One text, and what the teacher says of its labelled tokens."""
+    """One text, and the teacher's uncertainty about its labelled tokens."""
 
     __pydantic_config__ = _STRICT
 
     tokens: tuple[str, ...]
-    """All of them."""
+    """All tokens of the text."""
     position: tuple[int, ...]
-    """Of each labelled token among all of them."""
+    """The index of each labelled token among all tokens."""
     uncertainty: tuple[float, ...]
-    """Of each labelled token: the probability that the teacher puts off it."""
+    """The uncertainty of each labelled token: 1 − the teacher's probability of it."""
     hard: tuple[bool, ...]
-    """Of each labelled token: as uncertain as the quantile of those of all the texts, or more."""
+    """Whether each labelled token is as uncertain as the quantile of those of all the texts, or more."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +93,17 @@ class StudentModes:
     student: str
     seed: int
     target: float
-    """Mean TKD in nats a token."""
+    """The mean TKD per token in nats."""
     diversity: float
-    """Mean DKD, without the factor UNC."""
+    """The mean DKD, without the factor UNC."""
     suppressed: float
-    """Mean UNC · DKD, which with TKD adds up to forward KL."""
+    """The mean UNC · DKD; with TKD it adds up to forward KL."""
     accuracy: tuple[ModeAccuracy, ...]
-    """Of each declared pair over easy and over hard tokens of held-out pairs."""
+    """The accuracies at each declared pair over easy and over hard tokens of held-out pairs."""
 
     @classmethod
     def of(cls, student: str, seed: int, modes: TeachingModes, accuracy: Sequence[ModeAccuracy]) -> "StudentModes":
-        """Means over the tokens."""
+        """The means over the tokens."""
         target, diversity, suppressed = (float(e.mean()) for e in (modes.target, modes.diversity, modes.suppressed))
         return cls(student, seed, target, diversity, suppressed, tuple(accuracy))
 
@@ -115,22 +116,22 @@ class StudentModes:
 
 @dataclass(frozen=True)
 class TeachingResults:
-    """Which tokens ATKD teaches in which mode, what each student still lacks, and where its IIA lies."""
+    """The teaching mode of each token, the remaining distance of each student, and the IIA in each mode."""
 
     __pydantic_config__ = _STRICT
 
     hard_fraction: float
     """The share of hard tokens."""
     texts: tuple[ModeText, ...]
-    """Training texts, whose labels are those that the students are taught."""
+    """Training texts, whose labels are those that the students are trained on."""
     students: tuple[StudentModes, ...]
     logged: tuple[str, ...] = ()
-    """Students whose log has forward KL as `response_kd` and TKD as `dkd`, and so its share along training."""
+    """The students whose log has forward KL as `response_kd` and TKD as `dkd`, and so its share during training."""
 
     def __post_init__(self) -> None:
         if not self.students or not any(text.position for text in self.texts):
             raise ValueError(
-                f"teaching modes are of students and labelled tokens; got {len(self.students)} students and "
+                f"teaching modes need students and labelled tokens; got {len(self.students)} students and "
                 f"{len(self.texts)} texts, none of them labelled. Give some"
             )
 
@@ -146,7 +147,7 @@ class TeachingResults:
 
 
 def texts_of(modes: TokenModes, tokens: Sequence[Sequence[str]]) -> tuple[ModeText, ...]:
-    """The modes text by text, beside all tokens of each."""
+    """The modes text by text, with all tokens of each text."""
     found = []
     for number, words in enumerate(tokens):
         here = modes.text == number

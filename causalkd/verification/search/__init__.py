@@ -1,1 +1,1 @@
-"""Which teacher site corresponds to a student site."""
+"""Search for the teacher site that corresponds to a student site."""

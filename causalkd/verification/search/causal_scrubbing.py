@@ -1,6 +1,6 @@
-"""Causal scrubbing: does a hypothesis about which places carry which variables explain what a model does?
+"""Causal scrubbing: does a hypothesis about which sites carry which variables explain what a model does?
 
-A hypothesis says, for some depths, which variables each segment of a row carries there; what it does not name carries
+A hypothesis states, for some depths, which variables each segment of a row carries there; what it does not name carries
 nothing that matters. A row is scrubbed by replacing, at the last of these depths, every segment by the same segment of
 another row that agrees with it in the variables named, and everything else by that of any one row. The rows that agree
 are themselves scrubbed at the depths before, in so far as the variables they were chosen for have causes there. So
@@ -35,11 +35,11 @@ Rows = Int[np.ndarray, "rows"]
 
 @dataclass(frozen=True)
 class Depth:
-    """What a hypothesis says of one depth."""
+    """The hypothesis at one depth."""
 
     layer: int
     carries: Mapping[str, tuple[str, ...]]
-    """By segment, the variables whose values it carries; any other token carries nothing that matters."""
+    """The variables whose values each segment carries; any other token carries nothing that matters."""
     component: str = "block_output"
     """`block_output`, or `block_input` for what enters the layer."""
 
@@ -49,11 +49,11 @@ class Scrubbed:
     """Mean losses in nats."""
 
     clean: float
-    """Of the model as it is."""
+    """The loss of the model as it is."""
     scrubbed: float
-    """Of its answers to scrubbed rows."""
+    """The loss of its predictions for scrubbed rows."""
     random: float
-    """Of its answers to other rows, drawn at random."""
+    """The loss of its predictions for other rows, drawn at random."""
     rows: int
 
     @property
@@ -65,13 +65,13 @@ class Scrubbed:
 
 @dataclass(frozen=True, eq=False)
 class PlantedRows:
-    """Rows of a planted task, all of one length and with the same segments, and what its causal model says of them."""
+    """Rows of a planted task, all of one length and with the same segments, and the variables of its causal model."""
 
     examples: Sequence[Example]
     values: Sequence[Mapping[str, int]]
     """The value of every variable of each row."""
     causes: Mapping[str, Sequence[str]]
-    """The variables that each variable is computed from; none for an input."""
+    """The variables that each variable is computed from; empty for an input."""
     labels: Sequence[int]
 
     @classmethod
@@ -81,12 +81,14 @@ class PlantedRows:
         variables: Callable[[dict[str, Any]], Mapping[str, int]],
         causes: Mapping[str, Sequence[str]],
     ) -> "PlantedRows":
-        """Asks the causal model, such as `PlantedNLI().variables`, about every row; its `label` is the right answer."""
+        """Run the causal model, such as `PlantedNLI().variables`, on every row; its `label` is the correct
+        prediction.
+        """
         values = [variables(dict(example)) for example in examples]
         return cls(examples, values, causes, [int(each["label"]) for each in values])
 
     def ancestors(self, names: Set[str]) -> frozenset[str]:
-        """These variables, and all that they depend on."""
+        """These variables, and all variables that they depend on."""
         above = {cause for name in names for cause in self.causes.get(name, ())}
         return frozenset(names) if above <= names else self.ancestors(names | above)
 
@@ -94,24 +96,24 @@ class PlantedRows:
 def scrub(
     model: HookedModel, hypothesis: Sequence[Depth], planted: PlantedRows, *, rows: int = 500, seed: int = 0
 ) -> Scrubbed:
-    """Tests a hypothesis on rows drawn from those of a planted task.
+    """Test a hypothesis on rows drawn from those of a planted task.
 
     Costs, for each row and segment that carries something, two forwards at the first depth, and as many at each further
     one as all that it replaces.
 
     Args:
         model: A classifier with the labels of the causal model.
-        hypothesis: What it says of each depth, the first one first.
-        planted: Where rows and those that stand in for them come from.
-        rows: How many are scrubbed.
-        seed: Of every draw.
+        hypothesis: The hypothesis at each depth, in the order of the depths.
+        planted: The rows, and the rows that replace them.
+        rows: The number of rows to scrub.
+        seed: The seed of every draw.
 
     Raises:
         ValueError: The model is no classifier, rows differ in length or segments, or the hypothesis names what does not
             exist; says all of it.
     """
-    places = _check(model, hypothesis, planted)
-    scrubbing = _Scrubbing(model, tuple(hypothesis), places, planted, np.random.default_rng(seed))
+    hook_points = _check(model, hypothesis, planted)
+    scrubbing = _Scrubbing(model, tuple(hypothesis), hook_points, planted, np.random.default_rng(seed))
     chosen, others = scrubbing.draw(rows), scrubbing.draw(rows)
     answers = torch.tensor(np.asarray(planted.labels)[chosen])
     with torch.no_grad(), evaluating([model]):
@@ -122,57 +124,57 @@ def scrub(
 
 @dataclass(frozen=True, eq=False)
 class _Scrubbing:
-    """A model, a hypothesis, and one stream of draws."""
+    """A model, a hypothesis, and one stream of random numbers."""
 
     model: HookedModel
     hypothesis: tuple[Depth, ...]
-    places: tuple[HookPoint, ...]
+    hook_points: tuple[HookPoint, ...]
     planted: PlantedRows
     random: np.random.Generator
 
     def draw(self, rows: int) -> Rows:
-        """Any rows."""
+        """Draws any rows."""
         return self.random.integers(len(self.planted.examples), size=rows)
 
     def plain(self, rows: Rows, keep: Sequence[HookPoint] = ()) -> ForwardOutput:
-        """The model as it is."""
+        """The loss of the model as it is."""
         return self.model.run(self._inputs(rows), keep)
 
     def scrubbed(
         self, rows: Rows, depths: int, keep: Sequence[HookPoint] = (), relevant: Set[str] | None = None
     ) -> ForwardOutput:
-        """The model with its rows scrubbed at the first so many depths.
+        """Run the model with its rows scrubbed at the first depths.
 
         Args:
-            rows: Which.
-            depths: How many.
-            keep: Places after the last of these depths whose activations are kept.
-            relevant: The variables that rows must keep; None for all that are named.
+            rows: The rows to scrub.
+            depths: The number of depths.
+            keep: Hook points after the last of these depths whose activations are kept.
+            relevant: The variables that rows must keep; None means all that are named.
         """
         if depths == 0:
             return self.plain(rows, keep)
-        place = self.places[depths - 1]
+        hook_point = self.hook_points[depths - 1]
         inputs, state = self._inputs(rows), self._state(rows, depths - 1, relevant)
         everything = torch.arange(state.shape[1], device=state.device).expand(state.shape[:2])
         positions = Positions(everything, everything, torch.ones_like(everything, dtype=torch.bool))
-        source_activations = SourceActivations({place: state}, inputs["attention_mask"])
-        return interchange(self.model, [ResolvedSite(place)], inputs, source_activations, positions, keep)
+        source_activations = SourceActivations({hook_point: state}, inputs["attention_mask"])
+        return interchange(self.model, [ResolvedSite(hook_point)], inputs, source_activations, positions, keep)
 
     def _state(self, rows: Rows, depth: int, relevant: Set[str] | None) -> Float[Tensor, "rows pos width"]:
-        """What stands at a depth: each segment from a row that agrees in what it carries, the rest from any row."""
-        place = self.places[depth]
-        state = self.plain(self.draw(len(rows)), [place]).activations[place].clone()
+        """The activations at a depth: each segment from a row that agrees in what it carries, the rest from any row."""
+        hook_point = self.hook_points[depth]
+        state = self.plain(self.draw(len(rows)), [hook_point]).activations[hook_point].clone()
         for segment, carried in self.hypothesis[depth].carries.items():
             names = [name for name in carried if relevant is None or name in relevant]
             if names:
                 start, stop = self.planted.examples[0]["segments"][segment]
-                source_readings, needed = self._like(rows, names), self.planted.ancestors(frozenset(names))
-                run = self.scrubbed(source_readings, depth, [place], needed)
-                state[:, start:stop] = run.activations[place][:, start:stop]
+                source_rows, needed = self._like(rows, names), self.planted.ancestors(frozenset(names))
+                run = self.scrubbed(source_rows, depth, [hook_point], needed)
+                state[:, start:stop] = run.activations[hook_point][:, start:stop]
         return state
 
     def _like(self, rows: Rows, names: Sequence[str]) -> Rows:
-        """For each row one that agrees with it in these variables, itself included, all being equally likely."""
+        """One row for each row that agrees with it in these variables, itself included, with equal probability."""
         held = np.array([[values[name] for name in names] for values in self.planted.values])
         _, kinds, counts = np.unique(held, axis=0, return_inverse=True, return_counts=True)
         kinds = kinds.ravel()
@@ -181,7 +183,8 @@ class _Scrubbing:
         return sorted_rows[firsts[own] + self.random.integers(counts[own])]
 
     def _inputs(self, rows: Rows) -> Inputs:
-        inputs = pad([self.planted.examples[number] for number in rows], 0)  # of one length, so nothing is filled up
+        # All rows have one length, so there is no padding.
+        inputs = pad([self.planted.examples[number] for number in rows], 0)
         return {name: tensor.to(self.model.model.device) for name, tensor in inputs.items()}
 
 
@@ -190,22 +193,24 @@ def _loss(run: ForwardOutput, answers: Int[Tensor, "rows"]) -> float:
 
 
 def _check(model: HookedModel, hypothesis: Sequence[Depth], planted: PlantedRows) -> tuple[HookPoint, ...]:
-    """The places of the depths, once nothing is wrong."""
+    """The hook points of the depths, after all checks."""
     faults = [] if model.task == "classification" else [f"the model is for {model.task}; scrub a classifier"]
     rows = planted.examples
     if not hypothesis or not rows:
         raise ValueError(f"{len(hypothesis)} depths and {len(rows)} rows were given; give at least one of each")
     shapes = {(len(row["input_ids"]), tuple(sorted(row.get("segments", {}).items()))) for row in rows}
     if len(shapes) > 1:
-        faults.append("the rows differ in length or segments, so none can stand in for another; give rows of one shape")
+        faults.append("the rows differ in length or segments, so none can replace another; give rows of one shape")
     for number, depth in enumerate(hypothesis):
         faults += [f"depth {number}: {fault}" for fault in _depth_faults(depth, planted)]
     if faults:
         raise ValueError("\n".join(faults))
-    places = tuple(model.hook_point(depth.component, depth.layer) for depth in hypothesis)
-    if any(first.depth >= second.depth for first, second in itertools.pairwise(places)):
-        raise ValueError(f"depths are to be in the order of a forward, got {', '.join(place.name for place in places)}")
-    return places
+    hook_points = tuple(model.hook_point(depth.component, depth.layer) for depth in hypothesis)
+    if any(first.depth >= second.depth for first, second in itertools.pairwise(hook_points)):
+        raise ValueError(
+            f"depths must be in the order of a forward pass, got {', '.join(each.name for each in hook_points)}"
+        )
+    return hook_points
 
 
 def _depth_faults(depth: Depth, planted: PlantedRows) -> list[str]:

@@ -1,4 +1,4 @@
-"""How alike two models' activations are, layer against layer: a cheap first guess at which places correspond."""
+"""How similar two models' activations are, layer by layer: a cheap first guess at which sites correspond."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def linear_cka(
     """Linear centred kernel alignment of every teacher layer with every student layer, over the real tokens of base.
 
     1 for activations that are equal up to rotation, shift and scale; 0 for uncorrelated ones. It says that the same
-    can be read, not that it is used: only an interchange says that. Source: Kornblith et al. 2019, "Similarity of
+    can be read, not that it is used: only an intervention shows that. Source: Kornblith et al. 2019, "Similarity of
     neural network representations revisited", equation 4. Costs one forward of each model and, for each pair of layers,
     width × width products a token, of which it holds the sums.
     """
@@ -34,15 +34,16 @@ def _activations(model: HookedModel, batch: Batch, component: str) -> list[Float
     """The real tokens' activations, layer by layer."""
     hook_points = [hook_point for hook_point in model.hook_points() if hook_point.component == component]
     batch = batch.to(model.model.device)
-    source_activations = model.read(batch.inputs, hook_points)
-    return [source_activations.activations[hook_point][batch.counted].double() for hook_point in hook_points]
+    run = model.read(batch.inputs, hook_points)
+    return [run.activations[hook_point][batch.counted].double() for hook_point in hook_points]
 
 
 class _Sums:
     """Sums over tokens of activations and of their products, from which the centred ones follow."""
 
     def __init__(self, teacher_layers: int, student_layers: int) -> None:
-        # A layer of either model is counted through; the products that are needed are those with itself and across.
+        # A layer of either model is numbered consecutively; the needed products are those with itself and with the
+        # other model.
         self._layers = teacher_layers, student_layers
         across = [(t, teacher_layers + s) for t in range(teacher_layers) for s in range(student_layers)]
         self._pairs = [*across, *((layer, layer) for layer in range(teacher_layers + student_layers))]

@@ -1,4 +1,4 @@
-"""Learned alignments: which orthogonal subspace of a place carries what a target says it carries?
+"""Learned alignments: which orthogonal subspace of a hook point carries what a target says it carries?
 
 Distributed alignment search (Geiger et al. 2024, "Finding alignments between interpretable causal variables and
 distributed neural representations") and, where the dimension is to be found too, boundless DAS (Wu et al. 2023,
@@ -31,30 +31,30 @@ from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 
 Swap = Callable[[Tensor, Tensor], Tensor]
-"""Base and source activations, (position, width) each, to what stands there afterwards."""
+"""Base and source activations, (position, width) each, to the activations after the intervention."""
 Targets = Int[Tensor, "pairs"]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How a subspace is trained; a step is a batch."""
+    """The training of a subspace; a step is a batch."""
 
     epochs: int = 40
     learning_rate: float = 3e-2
     seed: int = 0
     temperatures: tuple[float, float] = (50.0, 0.1)
-    """Of the boundary, from the first step to the last; only where the dimension is learned."""
+    """The temperatures of the boundary at the first and the last step; only where the dimension is learned."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
-    """A learned subspace of one place, and what it scores.
+    """A learned subspace of one hook point, and its scores.
 
     Attributes:
-        hook_point: Where it lies.
+        hook_point: The hook point that it is a subspace of.
         basis: Orthonormal columns.
-        heldout: Share of held-out pairs on which exchanging it gives the target.
-        arbitrary: The same of a subspace trained the same way on arbitrary targets, against those targets.
+        heldout: Share of held-out pairs on which the intervention gives the target.
+        arbitrary: The same for a subspace trained in the same way on arbitrary targets, against those targets.
     """
 
     hook_point: HookPoint
@@ -75,24 +75,24 @@ def learn_subspace(
     rank: int | None,
     fit: Fit | None = None,
 ) -> Subspace:
-    """Finds the subspace of a block's output whose exchange gives the targets, and its arbitrary-target control.
+    """Find the subspace of a block's output whose intervention gives the targets, and the arbitrary-target baseline.
 
     Costs one base and one source run of all pairs and, twice, in each epoch the blocks after `layer`, forward and back.
 
     Args:
         model: A classifier in the student's role; its weights stay as they are.
-        layer: Whose block output is searched.
-        pair: At whose positions of the batches.
-        batches: Pairs with separate sources, to learn from.
-        targets: The class that each of their counterfactuals should have: a teacher's counterfactual predictions, or
+        layer: The layer whose block output is searched.
+        pair: The site pair whose positions are used.
+        batches: Training pairs with separate sources.
+        targets: The target class of each of their counterfactuals: a teacher's counterfactual predictions, or
             the labels of a known causal model.
-        heldout: Other pairs, which decide.
-        heldout_targets: Their classes.
-        rank: Dimension of the subspace; None to learn it too.
-        fit: How it is trained.
+        heldout: Other pairs, on which the subspace is scored.
+        heldout_targets: The target classes of the held-out pairs.
+        rank: Dimension of the subspace; None means that it is learned too.
+        fit: The training settings.
 
     Raises:
-        ValueError: The model is a teacher, through which no gradient flows, or no classifier.
+        ValueError: The model is a teacher, through which no gradient flows, or not a classifier.
     """
     check_learnable(model)
     fit, hook_point = fit or Fit(), model.hook_point("block_output", layer)
@@ -113,7 +113,7 @@ def check_learnable(model: HookedModel) -> None:
     """Refuses a model in which no subspace can be learned.
 
     Raises:
-        ValueError: It is a teacher, through which no gradient flows, or no classifier.
+        ValueError: The model is a teacher, through which no gradient flows, or not a classifier.
     """
     if model.role != "student" or model.task != "classification":
         raise ValueError(
@@ -124,14 +124,14 @@ def check_learnable(model: HookedModel) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Pairs with what stands at the place in base and source, batch by batch."""
+    """Pairs with the activations at the hook point in base and source, batch by batch."""
 
     inputs: list[Inputs]
     base: list[Tensor]
     source: list[Tensor]
     positions: list[Positions]
     keys: list[tuple[int, ...]]
-    """The tokens of each source, which tell arbitrary targets apart."""
+    """The tokens of each source, by which arbitrary targets are chosen."""
 
 
 def _prepare(model: HookedModel, hook_point: HookPoint, pair: str, batches: Sequence[Batch]) -> _Pairs:
@@ -153,7 +153,7 @@ def _fit(
 ) -> Tensor:
     """The basis of the trained subspace."""
     device, boundaries = model.model.device, []
-    rotation: Any  # torch cannot tell a module's parameters from its methods
+    rotation: Any  # torch cannot distinguish a module's parameters from its methods
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fit.seed)
         if rank is None:
@@ -171,7 +171,7 @@ def _fit(
         for number in random.permutation(len(wanted)).tolist():
             logits = _logits(model, hook_point, pairs, number, rotation)
             loss = functional.cross_entropy(logits, wanted[number]) + sum(part.sum() for part in boundaries)
-            # Gradients of the rotation alone: the model's parameters are left without.
+            # Only the rotation gets gradients; the model's parameters do not.
             for parameter, gradient in zip(learned, torch.autograd.grad(loss, learned), strict=True):
                 parameter.grad = gradient
             optimizer.step()
@@ -184,7 +184,7 @@ def _fit(
 def _logits(
     model: HookedModel, hook_point: HookPoint, pairs: _Pairs, number: int, swap: Swap
 ) -> Float[Tensor, "batch label"]:
-    """The counterfactual logits of one batch, from the block after the place on."""
+    """The counterfactual logits of one batch, computed from the block after the hook point on."""
     positions, changed = pairs.positions[number], pairs.base[number].clone()
     row = torch.arange(len(changed), device=changed.device)[:, None].expand_as(positions.valid)[positions.valid]
     at, source_at = (row, positions.base[positions.valid]), (row, positions.source[positions.valid])

@@ -1,10 +1,10 @@
-"""Which place of the teacher corresponds to which place of the student? Proposed on some pairs, decided on others.
+"""Which teacher site corresponds to which student site? Proposed on some pairs, decided on other pairs.
 
-Every layer is exchanged against every layer, which costs a counterfactual a layer, not a pair of layers. For each
-student layer the teacher layer with the highest effective accuracy is proposed, of equals the one of least divergence.
-Held-out pairs then decide whether the proposal is above its controls. Only whole places, and orthogonal subspaces of
-them, are compared: with maps that are free enough any two models correspond (Sutter et al. 2025, "The non-linear
-representation dilemma").
+Every layer is compared with every layer, which costs a counterfactual per layer, not per pair of layers. For each
+student layer the teacher layer with the highest effective accuracy is proposed, and among equals that of least
+divergence. Held-out pairs then decide whether the proposal exceeds its baselines. Only whole hook points and orthogonal
+subspaces of them are compared: with maps that are free enough any two models correspond (Sutter et al. 2025, "The
+non-linear representation dilemma").
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from causalkd.verification.search.das import Subspace
 from causalkd.verification.statistics.evidence import is_above
 
 _SAME_KL = 1e-4
-"""Teacher layers whose divergences differ by less, in nats, are alike: between them lies a block that does nothing."""
+"""Teacher layers whose divergences differ by less, in nats, are equal: the block between them does nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Proposal:
     """The teacher layer found for one student layer.
 
     Attributes:
-        student_layer: Whose counterpart was looked for.
-        teacher_layer: Proposed on the search pairs.
-        alike: Every teacher layer that does as well there, the proposed one included.
+        student_layer: The student layer.
+        teacher_layer: The teacher layer proposed on the search pairs.
+        alike: Every teacher layer that does as well there, including the proposed one.
         similarity: Linear CKA of the two layers.
         found: The search pairs' effective accuracy.
         heldout: The measurement on the held-out pairs.
         baselines: Its baselines on the same pairs.
-        subspace: The part of the student layer that was exchanged on the held-out pairs; None for all of it.
+        subspace: The subspace of the student layer that was used on the held-out pairs; None for all of it.
     """
 
     student_layer: int
@@ -57,11 +57,11 @@ class Proposal:
 
     @property
     def supported(self) -> bool:
-        """Whether it is above its controls on the held-out pairs."""
+        """Whether it exceeds its baselines on the held-out pairs."""
         return is_above(self.heldout, self.baselines)
 
     def pair(self, component: str) -> SitePair:
-        """The teacher layer and the student layer, or the part of it, as an entry of an alignment."""
+        """The teacher layer and the student layer, or its subspace, as an entry of an alignment."""
         basis = None if self.subspace is None else Basis.of(self.subspace.basis.cpu().numpy())
         taught = Site(layer=self.teacher_layer, component=component)
         own = Site(layer=self.student_layer, component=component, basis=basis)
@@ -70,12 +70,12 @@ class Proposal:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        proposals: One a student layer that reaches the output, ascending.
-        component: What was exchanged in every layer.
-        policy: At which positions.
+        proposals: One for each student layer that reaches the output, ascending.
+        component: The component that was intervened on in every layer.
+        policy: The policy of the positions.
         similarity: Linear CKA of all layers.
     """
 
@@ -88,12 +88,12 @@ class Search:
         """The supported proposals as an alignment.
 
         Raises:
-            ValueError: Held-out pairs support none.
+            ValueError: The held-out pairs support no proposal.
         """
         pairs = tuple(proposal.pair(self.component) for proposal in self.proposals if proposal.supported)
         if not pairs:
             raise ValueError(
-                f"none of {len(self.proposals)} proposals is above its controls on the held-out pairs, so there is no "
+                f"none of {len(self.proposals)} proposals exceeds its baselines on the held-out pairs, so there is no "
                 "alignment to write; train the student longer, or search at other positions or components"
             )
         return Alignment(name=name, positions=self.policy, pairs=pairs)
@@ -109,26 +109,26 @@ def search(
     component: str = "block_output",
     seed: int = 0,
 ) -> Search:
-    """Looks for the teacher layer that does what each student layer does.
+    """Find the teacher layer that corresponds to each student layer.
 
     Costs, on the search pairs, a base and a source run and a counterfactual a layer of both models; on the held-out
-    pairs what `measure` costs with all controls.
+    pairs what `measure` costs with all baselines.
 
     Args:
-        teacher: Where counterparts are looked for.
-        student: For whose layers.
-        policy: How positions of both kinds of pairs were drawn.
-        pairs: On which the counterparts are proposed.
-        heldout: Other pairs, on which they are tested.
-        component: What is exchanged, whole.
-        seed: Of the untrained student.
+        teacher: The model whose layers are proposed.
+        student: The model for whose layers they are proposed.
+        policy: The policy by which the positions of all pairs were drawn.
+        pairs: The pairs on which layers are proposed.
+        heldout: Other pairs, on which the proposals are tested.
+        component: The whole component that is intervened on.
+        seed: The seed of the untrained student.
 
     Raises:
-        ValueError: The batches have no or several ways of drawing positions.
+        ValueError: The batches have no positions, or positions of several policies.
     """
     names = {name for batch in (*pairs, *heldout) for name in batch.positions}
     if len(names) != 1:
-        raise ValueError(f"a search exchanges at one choice of positions; the batches have those of {sorted(names)}")
+        raise ValueError(f"a search uses the positions of one policy; the batches have those of {sorted(names)}")
     first = (Site(layer=0, component=component),)
     declared = Alignment(
         name="search", positions=policy, pairs=(SitePair(name=names.pop(), teacher=first, student=first),)

@@ -1,7 +1,7 @@
-"""How much of a student's layer does what the teacher's does? A search's proposals, narrowed to learned subspaces.
+"""Narrow a search's proposals to learned subspaces: which part of a student layer does what the teacher layer does?
 
 Distributed alignment search between two models: the teacher's counterfactual predictions are the targets, so what is
-found are directions of the student whose exchange does what exchanging the whole teacher layer does.
+found are directions of the student on which an intervention does what one on the whole teacher layer does.
 """
 
 from collections.abc import Collection, Sequence
@@ -40,25 +40,25 @@ def learn_subspaces(
     fit: Fit | None = None,
     seed: int = 0,
 ) -> Search:
-    """The same proposals with the part of each student layer that does what the teacher layer does.
+    """The same proposals, each with the subspace of the student layer that does what the teacher layer does.
 
     Learned on the search pairs; the held-out pairs decide again. An untrained network has directions that do something
-    like it too, so what an untrained student reaches with directions learned the same way is one of the controls, and
+    like it too, so what an untrained student reaches with directions learned the same way is one of the baselines, and
     directions learned for arbitrary targets stand beside. Costs a base and a source run of the teacher and a
     counterfactual a layer, and for each proposal twice what `learn_subspace` and `measure` of one pair cost.
 
     Args:
         teacher: A classifier.
-        student: Another, in the student's role.
-        found: What `search` found for them.
-        pairs: On which it proposed.
-        heldout: On which it tested.
-        rank: How many directions; None to learn that too.
-        fit: How they are trained.
-        seed: Of the untrained student, and of the moves elsewhere.
+        student: Another classifier, in the student's role.
+        found: The result of `search` for these models.
+        pairs: The pairs on which it proposed.
+        heldout: The pairs on which it tested.
+        rank: Dimension of the subspace; None means that it is learned too.
+        fit: The training settings.
+        seed: The seed of the untrained student and of the random directions.
 
     Raises:
-        ValueError: What `check_rank` says.
+        ValueError: As in `check_rank`.
     """
     check_rank(student, found.component, rank)
     if not found.proposals:
@@ -88,27 +88,27 @@ def learn_subspaces(
 
 
 def check_rank(student: HookedModel, component: str, rank: int | None) -> None:
-    """Refuses what cannot be narrowed, before anything is searched.
+    """Refuses models, components and ranks for which no subspace can be learned, before the search.
 
     Raises:
-        ValueError: The student is no classifier or in the teacher's role, the component no block's output, or the rank
-            not between 1 and the student's width.
+        ValueError: The student is not a classifier or has the teacher's role, the component is not a block's output, or
+            the rank is not between 1 and the student's width.
     """
     if student.task != "classification":
         raise ValueError(
-            f"rank given, but directions are learned of classifiers, not of a {student.task}; leave it out"
+            f"rank given, but subspaces are learned only in classifiers, not for {student.task}; leave it out"
         )
     check_learnable(student)
     if component != "block_output":
-        raise ValueError(f"component {component!r} given; directions are learned of block_output")
+        raise ValueError(f"component {component!r} given; subspaces are learned only of block_output")
     if rank is not None and not 0 < rank <= student.width:
-        raise ValueError(f"rank {rank} given; a place of this student has 1–{student.width} directions")
+        raise ValueError(f"rank {rank} given; a hook point of this student has 1–{student.width} directions")
 
 
 def _targets(
     teacher: HookedModel, layers: Collection[int], name: str, batches: Sequence[Batch]
 ) -> dict[int, Int[Tensor, "pairs"]]:
-    """What the teacher predicts once a layer is exchanged, by layer."""
+    """The teacher's predictions after an intervention on a layer, by layer."""
     interventions = {layer: layer_interventions(teacher, "block_output", name)[layer] for layer in layers}
     found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad(), evaluating([teacher]):
@@ -128,7 +128,7 @@ def _scores(
     baselines: Sequence[str],
     seed: int,
 ) -> tuple[Score, ...]:
-    """Of the proposal's subspace in a model, on the held-out pairs."""
+    """The measurement of the proposal's subspace in a model, on the held-out pairs."""
     (name,) = heldout[0].positions
     pair = proposal.pair(found.component).model_copy(update={"name": name})
     declared = resolve(Alignment(name="narrowed", positions=found.policy, pairs=(pair,)), teacher, model)
@@ -136,7 +136,7 @@ def _scores(
 
 
 def _decided(proposal: Proposal, subspace: Subspace, rows: Sequence[InterchangeRow]) -> Proposal:
-    """The proposal with its subspace and what the held-out pairs say of that."""
+    """The proposal with its subspace and the subspace's measurement on the held-out pairs."""
     layers = (proposal.teacher_layer, proposal.student_layer)
     own = [row for row in rows if (row.teacher_layer, row.student_layer) == layers]
     (intervened,) = (row for row in own if row.baseline == "measured")

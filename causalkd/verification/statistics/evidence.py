@@ -7,13 +7,13 @@ from causalkd.verification.statistics.permutation import CHANCE
 
 
 def is_above(real: InterchangeRow, baselines: Sequence[InterchangeRow]) -> bool:
-    """Whether a measurement exceeds every one of its controls by more than chance."""
+    """Whether a measurement exceeds every one of its baselines by more than chance."""
     return all(_exceeds(real, baseline) for baseline in baselines)
 
 
 def _exceeds(real: InterchangeRow, baseline: InterchangeRow) -> bool:
     if real.iia_effective is None or baseline.iia_effective is None:
         return False
-    if baseline.q_value is None:  # a report from before there were tests
+    if baseline.q_value is None:  # a report from before tests were reported
         return real.iia_effective_low is not None and real.iia_effective_low > baseline.iia_effective
     return real.iia_effective > baseline.iia_effective and baseline.q_value < CHANCE

@@ -1,12 +1,12 @@
-"""How certain a share is: Wilson's score interval over pairs, and its paired difference.
+"""The uncertainty of a share: Wilson's score interval over pairs, and that of a paired difference.
 
 A share is matches / counts, each summed over pairs. Where a pair holds one prediction this is a plain mean; where it
 holds several (tokens), the pair stays the unit that is drawn, because predictions within a pair depend on each other:
 the interval is that of as many independent predictions as would make the share equally uncertain (Kish's effective
 sample size, with the linearised variance of a ratio).
 
-Not the percentile bootstrap: at 30 pairs and a share of 0.95 its 95 % intervals hold the truth 77 % of the time, at
-0.99 26 %, because resamples of pairs that are all right are all right. Wilson's hold it 95 % of the time on average
+Not the percentile bootstrap: at 30 pairs and a share of 0.95 its 95 % intervals hold the true share 77 % of the time,
+at 0.99 26 %, because resamples of pairs that are all right are all right. Wilson's hold it 95 % of the time on average
 over shares. How often for one share goes up and down with the number of pairs, since matches are whole numbers:
 computed exactly for 10 to 2,000 pairs, 93.3 to 96.9 % wherever at least 10 pairs are to be expected on the rarer side
 (right or wrong); with 2 to 10 such pairs 91.5 to 98.4 %, and with fewer down to 86 %.
@@ -15,7 +15,7 @@ Wilson 1927, "Probable inference, the law of succession, and statistical inferen
 and adding the limits: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions
 based on paired data", method 10. Its correlation is corrected for continuity: half a pair is taken from a positive
 covariance, without which the interval of a few pairs that vary together is too narrow. Computed exactly for 21 pairs,
-it holds the difference 94.3 % of the time or more wherever at least 5 pairs are to be expected on each side of both
+it holds the difference 94.3 % of the time or more wherever at least 5 pairs are to be expected right and wrong in both
 shares; at a correlation of 0.9 nearly always, where without the correction it can be 73 %.
 """
 
@@ -41,7 +41,7 @@ class Interval:
 
 
 class _Estimates(NamedTuple):
-    """The shares of some cells, their limits, and what each pair adds to the uncertainty; NaN where nothing counts."""
+    """Some shares, their limits, and what each pair adds to the uncertainty; NaN where nothing counts."""
 
     share: PerCell
     low: PerCell
@@ -50,13 +50,13 @@ class _Estimates(NamedTuple):
 
 
 def shares(matches: Tallies, counts: Tallies) -> list[float | None]:
-    """The share of each cell; None where it counts nothing."""
+    """Each share; None where nothing counts."""
     totals = counts.sum(1)
     return [float(m / n) if n > 0 else None for m, n in zip(matches.sum(1), totals, strict=True)]
 
 
 def intervals(matches: Tallies, counts: Tallies) -> list[Interval | None]:
-    """The interval of each cell's share; None where the cell counts nothing."""
+    """The interval of each share; None where nothing counts."""
     found = _estimates(matches, counts)
     return [
         None if np.isnan(low) else Interval(float(low), float(high))
@@ -73,7 +73,7 @@ def difference_interval(
         return None
     share, low, high, residual = found
     sizes = np.sqrt((residual**2).sum(1))
-    # Two shares of which one has no spread vary independently.
+    # Two shares of which one has no spread are uncorrelated.
     together = _corrected(float(residual[0] @ residual[1]), counts) / float(sizes.prod()) if sizes.all() else 0.0
     below, above = share - low, high - share
     difference = float(share[0] - share[1])
@@ -85,12 +85,13 @@ def difference_interval(
 
 def _corrected(covariance: float, counts: Float[np.ndarray, "pairs"]) -> float:
     """A covariance summed over pairs, less half a pair where it is positive, but not below 0."""
-    pair = float((counts**2).sum() / np.count_nonzero(counts))  # what one pair adds to such a sum, if it is all right
+    # the contribution of one pair, if all its predictions are right
+    pair = float((counts**2).sum() / np.count_nonzero(counts))
     return covariance if covariance <= 0 else max(covariance - pair / 2, 0.0)
 
 
 def _length(first: float, second: float, together: float) -> float:
-    """How far the difference of two numbers can be off, if they are off by so much and correlate."""
+    """The distance of a limit of the difference of two correlated numbers, from the distances of their own limits."""
     return float(np.sqrt(max(first**2 - 2 * together * first * second + second**2, 0.0)))
 
 
@@ -106,10 +107,10 @@ def _estimates(matches: Tallies, counts: Tallies) -> _Estimates:
 
 
 def _wilson(share: PerCell, size: PerCell) -> tuple[PerCell, PerCell]:
-    """Wilson's limits of a share of so many independent predictions."""
+    """Wilson's limits of a share of this many independent predictions."""
     z = norm.ppf((1 + LEVEL) / 2)
     shrink = 1 / (1 + z**2 / size)
     centre = shrink * (share + z**2 / (2 * size))
     half = shrink * z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
-    # At a share of 0 or 1 rounding could leave the limit beside it.
+    # At a share of 0 or 1, rounding could move the limit away from it.
     return np.where(share <= 0, 0.0, centre - half), np.where(share >= 1, 1.0, centre + half)

@@ -1,4 +1,4 @@
-"""Could the difference be chance? A paired permutation test, and what many of them are worth together."""
+"""A paired permutation test of a difference, and the adjustment of many such tests."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ from jaxtyping import Float
 from scipy.stats import false_discovery_control
 
 FEW_PAIRS = 30
-"""With fewer effective pairs than this an accuracy says little, and reports warn."""
+"""Below this number of effective pairs an accuracy is uncertain, and reports warn."""
 CHANCE = 0.05
-"""The largest share of differences called more than chance that may be chance."""
+"""The false discovery rate: the largest expected share of differences called significant that are chance."""
 SMALLEST_P = 1e-12
-"""Below this p is not told apart from rounding."""
+"""Differences of p below this are rounding."""
 
 
 def paired_permutation_p(matches: Float[np.ndarray, "pairs"], reference: Float[np.ndarray, "pairs"]) -> float:
-    """Two-sided p-value of the exact paired permutation test: within each pair the two could change places.
+    """Two-sided p-value of the exact paired permutation test, in which the two values of each pair may be permuted.
 
-    The sum of the pairs' differences is compared with its distribution over all 2^pairs ways of swapping them, computed
-    exactly from its characteristic function, the product of cos(difference · θ). Where every pair holds one prediction
-    this is McNemar's exact test. Sums as extreme as the observed one count half (the mid-p value: Lancaster 1961), so
-    that under exchangeability p is uniform but for its steps; otherwise it would lie too high.
+    The sum of the pairs' differences is compared with its distribution over all 2^pairs ways of permuting them,
+    computed exactly from its characteristic function, the product of cos(difference · θ). Where every pair holds one
+    prediction this is McNemar's exact test. Sums as extreme as the observed one count half (the mid-p value: Lancaster
+    1961), so that under exchangeability p is uniform but for its steps; otherwise it would lie too high.
 
     Args:
         matches: Correct predictions of each pair: whole numbers.
@@ -36,13 +36,14 @@ def paired_permutation_p(matches: Float[np.ndarray, "pairs"], reference: Float[n
     wave = np.prod(np.cos(np.outer(sizes, angles)) ** times[:, None], axis=0)
     chances = (np.fft.fft(wave * np.exp(1j * angles * reach)).real / (reach + 1)).clip(min=0)
     place = (int(differences.sum()) + reach) // 2
-    # From the nearer tail: of numbers near one, what is left would be rounding.
+    # Computed from the nearer tail: for p near one, the complement would be rounding error.
     tail = min(chances[:place].sum(), chances[place + 1 :].sum()) + chances[place] / 2
     return float(min(max(2 * tail, SMALLEST_P), 1.0))
 
 
 def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
-    """Benjamini and Hochberg's adjustment: calling all below q found makes at most a share q of them false.
+    """Benjamini and Hochberg's adjustment: of the tests with a value below q, an expected share of at most q is
+    false.
 
     None stays None, and does not count as a test.
     """

@@ -33,7 +33,8 @@ def test_an_intervenable_model_takes_a_bert():
     base, source = tiny_inputs(2, seed=1), tiny_inputs(2, seed=2)
     plain = model(**base).logits
     intervenable = pyvene.IntervenableModel(_config(), model)
-    # With every position of the last-but-one block exchanged only the padding differs between base and source.
+    # With an intervention at every position of the last-but-one block, only the padding differs between base and
+    # source.
     _, output = intervenable(base, [source], {"sources->base": ([[list(range(9))] * 2], [[list(range(9))] * 2])})
     assert not torch.equal(output.logits, plain)
     _, same = intervenable(base, [base], {"sources->base": ([[[1, 2]] * 2], [[[1, 2]] * 2])})
@@ -41,7 +42,7 @@ def test_an_intervenable_model_takes_a_bert():
 
 
 @pytest.mark.parametrize(("architecture", "task"), MODELS)
-def test_pyvene_learns_every_place(architecture: str, task: str):
+def test_pyvene_learns_every_hook_point(architecture: str, task: str):
     teach_pyvene()
     model = tiny(architecture, task)
     for hook_point in HookedModel(model, task=task, role="student").hook_points():

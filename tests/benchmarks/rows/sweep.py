@@ -1,4 +1,4 @@
-"""Interchange accuracy of every teacher block with every student block, beside pyvene cell by cell."""
+"""Interchange accuracy of every teacher block with every student block, beside pyvene site by site."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ def rows(setting: Setting) -> list[Row]:
 
 
 def sweep_row(name: str, bar: float, setting: Setting) -> Row:
-    """Both sweeps over one batch of two-class classifiers in eval mode, and no control."""
+    """Both sweeps over one batch of two-class classifiers in eval mode, without baselines."""
     setting = replace(setting, task="classification")
     ratio = paired_ratios(cell_by_cell(setting), {"sweep": our_sweep(setting)}, setting.rounds)["sweep"]
     return ratio_row(name, ratio, bar, sweep_cost(setting), cellwise_cost(setting), setting)
@@ -45,7 +45,7 @@ def our_sweep(setting: Setting) -> Callable[[], Grid]:
 
 
 def cell_by_cell(setting: Setting) -> Callable[[], Grid]:
-    """pyvene, with one wrapper a place made beforehand."""
+    """The sweep with pyvene, with one wrapper per hook point made beforehand."""
     teacher, student = teacher_of(setting), student_of(setting).eval()
     teachers = [intervenable(teacher, layer, setting) for layer in range(setting.teacher_layers)]
     students = [intervenable(student, layer, setting) for layer in range(setting.student_layers)]

@@ -22,13 +22,13 @@ def test_a_policy_survives_being_written_down(fields: dict) -> None:
 
 
 BAD = [
-    ({"policy": "scattered"}, "how many is not said; give `fraction`, `maximum` or both"),
+    ({"policy": "scattered"}, "the number of positions is missing; give `fraction`, `maximum` or both"),
     (
         {"policy": "all", "fraction": 0.5},
-        "`fraction` says nothing here; it belongs to consecutive, scattered, segments",
+        "`fraction` has no effect here; it belongs to consecutive, scattered, segments",
     ),
-    ({"policy": "last", "same": True}, "`same` says nothing here"),
-    ({"policy": "masked", "segments": ["a"]}, "`segments` says nothing here; it belongs to segments"),
+    ({"policy": "last", "same": True}, "`same` has no effect here"),
+    ({"policy": "masked", "segments": ["a"]}, "`segments` has no effect here; it belongs to segments"),
     ({"policy": "segments"}, "no segment is named; give `segments`"),
     ({"policy": "segments", "segments": ["a", "a"]}, "names one twice"),
     ({"policy": "explicit", "base": [1, 2], "source": [1]}, "`base` has 2, `source` 1"),

@@ -63,7 +63,7 @@ def test_the_answers_are_where_the_story_says_the_persons_went(train, heldout):
         assert row["label"] == [-100, *row["input_ids"][1:]] and len(row["input_ids"]) == LENGTH == 34
 
 
-def test_counterfactuals_equal_the_story_told_anew(train):
+def test_counterfactuals_equal_the_story_told_again(train):
     for base, source in zip(train[:200], train[200:400], strict=True):
         given, (where, asked) = TASK.variables(source), read(base["text"])
         for n in range(1, 5):

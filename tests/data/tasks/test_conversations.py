@@ -28,5 +28,5 @@ def test_templates_that_cannot_be_used_are_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match="has no chat template"):
         conversation_examples([TURNS], tokenizer, 64)
     monkeypatch.setattr(tokenizer, "chat_template", CHANGING)
-    with pytest.raises(ValueError, match="writes earlier turns of row 1 otherwise"):
+    with pytest.raises(ValueError, match="changes earlier turns of row 1 when"):
         conversation_examples([TURNS], tokenizer, 64)

@@ -68,7 +68,7 @@ def test_a_reply_ends_as_the_template_ends_it_and_not_with_the_end_of_a_text():
     assert reply_end(tokenizer, "chat") == [tokenizer.eos_token_id], "the template ends no turn"
 
 
-def test_a_template_that_refuses_is_told():
+def test_a_template_that_refuses_is_reported():
     tokenizer = chat_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('no user here') }}"
     with pytest.raises(ValueError, match="refuses a user's message: no user here"):

@@ -164,7 +164,7 @@ def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
     path = folder / "glue/SST-2/train.tsv"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes("sentence\tlabel\ncafé\t1\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"glue/SST-2/train\.tsv is no text in UTF-8: .*Convert it"):
+    with pytest.raises(ValueError, match=r"glue/SST-2/train\.tsv is not text in UTF-8: .*Convert it"):
         load_examples("sst2", "train", bert_like())
 
 

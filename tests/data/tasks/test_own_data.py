@@ -218,7 +218,7 @@ def test_columns_and_splits_that_are_not_there_are_named(tmp_path: Path) -> None
         ValueError, match=r"has the columns one, two: .*`text` usually is .*`columns.label` names \['x'\]"
     ):
         loaded(OwnData(str(path), "classification", {"label": "x"}, ("a", "b")))
-    with pytest.raises(ValueError, match=r"no file in .* and none of train"):
+    with pytest.raises(ValueError, match=r"no file in .* and not one of train"):
         loaded(OwnData(str(path), "classification", {"text": "one", "label": "two"}, splits={"train": "b.csv"}))
     with pytest.raises(ValueError, match="there is no data file at"):
         loaded(OwnData(str(tmp_path / "none.csv"), "classification"))

@@ -50,7 +50,7 @@ def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
         (("a.csv", "b.csv"), "has other columns than"),
         (("c.csv",), "names columns twice"),
         (("a.csv", "d.txt"), "files of several formats"),
-        (("e.xyz",), "has no ending that says its format"),
+        (("e.xyz",), "has no ending of a known format"),
         (("f.csv",), "is empty"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Compiled blocks: what enters and leaves them can be exchanged; whatever would be left out is refused."""
+"""Compiled blocks: an intervention on their input and output works; any hook that would be ignored is refused."""
 
 import pytest
 import torch
@@ -31,18 +31,18 @@ def _same_as_plain(architecture: str, backend: str, within: float, *components: 
         torch.testing.assert_close(found[1], found[0], rtol=100 * within, atol=100 * within)
 
 
-def test_exchanges_between_compiled_blocks() -> None:
+def test_interventions_between_compiled_blocks() -> None:
     """Traced, and run without a code generator: quick."""
     _same_as_plain("bert", "eager", 1e-12, "block_output")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama"])
-def test_exchanges_between_blocks_of_generated_code(architecture: str) -> None:
+def test_interventions_between_blocks_of_generated_code(architecture: str) -> None:
     _same_as_plain(architecture, "inductor", 1e-9, "block_output", "block_input", "token_embedding")
 
 
-def test_a_place_inside_a_compiled_block_is_refused() -> None:
+def test_a_hook_point_inside_a_compiled_block_is_refused() -> None:
     model = _compiled("bert", "eager")
     with pytest.raises(
         ValueError, match=r"block 1 is compiled, which would leave out .*blocks\.1\.mlp\.out\.hook_out; choose block_in"

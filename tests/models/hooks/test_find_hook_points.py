@@ -1,4 +1,5 @@
-"""Places: every architecture and head has them, under TransformerLens' names, where the stock model computes them."""
+"""Hook points: every architecture and head has them, under TransformerLens' names, where the stock model computes
+them."""
 
 import pytest
 from torch import nn
@@ -39,7 +40,7 @@ def test_every_component_of_every_layer_is_a_module_of_the_model(architecture: s
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_forward_reaches_the_places_in_their_order(architecture: str) -> None:
+def test_a_forward_reaches_the_hook_points_in_their_order(architecture: str) -> None:
     task = TASKS_OF[architecture][0]
     model = HookedModel(tiny(architecture, task), task=task, role="teacher")
     inputs, met = tiny_inputs(), []

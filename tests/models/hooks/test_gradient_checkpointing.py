@@ -1,4 +1,4 @@
-"""With gradient checkpointing an interchange gives the gradients that it gives without, on every architecture."""
+"""An interchange with gradient checkpointing gives the same gradients as without, on every architecture."""
 
 from functools import partial
 from typing import Any

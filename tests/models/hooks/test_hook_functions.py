@@ -77,7 +77,7 @@ def test_a_stand_in_for_a_block() -> None:
     assert in_tuple[0] is held and in_tuple[1:] == (None, None)
 
 
-def test_a_forward_ends_at_the_last_place_and_its_repetition_goes_on() -> None:
+def test_a_forward_ends_at_the_last_hook_point_and_its_repetition_goes_on() -> None:
     kept: dict[HookPoint, Tensor] = {}
     one, other = torch.zeros(1), torch.ones(1)
     record(kept, FIRST, 2, one)

@@ -1,4 +1,4 @@
-"""The names of places, and the nearest of them."""
+"""The names of hook points, and the nearest of them."""
 
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent

@@ -1,4 +1,5 @@
-"""HookedModel: places read and replaced, nothing left behind, the teacher frozen, stock checkpoints."""
+"""HookedModel: hook points are read and replaced, nothing is left behind, the teacher is frozen, checkpoints are
+stock."""
 
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def _hooks(model: nn.Module) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_hook_sees_and_replaces_every_place(architecture: str) -> None:
+def test_a_hook_sees_and_replaces_every_hook_point(architecture: str) -> None:
     model = _hooked(architecture)
     plain = model.run(INPUTS).logits
     for hook_point in model.hook_points():
@@ -91,7 +92,7 @@ def test_nothing_is_left_behind(architecture: str, error: type[BaseException]) -
         assert all(one is other for one, other in zip(model.blocks, blocks, strict=True))
 
 
-def test_a_place_of_another_model_leaves_no_hook() -> None:
+def test_a_hook_point_of_another_model_leaves_no_hook() -> None:
     model, other = _hooked("bert"), _hooked("gpt2")
     before = _hooks(model.model)
     for component in ("mlp_output", "attention_output"):
@@ -103,7 +104,7 @@ def test_a_place_of_another_model_leaves_no_hook() -> None:
     assert _hooks(model.model) == before
 
 
-def test_hooks_at_one_place_run_in_their_order() -> None:
+def test_hooks_at_one_hook_point_run_in_their_order() -> None:
     model, sums = _hooked(), []
 
     def look(tensor: Tensor) -> None:
@@ -133,20 +134,17 @@ def test_resuming_equals_a_whole_forward(architecture: str, task: Task) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_reading_stops_at_the_last_place(architecture: str) -> None:
+def test_reading_stops_at_the_last_hook_point(architecture: str) -> None:
     model, reached = _hooked(architecture), []
     handles = [block.register_forward_hook(lambda *_, n=n: reached.append(n)) for n, block in enumerate(model.blocks)]
     hook_points = [model.hook_point("attention_output", 1), model.hook_point("block_output", 0)]
-    source_activations = model.read(INPUTS, hook_points)
+    found = model.read(INPUTS, hook_points)
     assert reached == [0]
     for handle in handles:
         handle.remove()
     run = model.run(INPUTS, hook_points)
-    assert all(
-        torch.equal(source_activations.activations[hook_point], run.activations[hook_point])
-        for hook_point in hook_points
-    )
-    assert torch.equal(source_activations.attention_mask, INPUTS["attention_mask"])
+    assert all(torch.equal(found.activations[hook_point], run.activations[hook_point]) for hook_point in hook_points)
+    assert torch.equal(found.attention_mask, INPUTS["attention_mask"])
     # A forward that was cut short leaves transformers' own recording of hidden states whole.
     assert len(model.model(**INPUTS, output_hidden_states=True).hidden_states) == 4
 
@@ -167,8 +165,8 @@ def test_the_cache_names_every_wrong_name() -> None:
     with pytest.raises(ValueError) as caught:
         _hooked().run_with_cache(INPUTS, ["blocks.1.hook_out", "blocks.1.hook_outt", "embedd.hook_out"])
     assert str(caught.value).splitlines() == [
-        "'blocks.1.hook_outt' is no place of BertForMaskedLM; did you mean blocks.1.hook_out?",
-        "'embedd.hook_out' is no place of BertForMaskedLM; did you mean embed.hook_out?",
+        "'blocks.1.hook_outt' is not a hook point of BertForMaskedLM; did you mean blocks.1.hook_out?",
+        "'embedd.hook_out' is not a hook point of BertForMaskedLM; did you mean embed.hook_out?",
     ]
 
 
@@ -180,7 +178,7 @@ def test_the_cache_names_every_wrong_name() -> None:
         ("token_embedding", 1, "BertForMaskedLM has token_embedding in layers 0–0"),
     ],
 )
-def test_a_place_that_does_not_exist(component: str, layer: int, message: str) -> None:
+def test_a_hook_point_that_does_not_exist(component: str, layer: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _hooked().hook_point(component, layer)
 
@@ -234,7 +232,7 @@ def test_a_forward_of_ones_own_is_called() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_bridge_agrees_at_every_place(architecture: str) -> None:
+def test_the_bridge_agrees_at_every_hook_point(architecture: str) -> None:
     model = _hooked(architecture)
     weights = {name: weight.clone() for name, weight in model.model.state_dict().items()}
     attention, bridge = model.model.config._attn_implementation, model.bridge()

@@ -135,7 +135,7 @@ def test_the_tokens_are_plain_ones() -> None:
 
 
 def test_weights_that_are_fetched_when_needed_can_run(tmp_path: Path) -> None:
-    """Of a model spread by accelerate some weights stand nowhere between forwards."""
+    """Some weights of a model spread by accelerate are on no device between forward passes."""
     stock = tiny_of("gptj", "causal_lm")
     stock.save_pretrained(tmp_path / "model")
     spread = {"transformer.wte": "cpu", "transformer.h.0": "cpu", "transformer.h.1": "disk", "transformer.h.2": "disk"}

@@ -83,7 +83,7 @@ def test_what_cannot_be_packed_is_refused():
     with pytest.raises(ValueError, match=r"flash_attention_2 attention cannot be kept inside.*attention='sdpa'"):
         flash.run(rows)
     bloom = HookedModel(tiny_of("bloom", "causal_lm"), task="causal_lm", role="teacher")
-    with pytest.raises(ValueError, match="bloom is not told where a token stands"):
+    with pytest.raises(ValueError, match="bloom takes no positions"):
         bloom.run(rows)
 
 

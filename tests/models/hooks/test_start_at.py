@@ -1,4 +1,4 @@
-"""Entering a forward at any place of any architecture gives what the whole forward gives."""
+"""A forward pass that starts at any hook point of any architecture gives the same as a complete one."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_entered_with_its_own_activation_a_forward_is_unchanged(architecture: st
     assert torch.equal(model.run(inputs).logits, whole.logits)
 
 
-def test_blocks_before_the_place_do_not_run() -> None:
+def test_blocks_before_the_hook_point_do_not_run() -> None:
     model, inputs, ran = _model(), tiny_inputs(), []
     for layer, block in enumerate(model.blocks):
         block.register_forward_hook(lambda *_, layer=layer: ran.append(layer))
@@ -35,7 +35,7 @@ def test_blocks_before_the_place_do_not_run() -> None:
     assert ran == [1]
 
 
-def test_the_boundary_before_a_place() -> None:
+def test_the_boundary_before_a_hook_point() -> None:
     model = _model()
     assert resume_place(model, model.hook_point("token_embedding", 0)) is None
     assert resume_place(model, model.hook_point("mlp_output", 1)) == model.hook_point("block_input", 1)
@@ -43,12 +43,14 @@ def test_the_boundary_before_a_place() -> None:
     assert entry_hook_points(model, inside) == (inside, model.hook_point("block_input", 1))
 
 
-def test_places_by_name() -> None:
+def test_hook_points_by_name() -> None:
     model = _model()
     assert hook_point_of(model, None) == model.hook_point("block_input", 0)
     assert hook_point_of(model, "blocks.1.attn.o.hook_out") == model.hook_point("attention_output", 1)
-    with pytest.raises(ValueError, match=r"'blocks.7.hook_out' is no place of BertForMaskedLM; did you mean blocks"):
+    with pytest.raises(
+        ValueError, match=r"'blocks.7.hook_out' is not a hook point of BertForMaskedLM; did you mean blocks"
+    ):
         hook_point_of(model, "blocks.7.hook_out")
     other = HookedModel(tiny("bert", "masked_lm", layers=3), task="masked_lm", role="teacher")
-    with pytest.raises(ValueError, match="is no place of BertForMaskedLM"):
+    with pytest.raises(ValueError, match="is not a hook point of BertForMaskedLM"):
         hook_point_of(model, other.hook_point("block_input", 2))

@@ -10,21 +10,21 @@ from causalkd.verification.results.baselines import BASELINES
 @pytest.mark.parametrize("rows", [2, 3, 7, 16])
 def test_every_row_gives_its_source_to_one_other_row(rows, seed):
     counts = torch.randint(0, 4, (rows,), generator=torch.Generator().manual_seed(seed))
-    source_readings = permuted_rows(counts)
-    assert sorted(source_readings.tolist()) == list(range(rows))
-    assert not (source_readings == torch.arange(rows)).any()
+    source_rows = permuted_rows(counts)
+    assert sorted(source_rows.tolist()) == list(range(rows))
+    assert not (source_rows == torch.arange(rows)).any()
 
 
-def test_rows_of_equal_count_donate_to_each_other():
+def test_rows_of_equal_count_give_their_sources_to_each_other():
     counts = torch.tensor([3, 5, 3, 5, 5])
     assert counts[permuted_rows(counts)].equal(counts)
 
 
 def test_a_count_that_only_one_row_has_goes_to_its_neighbour():
     counts = torch.tensor([9, 2, 2, 4, 4, 4])
-    source_readings = permuted_rows(counts)
-    assert set(counts[source_readings][[1, 2]].tolist()) == {2}
-    assert int(counts[source_readings[0]]) == 4
+    source_rows = permuted_rows(counts)
+    assert set(counts[source_rows][[1, 2]].tolist()) == {2}
+    assert int(counts[source_rows[0]]) == 4
 
 
 def test_one_row_has_no_other():
@@ -32,7 +32,7 @@ def test_one_row_has_no_other():
         permuted_rows(torch.tensor([3]))
 
 
-def test_the_k_th_position_meets_the_donor_s_k_th_as_far_as_both_go():
+def test_the_k_th_position_gets_the_source_s_k_th_as_far_as_both_go():
     own = Positions(torch.tensor([[1, 2, 3]]), torch.tensor([[4, 5, 6]]), torch.tensor([[True, True, True]]))
     other = Positions(torch.tensor([[7, 0, 9]]), torch.tensor([[8, 0, 6]]), torch.tensor([[True, False, True]]))
     found = permuted_positions(own, other)
@@ -57,7 +57,7 @@ def test_the_modal_guess_is_the_best_one_for_each_measure():
     assert modal_matches(choice, torch.zeros(6))[1].tolist() == [0] * 6
 
 
-def test_none_is_not_among_the_controls():
+def test_none_is_not_among_the_baselines():
     assert tuple(BASELINES) == (
         *("no_intervention", "permuted_source", "majority_class", "untrained_student", "norm_matched_random"),
         *("wrong_layer", "shuffled_alignment", "ceiling"),

@@ -30,7 +30,7 @@ def test_permuting_two_equal_rows_changes_nothing(setting):
     assert permuted.log_probabilities.equal(own.log_probabilities)
 
 
-def test_a_side_is_out_of_reach_only_if_activations_changed_and_no_logit_did(setting):
+def test_an_intervention_is_unreachable_only_if_activations_changed_and_no_logit_did(setting):
     teacher, interventions, batches = setting
     base = ModelPass.of(teacher, interventions, batches[0])
     found, hidden = base.plain, base.base.hidden

@@ -35,7 +35,7 @@ def test_a_copy_s_heads_are_their_own_counterparts(teacher):
     }
 
 
-def test_a_cell_is_the_declared_pair_of_those_two_heads(teacher):
+def test_a_comparison_is_the_declared_pair_of_those_two_heads(teacher):
     student = teacher_and_student()[1]
     alignment, batches = pairs_of(teacher, student)
     found = _by_head(teacher, student, alignment, batches)

@@ -17,7 +17,7 @@ def setting():
 
 
 def _moves(setting, columns, seed=0):
-    """How the exchange and its placebo move each exchanged position, and what the placebo changed elsewhere."""
+    """How the intervention and its random counterpart move each position, and what the latter changed elsewhere."""
     model, batch, positions = setting
     site = ResolvedSite(model.hook_point("block_output", 1), columns)
     base = model.run(batch.inputs, hook_points_needed(model, [site]))
@@ -41,7 +41,7 @@ def _moves(setting, columns, seed=0):
 
 
 @pytest.mark.parametrize("columns", [None, COLUMNS])
-def test_moves_as_far_as_the_exchange_and_elsewhere(setting, columns):
+def test_moves_as_far_as_the_intervention_in_another_direction(setting, columns):
     real, move = _moves(setting, columns)
     torch.testing.assert_close(move.norm(dim=1), real.norm(dim=1), rtol=1e-4, atol=1e-5)
     assert torch.cosine_similarity(real, move).mean().abs() < 0.7

@@ -1,4 +1,4 @@
-"""Each exchange is run once however many look on, and none of its tensors outlives its side."""
+"""Each intervention is run once for any number of observers, and its tensors are freed after it."""
 
 import weakref
 
@@ -28,7 +28,7 @@ def _tables(setting, components):
 
 
 class _Watching:
-    """Asks for every answer at its sides, and knows which of them still live."""
+    """Asks for every prediction of its interventions, and records which of them are still alive."""
 
     def __init__(self, interventions):
         self.interventions, self.living, self.source_readings, self._refs = set(interventions), [], [], []
@@ -61,7 +61,7 @@ def test_who_looks_on_costs_nothing(setting):
     assert of_student.forward == [0, 1, 0, 1, 1, 1, 1]
 
 
-def test_tables_that_share_exchanges_hold_what_each_would_alone(setting):
+def test_tables_that_share_interventions_hold_what_each_would_alone(setting):
     teacher, student, _, batches = setting
     components = ["block_output", "mlp_output"]
     truth, tables = _tables(setting, components)
@@ -72,7 +72,7 @@ def test_tables_that_share_exchanges_hold_what_each_would_alone(setting):
         assert table.measurement().rows("s", 0) == own.measurement().rows("s", 0)
 
 
-def test_nothing_outlives_its_side_but_donors_before_a_single_row(setting):
+def test_nothing_outlives_its_intervention_but_sources_before_a_single_row(setting):
     _, student, _, batches = setting
     assert [len(batch.counted) for batch in batches] == [16, 1]
     watching = _Watching(layer_interventions(student, "block_output", "middle").values())

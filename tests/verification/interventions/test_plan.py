@@ -33,14 +33,14 @@ def test_the_grid_holds_every_layer_pair_once_and_the_declared_one_by_its_name(m
     assert {comparison.pair for comparison in comparisons if not comparison.aligned} == {"grid:m"}
 
 
-def test_cells_of_one_layer_share_their_side(models):
+def test_comparisons_of_one_layer_share_their_intervention(models):
     comparisons = _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}")
     assert len({comparison.teacher for comparison in comparisons}) == 3
     assert len({comparison.student for comparison in comparisons}) == 2
     assert {comparison.teacher.positions for comparison in comparisons} == {"m"}
 
 
-def test_sides_that_exchange_the_same_are_one(models):
+def test_equal_interventions_are_one(models):
     part = "subspace_partition: [[0, 4], [4, 32]], subspaces: [{}]"
     site = "[{{layer: {}, {}}}]"
     pairs = "".join(
@@ -78,7 +78,7 @@ def test_pairs_of_one_policy_share_a_grid_and_others_get_their_own(models):
     assert {comparison.pair for comparison in apart} == {"a", "b", "grid:a", "grid:b"}
 
 
-def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_cells_count_as_trained(models):
+def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_sites_count_as_aligned(models):
     comparisons = _plan(models, "- {name: full, teacher: [{layer: 0}, {layer: 1}], student: [{layer: 0}]}")
     own = [comparison for comparison in comparisons if comparison.pair == "full"]
     assert len(comparisons) == 7 and len(own) == 1
@@ -87,7 +87,7 @@ def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_cells_count_as_trai
     assert touched == {(0, 0), (1, 0)}
 
 
-def test_a_separate_source_site_and_a_subspace_are_no_grid_cell(models):
+def test_a_separate_source_site_and_a_subspace_are_not_in_a_grid(models):
     comparisons = _plan(
         models,
         """

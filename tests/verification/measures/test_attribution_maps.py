@@ -19,9 +19,9 @@ def _model(architecture: str, task: Task, layers: int = 2) -> HookedModel:
     return HookedModel(tiny(architecture, task, layers=layers), task=task, role="teacher")
 
 
-def _batch(task: Task, intervention: str = "right") -> Batch:
+def _batch(task: Task, side: str = "right") -> Batch:
     rows = examples(task, 3)
-    return Batch(pad(rows, PAD, intervention), pad_labels(rows, intervention))
+    return Batch(pad(rows, PAD, side), pad_labels(rows, side))
 
 
 def test_a_classifier_is_asked_about_every_class() -> None:
@@ -32,12 +32,10 @@ def test_a_classifier_is_asked_about_every_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "task", "intervention"), [("bert", "masked_lm", "right"), ("gpt2", "causal_lm", "left")]
+    ("architecture", "task", "side"), [("bert", "masked_lm", "right"), ("gpt2", "causal_lm", "left")]
 )
-def test_a_language_model_is_asked_where_a_label_is_last_predicted(
-    architecture: str, task: Task, intervention: str
-) -> None:
-    teacher, batch = _model(architecture, task), _batch(task, intervention)
+def test_a_language_model_is_asked_where_a_label_is_last_predicted(architecture: str, task: Task, side: str) -> None:
+    teacher, batch = _model(architecture, task), _batch(task, side)
     labels = batch.labels
     assert labels is not None
     labels[1] = -100  # a row without any: its last token is asked about

@@ -23,7 +23,7 @@ CARRIES = {
     ("block_output", 0, "bit"): "bit",
     ("block_output", 1, "bit"): "label",
 }
-"""What each place of the hand-made transformer holds that anything after it reads."""
+"""What each hook point of the hand-made transformer holds that anything after it reads."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_it_does_nothing_where_nothing_is_read_any_more(rows):
             )
 
 
-def test_a_place_that_carries_another_variable_is_within_what_chance_gives(rows):
+def test_a_hook_point_that_carries_another_variable_is_within_what_chance_gives(rows):
     # The symbols decide `equal`, but whether two rows are equal does not follow from one symbol of each.
     for hook_point, variable in (
         (("block_output", 0, "y"), "x"),
@@ -72,7 +72,7 @@ def test_a_place_that_carries_another_variable_is_within_what_chance_gives(rows)
         assert row.iia_effective_low <= max(row.baselines.values()), (hook_point, variable)
 
 
-def test_only_places_that_carry_a_variable_are_perfect(rows):
+def test_only_hook_points_that_carry_a_variable_are_perfect(rows):
     # What enters block 1 is what leaves block 0.
     perfect = {key for key, row in rows.items() if row.iia == 1.0 and key[:2] != ("block_input", 1)}
     assert perfect == {(*hook_point, variable) for hook_point, variable in CARRIES.items()}

@@ -25,7 +25,7 @@ CARRIES = {
     ("block_output", 0, "asked_2"): "asked_2",
     ("block_output", 1, "asked_2"): "located_2",
 }
-"""What places of the hand-made LM hold that anything after them reads."""
+"""What hook points of the hand-made LM hold that anything after them reads."""
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def rows(batches, answers):
 
 def test_the_task_is_asked_for_every_answer_of_the_very_pairs(batches, answers):
     bases, sources = (
-        [{"input_ids": row.tolist()} for batch in batches for row in intervention(batch)["input_ids"]]
-        for intervention in (lambda batch: batch.inputs, lambda batch: batch.source)
+        [{"input_ids": row.tolist()} for batch in batches for row in of_batch(batch)["input_ids"]]
+        for of_batch in (lambda batch: batch.inputs, lambda batch: batch.source)
     )
     assert answers.pair.tolist() == [pair for pair in range(60) for _ in range(4)]
     told = [base["input_ids"][PLACE_OF[f"answer_{n}"]] for base in bases for n in range(1, 5)]

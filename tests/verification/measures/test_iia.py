@@ -43,7 +43,7 @@ def test_a_teacher_against_itself_scores_exactly_one(architecture, task):
     assert found.score(0, 1).kl > 0
 
 
-def test_every_cell_equals_the_loop_over_rows(setting, measured):
+def test_every_comparison_equals_the_loop_over_rows(setting, measured):
     teacher, student, _, batches = setting
     rows = [(batch, row) for batch in batches for row in range(len(batch.counted))]
     answers = {}
@@ -141,7 +141,7 @@ def test_a_random_student_is_near_chance():
         assert random.iia_effective < 0.75
 
 
-def test_controls_are_what_they_say(setting, measured):
+def test_baselines_are_what_they_say(setting, measured):
     teacher, student, _alignment, batches = setting
     # One declared pair has no other to be shuffled with.
     assert {score.baseline for score in measured.scores} == {"measured", *BASELINES} - {"shuffled_alignment"}
@@ -163,13 +163,13 @@ def test_the_wrong_layer_is_the_student_half_its_depth_away(measured):
             assert measured.score(t, s, "wrong_layer").matches.tolist() == measured.score(t, 1 - s).matches.tolist()
 
 
-def test_the_teacher_in_the_student_s_place_is_the_ceiling(measured):
+def test_the_teacher_instead_of_the_student_is_the_ceiling(measured):
     ceiling = measured.score(1, 0, "ceiling", "middle")
     assert (ceiling.iia, ceiling.iia_effective) == (1.0, 1.0) and ceiling.kl == pytest.approx(0, abs=1e-6)
     assert [s.comparison.pair for s in measured.scores if s.baseline == "ceiling"] == ["middle"]
 
 
-def test_a_shuffled_alignment_exchanges_the_student_at_the_next_pair():
+def test_a_shuffled_alignment_intervenes_on_the_student_at_the_next_pair():
     teacher, student = teacher_and_student()
     both = MIDDLE + "  - {name: late, teacher: [{layer: 2}], student: [{layer: 1}]}\n"
     alignment, batches = pairs_of(teacher, student, both)
@@ -179,7 +179,7 @@ def test_a_shuffled_alignment_exchanges_the_student_at_the_next_pair():
     assert len([score for score in found.scores if score.baseline == "shuffled_alignment"]) == 2
 
 
-def test_untrained_twins_are_drawn_from_their_own_seeds(setting):
+def test_untrained_students_are_drawn_from_their_own_seeds(setting):
     teacher, student, alignment, batches = setting
     found = measure_all(teacher, [(student, alignment)] * 3, batches, baselines=("untrained_student",), seeds=[0, 1, 0])
     first, second, third = (each.score(1, 0, "untrained_student").divergence.tolist() for each in found)
@@ -187,7 +187,7 @@ def test_untrained_twins_are_drawn_from_their_own_seeds(setting):
     comparisons = [plan(teacher, student, alignment, "block_output", None)] * 3
     truth, asked = TeacherCounterfactuals([]), [MeasurementPlan(own, ("untrained_student",)) for own in comparisons]
     tables = [(student, Table(truth, each, seed)) for each, seed in zip(asked, (0, 1, 0), strict=True)]
-    assert len(untrained(tables)) == 2  # the same twin serves the first and the third
+    assert len(untrained(tables)) == 2  # the same untrained student serves the first and the third
 
 
 def test_a_last_batch_of_one_row_takes_its_permuted_source_from_the_batch_before(setting):

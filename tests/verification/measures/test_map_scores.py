@@ -35,7 +35,11 @@ def test_agreement_with_itself_with_another_and_with_chance() -> None:
     same = agreement_row("kd", 1, "measured", 0, TEACHER, TEACHER, draw=0)
     assert (same.cosine.mean, same.spearman.mean, same.overlap.mean) == pytest.approx((1, 1, 1))
     other = agreement_row("kd", 1, "measured", 2, TEACHER, STUDENT, draw=0)
-    assert (other.teacher_hook_point, other.student_place, other.layer) == ("blocks.0.hook_in", "blocks.0.hook_out", 2)
+    assert (other.teacher_hook_point, other.student_hook_point, other.layer) == (
+        "blocks.0.hook_in",
+        "blocks.0.hook_out",
+        2,
+    )
     assert other.cosine.mean == pytest.approx(float(np.mean(text_agreement(TEACHER, STUDENT)))) and other.cosine.n == 4
     chance = agreement_row("kd", 1, "random_map", 2, TEACHER, TEACHER, draw=0)
     assert chance.cosine.mean is not None and abs(chance.cosine.mean) < 0.5
@@ -71,7 +75,7 @@ def test_maps_of_other_texts_or_views_do_not_compare() -> None:
     tokens = (*TEACHER.tokens[:2], ("other",) * 8, TEACHER.tokens[3])
     with pytest.raises(ValueError, match="tokens differ, first in text 2; compare maps of the same texts"):
         text_agreement(TEACHER, replace(TEACHER, tokens=tokens))
-    with pytest.raises(ValueError, match=r"explain other views, .*neutral.* and \['contradiction', 'entailment'\]"):
+    with pytest.raises(ValueError, match=r"explain different views, .*neutral.* and \['contradiction', 'entailment'\]"):
         text_agreement(TEACHER, example_maps(views=2)[0])
 
 
@@ -93,7 +97,7 @@ def test_the_gap_stands_beside_what_is_explained() -> None:
     assert (row.hook_point, row.attention) == ("blocks.0.hook_in", "sdpa")
 
 
-def test_large_gaps_are_told_once_a_model_with_what_was_measured() -> None:
+def test_large_gaps_are_reported_once_a_model_with_what_was_measured() -> None:
     row = gap_row("kd", 1, TEACHER)
     small, large, larger = (replace(row, explained=2.0, gap=gap, hook_point=f"blocks.{gap}") for gap in (0.4, 1.0, 1.5))
     assert large_gaps([small, replace(small, explained=0.0, gap=0.0)], 32, "zero") == []

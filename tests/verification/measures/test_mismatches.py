@@ -40,7 +40,7 @@ def test_the_pairs_of_largest_divergence_on_which_the_student_stays(setting):
         assert each.teacher != each.teacher_counterfactual != each.student_counterfactual == each.student
         assert each.teacher_probability > 1 / 3 and each.student_probability < 1 / 2
         assert {each.base, each.source} <= texts
-        words = [intervention.split()[:4] for intervention in (each.base, each.source)]
+        words = [text.split()[:4] for text in (each.base, each.source)]
         assert each.intervened == tuple(zip(*words, strict=True))
 
 

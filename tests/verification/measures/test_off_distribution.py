@@ -43,7 +43,7 @@ def _lower_median(values):
     return sorted(values)[(len(values) - 1) // 2]  # torch's
 
 
-def test_exchanging_everything_leads_to_clean_states_alone(models):
+def test_replacing_everything_leads_to_clean_states_only(models):
     rows = [row for row in examples("classification", 60) if len(row["input_ids"]) == 8]
     ((row,), _) = _found(models, WHOLE, rows, 2 * len(rows))
     assert (row.model, row.seed, row.pair, row.pairs) == ("teacher", None, "last", 2 * len(rows))

@@ -25,7 +25,7 @@ def _score(
 
 
 def test_numbers_of_a_score_worked_out_by_hand():
-    # Six pairs: four right; the teacher's exchange changed three, of which two are right.
+    # Six pairs: four right; the teacher's intervention changed three, of which two are right.
     score = _score([1, 1, 0, 1, 0, 1], [1, 1, 1, 0, 0, 0], divergence=[0, 0, 3, 0, 3, 0])
     assert (score.iia, score.iia_effective) == (4 / 6, 2 / 3)
     assert (score.effective_pairs, score.kl) == (3, 1.0)
@@ -53,7 +53,7 @@ def test_rows_carry_their_intervals():
 
 
 def test_strictness_is_the_share_of_quiet_predictions_that_stay():
-    score = _score([1, 1, 0, 0], [1, 0, 0, 0])  # the teacher's exchange changes the first
+    score = _score([1, 1, 0, 0], [1, 0, 0, 0])  # the teacher's intervention changes the first
     assert score.specificity is None
     assert dataclasses.replace(score, still=np.array([0.0, 1.0, 1.0, 0.0])).specificity == 2 / 3
     moved = _score([1, 1], [1, 1])
@@ -78,7 +78,7 @@ def test_paired_difference_by_hand():
     assert paired_difference(worse, better).difference == -0.5
 
 
-def test_a_control_s_row_says_how_surely_the_measurement_differs_from_it():
+def test_a_baseline_s_row_says_how_surely_the_measurement_differs_from_it():
     effective, half = [1] * 20, [1] * 10 + [0] * 10
     scores = (
         _score([1] * 20, effective),
@@ -106,7 +106,7 @@ def test_only_the_same_pairs_can_be_compared():
         paired_difference(_score([1, 1], [0, 0]), _score([1, 1], [0, 0]))
 
 
-def test_differences_compare_trained_sites_with_the_reference_and_with_the_own_controls():
+def test_differences_compare_aligned_sites_with_the_reference_and_with_the_own_baselines():
     effective = [1, 1, 1, 0]
 
     def measured(matches, guess):

@@ -28,8 +28,8 @@ def _perfect(batch, rows, side="right"):
     logits = torch.zeros(len(rows), 2, batch.counted.shape[1])
     for row, example in enumerate(rows):
         shift = int(batch.counted[row].long().argmax())
-        for end, hook_point in enumerate(example["label"]):
-            logits[row, end, shift + hook_point] = 5.0 if example["label"] == (example["null"],) * 2 else 9.0
+        for end, position in enumerate(example["label"]):
+            logits[row, end, shift + position] = 5.0 if example["label"] == (example["null"],) * 2 else 9.0
     return logits
 
 

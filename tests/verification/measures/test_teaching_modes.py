@@ -44,8 +44,8 @@ def test_each_labelled_token_is_the_loops(pair: tuple[HookedModel, HookedModel])
     np.testing.assert_allclose(found.uncertainty, expected.uncertainty, rtol=1e-10)
     np.testing.assert_allclose(found.target, expected.target, rtol=1e-8)
     np.testing.assert_allclose(found.diversity, expected.diversity, rtol=1e-8)
-    row, hook_point = labelled.nonzero(as_tuple=True)
-    assert found.text.tolist() == row.tolist() and found.position.tolist() == (hook_point + 1).tolist()
+    row, position = labelled.nonzero(as_tuple=True)
+    assert found.text.tolist() == row.tolist() and found.position.tolist() == (position + 1).tolist()
     assert found.hard.tolist() == (expected.uncertainty >= expected.uncertainty.median()).tolist()
     kl = oracle.terms(s[labelled], t[labelled], batch.labels[:, 1:][labelled])
     whole = (kl.target + kl.uncertainty * kl.diversity).sum()
@@ -71,17 +71,17 @@ def test_the_modes_together_are_the_whole_accuracy(pair: tuple[HookedModel, Hook
 
 def test_a_model_agrees_with_itself_in_both_modes(pair: tuple[HookedModel, HookedModel]) -> None:
     teacher, _ = pair
-    untrained_student = HookedModel(teacher.model, task="causal_lm", role="teacher")
-    same = aligned(teacher, untrained_student, first=("first", 1, 1))
-    scores = accuracy_by_mode(teacher, untrained_student, same, _halves(batch_of("causal_lm")))
+    copied = HookedModel(teacher.model, task="causal_lm", role="teacher")
+    same = aligned(teacher, copied, first=("first", 1, 1))
+    scores = accuracy_by_mode(teacher, copied, same, _halves(batch_of("causal_lm")))
     assert [score.iia for score in scores] == [1.0, 1.0]
-    found = teaching_modes(teacher, untrained_student, [batch_of("causal_lm")])
+    found = teaching_modes(teacher, copied, [batch_of("causal_lm")])
     assert np.isnan(found.target_share) and not found.suppressed.any()
 
 
 def test_what_has_no_teaching_modes() -> None:
     teacher, student = models("classification", "bert", "distilbert")
-    with pytest.raises(ValueError, match="teaching modes are of tokens, and the head is of classification"):
+    with pytest.raises(ValueError, match="teaching modes are for tokens, and the head is for classification"):
         teaching_modes(teacher, student, [batch_of("classification")])
     teacher, student = models()
     with pytest.raises(ValueError, match="teaching modes need gold tokens; of 1 batches"):

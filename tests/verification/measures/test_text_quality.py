@@ -12,26 +12,24 @@ from tests.data.tiny_tokenizers import gpt2_like
 from tests.tiny import tiny
 
 
-@pytest.mark.parametrize("intervention", ["left", "right"])
-def test_perplexity_equals_a_loop_over_tokens(intervention):
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_perplexity_equals_a_loop_over_tokens(side):
     tokenizer = gpt2_like()
     assert len(tokenizer) > 97
     model = HookedModel(tiny("llama", "causal_lm", dtype=torch.float64), tokenizer, task="causal_lm", role="student")
     rows = [[5, 9, 11, 40], [7, 8], [30, 31, 32, 33, 34]]
     examples = [{"input_ids": ids, "label": [-100, *ids[1:]]} for ids in rows]
     examples[2]["label"][1] = -100  # a prompt of two tokens
-    batches = [
-        Batch(pad(part, 0, intervention), pad_labels(part, intervention)) for part in (examples[:2], examples[2:])
-    ]
+    batches = [Batch(pad(part, 0, side), pad_labels(part, side)) for part in (examples[:2], examples[2:])]
     found = predict_texts(model, batches, tokenizer)
     nats, size, tokens = 0.0, 0, 0
     for example in examples:
         ids = torch.tensor([example["input_ids"]])
         with torch.no_grad():
             log_probabilities = model.model(ids).logits[0].log_softmax(-1)
-        wanted = [hook_point for hook_point, label in enumerate(example["label"]) if label != -100]
-        nats -= sum(float(log_probabilities[hook_point - 1, example["input_ids"][hook_point]]) for hook_point in wanted)
-        size += len(tokenizer.decode([example["input_ids"][hook_point] for hook_point in wanted]).encode())
+        wanted = [position for position, label in enumerate(example["label"]) if label != -100]
+        nats -= sum(float(log_probabilities[position - 1, example["input_ids"][position]]) for position in wanted)
+        size += len(tokenizer.decode([example["input_ids"][position] for position in wanted]).encode())
         tokens += len(wanted)
     assert (found.tokens, found.bytes) == (tokens, size) == (7, size)
     assert found.perplexity_per_token == pytest.approx(math.exp(nats / tokens), rel=1e-6)
@@ -47,7 +45,7 @@ def test_nothing_to_predict_is_refused():
     tokenizer = gpt2_like()
     model = HookedModel(tiny("gpt2", "causal_lm"), tokenizer, task="causal_lm", role="student")
     rows = [{"input_ids": [5, 6], "label": [-100, -100]}]
-    with pytest.raises(ValueError, match="no token is labelled, so nothing is predicted"):
+    with pytest.raises(ValueError, match="no token is labelled, so nothing can be scored"):
         predict_texts(model, [Batch(pad(rows, 0), pad_labels(rows))], tokenizer)
 
 

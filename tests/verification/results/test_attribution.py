@@ -27,6 +27,6 @@ def test_no_file_and_another_file(tmp_path: Path) -> None:
     assert AttributionResults.read(path) is None
     path.write_text("{}")
     with pytest.raises(
-        ValueError, match="holds no attribution results of this version; write them anew with `causalkd"
+        ValueError, match="holds no attribution results of this version; make them again with `causalkd"
     ):
         AttributionResults.read(path)

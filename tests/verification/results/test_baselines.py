@@ -52,7 +52,7 @@ def test_a_registered_baseline_is_in_the_schema_and_on_the_page(toy: Verificatio
 def test_without_its_entry_neither_knows_it(toy: VerificationReport, monkeypatch: pytest.MonkeyPatch) -> None:
     text = toy.to_json()
     monkeypatch.delitem(BASELINES, TOY.key)
-    with pytest.raises(ValueError, match="'always_zero' is no baseline"):
+    with pytest.raises(ValueError, match="'always_zero' is not a baseline"):
         VerificationReport.from_json(text)
     assert TOY.title not in render(example_report(seeds=1))
 

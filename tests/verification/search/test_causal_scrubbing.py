@@ -38,7 +38,7 @@ def test_the_true_hypothesis_recovers_the_whole_loss(planted, hypothesis):
         [Depth(0, {"y": ("y",), "bit": ("bit",)})],  # the symbol itself, not whether it equals the other
         [Depth(0, {"y": ("equal",)})],  # the bit forgotten
         [Depth(1, {"bit": ("bit",)})],  # the label not computed yet
-        [Depth(1, {"y": ("label",)})],  # at the wrong place
+        [Depth(1, {"y": ("label",)})],  # at the wrong hook point
         [
             dataclasses.replace(INPUTS, carries={"x": ("x",), "bit": ("bit",)}),
             FIRST,
@@ -93,7 +93,7 @@ def test_nothing_is_left_behind(planted):
     assert model.training and not any(block._forward_hooks for block in model.blocks)
 
 
-def test_every_fault_is_told(planted):
+def test_every_fault_is_reported(planted):
     wrong = [Depth(0, {"z": ("x",), "y": ("equals",)}, "mlp_output")]
     with pytest.raises(ValueError) as told:
         scrub(handmade(), wrong, planted)

@@ -17,7 +17,7 @@ def _pairs(seed, n):
 
 @pytest.fixture(scope="module")
 def setting():
-    """After block 1 the bit's position holds `equal` and the bit, both of which are read later."""
+    """The bit's position holds `equal` and the bit after block 1, both of which are read later."""
     pairs, heldout = _pairs(0, 200), _pairs(1, 200)
     answers = [KnownAnswers.of(counterfactual_labels, ("equal", "bit"), part) for part in (pairs, heldout)]
     return handmade("student", apart=True), pairs, heldout, answers

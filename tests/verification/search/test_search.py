@@ -15,7 +15,7 @@ from tests.tiny import PAD
 POLICY = PositionPolicy(policy="consecutive", fraction=0.5)
 BLOCKS = (None, 0, 1, None, 2, None)
 RIGHT = {0: {1}, 1: {2, 3}, 2: {4, 5}}
-"""Of each student layer, the teacher layers whose output it is, rotated."""
+"""The teacher layers whose rotated output each student layer is."""
 
 
 def _pairs(seed, n=200, name="span"):
@@ -63,12 +63,12 @@ def test_an_untrained_student_has_no_counterpart(models):
     teacher, student = models
     nothing = search(teacher, untrained_copy(student, 5), POLICY, _pairs(0), _pairs(1), seed=1)
     assert nothing.proposals and not any(proposal.supported for proposal in nothing.proposals)
-    with pytest.raises(ValueError, match="none of 3 proposals is above its controls"):
+    with pytest.raises(ValueError, match="none of 3 proposals exceeds its baselines"):
         nothing.alignment()
 
 
 def test_positions_of_two_kinds_are_refused(models):
-    with pytest.raises(ValueError, match=r"one choice of positions; the batches have those of \['other', 'span'\]"):
+    with pytest.raises(ValueError, match=r"the positions of one policy; the batches have those of \['other', 'span'\]"):
         search(*models, POLICY, _pairs(0, 4), _pairs(1, 4, "other"))
 
 

@@ -25,7 +25,7 @@ def _pairs(seed, n):
 
 @pytest.fixture(scope="module")
 def setting():
-    """After block 1 the bit's position holds `equal` and the bit: two directions carry all that is read there."""
+    """The bit's position holds `equal` and the bit after block 1: two directions carry all that is read there."""
     models = handmade(apart=True), handmade("student", apart=True)
     pairs, heldout = _pairs(0, 200), _pairs(1, 200)
     return models, search(*models, POLICY, pairs, heldout), pairs, heldout
@@ -48,7 +48,7 @@ def test_the_directions_that_matter_do_what_the_whole_layer_does(setting, narrow
     assert {row.baseline for row in found.baselines} >= {"permuted_source", "untrained_student", "norm_matched_random"}
 
 
-def test_the_alignment_exchanges_those_directions_alone(setting, narrowed):
+def test_the_alignment_intervenes_on_those_directions_alone(setting, narrowed):
     alignment = narrowed.alignment()
     assert Alignment.from_yaml(alignment.to_yaml()) == alignment
     for pair, proposal in zip(alignment.pairs, (p for p in narrowed.proposals if p.supported), strict=True):
@@ -77,8 +77,10 @@ def test_nothing_proposed_is_nothing_narrowed(setting):
 
 
 @pytest.mark.parametrize("rank", [0, 10_000])
-def test_a_rank_that_no_place_has_is_refused(setting, rank):
-    with pytest.raises(ValueError, match=f"rank {rank} given; a place of this student has 1–{setting[0][1].width}"):
+def test_a_rank_that_no_hook_point_has_is_refused(setting, rank):
+    with pytest.raises(
+        ValueError, match=f"rank {rank} given; a hook point of this student has 1–{setting[0][1].width}"
+    ):
         check_rank(setting[0][1], "block_output", rank)
 
 
@@ -86,10 +88,10 @@ def test_what_cannot_be_learned_is_refused(setting):
     (teacher, student), found, pairs, heldout = setting
     with pytest.raises(ValueError, match="this is a classification teacher"):
         learn_subspaces(student, teacher, found, pairs, heldout, rank=1)
-    with pytest.raises(ValueError, match="component 'mlp_output' given; directions are learned of block_output"):
+    with pytest.raises(ValueError, match="component 'mlp_output' given; subspaces are learned only of block_output"):
         check_rank(student, "mlp_output", 1)
     masked = teacher_and_student("bert", "masked_lm")[1]
-    with pytest.raises(ValueError, match="not of a masked_lm; leave it out"):
+    with pytest.raises(ValueError, match="not for masked_lm; leave it out"):
         check_rank(masked, "block_output", 1)
 
 

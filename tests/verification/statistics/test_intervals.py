@@ -31,7 +31,7 @@ def test_one_prediction_a_pair_gives_wilson_s_interval(right):
 @pytest.mark.parametrize(
     ("pairs", "truth"), [(50, 0.5), (100, 0.3), (100, 0.95), (300, 0.02), (300, 0.7), (1000, 0.99)]
 )
-def test_intervals_cover_the_truth_as_often_as_they_say(pairs, truth):
+def test_intervals_cover_the_true_share_as_often_as_they_say(pairs, truth):
     sets = (np.random.default_rng(pairs).random((DRAWS, pairs)) < truth).astype(float)
     assert 0.93 <= _covered(sets, np.ones_like(sets), truth) <= 0.97
 
@@ -95,7 +95,7 @@ def test_all_right_is_not_certain_and_nothing_counted_has_no_interval():
 @pytest.mark.parametrize(
     ("better", "worse", "alike"), [(0.9, 0.7, 0.5), (0.5, 0.5, 0.0), (0.98, 0.5, 0.3), (0.3, 0.4, 0.8)]
 )
-def test_differences_cover_the_truth(better, worse, alike):
+def test_differences_cover_the_true_difference(better, worse, alike):
     random = np.random.default_rng(7)
     latent = random.standard_normal((2, DRAWS, 150))
     latent[1] = alike * latent[0] + np.sqrt(1 - alike**2) * latent[1]

@@ -8,7 +8,7 @@ from causalkd.verification.statistics.permutation import SMALLEST_P, benjamini_h
 
 
 def _all_swaps(matches, reference):
-    """The mid-p value over every way of swapping the two within pairs."""
+    """The mid-p value over every permutation of the two values within pairs."""
     differences = matches - reference
     sums = np.array([np.dot(signs, differences) for signs in product((-1, 1), repeat=len(differences))])
     observed = differences.sum()
@@ -17,7 +17,7 @@ def _all_swaps(matches, reference):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_agrees_with_every_swap_counted(seed):
+def test_agrees_with_every_permutation_counted(seed):
     random = np.random.default_rng(seed)
     matches, reference = random.integers(0, 1 + seed, 11).astype(float), random.integers(0, 1 + seed, 11).astype(float)
     assert paired_permutation_p(matches, reference) == pytest.approx(_all_swaps(matches, reference), abs=1e-12)
