@@ -45,7 +45,7 @@ class FinetuneRecipe(Part):
 
     @model_validator(mode="after")
     def _fits(self) -> "FinetuneRecipe":
-        faults = [f"seeds are named twice: {list(self.seeds)}; give each once"] if _twice(self.seeds) else []
+        faults = [f"seeds appear twice: {list(self.seeds)}; give each once"] if _twice(self.seeds) else []
         faults += [
             f"`training.{key}` is given, but there is no teacher; leave it out, or use a recipe of `causalkd distill`"
             for key in ("sequences", "teacher_cache")

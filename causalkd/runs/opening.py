@@ -75,7 +75,7 @@ def _make(folder: RunFolder, held: ExitStack) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         held.enter_context(locked(folder.path))
     except OSError as error:
-        raise ValueError(f"no run can be put into {folder.path}: {error}; choose another `output`") from error
+        raise ValueError(f"a run cannot be written to {folder.path}: {error}; choose another `output`") from error
 
 
 def _open(
@@ -90,7 +90,7 @@ def _open(
             _continue(folder, recipe, data, alignment)
             return
         else:
-            raise ValueError(f"{folder.path} holds something that is no run; choose another `output`")
+            raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
     write_identity(folder, data)
     folder.start(recipe, alignment)
 

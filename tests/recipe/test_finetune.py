@@ -30,9 +30,9 @@ def test_the_learner_is_trained_with_the_seed() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"model": None}, "give `model` or `config`, one of them"),
-        ({"config": {"model_type": "bert"}}, "give `model` or `config`, one of them"),
-        ({"seeds": [1, 1]}, "seeds are named twice: [1, 1]; give each once"),
+        ({"model": None}, "give either `model` or `config`"),
+        ({"config": {"model_type": "bert"}}, "give either `model` or `config`"),
+        ({"seeds": [1, 1]}, "seeds appear twice: [1, 1]; give each once"),
         (
             {"training": {"sequences": {"generator": "teacher"}}},
             "`training.sequences` is given, but there is no teacher",

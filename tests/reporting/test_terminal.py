@@ -37,7 +37,7 @@ def test_it_opens_with_the_verdict_and_shows_what_a_claim_needs(report):
     whole = " ".join(text.split())
     assert whole.startswith(" ".join(" ".join(verdict(report)).split()))
     assert "diito − kd, seed 2, premise: +0.240 [+0.200, +0.290] on 480 effective pairs, p < 0.001" in whole
-    assert "± 0.011" in whole and "Few effective" not in whole and "2 cells cannot reach the output" in whole
+    assert "± 0.011" in whole and "Few effective" not in whole and "2 sites cannot reach the output" in whole
     (found,) = (summary for summary in summaries(report) if (summary.name, summary.seed) == ("diito", 0))
     (line,) = (line for line in text.splitlines() if line.split()[:2] == ["diito", "0"])
     for shown in (

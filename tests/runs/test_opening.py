@@ -29,7 +29,7 @@ def test_a_new_folder_is_made_locked_and_described(tmp_path: Path, recipe: Finet
         hold(folder, held, overwrite=False)
         assert not folder.path.exists()
         begin(folder, held, recipe, data, overwrite=False, tell=told.append)
-        with pytest.raises(ValueError, match="is at work in"), locked(folder.path):
+        with pytest.raises(ValueError, match="is working in"), locked(folder.path):
             pass
     assert {path.name for path in folder.path.iterdir()} == {"recipe.yaml", "data.json"}
     assert [line.partition(" of ")[0] for line in told] == ["40 examples", "12 examples"]
@@ -40,7 +40,7 @@ def test_a_new_folder_is_made_locked_and_described(tmp_path: Path, recipe: Finet
 def test_a_foreign_folder_is_refused(tmp_path: Path, recipe: FinetuneRecipe, data: Data) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     for overwrite in (False, True):
-        with ExitStack() as held, pytest.raises(ValueError, match=r"no run|more or less than a run"):
+        with ExitStack() as held, pytest.raises(ValueError, match=r"not a run|not exactly a run"):
             hold(RunFolder(tmp_path), held, overwrite)
             begin(RunFolder(tmp_path), held, recipe, data, overwrite=overwrite, tell=None)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
