@@ -130,9 +130,6 @@ class ProjectedHiddenKDPart(HiddenKDPart):
 class DIITOPart(PredictionPart):
     """The student's counterfactual predictions follow the teacher's."""
 
-    weighting: Literal["equal", "uncertainty"] = "equal"
-    """`uncertainty` multiplies by the teacher's, of base; with `tokens: labelled` only."""
-
     pairs: Literal["one", "all"] = "one"
     """One site pair drawn per step, or the mean over all."""
     crossway: bool = False
