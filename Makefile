@@ -17,7 +17,9 @@ export MPLBACKEND ?= Agg
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format weights bench soak clean
+FAST := $(addprefix tests/,alignment attribution data files losses models objectives recipe reporting verification)
+
+.PHONY: help install demo test test-fast test-slow lint format weights bench soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +38,9 @@ demo: $(INSTALLED)  ## train and verify the quickstart; ends in runs/quickstart
 
 test: $(INSTALLED)  ## run the tests, minutes; ARGS='-k name' picks some
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-fast: $(INSTALLED)  ## run what trains nothing, a minute; to use while working
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not trains' $(FAST) $(ARGS)
 
 test-slow: $(INSTALLED)  ## run the slow tests too
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m 'slow or not slow' $(ARGS)

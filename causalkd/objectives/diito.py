@@ -1,7 +1,6 @@
 """DIITO: the student's counterfactuals learn from the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,13 +16,11 @@ from causalkd.losses.divergence import forward_kl
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Logits, Requirements, StepContext
-from causalkd.objectives.compare_predictions import Divergence, prediction_distance
+from causalkd.objectives.compare_predictions import prediction_distance
 from causalkd.objectives.counterfactual_terms import counterfactuals, crossed_batch, crossed_counterfactuals
 from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
-from causalkd.objectives.labelled import gold_of
 
 Pairs = Literal["one", "all"]
-Weighting = Literal["equal", "uncertainty"]
 
 
 class _Interchanges:
@@ -98,15 +95,12 @@ class DIITO(_Interchanges):
         student: The model being trained.
         temperature: T.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones.
-        weighting: `equal`, or `uncertainty`: each label's KL times the probability that the teacher puts off the label
-            on base, the factor that forward KL has on its diversity-oriented term. This is not from a paper.
         pairs: `one` site pair drawn per step (by `seed` and the step) or `all`, averaged.
         crossway: Whether to intervene also with base and source reversed; the term is then the mean of both.
         seed: Seed of the draw.
 
     Raises:
-        ValueError: `uncertainty` is given where there is no label of base, or the temperature is not a positive
-            number.
+        ValueError: The temperature is not a positive number.
     """
 
     def __init__(
@@ -117,29 +111,18 @@ class DIITO(_Interchanges):
         *,
         temperature: float = 2.0,
         tokens: Tokens = "all",
-        weighting: Weighting = "equal",
         pairs: Pairs = "one",
         crossway: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
-        if weighting == "uncertainty" and (tokens != "labelled" or crossway):
-            raise ValueError(
-                f"the teacher's uncertainty is about labels of base, and tokens={tokens!r}, crossway={crossway} look "
-                "elsewhere too; set tokens='labelled' and crossway=False"
-            )
         check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
-        self._weighting = weighting
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
-        divergence: Divergence = forward_kl
-        if self._weighting == "uncertainty":
-            odds = gold_of(run, "diito, by uncertainty").uncertainty_odds(temperature=1.0)
-            divergence = partial(forward_kl, weights=odds.sigmoid())
-        settings = (self.temperature, self.tokens, divergence)
+        settings = (self.temperature, self.tokens, forward_kl)
         return self._mean(run, lambda s, t, batch: prediction_distance(run.student.task, s, t, batch, *settings))
 
 

@@ -133,9 +133,6 @@ class ProjectedHiddenKDPart(HiddenKDPart):
 class DIITOPart(PredictionPart):
     """DIITO: the student's counterfactual predictions learn from the teacher's."""
 
-    weighting: Literal["equal", "uncertainty"] = "equal"
-    """`uncertainty` weights each token by the teacher's uncertainty on base; only with `tokens: labelled`."""
-
     pairs: Literal["one", "all"] = "one"
     """Whether one site pair is drawn per step, or the term is the mean over all."""
     crossway: bool = False

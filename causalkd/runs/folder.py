@@ -16,16 +16,8 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.runs.manifest import MANIFEST, damage, recorded_files
 
 _FILES = (
-    "recipe.yaml",
-    "alignment.yaml",
-    "metrics.jsonl",
-    "report.json",
-    "finetune.json",
-    "report.html",
-    "report.md",
-    "found_alignment.yaml",
-    "evaluation.json",
-    "data.json",
+    *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "finetune.json", "report.html", "report.md"),
+    *("found_alignment.yaml", "evaluation.json", "data.json"),
 )
 _MODELS = ("teacher", "student", "model")
 _MODEL_CARD = "README.md"

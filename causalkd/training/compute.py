@@ -42,6 +42,7 @@ class BlockForwards:
             cached = any(isinstance(each, Cache) for each in (*args, *options.values()))
             measured = times == _FORWARD_AND_BACKWARD and not torch.is_grad_enabled()
             if not cached and not measured:
-                self.total += times * args[0].shape[0]
+                hidden = output if isinstance(output, torch.Tensor) else output[0]  # some want theirs by name
+                self.total += times * hidden.shape[0]
 
         return block.register_forward_hook(count, with_kwargs=True)

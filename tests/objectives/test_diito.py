@@ -180,22 +180,3 @@ def test_with_dropout_the_counterfactual_is_of_this_very_base_run() -> None:
     objective = DIITO(resolved, teacher, student)
     run = step_of(objective, teacher, student, nothing)
     assert torch.equal(counterfactuals(run, resolved.pairs[0]).student.logits, run.student_run.logits)
-
-
-def test_the_teachers_uncertainty_weighs_each_labelled_token() -> None:
-    (teacher, student), batch = models("causal_lm", "gpt2", "opt"), batch_of("causal_lm")
-    assert batch.labels is not None
-    counted, labels = batch.labels[:, 1:] >= 0, batch.labels[:, 1:]
-    certain = teacher.model(**batch.inputs).logits[:, :-1].softmax(-1)[counted]
-    uncertainty = 1 - certain[range(len(certain)), labels[counted]]
-    t, s = (slow(model, block, BASE, SOURCE, PAIRS).logits[:, :-1] for model, block in ((teacher, 1), (student, 0)))
-    p, q = (each[counted].div(2).softmax(-1) for each in (t, s))
-    expected = 4 * (uncertainty * (p * (p / q).log()).sum(-1)).mean()
-    objective = DIITO(aligned(teacher, student), teacher, student, tokens="labelled", weighting="uncertainty")
-    assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
-
-
-def test_an_uncertainty_about_no_label() -> None:
-    teacher, student = models()
-    with pytest.raises(ValueError, match=r"about labels of base, and tokens='all', crossway=False look elsewhere too"):
-        DIITO(aligned(teacher, student), teacher, student, weighting="uncertainty")

@@ -38,8 +38,8 @@ OBJECTIVES: dict[str, Any] = {
     "hidden_kd": lambda teacher, student: HiddenKD(teacher, student),
     "adkd": lambda teacher, student: ADKD(teacher, student, views=2, steps=2),
     "diito": lambda teacher, student: DIITO(resolve(ALIGNMENT, teacher, student), teacher, student),
-    "diito_uncertain": lambda teacher, student: DIITO(
-        resolve(ALIGNMENT, teacher, student), teacher, student, tokens="labelled", weighting="uncertainty"
+    "diito_labelled": lambda teacher, student: DIITO(
+        resolve(ALIGNMENT, teacher, student), teacher, student, tokens="labelled"
     ),
     "diito_hidden": lambda teacher, student: DIITOHidden(resolve(ALIGNMENT, teacher, student), teacher, student),
 }

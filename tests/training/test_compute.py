@@ -9,6 +9,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.data.positions import Positions
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.training.compute import BlockForwards
+from tests.architectures.toy import ToyBlock
 from tests.tiny import tiny, tiny_inputs
 
 INPUTS = tiny_inputs(batch=4)
@@ -33,6 +34,14 @@ def test_a_forward_counts_every_block_for_every_row(teacher: HookedModel, studen
         student.run({name: tensor[:3] for name, tensor in INPUTS.items()})
     # A trained block counts three times: its backward costs two forwards.
     assert counter.total == 4 * TEACHER_LAYERS + 3 * 3 * STUDENT_LAYERS
+
+
+def test_blocks_that_take_hidden_states_by_name_and_return_tuples_count_too() -> None:
+    counter, block = BlockForwards(), ToyBlock(4)
+    handle = counter._count(block, 1)
+    block(hidden_states=torch.zeros(3, 5, 4), mask=torch.ones(3, 5))
+    handle.remove()
+    assert counter.total == 3
 
 
 def test_nothing_is_counted_outside(teacher: HookedModel, student: HookedModel) -> None:
