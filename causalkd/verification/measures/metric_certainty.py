@@ -182,6 +182,17 @@ def _labels(answers: LabelPredictions) -> Tally:
     return _ones(answers) * answers.gold.shape[1]
 
 
+def _both(answers: LabelPredictions) -> Tally:
+    """Twice the labels, of class 1 or of several a row, that are right; with `_either` F1."""
+    both = (answers.choice == 1) & (answers.gold == 1)
+    return 2 * both.double().reshape(len(both), -1).sum(1).numpy()
+
+
+def _either(answers: LabelPredictions) -> Tally:
+    either = (answers.choice == 1).double() + (answers.gold == 1).double()
+    return either.reshape(len(either), -1).sum(1).numpy()
+
+
 def _nats(answers: LabelPredictions) -> Tally:
     assert answers.gold_log_probability is not None
     return _by_row(answers, -answers.gold_log_probability.double().numpy())
@@ -201,6 +212,8 @@ def _of_entities(count: Callable[[set, set], int]) -> Callable[[LabelPredictions
 RATIOS: Mapping[str, _Ratio] = {
     "accuracy": _Ratio(_right, _ones, is_share=True),
     "label_accuracy": _Ratio(_right_labels, _labels, is_share=True),
+    "f1": _Ratio(_both, _either),
+    "micro_f1": _Ratio(_both, _either),
     "exact_match": _Ratio(_of_answers(answer_is_exact), lambda answers: np.ones(len(answers.answered)), is_share=True),
     "answer_f1": _Ratio(_of_answers(answer_f1), lambda answers: np.ones(len(answers.answered))),
     "entity_f1": _Ratio(
