@@ -7,8 +7,9 @@ row by row, the two models could change places (Efron and Tibshirani 1993, chapt
 question, a text) is what is drawn, since the predictions within one depend on each other.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, exponential
 from causalkd.verification.measures.squad import answer_f1, answer_is_exact
+from causalkd.verification.measures.task_metrics import Behaviour
+from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
 from causalkd.verification.statistics.intervals import LEVEL, Interval, difference_interval, intervals
 from causalkd.verification.statistics.permutation import paired_permutation_p
 
@@ -39,6 +42,13 @@ class MetricDifference:
     p_value: float
     """Two-sided."""
     rows: int
+
+
+class TaskCertainty(TypedDict):
+    """The fields of a report that say how certain the task metric is."""
+
+    task_scores: tuple[TaskScoreRow, ...]
+    task_differences: tuple[TaskDifferenceRow, ...]
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,37 @@ def metric_difference(
         found = _bootstrapped(lambda chosen: own(chosen) - other(chosen), rows, seed)
         p_value = _permuted(answers, reference, metric, seed)
     return None if found is None else MetricDifference(difference, found.low, found.high, p_value, rows)
+
+
+def task_certainty(
+    teacher: Behaviour,
+    students: Mapping[tuple[str, int], Behaviour],
+    metric: str,
+    references: Mapping[str, Sequence[str]],
+) -> TaskCertainty:
+    """The task metric of every model with its interval, and of each student beside its references, seed by seed.
+
+    Args:
+        teacher: What the teacher does.
+        students: What each student does, by name and seed.
+        metric: The task metric.
+        references: By student, the others with which it is compared.
+    """
+    scores, compared = [], []
+    models: list[tuple[str, int | None, Behaviour]] = [("teacher", None, teacher)]
+    for name, seed, found in [*models, *((name, seed, found) for (name, seed), found in students.items())]:
+        interval = None if found.answers is None else metric_interval(found.answers, metric)
+        if interval is not None and found.task_metric is not None:
+            scores.append(TaskScoreRow(name, seed, found.task_metric, interval.low, interval.high))
+    for (name, seed), found in students.items():
+        for other in references[name]:
+            reference = students.get((other, seed))
+            if reference is None or found.answers is None or reference.answers is None:
+                continue
+            difference = metric_difference(found.answers, reference.answers, metric)
+            if difference is not None:
+                compared.append(TaskDifferenceRow(name, seed, other, *astuple(difference)))
+    return {"task_scores": tuple(scores), "task_differences": tuple(compared)}
 
 
 def _bootstrapped(statistic: Callable[[Rows], float], rows: int, seed: int) -> Interval | None:

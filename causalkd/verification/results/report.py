@@ -14,7 +14,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
-from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
+from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskDifferenceRow, TaskScoreRow
 
 SCHEMA_VERSION = 2
 """The version of the keys of report.json; reports without the key are of version 1."""
@@ -27,6 +27,7 @@ GRID = "grid:"
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _MEASURED = (
     "teacher", "students", "interchange", "differences", "ground_truth", "mismatches", "off_distribution", "heads",
+    "task_scores", "task_differences",
 )  # fmt: skip
 
 
@@ -191,6 +192,10 @@ class VerificationReport:
     """Of every model at every declared pair: do exchanges lead to states that it would never be in?"""
     heads: tuple[InterchangeRow, ...] = ()
     """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
+    task_scores: Annotated[tuple[TaskScoreRow, ...], Field(exclude_if=lambda found: not found)] = ()
+    """The task metric of every model with its interval, where it is defined."""
+    task_differences: Annotated[tuple[TaskDifferenceRow, ...], Field(exclude_if=lambda found: not found)] = ()
+    """The task metric of each student beside those it is compared with."""
 
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
     """Measurements that gave NaN or an infinity, each with its model: they are null, or their row is left out."""

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.stats import binom, binomtest
 
-from causalkd.verification.measures.metric_certainty import RATIOS, metric_difference, metric_interval
+from causalkd.verification.measures.metric_certainty import RATIOS, metric_difference, metric_interval, task_certainty
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions
 from causalkd.verification.measures.squad import QuestionAnswer
+from causalkd.verification.measures.task_metrics import Behaviour
 
 SAMPLES = 200
 TAGS = ("O", "B-a", "I-a", "B-b", "I-b")
@@ -125,3 +126,20 @@ def test_what_cannot_be_compared() -> None:
     assert metric_interval(_classes([1], [1]), "accuracy") is None
     with pytest.raises(ValueError, match="3 rows cannot be compared with 2; measure both models on the same rows"):
         metric_difference(constant, _classes([1, 0], [1, 1]), "accuracy")
+
+
+def test_every_model_has_an_interval_and_every_student_its_references() -> None:
+    random = np.random.default_rng(5)
+    found = {name: _drawn(random, "accuracy", 80) for name in ("teacher", "kd", "diito")}
+    behaviours = {
+        name: Behaviour(METRICS["accuracy"][1](answers), None, 80, {}, answers) for name, answers in found.items()
+    }
+    students = {(name, seed): behaviours[name] for name in ("kd", "diito") for seed in (0, 1)}
+    certain = task_certainty(behaviours["teacher"], students, "accuracy", {"kd": (), "diito": ("kd",)})
+    rows = [(row.model, row.seed) for row in certain["task_scores"]]
+    assert rows == [("teacher", None), *students] and all(r.low < r.value < r.high for r in certain["task_scores"])
+    assert [(r.student, r.seed, r.reference, r.rows) for r in certain["task_differences"]] == [
+        ("diito", 0, "kd", 80), ("diito", 1, "kd", 80),
+    ]  # fmt: skip
+    expected = behaviours["diito"].task_metric - behaviours["kd"].task_metric
+    assert certain["task_differences"][0].difference == pytest.approx(expected)
