@@ -108,7 +108,8 @@ def attribute(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder; with --task also a checkpoint: a folder or a name.")],
     task: Annotated[
-        str | None, typer.Option(help="Measure a task, such as mrpc, instead of a run's causal LMs.")
+        str | None,
+        typer.Option(help="Measure a task, such as mrpc, or the data of a YAML file, instead of a run's causal LMs."),
     ] = None,
     split: Annotated[str, typer.Option(help="The labelled split of the task to use.")] = "validation",
     max_length: Annotated[int | None, typer.Option(help="Longest row of the task in tokens.")] = None,
@@ -118,23 +119,44 @@ def evaluate(
         list[Path],
         typer.Option(help="Instructions to respond to: a file, or its name in CAUSALKD_DATA/instruct (repeatable)."),
     ] = [],  # noqa: B006
+    stride: Annotated[int | None, typer.Option(help="Tokens that a row of text moves on by, for perplexity.")] = None,
+    one_mask_a_row: Annotated[
+        bool, typer.Option(help="Mask every token of a masked LM's text once and alone.")
+    ] = False,
+    submission: Annotated[
+        bool, typer.Option(help="Write GLUE's file of predictions for the task's test rows.")
+    ] = False,
     harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness (repeatable).")] = [],  # noqa: B006
+    shots: Annotated[int | None, typer.Option(help="Examples in a harness task's prompt; its own number else.")] = None,
+    harness_batch: Annotated[str, typer.Option(help="Rows of a harness task's forward pass: a number or auto.")] = "1",
+    chat_template: Annotated[bool, typer.Option(help="Put harness prompts into the model's chat template.")] = False,
     limit: Annotated[int | None, typer.Option(help="Largest number of rows of each.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
 ) -> None:
     """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
     _leave_to_the_first()
     with user_errors():
+        if task is not None and submission:
+            from causalkd.runs.glue_submission import write_submission
+
+            write_submission(run, task, max_length=max_length, out=out, tell=typer.echo)
+            return
         if task is not None:
             from causalkd.runs.evaluate_task import evaluate_task
 
-            evaluate_task(run, task, split, limit=limit, max_length=max_length, out=out, tell=typer.echo)
+            sizes = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row}
+            evaluate_task(run, task, split, **sizes, out=out, tell=typer.echo)
             return
+        given = {"--submission": submission, "--stride": stride, "--one-mask-a-row": one_mask_a_row, "--out": out}
+        alone = [name for name, value in given.items() if value]
+        if alone:
+            raise ValueError(f"{', '.join(alone)} belong to a task; name it with --task, or leave them out")
         from causalkd.runs.evaluate import evaluate_run
+        from causalkd.runs.harness import HarnessOptions
 
-        evaluate_run(
-            run, texts=texts, prompts=prompts, limit=limit, max_tokens=max_tokens, harness=harness, tell=typer.echo
-        )
+        asked = {"texts": texts, "prompts": prompts, "limit": limit, "max_tokens": max_tokens, "harness": harness}
+        options = HarnessOptions(shots, harness_batch, chat_template)
+        evaluate_run(run, **asked, options=options, tell=typer.echo)
 
 
 @app.command()

@@ -51,6 +51,7 @@ def tables(report: VerificationReport) -> list[Table]:
     return [
         Table(f"Aligned sites ({_sites(aligned)}), held-out pairs" if aligned else "Students", rows),
         *_further_metrics(report),
+        *_task_certainty(report),
         Table("Other sites (mean over sites; no objective saw them)", other),
         Table("Baselines at aligned sites, effective IIA", _baseline_table(means)),
     ]
@@ -61,6 +62,21 @@ def _further_metrics(report: VerificationReport) -> list[Table]:
     names = list(report.teacher.metrics)
     rows = [(s.name, str(s.seed), *(number(s.metrics.get(name)) for name in names)) for s in report.students]
     return [Table("Further metrics of the task", [("student", "seed", *names), *rows])] if names else []
+
+
+def _task_certainty(report: VerificationReport) -> list[Table]:
+    """The task metric with its interval, and how students differ in it."""
+    metric = report.teacher.metric
+    scores = [("model", "seed", metric, "95 %")]
+    for row in report.task_scores:
+        seed = "–" if row.seed is None else str(row.seed)
+        scores.append((row.model, seed, number(row.value), f"{row.low:.3f}–{row.high:.3f}"))
+    compared = [("students", "seed", "difference", "95 %", "p", "rows")]
+    for row in report.task_differences:
+        names, interval = f"{row.student} − {row.reference}", f"{row.low:+.3f} to {row.high:+.3f}"
+        compared.append((names, str(row.seed), f"{row.difference:+.3f}", interval, f"{row.p_value:.3f}", str(row.rows)))
+    found = [Table("Task metric with its 95 % interval over held-out rows", scores)] if report.task_scores else []
+    return found + ([Table("Paired differences of the task metric", compared)] if report.task_differences else [])
 
 
 def unreachable(report: VerificationReport) -> list[str]:

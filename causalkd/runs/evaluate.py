@@ -9,23 +9,18 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from causalkd.data.batch import Batch, pad
 from causalkd.data.tasks.instructions import Instruction, prompt_ids
 from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
 from causalkd.data.tasks.readers import read_jsonl
-from causalkd.errors import nearest
-from causalkd.models.checkpoints import locate
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs.build_sequences import reply_ends
 from causalkd.runs.folder import write_whole
+from causalkd.runs.harness import HarnessOptions, harness_faults, harness_scores
 from causalkd.runs.lock import working_alone
 from causalkd.runs.prepare import build_batches, longest_row
 from causalkd.runs.trained_run import TrainedRun
@@ -54,6 +49,7 @@ class _Asked(NamedTuple):
     texts: dict[str, list[Batch]]
     prompts: list[_Prompts]
     harness: Sequence[str]
+    options: HarnessOptions
     limit: int | None
     max_tokens: int
 
@@ -67,6 +63,7 @@ def evaluate_run(
     limit: int | None = None,
     max_tokens: int = 128,
     harness: Sequence[str] = (),
+    options: HarnessOptions = HarnessOptions(),  # noqa: B008 - it is frozen
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure a run's teacher and students and write `evaluation.json` and their responses into its folder.
@@ -82,6 +79,7 @@ def evaluate_run(
         limit: Largest number of rows of each.
         max_tokens: Longest response, in tokens; the likeliest token is taken each time.
         harness: Tasks of lm-evaluation-harness, such as `mmlu`.
+        options: How the harness asks.
         tell: Receives one line for each measurement.
 
     Raises:
@@ -92,13 +90,13 @@ def evaluate_run(
         raise ValueError(
             f"{path} holds a run on {run.data.heldout.kind}; this command evaluates only causal LMs: use `verify`"
         )
-    _check_names(texts, harness)
+    _check_names(texts, harness_faults(harness, options, run.data.tokenizer))
     subjects = list(_subjects(run))
     files = _prompts(run, prompts, limit)
     for subject in subjects:
         for given in files:
             _fitting(subject.model, given, max_tokens)
-    asked = _Asked(_texts(run, texts, limit), files, harness, limit, max_tokens)
+    asked = _Asked(_texts(run, texts, limit), files, harness, options, limit, max_tokens)
     rows = []
     for subject in subjects:
         for row in _measurements(run, subject, asked):
@@ -110,19 +108,15 @@ def evaluate_run(
     return rows
 
 
-def _check_names(texts: Sequence[str], harness: Sequence[str]) -> None:
-    """Refuses names that do not exist before the first model is measured; the message lists all of them."""
+def _check_names(texts: Sequence[str], of_harness: Sequence[str]) -> None:
+    """Whatever is asked for by name must exist before the first model is measured; lists every fault."""
     faults = [
         f"texts of the task {task!r}, which is {task_spec(task).kind}, are not predicted token by token; name a "
         "causal_lm task"
         for task in texts
         if task_spec(task).kind != "causal_lm"
     ]
-    if harness and find_spec("lm_eval") is None:
-        faults.append("harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'")
-    elif harness:
-        known = list(import_module("lm_eval.tasks").TaskManager().all_tasks)
-        faults += [f"the harness has no task {task!r}; {nearest(task, known)}" for task in harness if task not in known]
+    faults += of_harness
     if faults:
         raise ValueError("\n".join(faults))
 
@@ -190,7 +184,7 @@ def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator
         yield {"texts": name, "perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
     for prompts in asked.prompts:
         yield _responses(run, subject, prompts, asked.max_tokens)
-    for task, scores in _harness_scores(run, subject, asked.harness, asked.limit).items():
+    for task, scores in harness_scores(_checkpoint(run, subject), asked.harness, asked.options, asked.limit).items():
         yield {"harness": task, **{name: value for name, value in scores.items() if isinstance(value, int | float)}}
 
 
@@ -235,18 +229,10 @@ def _written(model: HookedModel, prompts: Sequence[list[int]], sampling: Samplin
     return answers
 
 
-def _harness_scores(
-    run: TrainedRun, subject: _Subject, tasks: Sequence[str], limit: int | None
-) -> dict[str, dict[str, Any]]:
-    if not tasks:
-        return {}
+def _checkpoint(run: TrainedRun, subject: _Subject) -> str | Path:
     origin = subject.folder or run.recipe.teacher.model
-    assert origin is not None  # a teacher that was not trained is loaded from its checkpoint
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = import_module("lm_eval").simple_evaluate(
-        model="hf", model_args={"pretrained": locate(origin)}, tasks=list(tasks), limit=limit, device=device
-    )
-    return found["results"]
+    assert origin is not None  # a teacher that was not trained comes from a checkpoint
+    return origin
 
 
 def _finite(value: Any) -> Any:

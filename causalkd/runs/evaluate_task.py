@@ -7,21 +7,25 @@ FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import Batch
+from causalkd.data.masking import Masking
 from causalkd.data.pairs.collator import ExampleSet, PairingCollator
-from causalkd.data.tasks.loading import Examples, load_examples
-from causalkd.data.tasks.registry import TaskSpec, task_spec
-from causalkd.models.checkpoints import load_tokenizer
+from causalkd.data.tasks.loading import Examples
+from causalkd.data.tasks.own_data import OwnData
+from causalkd.data.tasks.scored_rows import one_mask_each, overlapping_rows
+from causalkd.models.checkpoints import load_tokenizer, read_config
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
+from causalkd.runs.asked_task import AskedTask
 from causalkd.runs.folder import RunFolder, write_whole
-from causalkd.runs.prepare import build_masking
+from causalkd.runs.prepare import build_masking, in_label_order
 from causalkd.runs.trained_run import TrainedRun, finished_models
 from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
 from causalkd.verification.measures.task_metrics import answers_of
@@ -38,70 +42,122 @@ def evaluate_task(
     max_length: int | None = None,
     batch_size: int = 32,
     out: str | Path | None = None,
+    stride: int | None = None,
+    one_mask_a_row: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measures a checkpoint, or the models of a run, and writes what was found and every prediction.
 
     Args:
         origin: A run folder, also of a fine-tuning, or a checkpoint with the head of the task: a folder or a name.
-        task: The task, such as `mrpc`.
+        task: The task, such as `mrpc`, or a YAML file: a recipe, or a `data` block of your own data.
         split: One of its labelled splits.
         limit: Largest number of rows.
         max_length: Longest row in tokens; by default 128, or what the model takes where that is less.
         batch_size: Rows of a forward pass.
         out: The folder to write to; `evaluations` in the folder of the model if not given.
+        stride: Of texts for a causal LM, how many tokens a row moves on by; see `overlapping_rows`. Rows do not overlap
+            if it is not given.
+        one_mask_a_row: Of texts for a masked LM, mask every token once and alone; see `one_mask_each`. Else a seventh
+            of the tokens is masked as in training.
         tell: Receives one line for each measurement.
 
     Raises:
         ValueError: The task, split or model does not exist, or the model's head is for another task.
     """
-    spec = task_spec(task)
-    folder = Path(out) if out is not None else _folder(origin)
-    subjects = list(_subjects(origin, spec))
+    asked = AskedTask.of(task)
+    _check_scoring(asked, stride, one_mask_a_row)
+    folder = evaluation_folder(origin, out)
+    subjects = list(subjects_of(origin, asked))
+    scoring = {"stride": stride} if stride else {"one_mask_a_row": True} if one_mask_a_row else {}
     rows = []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
-        examples = load_examples(task, split, tokenizer, limit, max_length, allowed)
-        batches = _batches(examples, tokenizer, batch_size)
+        examples = in_label_order(asked.load(split, tokenizer, limit, max_length, allowed), label_names(model))
+        examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
+        batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples)
-        file = f"{name}-{task}-{split}"
-        rows.append({"model": name, "task": task, "split": split, **described(examples, answers), "metrics": metrics})
+        file = f"{name}-{asked.name}-{split}"
+        facts = {"model": name, "task": asked.name, "split": split, **scoring}
+        rows.append({**facts, **described(examples, answers), "metrics": metrics})
         write_predictions(answers, model.task, folder / f"{file}.parquet")
         stored = {**rows[-1], "metrics": {each: _finite(value) for each, value in metrics.items()}}
         stored |= {"predictions": f"{file}.parquet"}
         write_whole(folder / f"{file}.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
         if tell is not None:
-            tell(_line(name, task, split, metrics, examples))
+            tell(_line(name, asked.name, split, metrics, examples))
     return rows
 
 
-def _folder(origin: str | Path) -> Path:
+def evaluation_folder(origin: str | Path, out: str | Path | None) -> Path:
+    """Where the evaluations of a model are written: to `out`, or if it is not given beside the model."""
+    if out is not None:
+        return Path(out)
     path = Path(origin)
     return path / FOLDER if path.is_dir() else Path(FOLDER) / str(origin).replace("/", "--")
 
 
-def _subjects(origin: str | Path, spec: TaskSpec) -> Iterator[tuple[str, HookedModel, PreTrainedTokenizerBase]]:
-    """The name, the model and the tokenizer of everything that is to be measured."""
-    if not RunFolder(Path(origin)).recipe.is_file():
-        model = load_model(origin, task=spec.kind, role="teacher", labels=spec.labels or None)
-        yield Path(origin).name, *_ready(model, model.tokenizer or load_tokenizer(origin))
-        return
-    if RunFolder(Path(origin)).holds_finetuning():
-        for path in finished_models(RunFolder(Path(origin))):
-            model = load_model(path, task=spec.kind, role="teacher", labels=spec.labels or None)
-            yield path.name, *_ready(model, model.tokenizer or load_tokenizer(path))
+def _check_scoring(asked: AskedTask, stride: int | None, one_mask_a_row: bool) -> None:
+    """Refuses ways of scoring that the task does not have."""
+    text = not (isinstance(asked.given, OwnData) and asked.given.kind in ("instructions", "chat"))
+    faults = []
+    if stride is not None and (asked.kind != "causal_lm" or not text or asked.name in ("instruct", "planted_lm")):
+        faults.append(f"stride is {stride}, but {asked.name!r} is no plain text for a causal LM; leave it out")
+    if one_mask_a_row and asked.kind != "masked_lm":
+        faults.append(
+            f"one mask a row is asked for, but {asked.name!r} is {asked.kind} and not masked_lm; leave it out"
+        )
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def _rescored(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, stride: int | None, one_mask_a_row: bool
+) -> Examples:
+    if stride is not None:
+        return replace(examples, examples=overlapping_rows(examples.examples, stride))
+    if one_mask_a_row:
+        return replace(examples, examples=one_mask_each(examples.examples, Masking.from_tokenizer(tokenizer).mask_id))
+    return examples
+
+
+def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, HookedModel, PreTrainedTokenizerBase]]:
+    """The name, the model and the tokenizer of all that is to be measured.
+
+    Raises:
+        ValueError: There is no such model, or its head is of another task or has other labels.
+    """
+    folder = RunFolder(Path(origin))
+    if not folder.recipe.is_file() or folder.holds_finetuning():
+        for path in finished_models(folder) if folder.recipe.is_file() else [origin]:
+            model = load_model(path, task=asked.kind, role="teacher", labels=_labels_at(path, asked))
+            yield Path(path).name, *_ready(model, model.tokenizer or load_tokenizer(path))
         return
     run = TrainedRun.load(origin)
     models = {"teacher": run.teacher, **{student.folder_name: student.model for student in run.students}}
     for name, model in models.items():
-        has = [name.casefold() for name in label_names(model)]
-        if model.task != spec.kind or has != [label.casefold() for label in spec.labels]:
+        has = list(label_names(model))
+        if model.task != asked.kind or not _same_labels(has, asked):
             raise ValueError(
                 f"{name} of the run {origin} does {model.task}{f' with the labels {has}' if has else ''}, and the task "
-                f"{spec.name!r} is {spec.kind}{f' with {list(spec.labels)}' if spec.labels else ''}; name a task of "
-                "its kind, or a checkpoint with the head of this task"
+                f"{asked.name!r} is {asked.kind}{f' with {list(asked.labels)}' if asked.labels else ''}; name a task "
+                "of its kind, or a checkpoint with the head of this task"
             )
         yield name, *_ready(model, run.data.tokenizer)
+
+
+def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:
+    """The task's labels, in the order in which the checkpoint has them, where they are the same ones."""
+    names: dict[Any, str] = dict(read_config(path).id2label or {})
+    own = [names[number] for number in range(len(names))]
+    return None if _same_labels(own, asked) else asked.labels or None
+
+
+def _same_labels(own: Sequence[str], asked: AskedTask) -> bool:
+    """Whether a model has the labels of the task, where a row has them also in another order."""
+    given, wanted = ([label.casefold() for label in labels] for labels in (own, asked.labels))
+    any_order = asked.kind in ("classification", "multi_label")
+    return sorted(given) == sorted(wanted) if any_order else given == wanted
 
 
 def _ready(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[HookedModel, PreTrainedTokenizerBase]:
@@ -113,10 +169,13 @@ def _ready(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[Hook
     return model, tokenizer
 
 
-def _batches(examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int) -> list[Batch]:
+def evaluation_batches(
+    examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int, *, masked: bool = True
+) -> list[Batch]:
+    """All examples in their order, without sources; masked as in training unless they are masked already."""
     assert isinstance(tokenizer.pad_token_id, int)
     side = "left" if tokenizer.padding_side == "left" else "right"
-    masking = build_masking(examples, tokenizer)
+    masking = build_masking(examples, tokenizer) if masked else None
     collator = PairingCollator(examples.examples, {}, tokenizer.pad_token_id, side, masking=masking)
     rows = list(ExampleSet(examples.examples))
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]

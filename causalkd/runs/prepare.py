@@ -74,12 +74,18 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
 
 
 def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
-    """The examples with labels in the order of the teacher's checkpoint, where the label names are the same."""
-    if teacher.model is None or examples.kind not in ("classification", "multi_label"):
+    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
+    if teacher.model is None:
         return examples
     own: dict[Any, str] = dict(read_config(teacher.model).id2label or {})
-    wanted = [own[number].casefold() for number in range(len(own))]
-    given = [label.casefold() for label in examples.labels]
+    return in_label_order(examples, [own[number] for number in range(len(own))])
+
+
+def in_label_order(examples: Examples, names: Sequence[str]) -> Examples:
+    """The examples with the labels in the order of these names, where they are the same ones, by any case."""
+    if examples.kind not in ("classification", "multi_label"):
+        return examples
+    wanted, given = ([label.casefold() for label in labels] for labels in (names, examples.labels))
     if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
         return examples
     place, origin = [wanted.index(label) for label in given], [given.index(label) for label in wanted]

@@ -21,6 +21,7 @@ from causalkd.verification.measures.counters import MeasurementPlan, Table, Teac
 from causalkd.verification.measures.environment import environment
 from causalkd.verification.measures.ground_truth import GroundTruth, KnownAnswers
 from causalkd.verification.measures.iia import Subject, untrained
+from causalkd.verification.measures.metric_certainty import TaskCertainty, task_certainty
 from causalkd.verification.measures.mismatches import Departures
 from causalkd.verification.measures.off_distribution import Distances
 from causalkd.verification.measures.scores import differences
@@ -45,7 +46,7 @@ def verified(run: TrainedRun) -> VerificationReport:
     and the teacher's counted logits for every intervention; so give a causal LM with a large vocabulary small
     batches and few components.
     """
-    taught, results = _results(run)
+    taught, results, certainty = _results(run)
     pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
     watch = _Watch.of(run, pairs)
     run_passes(watch.observed(), pairs)
@@ -62,6 +63,7 @@ def verified(run: TrainedRun) -> VerificationReport:
         mismatches=tuple(row for found in watch.departures for row in found.rows()),
         off_distribution=tuple(row for found in watch.distances for row in found.rows()),
         heads=watch.of_heads(),
+        **certainty,
     )
 
 
@@ -199,21 +201,23 @@ def _distinct(rows: list[Row]) -> tuple[Row, ...]:
     return tuple(found.values())
 
 
-def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...]]:
+def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...], TaskCertainty]:
     recipe, teacher = run.recipe, run.teacher
     metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
     examples = run.data.heldout.examples
     of_task = evaluate(teacher, rows, metric, examples=examples)
     taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric))
-    found, of_teacher = [], choices(teacher, rows)
+    found, of_teacher, behaviours = [], choices(teacher, rows), {}
     for part, seed, student in run.students:
         behaviour = evaluate(student, rows, metric, of_teacher, examples)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)
         found.append(replace(measured, metrics=_beside(behaviour, metric)))
-    return taught, tuple(found)
+        behaviours[part.name, seed] = behaviour
+    certainty = task_certainty(of_task, behaviours, metric, references(recipe.students))
+    return taught, tuple(found), certainty
 
 
 def _beside(behaviour: Behaviour, metric: str) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from causalkd.reporting.summary import summaries
 from causalkd.reporting.tables import tables
 from causalkd.reporting.terminal import as_text
 from causalkd.verification.results.baselines import BASELINES
+from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
 from tests.example_report import example_report
 
 
@@ -47,3 +48,12 @@ def test_measurements_without_a_number_are_named():
     told = "Measurements without a finite number: name planted BERT, 4 layers × 128: task_metric is nan."
     assert told in " ".join(as_text(broken).split()) and told in as_markdown(broken)
     assert "a finite number" not in as_text(report)
+
+
+def test_the_task_metric_stands_with_its_interval_and_paired_differences(report):
+    scores = (TaskScoreRow("teacher", None, 0.91, 0.88, 0.93), TaskScoreRow("diito", 0, 0.9, 0.87, 0.92))
+    compared = (TaskDifferenceRow("diito", 0, "kd", 0.012, -0.003, 0.027, 0.12, 872),)
+    text = as_text(dataclasses.replace(report, task_scores=scores, task_differences=compared))
+    assert "teacher     –     0.910  0.880–0.930" in text and "diito       0     0.900  0.870–0.920" in text
+    assert "diito − kd     0      +0.012  -0.003 to +0.027  0.120   872" in text
+    assert "Paired differences of the task metric" not in as_text(report)

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from causalkd.runs.distill import verify
-from causalkd.runs.evaluate import _harness_scores, _Subject, _texts, evaluate_run
+from causalkd.runs.evaluate import _texts, evaluate_run
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import Prediction
@@ -158,27 +158,12 @@ def test_what_is_measured_is_written_before_the_next_model(
     assert "perplexity inf" in told[0]
 
 
-def test_a_harness_gets_the_weights_of_a_packaged_teacher(
-    stories: FinishedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It knows no name of ours."""
-    harness, asked = ModuleType("lm_eval"), []
-    harness.simple_evaluate = lambda **given: asked.append(given["model_args"]) or {"results": {}}
-    monkeypatch.setitem(sys.modules, "lm_eval", harness)
-    monkeypatch.setattr("causalkd.models.checkpoints.packaged_folder", lambda name: f"/weights/{name}")
-    run = TrainedRun.load(stories.folder.path)
-    teacher = run.recipe.teacher.model_copy(update={"model": "smollm2-135m", "config": None, "training": None})
-    run = replace(run, recipe=run.recipe.model_copy(update={"teacher": teacher}))
-    _harness_scores(run, _Subject("teacher", run.teacher, None), ["bbh"], None)
-    assert asked == [{"pretrained": "/weights/smollm2-135m"}]
-
-
 def test_what_cannot_be_evaluated_is_refused(
     quickstart: FinishedRun, stories: FinishedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ValueError, match="holds a run on classification; only causal LMs"):
         evaluate_run(quickstart.folder.path)
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    monkeypatch.setattr("causalkd.runs.evaluate.find_spec", lambda name: None)
+    monkeypatch.setattr("causalkd.runs.harness.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"install the extra: pip install 'causalkd\[harness\]'"):
         evaluate_run(stories.folder.path, harness=["mmlu"])

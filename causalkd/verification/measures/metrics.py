@@ -100,7 +100,11 @@ def _answer_f1(answers: LabelPredictions) -> float:
 def _perplexity(answers: LabelPredictions) -> float:
     """The mean negative log-probability of the labels in nats, exponentiated."""
     assert answers.gold_log_probability is not None
-    nats = -float(answers.gold_log_probability.double().mean())
+    return exponential(-float(answers.gold_log_probability.double().mean()))
+
+
+def exponential(nats: float) -> float:
+    """The exponential of some nats, infinite where no float holds it."""
     return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
 
 

@@ -41,6 +41,8 @@ class Behaviour:
     rows: int
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     """The task metric and those reported beside it (`REPORTED_BESIDE`), by name."""
+    answers: LabelPredictions | None = field(default=None, compare=False, repr=False)
+    """Every prediction beside its label, of which the metrics are computed."""
 
 
 def evaluate(
@@ -68,7 +70,7 @@ def evaluate(
     answers, share, rows = _collect(model, batches, metric, taught, examples)
     names = (metric, *REPORTED_BESIDE.get(metric, ()))
     found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
-    return Behaviour(found[metric], share, rows, found)
+    return Behaviour(found[metric], share, rows, found, answers)
 
 
 def answers_of(

@@ -14,7 +14,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
-from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
+from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskDifferenceRow, TaskScoreRow
 
 SCHEMA_VERSION = 2
 """The version of the keys of report.json; reports without the key are of version 1."""
@@ -28,6 +28,7 @@ follows."""
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _MEASURED = (
     "teacher", "students", "interchange", "differences", "ground_truth", "mismatches", "off_distribution", "heads",
+    "task_scores", "task_differences",
 )  # fmt: skip
 
 
@@ -195,7 +196,11 @@ class VerificationReport:
     off_distribution: tuple[DistanceRow, ...] = ()
     """How far the states after interventions are from clean ones, for every model at every declared pair."""
     heads: tuple[InterchangeRow, ...] = ()
-    """Every head against every head of the declared pairs' layers, if the recipe asks for heads; not in a summary."""
+    """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
+    task_scores: Annotated[tuple[TaskScoreRow, ...], Field(exclude_if=lambda found: not found)] = ()
+    """The task metric of every model with its interval, where it is defined."""
+    task_differences: Annotated[tuple[TaskDifferenceRow, ...], Field(exclude_if=lambda found: not found)] = ()
+    """The task metric of each student beside those it is compared with."""
 
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
     """Measurements that gave NaN or an infinity, each with its model: the value is null, or its row is left out."""

@@ -41,6 +41,41 @@ class GroundTruthRow:
 
 
 @dataclass(frozen=True)
+class TaskScoreRow:
+    """The task metric of one model without any intervention, and how certain it is."""
+
+    __pydantic_config__ = _STRICT
+
+    model: str
+    """`teacher`, or the student's name."""
+    seed: int | None
+    """The student's."""
+    value: float
+    low: float
+    """Lower end of the 95 % interval over held-out rows."""
+    high: float
+
+
+@dataclass(frozen=True)
+class TaskDifferenceRow:
+    """How much higher the task metric of one student is than that of another, on the same held-out rows."""
+
+    __pydantic_config__ = _STRICT
+
+    student: str
+    seed: int
+    reference: str
+    """The student it is compared with, of the same seed."""
+    difference: float
+    low: float
+    """Lower end of the 95 % interval of the paired difference."""
+    high: float
+    p_value: float
+    """Two-sided, of a paired test in which, row by row, the two could change places."""
+    rows: int
+
+
+@dataclass(frozen=True)
 class DistanceRow:
     """How far the states after an intervention are from those that the model has without one."""
 

@@ -1,0 +1,129 @@
+"""What MiniLM reaches when it is fine-tuned on the tasks of this project: the runs, and the table of them.
+
+python -m analysis.baselines run --folder runs/baselines     smallest first; an interrupted run continues
+python -m analysis.baselines table --folder runs/baselines   writes analysis/results/baselines.md
+"""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parent / "results" / "baselines.md"
+MODEL = "minilm-l6"
+_MARK = "<!-- the table; python -m analysis.baselines table writes it -->"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A task, how long it is trained on, and what is expected of a model of this size."""
+
+    task: str
+    metric: str
+    bar: float
+    epochs: float
+    max_length: int = 128
+    learning_rate: float = 1e-4
+    batch_size: int = 16
+
+    def recipe(self, folder: Path) -> dict[str, Any]:
+        """The recipe of `causalkd finetune`."""
+        training = {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "weight_decay": 0.01,
+            "group_by_length": True,
+            "save_steps": 250,
+        }
+        data = {"task": self.task, "max_length": self.max_length}
+        output = str(folder / self.task)
+        return {"name": self.task, "model": MODEL, "data": data, "training": training, "output": output}
+
+
+BASELINES: tuple[Baseline, ...] = (
+    Baseline("cola", "matthews_correlation", 0.35, 5, batch_size=32),
+    Baseline("wnut17", "entity_f1", 0.30, 6),
+    Baseline("mrpc", "f1", 0.87, 4),
+    Baseline("stsb", "spearman", 0.87, 4),
+    Baseline("rte", "accuracy", 0.58, 5, max_length=192),
+    Baseline("sst2", "accuracy", 0.90, 1, batch_size=32),
+    Baseline("qnli", "accuracy", 0.80, 3),
+    Baseline("squad", "answer_f1", 0.55, 2, max_length=256),
+)
+"""The smallest training first."""
+
+
+def run(folder: Path, tasks: Sequence[str] = ()) -> None:
+    """Fine-tunes what is not finished, of all tasks or of some."""
+    from causalkd.recipe.finetune import FinetuneRecipe
+    from causalkd.reporting.finetuning import finetuning_lines
+    from causalkd.runs.finetune import finetune
+
+    for baseline in BASELINES:
+        if (tasks and baseline.task not in tasks) or (folder / baseline.task / "finetune.json").is_file():
+            continue
+        found = finetune(FinetuneRecipe.parse(baseline.recipe(folder)), tell=print)
+        print("\n".join(finetuning_lines(found)), flush=True)
+
+
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The rows of the finished runs, from what `finetune.json` holds of each; those that are not finished say so."""
+    lines = [
+        "| task | held-out rows | metric | reached | expected | further metrics | epochs | steps | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for baseline in BASELINES:
+        if baseline.task not in found:
+            lines.append(f"| {baseline.task} | – | {baseline.metric} | not run | {baseline.bar:.2f} | | | | |")
+            continue
+        result = found[baseline.task]
+        (scores,) = result["scores"]
+        reached, split = scores["metrics"][baseline.metric], result["split"]
+        further = ", ".join(
+            f"{name} {_shown(value)}" for name, value in scores["metrics"].items() if name != baseline.metric
+        )
+        met = "" if reached is not None and reached >= baseline.bar else " (below)"
+        rows = f"{split['predictions'] if baseline.task == 'squad' else split['examples']} of {split['origin']}"
+        seconds = "–" if scores["seconds"] is None else f"{scores['seconds']:.0f}"
+        lines.append(
+            f"| {baseline.task} | {rows} | {baseline.metric} | {_shown(reached)}{met} | {baseline.bar:.2f} | {further} "
+            f"| {baseline.epochs:g} | {scores['steps'] or '–'} | {seconds} |"
+        )
+    return "\n".join(lines)
+
+
+def write_table(folder: Path, page: Path = PAGE) -> None:
+    """Puts the table of the finished runs in a folder below the page's mark.
+
+    Raises ValueError where the page has no mark.
+    """
+    files = {each.task: folder / each.task / "finetune.json" for each in BASELINES}
+    found = {task: json.loads(file.read_text(encoding="utf-8")) for task, file in files.items() if file.is_file()}
+    before, mark, _ = page.read_text(encoding="utf-8").partition(_MARK)
+    if not mark:
+        raise ValueError(f"{page} has no line {_MARK!r}, below which the table stands. Put it there")
+    page.write_text(f"{before}{mark}\n\n{table(found)}\n", encoding="utf-8")
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = ArgumentParser(description="Fine-tune MiniLM on every task, or write the table of what it reached.")
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/baselines"), help="Where the runs are.")
+    parser.add_argument("--task", action="append", default=[], help="One of the tasks (repeatable); all if not given.")
+    asked = parser.parse_args(arguments)
+    if asked.what == "run":
+        run(asked.folder, asked.task)
+    else:
+        write_table(asked.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""How certain a task metric is, and whether two models differ in it by more than chance.
+
+Shares of right predictions (accuracy, exact match) have Wilson's interval, the paired interval of their difference and
+the exact test of `statistics`, which is McNemar's where a row has one prediction. For every other metric rows are
+resampled: the interval holds the middle 95 % of 1,000 bootstrap samples, and p is that of a permutation test in which,
+row by row, the two models could change places (Efron and Tibshirani 1993, chapters 13 and 15). The row (a sentence, a
+question, a text) is what is drawn, since the predictions within one depend on each other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import TypedDict
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.stats import bootstrap, permutation_test
+from seqeval.metrics.sequence_labeling import get_entities
+
+from causalkd.verification.measures.metrics import METRICS, LabelPredictions, exponential
+from causalkd.verification.measures.squad import answer_f1, answer_is_exact
+from causalkd.verification.measures.task_metrics import Behaviour
+from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
+from causalkd.verification.statistics.intervals import LEVEL, Interval, difference_interval, intervals
+from causalkd.verification.statistics.permutation import paired_permutation_p
+
+RESAMPLES = 1000
+"""Bootstrap samples of an interval, and permutations of a test."""
+
+Rows = Int[np.ndarray, " row"]
+Tally = Float[np.ndarray, " row"]
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """By how much one model's metric exceeds another's on the same rows."""
+
+    difference: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    p_value: float
+    """Two-sided."""
+    rows: int
+
+
+class TaskCertainty(TypedDict):
+    """The fields of a report that say how certain the task metric is."""
+
+    task_scores: tuple[TaskScoreRow, ...]
+    task_differences: tuple[TaskDifferenceRow, ...]
+
+
+@dataclass(frozen=True)
+class _Ratio:
+    """A metric that is one sum over rows divided by another."""
+
+    above: Callable[[LabelPredictions], Tally]
+    below: Callable[[LabelPredictions], Tally]
+    is_share: bool = False
+    """Whether the first sum counts some of what the second counts, whatever the model."""
+    finish: Callable[[float], float] = float
+
+
+def metric_interval(answers: LabelPredictions, metric: str, seed: int = 0) -> Interval | None:
+    """The 95 % interval of a metric over rows; None where it is not defined, or there are fewer than two rows.
+
+    Args:
+        answers: What a model predicts, as `answers_of` gives it.
+        metric: A name in `METRICS`.
+        seed: Seed of the resampling.
+    """
+    rows, score = _scored(answers, metric)
+    if rows < 2 or METRICS[metric][1](answers) is None:
+        return None
+    ratio = RATIOS.get(metric)
+    if ratio is not None and ratio.is_share:
+        return intervals(ratio.above(answers)[None], ratio.below(answers)[None])[0]
+    return _bootstrapped(score, rows, seed)
+
+
+def metric_difference(
+    answers: LabelPredictions, reference: LabelPredictions, metric: str, seed: int = 0
+) -> MetricDifference | None:
+    """How much higher a metric is for one model than for another; None where it is not defined for both.
+
+    Arguments are those of `metric_interval`. Raises ValueError where the two are not of the same rows.
+    """
+    (rows, own), (others, other) = _scored(answers, metric), _scored(reference, metric)
+    if rows != others:
+        raise ValueError(f"{rows} rows cannot be compared with {others}; measure both models on the same rows")
+    values = [METRICS[metric][1](each) for each in (answers, reference)]
+    if rows < 2 or values[0] is None or values[1] is None:
+        return None
+    difference, ratio = values[0] - values[1], RATIOS.get(metric)
+    if ratio is not None and ratio.is_share:
+        right, counts, given = ratio.above(answers), ratio.below(answers), ratio.above(reference)
+        found, p_value = difference_interval(right, given, counts), paired_permutation_p(right, given)
+    else:
+        found = _bootstrapped(lambda chosen: own(chosen) - other(chosen), rows, seed)
+        p_value = _permuted(answers, reference, metric, seed)
+    return None if found is None else MetricDifference(difference, found.low, found.high, p_value, rows)
+
+
+def task_certainty(
+    teacher: Behaviour,
+    students: Mapping[tuple[str, int], Behaviour],
+    metric: str,
+    references: Mapping[str, Sequence[str]],
+) -> TaskCertainty:
+    """The task metric of every model with its interval, and of each student beside its references, seed by seed.
+
+    Args:
+        teacher: What the teacher does.
+        students: What each student does, by name and seed.
+        metric: The task metric.
+        references: By student, the others with which it is compared.
+    """
+    scores, compared = [], []
+    models: list[tuple[str, int | None, Behaviour]] = [("teacher", None, teacher)]
+    for name, seed, found in [*models, *((name, seed, found) for (name, seed), found in students.items())]:
+        interval = None if found.answers is None else metric_interval(found.answers, metric)
+        if interval is not None and found.task_metric is not None:
+            scores.append(TaskScoreRow(name, seed, found.task_metric, interval.low, interval.high))
+    for (name, seed), found in students.items():
+        for other in references[name]:
+            reference = students.get((other, seed))
+            if reference is None or found.answers is None or reference.answers is None:
+                continue
+            difference = metric_difference(found.answers, reference.answers, metric)
+            if difference is not None:
+                compared.append(TaskDifferenceRow(name, seed, other, *astuple(difference)))
+    return {"task_scores": tuple(scores), "task_differences": tuple(compared)}
+
+
+def _bootstrapped(statistic: Callable[[Rows], float], rows: int, seed: int) -> Interval | None:
+    found = bootstrap(
+        (np.arange(rows),),
+        statistic,
+        vectorized=False,
+        method="percentile",
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        rng=np.random.default_rng(seed),
+    )
+    sampled = found.bootstrap_distribution[np.isfinite(found.bootstrap_distribution)]
+    if not len(sampled):
+        return None
+    low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])  # without samples where it is not defined
+    return Interval(float(low), float(high))
+
+
+def _permuted(answers: LabelPredictions, reference: LabelPredictions, metric: str, seed: int) -> float:
+    """Two-sided p-value of the metric's difference, where the models change places in a random half of the rows."""
+    _, score = _scored(_one_after_the_other(answers, reference), metric)
+    rows = _scored(answers, metric)[0]
+    found = permutation_test(
+        (np.arange(rows), np.arange(rows) + rows),
+        lambda own, other: score(own) - score(other),
+        permutation_type="samples",
+        vectorized=False,
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
+
+
+def _scored(answers: LabelPredictions, metric: str) -> tuple[int, Callable[[Rows], float]]:
+    """How many rows there are, and the metric of some of them, which may be named several times; NaN if undefined."""
+    ratio = RATIOS.get(metric)
+    if ratio is not None:
+        above, below = ratio.above(answers), ratio.below(answers)
+        return len(above), lambda chosen: ratio.finish(_divided(above[chosen].sum(), below[chosen].sum()))
+
+    def score(chosen: Rows) -> float:
+        found = METRICS[metric][1](
+            LabelPredictions(answers.row[chosen], answers.choice[chosen], answers.gold[chosen], None, answers.labels)
+        )
+        return np.nan if found is None else found
+
+    return len(answers.row), score
+
+
+def _divided(above: float, below: float) -> float:
+    return float(above / below) if below else 0.0
+
+
+def _one_after_the_other(first: LabelPredictions, second: LabelPredictions) -> LabelPredictions:
+    """All rows of one, then all of the other."""
+    shift = int(first.row.max()) + 1 if len(first.row) else 0
+    known = (first.gold_log_probability, second.gold_log_probability)
+    return LabelPredictions(
+        torch.cat([first.row, second.row + shift]),
+        torch.cat([first.choice, second.choice]),
+        torch.cat([first.gold, second.gold]),
+        None if known[0] is None or known[1] is None else torch.cat([known[0], known[1]]),
+        first.labels,
+        (*first.answered, *second.answered),
+        (*first.tags, *second.tags),
+    )
+
+
+def _by_row(answers: LabelPredictions, values: Float[np.ndarray, " item"]) -> Tally:
+    """The sum over each row's predictions."""
+    _, place = np.unique(answers.row.numpy(), return_inverse=True)
+    return np.bincount(place, weights=values).astype(float)
+
+
+def _ones(answers: LabelPredictions) -> Tally:
+    return _by_row(answers, np.ones(len(answers.row)))
+
+
+def _right(answers: LabelPredictions) -> Tally:
+    right = (answers.choice == answers.gold).numpy()
+    return _by_row(answers, (right if right.ndim == 1 else right.all(1)).astype(float))
+
+
+def _right_labels(answers: LabelPredictions) -> Tally:
+    return _by_row(answers, (answers.choice == answers.gold).double().sum(1).numpy())
+
+
+def _labels(answers: LabelPredictions) -> Tally:
+    return _ones(answers) * answers.gold.shape[1]
+
+
+def _both(answers: LabelPredictions) -> Tally:
+    """Twice the labels, of class 1 or of several a row, that are right; with `_either` F1."""
+    both = (answers.choice == 1) & (answers.gold == 1)
+    return 2 * both.double().reshape(len(both), -1).sum(1).numpy()
+
+
+def _either(answers: LabelPredictions) -> Tally:
+    either = (answers.choice == 1).double() + (answers.gold == 1).double()
+    return either.reshape(len(either), -1).sum(1).numpy()
+
+
+def _nats(answers: LabelPredictions) -> Tally:
+    assert answers.gold_log_probability is not None
+    return _by_row(answers, -answers.gold_log_probability.double().numpy())
+
+
+def _of_answers(score: Callable[..., float | bool]) -> Callable[[LabelPredictions], Tally]:
+    return lambda answers: np.array([float(score(each.text, each.accepted)) for each in answers.answered])
+
+
+def _of_entities(count: Callable[[set, set], int]) -> Callable[[LabelPredictions], Tally]:
+    """Of each sentence a number that follows from its gold and its predicted entities."""
+    return lambda answers: np.array(
+        [float(count(set(get_entities(gold)), set(get_entities(found)))) for gold, found in answers.tags]
+    )
+
+
+RATIOS: Mapping[str, _Ratio] = {
+    "accuracy": _Ratio(_right, _ones, is_share=True),
+    "label_accuracy": _Ratio(_right_labels, _labels, is_share=True),
+    "f1": _Ratio(_both, _either),
+    "micro_f1": _Ratio(_both, _either),
+    "exact_match": _Ratio(_of_answers(answer_is_exact), lambda answers: np.ones(len(answers.answered)), is_share=True),
+    "answer_f1": _Ratio(_of_answers(answer_f1), lambda answers: np.ones(len(answers.answered))),
+    "entity_f1": _Ratio(
+        _of_entities(lambda gold, found: 2 * len(gold & found)),
+        _of_entities(lambda gold, found: len(gold) + len(found)),
+    ),
+    "entity_precision": _Ratio(
+        _of_entities(lambda gold, found: len(gold & found)), _of_entities(lambda gold, found: len(found))
+    ),
+    "entity_recall": _Ratio(
+        _of_entities(lambda gold, found: len(gold & found)), _of_entities(lambda gold, found: len(gold))
+    ),
+    "perplexity": _Ratio(_nats, _ones, finish=exponential),
+}
+"""The metrics that are known from sums by row; the others have one prediction a row."""
