@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from causalkd.alignment.spec import Alignment
-from causalkd.reporting.verdict import is_above
 from causalkd.runs.distill import distill
 from causalkd.runs.search import search_run
+from causalkd.verification.statistics.evidence import is_above
 from tests.shrunk import FinishedRun, shrunk
 
 
