@@ -18,7 +18,7 @@ def test_a_name_is_a_task() -> None:
 
 @pytest.mark.parametrize("whole", [True, False], ids=["recipe", "block"])
 def test_a_file_holds_data(tmp_path: Path, whole: bool) -> None:
-    (tmp_path / "mine.csv").write_text("text,label\na cat,yes\na dog,no\n")
+    (tmp_path / "mine.csv").write_text("text,label\n" + "a cat,yes\na dog,no\n" * 10)
     block = f"  path: {tmp_path}/mine.csv\n  kind: classification\n  max_length: 9\n  seed: 3\n"
     file = tmp_path / "mine.yaml"
     file.write_text(f"name: x\ndata:\n{block}" if whole else f"data:\n{block}")
