@@ -132,7 +132,7 @@ def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) ->
         assert row["examples"] > plain["examples"] and row["metrics"]["perplexity"] != plain["metrics"]["perplexity"]
         assert all(row[name] == value for name, value in way.items())
         assert row["predictions"] >= plain["predictions"]
-    with pytest.raises(ValueError, match="stride is 3, but 'masked_lm' is no plain text for a causal LM"):
+    with pytest.raises(ValueError, match="stride is 3, but 'books' is no plain text for a causal LM"):
         evaluate_task(tmp_path / "masked_lm", str(tmp_path / "masked_lm.yaml"), "test", stride=3)
     with pytest.raises(ValueError, match="one mask a row is asked for, but 'mrpc' is classification"):
         evaluate_task(tmp_path / "masked_lm", "mrpc", one_mask_a_row=True)
