@@ -23,7 +23,7 @@ class Baseline:
     task: str
     metric: str
     bar: float
-    epochs: float
+    epochs: int
     max_length: int = 128
     learning_rate: float = 1e-4
     batch_size: int = 16
@@ -90,7 +90,7 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
         seconds = "–" if scores["seconds"] is None else f"{scores['seconds']:.0f}"
         lines.append(
             f"| {baseline.task} | {rows} | {baseline.metric} | {_shown(reached)}{met} | {baseline.bar:.2f} | {further} "
-            f"| {baseline.epochs:g} | {scores['steps'] or '–'} | {seconds} |"
+            f"| {baseline.epochs} | {scores['steps'] or '–'} | {seconds} |"
         )
     return "\n".join(lines)
 

@@ -88,7 +88,8 @@ def evaluate_run(
     run = TrainedRun.load(path)
     if run.data.heldout.kind != "causal_lm":
         raise ValueError(
-            f"{path} holds a run on {run.data.heldout.kind}; this command evaluates only causal LMs: use `verify`"
+            f"{path} holds a run on {run.data.heldout.kind}; this command evaluates only causal LMs: measure it with "
+            "--task"
         )
     _check_names(texts, harness_faults(harness, options, run.data.tokenizer))
     subjects = list(_subjects(run))

@@ -70,6 +70,7 @@ def evaluate_task(
     folder = evaluation_folder(origin, out)
     subjects = list(subjects_of(origin, asked))
     scoring = {"stride": stride} if stride else {"one_mask_a_row": True} if one_mask_a_row else {}
+    way = [f"stride{stride}"] if stride else ["masks"] if one_mask_a_row else []
     rows = []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
@@ -77,7 +78,7 @@ def evaluate_task(
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples)
-        file = f"{name}-{asked.name}-{split}"
+        file = "-".join([name, asked.name, split, *way])
         facts = {"model": name, "task": asked.name, "split": split, **scoring}
         rows.append({**facts, **described(examples, answers), "metrics": metrics})
         write_predictions(answers, model.task, folder / f"{file}.parquet")

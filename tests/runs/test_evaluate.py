@@ -161,7 +161,10 @@ def test_what_is_measured_is_written_before_the_next_model(
 def test_what_cannot_be_evaluated_is_refused(
     quickstart: FinishedRun, stories: FinishedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match="holds a run on classification; only causal LMs"):
+    with pytest.raises(
+        ValueError,
+        match="holds a run on classification; this command evaluates only causal LMs: measure it with --task",
+    ):
         evaluate_run(quickstart.folder.path)
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     monkeypatch.setattr("causalkd.runs.harness.find_spec", lambda name: None)

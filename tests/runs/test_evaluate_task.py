@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from causalkd.cli import app
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs.evaluate_task import evaluate_task
-from tests.data.tiny_tokenizers import WORDS, bert_like
+from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.oracles import squad_rules
 from tests.shrunk import FinishedRun
 from tests.tiny import tiny
@@ -87,3 +87,52 @@ def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
         evaluate_task(tmp_path, "mrcp")
     with pytest.raises(ValueError, match="no checkpoint"):
         evaluate_task(tmp_path / "nothing", "mrpc")
+
+
+def test_ones_own_data_are_measured_by_a_file_with_labels_in_the_models_order(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(
+        "text,label\n" + "".join(f"the fox {n},{('no', 'yes')[n % 2]}\n" for n in range(8))
+    )
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"data: {{path: {tmp_path}/mine.csv, kind: classification, splits: {{test: train}}}}")
+    folder = _checkpoint(tmp_path / "model", "classification", {0: "Yes", 1: "No"})
+    (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
+    assert (row["task"], row["examples"]) == ("mine", 8)
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    assert table["label"][:] == ["No", "Yes"] * 4, "not by the place in the file's own order"
+    assert row["metrics"]["accuracy"] == metrics.accuracy_score(table["label"][:], table["prediction"][:])
+
+
+def test_several_labels_a_row_are_stored_as_names(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("text,rude,long\n" + "".join(f"the fox {n},{n % 2},1\n" for n in range(6)))
+    file = tmp_path / "mine.yaml"
+    columns = "{labels: [rude, long]}"
+    file.write_text(
+        f"data: {{path: {tmp_path}/mine.csv, kind: multi_label, columns: {columns}, splits: {{test: train}}}}"
+    )
+    folder = _checkpoint(tmp_path / "model", "multi_label", {0: "rude", 1: "long"})
+    (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    gold, found = ([["rude" in row, "long" in row] for row in table[name]] for name in ("label", "prediction"))
+    assert gold == [[bool(n % 2), True] for n in range(6)]
+    assert row["metrics"]["micro_f1"] == metrics.f1_score(gold, found, average="micro", zero_division=0.0)
+
+
+def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) -> None:
+    (tmp_path / "books.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 4)
+    for kind, architecture, make in (("causal_lm", "gpt2", gpt2_like), ("masked_lm", "bert", bert_like)):
+        model, tokenizer = tiny(architecture, kind), make()
+        model.resize_token_embeddings(len(tokenizer))
+        HookedModel(model, tokenizer, task=kind, role="student").save_pretrained(tmp_path / kind)
+        file = tmp_path / f"{kind}.yaml"
+        file.write_text(f"{{path: {tmp_path}/books.txt, kind: {kind}, max_length: 12, splits: {{test: train}}}}")
+        way = {"stride": 3} if kind == "causal_lm" else {"one_mask_a_row": True}
+        (plain,) = evaluate_task(tmp_path / kind, str(file), "test", out=tmp_path / "out")
+        (row,) = evaluate_task(tmp_path / kind, str(file), "test", out=tmp_path / "out", **way)
+        assert row["examples"] > plain["examples"] and row["metrics"]["perplexity"] != plain["metrics"]["perplexity"]
+        assert all(row[name] == value for name, value in way.items())
+        assert row["predictions"] >= plain["predictions"]
+    with pytest.raises(ValueError, match="stride is 3, but 'books' is no plain text for a causal LM"):
+        evaluate_task(tmp_path / "masked_lm", str(tmp_path / "masked_lm.yaml"), "test", stride=3)
+    with pytest.raises(ValueError, match="one mask a row is asked for, but 'mrpc' is classification"):
+        evaluate_task(tmp_path / "masked_lm", "mrpc", one_mask_a_row=True)

@@ -258,3 +258,13 @@ def test_rows_of_a_plain_list_are_refused_with_what_to_do() -> None:
     examples = make_examples(4)
     with pytest.raises(ValueError, match=r"rows without index and epoch, .*Give the trainer ExampleSet\(examples\)"):
         PairingCollator(examples, {"a": SPANS}, PAD)(examples)
+
+
+def test_rows_of_a_plain_list_are_told_what_they_lack() -> None:
+    rows = [{"input_ids": [1, 2, 3], "label": 0}, {"input_ids": [1, 2], "label": 1}]
+    collator = PairingCollator(rows, {"spans": SPANS}, 0)
+    with pytest.raises(
+        ValueError, match=r"rows without index and epoch, as a plain list .* Give the trainer ExampleSet"
+    ):
+        collator(rows)
+    assert "source_rows" in collator(list(ExampleSet(rows)))

@@ -18,10 +18,10 @@ def _blocks(tokens: list[int], size: int, before: tuple[int, ...] = (), after: t
     ]
 
 
-TEXT = torch.randint(4, 97, (53,), generator=torch.Generator().manual_seed(0)).tolist()
+TEXT = torch.randint(4, 97, (33,), generator=torch.Generator().manual_seed(0)).tolist()
 
 
-@pytest.mark.parametrize(("size", "stride"), [(16, 16), (16, 4), (16, 5), (10, 1), (60, 60), (53, 7)])
+@pytest.mark.parametrize(("size", "stride"), [(16, 16), (16, 4), (16, 5), (10, 1), (40, 33), (33, 7)])
 def test_rows_that_overlap_score_every_token_once_with_what_stands_before_it(size: int, stride: int) -> None:
     model = tiny("gpt2", "causal_lm")
     nats, tokens, scored = 0.0, 0, 1

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from causalkd.data.batch import Batch, pad, pad_labels
+from causalkd.data.tasks.loading import load_examples
 from causalkd.data.tasks.tokenise import answer_examples
+from causalkd.models.checkpoints import load_tokenizer
 from causalkd.verification.measures.squad import (
     WindowAnswer,
     answer_f1,
@@ -89,3 +91,19 @@ def test_random_logits_never_leave_the_context():
     for _ in range(10):
         logits = torch.from_numpy(random.normal(size=(len(rows), 2, batch.counted.shape[1])))
         assert all(found.text and found.text in CONTEXT for found in window_answers(logits, batch, rows))
+
+
+@pytest.mark.needs_data
+@pytest.mark.needs_weights
+def test_a_perfect_predictor_is_right_on_real_questions_in_windows_of_128(data_folder):
+    """All but one: its accepted answer, `7,000,000 square kilometres (2,70`, ends inside the number 2,700,000."""
+    loaded = load_examples("squad", "validation", load_tokenizer("minilm-l6"), None, 128, 512)
+    found, accepted = {}, {}
+    for example in loaded.examples:
+        (first, last), offsets = example["label"], example["offsets"]
+        accepted[example["question"]] = example["answers"]
+        if example["label"] != (example["null"],) * 2:
+            found[example["question"]] = example["text"][offsets[first][0] : offsets[last][1]]
+    assert len(accepted) == 1190 and len(loaded.examples) > 2 * len(accepted) and loaded.lost == 0
+    wrong = [number for number, texts in accepted.items() if not answer_is_exact(found.get(number, ""), texts)]
+    assert [accepted[number] for number in wrong] == [["7,000,000 square kilometres (2,70"]]

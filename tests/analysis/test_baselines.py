@@ -1,0 +1,60 @@
+"""The table of baselines is made of what the runs wrote, and every task's recipe can be read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis.baselines import BASELINES, PAGE, main, run, table, write_table
+from causalkd.data.tasks.registry import TASKS
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.verification.measures.metrics import REPORTED_BESIDE
+
+
+def _found(metric: str, value: float | None) -> dict:
+    scores = {"metrics": {metric: value, "accuracy": 0.5}, "steps": 7, "seconds": 3.6}
+    return {"scores": [scores], "split": {"origin": "glue/X/dev.tsv", "examples": 9, "predictions": 8}}
+
+
+@pytest.mark.parametrize("baseline", BASELINES, ids=lambda baseline: baseline.task)
+def test_every_recipe_can_be_read_and_measures_what_is_expected(baseline, tmp_path: Path) -> None:
+    recipe = FinetuneRecipe.parse(baseline.recipe(tmp_path))
+    assert recipe.folder == tmp_path / baseline.task and recipe.data.task == baseline.task
+    metric = TASKS[baseline.task].metric
+    assert baseline.metric in (metric, *REPORTED_BESIDE.get(metric, ()))
+
+
+def test_a_row_says_what_was_reached_and_whether_it_is_enough() -> None:
+    rows = table({"mrpc": _found("f1", 0.9), "rte": _found("accuracy", 0.5), "squad": _found("answer_f1", None)})
+    by_task = {row.split(" | ")[0].strip("| "): row for row in rows.splitlines()}
+    assert by_task["mrpc"] == "| mrpc | 9 of glue/X/dev.tsv | f1 | 0.900 | 0.87 | accuracy 0.500 | 4 | 7 | 4 |"
+    assert "| 0.500 (below) | 0.58 |" in by_task["rte"]
+    assert "| 8 of glue/X/dev.tsv | answer_f1 | – (below) |" in by_task["squad"]
+    assert by_task["cola"] == "| cola | – | matthews_correlation | not run | 0.35 | | | | |"
+
+
+def test_the_page_keeps_its_text_and_gets_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        PAGE.read_text(encoding="utf-8").partition("<!--")[0] + "<!--" + PAGE.read_text().partition("<!--")[2]
+    )
+    (tmp_path / "runs/mrpc").mkdir(parents=True)
+    (tmp_path / "runs/mrpc/finetune.json").write_text(json.dumps(_found("f1", 0.9)))
+    write_table(tmp_path / "runs", page)
+    once = page.read_text()
+    assert once.startswith("# Baselines") and "| mrpc | 9 of" in once
+    monkeypatch.setattr("analysis.baselines.PAGE", page)
+    write_table(tmp_path / "runs", page)
+    assert page.read_text() == once
+    page.write_text("# Nothing\n")
+    with pytest.raises(ValueError, match="has no line '<!-- the table"):
+        write_table(tmp_path / "runs", page)
+
+
+def test_finished_tasks_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for baseline in BASELINES:
+        (tmp_path / baseline.task).mkdir()
+        (tmp_path / baseline.task / "finetune.json").write_text("{}")
+    monkeypatch.setattr("causalkd.runs.finetune.finetune", lambda *_, **__: pytest.fail("a finished task was run"))
+    run(tmp_path)
+    main(["run", "--folder", str(tmp_path), "--task", "mrpc"])
