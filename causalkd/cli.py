@@ -68,6 +68,27 @@ def finetune(
 
 
 @app.command()
+def pipeline(
+    recipe: Annotated[str, typer.Argument(help="A shipped pipeline's name, or a YAML file.")],
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    overwrite: Annotated[bool, typer.Option(help="Replace runs whose settings have changed.")] = False,
+) -> None:
+    """Distil students, fine-tune each on a list of tasks, and write one table, results.json and results.md.
+
+    An interrupted pipeline continues with the same command.
+    """
+    with _told():
+        from causalkd.recipe.pipeline import PipelineRecipe
+        from causalkd.reporting.pipeline_table import pipeline_lines
+        from causalkd.runs.pipeline import run_pipeline
+
+        parsed = PipelineRecipe.load(recipe, set_)
+        found = run_pipeline(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
+        if _is_first_process():
+            typer.echo("\n".join([*pipeline_lines(found), "", str(parsed.folder / "results.md")]))
+
+
+@app.command()
 def verify(
     run: RunArgument,
     accept_changed_data: Annotated[
@@ -251,10 +272,10 @@ def data(
 
 @app.command()
 def recipes() -> None:
-    """List the recipes that come with the package."""
-    from causalkd.recipe.recipe import shipped_recipes
+    """List the recipes that come with the package, and last the pipelines."""
+    from causalkd.recipe.recipe import shipped_pipelines, shipped_recipes
 
-    typer.echo("\n".join(shipped_recipes()))
+    typer.echo("\n".join([*shipped_recipes(), *shipped_pipelines()]))
 
 
 @app.command()

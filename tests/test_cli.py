@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from causalkd import cli
 from causalkd.alignment.spec import Alignment
 from causalkd.cli import app
-from causalkd.recipe.recipe import Recipe, shipped_recipes
+from causalkd.recipe.recipe import Recipe, shipped_pipelines, shipped_recipes
 from causalkd.reporting.attribution_tables import as_markdown
 from causalkd.reporting.terminal import as_text
 from causalkd.runs import distill as runs
@@ -202,7 +202,7 @@ def test_check_names_what_is_wrong_with_its_arguments(saved: Path, tmp_path: Pat
 
 
 def test_recipes_are_named() -> None:
-    assert _run("recipes").stdout.split() == shipped_recipes()
+    assert _run("recipes").stdout.split() == [*shipped_recipes(), *shipped_pipelines()]
 
 
 def test_the_schema_is_that_of_recipes() -> None:

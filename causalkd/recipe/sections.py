@@ -12,6 +12,7 @@ from causalkd.data.tasks.registry import TaskName
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import MOST_TOKENS, ObjectivesPart, Part
+from causalkd.recipe.passed_on import LoadingPart, OptimizerPart
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """A seed that every random generator accepts."""
@@ -136,7 +137,7 @@ class TeacherCachePart(Part):
     """Whether to keep hidden states and the activations at aligned sites too, so that the teacher skips base."""
 
 
-class TrainingPart(Part):
+class TrainingPart(OptimizerPart):
     """How a model is trained; names are those of transformers' TrainingArguments where the meaning is the same."""
 
     steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
@@ -167,8 +168,8 @@ class TrainingPart(Part):
     """Steps between two rows of metrics.jsonl."""
     teacher_cache: TeacherCachePart | None = None
     """Keep the teacher's outputs of each row, for later epochs; None computes them each time."""
-    save_steps: int = Field(default=500, ge=1, le=MOST_STEPS)
-    """Steps between two checkpoints from which training can resume."""
+    save_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | Literal["epoch"] = 500
+    """Steps between two checkpoints from which training can resume, or `epoch` for one after each epoch."""
     report_to: Listed[str] = ()
     """Trackers of transformers to report to, e.g. `tensorboard`; by default none."""
 
@@ -179,7 +180,7 @@ class TrainingPart(Part):
         return self
 
 
-class TeacherPart(Part):
+class TeacherPart(LoadingPart):
     """The teacher: the model whose computation the students learn."""
 
     model: LocalPath | None = None

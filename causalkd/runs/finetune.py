@@ -91,7 +91,11 @@ def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder) -> FinetuneRe
         file = Path(FOLDER) / f"{name}-validation.parquet"
         write_predictions(answers, model.task, folder.path / file)
         cost, place = folder.read_cost(name), str(origin.relative_to(folder.path))
-        scores.append(SeedScores(seed, place, metrics, str(file), cost.steps, cost.seconds, cost.block_forwards))
+        scores.append(
+            SeedScores(
+                seed, place, metrics, str(file), cost.steps, cost.seconds, cost.block_forwards, folder.best_step(name)
+            )
+        )
         split, measured_with = described(data.heldout, answers), asdict(environment(model, seed))
     return FinetuneResults(
         name=recipe.name,

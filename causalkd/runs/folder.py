@@ -291,3 +291,7 @@ class RunFolder:
         found = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
         whole = (None, None) if found.get("resumed") else (float(found["block_forwards"]), found["seconds"])
         return Cost(*whole, found.get("steps"))
+
+    def best_step(self, name: str) -> int | None:
+        """The step whose weights were kept by their score on the held-out split; None where the last ones were."""
+        return json.loads(self.cost(name).read_text()).get("best_step") if self.cost(name).is_file() else None

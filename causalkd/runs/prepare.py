@@ -123,7 +123,8 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     task, labels, fresh = data.train.kind, data.labels, part.training is not None
     try:
         if part.model is not None:
-            loaded = load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
+            options = {"new_head": fresh, "seed": part.seed, **(as_teacher(part) if role == "teacher" else {})}
+            loaded = load_model(part.model, task=task, role=role, labels=labels, **options)
             return _completed(loaded, data.tokenizer)
         config = make_config(part.config or {}, data.tokenizer)
         return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
@@ -131,6 +132,11 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
         where = "teacher.config" if part.model is None else "teacher.model"
         hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
         raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
+
+
+def as_teacher(part: TeacherPart) -> dict[str, Any]:
+    """How `load_model` puts the recipe's teacher into memory while it teaches."""
+    return {"dtype": None if part.dtype is None else getattr(torch, part.dtype), "device_map": part.device_map}
 
 
 def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:

@@ -31,11 +31,14 @@ def finish_training(
         if last is not None and _is_last_step(last):  # the Trainer would train a step too many
             trainer._load_from_checkpoint(str(last))
             trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+            if trainer.args.load_best_model_at_end:
+                trainer._load_best_model()
         else:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.check_weights()
     if trainer.is_world_process_zero():
         cost = {**vars(checkpoints.spent()), "steps": trainer.state.global_step}
+        cost["best_step"] = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
         folder.cost(name).parent.mkdir(exist_ok=True)
         write_whole(folder.cost(name), json.dumps(cost))
         _put_in_place(trainer.student, folder, name, goal)
