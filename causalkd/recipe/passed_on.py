@@ -21,8 +21,8 @@ class OptimizerPart(Part):
     adam_epsilon: float = Field(default=1e-8, gt=0)
     """AdamW's ε."""
     activation_checkpointing: bool = False
-    """Also known as gradient checkpointing: recompute each block's forward pass in the backward pass, which saves memory
-    and costs time."""
+    """Also known as gradient checkpointing: recompute each block's forward pass in the backward pass, which saves
+    memory and costs time."""
     freeze: Patterns = ()
     """Patterns of parameter names that are not trained, such as `*position_embeddings*`."""
     metric_for_best_model: str | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
-from causalkd.errors import fault_lines, listed
+from causalkd.errors import fault_lines, is_file, listed
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.overrides import apply_change
 from causalkd.recipe.recipe import Recipe, read_mapping
@@ -135,7 +135,7 @@ class PipelineRecipe(Part):
         Raises:
             ValueError: No such pipeline, or every fault in it and in its recipes, one a line.
         """
-        data, beside = read_mapping(source), Path(str(source)).parent if Path(str(source)).is_file() else None
+        data, beside = read_mapping(source), Path(str(source)).parent if is_file(Path(str(source))) else None
         runs = data.get("distill")
         if isinstance(runs, list):
             data["distill"] = [read_mapping(run, beside=beside) if isinstance(run, str | dict) else run for run in runs]

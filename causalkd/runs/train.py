@@ -62,3 +62,8 @@ def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path
         folder.tracked(name).parent.mkdir(exist_ok=True)
         os.replace(work / "runs", folder.tracked(name))
     shutil.rmtree(work)
+
+
+def best_step(folder: RunFolder, name: str) -> int | None:
+    """The step whose weights a training kept by their score on the held-out split; None where it kept the last ones."""
+    return json.loads(folder.cost(name).read_text()).get("best_step") if folder.cost(name).is_file() else None

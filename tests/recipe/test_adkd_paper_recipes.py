@@ -10,6 +10,7 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.runs.distill import distill
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.preflight import preflight
+from causalkd.runs.train import best_step
 from causalkd.training.callbacks import read_rows
 from tests.data.tiny_tokenizers import bert_like
 from tests.official_files import write_official_files
@@ -73,7 +74,7 @@ def test_the_best_checkpoint_of_two_epochs_is_kept(task: str, tmp_path: Path, mo
     report = distill(recipe)
     assert [student.name for student in report.students] == ["kd", "adkd"]
     folder = RunFolder(tmp_path / "run")
-    assert {folder.best_step(f"{name}-seed0") for name in ("kd", "adkd")} <= {6, 12}
+    assert {best_step(folder, f"{name}-seed0") for name in ("kd", "adkd")} <= {6, 12}
     rows = [row for row in read_rows(folder.metrics) if row["student"] == "adkd"]
     assert len(rows) == 12 and all(row["term/task"] > 0 and row["term/adkd"] > 0 for row in rows)
     weights = {name: part.weight for name, part in recipe.students[1].objectives.chosen().items()}
