@@ -1,13 +1,14 @@
 """Settings of a recipe that are passed on to transformers: to its TrainingArguments, and to `from_pretrained`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from causalkd.recipe.objectives import Part
 
 Precision = Literal["float32", "bfloat16", "float16"]
-Patterns = Annotated[tuple[str, ...], Field(strict=False)]
+Item = TypeVar("Item")
+Listed = Annotated[tuple[Item, ...], Field(strict=False)]
 """A list, however it is written."""
 
 
@@ -23,7 +24,7 @@ class OptimizerPart(Part):
     activation_checkpointing: bool = False
     """Also known as gradient checkpointing: recompute each block's forward pass in the backward pass, which saves
     memory and costs time."""
-    freeze: Patterns = ()
+    freeze: Listed[str] = ()
     """Patterns of parameter names that are not trained, such as `*position_embeddings*`."""
     metric_for_best_model: str | None = None
     """A metric of the task, such as `accuracy`: it is measured on the held-out split whenever a checkpoint is saved

@@ -7,11 +7,11 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from causalkd.errors import fault_lines, is_file, listed
+from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.overrides import apply_change
 from causalkd.recipe.recipe import Recipe, read_mapping
 from causalkd.recipe.sections import MOST_ROWS, NAME, Listed, LocalPath, Part, Seed
-from causalkd.files.strict_yaml import dump_text
 
 Name = Annotated[str, Field(pattern=NAME)]
 

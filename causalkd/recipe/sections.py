@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -12,16 +12,13 @@ from causalkd.data.tasks.registry import TaskName
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import MOST_TOKENS, ObjectivesPart, Part
-from causalkd.recipe.passed_on import LoadingPart, OptimizerPart
+from causalkd.recipe.passed_on import Listed, LoadingPart, OptimizerPart
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """A seed that every random generator accepts."""
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """A name of a run or a student, which becomes a folder: up to 100 letters, digits, `_`, `.` and `-`, not starting
 with the last two."""
-Item = TypeVar("Item")
-Listed = Annotated[tuple[Item, ...], Field(strict=False)]
-"""A list, written as a list or as a tuple."""
 LocalPath = Annotated[str, AfterValidator(os.path.expanduser)]
 """A path, where `~` is the home folder, or a name."""
 MOST_ROWS, MOST_STEPS, MOST_LAYERS, MOST_WIDTH = 10**9, 10**9, 1000, 10**6

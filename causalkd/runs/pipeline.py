@@ -11,6 +11,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from causalkd.files.whole_files import write_whole
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.pipeline import PipelineRecipe, Subject
 from causalkd.recipe.recipe import Recipe
@@ -20,11 +21,11 @@ from causalkd.runs.finetune import finetune
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.manifest import MANIFEST
 from causalkd.runs.preflight import preflight, preflight_finetuning
-from causalkd.runs.prepare import Data, build_student, build_teacher
+from causalkd.runs.prepare import build_student
+from causalkd.runs.prepared import Prepared
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
 from causalkd.verification.results.report import VerificationReport
-from causalkd.files.whole_files import write_whole
 
 Tell = Callable[[str], None] | None
 PIPELINE = "pipeline.yaml"
@@ -123,16 +124,16 @@ def _preflight(recipe: PipelineRecipe, changed: list[str], tell: Tell) -> None:
         ValueError: All faults that were found.
     """
     faults: list[str] = []
-    data: dict[str, Data] = {}
+    prepared: dict[str, Prepared] = {}
     for run in recipe.runs():
         if not _done(run) or run.name in changed:
             _say(tell, f"trying {run.name}")
             try:
-                data[run.name], _ = preflight(run)
+                prepared.setdefault(_teacher(run), preflight(run)[0])
             except ValueError as error:
                 faults.append(f"distill, run {run.name!r}: {error}")
     with tempfile.TemporaryDirectory() as place:
-        for trial in _trials(recipe, Path(place), data):
+        for trial in _trials(recipe, Path(place), prepared):
             for task in recipe.finetune.tasks:
                 wanted, name = recipe.finetuning(trial.subject, task), f"{trial.subject.name}/{task}"
                 if not _done(wanted) or name in changed:
@@ -153,7 +154,7 @@ class _Trial:
     model: str
 
 
-def _trials(recipe: PipelineRecipe, place: Path, data: Mapping[str, Data]) -> Iterator[_Trial]:
+def _trials(recipe: PipelineRecipe, place: Path, prepared: Mapping[str, Prepared]) -> Iterator[_Trial]:
     """One student of each teacher, whose students all read the same data, and every baseline."""
     tried = set()
     for subject in recipe.subjects():
@@ -161,16 +162,18 @@ def _trials(recipe: PipelineRecipe, place: Path, data: Mapping[str, Data]) -> It
             yield _Trial(subject, subject.model)
             continue
         part = next(part for part in subject.run.students if part.name == subject.student)
-        kind = (subject.run.teacher.model, str(subject.run.teacher.config), part.model)
-        trained = Path(subject.model, MANIFEST).is_file()
-        if kind in tried or not (trained or subject.run.name in data):
+        kind, trained = (_teacher(subject.run), part.model), Path(subject.model, MANIFEST).is_file()
+        own = prepared.get(_teacher(subject.run))
+        if kind in tried or not (trained or own):
             continue
         tried.add(kind)
-        if not trained:
-            own = data[subject.run.name]
-            teacher = build_teacher(subject.run.teacher, own, "teacher")
-            build_student(part, teacher, own, subject.seed).save_pretrained(place / subject.name)
+        if not trained and own is not None:
+            build_student(part, own.teacher, own.data, subject.seed).save_pretrained(place / subject.name)
         yield _Trial(subject, subject.model if trained else str(place / subject.name))
+
+
+def _teacher(run: Recipe) -> str:
+    return run.teacher.model or str(run.teacher.config)
 
 
 def _results(recipe: PipelineRecipe) -> PipelineResults:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
-from causalkd.verification.results.finite import finite_or_none
 from causalkd.files.whole_files import write_whole
+from causalkd.verification.results.finite import finite_or_none
 
 SCHEMA = 1
 
