@@ -64,7 +64,6 @@ def plain(place: Path, output: Path) -> dict[str, Any]:
         "finetune": {
             "data": {"max_length": 32},
             "training": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3},
-            "seeds": [0, 1],
             "tasks": {"rte": {}, "wnut17": {"training": {"steps": 2}}, "squad": {"data": {"max_length": 24}}},
         },
     }
@@ -89,7 +88,7 @@ def test_every_model_has_every_task_in_one_table(finished: tuple[PipelineRecipe,
     for row in found.rows:
         for task, scores in row.tasks.items():
             own = FinetuneResults.read(recipe.folder / scores.folder / "finetune.json")
-            assert (scores.mean, scores.seeds) == (own.mean(own.metric), 2) and own.task == task
+            assert (scores.mean, scores.seeds) == (own.mean(own.metric), 1) and own.task == task
         assert row.average() == pytest.approx(sum(scores.mean for scores in row.tasks.values()) / 3)
     table = (recipe.folder / "results.md").read_text()
     assert all(name in table and name in printed for name in ("middle-diito", "late-diito", *TASKS, "average"))
@@ -110,7 +109,7 @@ def test_each_depth_is_fine_tuned_from_its_own_student(finished: tuple[PipelineR
     recipe, _ = finished
     for name, layers in (("middle-diito", 2), ("late-diito", 3), ("teacher", 4)):
         for task, head in zip(TASKS, ("Sequence", "Token", "QuestionAnswering"), strict=True):
-            folder = recipe.folder / "finetune" / name / task / "model" / "seed0"
+            folder = recipe.folder / "finetune" / name / task / "model"
             config = json.loads((folder / "config.json").read_text())
             assert config["num_hidden_layers"] == layers and head in config["architectures"][0]
 
@@ -120,8 +119,8 @@ def test_the_pipeline_in_the_folder_is_complete(finished: tuple[PipelineRecipe, 
     assert PipelineRecipe.load(recipe.folder / "pipeline.yaml") == recipe
 
 
-def _counted(patch: pytest.MonkeyPatch, stop: str = "") -> list[str]:
-    """The runs of both stages that are made, in their order; `stop` is interrupted before it begins."""
+def _counted(patch: pytest.MonkeyPatch, stop: str = "", real: bool = True) -> list[str]:
+    """The runs of both stages that are made, or would be, in their order; `stop` is interrupted before it begins."""
     made: list[str] = []
 
     def counting(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,7 +128,7 @@ def _counted(patch: pytest.MonkeyPatch, stop: str = "") -> list[str]:
             if recipe.name == stop:
                 raise KeyboardInterrupt
             made.append(recipe.name)
-            return function(recipe, **options)
+            return function(recipe, **options) if real else None
 
         return counted
 
@@ -172,7 +171,7 @@ def test_runs_of_other_settings_are_refused_or_replaced(
     changed = PipelineRecipe.parse(given)
     with pytest.raises(ValueError, match="late, teacher/rte, middle-diito/rte, late-diito/rte, late-diito/wnut17"):
         runs.run_pipeline(changed)
-    made = _counted(monkeypatch)
+    made = _counted(monkeypatch, real=False)
     runs.run_pipeline(changed, overwrite=True)
     late = [f"late-diito-{task}" for task in TASKS]
     assert made == ["late", "teacher-rte", "middle-diito-rte", *late]
