@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.", callback=Path.expanduser)]
+RecipeKind = Literal["distill", "finetune", "pipeline"]
 SetOption = Annotated[list[str], typer.Option("--set", help="Set a key: training.learning_rate=1e-4 (repeatable).")]
 
 
@@ -52,10 +53,7 @@ def finetune(
     set_: SetOption = [],  # noqa: B006 - typer copies it
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in the folder.")] = False,
 ) -> None:
-    """Train a model on a task without a teacher, measure it on the held-out split, and write finetune.json.
-
-    An interrupted run continues with the same command.
-    """
+    """Train a model on a task without a teacher, measure it, and write finetune.json; continues an interrupted run."""
     with user_errors():
         from causalkd.recipe.finetune import FinetuneRecipe
         from causalkd.reporting.finetuning import finetuning_lines
@@ -279,11 +277,12 @@ def recipes() -> None:
 
 
 @app.command()
-def schema() -> None:
+def schema(of: Annotated[RecipeKind, typer.Argument(help="The command that reads the recipe.")] = "distill") -> None:
     """Print the JSON schema of a recipe, with a description of every key."""
-    from causalkd.recipe.recipe import Recipe
+    from causalkd.recipe import finetune, pipeline, recipe
 
-    typer.echo(json.dumps(Recipe.model_json_schema(), indent=1))
+    kinds = {"distill": recipe.Recipe, "finetune": finetune.FinetuneRecipe, "pipeline": pipeline.PipelineRecipe}
+    typer.echo(json.dumps(kinds[of].model_json_schema(), indent=1))
 
 
 def _is_first_process() -> bool:

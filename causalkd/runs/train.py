@@ -31,7 +31,7 @@ def finish_training(
         if last is not None and _is_last_step(last):  # the Trainer would train a step too many
             trainer._load_from_checkpoint(str(last))
             trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
-            if trainer.args.load_best_model_at_end:
+            if trainer.args.load_best_model_at_end and trainer.state.best_global_step:
                 trainer._load_best_model()
         else:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
