@@ -32,6 +32,7 @@ from causalkd.models.checkpoints import has_head, load_tokenizer, read_config
 from causalkd.models.configs import make_config
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config
+from causalkd.models.loading_options import named_options
 from causalkd.models.lora import add_lora
 from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
@@ -123,7 +124,7 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     shared: dict[str, Any] = {"task": data.train.kind, "role": role, "labels": data.labels, "seed": part.seed}
     try:
         if part.model is not None:
-            loading = as_teacher(part) if role == "teacher" else {}
+            loading = named_options(part.dtype, part.device_map) if role == "teacher" else {}
             loaded = load_model(part.model, new_head=part.training is not None, **shared, **loading)
             return _completed(loaded, data.tokenizer)
         return model_from_config(make_config(part.config or {}, data.tokenizer), data.tokenizer, **shared)
@@ -131,11 +132,6 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
         where = "teacher.config" if part.model is None else "teacher.model"
         hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
         raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
-
-
-def as_teacher(part: TeacherPart) -> dict[str, Any]:
-    """How `load_model` puts the recipe's teacher into memory while it teaches."""
-    return {"dtype": None if part.dtype is None else getattr(torch, part.dtype), "device_map": part.device_map}
 
 
 def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:

@@ -9,6 +9,7 @@ from accelerate import PartialState
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, move_to
+from causalkd.models.loading_options import named_options
 from causalkd.models.vocabularies import share_entries
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -16,7 +17,7 @@ from causalkd.recipe.sections import StudentPart, TeacherPart
 from causalkd.runs.data_identity import changed_data
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.manifest import MANIFEST, damage
-from causalkd.runs.prepare import Data, as_teacher, build_data, build_teacher
+from causalkd.runs.prepare import Data, build_data, build_teacher
 from causalkd.runs.prepared import Prepared
 
 
@@ -116,7 +117,7 @@ def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | N
             f"the checkpoint {origin} is damaged: {fault}; restore it from a copy, or delete that folder and the "
             "run's report.json or finetune.json, and train it again with the same call"
         )
-    options = {} if part is None else as_teacher(part)
+    options = {} if part is None else named_options(part.dtype, part.device_map)
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels, **options)
 
 
