@@ -13,7 +13,7 @@ def pipeline_lines(found: PipelineResults) -> list[str]:
 def pipeline_markdown(found: PipelineResults) -> str:
     """The table in Markdown, and below it what its columns are."""
     heads, *rows = _rows(found)
-    lines = [f"# {plain(found.name)}", "", _line(heads), _line(["---"] * len(heads)), *(_line(row) for row in rows), ""]
+    lines = [f"# {plain(found.name)}", "", _line(heads), f"|{' --- |' * len(heads)}", *(_line(row) for row in rows), ""]
     first = found.rows[0].tasks
     lines += [
         f"- {plain(name)}: {plain(scores.metric)} on {scores.examples} held-out examples, mean"

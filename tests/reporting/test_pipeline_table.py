@@ -21,6 +21,7 @@ def test_markdown_says_what_the_columns_are() -> None:
     lines = pipeline_markdown(FOUND).splitlines()
     assert lines[0] == "# both"
     assert lines[2] == r"| model | stage 1 | rte | cola\|x | average |"
+    assert lines[3] == "| --- | --- | --- | --- | --- |"
     assert lines[4] == "| kd | 10.000 | 0.500 ± 0.125 | 0.250 | 0.375 |"
     assert "- rte: accuracy on 16 held-out examples, mean ± standard deviation over 2 seeds" in lines
     assert any(line.startswith("- stage 1: perplexity") for line in lines)
