@@ -126,6 +126,11 @@ def _read_recipe(folder: RunFolder) -> Recipe:
         raise ValueError(
             f"{folder.path} does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"
         )
+    if folder.holds_finetuning():
+        raise ValueError(
+            f"{folder.path} holds a fine-tuning, which has no students to verify; `causalkd evaluate {folder.path} --task "
+            "TASK` measures its models"
+        )
     recipe = Recipe.load(folder.recipe)
     wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
     lacking = [str(path) for path in wanted if not (path / MANIFEST).is_file()]

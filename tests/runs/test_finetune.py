@@ -16,7 +16,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs import build_trainer as build
 from causalkd.runs import finetune as runs
-from causalkd.runs.distill import distill
+from causalkd.runs.distill import distill, verify
 from causalkd.runs.evaluate_task import evaluate_task
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.prepare import build_data, build_teacher
@@ -116,6 +116,11 @@ def test_other_settings_do_not_continue(tmp_path: Path) -> None:
 
 def _fails(*_: object) -> None:
     raise MemoryError
+
+
+def test_it_has_no_students_to_verify(tuned: RunFolder) -> None:
+    with pytest.raises(ValueError, match="holds a fine-tuning, which has no students to verify; `causalkd evaluate"):
+        verify(tuned.path)
 
 
 def test_a_finished_run_is_kept_or_overwritten(tmp_path: Path) -> None:
