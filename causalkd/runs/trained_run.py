@@ -128,8 +128,8 @@ def _read_recipe(folder: RunFolder) -> Recipe:
         )
     if folder.holds_finetuning():
         raise ValueError(
-            f"{folder.path} holds a fine-tuning, which has no students to verify; `causalkd evaluate {folder.path} --task "
-            "TASK` measures its models"
+            f"{folder.path} holds a fine-tuning, which has no students to verify; `causalkd evaluate {folder.path} "
+            "--task TASK` measures its models"
         )
     recipe = Recipe.load(folder.recipe)
     wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
