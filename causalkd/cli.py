@@ -1,7 +1,6 @@
 """The command line: causalkd distill | verify | attribute | evaluate | search | report | check | recipes | schema."""
 
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from causalkd.runs.user_errors import user_errors
+from causalkd.runs.user_errors import is_first_process, user_errors
 
 app = typer.Typer(
     name="causalkd",
@@ -20,6 +19,8 @@ app = typer.Typer(
 )
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.", callback=Path.expanduser)]
+OverwriteOption = Annotated[bool, typer.Option(help="Replace an earlier run; it stays until the new one is done.")]
+RecipeKind = Literal["distill", "finetune", "pipeline"]
 SetOption = Annotated[list[str], typer.Option("--set", help="Set a key: training.learning_rate=1e-4 (repeatable).")]
 
 
@@ -27,9 +28,7 @@ SetOption = Annotated[list[str], typer.Option("--set", help="Set a key: training
 def distill(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
     set_: SetOption = [],  # noqa: B006 - typer copies it
-    overwrite: Annotated[
-        bool, typer.Option(help="Replace an earlier run in the folder; it stays until the new one is finished.")
-    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Train the students of a recipe, verify them, and write report.json and report.html.
 
@@ -42,7 +41,7 @@ def distill(
 
         parsed = Recipe.load(recipe, set_)
         report = runs.distill(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
-        if _is_first_process():
+        if is_first_process():
             _print_report(report, parsed.folder)
 
 
@@ -50,12 +49,9 @@ def distill(
 def finetune(
     recipe: Annotated[str, typer.Argument(help="A YAML file with `model`, `data` and `training`.")],
     set_: SetOption = [],  # noqa: B006 - typer copies it
-    overwrite: Annotated[bool, typer.Option(help="Replace an earlier run in the folder.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
-    """Train a model on a task without a teacher, measure it on the held-out split, and write finetune.json.
-
-    An interrupted run continues with the same command.
-    """
+    """Train a model on a task without a teacher, measure it, and write finetune.json; continues an interrupted run."""
     with user_errors():
         from causalkd.recipe.finetune import FinetuneRecipe
         from causalkd.reporting.finetuning import finetuning_lines
@@ -63,8 +59,26 @@ def finetune(
 
         parsed = FinetuneRecipe.load(recipe, set_)
         found = run(parsed, overwrite=overwrite, tell=partial(typer.echo, err=True))
-        if _is_first_process():
+        if is_first_process():
             typer.echo("\n".join([*finetuning_lines(found), "", str(parsed.folder / "finetune.json")]))
+
+
+@app.command()
+def pipeline(
+    recipe: Annotated[str, typer.Argument(help="A shipped pipeline's name, or a YAML file.")],
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    overwrite: Annotated[bool, typer.Option(help="Replace runs whose settings have changed.")] = False,
+) -> None:
+    """Distil students, fine-tune each on a list of tasks, and write one table; continues an interrupted pipeline."""
+    with user_errors():
+        from causalkd.recipe.pipeline import PipelineRecipe
+        from causalkd.reporting.pipeline_table import pipeline_lines
+        from causalkd.runs.pipeline import run_pipeline
+
+        parsed = PipelineRecipe.load(recipe, set_)
+        found = run_pipeline(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
+        if is_first_process():
+            typer.echo("\n".join([*pipeline_lines(found), "", str(parsed.folder / "results.md")]))
 
 
 @app.command()
@@ -251,28 +265,24 @@ def data(
 
 @app.command()
 def recipes() -> None:
-    """List the recipes that come with the package."""
-    from causalkd.recipe.recipe import shipped_recipes
+    """List the recipes that come with the package, and last the pipelines."""
+    from causalkd.recipe.recipe import shipped_pipelines, shipped_recipes
 
-    typer.echo("\n".join(shipped_recipes()))
+    typer.echo("\n".join([*shipped_recipes(), *shipped_pipelines()]))
 
 
 @app.command()
-def schema() -> None:
+def schema(of: Annotated[RecipeKind, typer.Argument(help="The command that reads the recipe.")] = "distill") -> None:
     """Print the JSON schema of a recipe, with a description of every key."""
-    from causalkd.recipe.recipe import Recipe
+    from causalkd.recipe import finetune, pipeline, recipe
 
-    typer.echo(json.dumps(Recipe.model_json_schema(), indent=1))
-
-
-def _is_first_process() -> bool:
-    """Whether this is the first of the processes that a launcher such as torchrun starts; only that one prints."""
-    return int(os.environ.get("RANK", "0")) == 0
+    kinds = {"distill": recipe.Recipe, "finetune": finetune.FinetuneRecipe, "pipeline": pipeline.PipelineRecipe}
+    typer.echo(json.dumps(kinds[of].model_json_schema(), indent=1))
 
 
 def _leave_to_the_first() -> None:
     """Ends every process but the first, which runs the command alone."""
-    if not _is_first_process():
+    if not is_first_process():
         raise typer.Exit
 
 
@@ -283,16 +293,6 @@ def _page() -> Callable[..., str]:
 
 
 def _print_report(found: Any, folder: Path) -> None:
-    from causalkd.reporting.attribution_tables import as_markdown, distance_rows
-    from causalkd.reporting.tables import columns
-    from causalkd.reporting.teaching_tables import teaching_line, teaching_rows
-    from causalkd.reporting.terminal import as_text
+    from causalkd.reporting.printed import printed
 
-    typer.echo(as_text(found))
-    if found.attribution is not None:
-        typer.echo(as_markdown(found))
-        if found.attribution.map_distances:
-            typer.echo("\n".join([*columns(distance_rows(found.attribution)), ""]))
-        if (teaching := found.attribution.teaching) is not None:
-            typer.echo("\n".join([*columns(teaching_rows(teaching)), teaching_line(teaching)]))
-    typer.echo(f"\n{folder / 'report.json'}\n{folder / 'report.html'}")
+    typer.echo(printed(found, folder))

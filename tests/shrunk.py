@@ -37,6 +37,27 @@ _ATKD = (
     *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4"),
     f"{_TEACHER}.gradient_accumulation=1",
 )
+_WRITTEN = "{sequences: {generator: %s, max_tokens: 3}}"
+_ELEVEN = (
+    *_ATKD,
+    *(f"students.{name}.training={_WRITTEN % 'student'}" for name in ("imitkd", "atkd-gkd")),
+    f"students.seqkd.training={_WRITTEN % 'teacher'}",
+    "training.activation_checkpointing=false",
+)
+_GLUE = (
+    *_REAL[:2],
+    "data.max_length=32",
+    "verification.pairs=8",
+    "verification.batch_size=4",
+    "training.logging_steps=1",
+    *(f"{_TEACHER}.epochs=null", f"{_TEACHER}.steps=1", f"{_TEACHER}.batch_size=4", "training.batch_size=4"),
+    *("training.epochs=2", "training.precision=float32"),
+)
+_TEXT = (
+    *("data.train_limit=16", "data.eval_limit=8", "data.max_length=32", "seeds=[0]"),
+    *("verification.pairs=8", "verification.batch_size=4", "training.epochs=null", "training.steps=1"),
+    *("training.batch_size=4", "training.gradient_accumulation=2", "training.precision=float32"),
+)
 _STORIES = (
     *("data.train_limit=64", "data.eval_limit=24", "verification.pairs=40", "verification.batch_size=20"),
     *(f"{_TEACHER}.steps=4", f"{_TEACHER}.batch_size=16", "training.batch_size=16", "training.logging_steps=2"),
@@ -57,14 +78,17 @@ SHRUNK: dict[str, tuple[str, ...]] = {
         "students.gkd.training={sequences: {generator: student, max_tokens: 3}}",
     ),
     "sst2-minilm": (*_REAL, *(f"students.{name}.training.steps=2" for name in ("kd", "kd-steps", "diito"))),
-    "adkd-mnli": (*_REAL, *_FOUR_STUDENTS),
-    "adkd-mrpc": (*_REAL, *_FOUR_STUDENTS),
-    **{f"atkd-{family}": _ATKD for family in ("opt", "pythia", "llama")},
+    "adkd-minilm-mnli": (*_REAL, *_FOUR_STUDENTS),
+    "adkd-minilm-mrpc": (*_REAL, *_FOUR_STUDENTS),
+    **{f"atkd-{family}": _ELEVEN for family in ("opt", "opt-2.7b", "opt-6.7b", "pythia", "pythia-2.8b", "llama")},
+    **{f"adkd-{task}": _GLUE for task in ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb")},
+    **{f"diito-bert-{depth}l-{name}": _TEXT for depth in (3, 6) for name in ("middle", "late", "full")},
     "smollm2": (*_INSTRUCTIONS, "training.steps=1", "seeds=[0]"),
 }
 """What makes each shipped recipe small, as for `--set`."""
-OF_HUB_MODELS = ("atkd-opt", "atkd-pythia", "atkd-llama", "smollm2")
-"""Recipes whose models are not here; tests/recipe/test_causal_lm_recipes.py runs them with tiny ones in their place."""
+_OF_PAPERS = ("atkd-", "adkd-", "diito-", "smollm2")
+OF_HUB_MODELS = tuple(name for name in SHRUNK if name.startswith(_OF_PAPERS) and "minilm" not in name)
+"""Recipes whose models are not here; the tests in tests/recipe run them with tiny ones in their place."""
 
 TINY = tuple(
     f"teacher.config.{key}={value}"

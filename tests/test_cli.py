@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from causalkd import cli
 from causalkd.alignment.spec import Alignment
 from causalkd.cli import app
-from causalkd.recipe.recipe import Recipe, shipped_recipes
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.pipeline import PipelineRecipe
+from causalkd.recipe.recipe import Recipe, shipped_pipelines, shipped_recipes
 from causalkd.reporting.attribution_tables import as_markdown
 from causalkd.reporting.terminal import as_text
 from causalkd.runs import distill as runs
@@ -202,7 +204,7 @@ def test_check_names_what_is_wrong_with_its_arguments(saved: Path, tmp_path: Pat
 
 
 def test_recipes_are_named() -> None:
-    assert _run("recipes").stdout.split() == shipped_recipes()
+    assert _run("recipes").stdout.split() == [*shipped_recipes(), *shipped_pipelines()]
 
 
 def test_the_schema_is_that_of_recipes() -> None:
@@ -211,6 +213,11 @@ def test_the_schema_is_that_of_recipes() -> None:
     assert {"Alignment", "PositionPolicy", "DIITOPart"} <= set(schema["$defs"]) and Alignment.__name__ in schema[
         "$defs"
     ]
+
+
+@pytest.mark.parametrize(("kind", "recipe"), [("finetune", FinetuneRecipe), ("pipeline", PipelineRecipe)])
+def test_each_kind_of_recipe_has_a_schema(kind: str, recipe: type) -> None:
+    assert json.loads(_run("schema", kind).stdout) == recipe.model_json_schema()
 
 
 def test_help_names_every_command() -> None:

@@ -29,6 +29,11 @@ def loading_options(
     return {name: value for name, value in asked.items() if value is not None}
 
 
+def named_options(dtype: str | None, device_map: str | None) -> dict[str, Any]:
+    """The same two options as a recipe names them, such as `bfloat16` and `auto`, for `load_model`."""
+    return {"dtype": None if dtype is None else getattr(torch, dtype), "device_map": device_map}
+
+
 def is_spread(model: PreTrainedModel) -> bool:
     """Whether the modules of a model are on several devices, between which its forward pass moves activations."""
     return len({str(device) for device in vars(model).get("hf_device_map", {}).values()}) > 1

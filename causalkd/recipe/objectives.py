@@ -28,8 +28,8 @@ class Part(BaseModel):
 class PredictionPart(Part):
     """An objective that compares predictions."""
 
-    weight: float = Field(default=1.0, gt=0)
-    """The weight of the term."""
+    weight: float = Field(default=1.0, ge=0)
+    """The weight of the term; with 0 it is only logged."""
     temperature: float = Field(default=2.0, gt=0)
     """The temperature T; the term is T² · KL at temperature T."""
     tokens: Literal["all", "labelled"] = "all"
@@ -54,8 +54,8 @@ class ResponseKDPart(PredictionPart):
 class ATKDPart(Part):
     """ATKD: easy tokens are learned by their diversity term only, hard tokens by both terms."""
 
-    weight: float = Field(default=1.0, gt=0)
-    """The weight of the term."""
+    weight: float = Field(default=1.0, ge=0)
+    """The weight of the term; with 0 it is only logged."""
     temperature: float = Field(default=1.0, gt=0)
     """The temperature T; the term is multiplied by T²."""
     easy_weight: float = Field(default=0.2, ge=0, le=1)
@@ -84,8 +84,8 @@ class DKDPart(Part):
 class ADKDPart(Part):
     """AD-KD: the student's attribution maps learn from the teacher's."""
 
-    weight: float = Field(default=1.0, gt=0)
-    """The weight of the term."""
+    weight: float = Field(default=1.0, ge=0)
+    """The weight of the term; with 0 it is only logged."""
     views: Literal["all", "label"] | Annotated[int, Field(ge=1, le=MOST_TOKENS)] = "all"
     """The outputs to explain: every class, the label, or (language models) this many of the teacher's likeliest tokens.
     """
@@ -110,15 +110,15 @@ class ADKDPart(Part):
 class TaskPart(Part):
     """The task loss against the labels."""
 
-    weight: float = Field(default=1.0, gt=0)
-    """The weight of the term."""
+    weight: float = Field(default=1.0, ge=0)
+    """The weight of the term; with 0 it is only logged."""
 
 
 class HiddenKDPart(Part):
     """Hidden-state distillation: the student's last hidden states learn from the teacher's."""
 
-    weight: float = Field(default=1.0, gt=0)
-    """The weight of the term."""
+    weight: float = Field(default=1.0, ge=0)
+    """The weight of the term; with 0 it is only logged."""
     distance: Literal["cosine", "squared"] = "cosine"
     """The distance: 1 − cos, or the squared difference summed over the width."""
 

@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml
-from causalkd.files.strict_yaml import dump_text, load_text
+from causalkd.files.strict_yaml import dump_text
+from causalkd.recipe.overrides import apply_change, merged
 from causalkd.recipe.sections import (
     NAME,
     DataPart,
@@ -112,21 +113,55 @@ class Recipe(Part):
         return dump_text(self.model_dump(mode="json"))
 
 
-def read_mapping(source: str | Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+def read_mapping(
+    source: str | Path | dict[str, Any], changes: Sequence[str] = (), beside: Path | None = None
+) -> dict[str, Any]:
     """The plain data of a shipped recipe, a YAML file or YAML text, with changes like `training.steps=100`.
 
+    A recipe with `extends`, the name of a shipped recipe or a file, has all keys of that one that it does not replace
+    (see `causalkd.recipe.overrides.merged`). Files are looked for beside the one that names them, too.
+
     Raises:
-        ValueError: No such recipe, no YAML, no mapping, or a change that cannot be made.
+        ValueError: No such recipe, no YAML, no mapping, recipes that extend one another, or a change that cannot be
+            made.
     """
-    found = _find(source)
+    data = _with_extended(source, beside, ())
+    for change in changes:
+        apply_change(data, change)
+    return data
+
+
+def _with_extended(source: str | Path | dict[str, Any], beside: Path | None, seen: tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(source, dict):
+        data = source
+    else:
+        found = _find(_beside(source, beside))
+        beside = Path(found).parent if isinstance(found, Path) or is_file(Path(found)) else beside
+        data = _read(found, source)
+    if "extends" not in data:
+        return data
+    base, own = data["extends"], {key: value for key, value in data.items() if key != "extends"}
+    if not isinstance(base, str):
+        raise ValueError(f"`extends` is {base!r}; give the name of a shipped recipe, or a file")
+    if base in seen:
+        raise ValueError(f"recipes extend one another in a circle: {', '.join((*seen, base))}; take one `extends` out")
+    return merged(_with_extended(base, beside, (*seen, base)), own)
+
+
+def _beside(source: str | Path, folder: Path | None) -> str | Path:
+    text = str(source)
+    if folder is None or text in shipped_recipes() or "\n" in text or not is_file(folder / text):
+        return source
+    return folder / text
+
+
+def _read(found: str | Path, source: str | Path) -> dict[str, Any]:
     try:
         data = read_yaml(found)
     except ValueError as error:
         raise ValueError(f"recipe {source} is no YAML: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"a recipe is a mapping of keys, {source} holds {type(data).__name__}; see `causalkd schema`")
-    for change in changes:
-        _apply(data, change)
     return data
 
 
@@ -135,12 +170,20 @@ def shipped_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
 
 
+def shipped_pipelines() -> list[str]:
+    """The names of the pipelines that come with the package."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in (_SHIPPED / "pipelines").iterdir())
+
+
 def _find(source: str | Path) -> str | Path:
     if str(source) in shipped_recipes():
         return Path(str(_SHIPPED / f"{source}.yaml"))
+    if str(source) in shipped_pipelines():
+        return Path(str(_SHIPPED / "pipelines" / f"{source}.yaml"))
     text = os.path.expanduser(source)
     if "\n" not in text and ": " not in text and not is_file(Path(text)):
-        raise ValueError(f"recipe {text!r} is neither a shipped recipe nor a file; {nearest(text, shipped_recipes())}")
+        known = [*shipped_recipes(), *shipped_pipelines()]
+        raise ValueError(f"recipe {text!r} is neither a shipped recipe nor a file; {nearest(text, known)}")
     return source
 
 
@@ -159,45 +202,3 @@ def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         return {**data, "alignment": Alignment.model_validate(given)}, []
     except ValidationError as error:
         return {**data, "alignment": ""}, fault_lines(error, Alignment, "alignment")
-
-
-def _apply(data: dict[str, Any], change: str) -> None:
-    """Sets `a.b.0.c=value` in the data; the value is read as YAML."""
-    path, separator, value = change.partition("=")
-    if not separator or not path:
-        raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
-    try:
-        parsed = load_text(value)
-    except ValueError:
-        raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes") from None
-    *parents, last = path.split(".")
-    target: Any = data
-    for depth, key in enumerate(parents):
-        _check_holds_keys(target, parents[:depth], change)
-        if isinstance(target, list):
-            target = target[_key(target, key, change)]
-        else:
-            # A key that is present but empty holds no keys yet.
-            target[key] = {} if target.get(key) is None else target[key]
-            target = target[key]
-    _check_holds_keys(target, parents, change)
-    target[_key(target, last, change) if isinstance(target, list) else last] = parsed
-
-
-def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:
-    if not isinstance(target, dict | list):
-        raise ValueError(f"change {change!r}: {'.'.join(path)} is {target!r} and holds no keys; remove what follows it")
-
-
-def _key(items: list[Any], key: str, change: str) -> int:
-    """The index of a list item that is given by number or by the item's name."""
-    names = [item.get("name") if isinstance(item, dict) else None for item in items]
-    if key in names:
-        return names.index(key)
-    if key.isdigit() and int(key) < len(items):
-        return int(key)
-    named = ", ".join(str(name) for name in names if name is not None)
-    raise ValueError(
-        f"change {change!r}: {key!r} is not an item of a list of {len(items)}; items are numbered from 0"
-        + (f", or named: {named}" if named else "")
-    )

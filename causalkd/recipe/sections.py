@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -12,15 +12,13 @@ from causalkd.data.tasks.registry import TaskName
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import MOST_TOKENS, ObjectivesPart, Part
+from causalkd.recipe.passed_on import Listed, LoadingPart, OptimizerPart
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """A seed that every random generator accepts."""
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """A name of a run or a student, which becomes a folder: up to 100 letters, digits, `_`, `.` and `-`, not starting
 with the last two."""
-Item = TypeVar("Item")
-Listed = Annotated[tuple[Item, ...], Field(strict=False)]
-"""A list, written as a list or as a tuple."""
 LocalPath = Annotated[str, AfterValidator(os.path.expanduser)]
 """A path, where `~` is the home folder, or a name."""
 MOST_ROWS, MOST_STEPS, MOST_LAYERS, MOST_WIDTH = 10**9, 10**9, 1000, 10**6
@@ -136,7 +134,7 @@ class TeacherCachePart(Part):
     """Whether to keep hidden states and the activations at aligned sites too, so that the teacher skips base."""
 
 
-class TrainingPart(Part):
+class TrainingPart(OptimizerPart):
     """How a model is trained; names are those of transformers' TrainingArguments where the meaning is the same."""
 
     steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
@@ -167,8 +165,8 @@ class TrainingPart(Part):
     """Steps between two rows of metrics.jsonl."""
     teacher_cache: TeacherCachePart | None = None
     """Keep the teacher's outputs of each row, for later epochs; None computes them each time."""
-    save_steps: int = Field(default=500, ge=1, le=MOST_STEPS)
-    """Steps between two checkpoints from which training can resume."""
+    save_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | Literal["epoch"] = 500
+    """Steps between two checkpoints from which training can resume, or `epoch` for one after each epoch."""
     report_to: Listed[str] = ()
     """Trackers of transformers to report to, e.g. `tensorboard`; by default none."""
 
@@ -179,7 +177,7 @@ class TrainingPart(Part):
         return self
 
 
-class TeacherPart(Part):
+class TeacherPart(LoadingPart):
     """The teacher: the model whose computation the students learn."""
 
     model: LocalPath | None = None

@@ -1,19 +1,13 @@
 """Build the trainer of a recipe: its arguments, its data and what it reports while training."""
 
-import os
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 
-import torch
-from transformers import TrainingArguments
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import TaskLoss
@@ -23,7 +17,8 @@ from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build_objectives import interchanging
 from causalkd.runs.build_sequences import on_policy, reply_ends
 from causalkd.runs.prepare import Data, build_collator, build_pairs, longest_row
-from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress
+from causalkd.runs.training_arguments import arguments, best_by, freeze
+from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, Progress
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from causalkd.verification.measures.monitor import LiveAccuracy
@@ -61,6 +56,7 @@ def build_trainer(
     longest = longest_row(recipe.data, data.tokenizer)
     sequences = on_policy(training.sequences, student, teacher, longest, seed, reply_ends(recipe.data, data.tokenizer))
     _check_rows_are_free(recipe, training, intervening)
+    freeze(student, training.freeze)
     watch = None
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
         watch = _live(recipe, data, teacher, student, alignment)
@@ -72,10 +68,12 @@ def build_trainer(
         sequences,
         _memory(training.teacher_cache, teacher, folder),
         watch,
-        args=_arguments(training, folder, seed),
+        best_by(training.metric_for_best_model, recipe.data, data, student),
+        args=arguments(training, folder, seed),
         train_dataset=examples,
+        eval_dataset=ExampleSet(data.heldout.examples),
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
-        callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed)],
+        callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed), MeasureWhatIsSaved()],
     )
     if intervened is not None and recipe.data.sources == "batch":
         _check_groups(recipe.data.group, training, trainer.args.world_size)
@@ -134,52 +132,3 @@ def _check_groups(group: int, training: TrainingPart, processes: int) -> None:
             f"in groups of data.group = {group} rows, which they would cut; set batch_size to a multiple of it, "
             "data.group to a divisor of batch_size, or data.sources to 'dataset'"
         )
-
-
-def _check_trackers(names: Sequence[str]) -> None:
-    usable, known = get_available_reporting_integrations(), list(INTEGRATION_TO_CALLBACK)
-    faults = [f"there is no tracker {name!r}; {nearest(name, known)}" for name in names if name not in known]
-    faults += [
-        f"tracker {name!r} is not installed; install its package, or choose from {', '.join(usable) or 'none'}"
-        for name in names
-        if name in known and name not in usable
-    ]
-    if "wandb" in names and "wandb" in usable and not _logged_in_to_wandb():
-        faults.append("'wandb' has no login; call `wandb login`, or set WANDB_MODE=offline")
-    if faults:
-        raise ValueError("\n".join(f"training.report_to: {fault}" for fault in faults))
-
-
-def _logged_in_to_wandb() -> bool:
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        return True
-    return bool(import_module("wandb").login(prompt=False))  # imported only where a recipe asks for it
-
-
-def _arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
-    _check_trackers(training.report_to)
-    length = {"max_steps": training.steps} if training.steps else {"num_train_epochs": training.epochs or 3.0}
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        warmup_steps=training.warmup,
-        lr_scheduler_type=training.schedule,
-        max_grad_norm=training.max_grad_norm,
-        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
-        logging_steps=training.logging_steps,
-        logging_nan_inf_filter=False,  # It would hide a loss that is not a number, and copy each to the host.
-        save_steps=training.save_steps,
-        save_total_limit=2,  # One stays complete while the next is written.
-        report_to=list(training.report_to) or "none",
-        seed=seed,
-        dataloader_drop_last=True,
-        dataloader_pin_memory=torch.accelerator.is_available(),
-        remove_unused_columns=False,
-        disable_tqdm=False,
-        use_cpu=not torch.accelerator.is_available(),
-        **length,
-        **_PRECISIONS[training.precision],
-    )

@@ -155,7 +155,7 @@ def _teacher(recipe: Recipe, prepared: Prepared, folder: RunFolder, tell: Callab
             name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
         )  # fmt: skip
         finish_training(trainer, folder, "teacher", folder.teacher, tell)
-    return load_trained_run(folder.teacher, data, "teacher")
+    return load_trained_run(folder.teacher, data, "teacher", part)
 
 
 def _train_student(

@@ -5,7 +5,6 @@ FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which 
 """
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from causalkd.runs.prepare import build_masking, in_label_order
 from causalkd.runs.trained_run import TrainedRun, finished_models
 from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
 from causalkd.verification.measures.task_metrics import answers_of
+from causalkd.verification.results.finite import finite_or_none
 
 FOLDER = "evaluations"
 
@@ -82,7 +82,7 @@ def evaluate_task(
         facts = {"model": name, "task": asked.name, "split": split, **scoring}
         rows.append({**facts, **described(examples, answers), "metrics": metrics})
         write_predictions(answers, model.task, folder / f"{file}.parquet")
-        stored = {**rows[-1], "metrics": {each: _finite(value) for each, value in metrics.items()}}
+        stored = {**rows[-1], "metrics": {each: finite_or_none(value) for each, value in metrics.items()}}
         stored |= {"predictions": f"{file}.parquet"}
         write_whole(folder / f"{file}.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
         if tell is not None:
@@ -241,8 +241,3 @@ def _present(labels: Sequence[str], flags: Sequence[int]) -> list[str]:
 def _line(name: str, task: str, split: str, metrics: Mapping[str, float | None], examples: Examples) -> str:
     shown = "  ".join(f"{each} {'–' if value is None else f'{value:.3f}'}" for each, value in metrics.items())
     return f"{name}  {task}/{split}  {shown}  ({examples.summary()})"
-
-
-def _finite(value: float | None) -> float | None:
-    """The value, or None where JSON has no such number."""
-    return value if value is None or math.isfinite(value) else None

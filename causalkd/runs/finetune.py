@@ -26,7 +26,7 @@ from causalkd.runs.opening import begin, hold
 from causalkd.runs.preflight import preflight_finetuning
 from causalkd.runs.prepare import Data, batches_of, build_teacher
 from causalkd.runs.stages import model_stage
-from causalkd.runs.train import finish_training
+from causalkd.runs.train import best_step, finish_training
 from causalkd.runs.trained_run import load_trained_run
 from causalkd.verification.measures.environment import environment
 from causalkd.verification.results.finetuning import FinetuneResults, SeedScores
@@ -91,7 +91,8 @@ def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder) -> FinetuneRe
         file = Path(FOLDER) / f"{name}-validation.parquet"
         write_predictions(answers, model.task, folder.path / file)
         cost, place = folder.read_cost(name), str(origin.relative_to(folder.path))
-        scores.append(SeedScores(seed, place, metrics, str(file), cost.steps, cost.seconds, cost.block_forwards))
+        spent = (cost.steps, cost.seconds, cost.block_forwards, best_step(folder, name))
+        scores.append(SeedScores(seed, place, metrics, str(file), *spent))
         split, measured_with = described(data.heldout, answers), asdict(environment(model, seed))
     return FinetuneResults(
         name=recipe.name,

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +20,7 @@ _FILES = (
     *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "finetune.json", "report.html", "report.md"),
     *("found_alignment.yaml", "evaluation.json", "data.json"),
 )
-_MODELS = ("teacher", "student", "model")
-_MODEL_CARD = "README.md"
+_MODELS, _MODEL_CARD = ("teacher", "student", "model"), "README.md"
 MAPS_DRAFT = ".attributions.draft"
 """The folder where attribution maps are collected before they replace earlier ones."""
 _INSIDE = {
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run in the folder is done."""
+        """Whether the run is done."""
         return self.report.is_file() or self.finetuned.is_file()
 
     @property
@@ -177,11 +177,10 @@ class RunFolder:
 
     def holds_finetuning(self) -> bool:
         """Whether the recipe in the folder is one of a fine-tuning, which has no alignment."""
-        try:
+        with suppress(ValueError):
             found = read_yaml(self.recipe)
-        except ValueError:
-            return False
-        return isinstance(found, dict) and "model" in found and "teacher" not in found
+            return isinstance(found, dict) and "model" in found and "teacher" not in found
+        return False
 
     def hardly_begun(self) -> bool:
         """Whether the folder holds nothing but what a run writes before its recipe."""

@@ -12,7 +12,7 @@ from causalkd.runs.data_identity import changed_data, write_identity
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.lock import locked
 from causalkd.runs.prepare import Data
-from causalkd.runs.stages import begun, differences
+from causalkd.runs.stages import begun, differences, unused_of_data
 
 
 def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> None:
@@ -105,7 +105,7 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             f"`output`, or overwrite it (--overwrite): {error}"
         ) from error
     faults, changed = differences(folder, before, recipe), changed_data(folder, data)
-    if recipe.data.eval_limit != before.data.eval_limit:
+    if recipe.data.eval_limit != before.data.eval_limit and unused_of_data(recipe):
         changed.pop("heldout", None)
     if begun(folder, before) and not faults:
         faults += changed.values()

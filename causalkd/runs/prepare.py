@@ -32,6 +32,7 @@ from causalkd.models.checkpoints import has_head, load_tokenizer, read_config
 from causalkd.models.configs import make_config
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config
+from causalkd.models.loading_options import named_options
 from causalkd.models.lora import add_lora
 from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
@@ -120,13 +121,13 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     Raises:
         ValueError: The checkpoint is missing, or it lacks the head and the recipe does not train one.
     """
-    task, labels, fresh = data.train.kind, data.labels, part.training is not None
+    shared: dict[str, Any] = {"task": data.train.kind, "role": role, "labels": data.labels, "seed": part.seed}
     try:
         if part.model is not None:
-            loaded = load_model(part.model, task=task, role=role, labels=labels, new_head=fresh, seed=part.seed)
+            loading = named_options(part.dtype, part.device_map) if role == "teacher" else {}
+            loaded = load_model(part.model, new_head=part.training is not None, **shared, **loading)
             return _completed(loaded, data.tokenizer)
-        config = make_config(part.config or {}, data.tokenizer)
-        return model_from_config(config, data.tokenizer, task=task, role=role, labels=labels, seed=part.seed)
+        return model_from_config(make_config(part.config or {}, data.tokenizer), data.tokenizer, **shared)
     except ValueError as error:
         where = "teacher.config" if part.model is None else "teacher.model"
         hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
@@ -241,8 +242,7 @@ def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
 
 def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[Batch]:
     """Batches of some examples as verification makes them, without sources."""
-    part = recipe.verification
-    return batches_of(recipe.data, examples, tokenizer, part.batch_size, part.seed)
+    return batches_of(recipe.data, examples, tokenizer, recipe.verification.batch_size, recipe.verification.seed)
 
 
 def batches_of(

@@ -16,7 +16,7 @@ def stages(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
     """What each training depends on, by its name; without verification, the output folder and the run's name."""
     if isinstance(recipe, FinetuneRecipe):
         return _finetuning_stages(recipe)
-    data = recipe.data.model_dump(mode="json", exclude={"eval_limit"})
+    data = recipe.data.model_dump(mode="json", exclude=unused_of_data(recipe))
     teacher = recipe.teacher.model_dump(mode="json", exclude={"training": _FREE})
     shared = {"data": data, "teacher": teacher}
     found: dict[str, dict[str, Any]] = {} if recipe.teacher.training is None else {TEACHER: shared}
@@ -39,6 +39,16 @@ def goals(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> dict[str, Path]
     for part in recipe.students:
         found |= {f"{part.name}-seed{seed}": folder.student(recipe, part.name, seed) for seed in recipe.seeds}
     return found
+
+
+def unused_of_data(recipe: Recipe | FinetuneRecipe) -> set[str]:
+    """What of the data no training depends on: how many held-out rows, where no checkpoint is chosen by them."""
+    if isinstance(recipe, FinetuneRecipe):
+        trainings = [recipe.training]
+    else:
+        trainings = [recipe.training_of(part) for part in recipe.students]
+        trainings += [] if recipe.teacher.training is None else [recipe.teacher.training]
+    return set() if any(each.metric_for_best_model for each in trainings) else {"eval_limit"}
 
 
 def model_stage(seed: int) -> str:
@@ -66,7 +76,7 @@ def differences(folder: RunFolder, before: Recipe | FinetuneRecipe, now: Recipe 
 
 def _finetuning_stages(recipe: FinetuneRecipe) -> dict[str, dict[str, Any]]:
     shared = {
-        "data": recipe.data.model_dump(mode="json", exclude={"eval_limit"}),
+        "data": recipe.data.model_dump(mode="json", exclude=unused_of_data(recipe)),
         "model": recipe.config if recipe.model is None else recipe.model,
         "training": recipe.training.model_dump(mode="json", exclude=_FREE),
         "several seeds": len(recipe.seeds) > 1,

@@ -31,11 +31,14 @@ def finish_training(
         if last is not None and _is_last_step(last):  # the Trainer would train a step too many
             trainer._load_from_checkpoint(str(last))
             trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+            if trainer.args.load_best_model_at_end and trainer.state.best_global_step:
+                trainer._load_best_model()
         else:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.check_weights()
     if trainer.is_world_process_zero():
         cost = {**vars(checkpoints.spent()), "steps": trainer.state.global_step}
+        cost["best_step"] = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
         folder.cost(name).parent.mkdir(exist_ok=True)
         write_whole(folder.cost(name), json.dumps(cost))
         _put_in_place(trainer.student, folder, name, goal)
@@ -59,3 +62,8 @@ def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path
         folder.tracked(name).parent.mkdir(exist_ok=True)
         os.replace(work / "runs", folder.tracked(name))
     shutil.rmtree(work)
+
+
+def best_step(folder: RunFolder, name: str) -> int | None:
+    """The step whose weights a training kept by their score on the held-out split; None where it kept the last ones."""
+    return json.loads(folder.cost(name).read_text()).get("best_step") if folder.cost(name).is_file() else None

@@ -9,10 +9,11 @@ from accelerate import PartialState
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, move_to
+from causalkd.models.loading_options import named_options
 from causalkd.models.vocabularies import share_entries
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.sections import StudentPart
+from causalkd.recipe.sections import StudentPart, TeacherPart
 from causalkd.runs.data_identity import changed_data
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.manifest import MANIFEST, damage
@@ -73,7 +74,7 @@ class TrainedRun:
         elif recipe.teacher.training is None:
             teacher = build_teacher(recipe.teacher, data, "teacher")
         else:
-            teacher = load_trained_run(folder.teacher, data, "teacher")
+            teacher = load_trained_run(folder.teacher, data, "teacher", recipe.teacher)
         students = tuple(
             Trained(part, seed, load_trained_run(folder.student(recipe, part.name, seed), data, "student"))
             for part in recipe.students
@@ -105,8 +106,8 @@ def finished_models(folder: RunFolder) -> list[Path]:
     return found
 
 
-def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
-    """Load a checkpoint that a run has trained.
+def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | None = None) -> HookedModel:
+    """Load a checkpoint that a run has trained; of a teacher, `part` says how it is put into memory.
 
     Raises:
         ValueError: It is not as the run wrote it.
@@ -116,13 +117,19 @@ def load_trained_run(origin: Path, data: Data, role: Role) -> HookedModel:
             f"the checkpoint {origin} is damaged: {fault}; restore it from a copy, or delete that folder and the "
             "run's report.json or finetune.json, and train it again with the same call"
         )
-    return load_model(origin, task=data.train.kind, role=role, labels=data.labels)
+    options = {} if part is None else named_options(part.dtype, part.device_map)
+    return load_model(origin, task=data.train.kind, role=role, labels=data.labels, **options)
 
 
 def _read_recipe(folder: RunFolder) -> Recipe:
     if not folder.recipe.is_file():
         raise ValueError(
             f"{folder.path} does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"
+        )
+    if folder.holds_finetuning():
+        raise ValueError(
+            f"{folder.path} holds a fine-tuning, which has no students to verify; `causalkd evaluate {folder.path} "
+            "--task TASK` measures its models"
         )
     recipe = Recipe.load(folder.recipe)
     wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]

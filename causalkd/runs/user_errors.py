@@ -55,3 +55,8 @@ def _end(message: str, code: int) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     typer.echo(f"causalkd: {message}", err=True)
     sys.exit(code)
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that a launcher such as torchrun starts; only that one prints."""
+    return int(os.environ.get("RANK", "0")) == 0

@@ -87,6 +87,15 @@ class EpochOfData(TrainerCallback):
         self._examples.set_epoch(int(state.epoch or 0))
 
 
+class MeasureWhatIsSaved(TrainerCallback):
+    """Where checkpoints are measured at all, also measures the one that is saved at the last step."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Asks for an evaluation."""
+        if args.eval_strategy != "no" and control.should_save:
+            control.should_evaluate = True
+
+
 class Progress(ProgressCallback):
     """The Trainer's progress bar, with the last loss and interchange accuracy in it instead of a line per log.
 

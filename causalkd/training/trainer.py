@@ -43,6 +43,7 @@ class DistillationTrainer(Trainer):
             instead (see `OnPolicy`).
         memory: Keeps the teacher's outputs between epochs; None computes them again.
         watch: Given the step, measures what is logged together with the terms; called whenever they are logged.
+        measure: Measures the student where the arguments ask for an evaluation (`eval_strategy`), by name of metric.
         **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
@@ -58,6 +59,7 @@ class DistillationTrainer(Trainer):
         sequences: Callable[[Batch, int, int], Batch] | None = None,
         memory: OutputCache | None = None,
         watch: Callable[[int], Mapping[str, float]] | None = None,
+        measure: Callable[[], Mapping[str, float]] | None = None,
         **trainer: Any,
     ) -> None:
         if not objectives:
@@ -76,7 +78,7 @@ class DistillationTrainer(Trainer):
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
-        self._memory, self._watch = memory, watch
+        self._memory, self._watch, self._measure = memory, watch, measure
         self._kept = hook_points_of(self.objectives)
         processes = self.accelerator.num_processes
         setup = TrainingSetup(
@@ -115,7 +117,7 @@ class DistillationTrainer(Trainer):
             student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
             run = self._base_run(model, batch, student_run, logits_at)
             terms = {name: self._term(name, run) for name in self.objectives}
-        loss = torch.stack([self.objectives[name].weight * term for name, term in terms.items()]).sum()
+        loss = torch.stack([self._weighted(name, term) for name, term in terms.items()]).sum()
         if model.training:
             self._sums.add(terms, loss)
             loss = self._unreached.reach_all(model, loss, student_run.logits)
@@ -136,6 +138,20 @@ class DistillationTrainer(Trainer):
         if len(batches) * processes > 1:
             self._window = Window(batches, processes, self._over_processes, self._of_processes)
         return samples, items
+
+    def _weighted(self, name: str, term: Tensor) -> Tensor:
+        """A term of weight 0 is only logged: not even what is no number in it reaches the loss."""
+        weight = self.objectives[name].weight
+        return weight * term if weight else torch.zeros_like(term)
+
+    def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
+        """What `measure` says of the student by now, in every process the same; without one, the Trainer's loss."""
+        if self._measure is None:
+            return super().evaluate(*given, metric_key_prefix=metric_key_prefix, **options)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def _over_processes(self, count: Tensor) -> Tensor:
         total = self.accelerator.reduce(count, reduction="sum")
@@ -222,6 +238,14 @@ class DistillationTrainer(Trainer):
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             self._learned.save(Path(output_dir or str(self.args.output_dir)))
+
+    def _load_best_model(self) -> None:
+        # Where it lies now: the folder may have moved since it was written down.
+        best = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.best_global_step}"
+        if not best.is_dir():
+            raise ValueError(f"the best checkpoint, {best}, is not there any more; train again from the beginning")
+        self.state.best_model_checkpoint = str(best)
+        super()._load_best_model()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)

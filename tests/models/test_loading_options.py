@@ -9,7 +9,7 @@ from transformers import QuantoConfig
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model, move_to
-from causalkd.models.loading_options import check_in_memory, is_spread, loading_options
+from causalkd.models.loading_options import check_in_memory, is_spread, loading_options, named_options
 from causalkd.models.students import student_from_teacher
 from tests.tiny import tiny, tiny_inputs
 
@@ -74,3 +74,8 @@ def test_weights_out_of_memory_are_refused() -> None:
         ValueError, match=r"device_map leaves 9 weights of tiny out .* such as model.layers.1.self_attn"
     ):
         check_in_memory(model, "tiny")
+
+
+def test_options_as_a_recipe_names_them() -> None:
+    assert named_options("bfloat16", "auto") == {"dtype": torch.bfloat16, "device_map": "auto"}
+    assert named_options(None, None) == {"dtype": None, "device_map": None}

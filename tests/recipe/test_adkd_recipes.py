@@ -10,7 +10,7 @@ from tests.shrunk import finished_run
 
 @pytest.mark.needs_weights
 @pytest.mark.needs_data
-@pytest.mark.parametrize("name", [pytest.param("adkd-mnli", marks=pytest.mark.slow), "adkd-mrpc"])
+@pytest.mark.parametrize("name", [pytest.param("adkd-minilm-mnli", marks=pytest.mark.slow), "adkd-minilm-mrpc"])
 def test_every_student_of_the_recipe_learns(name: str, tmp_path: Path) -> None:
     run = finished_run(name, tmp_path)
     terms = {

@@ -47,8 +47,11 @@ def instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-METHODS = ["sft", "forward-kl", "reverse-kl", "gkd", "atkd"]
-SIX = [*METHODS, "atkd-diito"]
+SIX = ["sft", "forward-kl", "reverse-kl", "gkd", "atkd", "atkd-diito"]
+ELEVEN = [
+    *("sft", "seqkd", "forward-kl", "reverse-kl", "f-distill", "imitkd", "gkd", "dkd"),
+    *("atkd", "reverse-atkd", "atkd-gkd"),
+]
 
 
 def test_six_methods_on_the_planted_stories_take_equal_steps() -> None:
@@ -62,16 +65,25 @@ def test_six_methods_on_the_planted_stories_take_equal_steps() -> None:
     preflight(shrunk("planted-lm-methods", Path("nothing-is-written")))
 
 
-@pytest.mark.parametrize("name", [name for name in OF_HUB_MODELS if name.startswith("atkd")])
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_student_of_the_papers_setting_takes_a_step(name: str, tmp_path: Path, instructions: Path) -> None:
     """They differ in their models only, so a rehearsal: the teacher's step and each student's, with what it writes."""
     teacher, student = (saved(ARCHITECTURES[name], tmp_path / str(layers), layers) for layers in (2, 1))
-    changes = [f"teacher.model={teacher}", *(f"students.{each}.model={student}" for each in METHODS)]
+    changes = [f"teacher.model={teacher}", *(f"students.{each}.model={student}" for each in ELEVEN)]
     recipe = shrunk(name, tmp_path / "run", *changes)
-    assert [part.name for part in recipe.students] == METHODS
+    assert [part.name for part in recipe.students] == ELEVEN
     prepared, _ = preflight(recipe)
     data = prepared.data
     assert len(data.train.examples) == 8 and "Alpaca" in data.train.origin
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HUB_MODELS if name.startswith("atkd") and "b" in name])
+def test_a_larger_teacher_is_all_that_a_larger_recipe_changes(name: str) -> None:
+    larger, base = Recipe.load(name), Recipe.load(name.rpartition("-")[0])
+    assert (larger.students, larger.training, larger.data) == (base.students, base.training, base.data)
+    assert larger.teacher.model != base.teacher.model and larger.teacher.dtype == "bfloat16"
+    rows = [part.training.batch_size * part.training.gradient_accumulation for part in (larger.teacher, base.teacher)]
+    assert rows == [64, 64]
 
 
 def test_smollm2_runs_and_is_verified(tmp_path: Path, instructions: Path) -> None:

@@ -1,7 +1,6 @@
 """A recipe's training becomes a trainer that reports to no tracker by default."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +9,8 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
-from causalkd.runs import build_trainer as build_trainer_module
 from causalkd.runs.build_objectives import build_objectives
-from causalkd.runs.build_trainer import _check_trackers, _memory, build_trainer, task_only
+from causalkd.runs.build_trainer import _memory, build_trainer, task_only
 from causalkd.runs.prepare import build_alignment, build_data, build_student, build_teacher
 from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress, read_rows
 from causalkd.training.teacher_cache import TeacherCache
@@ -39,21 +37,6 @@ def _trainer(parts: dict[str, Any], folder: Path, student: int = 1, **training: 
         recipe, given, data, model, objectives, teacher=teacher, alignment=alignment,
         name=part.name, seed=3, folder=folder / "work", metrics=folder / "metrics.jsonl",
     )  # fmt: skip
-
-
-def test_every_setting_arrives(parts: dict[str, Any], tmp_path: Path) -> None:
-    settings = {
-        **{"batch_size": 8, "gradient_accumulation": 3, "learning_rate": 0.25, "weight_decay": 0.5, "warmup": 0.2},
-        **{"schedule": "cosine", "max_grad_norm": 2.0, "logging_steps": 7, "save_steps": 9},
-    }
-    args = _trainer(parts, tmp_path, **settings).args
-    given = (args.per_device_train_batch_size, args.gradient_accumulation_steps, args.learning_rate, args.weight_decay)
-    assert given == (8, 3, 0.25, 0.5)
-    assert (args.warmup_steps, args.lr_scheduler_type, args.max_grad_norm) == (0.2, "cosine", 2.0)
-    assert (args.logging_steps, args.save_steps, args.seed, args.output_dir) == (7, 9, 3, str(tmp_path / "work"))
-    assert args.train_sampling_strategy == "random" and not args.bf16 and args.dataloader_drop_last
-    grouped = _trainer(parts, tmp_path, group_by_length=True, precision="bfloat16").args
-    assert grouped.train_sampling_strategy == "group_by_length" and grouped.bf16
 
 
 def test_a_student_is_watched_at_the_asked_rate(parts: dict[str, Any], tmp_path: Path) -> None:
@@ -101,31 +84,6 @@ def test_nobody_is_reported_to_and_no_row_is_printed(parts: dict[str, Any], tmp_
     assert trainer.args.report_to == []
     assert {type(each) for each in callbacks} >= {EpochOfData, MetricsFile, Progress}
     assert not [each for each in callbacks if type(each) in (ProgressCallback, PrinterCallback)]
-
-
-def test_trackers_must_exist(parts: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError) as caught:
-        _trainer(parts, tmp_path, report_to=["wandbb", "mlfow"])
-    assert str(caught.value) == (
-        "training.report_to: there is no tracker 'wandbb'; did you mean wandb?\n"
-        "training.report_to: there is no tracker 'mlfow'; did you mean mlflow?"
-    )
-
-
-@pytest.mark.parametrize(("mode", "refused"), [(None, True), ("offline", False)])
-def test_a_tracker_without_a_login_is_found_before_training(
-    parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None, refused: bool
-) -> None:
-    monkeypatch.setattr(build_trainer_module, "get_available_reporting_integrations", lambda: ["wandb"])
-    monkeypatch.setattr(build_trainer_module, "import_module", lambda name: SimpleNamespace(login=lambda prompt: False))
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    if mode is not None:
-        monkeypatch.setenv("WANDB_MODE", mode)
-    if not refused:
-        _check_trackers(["wandb"])
-        return
-    with pytest.raises(ValueError, match=r"training.report_to: 'wandb' has no login; call `wandb login`"):
-        _trainer(parts, tmp_path, report_to=["wandb"])
 
 
 @pytest.mark.parametrize(("student", "sources"), [(0, False), (1, True)])

@@ -1,7 +1,9 @@
 """A fine-tuning from recipe to scores: what its folder holds, that it continues, what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +16,10 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs import build_trainer as build
 from causalkd.runs import finetune as runs
-from causalkd.runs.distill import distill
+from causalkd.runs.distill import distill, verify
 from causalkd.runs.evaluate_task import evaluate_task
 from causalkd.runs.folder import RunFolder
+from causalkd.runs.prepare import build_data, build_teacher
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.finetuning import FinetuneResults
 from tests.shrunk import RESUMED, Interrupt, planted_model, shrunk
@@ -83,8 +86,8 @@ def test_seeds_differ_and_the_same_seed_is_the_same(tuned: RunFolder, tmp_path: 
 
 @pytest.mark.parametrize("step", [3, 8])
 def test_an_interrupted_run_ends_as_one_that_was_not(tuned: RunFolder, tmp_path: Path, step: int) -> None:
-    def build_trainer(*args: object, **options: object) -> object:
-        trainer = build.build_trainer(*args, **options)  # type: ignore[arg-type]
+    def build_trainer(*args: Any, **options: Any) -> Any:
+        trainer = build.build_trainer(*args, **options)
         trainer.add_callback(Interrupt(step, after_saving=step == 8))
         return trainer
 
@@ -115,6 +118,11 @@ def _fails(*_: object) -> None:
     raise MemoryError
 
 
+def test_it_has_no_students_to_verify(tuned: RunFolder) -> None:
+    with pytest.raises(ValueError, match="holds a fine-tuning, which has no students to verify; `causalkd evaluate"):
+        verify(tuned.path)
+
+
 def test_a_finished_run_is_kept_or_overwritten(tmp_path: Path) -> None:
     runs.finetune(recipe(tmp_path / "run"))
     with pytest.raises(ValueError, match="holds a finished run"):
@@ -135,6 +143,71 @@ def test_a_distilled_student_gets_a_new_head(tmp_path: Path) -> None:
     body = [name for name in tuned if name.startswith("bert.") and "pooler" not in name]
     assert body and all(torch.allclose(tuned[name], before[name], atol=1e-9) for name in body)
     assert tuned["classifier.weight"].shape == (3, 16)
+
+
+LEARNS = {"steps": 12, "batch_size": 8, "learning_rate": 0.01, "warmup": 0.0, "save_steps": 3, "logging_steps": 4}
+CHOSEN = {**LEARNS, "metric_for_best_model": "accuracy"}
+
+
+def _measured_as(monkeypatch: pytest.MonkeyPatch, scores: dict[int, float]) -> None:
+    """Checkpoints get these scores, by step."""
+
+    def build_trainer(*args: Any, **options: Any) -> Any:
+        trainer = build.build_trainer(*args, **options)
+        trainer._measure = lambda: {"accuracy": scores[trainer.state.global_step]}
+        return trainer
+
+    monkeypatch.setattr(runs, "build_trainer", build_trainer)
+
+
+def test_the_best_checkpoint_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights after 3 and 6 steps are those of trainings that are interrupted there."""
+    _measured_as(monkeypatch, {3: 0.1, 6: 0.9, 9: 0.5, 12: 0.2})
+    found = runs.finetune(recipe(tmp_path / "chosen", training=CHOSEN))
+    assert found.scores[0].best_step == 6 and found.scores[0].steps == 12
+    _measured_as(monkeypatch, {3: 0.1, 6: 0.2, 9: 0.5, 12: 0.9})
+    assert runs.finetune(recipe(tmp_path / "last", training=CHOSEN)).scores[0].best_step == 12
+    monkeypatch.undo()
+    plain = runs.finetune(recipe(tmp_path / "plain", training=LEARNS))
+    assert plain.scores[0].best_step is None
+    assert equal(tmp_path / "plain" / "model", tmp_path / "last" / "model")
+    assert not equal(tmp_path / "plain" / "model", tmp_path / "chosen" / "model")
+
+
+@pytest.mark.parametrize("step", [7, 12])
+def test_the_best_checkpoint_is_kept_by_a_run_that_was_interrupted_and_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    scores = {3: 0.1, 6: 0.9, 9: 0.5, 12: 0.2}
+    _measured_as(monkeypatch, scores)
+    runs.finetune(recipe(tmp_path / "whole", training=CHOSEN))
+    whole = runs.build_trainer
+
+    def build_trainer(*args: Any, **options: Any) -> Any:
+        trainer = whole(*args, **options)
+        trainer.add_callback(Interrupt(step, after_saving=step == 12))
+        return trainer
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runs, "build_trainer", build_trainer)
+        runs.finetune(recipe(tmp_path / "before", training=CHOSEN))
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    found = runs.finetune(recipe(tmp_path / "after", training=CHOSEN))
+    assert found.scores[0].best_step == 6
+    assert equal(tmp_path / "after" / "model", tmp_path / "whole" / "model")
+
+
+def test_frozen_parameters_stay_and_checkpointing_changes_nothing(tmp_path: Path) -> None:
+    frozen = {**LEARNS, "steps": 3, "freeze": ["*position_embeddings*"]}
+    runs.finetune(recipe(tmp_path / "one", training=frozen))
+    runs.finetune(recipe(tmp_path / "other", training={**frozen, "activation_checkpointing": True}))
+    runs.finetune(recipe(tmp_path / "free", training={**LEARNS, "steps": 3}))
+    name = "bert.embeddings.position_embeddings.weight"
+    one, other, free = (weights(tmp_path / run / "model") for run in ("one", "other", "free"))
+    asked, part = recipe(tmp_path), recipe(tmp_path).learner(0)
+    untrained = build_teacher(part, build_data(asked.data, part), "student")
+    assert torch.equal(one[name], untrained.model.state_dict()[name]) and not torch.equal(free[name], one[name])
+    assert all(torch.allclose(tensor, other[key], atol=1e-6) for key, tensor in one.items())
 
 
 def test_every_fault_is_told_before_anything_is_written(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.data.tasks.loading import load_examples
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
+from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart, TrainingPart
 from causalkd.runs.prepare import (
     Data,
     build_alignment,
@@ -106,6 +106,13 @@ def test_a_teacher_from_a_checkpoint(data: Data, tmp_path: Path) -> None:
     assert build_teacher(part, data, "student").model.config.num_labels == 3  # which will be trained
     with pytest.raises(ValueError, match=r"^teacher\.model: .*asked for were .* With `teacher.training` it gets a new"):
         build_teacher(TeacherPart(model=str(tmp_path / "other")), data, "teacher")
+
+
+def test_a_teacher_is_loaded_in_the_precision_that_the_recipe_names(data: Data, tmp_path: Path) -> None:
+    planted_model().save_pretrained(tmp_path)
+    part = TeacherPart(model=str(tmp_path), dtype="bfloat16", device_map="cpu", training=TrainingPart(steps=1))
+    assert build_teacher(part, data, "teacher").model.dtype == torch.bfloat16
+    assert build_teacher(part, data, "student").model.dtype == torch.float32  # while it is trained itself
 
 
 def test_students_are_cut_from_the_teacher(teacher: HookedModel, data: Data) -> None:

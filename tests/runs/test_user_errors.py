@@ -1,7 +1,7 @@
 import pytest
 
 from causalkd.runs.interruption import Stopped
-from causalkd.runs.user_errors import user_errors
+from causalkd.runs.user_errors import is_first_process, user_errors
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,11 @@ def test_a_command_ends_with_a_message_and_a_code(
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     with pytest.raises(RuntimeError, match="size mismatch"), user_errors():
         raise RuntimeError("size mismatch")
+
+
+@pytest.mark.parametrize(("rank", "first"), [(None, True), ("0", True), ("1", False)])
+def test_one_of_several_processes_is_the_first(monkeypatch: pytest.MonkeyPatch, rank: str | None, first: bool) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert is_first_process() == first

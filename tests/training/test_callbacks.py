@@ -7,7 +7,7 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress, read_rows
+from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, Progress, read_rows
 
 LOGS = {"loss": 0.5, "term/task": 0.25, "learning_rate": 0.1, "grad_norm": 1.0, "epoch": 0.5}
 
@@ -111,3 +111,15 @@ def test_only_the_first_process_has_a_bar(args: TrainingArguments, capsys: pytes
     bar.on_log(args, _at(0, main=False), control, logs=LOGS)
     bar.on_train_end(args, _at(0, main=False), control)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "saved", "measured"), [("no", True, False), ("steps", False, False), ("steps", True, True)]
+)
+def test_what_is_saved_is_measured_where_checkpoints_are(
+    tmp_path: Path, strategy: str, saved: bool, measured: bool
+) -> None:
+    args = TrainingArguments(str(tmp_path), eval_strategy=strategy, eval_steps=7, report_to="none")
+    control = TrainerControl(should_save=saved)
+    MeasureWhatIsSaved().on_step_end(args, TrainerState(), control)
+    assert control.should_evaluate == measured

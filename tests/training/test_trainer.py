@@ -11,7 +11,7 @@ from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
-from causalkd.objectives.base import Weighted
+from causalkd.objectives.base import Requirements, StepContext, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import tiny, tiny_inputs
@@ -142,6 +142,27 @@ def test_one_loss_is_the_weighted_sum(tmp_path: Path) -> None:
     terms = [each.compute_loss(student.model, inputs).item() for each in alone]
     weight_of = [weighted.weight for weighted in one.objectives.values()]
     assert loss.item() == pytest.approx(sum(w * term for w, term in zip(weight_of, terms, strict=True)))
+
+
+class _Infinite:
+    def requirements(self) -> Requirements:
+        return Requirements()
+
+    def __call__(self, run: StepContext) -> torch.Tensor:
+        return run.student_run.logits.sum() * math.inf
+
+
+def test_a_term_of_weight_0_is_logged_and_reaches_no_weight(tmp_path: Path) -> None:
+    terms = {"task": Weighted(1.0, TaskLoss())}
+    alone = trainer(tmp_path, models(), terms)
+    alone.train()
+    beside = trainer(tmp_path, models(), {**terms, "kd": Weighted(0.0, ResponseKD())})
+    beside.train()
+    assert same(weights(alone.student), weights(beside.student)) and logged(alone) == logged(beside)
+    assert all(value > 0 for value in logged(beside, "term/kd"))
+    infinite = trainer(tmp_path, models(), {**terms, "infinite": Weighted(0.0, _Infinite())})
+    with pytest.raises(ValueError, match="no number: term/infinite"):
+        infinite.train()  # still told, since a term that is no number shows that something is wrong
 
 
 def test_evaluation_changes_no_logged_term(tmp_path: Path) -> None:

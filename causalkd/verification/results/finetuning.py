@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from causalkd.files.whole_files import write_whole
+from causalkd.verification.results.finite import finite_or_none
 
 SCHEMA = 1
 
@@ -71,7 +72,7 @@ class FinetuneResults:
         """Writes the file in one step."""
         stored = {"schema_version": SCHEMA, **asdict(self)}
         for each in stored["scores"]:
-            each["metrics"] = {name: _finite(value) for name, value in each["metrics"].items()}
+            each["metrics"] = {name: finite_or_none(value) for name, value in each["metrics"].items()}
         write_whole(path, json.dumps(stored, indent=1, allow_nan=False) + "\n")
 
     @classmethod
@@ -91,8 +92,3 @@ class FinetuneResults:
             raise ValueError(
                 f"{path} cannot be read as the results of a fine-tuning: {error}; make them again"
             ) from error
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no other numbers."""
-    return value if value is None or math.isfinite(value) else None

@@ -22,6 +22,11 @@ _OWNERS = (
 _LEFT_OUT = object()
 
 
+def finite_or_none(value: float | None) -> float | None:
+    """A number as JSON can hold it: None where it is none."""
+    return value if value is None or math.isfinite(value) else None
+
+
 def finite(result: Found, names: list[str]) -> Found:
     """The result with None where it held NaN or an infinity; rows that require a number there are left out.
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from causalkd.verification.results.finite import finite
+from causalkd.verification.results.finite import finite, finite_or_none
 from causalkd.verification.results.report import VerificationReport
 from tests.example_maps import example_results
 from tests.example_report import example_report
@@ -45,3 +45,8 @@ def test_numbers_stay_the_same_object() -> None:
     assert finite(report.interchange, names) is report.interchange
     assert names == [] and report.not_finite == ()
     assert "not_finite" not in report.to_json()
+
+
+@pytest.mark.parametrize(("value", "told"), [(None, None), (math.nan, None), (math.inf, None), (0.5, 0.5)])
+def test_a_number_as_json_can_hold_it(value: float | None, told: float | None) -> None:
+    assert finite_or_none(value) == told

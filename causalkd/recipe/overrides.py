@@ -1,0 +1,72 @@
+"""Recipes made of others: `extends`, and changes like `training.steps=100`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from causalkd.files.strict_yaml import load_text
+
+
+def merged(base: Any, change: Any) -> Any:
+    """What a recipe that extends another is: its keys replace those of the other, keys inside keys alike.
+
+    A mapping in the place of a list of named items changes the items of these names; null leaves an item out, and a
+    name that the list lacks adds an item at its end.
+    """
+    if isinstance(base, Mapping) and isinstance(change, Mapping):
+        return {**base, **{key: merged(base.get(key), value) for key, value in change.items()}}
+    if isinstance(base, list) and isinstance(change, Mapping) and all(_name(item) is not None for item in base):
+        kept = [merged(item, change[_name(item)]) if _name(item) in change else item for item in base]
+        known = {_name(item) for item in base}
+        added = [{"name": name, **value} for name, value in change.items() if name not in known and value is not None]
+        return [item for item in kept if item is not None] + added
+    return change
+
+
+def apply_change(data: dict[str, Any], change: str) -> None:
+    """Puts `a.b.0.c=value` into the data; the value is read as YAML.
+
+    Raises:
+        ValueError: There is no value, it is no YAML, or there is no such place.
+    """
+    path, separator, value = change.partition("=")
+    if not separator or not path:
+        raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
+    try:
+        parsed = load_text(value)
+    except ValueError:
+        raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes") from None
+    *parents, last = path.split(".")
+    target: Any = data
+    for depth, key in enumerate(parents):
+        _check_holds_keys(target, parents[:depth], change)
+        if isinstance(target, list):
+            target = target[_key(target, key, change)]
+        else:
+            # A key that is present but empty holds no keys yet.
+            target[key] = {} if target.get(key) is None else target[key]
+            target = target[key]
+    _check_holds_keys(target, parents, change)
+    target[_key(target, last, change) if isinstance(target, list) else last] = parsed
+
+
+def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:
+    if not isinstance(target, dict | list):
+        raise ValueError(f"change {change!r}: {'.'.join(path)} is {target!r} and holds no keys; remove what follows it")
+
+
+def _key(items: list[Any], key: str, change: str) -> int:
+    """The index of a list item that is given by number or by the item's name."""
+    names = [_name(item) for item in items]
+    if key in names:
+        return names.index(key)
+    if key.isdigit() and int(key) < len(items):
+        return int(key)
+    named = ", ".join(str(name) for name in names if name is not None)
+    raise ValueError(
+        f"change {change!r}: {key!r} is not an item of a list of {len(items)}; items are numbered from 0"
+        + (f", or named: {named}" if named else "")
+    )
+
+
+def _name(item: Any) -> Any:
+    return item.get("name") if isinstance(item, Mapping) else None

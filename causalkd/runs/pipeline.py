@@ -1,0 +1,202 @@
+"""A pipeline: stage 1 distils students, stage 2 fine-tunes each on every task. An unfinished one continues.
+
+runs/NAME/pipeline.yaml       the complete pipeline         runs/NAME/distill/RUN/          the runs of stage 1
+runs/NAME/results.json, .md   the one table, written last   runs/NAME/finetune/MODEL/TASK/  the runs of stage 2
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+
+from causalkd.files.whole_files import write_whole
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.pipeline import PipelineRecipe, Subject
+from causalkd.recipe.recipe import Recipe
+from causalkd.reporting.pipeline_table import pipeline_markdown
+from causalkd.runs.distill import Page, distill
+from causalkd.runs.finetune import finetune
+from causalkd.runs.folder import RunFolder
+from causalkd.runs.manifest import MANIFEST
+from causalkd.runs.preflight import preflight, preflight_finetuning
+from causalkd.runs.prepare import build_student
+from causalkd.runs.prepared import Prepared
+from causalkd.verification.results.finetuning import FinetuneResults
+from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
+from causalkd.verification.results.report import VerificationReport
+
+Tell = Callable[[str], None] | None
+PIPELINE = "pipeline.yaml"
+
+
+def run_pipeline(
+    recipe: PipelineRecipe, *, overwrite: bool = False, page: Page | None = None, tell: Tell = None
+) -> PipelineResults:
+    """Distils and fine-tunes everything that is not done yet, and writes the table.
+
+    All runs of both stages are tried on two rows before anything is trained. Runs and tasks may be added to a pipeline
+    that is done, or half done: what was trained with the same recipes stays.
+
+    Args:
+        recipe: What to do.
+        overwrite: Replace the runs whose recipes have changed, and all that was fine-tuned from them.
+        page: Makes report.html of each run of stage 1; None writes none.
+        tell: Is told in a line each what is being done.
+
+    Raises:
+        ValueError: A fault in the pipeline or one of its runs, or the folder holds runs of other recipes.
+    """
+    folder = recipe.folder
+    changed = _changed(recipe, _before(recipe))
+    if changed and not overwrite:
+        raise ValueError(
+            f"{folder} holds runs with other settings than the pipeline has now: {', '.join(changed)}; go back to "
+            "those, choose another `output`, or replace these runs (--overwrite)"
+        )
+    _preflight(recipe, changed, tell)
+    if PartialState().is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / PIPELINE, recipe.to_yaml())
+    PartialState().wait_for_everyone()
+    for run in recipe.runs():
+        if run.name in changed or not RunFolder(run.folder).finished:
+            _say(tell, f"stage 1: {run.name}")
+            distill(run, overwrite=run.name in changed, page=page, tell=tell)
+    for subject in recipe.subjects():
+        for task in recipe.finetune.tasks:
+            wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
+            if name in changed or not RunFolder(wanted.folder).finished:
+                _say(tell, f"stage 2: {name}")
+                finetune(wanted, overwrite=name in changed, tell=tell)
+    found = _results(recipe)
+    if PartialState().is_main_process:
+        write_whole(folder / "results.md", pipeline_markdown(found))
+        found.write(folder / "results.json")
+    return found
+
+
+def _say(tell: Tell, line: str) -> None:
+    if tell is not None and PartialState().is_main_process:
+        tell(line)
+
+
+def _before(recipe: PipelineRecipe) -> PipelineRecipe | None:
+    """The pipeline that the folder was begun with, in the folder of now, which may have moved."""
+    folder = recipe.folder
+    if not (folder / PIPELINE).is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} holds something that is no pipeline; choose another `output`")
+        return None
+    before = PipelineRecipe.load(folder / PIPELINE)
+    return before.model_copy(update={"name": recipe.name, "output": recipe.output})
+
+
+def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None) -> list[str]:
+    """The runs of both stages that are done and would be others now; what is fine-tuned from such a run is, too."""
+    if before is None:
+        return []
+    old = {run.name: run for run in before.runs()}
+    runs = [run.name for run in recipe.runs() if run.name in old and run != old[run.name] and _done(run)]
+    known = {subject.name: subject for subject in before.subjects()}
+    tunings = []
+    for subject in recipe.subjects():
+        stale = subject.run is not None and subject.run.name in runs
+        for task in recipe.finetune.tasks:
+            wanted = recipe.finetuning(subject, task)
+            if stale and wanted.folder.is_dir():
+                tunings.append(f"{subject.name}/{task}")
+            elif subject.name in known and task in before.finetune.tasks and _done(wanted):
+                same = wanted == before.finetuning(known[subject.name], task)
+                tunings += [] if same else [f"{subject.name}/{task}"]
+    return [*runs, *tunings]
+
+
+def _done(run: Recipe | FinetuneRecipe) -> bool:
+    return RunFolder(run.folder).finished
+
+
+def _preflight(recipe: PipelineRecipe, changed: list[str], tell: Tell) -> None:
+    """Tries every run on two rows: stage 2 with an untrained student of each teacher in the place of the trained ones.
+
+    Raises:
+        ValueError: All faults that were found.
+    """
+    faults: list[str] = []
+    prepared: dict[str, Prepared] = {}
+    for run in recipe.runs():
+        if not _done(run) or run.name in changed:
+            _say(tell, f"trying {run.name}")
+            try:
+                prepared.setdefault(_teacher(run), preflight(run)[0])
+            except ValueError as error:
+                faults.append(f"distill, run {run.name!r}: {error}")
+    with tempfile.TemporaryDirectory() as place:
+        for trial in _trials(recipe, Path(place), prepared):
+            for task in recipe.finetune.tasks:
+                wanted, name = recipe.finetuning(trial.subject, task), f"{trial.subject.name}/{task}"
+                if not _done(wanted) or name in changed:
+                    _say(tell, f"trying {name}")
+                    try:
+                        preflight_finetuning(wanted.model_copy(update={"model": trial.model}))
+                    except ValueError as error:
+                        faults.append(f"finetune, task {task!r}, model {trial.subject.name!r}: {error}")
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A checkpoint that stands in for a model of stage 2."""
+
+    subject: Subject
+    model: str
+
+
+def _trials(recipe: PipelineRecipe, place: Path, prepared: Mapping[str, Prepared]) -> Iterator[_Trial]:
+    """One student of each teacher, whose students all read the same data, and every baseline."""
+    tried = set()
+    for subject in recipe.subjects():
+        if subject.run is None:
+            yield _Trial(subject, subject.model)
+            continue
+        part = next(part for part in subject.run.students if part.name == subject.student)
+        kind, trained = (_teacher(subject.run), part.model), Path(subject.model, MANIFEST).is_file()
+        own = prepared.get(_teacher(subject.run))
+        if kind in tried or not (trained or own):
+            continue
+        tried.add(kind)
+        if not trained and own is not None:
+            build_student(part, own.teacher, own.data, subject.seed).save_pretrained(place / subject.name)
+        yield _Trial(subject, subject.model if trained else str(place / subject.name))
+
+
+def _teacher(run: Recipe) -> str:
+    return run.teacher.model or str(run.teacher.config)
+
+
+def _results(recipe: PipelineRecipe) -> PipelineResults:
+    reports = {run.name: VerificationReport.read(RunFolder(run.folder).report) for run in recipe.runs()}
+    rows = []
+    for subject in recipe.subjects():
+        tasks = {task: _scores(recipe, recipe.finetuning(subject, task)) for task in recipe.finetune.tasks}
+        if subject.run is None:
+            rows.append(ModelScores(subject.name, tasks))
+            continue
+        report = reports[subject.run.name]
+        (own,) = (each for each in report.students if (each.name, each.seed) == (subject.student, subject.seed))
+        rows.append(ModelScores(subject.name, tasks, subject.run.name, subject.student, subject.seed, own.task_metric))
+    return PipelineResults(recipe.name, {name: report.teacher.metric for name, report in reports.items()}, tuple(rows))
+
+
+def _scores(recipe: PipelineRecipe, wanted: FinetuneRecipe) -> TaskScores:
+    found = FinetuneResults.read(RunFolder(wanted.folder).finetuned)
+    return TaskScores(
+        metric=found.metric,
+        means={name: found.mean(name) for name in found.metrics},
+        spreads={name: found.spread(name) for name in found.metrics},
+        seeds=len(found.scores),
+        examples=found.split["examples"],
+        folder=str(wanted.folder.relative_to(recipe.folder)),
+    )

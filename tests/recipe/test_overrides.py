@@ -1,0 +1,60 @@
+"""A recipe that extends another differs in what it names."""
+
+from pathlib import Path
+
+import pytest
+
+from causalkd.recipe.overrides import apply_change, merged
+from causalkd.recipe.recipe import Recipe, read_mapping
+
+BASE = {"data": {"task": "rte", "max_length": 64}, "students": [{"name": "a", "x": {"y": 1, "z": 2}}, {"name": "b"}]}
+
+
+def test_keys_replace_and_keys_inside_keys_alike() -> None:
+    assert merged(BASE, {"data": {"task": "mrpc"}, "seeds": [1]}) == {
+        **BASE, "data": {"task": "mrpc", "max_length": 64}, "seeds": [1]
+    }  # fmt: skip
+    assert BASE["data"] == {"task": "rte", "max_length": 64}
+    assert merged({"steps": 3}, {"steps": None}) == {"steps": None}
+
+
+def test_items_are_changed_added_and_left_out_by_their_names() -> None:
+    changed = merged(BASE, {"students": {"a": {"x": {"y": 5}}, "b": None, "c": {"layers": [0]}}})
+    assert changed["students"] == [{"name": "a", "x": {"y": 5, "z": 2}}, {"name": "c", "layers": [0]}]
+    assert merged(BASE, {"students": [{"name": "d"}]})["students"] == [{"name": "d"}]
+    assert merged({"seeds": [0, 1]}, {"seeds": {"a": 1}}) == {"seeds": {"a": 1}}  # no list of named items
+
+
+def test_a_file_extends_a_file_beside_it_and_a_shipped_recipe(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("extends: quickstart\nname: one\nstudents: {kd: {training: {steps: 3}}}\n")
+    (tmp_path / "two.yaml").write_text("extends: one.yaml\nname: two\nstudents: {diito: null}\n")
+    quickstart, one, two = (
+        Recipe.load(source) for source in ("quickstart", tmp_path / "one.yaml", tmp_path / "two.yaml")
+    )
+    assert one.students[1] == quickstart.students[1] and one.students[0].training == {"steps": 3}
+    assert two.students == one.students[:1] and (two.name, two.teacher) == ("two", quickstart.teacher)
+    assert Recipe.load(tmp_path / "two.yaml", ["students.kd.training.steps=7"]).students[0].training == {"steps": 7}
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ({"one": "extends: one.yaml\n"}, "extend one another in a circle: one.yaml, one.yaml"),
+        ({"one": "extends: two.yaml\n", "two": "extends: one.yaml\n"}, "in a circle"),
+        ({"one": "extends: quickstrat\n"}, "there is no recipe 'quickstrat'"),
+        ({"one": "extends: [quickstart]\n"}, "give the name of a shipped recipe, or a file"),
+    ],
+)
+def test_what_cannot_be_extended(tmp_path: Path, texts: dict[str, str], told: str) -> None:
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with pytest.raises(ValueError, match=told.replace("[", r"\[")):
+        read_mapping(tmp_path / "one.yaml")
+
+
+def test_a_change_names_its_place() -> None:
+    data = {"a": {"b": [{"name": "x", "c": 1}]}}
+    apply_change(data, "a.b.x.c=[2, 3]")
+    assert data == {"a": {"b": [{"name": "x", "c": [2, 3]}]}}
+    with pytest.raises(ValueError, match="'y' is no item of a list of 1; items are numbered from 0, or named: x"):
+        apply_change(data, "a.b.y.c=1")
