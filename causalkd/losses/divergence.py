@@ -9,9 +9,8 @@ q, that gradient is q · (u − Σ q u), and a constant in u drops out.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,10 +23,6 @@ from causalkd.losses.predictions import Predictions, Unprojected
 
 Rows = Float[Tensor, "row choice"]
 Loss = tuple[Float[Tensor, " row"], Gradient]
-DivergenceName = Literal[
-    "forward_kl", "reverse_kl", "jensen_shannon", "total_variation", "skewed_forward_kl", "skewed_reverse_kl"
-]
-
 
 def forward_kl(
     student_logits: Tensor | Unprojected,
@@ -111,31 +106,18 @@ def skewed_reverse_kl(
     return _mean(_skewed(_skewed_reverse_kl, alpha, "reverse_kl"), student_logits, teacher_logits, mask, temperature)
 
 
-def kernel_of(name: DivergenceName, share: float | None = None) -> Kernel:
-    """The kernel of a divergence by its name, with its β or α where one is given.
+def kernel_of(name: str, share: float | None = None) -> Kernel:
+    """The kernel of one of these divergences by its name, with its β or α where one is given.
 
     Raises:
-        ValueError: The name is unknown, its divergence has no share, or the share is not one.
+        ValueError: The share is not one.
     """
-    plain: dict[DivergenceName, Kernel] = {
-        "forward_kl": _forward_kl,
-        "reverse_kl": _reverse_kl,
-        "total_variation": _total_variation,
-    }
-    mixing: dict[DivergenceName, Callable[[float], Kernel]] = {
-        "jensen_shannon": lambda beta: _mixed(beta),
-        "skewed_forward_kl": lambda alpha: _skewed(_skewed_forward_kl, alpha, "forward_kl"),
-        "skewed_reverse_kl": lambda alpha: _skewed(_skewed_reverse_kl, alpha, "reverse_kl"),
-    }
-    if name in mixing:
-        return mixing[name]({"jensen_shannon": 0.5}.get(name, 0.1) if share is None else share)
-    if name not in plain:
-        raise ValueError(f"there is no divergence {name!r}; there are {', '.join(get_args(DivergenceName))}")
-    if share is not None:
-        raise ValueError(
-            f"{name} mixes no distributions and has no `share`; leave it out, or use {', '.join(mixing)}"
-        )
-    return plain[name]
+    if name == "jensen_shannon":
+        return _mixed(0.5 if share is None else share)
+    if name in ("skewed_forward_kl", "skewed_reverse_kl"):
+        kernel = _skewed_forward_kl if name == "skewed_forward_kl" else _skewed_reverse_kl
+        return _skewed(kernel, 0.1 if share is None else share, name.removeprefix("skewed_"))
+    return {"forward_kl": _forward_kl, "reverse_kl": _reverse_kl, "total_variation": _total_variation}[name]
 
 
 def _mixed(beta: float) -> Kernel:

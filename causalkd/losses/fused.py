@@ -76,8 +76,10 @@ class RowLoss:
         return (found * self.factor / self._divides(found)).flatten()
 
 
-def fused_total(losses: Sequence[RowLoss]) -> tuple[Float[Tensor, ""], list[Float[Tensor, ""]]]:
-    """The sum of losses of one student's hidden states, in one pass over its head; and each of them, without a graph.
+def fused_total(
+    losses: Sequence[RowLoss], weights: Sequence[float] | None = None
+) -> tuple[Float[Tensor, ""], list[Float[Tensor, ""]]]:
+    """The weighted sum of losses of one student's hidden states, in one pass over its head; and each, without a graph.
 
     Half precision is computed in it where the head would, and else in float32, under autocast too. In half precision
     the gradient of the head is summed up in float32.
@@ -91,13 +93,12 @@ def fused_total(losses: Sequence[RowLoss]) -> tuple[Float[Tensor, ""], list[Floa
     if any(loss.student is not student for loss in losses):
         raise ValueError("losses that share a pass must be of the same student's predictions; give those of one run")
     wide = torch.promote_types(student.dtype, torch.float32)
-    terms = [_term(loss, loss.coefficients(wide)) for loss in losses]
+    unweighted = [loss.coefficients(wide) for loss in losses]
+    weights = [1.0] * len(losses) if weights is None else weights
+    terms = [_term(loss, weight * own) for loss, weight, own in zip(losses, weights, unweighted, strict=True)]
     total, rows = _apply(student, terms)
     with torch.no_grad():
-        return total, [
-            torch.where(term.coefficients != 0, own * term.coefficients, 0).sum()
-            for term, own in zip(terms, rows, strict=True)
-        ]
+        return total, [(values * own).sum() for values, own in zip(rows, unweighted, strict=True)]
 
 
 def values_of_rows(
@@ -114,7 +115,9 @@ def values_of_rows(
         )
     with torch.no_grad():
         loss = RowLoss(predicted, kernel, others, mask, temperature=temperature)
-        _, rows = _apply(predicted, [_term(loss, loss.coefficients(torch.promote_types(predicted.dtype, torch.float32)))])
+        _, rows = _apply(
+            predicted, [_term(loss, loss.coefficients(torch.promote_types(predicted.dtype, torch.float32)))]
+        )
     values = rows[0].view(predicted.shape[:-1])
     return values if mask is None else torch.where(mask, values, 0)
 

@@ -50,8 +50,8 @@ class Plan:
 class FusedRows(torch.autograd.Function):
     """(hidden states, weight, bias) → the sum of all losses, and the loss of each row by term, without a graph.
 
-    The gradients are made in forward: in backward both models' logits would have to be computed again. They are those of
-    the sum divided by its largest coefficient, which keeps half precision from losing them; backward multiplies.
+    The gradients are made in forward: in backward both models' logits would have to be computed again. They are those
+    of the sum divided by its largest coefficient, which keeps half precision from losing them; backward multiplies.
     """
 
     @staticmethod
@@ -64,7 +64,7 @@ class FusedRows(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             rows = _walk(hidden, weight, bias, plan, coefficients / largest, gradients)
         ctx.largest, ctx.kept = largest, gradients.of_like(hidden, weight, bias)
-        total = torch.where(coefficients != 0, rows * coefficients, 0).sum()
+        total = (rows * coefficients).sum()
         ctx.mark_non_differentiable(rows)
         return total, rows
 
