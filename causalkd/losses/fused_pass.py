@@ -148,18 +148,19 @@ def _walk(
 def _arguments(
     term: Term, logits: Tensor, of_teachers: dict[int, Tensor], part: slice, at: slice, dtype: torch.dtype
 ) -> list[Tensor]:
-    def scaled(rows: Tensor) -> Tensor:
-        rows = rows.to(dtype)
-        return rows if term.temperature == 1 else rows / term.temperature
-
-    given = [scaled(logits)]
+    given = [_scaled(logits, term.temperature, dtype)]
     for other in term.others:
         if id(other) in of_teachers:
-            given.append(scaled(of_teachers[id(other)][part]))
+            given.append(_scaled(of_teachers[id(other)][part], term.temperature, dtype))
         else:
             assert isinstance(other, Tensor)
             given.append(other[at])
     return given
+
+
+def _scaled(rows: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+    rows = rows.to(dtype)
+    return rows if temperature == 1 else rows / temperature
 
 
 def _sum_of_gradients(terms: Sequence[Term], found: Sequence[Any], coefficients: Tensor, at: slice) -> Tensor:
