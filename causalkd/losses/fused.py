@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from causalkd.losses.chunked import Kernel, check_no_gradient, check_rows, check_temperature, loss_of_rows
-from causalkd.losses.fused_pass import FusedRows, Plan, Term
+from causalkd.losses.fused_pass import Plan, Term, run_pass
 from causalkd.losses.predictions import Predictions, Unprojected
 
 
@@ -125,7 +125,7 @@ def values_of_rows(
 def _apply(student: Unprojected, terms: list[Term]) -> tuple[Tensor, Tensor]:
     hidden = student.hidden.reshape(-1, student.hidden.shape[-1])
     plan = Plan(student.scale, student.cap, student.dtype, terms, torch.is_grad_enabled())
-    return FusedRows.apply(hidden, student.weight, student.bias, plan)
+    return run_pass(hidden, student.weight, student.bias, plan)
 
 
 def _term(loss: RowLoss, coefficients: Tensor) -> Term:

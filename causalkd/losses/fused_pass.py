@@ -47,7 +47,7 @@ class Plan:
     is_learning: bool
 
 
-class FusedRows(torch.autograd.Function):
+class _FusedRows(torch.autograd.Function):
     """(hidden states, weight, bias) → the sum of all losses, and the loss of each row by term, without a graph.
 
     The gradients are made in forward: in backward both models' logits would have to be computed again. They are those
@@ -83,6 +83,11 @@ class FusedRows(torch.autograd.Function):
             return *(None if each is None else (each * factor).to(dtype) for each, dtype in kept), None
         ctx.kept = None
         return *(None if each is None else each.mul_(factor).to(dtype) for each, dtype in kept), None
+
+
+def run_pass(hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor]:
+    """The sum of all losses, with its gradient in the three tensors, and the loss of each row by term, without one."""
+    return _FusedRows.apply(hidden, weight, bias, plan)
 
 
 class _Gradients:
