@@ -24,6 +24,7 @@ from causalkd.losses.predictions import Predictions, Unprojected
 Rows = Float[Tensor, "row choice"]
 Loss = tuple[Float[Tensor, " row"], Gradient]
 
+
 def forward_kl(
     student_logits: Tensor | Unprojected,
     teacher_logits: Predictions,

@@ -70,7 +70,11 @@ class ResponseKD:
     def row_loss(self, run: StepContext) -> RowLoss | None:
         """The term as a loss that can share a pass with others; None where it is no such loss."""
         distance = prediction_rows(run.student.task, *self._compared(run))
-        return distance if self._scaled or distance is None else distance.times(self.temperature_at(run.epoch, run.epochs) ** -2)
+        return (
+            distance
+            if self._scaled or distance is None
+            else distance.times(self.temperature_at(run.epoch, run.epochs) ** -2)
+        )
 
     def _compared(
         self, run: StepContext
