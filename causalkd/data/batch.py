@@ -1,7 +1,7 @@
 """One batch: the inputs of a forward pass, their labels, and the sources and positions of an intervention."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ number, one per token with -100 where none counts, a tuple of 0 and 1 for severa
 tokens of an answer); perhaps `segments`, {name:
 (start, stop)} in tokens of the unpadded row, and `text`."""
 NestedTensors = Mapping[str, Any]
-"""Mappings of mappings of tensors."""
+"""Mappings of mappings of tensors; what stays on the host are tuples of numbers."""
 PaddingSide = Literal["left", "right"]
 
 IGNORED = -100
@@ -43,6 +43,10 @@ class Batch:
     """The positions of the intervention, by the name of the site pair."""
     index: Int[Tensor, "batch"] | None = None
     """Example numbers of the base rows."""
+    host_index: tuple[int, ...] | None = None
+    """`index` once more, as numbers that stay on the host when the batch moves to a device."""
+    predicting: Mapping[str, Int[Tensor, "item"]] = field(default_factory=dict)
+    """Where per-token heads predict, counted through the rows; see `token_mask.with_positions`."""
 
     def __post_init__(self):
         if self.source is not None and self.source_rows is not None:
@@ -56,6 +60,8 @@ class Batch:
     @cached_property
     def numbers(self) -> Int[Tensor, "batch"]:
         """`index` on the host, where random draws need it: copied from a device once; otherwise the rows' own."""
+        if self.host_index is not None:
+            return torch.tensor(self.host_index)
         return torch.arange(len(self.counted)) if self.index is None else self.index.cpu()
 
     @property
@@ -77,6 +83,10 @@ class Batch:
         nested |= {name: tensor for name, tensor in optional.items() if tensor is not None}
         if self.source is not None:
             nested["source"] = dict(self.source)
+        if self.host_index is not None:
+            nested["host_index"] = self.host_index
+        if self.predicting:
+            nested["predicting"] = dict(self.predicting)
         if self.positions:
             nested["positions"] = {
                 name: {"base": drawn.base, "source": drawn.source, "valid": drawn.valid}
@@ -86,7 +96,7 @@ class Batch:
 
     @classmethod
     def from_tensors(cls, nested: NestedTensors) -> "Batch":
-        """The batch that `tensors` was made of.
+        """The batch that `tensors` gave; its positions are not checked again, as a collator draws no wrong ones.
 
         Raises ValueError for a batch of another collator.
         """
@@ -96,16 +106,19 @@ class Batch:
                 "transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) "
                 "and train_dataset=ExampleSet(examples)"
             )
-        positions = {name: Positions(**drawn) for name, drawn in nested.get("positions", {}).items()}
+        positions = {name: Positions(**drawn, is_checked=True) for name, drawn in nested.get("positions", {}).items()}
         return cls(**{**nested, "positions": positions})
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on a device."""
 
         def move(part: Any) -> Any:
-            return {name: move(value) for name, value in part.items()} if isinstance(part, Mapping) else part.to(device)
+            if isinstance(part, Mapping):
+                return {name: move(value) for name, value in part.items()}
+            return part.to(device) if isinstance(part, Tensor) else part
 
-        return Batch.from_tensors(move(self.tensors()))
+        positions = {name: drawn.to(device) for name, drawn in self.positions.items()}
+        return replace(Batch.from_tensors(move(self.tensors())), positions=positions)
 
 
 def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -> Inputs:

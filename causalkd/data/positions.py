@@ -15,6 +15,8 @@ class Positions:
     source: Int[Tensor, "batch k"]
     valid: Bool[Tensor, "batch k"]
     """False marks filler, which is never used and whose indices are 0."""
+    is_checked: bool = False
+    """Whether they are known to be right, so that nobody need wait to find out."""
 
     @classmethod
     def from_masks(
@@ -39,15 +41,15 @@ class Positions:
 
     def to(self, device: torch.device | str) -> "Positions":
         """The same positions on a device."""
-        return Positions(self.base.to(device), self.source.to(device), self.valid.to(device))
+        return Positions(self.base.to(device), self.source.to(device), self.valid.to(device), self.is_checked)
 
     def swapped(self) -> "Positions":
         """The positions of the reverse intervention, in which source receives the activations of base."""
-        return Positions(self.source, self.base, self.valid)
+        return Positions(self.source, self.base, self.valid, self.is_checked)
 
     def rows(self, index: Int[Tensor, "rows"] | Bool[Tensor, "batch"]) -> "Positions":
         """The positions of some rows, by number or by mask."""
-        return Positions(self.base[index], self.source[index], self.valid[index])
+        return Positions(self.base[index], self.source[index], self.valid[index], self.is_checked)
 
     def check(
         self, base_counts: Bool[Tensor, "batch base_pos"], source_counts: Bool[Tensor, "batch source_pos"]

@@ -1,5 +1,7 @@
 """The positions where predictions of single tokens count, and the label of each."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from jaxtyping import Bool, Int
@@ -12,6 +14,7 @@ from causalkd.task_types import Task
 Tokens = Literal["all", "labelled"]
 TOKEN_TASKS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
 """Tasks whose heads predict once per token."""
+_SOURCE = "source: "
 
 
 def targets(task: Task, labels: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
@@ -29,6 +32,58 @@ def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Ten
     if tokens == "all" or batch.labels is None:
         return batch.counted
     return (targets(task, batch.labels) != IGNORED) & batch.counted
+
+
+def predicting_at(task: Task, batch: Batch, tokens: Tokens = "all") -> Int[Tensor, "item"] | None:
+    """Where per-token predictions count, counted through the rows; None for heads that predict once a row.
+
+    Where the batch does not know it (`with_positions`), the host waits to learn how many there are.
+    """
+    counted = counted_tokens(task, batch, tokens)
+    if counted is None:
+        return None
+    known = batch.predicting.get(_key(task, tokens))
+    return flat_positions(counted) if known is None else known
+
+
+def with_positions(batch: Batch) -> Batch:
+    """The batch with all positions at which a head may have to predict, of base and of the sources as base.
+
+    On a device nobody can tell how many there are without waiting; a collator can, on the host.
+    """
+    of_source = {f"{_SOURCE}{key}": found for key, found in _positions(_sources_as_base(batch)).items()}
+    return replace(batch, predicting=_positions(batch) | of_source)
+
+
+def of_sources(predicting: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of the positions that `with_positions` found, those of the sources as base."""
+    return {key.removeprefix(_SOURCE): found for key, found in predicting.items() if key.startswith(_SOURCE)}
+
+
+def _sources_as_base(batch: Batch) -> Batch | None:
+    if batch.source is not None:
+        return Batch(batch.source)
+    if batch.source_rows is None:
+        return None
+    labels = None if batch.labels is None else batch.labels[batch.source_rows]
+    return Batch({"attention_mask": batch.inputs["attention_mask"][batch.source_rows]}, labels)
+
+
+def _positions(batch: Batch | None) -> dict[str, Tensor]:
+    if batch is None:
+        return {}
+    per_token = batch.labels is None or batch.labels.shape == batch.counted.shape
+    asked: list[tuple[Task, Tokens]] = [("masked_lm", "all")]
+    asked += [("masked_lm", "labelled"), ("causal_lm", "labelled")] if per_token else []
+    masks = {_key(task, tokens): counted_tokens(task, batch, tokens) for task, tokens in asked}
+    return {key: flat_positions(mask) for key, mask in masks.items() if mask is not None}
+
+
+def _key(task: Task, tokens: Tokens) -> str:
+    """All real tokens are the same for every head; labelled ones are one further for a causal language model's."""
+    if tokens == "all":
+        return tokens
+    return f"next {tokens}" if task == "causal_lm" else tokens
 
 
 def flat_positions(mask: Bool[Tensor, "batch pos"]) -> Int[Tensor, " item"]:

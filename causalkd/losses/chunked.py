@@ -6,7 +6,7 @@ processor's cache, and its gradient is written once.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -34,8 +34,7 @@ def loss_of_rows(
     """The loss of each row, 0 where the mask is false: such rows are not looked at, and may hold anything.
 
     Half precision is computed, and returned, in float32, under autocast too; float64 stays. The gradient is made
-    together with the loss and takes one tensor the size of the logits. One host–device copy where there is a mask: how
-    many rows count.
+    together with the loss and takes one tensor the size of the logits. Makes no host–device copy.
 
     Args:
         kernel: What to compute.
@@ -49,18 +48,9 @@ def loss_of_rows(
             choices, or the temperature is not a positive number.
     """
     check_temperature(temperature)
-    if torch.is_grad_enabled() and any(other.requires_grad for other in others):
-        raise ValueError(
-            "the teacher's logits require a gradient, and only the student's get one; run the teacher under "
-            "torch.no_grad()"
-        )
-    for other in others:
-        if other.shape not in (logits.shape, logits.shape[:-1]):
-            raise ValueError(
-                f"the student's logits are of shape {tuple(logits.shape)}, and what they are compared with is of shape "
-                f"{tuple(other.shape)}; both must be of the same rows, and a teacher's logits of the same vocabulary"
-            )
-    counted = None if mask is None else _counted(mask.flatten())
+    check_no_gradient(others)
+    check_rows(logits.shape, [other.shape for other in others])
+    counted = None if mask is None else mask.flatten()
     rows = (-1, logits.shape[-1])
     flat = [each.reshape(rows) if each.shape == logits.shape else each.flatten() for each in (logits, *others)]
     wanted = torch.is_grad_enabled() and logits.requires_grad
@@ -80,6 +70,33 @@ def check_temperature(temperature: float) -> None:
         )
 
 
+def check_no_gradient(teachers: Iterable[Tensor]) -> None:
+    """Refuses a teacher that wants a gradient: only the student gets one.
+
+    Raises:
+        ValueError: One of them requires a gradient.
+    """
+    if torch.is_grad_enabled() and any(teacher.requires_grad for teacher in teachers):
+        raise ValueError(
+            "the teacher's logits require a gradient, and only the student's get one; run the teacher under "
+            "torch.no_grad()"
+        )
+
+
+def check_rows(student: torch.Size, others: Iterable[torch.Size]) -> None:
+    """Refuses what is not of the student's rows, or a teacher's logits of another vocabulary.
+
+    Raises:
+        ValueError: Names both shapes.
+    """
+    for other in others:
+        if other not in (student, student[:-1]):
+            raise ValueError(
+                f"the student's logits are of shape {tuple(student)}, and what they are compared with is of shape "
+                f"{tuple(other)}; both must be of the same rows, and a teacher's logits of the same vocabulary"
+            )
+
+
 class _LossOfRows(torch.autograd.Function):
     """Makes the gradient in forward: in backward both models' logits would have to be kept, and read again."""
 
@@ -93,17 +110,16 @@ class _LossOfRows(torch.autograd.Function):
         temperature: float,
         wanted: bool,
     ) -> Tensor:
-        new = torch.empty_like if counted is None else torch.zeros_like
-        values = new(logits[:, 0], dtype=torch.promote_types(logits.dtype, torch.float32))
-        gradient = new(logits) if wanted else None
+        values = torch.empty_like(logits[:, 0], dtype=torch.promote_types(logits.dtype, torch.float32))
+        gradient = torch.empty_like(logits) if wanted else None
         # Mixed precision would take the products of a kernel back to half.
         with torch.autocast(logits.device.type, enabled=False):
-            for chunk in _chunks(logits, counted):
+            for chunk in chunks(logits.shape, logits.device.type):
                 rows = [_rows(each, chunk, temperature, values.dtype) for each in (logits, *others)]
                 loss, gradient_of = kernel(*rows)
-                _put(values, chunk, loss)
+                values[chunk] = where(counted, chunk, loss)
                 if gradient is not None:
-                    _put(gradient, chunk, _within(gradient_of(), gradient.dtype, temperature))
+                    gradient[chunk] = within(where(counted, chunk, gradient_of()), gradient.dtype, temperature)
         ctx.gradient, ctx.temperature = gradient, temperature
         return values
 
@@ -124,39 +140,31 @@ class _LossOfRows(torch.autograd.Function):
         return gradient.mul_(factor), *5 * [None]
 
 
-def _counted(mask: Tensor) -> Tensor | None:
-    rows = mask.nonzero()[:, 0]
-    return None if len(rows) == len(mask) else rows  # slices are quicker than a selection
+def chunks(shape: torch.Size, device: str) -> Iterator[slice]:
+    """Rows of logits, as many at a time as the arithmetic of a loss is quick with."""
+    rows = max(1, (_CHUNK_ON_CPU if device == "cpu" else _CHUNK) // max(shape[-1], 1))
+    for start in range(0, shape[0], rows):
+        yield slice(start, min(start + rows, shape[0]))
 
 
-def _chunks(logits: Tensor, counted: Tensor | None) -> Iterator[slice | Tensor]:
-    size = _CHUNK_ON_CPU if logits.device.type == "cpu" else _CHUNK
-    rows = max(1, size // logits.shape[-1])
-    if counted is not None:
-        yield from counted.split(rows) if len(counted) else ()
-        return
-    for start in range(0, len(logits), rows):
-        yield slice(start, start + rows)
+def where(counted: Tensor | None, chunk: slice, rows: Tensor) -> Tensor:
+    """Zeros in place of the rows that do not count, whatever they hold."""
+    if counted is None:
+        return rows
+    return rows.masked_fill_(~counted[chunk].view(-1, *[1] * (rows.dim() - 1)), 0)
 
 
-def _rows(tensor: Tensor, chunk: slice | Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
-    rows = tensor[chunk] if isinstance(chunk, slice) else tensor.index_select(0, chunk)
+def _rows(tensor: Tensor, chunk: slice, temperature: float, dtype: torch.dtype) -> Tensor:
+    rows = tensor[chunk]
     if tensor.dim() == 1:
         return rows
     rows = rows.to(dtype)
     return rows if temperature == 1 else rows / temperature
 
 
-def _within(gradient: Tensor, dtype: torch.dtype, temperature: float) -> Tensor:
+def within(gradient: Tensor, dtype: torch.dtype, temperature: float) -> Tensor:
     """Float16 has no number for how steep a loss is towards what is ruled out; a division by T comes after."""
     if dtype != torch.float16:
         return gradient
     most = torch.finfo(dtype).max * min(temperature, 1.0)
     return gradient.clamp(-most, most)
-
-
-def _put(tensor: Tensor, chunk: slice | Tensor, rows: Tensor) -> None:
-    if isinstance(chunk, slice):
-        tensor[chunk] = rows
-    else:
-        tensor.index_copy_(0, chunk, rows.to(tensor.dtype))

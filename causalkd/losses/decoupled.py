@@ -22,9 +22,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.linalg import vecdot
 
-from causalkd.losses.chunked import loss_of_rows
+from causalkd.losses.chunked import Kernel, loss_of_rows
 from causalkd.losses.divergence import Loss, Rows, compared, furthest, log_normaliser, through_softmax
-from causalkd.losses.reduction import mean_where
+from causalkd.losses.fused import RowLoss, values_of_rows
+from causalkd.losses.predictions import Predictions, Unprojected
 
 Vector = Float[Tensor, " row"]
 Gold = Int[Tensor, " row"]
@@ -32,17 +33,17 @@ Over = Literal["batch", "sequence"]
 
 
 def log_odds(
-    logits: Float[Tensor, "*batch choice"],
+    logits: Predictions,
     gold: Int[Tensor, "*batch"],
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, "*batch"]:
     """The log-odds of the gold token, log p(g) − log(1 − p(g)); 0 where the mask is false."""
-    return loss_of_rows(_log_odds, logits, (gold,), mask, temperature)
+    return values_of_rows(_log_odds, logits, (_known(gold, mask),), mask, temperature)
 
 
 def uncertainty(
-    teacher_logits: Float[Tensor, "*batch choice"],
+    teacher_logits: Predictions,
     gold: Int[Tensor, "*batch"],
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
@@ -92,8 +93,8 @@ def _quantile(rows: Tensor, counted: Tensor, fraction: float) -> Tensor:
 
 
 def target_oriented(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     gold: Int[Tensor, "*batch"],
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
@@ -103,8 +104,8 @@ def target_oriented(
 
 
 def diversity_oriented(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     gold: Int[Tensor, "*batch"],
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
@@ -114,8 +115,8 @@ def diversity_oriented(
 
 
 def dkd(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     gold: Int[Tensor, "*batch"],
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
@@ -123,13 +124,26 @@ def dkd(
     beta: float = 1.0,
 ) -> Float[Tensor, ""]:
     """α TKD + β DKD, averaged over what counts (decoupled KD, Zhao et al. 2022); α and β as in ATKD's release."""
-    terms = decoupled(student_logits, teacher_logits, gold, alpha, beta, mask, temperature)
-    return mean_where(terms, mask)
+    return dkd_rows(student_logits, teacher_logits, gold, mask, temperature, alpha, beta).value()
+
+
+def dkd_rows(
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
+    gold: Int[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+    alpha: float = 0.2,
+    beta: float = 1.0,
+) -> RowLoss:
+    """`dkd` as a loss that can share a pass with others."""
+    kernel, others = _terms(student_logits, teacher_logits, gold, alpha, beta, mask, reverse=False)
+    return RowLoss(student_logits, kernel, others, mask, temperature=temperature)
 
 
 def atkd(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     gold: Int[Tensor, "*batch"],
     hard: Bool[Tensor, "*batch"],
     mask: Bool[Tensor, "*batch"] | None = None,
@@ -153,17 +167,33 @@ def atkd(
         reverse: Whether to reverse the roles of teacher and student in TKD and DKD.
         sizes: How many easy and hard tokens to divide by, where these rows are part of a larger batch.
     """
+    settings = (mask, temperature, easy_weight, reverse, sizes)
+    return atkd_rows(student_logits, teacher_logits, gold, hard, *settings).value()
+
+
+def atkd_rows(
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
+    gold: Int[Tensor, "*batch"],
+    hard: Bool[Tensor, "*batch"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
+    easy_weight: float = 0.2,
+    reverse: bool = False,
+    sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
+) -> RowLoss:
+    """`atkd` as a loss that can share a pass with others."""
     mask = torch.ones_like(hard) if mask is None else mask
-    groups = mask & ~hard, mask & hard
     target = hard.to(torch.promote_types(student_logits.dtype, torch.float32))
-    terms = decoupled(student_logits, teacher_logits, gold, target, 1.0, mask, temperature, reverse)
-    sums = [torch.where(group, terms, 0).sum() for group in groups]
+    sizes = sizes or ((mask & ~hard).sum(), (mask & hard).sum())
     # Of nothing the sum is 0, whatever it is divided by.
-    sizes = sizes or (groups[0].sum(), groups[1].sum())
     easy, of_hard = (
-        total / torch.where(size > 0, size, 1).to(total.dtype) for total, size in zip(sums, sizes, strict=True)
+        weight / torch.where(size > 0, size, 1).to(target.dtype)
+        for weight, size in zip((easy_weight, 1 - easy_weight), sizes, strict=True)
     )
-    return easy_weight * easy + (1 - easy_weight) * of_hard
+    kernel, others = _terms(student_logits, teacher_logits, gold, target, 1.0, mask, reverse)
+    weights = torch.where(hard, of_hard, easy)
+    return RowLoss(student_logits, kernel, others, mask, weights, temperature, divisor=torch.ones_like(easy))
 
 
 def decoupled(
@@ -177,10 +207,28 @@ def decoupled(
     reverse: bool = False,
 ) -> Float[Tensor, "*batch"]:
     """Each row's target · TKD + diversity · DKD, 0 where the mask is false; `reverse` reverses the roles in both."""
-    dtype = torch.promote_types(student_logits.dtype, torch.float32)
+    kernel, others = _terms(student_logits, teacher_logits, gold, target, diversity, mask, reverse)
+    return loss_of_rows(kernel, student_logits, others, mask, temperature)
+
+
+def _terms(
+    student: Tensor | Unprojected,
+    teacher: Predictions,
+    gold: Tensor,
+    target: float | Tensor,
+    diversity: float | Tensor,
+    mask: Tensor | None,
+    reverse: bool,
+) -> tuple[Kernel, tuple[Predictions, ...]]:
+    """The kernel of target · TKD + diversity · DKD, and what it takes beside the student's logits."""
+    dtype = torch.promote_types(student.dtype, torch.float32)
     weights = tuple(torch.as_tensor(w, dtype=dtype, device=gold.device).expand(gold.shape) for w in (target, diversity))
-    kernel = _reverse_terms if reverse else _forward_terms
-    return loss_of_rows(kernel, student_logits, (teacher_logits, gold, *weights), mask, temperature)
+    return _reverse_terms if reverse else _forward_terms, (teacher, _known(gold, mask), *weights)
+
+
+def _known(gold: Tensor, mask: Tensor | None) -> Tensor:
+    """Some token where none counts: what is at −100 cannot be looked up."""
+    return gold if mask is None else gold.where(mask, 0)
 
 
 def _log_odds(logits: Rows, gold: Gold) -> Loss:

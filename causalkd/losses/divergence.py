@@ -17,28 +17,28 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.linalg import vecdot
 
-from causalkd.losses.chunked import Gradient, Kernel, loss_of_rows
-from causalkd.losses.reduction import mean_where
+from causalkd.losses.chunked import Gradient, Kernel
+from causalkd.losses.fused import RowLoss
+from causalkd.losses.predictions import Predictions, Unprojected
 
 Rows = Float[Tensor, "row choice"]
 Loss = tuple[Float[Tensor, " row"], Gradient]
 
 
 def forward_kl(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
     weights: Float[Tensor, "*batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """KL(p || q), the usual loss of distillation (Hinton et al. 2015); `weights` are factors of the rows."""
-    rows = loss_of_rows(_forward_kl, student_logits, (teacher_logits,), mask, temperature)
-    return mean_where(rows if weights is None else rows * weights, mask)
+    return _mean(_forward_kl, student_logits, teacher_logits, mask, temperature, weights)
 
 
 def reverse_kl(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, ""]:
@@ -47,8 +47,8 @@ def reverse_kl(
 
 
 def jensen_shannon(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
     beta: float = 0.5,
@@ -61,15 +61,12 @@ def jensen_shannon(
     Raises:
         ValueError: β is not in [0, 1].
     """
-    if not 0 <= beta <= 1:
-        raise ValueError(f"beta is {beta}; it mixes two distributions and must lie in [0, 1]")
-    kernel = {0.0: _forward_kl, 1.0: _reverse_kl}.get(beta, partial(_jensen_shannon, beta=beta))
-    return _mean(kernel, student_logits, teacher_logits, mask, temperature)
+    return _mean(_mixed(beta), student_logits, teacher_logits, mask, temperature)
 
 
 def total_variation(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, ""]:
@@ -81,8 +78,8 @@ def total_variation(
 
 
 def skewed_forward_kl(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
     alpha: float = 0.1,
@@ -92,13 +89,12 @@ def skewed_forward_kl(
     Raises:
         ValueError: α is not in (0, 1).
     """
-    _check_skew(alpha, "forward_kl")
-    return _mean(partial(_skewed_forward_kl, alpha=alpha), student_logits, teacher_logits, mask, temperature)
+    return _mean(_skewed(_skewed_forward_kl, alpha, "forward_kl"), student_logits, teacher_logits, mask, temperature)
 
 
 def skewed_reverse_kl(
-    student_logits: Float[Tensor, "*batch choice"],
-    teacher_logits: Float[Tensor, "*batch choice"],
+    student_logits: Tensor | Unprojected,
+    teacher_logits: Predictions,
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
     alpha: float = 0.1,
@@ -108,19 +104,44 @@ def skewed_reverse_kl(
     Raises:
         ValueError: α is not in (0, 1).
     """
-    _check_skew(alpha, "reverse_kl")
-    return _mean(partial(_skewed_reverse_kl, alpha=alpha), student_logits, teacher_logits, mask, temperature)
+    return _mean(_skewed(_skewed_reverse_kl, alpha, "reverse_kl"), student_logits, teacher_logits, mask, temperature)
 
 
-def _check_skew(alpha: float, limit: str) -> None:
+def kernel_of(name: str, share: float | None = None) -> Kernel:
+    """The kernel of one of these divergences by its name, with its β or α where one is given.
+
+    Raises:
+        ValueError: The share is not one.
+    """
+    if name == "jensen_shannon":
+        return _mixed(0.5 if share is None else share)
+    if name in ("skewed_forward_kl", "skewed_reverse_kl"):
+        kernel = _skewed_forward_kl if name == "skewed_forward_kl" else _skewed_reverse_kl
+        return _skewed(kernel, 0.1 if share is None else share, name.removeprefix("skewed_"))
+    return {"forward_kl": _forward_kl, "reverse_kl": _reverse_kl, "total_variation": _total_variation}[name]
+
+
+def _mixed(beta: float) -> Kernel:
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta is {beta}; it mixes two distributions and must lie in [0, 1]")
+    return {0.0: _forward_kl, 1.0: _reverse_kl}.get(beta, partial(_jensen_shannon, beta=beta))
+
+
+def _skewed(kernel: Kernel, alpha: float, limit: str) -> Kernel:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}; it mixes two distributions and must lie in (0, 1). For 0 use {limit}")
+    return partial(kernel, alpha=alpha)
 
 
 def _mean(
-    kernel: Kernel, student: Tensor, teacher: Tensor, mask: Tensor | None, temperature: float
+    kernel: Kernel,
+    student: Tensor | Unprojected,
+    teacher: Predictions,
+    mask: Tensor | None,
+    temperature: float,
+    weights: Tensor | None = None,
 ) -> Float[Tensor, ""]:
-    return mean_where(loss_of_rows(kernel, student, (teacher,), mask, temperature), mask)
+    return RowLoss(student, kernel, (teacher,), mask, weights, temperature).value()
 
 
 class Pair(NamedTuple):

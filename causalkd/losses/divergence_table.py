@@ -11,6 +11,7 @@ from causalkd import tables
 from causalkd.tables import KeyOf
 
 _HERE = "causalkd.losses.divergence"
+_KERNEL = f"{_HERE}:kernel_of"
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,22 @@ class DivergenceEntry:
         function: (student's logits, teacher's logits, mask, temperature) → mean over what counts, in nats, zero at
             agreement; or where that function is, as `module:name`.
         share: The argument that mixes the two distributions; None where they are not mixed.
+        kernel: (key, share) → the divergence of each row and its gradient (`chunked.Kernel`), or where that function
+            is; with it a vocabulary's logits need not exist at once. Without one they do.
     """
 
     function: Callable[..., Any] | str
     share: str | None = None
+    kernel: Callable[..., Any] | str | None = None
 
 
 DIVERGENCES: dict[str, DivergenceEntry] = {
-    "forward_kl": DivergenceEntry(f"{_HERE}:forward_kl"),
-    "reverse_kl": DivergenceEntry(f"{_HERE}:reverse_kl"),
-    "jensen_shannon": DivergenceEntry(f"{_HERE}:jensen_shannon", share="beta"),
-    "total_variation": DivergenceEntry(f"{_HERE}:total_variation"),
-    "skewed_forward_kl": DivergenceEntry(f"{_HERE}:skewed_forward_kl", share="alpha"),
-    "skewed_reverse_kl": DivergenceEntry(f"{_HERE}:skewed_reverse_kl", share="alpha"),
+    "forward_kl": DivergenceEntry(f"{_HERE}:forward_kl", kernel=_KERNEL),
+    "reverse_kl": DivergenceEntry(f"{_HERE}:reverse_kl", kernel=_KERNEL),
+    "jensen_shannon": DivergenceEntry(f"{_HERE}:jensen_shannon", share="beta", kernel=_KERNEL),
+    "total_variation": DivergenceEntry(f"{_HERE}:total_variation", kernel=_KERNEL),
+    "skewed_forward_kl": DivergenceEntry(f"{_HERE}:skewed_forward_kl", share="alpha", kernel=_KERNEL),
+    "skewed_reverse_kl": DivergenceEntry(f"{_HERE}:skewed_reverse_kl", share="alpha", kernel=_KERNEL),
 }
 """Every divergence by its key."""
 DivergenceName = Annotated[str, KeyOf(DIVERGENCES)]

@@ -1,10 +1,13 @@
 """The downstream loss of each task, averaged over the labels there are."""
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from causalkd.losses.divergence import Loss, Rows
+from causalkd.losses.fused import RowLoss
 from causalkd.losses.precision import at_least_float32
+from causalkd.losses.predictions import Unprojected
 from causalkd.task_types import Task
 
 _IGNORED = -100
@@ -13,7 +16,7 @@ _IGNORED = -100
 def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) -> Float[Tensor, ""]:
     """Cross-entropy in nats, of several labels a row the mean of each label's own; for regression the squared error.
 
-    Computed in float32 at least. One host–device copy: how many labels there are.
+    Computed in float32 at least. Makes no host–device copy.
 
     Args:
         task: What the head computes.
@@ -30,8 +33,19 @@ def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) 
         return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype))
     if task == "question_answering":
         logits = logits.transpose(1, 2)
-    flat, wanted = logits.flatten(0, -2), labels.flatten()
-    # A masked language model has a label at every seventh token: the others' logits are not looked at.
-    labelled = (wanted != _IGNORED).nonzero().squeeze(-1)
-    total = F.cross_entropy(at_least_float32(flat.index_select(0, labelled)), wanted[labelled], reduction="sum")
-    return total / max(len(labelled), 1)
+    flat, wanted = at_least_float32(logits.flatten(0, -2)), labels.flatten()
+    total = F.cross_entropy(flat, wanted, ignore_index=_IGNORED, reduction="sum")
+    return total / (wanted != _IGNORED).sum().clamp(min=1)
+
+
+def token_rows(logits: Tensor | Unprojected, labels: Int[Tensor, "*batch"]) -> RowLoss:
+    """The same cross-entropy of a per-token head, as a loss that can share a pass with others."""
+    labelled = labels != _IGNORED
+    return RowLoss(logits, _cross_entropy, (labels.where(labelled, 0),), labelled)
+
+
+def _cross_entropy(logits: Rows, label: Int[Tensor, " row"]) -> Loss:
+    q, at = logits.softmax(-1), label.unsqueeze(1)
+    # The logarithm of a softmax is the distance to the largest logit, plus the logarithm at that one.
+    loss = logits.amax(-1) - logits.gather(1, at).squeeze(1) - q.amax(-1).log()
+    return loss, lambda: q.scatter_add(1, at, q.new_full(at.shape, -1))

@@ -6,10 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from causalkd.models.hooks.forward import ForwardOutput, Inputs, logits_of
+from causalkd.models.hooks.forward import ForwardOutput, Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.measure import can_run, few_tokens, still
+from causalkd.models.hooks.split_head import logits_of
 
 _LONG = 6  # tokens of the longer row, or as many as the model has positions; the shorter row has two fewer
 # Heads that predict at every position, so that logits can be computed at some positions alone.

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.losses.chunked import check_temperature
-from causalkd.losses.decoupled import atkd, dkd, hard_tokens
+from causalkd.losses.decoupled import atkd_rows, dkd_rows, hard_tokens
+from causalkd.losses.fused import RowLoss
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
 from causalkd.objectives.labelled import Gold, gold_of, of_sequences
@@ -83,6 +84,10 @@ class ATKD(nn.Module):
 
     def forward(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
+        return self.row_loss(run).value()
+
+    def row_loss(self, run: StepContext) -> RowLoss:
+        """The term as a loss that can share a pass with others."""
         task = run.student.task
         if self._split == "sequence" and task not in TOKEN_TASKS:
             raise ValueError(
@@ -93,8 +98,10 @@ class ATKD(nn.Module):
         student, teacher, label, mask = gold
         hard = self._hard(gold, run.student_run, run, remember=run.student.model.training)
         settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard))
-        term = self.temperature**2 * atkd(student, teacher, label, hard, mask, *settings)
-        return term if run.window is None or self.counts_ahead else term * self._share(run, run.window, term.dtype)
+        term = atkd_rows(student, teacher, label, hard, mask, *settings).times(self.temperature**2)
+        if run.window is None or self.counts_ahead:
+            return term
+        return term.times(self._share(run, run.window, run.student_run.hidden.dtype))
 
     def _hard(self, gold: Gold, base: ForwardOutput, run: StepContext, remember: bool) -> Bool[Tensor, " item"]:
         odds = gold.uncertainty_odds(self.temperature)
@@ -161,6 +168,10 @@ class DKD:
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
+        return self.row_loss(run).value()
+
+    def row_loss(self, run: StepContext) -> RowLoss:
+        """The term as a loss that can share a pass with others."""
         student, teacher, label, mask = gold_of(run, "dkd")
-        term = dkd(student, teacher, label, mask, self.temperature, self.alpha, self.beta)
-        return self.temperature**2 * term
+        term = dkd_rows(student, teacher, label, mask, self.temperature, self.alpha, self.beta)
+        return term.times(self.temperature**2)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalkd.data.batch import Batch
-from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, flat_positions
+from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, predicting_at
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -59,9 +59,7 @@ class Requirements(NamedTuple):
             return None
         if self.logits == "none":
             return torch.zeros(0, dtype=torch.long, device=batch.counted.device)
-        counted = counted_tokens(task, batch, self.logits)
-        assert counted is not None
-        return flat_positions(counted)
+        return predicting_at(task, batch, self.logits)
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
         """How many things a mean over the batch is of: what the query counts, predictions, or else real tokens."""

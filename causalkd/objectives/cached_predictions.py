@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.data.batch import Batch
@@ -48,12 +49,53 @@ class OutputCache(Protocol):
 class CachedPredictions:
     """The predictions of a run of an earlier epoch."""
 
-    logits: Tensor
+    predicted: "Tensor | TopK"
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """As for `ForwardOutput`."""
+        return self.predicted if isinstance(self.predicted, Tensor) else self.predicted.whole()
+
+    @property
+    def item_predictions(self) -> "Tensor | TopK":
+        """As for `ForwardOutput`."""
+        return self.predicted.flatten(0, -2) if isinstance(self.predicted, Tensor) else self.predicted
 
     @property
     def item_logits(self) -> Tensor:
         """See `ForwardOutput`."""
         return self.logits.flatten(0, -2)
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """The likeliest predictions with their log-probabilities; all others share the rest evenly.
+
+    Attributes:
+        largest: Log-probabilities.
+        choice: What they are of.
+        rest: The logarithm of what is left for all others together.
+        choices: How many choices there are.
+    """
+
+    largest: Float[Tensor, "item k"]
+    choice: Int[Tensor, "item k"]
+    rest: Float[Tensor, "item 1"]
+    choices: int
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the logits."""
+        return torch.Size([len(self.choice), self.choices])
+
+    def rows(self, chunk: slice) -> Float[Tensor, "row choice"]:
+        """The logits of some rows."""
+        even = self.rest[chunk] - math.log(max(self.choices - self.choice.shape[-1], 1))
+        return even.expand(-1, self.choices).scatter(-1, self.choice[chunk].long(), self.largest[chunk])
+
+    def whole(self) -> Float[Tensor, "item choice"]:
+        """The logits."""
+        return self.rows(slice(None))
 
 
 class CachedForwards:
@@ -136,10 +178,9 @@ class CachedForwards:
         counts = self._predicted().sum(1).tolist()
         return {name: each.split(counts) for name, each in found.items()}
 
-    def _whole(self, found: Mapping[str, Tensor]) -> Float[Tensor, "item choice"]:
+    def _whole(self, found: Mapping[str, Tensor]) -> TopK:
         choices = self._teacher.entries or self._teacher.model.config.get_text_config().vocab_size
-        even = found["rest"] - math.log(max(choices - found["choice"].shape[-1], 1))
-        return even.expand(-1, choices).scatter(-1, found["choice"].long(), found["largest"])
+        return TopK(found["largest"], found["choice"], found["rest"], choices)
 
 
 def _states(hook_points: Sequence[HookPoint]) -> str:

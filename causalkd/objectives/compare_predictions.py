@@ -2,40 +2,52 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from causalkd.data.batch import Batch
-from causalkd.data.token_mask import Tokens, counted_tokens
-from causalkd.losses.divergence import forward_kl
+from causalkd.data.token_mask import TOKEN_TASKS, Tokens, counted_tokens
+from causalkd.losses.chunked import Kernel
 from causalkd.losses.divergence_table import DIVERGENCES, DivergenceName
+from causalkd.losses.fused import RowLoss
 from causalkd.losses.hidden import squared_distance
+from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.cached_predictions import CachedPredictions
 from causalkd.tables import imported
 from causalkd.task_types import Task
 
-Divergence = Callable[..., Float[Tensor, ""]]
-"""(student's logits, teacher's, mask, temperature) → the mean over what counts."""
+
+class Divergence(NamedTuple):
+    """A divergence with its β or α.
+
+    Attributes:
+        mean: (student's logits, teacher's, mask, temperature) → the mean over what counts.
+        kernel: The same of each row, so that it can be computed a few rows at a time; None where it is not known.
+    """
+
+    mean: Callable[..., Float[Tensor, ""]]
+    kernel: Kernel | None
 
 
-def named_divergence(name: DivergenceName, share: float | None = None) -> Divergence:
+def named_divergence(name: DivergenceName = "forward_kl", share: float | None = None) -> Divergence:
     """A divergence by its name, with its β or α where one is given.
 
     Raises:
-        ValueError: The name is unknown, or its divergence has no share.
+        ValueError: The name is unknown, its divergence has no share, or the share is not one.
     """
     if name not in DIVERGENCES:
         raise ValueError(f"there is no divergence {name!r}; there are {', '.join(DIVERGENCES)}")
     entry = DIVERGENCES[name]
-    if share is None:
-        return imported(entry.function)
-    if entry.share is None:
+    if share is not None and entry.share is None:
         mixing = ", ".join(key for key, each in DIVERGENCES.items() if each.share is not None)
         raise ValueError(f"{name} mixes no distributions and has no `share`; leave it out, or use {mixing}")
-    return partial(imported(entry.function), **{entry.share: share})
+    mean = imported(entry.function)
+    mean = mean if share is None or entry.share is None else partial(mean, **{entry.share: share})
+    return Divergence(mean, None if entry.kernel is None else imported(entry.kernel)(name, share))
 
 
 def prediction_distance(
@@ -45,7 +57,7 @@ def prediction_distance(
     batch: Batch,
     temperature: float,
     tokens: Tokens = "all",
-    divergence: Divergence = forward_kl,
+    divergence: Divergence | None = None,
 ) -> Float[Tensor, ""]:
     """T² · a divergence of the predictions at temperature T, averaged over what counts.
 
@@ -56,15 +68,51 @@ def prediction_distance(
     """
     if task == "regression":
         return squared_distance(student.logits, teacher.logits)
-    mask, logits = None, (student.logits, teacher.logits)
+    rows = prediction_rows(task, student, teacher, batch, temperature, tokens, divergence)
+    if rows is not None:
+        return rows.value()
+    assert divergence is not None
+    mask, one, other = _compared(task, student, teacher, batch, temperature, tokens)
+    logits = (each if isinstance(each, Tensor) else each.whole() for each in (one, other))
+    return temperature**2 * divergence.mean(*logits, mask, temperature)
+
+
+def prediction_rows(
+    task: Task,
+    student: ForwardOutput,
+    teacher: ForwardOutput | CachedPredictions,
+    batch: Batch,
+    temperature: float,
+    tokens: Tokens = "all",
+    divergence: Divergence | None = None,
+) -> RowLoss | None:
+    """The same as a loss that can share a pass with others; None for a regression, or a divergence without a kernel."""
+    kernel = (divergence or named_divergence()).kernel
+    if task == "regression" or kernel is None:
+        return None
+    mask, one, other = _compared(task, student, teacher, batch, temperature, tokens)
+    return RowLoss(one, kernel, (other,), mask, temperature=temperature, factor=temperature**2)
+
+
+def _compared(
+    task: Task,
+    student: ForwardOutput,
+    teacher: ForwardOutput | CachedPredictions,
+    batch: Batch,
+    temperature: float,
+    tokens: Tokens,
+) -> tuple[Tensor | None, Tensor | Unprojected, Predictions]:
+    """What counts, and both models' predictions."""
     counted = counted_tokens(task, batch, tokens)
-    if counted is not None:
-        mask, logits = student.of_items(counted), (student.item_logits, teacher.item_logits)
-    elif task == "multi_label":
-        logits = (_present_or_absent(student.logits), _present_or_absent(teacher.logits))
-    elif task == "question_answering":
-        logits = (_over_tokens(student.logits, batch, temperature), _over_tokens(teacher.logits, batch, temperature))
-    return temperature**2 * divergence(*logits, mask, temperature)
+    mask = None if counted is None else student.of_items(counted)
+    if task == "multi_label":
+        return mask, _present_or_absent(student.logits), _present_or_absent(teacher.logits)
+    if task == "question_answering":
+        one, other = (_over_tokens(each.logits, batch, temperature) for each in (student, teacher))
+        return mask, one, other
+    if task in TOKEN_TASKS:
+        return mask, student.item_predictions, teacher.item_predictions
+    return mask, student.logits, teacher.logits
 
 
 def _present_or_absent(logits: Float[Tensor, "batch label"]) -> Float[Tensor, "batch label 2"]:

@@ -9,6 +9,7 @@ from causalkd.alignment.resolve import ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
+from causalkd.data.token_mask import of_sources
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Requirements, StepContext
@@ -95,7 +96,10 @@ def crossed_batch(batch: Batch) -> Batch:
     labels = None
     if batch.labels is not None and batch.source_rows is not None:
         labels = batch.labels[batch.source_rows]
-    return replace(batch, inputs=_source_inputs(batch), labels=labels, source=None, source_rows=None)
+    predicting = of_sources(batch.predicting)
+    return replace(
+        batch, inputs=_source_inputs(batch), labels=labels, source=None, source_rows=None, predicting=predicting
+    )
 
 
 def _source_inputs(batch: Batch) -> Inputs:

@@ -12,7 +12,6 @@ from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import Tokens
 from causalkd.losses.chunked import check_temperature
-from causalkd.losses.divergence import forward_kl
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Logits, Requirements, StepContext
@@ -122,7 +121,7 @@ class DIITO(_Interchanges):
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
-        settings = (self.temperature, self.tokens, forward_kl)
+        settings = (self.temperature, self.tokens)
         return self._mean(run, lambda s, t, batch: prediction_distance(run.student.task, s, t, batch, *settings))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, targets
 from causalkd.losses.decoupled import log_odds
+from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import StepContext
 
@@ -15,8 +16,8 @@ from causalkd.objectives.base import StepContext
 class Gold(NamedTuple):
     """The predictions that have a label, and the label of each."""
 
-    student_logits: Float[Tensor, "item choice"]
-    teacher_logits: Float[Tensor, "item choice"]
+    student_logits: Tensor | Unprojected
+    teacher_logits: Predictions
     label: Int[Tensor, " item"]
     mask: Bool[Tensor, " item"]
 
@@ -43,7 +44,7 @@ def gold_of(run: StepContext, objective: str) -> Gold:
     mask = torch.ones_like(labels, dtype=torch.bool)
     if counted is not None:
         labels, mask = student_run.of_items(targets(task, labels)), student_run.of_items(counted)
-    return Gold(student_run.item_logits, run.predicted().item_logits, labels, mask)
+    return Gold(student_run.item_predictions, run.predicted().item_predictions, labels, mask)
 
 
 def of_sequences(run: ForwardOutput, values: Shaped[Tensor, " item"]) -> Shaped[Tensor, "batch pos"]:

@@ -3,12 +3,16 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS, Tokens, targets
 from causalkd.losses.chunked import check_temperature
 from causalkd.losses.divergence_table import DivergenceName
-from causalkd.losses.task import task_loss
+from causalkd.losses.fused import RowLoss
+from causalkd.losses.task import task_loss, token_rows
+from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
-from causalkd.objectives.compare_predictions import named_divergence, prediction_distance
+from causalkd.objectives.cached_predictions import CachedPredictions
+from causalkd.objectives.compare_predictions import Divergence, named_divergence, prediction_distance, prediction_rows
 
 
 class ResponseKD:
@@ -60,11 +64,23 @@ class ResponseKD:
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
-        temperature = self.temperature_at(run.epoch, run.epochs)
-        distance = prediction_distance(
-            run.student.task, run.student_run, run.predicted(), run.batch, temperature, self.tokens, self._divergence
+        distance = prediction_distance(run.student.task, *self._compared(run))
+        return distance if self._scaled else distance / self.temperature_at(run.epoch, run.epochs) ** 2
+
+    def row_loss(self, run: StepContext) -> RowLoss | None:
+        """The term as a loss that can share a pass with others; None where it is no such loss."""
+        distance = prediction_rows(run.student.task, *self._compared(run))
+        return (
+            distance
+            if self._scaled or distance is None
+            else distance.times(self.temperature_at(run.epoch, run.epochs) ** -2)
         )
-        return distance if self._scaled else distance / temperature**2
+
+    def _compared(
+        self, run: StepContext
+    ) -> tuple[ForwardOutput, ForwardOutput | CachedPredictions, Batch, float, Tokens, Divergence]:
+        temperature = self.temperature_at(run.epoch, run.epochs)
+        return run.student_run, run.predicted(), run.batch, temperature, self.tokens, self._divergence
 
 
 class TaskLoss:
@@ -84,10 +100,15 @@ class TaskLoss:
             raise ValueError(
                 "the objective `task` needs labels and the data have none; leave it out, or label the data"
             )
-        task, student_run, labels = run.student.task, run.student_run, run.batch.labels
-        if task in TOKEN_TASKS:
-            return task_loss(task, student_run.item_logits, student_run.of_items(targets(task, labels)))
-        return task_loss(task, student_run.logits, labels)
+        rows = self.row_loss(run)
+        return task_loss(run.student.task, run.student_run.logits, run.batch.labels) if rows is None else rows.value()
+
+    def row_loss(self, run: StepContext) -> RowLoss | None:
+        """The term as a loss that can share a pass with others; None for heads that predict once a row."""
+        if run.student.task not in TOKEN_TASKS or run.batch.labels is None:
+            return None
+        labels = run.student_run.of_items(targets(run.student.task, run.batch.labels))
+        return token_rows(run.student_run.item_predictions, labels)
 
 
 def _written(setup: TrainingSetup) -> str | None:

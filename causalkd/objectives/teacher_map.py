@@ -137,7 +137,8 @@ def explained_logits(
     flat = logits_at(Views(at[None], at), run.inputs["input_ids"].shape[1])
     assert flat is not None
     items = flat if run.logits_at is None else torch.searchsorted(run.logits_at, flat)
-    known = run.item_logits
-    if not len(known):  # No token of the batch has a label; the empty sum stays in the graph.
-        return known.sum() + known.new_zeros(len(at), known.shape[-1])
-    return known[items.clamp(max=len(known) - 1)].where(valid[:, None], 0)
+    known = run.item_predictions
+    if not known.shape[0]:  # not one token of the batch has a label; the sum of nothing stays in the graph
+        return run.outputs.sum() + run.outputs.new_zeros(len(at), known.shape[-1])
+    chosen = known[items.clamp(max=known.shape[0] - 1)]
+    return (chosen if isinstance(chosen, Tensor) else chosen.whole()).where(valid[:, None], 0)

@@ -121,4 +121,4 @@ class TeacherOutputs:
         if self._memory is not None:
             self._memory.keep(self._asked.key, batch, self._answer, self._asked.beside(teacher.task, batch))
         kept = {hook_point: run.activations[hook_point].detach() for hook_point in self._hook_points}
-        return replace(run, logits=run.logits.detach(), hidden=run.hidden.detach(), activations=kept)
+        return replace(run, predicted=run.predicted.detach(), hidden=run.hidden.detach(), activations=kept)

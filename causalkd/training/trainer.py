@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from causalkd.models.vocabularies import share_entries
 from causalkd.objectives.base import StepContext, TrainingSetup, Weighted, hook_points_of
 from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.teacher_outputs import TeacherOutputs
+from causalkd.objectives.terms import terms_of
 from causalkd.objectives.window import Window
 from causalkd.training.objective_parameters import Learned
 from causalkd.training.term_sums import TermSums, Unlogged
@@ -116,11 +116,10 @@ class DistillationTrainer(Trainer):
         with twice_differentiable(self.student) if self._kept.second_order else nullcontext():
             student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
             run = self._base_run(model, batch, student_run, logits_at)
-            terms = {name: self._term(name, run) for name in self.objectives}
-        loss = torch.stack([self._weighted(name, term) for name, term in terms.items()]).sum()
+            loss, terms = terms_of(self.objectives, run)
         if model.training:
             self._sums.add(terms, loss)
-            loss = self._unreached.reach_all(model, loss, student_run.logits)
+            loss = self._unreached.reach_all(model, loss, student_run.outputs)
         return (loss, {"loss": loss, "logits": student_run.logits}) if return_outputs else loss
 
     def get_batch_samples(self, *given: Any) -> tuple[list, Tensor | int | None]:
@@ -138,11 +137,6 @@ class DistillationTrainer(Trainer):
         if len(batches) * processes > 1:
             self._window = Window(batches, processes, self._over_processes, self._of_processes)
         return samples, items
-
-    def _weighted(self, name: str, term: Tensor) -> Tensor:
-        """A term of weight 0 is only logged: not even what is no number in it reaches the loss."""
-        weight = self.objectives[name].weight
-        return weight * term if weight else torch.zeros_like(term)
 
     def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
         """What `measure` says of the student by now, in every process the same; without one, the Trainer's loss."""
@@ -163,14 +157,6 @@ class DistillationTrainer(Trainer):
         gathered = self.accelerator.gather(padded)
         assert isinstance(gathered, Tensor)
         return gathered
-
-    def _term(self, name: str, run: StepContext) -> Tensor:
-        """An objective's term; with several micro-batches, this one's part of the mean over all of them."""
-        objective = self.objectives[name].objective
-        term, kept = objective(run), objective.requirements()
-        if run.window is None or kept.over_window:
-            return term
-        return term * run.window.share(name, partial(kept.amount, run.student.task), run.batch, term.dtype)
 
     def _base_run(
         self, model: nn.Module, batch: Batch, student_run: ForwardOutput, logits_at: Tensor | None

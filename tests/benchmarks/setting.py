@@ -18,7 +18,7 @@ _SPECIAL = {"pad": 0, "cls": 1, "sep": 2, "mask": 3}
 
 @dataclass(frozen=True)
 class Setting:
-    """BERT-shaped models with random weights, and one batch of full rows; logits for divergences."""
+    """BERT-shaped models with random weights, and one batch of full rows; logits and heads for divergences."""
 
     teacher_layers: int = 6
     student_layers: int = 3
@@ -30,6 +30,10 @@ class Setting:
     dropout: float = 0.1
     divergence_tokens: int = 512
     divergence_vocabulary: int = 50272
+    divergence_width: int = 768
+    long_tokens: int = 4096
+    long_vocabulary: int = 128256
+    """The shape at which the memory of a loss from hidden states is measured in bfloat16, `divergence_width` wide."""
     spread: float = 0.02
     """Standard deviation of the weights."""
     task: Literal["masked_lm", "classification"] = "masked_lm"
@@ -55,6 +59,9 @@ SMOKE = Setting(
     tokens=16,
     divergence_tokens=8,
     divergence_vocabulary=97,
+    divergence_width=32,
+    long_tokens=16,
+    long_vocabulary=97,
     rounds=2,
     threads=1,
 )

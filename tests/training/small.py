@@ -64,11 +64,12 @@ def trainer(
     pair: tuple[HookedModel, HookedModel],
     terms: dict[str, Weighted] | None = None,
     group: int = 8,
+    rows: list[dict[str, Any]] | None = None,
     **options: Any,
 ) -> DistillationTrainer:
     """Six steps over two epochs of three batches, unless the options say otherwise."""
     teacher, student = pair
-    rows = examples()
+    rows = examples() if rows is None else rows
     data = ExampleSet(rows)
     chosen = {
         "per_device_train_batch_size": 8,

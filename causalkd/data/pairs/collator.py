@@ -1,7 +1,7 @@
 """The collator, from examples to batches: which source goes with which base, at which positions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from causalkd.data.pairs.draw_positions import RowFacts, check_rows, draw_positi
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.data.positions import Positions
 from causalkd.data.rng import Index, Stream, integers
+from causalkd.data.token_mask import with_positions
 
 
 class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
@@ -96,18 +97,19 @@ class PairingCollator:
                 "ExampleSet(examples) as its data set, with the examples this collator was made with"
             )
         index = torch.tensor([row["index"] for row in rows])
-        epoch = rows[0]["epoch"]
+        epoch, host_index = rows[0]["epoch"], tuple(int(row["index"]) for row in rows)
         if not self.policies:
             inputs, labels, _ = self._pad(rows, index, epoch)
-            return Batch(inputs, labels, index=index).tensors()
+            return with_positions(Batch(inputs, labels, index=index, host_index=host_index)).tensors()
         if self.sources == "dataset":
-            return self.pair(
-                index, dataset_sources(index, len(self.examples), self.seed, epoch), index, epoch
-            ).tensors()
+            sources = dataset_sources(index, len(self.examples), self.seed, epoch)
+            paired = self.pair(index, sources, index, epoch)
+            return with_positions(replace(paired, host_index=host_index)).tensors()
         source_rows = batch_sources(index, self.group, self.seed, epoch)
         inputs, labels, facts = self._pad(rows, index, epoch)
         positions = self._positions(facts, facts.rows(source_rows), index, epoch)
-        return Batch(inputs, labels, source_rows=source_rows, positions=positions, index=index).tensors()
+        batch = Batch(inputs, labels, None, source_rows, positions, index, host_index)
+        return with_positions(batch).tensors()
 
     def pair(
         self, base: Int[Tensor, "batch"], source: Int[Tensor, "batch"], key: Int[Tensor, "batch"], epoch: int = 0

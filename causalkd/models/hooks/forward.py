@@ -2,22 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.split_head import UnprojectedLogits
 
 Inputs = Mapping[str, Tensor]
 """The inputs of a stock forward pass: `input_ids`, `attention_mask`, for some models `token_type_ids`; never labels."""
-
-
-def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
-    """The logits of a stock output: the first `entries` choices where given, and both ends for question answering."""
-    if "logits" in output:
-        return output["logits"] if entries is None else output["logits"][..., :entries]
-    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +28,7 @@ class ForwardOutput:
 
     Attributes:
         inputs: The inputs of the model.
-        logits: (batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2). With
-            `logits_at`, (item, vocabulary or label).
+        predicted: The logits, or for a vocabulary what they are made of a few rows at a time.
         hidden: Last hidden states, after a final norm where the architecture has one.
         activations: The tensors at the hook points that were asked for, in the graph of the forward pass.
         generator_states: The random state at the entry of a block, kept while dropout is on, by layer.
@@ -43,11 +36,29 @@ class ForwardOutput:
     """
 
     inputs: Inputs
-    logits: Tensor
+    predicted: Tensor | UnprojectedLogits
     hidden: Float[Tensor, "batch pos width"]
     activations: Mapping[HookPoint, Tensor]
     generator_states: Mapping[int, Tensor] = field(default_factory=dict)
     logits_at: Int[Tensor, " item"] | None = None
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """(batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2).
+
+        With `logits_at`, (item, vocabulary or label). Those of a whole vocabulary are computed when first asked for.
+        """
+        return self.predicted if isinstance(self.predicted, Tensor) else self.predicted.whole()
+
+    @cached_property
+    def item_predictions(self) -> Tensor | UnprojectedLogits:
+        """What `item_logits` are or are made of; the same object whenever it is asked for."""
+        return self.predicted.flatten(0, -2)
+
+    @property
+    def outputs(self) -> Tensor:
+        """A tensor in whose graph is all that the predictions depend on: logits, perhaps of no choice."""
+        return self.predicted if isinstance(self.predicted, Tensor) else self.predicted.stand_in
 
     @property
     def item_logits(self) -> Float[Tensor, "item choice"]:
@@ -71,7 +82,7 @@ class ForwardOutput:
         return replace(
             self,
             inputs={name: tensor[rows] for name, tensor in self.inputs.items()},
-            logits=self.logits[rows] if at is None else self.logits[:0],
+            predicted=self.predicted[rows] if at is None else self.predicted[:0],
             hidden=self.hidden[rows],
             activations={hook_point: activation[rows] for hook_point, activation in self.activations.items()},
             logits_at=None if at is None else at[:0],

@@ -20,12 +20,13 @@ from causalkd.models.adapters import TabledAdapter, adapter_for, is_causal
 from causalkd.models.hooks import hook_functions as hook_calls
 from causalkd.models.hooks.compile_guard import refuse_compiled
 from causalkd.models.hooks.find_hook_points import block_list, possible_places
-from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations, logits_of
+from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
 from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent
 from causalkd.models.hooks.measure import measured
 from causalkd.models.hooks.model_inputs import stock_inputs
+from causalkd.models.hooks.split_head import SplitHead
 from causalkd.models.plain_weights import plain_model
 from causalkd.task_types import Task
 
@@ -57,6 +58,7 @@ class HookedModel:
         self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
+        self._head = SplitHead(model, task)
         self.entries: int | None = None  # the number of vocabulary entries that have a logit: see `share_entries`
         self.decodes = is_causal(self.adapter, model)
         takes_cache = "use_cache" in inspect.signature(model.forward).parameters
@@ -200,14 +202,14 @@ class HookedModel:
         if self.training:
             recorders += [(self.hook_point("block_input", layer), partial(note_state, layer)) for layer in entries]
         try:
-            with self._mode(graph), self.hooks(recorders):  # these depend on the mode
+            with self._mode(graph), self.hooks(recorders), self._head.left_out() as entered:  # these depend on it
                 given = stock_inputs(self.model, inputs, decodes=self.decodes)
                 output = (forward or self.model)(**given, **self.options)
+                predicted = self._head.predictions(output, entered, self.entries)
         finally:
             handle.remove()
-        logits = logits_of(output, self.entries)
-        logits = logits if logits_at is None else logits.flatten(0, 1)
-        return ForwardOutput(inputs, logits, hidden[-1], kept, states, logits_at)
+        predicted = predicted if logits_at is None else predicted.flatten(0, 1)
+        return ForwardOutput(inputs, predicted, hidden[-1], kept, states, logits_at)
 
     def read(self, inputs: Inputs, hook_points: Sequence[HookPoint]) -> SourceActivations:
         """The activations at some hook points, from a forward pass that ends at the last of them.
@@ -241,13 +243,9 @@ class HookedModel:
         """
         by_name = {hook_point.name: hook_point for hook_point in self._hook_points}
         names = list(by_name) if names is None else list(names)
-        wrong = [
-            f"{name!r} is not a hook point of {self.architecture}; {nearest(name, list(by_name))}"
-            for name in names
-            if name not in by_name
-        ]
-        if wrong:
-            raise ValueError("\n".join(wrong))
+        if wrong := [name for name in names if name not in by_name]:
+            faults = (f"{n!r} is not a hook point of {self.architecture}; {nearest(n, list(by_name))}" for n in wrong)
+            raise ValueError("\n".join(faults))
         with nullcontext() if gradients else torch.no_grad():
             run = self.run(inputs, [by_name[name] for name in names])
         return run.logits, {name: run.activations[by_name[name]] for name in names}

@@ -2,8 +2,9 @@
 
 import torch
 
-from causalkd.models.hooks.forward import ForwardOutput, logits_of
+from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.split_head import logits_of
 from tests.tiny import tiny, tiny_inputs
 
 INPUTS = tiny_inputs()

@@ -1,0 +1,242 @@
+"""One pass over a head: chunk by chunk the logits, every loss of them, and the gradients of hidden states and head."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from causalkd.losses.chunked import Kernel, chunks, where, within
+from causalkd.losses.predictions import InRows, Predictions, Unprojected
+
+# Logits in a chunk. A matrix product of few rows spends its time on reading the head's weight.
+_CHUNK_ON_CPU, _CHUNK = 2**22, 2**25
+# Entries of a vocabulary whose gradient is summed up at a time, where that takes a tensor of its own.
+_ENTRIES = 2**13
+
+
+class Term(NamedTuple):
+    """One loss of the pass."""
+
+    kernel: Kernel
+    others: tuple[Predictions, ...]
+    coefficients: Float[Tensor, " row"]
+    """What the loss of each row is multiplied by in the sum."""
+    counted: Bool[Tensor, " row"] | None
+    temperature: float
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is done with the logits.
+
+    Attributes:
+        scale: What the linear map's result is multiplied by.
+        cap: The c of c · tanh(z / c); None where there is none.
+        dtype: In which the head computes.
+        terms: The losses.
+        is_learning: Whether gradients are wanted at all.
+    """
+
+    scale: float
+    cap: float | None
+    dtype: torch.dtype
+    terms: Sequence[Term]
+    is_learning: bool
+
+
+class _FusedRows(torch.autograd.Function):
+    """(hidden states, weight, bias) → the sum of all losses, and the loss of each row by term, without a graph.
+
+    The gradients are made in forward: in backward both models' logits would have to be computed again. They are those
+    of the sum divided by its largest coefficient, which keeps half precision from losing them; backward multiplies.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor]:
+        coefficients = torch.stack([term.coefficients for term in plan.terms])
+        largest = coefficients.abs().amax() if coefficients.numel() else coefficients.new_ones(())
+        largest = torch.where(largest > 0, largest, 1)
+        asked = [plan.is_learning and needed for needed in ctx.needs_input_grad[:3]]
+        gradients = _Gradients(asked, hidden, weight, bias, plan.dtype)
+        with torch.autocast(hidden.device.type, enabled=False):
+            rows = _walk(hidden, weight, bias, plan, coefficients / largest, gradients)
+        ctx.largest, ctx.kept = largest, gradients.of_like(hidden, weight, bias)
+        total = (rows * coefficients).sum()
+        ctx.mark_non_differentiable(rows)
+        return total, rows
+
+    @staticmethod
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise NotImplementedError(
+                "this loss has no second derivative (create_graph=True), because it keeps only its gradient; write it "
+                "with torch.log_softmax where one is needed"
+            )
+        if ctx.kept is None:
+            raise RuntimeError("backward a second time through this loss; give retain_graph=True the first time")
+        factor, kept = factors[0] * ctx.largest, ctx.kept
+        # The graph is used once, unless someone retains it: then the gradients must stay as they are for the next time.
+        if torch._C._autograd._get_current_graph_task_keep_graph():  # pyright: ignore[reportAttributeAccessIssue]
+            return *(None if each is None else (each * factor).to(dtype) for each, dtype in kept), None
+        ctx.kept = None
+        return *(None if each is None else each.mul_(factor).to(dtype) for each, dtype in kept), None
+
+
+def run_pass(hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor]:
+    """The sum of all losses, with its gradient in the three tensors, and the loss of each row by term, without one."""
+    return _FusedRows.apply(hidden, weight, bias, plan)
+
+
+class _Gradients:
+    """The gradients of hidden states, weight and bias, those that are wanted, added up chunk by chunk."""
+
+    def __init__(
+        self, wanted: Sequence[bool], hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
+    ) -> None:
+        wide = torch.promote_types(dtype, torch.float32)
+        self.dtype = dtype
+        self.hidden = torch.empty_like(hidden, dtype=dtype) if wanted[0] else None
+        self.weight = torch.zeros_like(weight, dtype=wide) if wanted[1] else None
+        self.bias = torch.zeros_like(bias, dtype=wide) if bias is not None and wanted[2] else None
+
+    @property
+    def wanted(self) -> bool:
+        return any(each is not None for each in (self.hidden, self.weight, self.bias))
+
+    def add(self, chunk: slice, of_logits: Tensor, hidden: Tensor, weight: Tensor) -> None:
+        """Takes the gradient in the logits of a chunk further."""
+        if self.hidden is not None:
+            torch.mm(of_logits, weight, out=self.hidden[chunk])
+        if self.bias is not None:
+            self.bias += of_logits.sum(0, dtype=self.bias.dtype)
+        if self.weight is None:
+            return
+        if self.weight.dtype == of_logits.dtype:
+            self.weight.addmm_(of_logits.T, hidden)
+            return
+        for part, own in zip(of_logits.split(_ENTRIES, dim=1), self.weight.split(_ENTRIES), strict=True):
+            own += part.T @ hidden
+
+    def of_like(self, *given: Tensor | None) -> list[tuple[Tensor | None, torch.dtype | None]]:
+        """Each with the type that it is to have in the end."""
+        found = (self.hidden, self.weight, self.bias)
+        return [(own, None if each is None else each.dtype) for own, each in zip(found, given, strict=True)]
+
+
+def _walk(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, coefficients: Tensor, gradients: _Gradients
+) -> Tensor:
+    rows = coefficients.new_zeros(coefficients.shape)
+    student = _Projection(hidden, weight, bias, plan.scale, plan.cap, plan.dtype)
+    taught = {id(each): _source(each) for term in plan.terms for each in term.others if _is_predictions(each)}
+    for chunk in _row_chunks(len(hidden), len(weight), hidden.device.type):
+        logits = student.logits(chunk)
+        of_teachers = {key: source.logits(chunk) for key, source in taught.items()}
+        for part in chunks(logits.shape, hidden.device.type):
+            at = slice(chunk.start + part.start, chunk.start + part.stop)
+            given = [_arguments(term, logits[part], of_teachers, part, at, rows.dtype) for term in plan.terms]
+            found = [term.kernel(*arguments) for term, arguments in zip(plan.terms, given, strict=True)]
+            for number, (term, (loss, _)) in enumerate(zip(plan.terms, found, strict=True)):
+                rows[number, at] = where(term.counted, at, loss)
+            if gradients.wanted:
+                whole = _sum_of_gradients(plan.terms, found, coefficients, at)
+                whole = student.before_projection(whole, logits[part])
+                logits[part] = within(whole, logits.dtype, 1.0)
+        if gradients.wanted:
+            gradients.add(chunk, logits, student.hidden[chunk], student.weight)
+    return rows
+
+
+def _arguments(
+    term: Term, logits: Tensor, of_teachers: dict[int, Tensor], part: slice, at: slice, dtype: torch.dtype
+) -> list[Tensor]:
+    given = [_scaled(logits, term.temperature, dtype)]
+    for other in term.others:
+        if id(other) in of_teachers:
+            given.append(_scaled(of_teachers[id(other)][part], term.temperature, dtype))
+        else:
+            assert isinstance(other, Tensor)
+            given.append(other[at])
+    return given
+
+
+def _scaled(rows: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
+    rows = rows.to(dtype)
+    return rows if temperature == 1 else rows / temperature
+
+
+def _sum_of_gradients(terms: Sequence[Term], found: Sequence[Any], coefficients: Tensor, at: slice) -> Tensor:
+    whole: Tensor | None = None
+    for number, (term, (_, gradient_of)) in enumerate(zip(terms, found, strict=True)):
+        own = where(term.counted, at, gradient_of().mul_((coefficients[number, at] / term.temperature).unsqueeze(1)))
+        whole = own if whole is None else whole.add_(own)
+    assert whole is not None
+    return whole
+
+
+class _Projection:
+    """A head's last linear map and what follows it, over chunks of hidden states, into one buffer."""
+
+    def __init__(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        scale: float,
+        cap: float | None,
+        dtype: torch.dtype,
+    ) -> None:
+        self.hidden, self.weight = hidden.to(dtype), weight.to(dtype)
+        self.bias = None if bias is None else bias.to(dtype)
+        self._scale, self._cap = scale, cap
+        most = next(iter(_row_chunks(len(hidden), len(weight), hidden.device.type)), slice(0, 0)).stop
+        self._buffer = self.hidden.new_empty(most, len(weight))
+
+    def logits(self, chunk: slice) -> Tensor:
+        """The logits of some rows; those of the chunk before are gone."""
+        hidden, out = self.hidden[chunk], self._buffer[: chunk.stop - chunk.start]
+        if self.bias is None:
+            torch.mm(hidden, self.weight.T, out=out)
+        else:
+            torch.addmm(self.bias, hidden, self.weight.T, out=out)
+        if self._scale != 1:
+            out.mul_(self._scale)
+        return out if self._cap is None else out.div_(self._cap).tanh_().mul_(self._cap)
+
+    def before_projection(self, gradient: Tensor, logits: Tensor) -> Tensor:
+        """The gradient in what the linear map gave, from that in the logits."""
+        if self._cap is not None:
+            gradient.mul_(1 - (logits.to(gradient.dtype) / self._cap).square_())
+        return gradient if self._scale == 1 else gradient.mul_(self._scale)
+
+
+class _Rows:
+    """Logits that are there, or made row by row by someone else."""
+
+    def __init__(self, given: Tensor | InRows) -> None:
+        self._given = given
+
+    def logits(self, chunk: slice) -> Tensor:
+        """The logits of some rows."""
+        return self._given[chunk] if isinstance(self._given, Tensor) else self._given.rows(chunk)
+
+
+def _is_predictions(other: Predictions) -> bool:
+    return not isinstance(other, Tensor) or other.dim() == 2
+
+
+def _source(given: Predictions) -> _Projection | _Rows:
+    if not isinstance(given, Unprojected):
+        return _Rows(given)
+    hidden = given.hidden.detach().reshape(-1, given.hidden.shape[-1])
+    bias = None if given.bias is None else given.bias.detach()
+    return _Projection(hidden, given.weight.detach(), bias, given.scale, given.cap, given.dtype)
+
+
+def _row_chunks(rows: int, choices: int, device: str) -> Iterator[slice]:
+    size = max(1, (_CHUNK_ON_CPU if device == "cpu" else _CHUNK) // max(choices, 1))
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))

@@ -1,0 +1,220 @@
+"""The last linear map of a head over a vocabulary: where it is, and forwards that stop before it.
+
+A vocabulary's worth of logits is the largest tensor of a training step, and losses need it a few rows at a time only.
+So a forward leaves the map out and gives what enters it. Everything else of a head (BERT's transform, OPT's projection)
+runs as always; what follows the map (a scale, a soft cap) is known by its number in the configuration.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from causalkd.models.hooks.measure import can_run, few_tokens, still
+from causalkd.task_types import Task
+
+_LOG = logging.getLogger(__name__)
+# What a configuration calls the numbers of what follows the map: as factors of the logits, and as their cap.
+_FACTORS, _DIVISORS, _CAP = ("logit_scale", "lm_head_multiplier"), ("logits_scaling",), "final_logit_softcapping"
+
+
+def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
+    """The logits of a stock output, of the first `entries` choices where these are given; of an answer both ends'."""
+    if "logits" in output:
+        return output["logits"] if entries is None else output["logits"][..., :entries]
+    return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class UnprojectedLogits:
+    """Logits that are not computed yet: c · tanh(s (W h + b) / c) with the cap c, or s (W h + b) without one.
+
+    Attributes:
+        hidden: What enters the head's last linear map.
+        weight: W, perhaps of the first entries of the vocabulary alone.
+        bias: b.
+        scale: s.
+        cap: c.
+        dtype: In which the head computes.
+        has_graph: Whether the forward had a graph.
+        stand_in: What the stock forward gave: logits of no choice, in the graph of everything that the logits are.
+    """
+
+    hidden: Float[Tensor, "*batch width"]
+    weight: Float[Tensor, "choice width"]
+    bias: Float[Tensor, " choice"] | None
+    scale: float
+    cap: float | None
+    dtype: torch.dtype
+    has_graph: bool
+    stand_in: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the logits."""
+        return torch.Size([*self.hidden.shape[:-1], len(self.weight)])
+
+    def whole(self) -> Float[Tensor, "*batch choice"]:
+        """The logits, as the stock forward would have given them."""
+        with torch.set_grad_enabled(self.has_graph), torch.autocast(self.hidden.device.type, enabled=False):
+            bias = None if self.bias is None else self.bias.to(self.dtype)
+            logits = F.linear(self.hidden.to(self.dtype), self.weight.to(self.dtype), bias)
+            logits = logits if self.scale == 1 else logits * self.scale
+            logits = logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
+            return logits.to(self.stand_in.dtype)
+
+    def flatten(self, start: int, stop: int) -> "UnprojectedLogits":
+        """The same with some dimensions of rows as one."""
+        return replace(self, hidden=self.hidden.flatten(start, stop))
+
+    def detach(self) -> "UnprojectedLogits":
+        """The same without a graph."""
+        bias = None if self.bias is None else self.bias.detach()
+        hidden, weight, stand_in = self.hidden.detach(), self.weight.detach(), self.stand_in.detach()
+        return replace(self, hidden=hidden, weight=weight, bias=bias, stand_in=stand_in, has_graph=False)
+
+    def __getitem__(self, rows: Int[Tensor, " row"] | slice) -> "UnprojectedLogits":
+        """Some rows of the first dimension."""
+        return replace(self, hidden=self.hidden[rows])
+
+
+class SplitHead:
+    """A model's head without its last linear map.
+
+    Args:
+        model: A stock model.
+        task: What its head computes; one that is not over a vocabulary stays whole.
+    """
+
+    def __init__(self, model: PreTrainedModel, task: Task) -> None:
+        self._model, self._has_told = model, False
+        self._found = _find(model) if task in ("masked_lm", "causal_lm") else None
+
+    @contextmanager
+    def left_out(self) -> "Iterator[list[tuple[Tensor, Tensor]] | None]":
+        """Forwards inside leave the map out; gives where they put what enters it and the stand-in for the logits.
+
+        None where the head cannot be split: the forwards are whole then, which is said once.
+        """
+        if self._found is None:
+            yield None
+            return
+        reason = self._found if isinstance(self._found, str) else _not_now(self._model, self._found.linear)
+        if reason is not None:
+            self._tell(reason)
+            yield None
+            return
+        assert isinstance(self._found, _Found)
+        with _without(self._found.linear) as entered:
+            yield entered
+
+    def predictions(
+        self, output: Mapping[str, Tensor], entered: list[tuple[Tensor, Tensor]] | None, entries: int | None
+    ) -> Tensor | UnprojectedLogits:
+        """What a forward gave, of the first `entries` choices where these are given.
+
+        Args:
+            output: What the stock forward returned.
+            entered: What `left_out` gave.
+            entries: How many entries of the vocabulary have a logit.
+        """
+        if entered is None:
+            return logits_of(output, entries)
+        assert isinstance(self._found, _Found)
+        ((hidden, stand_in),) = entered
+        return replace(self._found.logits(hidden, stand_in, entries), stand_in=logits_of(output))
+
+    def _tell(self, reason: str) -> None:
+        if not self._has_told:
+            self._has_told = True
+            _LOG.warning(
+                "%s computes the logits of its whole vocabulary at once, because %s.",
+                type(self._model).__name__,
+                reason,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    linear: nn.Linear
+    scale: float
+    cap: float | None
+
+    def logits(self, hidden: Tensor, stand_in: Tensor, entries: int | None = None) -> UnprojectedLogits:
+        """The logits that the map would have given, of the first `entries` choices where these are given."""
+        weight, bias = self.linear.weight, self.linear.bias
+        if entries is not None:
+            weight, bias = weight[:entries], None if bias is None else bias[:entries]
+        graph = torch.is_grad_enabled()
+        return UnprojectedLogits(hidden, weight, bias, self.scale, self.cap, stand_in.dtype, graph, stand_in)
+
+
+@contextmanager
+def _without(linear: nn.Linear) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    entered: list[tuple[Tensor, Tensor]] = []
+
+    def stop(hidden: Tensor) -> Tensor:
+        bias = None if linear.bias is None else linear.bias[:0]
+        stand_in = F.linear(hidden, linear.weight[:0], bias)
+        entered.append((hidden, stand_in))
+        return stand_in
+
+    linear.forward = stop  # a module's own attribute comes before its class's
+    try:
+        yield entered
+    finally:
+        del linear.forward
+
+
+def _not_now(model: PreTrainedModel, linear: nn.Linear) -> str | None:
+    """Why the map cannot be left out as it is now."""
+    if model.get_output_embeddings() is not linear:
+        return "the last linear map of its head is another than when it was looked for"
+    if linear._forward_hooks or linear._forward_pre_hooks or "forward" in vars(linear):
+        return "something else hooks into the last linear map of its head"
+    if type(linear.weight) is not nn.Parameter or linear.weight.shape != (linear.out_features, linear.in_features):
+        return "the weight of its head is not held as a whole"
+    return None
+
+
+def _find(model: PreTrainedModel) -> _Found | str:
+    """The map and what follows it; or why it cannot be left out."""
+    linear = model.get_output_embeddings()
+    if type(linear) is not nn.Linear:
+        ends = "nothing that it names" if linear is None else type(linear).__name__
+        return f"its head ends in {ends}, no plain nn.Linear"
+    if not can_run(model):
+        return "its weights are not in memory"
+    if (reason := _not_now(model, linear)) is not None:
+        return reason
+    settings: Mapping[str, Any] = model.config.get_text_config().to_dict()
+    found = _Found(linear, _scale(settings), settings.get(_CAP))
+    with still(model):
+        inputs = few_tokens(model)
+        whole = model(**inputs)["logits"]
+        with _without(linear) as entered:
+            without = model(**inputs)["logits"]
+        if len(entered) != 1 or without.shape != (*whole.shape[:-1], 0):
+            return "the last linear map of its head is not called once in a forward"
+        hidden, stand_in = entered[0]
+        made = found.logits(hidden, stand_in)
+    tolerance = 64 * torch.finfo(whole.dtype).eps
+    if made.shape == whole.shape and torch.allclose(made.whole(), whole, rtol=tolerance, atol=tolerance):
+        return found
+    return "its head changes what its last linear map gives in a way that its configuration does not tell"
+
+
+def _scale(settings: Mapping[str, Any]) -> float:
+    scale = 1.0
+    for name in _FACTORS:
+        scale *= settings.get(name) or 1.0
+    for name in _DIVISORS:
+        scale /= settings.get(name) or 1.0
+    return scale

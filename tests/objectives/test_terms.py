@@ -1,0 +1,81 @@
+"""The terms of a step are those of logits, whether the head is split or not; those of predictions share one pass."""
+
+import pytest
+import torch
+
+from causalkd.losses import fused
+from causalkd.models.hooks import split_head
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.atkd import ATKD, DKD
+from causalkd.objectives.base import StepContext as Context
+from causalkd.objectives.base import Weighted, hook_points_of
+from causalkd.objectives.diito import DIITO
+from causalkd.objectives.hidden_kd import HiddenKD
+from causalkd.objectives.response_kd import ResponseKD, TaskLoss
+from causalkd.objectives.terms import Terms, terms_of
+from causalkd.task_types import Task
+from tests.objectives.steps import aligned, batch_of, models
+
+PAIRS: tuple[tuple[Task, str, str], ...] = (
+    ("masked_lm", "bert", "distilbert"),
+    ("masked_lm", "roberta", "bert"),
+    ("causal_lm", "gpt2", "opt"),
+    ("causal_lm", "llama", "gpt_neox"),
+    ("causal_lm", "qwen2", "gpt2"),
+    ("classification", "bert", "distilbert"),
+)
+
+
+def _objectives(task: Task, teacher: HookedModel, student: HookedModel) -> dict[str, Weighted]:
+    alignment = aligned(teacher, student)
+    found = {
+        "response_kd": Weighted(0.5, ResponseKD()),
+        "reverse": Weighted(0.3, ResponseKD(divergence="reverse_kl", temperature=1.0, tokens="labelled")),
+        "task": Weighted(0.25, TaskLoss()),
+        "hidden_kd": Weighted(0.2, HiddenKD(teacher, student)),
+        "diito": Weighted(0.7, DIITO(alignment, teacher, student)),
+        "dkd": Weighted(0.0, DKD(temperature=2.0)),
+    }
+    return found | ({"atkd": Weighted(0.4, ATKD(temperature=1.5))} if task == "causal_lm" else {})
+
+
+def _step(task: Task, architectures: tuple[str, str]) -> tuple[Terms, dict[str, torch.Tensor]]:
+    teacher, student = models(task, *architectures)
+    objectives, batch = _objectives(task, teacher, student), batch_of(task)
+    kept = hook_points_of(objectives)
+    at = kept.logits_at(task, batch)
+    runs = (
+        student.run(batch.inputs, kept.student, logits_at=at),
+        teacher,
+        teacher.run(batch.inputs, kept.teacher, logits_at=at),
+    )
+    terms = terms_of(objectives, Context(student, batch, *runs, logits=kept.logits))
+    terms.loss.backward()
+    return terms, {name: each.grad for name, each in student.model.named_parameters() if each.grad is not None}
+
+
+@pytest.mark.parametrize(("task", "teacher", "student"), PAIRS)
+def test_they_are_those_of_logits(task: Task, teacher: str, student: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    split, gradients = _step(task, (teacher, student))
+    monkeypatch.setattr(split_head, "_not_now", lambda *_: "a test wants it so")
+    plain, expected = _step(task, (teacher, student))
+    torch.testing.assert_close(split.loss, plain.loss, rtol=1e-10, atol=1e-10)
+    assert list(split.by_name) == list(plain.by_name)
+    for name, term in plain.by_name.items():
+        torch.testing.assert_close(split.by_name[name].double(), term.double(), rtol=1e-10, atol=1e-10, msg=name)
+    assert gradients.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-9, atol=1e-10, msg=name)
+
+
+def test_the_terms_of_base_predictions_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    plain = fused.run_pass
+
+    def counted(*given):  # type: ignore[no-untyped-def]
+        passes.append(len(given[3].terms))
+        return plain(*given)
+
+    monkeypatch.setattr(fused, "run_pass", counted)
+    _step("masked_lm", ("bert", "distilbert"))
+    assert sorted(passes) == [1, 4]  # DIITO's counterfactuals, and the four losses of base's predictions
