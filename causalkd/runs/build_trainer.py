@@ -14,8 +14,10 @@ from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.errors import nearest
+from causalkd.models.absent import AbsentTeacher
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Weighted
+from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -24,6 +26,7 @@ from causalkd.runs.build_objectives import interchanging
 from causalkd.runs.build_sequences import on_policy, reply_ends
 from causalkd.runs.prepare import Data, build_collator, build_pairs, longest_row
 from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress
+from causalkd.training.precomputed import PrecomputedOutputs
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from causalkd.verification.measures.monitor import LiveAccuracy
@@ -51,9 +54,12 @@ def build_trainer(
     seed: int,
     folder: Path,
     metrics: Path,
+    memory: OutputCache | None = None,
+    made: type[DistillationTrainer] = DistillationTrainer,
 ) -> DistillationTrainer:
     """Build a trainer whose checkpoints are kept in `folder` and whose terms are written to the file `metrics`.
 
+    What the teacher says is remembered in `memory`, or as the training part asks.
     With an alignment, batches have sources and positions where an objective intervenes.
     """
     intervening = interchanging(objectives)
@@ -65,12 +71,12 @@ def build_trainer(
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
         watch = _live(recipe, data, teacher, student, alignment)
     examples = ExampleSet(data.train.examples)
-    trainer = DistillationTrainer(
+    trainer = made(
         student,
         objectives,
         teacher,
         sequences,
-        _memory(training.teacher_cache, teacher, folder),
+        memory or _memory(training.teacher_cache, teacher, folder),
         watch,
         args=_arguments(training, folder, seed),
         train_dataset=examples,
@@ -86,6 +92,8 @@ def build_trainer(
 
 
 def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:
+    if isinstance(teacher, AbsentTeacher):
+        return PrecomputedOutputs.read(teacher.folder.parent, teacher)
     if part is None or teacher is None:
         return None
     if teacher.task == "masked_lm":
