@@ -1,4 +1,4 @@
-"""`python -m tests.mutations`: 1,000 mutated recipes, alignments, data files, checkpoints, run folders and arguments."""
+"""`python -m tests.mutations`: 1,000 mutated recipes, alignments, data, checkpoints, run folders and arguments."""
 
 import argparse
 import tempfile
