@@ -119,9 +119,7 @@ class TeacherOutputs:
         if known is not None:
             return known
         self._check_there_is_a_teacher(f"its output after the interchange {about}")
-        if any(
-            hook_point not in self.run().activations for hook_point in self._hook_points
-        ):  # a run that was remembered
+        if any(hook_point not in self.run().activations for hook_point in self._hook_points):  # it was remembered
             self._run = self._without_answer()
         made = make()
         runs.keep(made, ())
