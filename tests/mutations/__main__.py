@@ -1,6 +1,7 @@
 """`python -m tests.mutations`: 1,000 mutated recipes, alignments, data, checkpoints, run folders and arguments."""
 
 import argparse
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--tries", type=int, default=1000, help="how many, shared among the kinds")
 parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
 given = parser.parse_args()
-with tempfile.TemporaryDirectory() as folder:
+with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
     base = Path(folder)
     runs.distill(shrunk("quickstart", base / "finished", *RESUMED))
     planted_model(num_hidden_layers=2).save_pretrained(base / "model")
