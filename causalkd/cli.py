@@ -1,4 +1,4 @@
-"""The command line: causalkd distill | verify | attribute | evaluate | search | report | check | recipes | schema."""
+"""The command line: each command is a function of this module, and `causalkd COMMAND --help` its manual."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from causalkd.runs import planning_commands
+from causalkd.runs.arguments import RecipeArgument, RunArgument, SetOption, at_home
 from causalkd.runs.user_errors import is_first_process, user_errors
 
 app = typer.Typer(
@@ -18,15 +20,13 @@ app = typer.Typer(
     add_completion=False,
 )
 
-RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.", callback=Path.expanduser)]
 OverwriteOption = Annotated[bool, typer.Option(help="Replace an earlier run; it stays until the new one is done.")]
 RecipeKind = Literal["distill", "finetune", "pipeline"]
-SetOption = Annotated[list[str], typer.Option("--set", help="Set a key: training.learning_rate=1e-4 (repeatable).")]
 
 
 @app.command()
 def distill(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    recipe: RecipeArgument,
     set_: SetOption = [],  # noqa: B006 - typer copies it
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -61,6 +61,10 @@ def finetune(
         found = run(parsed, overwrite=overwrite, tell=partial(typer.echo, err=True))
         if is_first_process():
             typer.echo("\n".join([*finetuning_lines(found), "", str(parsed.folder / "finetune.json")]))
+
+
+app.command()(planning_commands.precompute)
+app.command()(planning_commands.plan)
 
 
 @app.command()
@@ -120,18 +124,26 @@ def attribute(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder; with --task also a checkpoint: a folder or a name.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="A run folder; with --task also a checkpoint: a folder or a name.", callback=at_home),
+    ],
     task: Annotated[
         str | None,
         typer.Option(help="Measure a task, such as mrpc, or the data of a YAML file, instead of a run's causal LMs."),
     ] = None,
     split: Annotated[str, typer.Option(help="The labelled split of the task to use.")] = "validation",
     max_length: Annotated[int | None, typer.Option(help="Longest row of the task in tokens.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to write; default: the model's evaluations.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; default: the model's evaluations.", callback=at_home)
+    ] = None,
     texts: Annotated[list[str], typer.Option(help="A task whose test texts to predict (repeatable).")] = [],  # noqa: B006
     prompts: Annotated[
         list[Path],
-        typer.Option(help="Instructions to respond to: a file, or its name in CAUSALKD_DATA/instruct (repeatable)."),
+        typer.Option(
+            help="Instructions to respond to: a file, or its name in CAUSALKD_DATA/instruct (repeatable).",
+            callback=at_home,
+        ),
     ] = [],  # noqa: B006
     stride: Annotated[int | None, typer.Option(help="Tokens that a row of text moves on by, for perplexity.")] = None,
     one_mask_a_row: Annotated[
@@ -195,7 +207,7 @@ def search(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.")],
+    runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.", callback=at_home)],
 ) -> None:
     """Print the report of a finished run and write its page again, or compare several runs side by side."""
     _leave_to_the_first()
@@ -217,9 +229,9 @@ def report(
 
 @app.command()
 def check(
-    alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.")],
-    teacher: Annotated[str, typer.Option(help="Hub name or folder.")],
-    student: Annotated[str, typer.Option(help="Hub name or folder.")],
+    alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.", callback=at_home)],
+    teacher: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
+    student: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
     task: Annotated[str | None, typer.Option(help="Task of the prediction heads; default: each model's.")] = None,
 ) -> None:
     """Resolve an alignment against two models: print the table of its sites, or every fault."""
@@ -241,26 +253,7 @@ def check(
         typer.echo(resolve(build_alignment(alignment, *models), *models).table())
 
 
-@app.command()
-def data(
-    path: Annotated[str, typer.Argument(help="A file, a folder, a pattern of files, or a hub data set's name.")],
-    kind: Annotated[str | None, typer.Option(help="What the rows are for; guessed from columns if absent.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Count lengths in its tokens: a hub name or folder.")] = None,
-    max_length: Annotated[int, typer.Option(help="Count the rows that have more tokens.")] = 128,
-    config: Annotated[str | None, typer.Option(help="Configuration of a hub data set.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
-) -> None:
-    """Preview data: columns, lengths, labels, truncated rows, five examples, and a block to paste into a recipe."""
-    with user_errors():
-        from causalkd.data.tasks.kinds import KINDS
-        from causalkd.data.tasks.preview import preview
-        from causalkd.errors import nearest
-        from causalkd.models.checkpoints import load_tokenizer
-
-        if kind is not None and kind not in KINDS:
-            raise ValueError(f"kind {kind!r} does not exist; {nearest(kind, list(KINDS))}")
-        counted = None if tokenizer is None else load_tokenizer(tokenizer)
-        typer.echo(preview(path, kind, counted, max_length, config, revision))  # type: ignore[arg-type]
+app.command()(planning_commands.data)
 
 
 @app.command()

@@ -1,15 +1,32 @@
 """Files that are written in one step: a reader sees the old text or the whole new one, also after a kill."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file in one step; what fails half way leaves the old file and no draft."""
+    replace_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` write a file beside the path, and puts it there in one step; what fails leaves no draft."""
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(text, encoding="utf-8")
+        write(draft)
         os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """The same of a folder, which takes the place of one that is there."""
+    draft = path.with_name(f".{path.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    write(draft)
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(draft, path)

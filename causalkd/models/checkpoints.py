@@ -1,5 +1,6 @@
 """The location of a checkpoint and its own description, read before any weight."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from causalkd.files.refusals import json_fault, refused
+from causalkd.models.config_bounds import beyond_bounds
 from causalkd.models.packaged_weights import PACKAGED, packaged_folder
 from causalkd.task_types import TASKS, Task
+
+_WORDS = "tokenizer.json"
+_BESIDE_WORDS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
 
 # The class of each head by the class of the configuration.
 _HEADS: dict[Task, Any] = {
@@ -46,11 +52,16 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
         ValueError: No such checkpoint.
     """
     location = locate(name)
+    file = Path(location) / "config.json"
+    if file.is_file():
+        with refused(f"the configuration of checkpoint {name} cannot be read", f"correct {file}"):
+            _check_written(file)
+            config = AutoConfig.from_pretrained(location, trust_remote_code=False)
+            _check_values(config)
+            return config
     try:
         return AutoConfig.from_pretrained(location, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError) as error:
-        if (Path(location) / "config.json").is_file():
-            raise ValueError(f"the configuration of checkpoint {name} cannot be read: {error}") from error
         known = ", ".join(PACKAGED)
         raise ValueError(
             f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
@@ -65,14 +76,70 @@ def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedT
     is missing.
 
     Raises:
-        ValueError: No such checkpoint.
+        ValueError: No such checkpoint, or a file of its tokenizer is damaged.
     """
     read_config(name, revision)
+    location = Path(locate(name))
+    if (location / _WORDS).is_file():
+        return read_tokenizer(location)
+    _check_tokenizer_files(location)
     try:
-        found = AutoTokenizer.from_pretrained(locate(name), revision=revision or "main", trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(str(location), revision=revision or "main", trust_remote_code=False)
     except (ImportError, OSError, TypeError, ValueError):
         return None
     return found if len(found) > len(found.all_special_tokens) else None
+
+
+def read_tokenizer(origin: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or of the hub.
+
+    Raises:
+        ValueError: There is none, or a file of it is damaged; says which, and where it can the key.
+    """
+    folder = Path(origin)
+    _check_tokenizer_files(folder)
+    what, advice = f"tokenizer {str(origin)!r} is neither a folder nor on the hub", "name another"
+    if folder.is_dir():
+        what, advice = f"the tokenizer in {origin} cannot be loaded", "put its files back from a copy, or save it anew"
+    with refused(what, advice):
+        found = AutoTokenizer.from_pretrained(str(origin), trust_remote_code=False)
+        longest = found.model_max_length
+        if isinstance(longest, bool) or not isinstance(longest, int | float) or longest < 1:
+            raise ValueError(f"`model_max_length` in its tokenizer_config.json is {longest!r}, which is no length")
+    return found
+
+
+def _check_tokenizer_files(folder: Path) -> None:
+    """Refuses a folder with a file of a tokenizer that is no JSON mapping.
+
+    Raises:
+        ValueError: Names every such file.
+    """
+    faults = [fault for name in (_WORDS, *_BESIDE_WORDS) if (fault := json_fault(folder / name)) is not None]
+    if faults:
+        raise ValueError(
+            "\n".join(f"{fault}; put the file back from a copy, or save the tokenizer anew" for fault in faults)
+        )
+
+
+def _check_written(file: Path) -> None:
+    if (fault := json_fault(file)) is not None:
+        raise ValueError(fault)
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values.get("model_type", ""), str):
+        raise ValueError(f"`model_type` is {values['model_type']!r}, and it is a name")
+    if faults := beyond_bounds(values):
+        raise ValueError("; ".join(faults))
+
+
+def _check_values(config: PreTrainedConfig) -> None:
+    """What transformers takes as it is, and fails at later."""
+    heads, names = config.architectures, config.id2label
+    if heads is not None and not (isinstance(heads, list) and all(isinstance(each, str) for each in heads)):
+        raise ValueError(f"`architectures` is {heads!r}, and it is a list of names")
+    known = dict(names or {})
+    if sorted(known) != list(range(len(known))) or not all(isinstance(each, str) for each in known.values()):
+        raise ValueError(f"`id2label` is {names!r}, and it gives a name to each number from 0")
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedTokenizerBase
 
 from causalkd.errors import nearest
+from causalkd.files.refusals import refused
 
 _USUAL_TYPES = ["bert", "distilbert", "roberta", "gpt2", "opt", "gpt_neox", "llama", "qwen2"]
 # Keys that configurations take although none has a field of that name.
@@ -25,17 +25,13 @@ def make_config(settings: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase)
     """
     values = dict(settings)
     kind = values.pop("model_type", None)
-    if kind not in CONFIG_MAPPING:
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise ValueError(f"model_type: transformers has no {kind!r}; {nearest(str(kind), _USUAL_TYPES)}")
     made = CONFIG_MAPPING[kind]
     known = [*made().to_dict(), *made.attribute_map, *_FURTHER_KEYS]
     unknown = [f"{key}: unknown key of {kind}; {nearest(key, known)}" for key in values if key not in known]
     if unknown:
         raise ValueError("\n".join(unknown))
-    try:
+    with refused(f"transformers refuses this configuration of {kind}", "correct the value"):
         ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
         return made(**{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **ends, **values})
-    except (ValueError, KeyError, TypeError, StrictDataclassError) as error:
-        raise ValueError(
-            f"transformers refuses this configuration of {kind}: {' '.join(str(error).split())}"
-        ) from error

@@ -20,6 +20,7 @@ from transformers import (
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
+from causalkd.files.refusals import refused
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.head_labels import LABELLED, label_names, set_labels
 from causalkd.models.hooks.hooked_model import HookedModel, Role
@@ -29,7 +30,7 @@ from causalkd.models.self_test import self_test
 from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import TASKS, Task
 
-_AUTO: dict[Task, Any] = {
+AUTO: dict[Task, Any] = {
     "masked_lm": AutoModelForMaskedLM,
     "causal_lm": AutoModelForCausalLM,
     "classification": AutoModelForSequenceClassification,
@@ -96,7 +97,7 @@ def load_model(
 
 
 def _config_with_head(name: str | Path, task: Task, revision: str | None) -> PreTrainedConfig:
-    if task not in _AUTO:
+    if task not in AUTO:
         raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
     config = read_config(name, revision)
     possible = tasks_of(name, revision)
@@ -115,10 +116,13 @@ def _stock_model(
         torch.manual_seed(seed)
         # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        what, unread = f"no {config.model_type} can be made of checkpoint {name}", (OSError, SafetensorError)
         try:
-            model, found = _AUTO[task].from_pretrained(locate(name), config=config, trust_remote_code=False, **options)
-        except (OSError, SafetensorError) as error:
+            with refused(what, "correct its config.json", passing=unread):
+                made = AUTO[task].from_pretrained(locate(name), config=config, trust_remote_code=False, **options)
+        except unread as error:
             raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
+    model, found = made
     lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     if lacking and not new_head:
         raise ValueError(
@@ -162,19 +166,17 @@ def fresh_model(
     set_labels(config, task, labels, new_head=True, name=config.model_type)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        try:
-            model = _AUTO[task].from_config(config, trust_remote_code=False)
-        except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError) as error:
-            raise ValueError(
-                f"transformers cannot build a {config.model_type} of this configuration "
-                f"({type(error).__name__}: {error}); correct its sizes and names"
-            ) from error
+        what = f"transformers cannot build a {config.model_type} of this configuration"
+        with refused(what, "correct its sizes and names"):
+            model = AUTO[task].from_config(config, trust_remote_code=False)
     _let_end_token_learn(model, tokenizer)
     return HookedModel(model, tokenizer, task=task, role=role)
 
 
 def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None = None) -> None:
     """Moves a model's weights, and casts them where a dtype is given; a model spread over devices stays where it is."""
+    if any(weight.is_meta for weight in model.model.parameters()):
+        return  # an absent teacher has nothing to be moved
     if is_spread(model.model):
         if dtype is not None:
             torch.nn.Module.to(model.model, dtype=dtype)

@@ -132,12 +132,9 @@ class ATKD(nn.Module):
             counts = torch.stack([(mask & ~hard).sum(), hard.sum()])
             easy, of_hard = run.window.over_processes(counts) / run.window.processes
             return easy, of_hard
-        teacher, _ = run.teacher_outputs()
 
         def count(batch: Batch) -> Tensor:
-            teacher_outputs = teacher.run(
-                batch.inputs, logits_at=self.requirements().logits_at(run.student.task, batch)
-            )
+            teacher_outputs = run.teacher_on(batch, self.requirements().logits_at(run.student.task, batch))
             gold = gold_of(replace(run, batch=batch, student_run=teacher_outputs, teacher_run=teacher_outputs), "atkd")
             hard = self._hard(gold, teacher_outputs, run, remember=False)
             return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])

@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, Inputs
+from causalkd.data.positions import Positions
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, predicting_at
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.cached_predictions import CachedPredictions
+from causalkd.objectives.exchanged import exchanged
 from causalkd.objectives.teacher_outputs import TeacherOutputs, TeacherQuery
 from causalkd.objectives.window import Window
 from causalkd.task_types import Task
@@ -122,6 +124,32 @@ class StepContext:
             if isinstance(self.teacher_run, TeacherOutputs)
             else self.teacher_outputs()[1]
         )
+
+    def teacher_on(self, batch: Batch, logits_at: Tensor | None) -> ForwardOutput:
+        """The teacher's run of other rows of the same step.
+
+        Raises:
+            ValueError: There is no teacher.
+        """
+        if isinstance(self.teacher_run, TeacherOutputs):
+            return self.teacher_run.of_rows(batch, logits_at)
+        teacher, _ = self.teacher_outputs()
+        return teacher.run(batch.inputs, logits_at=logits_at)
+
+    def teacher_counterfactual(
+        self,
+        about: str,
+        base: Batch,
+        source: Inputs,
+        positions: Positions,
+        logits_at: Tensor | None,
+        make: Callable[[], ForwardOutput],
+    ) -> ForwardOutput:
+        """The teacher's output on `base` after an interchange: `make` runs it where it is not known from before."""
+        given = self.teacher_run
+        if not isinstance(given, TeacherOutputs):
+            return make()
+        return given.counterfactual(about, base, exchanged(source, positions), logits_at, make)
 
     def teacher_answer(self, query: TeacherQuery) -> Mapping[str, Tensor]:
         """What the teacher's base run says to a query.

@@ -31,10 +31,14 @@ class OutputCache(Protocol):
         top_k: How many of a language model's logits are kept for each prediction, with what is left for all others
             together; None keeps all.
         states: Whether hidden states and activations are kept too.
+        counterfactuals: Whether what the teacher outputs after an interchange is kept too.
+        is_all: Whether there is no teacher beside it that could be asked.
     """
 
     top_k: int | None
     states: bool
+    counterfactuals: bool
+    is_all: bool
 
     def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
         """The outputs kept for every row of a batch, items of all rows in one tensor; None where a row is missing."""
@@ -110,17 +114,28 @@ class CachedForwards:
         memory: The store of the outputs.
         batch: The step's rows.
         logits_at: The positions where a per-token head predicts, numbered through the rows.
+        about: What was done to the run, such as an interchange; empty for base itself.
+        beside: What the run depends on besides the row's tokens.
     """
 
-    def __init__(self, teacher: HookedModel, memory: OutputCache, batch: Batch, logits_at: Tensor | None) -> None:
+    def __init__(
+        self,
+        teacher: HookedModel,
+        memory: OutputCache,
+        batch: Batch,
+        logits_at: Tensor | None,
+        about: str = "",
+        beside: Tensor | None = None,
+    ) -> None:
         self._teacher, self._memory, self._batch, self._logits_at = teacher, memory, batch, logits_at
+        self._about, self._beside = about, beside
         self._per_token = logits_at is not None and teacher.task in TOKEN_TASKS
         self._possible = self._per_token or teacher.task in _ONCE_A_ROW
         self._top_k = memory.top_k if teacher.task in ("masked_lm", "causal_lm") else None
 
     def predictions(self) -> CachedPredictions | None:
         """The predictions for these rows at these positions; None where they are not known."""
-        found = self._memory.recall(self._asked, self._predicting) if self._possible else None
+        found = self._memory.recall(self._asked, self._predicting, self._beside) if self._possible else None
         if found is None:
             return None
         return CachedPredictions(found[_LOGITS] if self._top_k is None else self._whole(found))
@@ -130,7 +145,9 @@ class CachedForwards:
         if not self._memory.states:
             return None
         predicted = self.predictions()
-        states = None if predicted is None else self._memory.recall(_states(hook_points), self._batch)
+        states = (
+            None if predicted is None else self._memory.recall(self._states(hook_points), self._batch, self._beside)
+        )
         if predicted is None or states is None:
             return None
         activations = {hook_point: states[hook_point.name] for hook_point in hook_points}
@@ -143,16 +160,16 @@ class CachedForwards:
         if not self._possible:
             return
         predicted: Counterfactual = self._few(run.logits) if self._per_token else {_LOGITS: run.logits}
-        self._memory.keep(self._asked, self._predicting, predicted)
+        self._memory.keep(self._asked, self._predicting, predicted, self._beside)
         if self._memory.states:
             states = {"hidden": run.hidden} | {
                 hook_point.name: run.activations[hook_point] for hook_point in hook_points
             }
-            self._memory.keep(_states(hook_points), self._batch, states)
+            self._memory.keep(self._states(hook_points), self._batch, states, self._beside)
 
     @property
     def _asked(self) -> str:
-        return _LOGITS if self._top_k is None else f"{_LOGITS}, the {self._top_k} largest"
+        return self._about + (_LOGITS if self._top_k is None else f"{_LOGITS}, the {self._top_k} largest")
 
     @property
     def _predicting(self) -> Batch:
@@ -182,6 +199,5 @@ class CachedForwards:
         choices = self._teacher.entries or self._teacher.model.config.get_text_config().vocab_size
         return TopK(found["largest"], found["choice"], found["rest"], choices)
 
-
-def _states(hook_points: Sequence[HookPoint]) -> str:
-    return f"states at {sorted(hook_point.name for hook_point in hook_points)}"
+    def _states(self, hook_points: Sequence[HookPoint]) -> str:
+        return f"{self._about}states at {sorted(hook_point.name for hook_point in hook_points)}"

@@ -47,36 +47,44 @@ def _once(run: StepContext, key: tuple[str, ...], make: Callable[[], Any]) -> An
 
 
 def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) -> Counterfactuals:
-    (teacher, teacher_run), student_run, positions = run.teacher_outputs(), run.student_run, _positions(run.batch, pair)
-    of_teacher, of_student = _sources(run, among)
-    at = student_run.logits_at
+    positions, at = _positions(run.batch, pair), run.student_run.logits_at
+
+    def of_teacher() -> ForwardOutput:
+        teacher, teacher_run = run.teacher_outputs()
+        sites = [site for each in among for site in each.teacher]
+        sources = _sources(run, teacher, teacher_run, sites, among)
+        return interchange(teacher, pair.teacher, teacher_run, sources, positions, logits_at=at)
+
+    sites = [site for each in among for site in each.student]
+    sources = _sources(run, run.student, run.student_run, sites, among)
     return Counterfactuals(
-        interchange(teacher, pair.teacher, teacher_run, of_teacher, positions, logits_at=at),
-        interchange(run.student, pair.student, student_run, of_student, positions, logits_at=at),
+        run.teacher_counterfactual(_name(pair), run.batch, _source_inputs(run.batch), positions, at, of_teacher),
+        interchange(run.student, pair.student, run.student_run, sources, positions, logits_at=at),
         run.batch,
     )
 
 
-def _sources(run: StepContext, pairs: Sequence[ResolvedPair]) -> tuple[SourceActivations, SourceActivations]:
-    """The source activations of both models wherever the pairs read them: already there, or from one forward pass
-    each.
-    """
-    (teacher, teacher_run), source = run.teacher_outputs(), run.batch.source
+def _name(pair: ResolvedPair) -> str:
+    """What of a teacher's interchange its output depends on, besides rows and positions."""
+    return f"{pair.name} {pair.teacher}"
+
+
+def _sources(
+    run: StepContext,
+    model: HookedModel,
+    base: ForwardOutput,
+    sites: Sequence[ResolvedSite],
+    among: Sequence[ResolvedPair],
+) -> SourceActivations:
+    """What a model has on the sources wherever the pairs read it: already there, or from one forward."""
+    source = run.batch.source
     if source is None:
-        return teacher_run.source_activations(run.batch.source_rows), run.student_run.source_activations(
-            run.batch.source_rows
-        )
-
-    def read() -> tuple[SourceActivations, SourceActivations]:
-        of_teacher = read_hook_points(site for pair in pairs for site in pair.teacher)
-        of_student = read_hook_points(site for pair in pairs for site in pair.student)
-        return teacher.read(source, of_teacher), run.student.read(source, of_student)
-
-    return _once(run, ("sources", *(pair.name for pair in pairs)), read)
+        return base.source_activations(run.batch.source_rows)
+    key = ("sources", model.role, *(pair.name for pair in among))
+    return _once(run, key, lambda: model.read(source, read_hook_points(sites)))
 
 
 def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
-    teacher, teacher_run = run.teacher_outputs()
     batch, positions, base = run.batch, _positions(run.batch, pair).swapped(), crossed_batch(run.batch)
     at = (
         None if run.student_run.logits_at is None else Requirements(logits=run.logits).logits_at(run.student.task, base)
@@ -86,8 +94,14 @@ def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
         start = base.inputs if batch.source_rows is None else context.as_base(batch.source_rows)
         return interchange(model, sites, start, context.source_activations(), positions, logits_at=at)
 
+    def of_teacher() -> ForwardOutput:
+        teacher, teacher_run = run.teacher_outputs()
+        return one(teacher, pair.teacher, teacher_run)
+
     return Counterfactuals(
-        one(teacher, pair.teacher, teacher_run), one(run.student, pair.student, run.student_run), base
+        run.teacher_counterfactual(_name(pair), base, batch.inputs, positions, at, of_teacher),
+        one(run.student, pair.student, run.student_run),
+        base,
     )
 
 

@@ -1,6 +1,6 @@
 """The teacher's outputs for one step's base rows, computed when an objective first needs them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -70,6 +70,8 @@ class TeacherOutputs:
         self._teacher, self._batch, self._hook_points, self._logits_at = teacher, batch, hook_points, logits_at
         self._asked, self._memory = asked, memory
         self._runs = None if memory is None else CachedForwards(teacher, memory, batch, logits_at)
+        # Places are kept for counterfactuals, which such a memory gives itself.
+        self._kept_places = () if memory is not None and memory.counterfactuals else hook_points
         self._run: ForwardOutput | None = None
         self._answer: Mapping[str, Tensor] | None = None
 
@@ -77,7 +79,7 @@ class TeacherOutputs:
         """The teacher's run, without a graph; what is asked for is made of the same forward."""
         if self._run is None:
             remembered = self._asked is None or self._remembered()
-            known = self._runs.run(self._hook_points) if self._runs is not None and remembered else None
+            known = self._runs.run(self._kept_places) if self._runs is not None and remembered else None
             self._run = known or self._fresh(with_answer=not remembered)
         return self._run
 
@@ -88,6 +90,44 @@ class TeacherOutputs:
             if known is not None:
                 return known
         return self.run()
+
+    def counterfactual(
+        self,
+        about: str,
+        batch: Batch,
+        beside: Tensor,
+        logits_at: Int[Tensor, " item"] | None,
+        make: Callable[[], ForwardOutput],
+    ) -> ForwardOutput:
+        """What the teacher outputs after an interchange: remembered, or made.
+
+        Args:
+            about: Which interchange.
+            batch: The rows that are intervened on.
+            beside: What the output depends on besides these rows: sources and positions.
+            logits_at: Where a per-token head predicts.
+            make: Runs the interchange.
+
+        Raises:
+            ValueError: It is not remembered, and there is no teacher to run it.
+        """
+        memory = self._memory
+        if memory is None or not memory.counterfactuals:
+            return make()
+        runs = CachedForwards(self._teacher, memory, batch, logits_at, f"{about}: ", beside)
+        known = runs.run(())
+        if known is not None:
+            return known
+        self._check_there_is_a_teacher(f"its output after the interchange {about}")
+        if any(hook_point not in self.run().activations for hook_point in self._hook_points):  # it was remembered
+            self._run = self._without_answer()
+        made = make()
+        runs.keep(made, ())
+        return made
+
+    def of_rows(self, batch: Batch, logits_at: Int[Tensor, " item"] | None) -> ForwardOutput:
+        """The teacher's run of other rows of the same step."""
+        return TeacherOutputs(self._teacher, batch, (), logits_at, memory=self._memory).run()
 
     def answer(self, asked: TeacherQuery) -> Mapping[str, Tensor]:
         """The answer to the query that was announced as `asked`."""
@@ -104,10 +144,18 @@ class TeacherOutputs:
             self._answer = self._memory.recall(self._asked.key, self._batch, beside)
         return self._answer is not None
 
+    def _check_there_is_a_teacher(self, what: str) -> None:
+        if self._memory is not None and self._memory.is_all:
+            raise ValueError(
+                f"the precomputed outputs of the teacher lack {what} for rows of this batch: they were made for other "
+                "data, seeds, steps, batches or objectives; call `causalkd precompute` with this recipe again"
+            )
+
     def _fresh(self, with_answer: bool) -> ForwardOutput:
+        self._check_there_is_a_teacher("what is asked of it" if with_answer else "its predictions or hidden states")
         run = self._with_answer() if with_answer else self._without_answer()
         if self._runs is not None:
-            self._runs.keep(run, self._hook_points)
+            self._runs.keep(run, self._kept_places)
         return run
 
     def _without_answer(self) -> ForwardOutput:

@@ -33,8 +33,8 @@ def terms_of(objectives: Mapping[str, Weighted], run: StepContext) -> Terms:
     """All terms of a step.
 
     Where the student's head can be split, the objectives that compare its predictions on base share one pass over it:
-    its logits are computed once, a few rows at a time, and none of them is kept. A term of weight 0 is only logged: it is
-    computed apart, so that not even what is no number in it reaches the loss.
+    its logits are computed once, a few rows at a time, and none of them is kept. A term of weight 0 is only logged:
+    it is computed apart, so that not even what is no number in it reaches the loss.
     """
     shared: dict[str, RowLoss] = {}
     alone: dict[str, Tensor] = {}

@@ -10,6 +10,7 @@ from causalkd.data.pairs.position_policy import PairChoice
 from causalkd.data.tasks.kinds import KINDS, Kind, Metric
 from causalkd.data.tasks.registry import TaskName
 from causalkd.errors import nearest
+from causalkd.models.config_bounds import MOST_LAYERS, beyond_bounds
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import MOST_TOKENS, ObjectivesPart, Part
 from causalkd.recipe.passed_on import Listed, LoadingPart, OptimizerPart
@@ -21,7 +22,7 @@ NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 with the last two."""
 LocalPath = Annotated[str, AfterValidator(os.path.expanduser)]
 """A path, where `~` is the home folder, or a name."""
-MOST_ROWS, MOST_STEPS, MOST_LAYERS, MOST_WIDTH = 10**9, 10**9, 1000, 10**6
+MOST_ROWS, MOST_STEPS, MOST_WIDTH = 10**9, 10**9, 10**6
 """Upper bounds beyond any real training: a larger number is a typing error, which would otherwise run out of memory."""
 
 
@@ -188,6 +189,8 @@ class TeacherPart(LoadingPart):
     """Training of the teacher on the task before distillation; None takes the teacher as it is."""
     seed: Seed = 0
     """Seed of fresh weights and of the teacher's training."""
+    outputs: LocalPath | None = None
+    """Folder that `causalkd precompute` wrote: students learn from it, and `model` is loaded for verification alone."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "TeacherPart":
@@ -195,20 +198,27 @@ class TeacherPart(LoadingPart):
             raise ValueError(f"give either `model` or `config`; got model={self.model!r}, config={self.config!r}")
         if self.config is not None and "model_type" not in self.config:
             raise ValueError("`config` needs `model_type`, such as bert or gpt2")
-        faults = [] if self.config is None else _beyond_bounds(self.config)
+        faults = [] if self.config is None else beyond_bounds(self.config, "config.")
         if faults:
             raise ValueError("; ".join(faults))
+        if self.outputs is not None and (self.model is None or self.training is not None):
+            raise ValueError(f"`outputs` is {self.outputs!r}, of a checkpoint: give it as `model`, without `training`")
         if self.config is not None and self.training is None:
             raise ValueError("a teacher with fresh weights must be trained first: give its `training`")
         return self
+
+    @property
+    def origin(self) -> str | None:
+        """Where its configuration and tokenizer are read, before there are weights."""
+        return self.model if self.outputs is None else os.path.join(self.outputs, "teacher")
 
 
 class LoraPart(Part):
     """Low-rank adapters that are trained instead of the student's own weights; needs the extra `lora`."""
 
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=MOST_WIDTH)
     """Rank of the adapters."""
-    alpha: int = Field(default=16, ge=1)
+    alpha: int = Field(default=16, ge=1, le=MOST_WIDTH)
     """The adapters' output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the input of an adapter."""
@@ -285,13 +295,3 @@ class VerificationPart(Part):
         if faults:
             raise ValueError("; ".join(faults))
         return components
-
-
-def _beyond_bounds(config: Mapping[str, Any]) -> list[str]:
-    """Sizes in a configuration that no real model has, and that would use all memory or time to build."""
-    bounds = {key: MOST_LAYERS if "layers" in key or key == "n_layer" else MOST_TOKENS for key in config}
-    return [
-        f"`config.{key}` is {config[key]}, and a model has at most {most:,}; give a smaller number"
-        for key, most in bounds.items()
-        if isinstance(config[key], int) and config[key] > most
-    ]

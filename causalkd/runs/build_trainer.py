@@ -8,8 +8,10 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import ExampleSet
+from causalkd.models.absent import AbsentTeacher
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Weighted
+from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -19,6 +21,7 @@ from causalkd.runs.build_sequences import on_policy, reply_ends
 from causalkd.runs.prepare import Data, build_collator, build_pairs, longest_row
 from causalkd.runs.training_arguments import arguments, best_by, freeze
 from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, Progress
+from causalkd.training.precomputed import PrecomputedOutputs
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from causalkd.verification.measures.monitor import LiveAccuracy
@@ -46,9 +49,12 @@ def build_trainer(
     seed: int,
     folder: Path,
     metrics: Path,
+    memory: OutputCache | None = None,
+    made: type[DistillationTrainer] = DistillationTrainer,
 ) -> DistillationTrainer:
     """Build a trainer whose checkpoints are kept in `folder` and whose terms are written to the file `metrics`.
 
+    What the teacher says is remembered in `memory`, or as the training part asks.
     With an alignment, batches have sources and positions where an objective intervenes.
     """
     intervening = interchanging(objectives)
@@ -61,12 +67,12 @@ def build_trainer(
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
         watch = _live(recipe, data, teacher, student, alignment)
     examples = ExampleSet(data.train.examples)
-    trainer = DistillationTrainer(
+    trainer = made(
         student,
         objectives,
         teacher,
         sequences,
-        _memory(training.teacher_cache, teacher, folder),
+        memory or _memory(training.teacher_cache, teacher, folder),
         watch,
         best_by(training.metric_for_best_model, recipe.data, data, student),
         args=arguments(training, folder, seed),
@@ -84,6 +90,8 @@ def build_trainer(
 
 
 def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:
+    if isinstance(teacher, AbsentTeacher):
+        return PrecomputedOutputs.read(teacher.folder.parent, teacher)
     if part is None or teacher is None:
         return None
     if teacher.task == "masked_lm":

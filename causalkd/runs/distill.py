@@ -31,6 +31,7 @@ from causalkd.runs.lock import working_alone
 from causalkd.runs.manifest import MANIFEST
 from causalkd.runs.map_files import first_maps
 from causalkd.runs.opening import begin, hold
+from causalkd.runs.plan import planned
 from causalkd.runs.preflight import preflight
 from causalkd.runs.prepare import Data, build_student, longest_row
 from causalkd.runs.prepared import Prepared
@@ -65,19 +66,24 @@ def distill(
     check_inputs_outside(recipe)
     check_names_fit(recipe)
     with ExitStack() as held:
-        hold(folder, held, overwrite)
+        is_held = hold(folder, held, overwrite)
         prepared, alignment = preflight(recipe)
         data = prepared.data
         recipe = recipe.model_copy(update={"alignment": alignment})
-        begin(folder, held, recipe, data, alignment, overwrite=overwrite, tell=tell)
+        begin(folder, held, recipe, data, alignment, is_held=is_held, overwrite=overwrite, tell=tell)
+        if tell is not None and processes.is_main_process:
+            tell(planned(recipe, data, prepared.teacher, alignment).line())
         prepared = _train(recipe, prepared, alignment, folder, tell)
         if processes.is_main_process:
             shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
             try:
-                _verify(folder.path, page, prepared=prepared)
+                # Of an absent teacher, which cannot be measured, the checkpoint is read.
+                known = prepared if recipe.teacher.outputs is None else None
+                _verify(folder.path, page, prepared=known)
             except ValueError as error:
+                needed = ", and the teacher itself must be there again" if recipe.teacher.outputs is not None else ""
                 raise ValueError(
-                    f"{error}\nAll models are trained and kept; you may change `verification` before the same "
+                    f"{error}\nAll models are trained and kept; you may change `verification`{needed} before the same "
                     "`causalkd distill` call continues here"
                 ) from error
             folder.settle()

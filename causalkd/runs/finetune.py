@@ -52,9 +52,9 @@ def finetune(
     check_inputs_outside(recipe)
     check_names_fit(recipe)
     with ExitStack() as held:
-        hold(folder, held, overwrite)
+        is_held = hold(folder, held, overwrite)
         data = preflight_finetuning(recipe)
-        begin(folder, held, recipe, data, overwrite=overwrite, tell=tell)
+        begin(folder, held, recipe, data, is_held=is_held, overwrite=overwrite, tell=tell)
         for seed in recipe.seeds:
             _train(recipe, seed, data, folder, tell)
         if processes.is_main_process:

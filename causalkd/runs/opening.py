@@ -15,16 +15,20 @@ from causalkd.runs.prepare import Data
 from causalkd.runs.stages import begun, differences, unused_of_data
 
 
-def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> None:
-    """Keeps other processes out of a folder that holds something, until `held` is closed.
+def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
+    """Keeps other processes out of a folder that holds something, until `held` is closed; whether it holds something.
+
+    What a killed process has left may be all that it holds, and is gone then.
 
     Raises:
         ValueError: Another process is at work there, or a finished run is there that is not to be overwritten.
     """
-    if PartialState().is_main_process and folder.holds_anything():
+    is_held = PartialState().is_main_process and folder.holds_anything()
+    if is_held:
         held.enter_context(locked(folder.path))
     if not overwrite:
         _refuse_finished(folder)
+    return is_held
 
 
 def begin(
@@ -34,6 +38,7 @@ def begin(
     data: Data,
     alignment: Alignment | None = None,
     *,
+    is_held: bool,
     overwrite: bool,
     tell: Callable[[str], None] | None,
 ) -> None:
@@ -47,6 +52,7 @@ def begin(
         recipe: What is to be run.
         data: The data that it is run on.
         alignment: The alignment; None where a recipe has none.
+        is_held: What `hold` has told: whether other processes are kept out already.
         overwrite: Whether a run that is there may be set aside.
         tell: Is told in a line each what the data are.
 
@@ -55,7 +61,7 @@ def begin(
     """
     processes = PartialState()
     if processes.is_main_process:
-        if not folder.holds_anything():
+        if not is_held:
             _make(folder, held)
         _open(folder, recipe, data, alignment, overwrite)
         for split in (data.train, data.heldout):

@@ -87,7 +87,7 @@ def _rehearse_alone(
             recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
             name=name, seed=part.seed, folder=Path(folder) / name, metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
-        _try_a_step(trainer)
+        try_a_step(trainer)
 
 
 def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: HookedModel) -> Alignment:
@@ -105,7 +105,7 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
             recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
             name=part.name, seed=seed, folder=Path(folder) / "student", metrics=Path(folder) / "metrics.jsonl",
         )  # fmt: skip
-        _try_a_step(trainer)
+        try_a_step(trainer)
     return alignment
 
 
@@ -116,7 +116,12 @@ def _surely_written(training: TrainingPart) -> TrainingPart:
     return training.model_copy(update={"sequences": training.sequences.model_copy(update={"share": 1.0})})
 
 
-def _try_a_step(trainer: DistillationTrainer) -> None:
+def try_a_step(trainer: DistillationTrainer) -> None:
+    """Computes the loss of two rows.
+
+    Raises:
+        ValueError: No batch would be full, or the loss is no number.
+    """
     examples, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
     assert isinstance(examples, ExampleSet)
     if size > len(examples):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from causalkd.alignment.presets import READY_MADE, preset
 from causalkd.alignment.spec import Alignment
@@ -25,10 +25,11 @@ from causalkd.data.pairs.selection import (
     same_segments,
 )
 from causalkd.data.tasks.generated import generated_task
-from causalkd.data.tasks.loading import Examples, load_examples, task_spec
+from causalkd.data.tasks.loading import Examples, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.errors import nearest
-from causalkd.models.checkpoints import has_head, load_tokenizer, read_config
+from causalkd.models.absent import AbsentTeacher
+from causalkd.models.checkpoints import has_head, read_config
 from causalkd.models.configs import make_config
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config
@@ -37,6 +38,7 @@ from causalkd.models.lora import add_lora
 from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
+from causalkd.runs.tokenizers import completed, tokenizer_of, with_padding
 
 _LONGEST = 128
 
@@ -61,7 +63,7 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     Raises:
         ValueError: The task is unknown, its data are missing, or a split is empty.
     """
-    tokenizer = _with_padding(_tokenizer(part, teacher))
+    tokenizer = with_padding(tokenizer_of(part, teacher))
     longest = longest_row(part, tokenizer)
     given = data_of(part)
 
@@ -76,9 +78,9 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
 
 def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
     """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
-    if teacher.model is None:
+    if teacher.origin is None:
         return examples
-    own: dict[Any, str] = dict(read_config(teacher.model).id2label or {})
+    own: dict[Any, str] = dict(read_config(teacher.origin).id2label or {})
     return in_label_order(examples, [own[number] for number in range(len(own))])
 
 
@@ -123,13 +125,15 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
     """
     shared: dict[str, Any] = {"task": data.train.kind, "role": role, "labels": data.labels, "seed": part.seed}
     try:
+        if part.outputs is not None:
+            return completed(AbsentTeacher(Path(part.outputs) / "teacher", data.train.kind), data.tokenizer)
         if part.model is not None:
             loading = named_options(part.dtype, part.device_map) if role == "teacher" else {}
             loaded = load_model(part.model, new_head=part.training is not None, **shared, **loading)
-            return _completed(loaded, data.tokenizer)
+            return completed(loaded, data.tokenizer)
         return model_from_config(make_config(part.config or {}, data.tokenizer), data.tokenizer, **shared)
     except ValueError as error:
-        where = "teacher.config" if part.model is None else "teacher.model"
+        where = f"teacher.{'outputs' if part.outputs else 'config' if part.model is None else 'model'}"
         hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
         raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
 
@@ -141,18 +145,22 @@ def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int
         ValueError: A layer, width or checkpoint does not exist, a checkpoint's head has other labels,
             or the student has no layers for the adapters.
     """
-    student = _student(part, teacher, data, seed)
+    student = build_start(part, teacher, data, seed)
     if part.lora is not None:
         add_lora(student, **part.lora.model_dump(), seed=seed)
     return student
 
 
-def _student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
+def build_start(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
+    """An untrained student without adapters; of an absent teacher, the one that was cut from it while it was there."""
     task = teacher.task
+    if isinstance(teacher, AbsentTeacher) and part.model is None:
+        start = teacher.folder.parent / "students" / f"{part.name}-seed{seed}"
+        return completed(load_model(start, task=task, role="student", labels=data.labels), data.tokenizer)
     if part.model is not None:
         new_head = not has_head(part.model, task)
         loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
-        return _completed(loaded, data.tokenizer)
+        return completed(loaded, data.tokenizer)
     return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
 
 
@@ -259,42 +267,3 @@ def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:
         return pack(train.examples, longest)
     except ValueError as error:
         raise ValueError(f"data.packing: {error}") from None
-
-
-def _tokenizer(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBase:
-    if teacher.model is not None:
-        return load_tokenizer(teacher.model)
-    if part.task is not None:
-        task_spec(part.task)
-    if part.tokenizer is not None:
-        try:
-            return AutoTokenizer.from_pretrained(part.tokenizer, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"data.tokenizer: tokenizer {part.tokenizer!r} is neither a folder nor on the hub; name another"
-            ) from error
-    made = generated_task(part.data_name)
-    if made is None:
-        raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
-    return made.generator().tokenizer()
-
-
-def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Uses the end token for padding where there is no padding token; the attention mask hides it from the model."""
-    if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise ValueError(
-                f"tokenizer {tokenizer.name_or_path!r} has neither a padding nor an end token to fill rows up with; "
-                "give it a padding token and save it"
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def _completed(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedModel:
-    """Gives a checkpoint that lacks them the tokenizer and its padding id, by which decoders find a last token."""
-    if model.tokenizer is None:
-        model.tokenizer = tokenizer
-    if model.model.config.pad_token_id is None:
-        model.model.config.pad_token_id = tokenizer.pad_token_id
-    return model

@@ -62,6 +62,8 @@ class TrainedRun:
         """
         folder = RunFolder(Path(path))
         recipe = _read_recipe(folder)
+        # Whatever students learned from, they are measured beside the teacher itself.
+        recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": None})})
         data = build_data(recipe.data, recipe.teacher) if prepared is None else prepared.data
         changed = changed_data(folder, data)
         if changed and not accept_changed_data:

@@ -46,6 +46,9 @@ class TeacherCache:
         ValueError: The file holds the outputs of another teacher.
     """
 
+    counterfactuals: bool = False
+    is_all: bool = False
+
     def __init__(
         self,
         teacher: HookedModel,
@@ -57,8 +60,9 @@ class TeacherCache:
     ) -> None:
         self.top_k, self.states = top_k, states
         self._teacher, self._limit = teacher, limit
-        self._versions, self._digest = _versions(teacher), _digest(teacher)
-        file = None if path is None else _File(path, self._digest)
+        self._versions: list[tuple[int, int, int]] = []
+        self._digest = b""
+        file = None if path is None else _File(path, self._teacher_now())
         self._answers: MutableMapping[bytes, bytes] = {} if file is None else file
         self._size = 0 if file is None else file.size()
         self._is_full = False
@@ -95,7 +99,7 @@ class TeacherCache:
     def _teacher_now(self) -> bytes:
         versions = _versions(self._teacher)
         if versions != self._versions:
-            self._versions, self._digest = versions, _digest(self._teacher)
+            self._versions, self._digest = versions, digest_of(self._teacher)
         return self._digest
 
     def _tell_full(self) -> None:
@@ -180,7 +184,8 @@ def _together(name: str, rows: list[Tensor], counted: Tensor) -> Tensor:
     return padded
 
 
-def _digest(model: HookedModel) -> bytes:
+def digest_of(model: HookedModel) -> bytes:
+    """Tells a model from others: its architecture, configuration, attention and weights."""
     found = hashlib.sha256(f"{model.architecture} {attention_of(model)} {model.model.config.to_json_string()}".encode())
     for name, tensor in sorted(model.model.state_dict().items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -10,7 +10,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 from causalkd.models.architectures import architecture_of
-from causalkd.models.load import _AUTO
+from causalkd.models.load import AUTO
 from causalkd.task_types import Task
 from tests.tiny import HEADS, LABELS, PAD, POSITIONS, VOCABULARY, WIDTH, _widen
 
@@ -127,6 +127,6 @@ def tiny_of(model_type: str, task: Task) -> PreTrainedModel:
     config = tiny_config(model_type, task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _AUTO[task].from_config(config, dtype=torch.float32)
+        model = AUTO[task].from_config(config, dtype=torch.float32)
         _widen(model)
     return model.eval()

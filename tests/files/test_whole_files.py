@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.files.whole_files import write_whole
+from causalkd.files.whole_files import replace_folder, write_whole
 
 
 def test_a_write_that_fails_leaves_the_old_text_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,3 +17,17 @@ def test_a_write_that_fails_leaves_the_old_text_and_no_draft(tmp_path: Path, mon
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, "new")
     assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_takes_the_place_of_another_and_is_whole(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        replace_folder(tmp_path / "a" / "b", lambda draft, text=text: (draft / text).write_text(text))
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["new"]
+
+    def fail(draft: Path) -> None:
+        (draft / "half").write_text("")
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        replace_folder(tmp_path / "a" / "b", fail)
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["new"]

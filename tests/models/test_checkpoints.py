@@ -1,12 +1,21 @@
 """What a checkpoint says about itself before its weights are read."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from causalkd.models.checkpoints import find_tokenizer, has_head, load_tokenizer, locate, read_config, tasks_of
+from causalkd.models.checkpoints import (
+    find_tokenizer,
+    has_head,
+    load_tokenizer,
+    locate,
+    read_config,
+    read_tokenizer,
+    tasks_of,
+)
 from causalkd.models.load import load_model
 from causalkd.task_types import Task
 from tests.architectures.zoo import tiny_of
@@ -60,7 +69,9 @@ def test_names_that_do_not_exist(saved: Path) -> None:
 
 def test_a_configuration_that_is_there_and_will_not_do(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"the configuration of checkpoint .* cannot be read: .*not a valid JSON"):
+    with pytest.raises(
+        ValueError, match=r"the configuration of checkpoint .* cannot be read: .*config.json is no JSON"
+    ):
         read_config(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(ValueError, match="is a vit, which is no language model; name another checkpoint"):
@@ -107,3 +118,82 @@ def test_code_that_comes_with_a_checkpoint_is_neither_run_nor_asked_for(
     with pytest.raises(ValueError, match=r"the configuration of checkpoint .* cannot be read"):
         read_config(tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("hidden_size", "wide", "Field 'hidden_size' expected int, got str"),
+        ("id2label", 3, "AttributeError: 'int' object has no attribute 'items'"),
+        ("id2label", {"0": 1}, "`id2label` is {0: 1}, and it gives a name to each number from 0"),
+        ("id2label", {"1": "a", "2": "b"}, "and it gives a name to each number from 0"),
+        ("architectures", 3, "`architectures` is 3, and it is a list of names"),
+        ("dtype", "foo", "has no attribute 'foo'"),
+        ("model_type", ["bert"], "`model_type` is ['bert'], and it is a name"),
+        ("num_hidden_layers", 10**18, "`num_hidden_layers` is 1000000000000000000, and a model has at most 1,000"),
+        ("quantization_config", 3, "AttributeError"),
+    ],
+)
+def test_a_faulty_value_of_a_configuration_is_told_with_its_file(
+    saved: Path, tmp_path: Path, key: str, value: object, told: str
+) -> None:
+    config = json.loads((saved / "bert-classification" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ValueError) as caught:
+        tasks_of(tmp_path)
+    assert f"the configuration of checkpoint {tmp_path} cannot be read: " in str(caught.value)
+    assert told in str(caught.value) and str(tmp_path / "config.json") in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "[" * 5000])
+def test_a_configuration_of_another_kind_is_told_with_its_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json (holds \w+, not keys with values|is no JSON)"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("hidden_size", -1), ("hidden_size", 0), ("num_attention_heads", 0), ("hidden_act", "foo"), ("pad_token_id", 999)],
+)
+def test_a_value_with_which_no_model_can_be_built(saved: Path, tmp_path: Path, key: str, value: object) -> None:
+    shutil.copytree(saved / "bert-classification", tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ValueError, match=r"no bert can be made of checkpoint .*; correct its config\.json"):
+        load_model(tmp_path, task="classification", role="teacher")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("tokenizer.json", "{", "is no JSON"),
+        ("tokenizer.json", "", "is no JSON"),
+        ("tokenizer.json", "[]", "holds list, not keys with values"),
+        ("tokenizer.json", "{}", "KeyError: 'added_tokens'"),
+        ("tokenizer_config.json", "[]", "holds list, not keys with values"),
+        ("tokenizer_config.json", '{"tokenizer_class": 3}', "cannot be loaded: AttributeError"),
+        (
+            "tokenizer_config.json",
+            '{"model_max_length": "x"}',
+            "`model_max_length` in its tokenizer_config.json is 'x'",
+        ),
+        (
+            "tokenizer_config.json",
+            '{"model_max_length": true}',
+            "`model_max_length` in its tokenizer_config.json is True",
+        ),
+        ("tokenizer_config.json", '{"pad_token": 3}', "Special token pad_token has to be"),
+        ("special_tokens_map.json", "[", "is no JSON"),
+    ],
+)
+def test_a_damaged_file_of_a_tokenizer_is_named(saved: Path, tmp_path: Path, file: str, text: str, told: str) -> None:
+    """transformers raises any kind of error, or makes a tokenizer without words."""
+    shutil.copytree(saved / "bert-classification", tmp_path, dirs_exist_ok=True)
+    bert_like().save_pretrained(tmp_path)
+    (tmp_path / file).write_text(text)
+    for read in (load_tokenizer, read_tokenizer):
+        with pytest.raises(ValueError) as caught:
+            read(tmp_path)
+        assert told in str(caught.value) and str(tmp_path) in str(caught.value)
+        assert "put " in str(caught.value)

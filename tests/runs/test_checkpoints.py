@@ -13,7 +13,7 @@ from causalkd.runs import distill as runs
 from causalkd.runs.checkpoints import Spent, resumable
 from causalkd.runs.folder import RunFolder
 from causalkd.runs.manifest import write_manifest
-from tests.shrunk import RESUMED, interrupted, shrunk
+from tests.shrunk import RESUMED, interrupted, planted_model, shrunk
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,41 @@ def test_what_cannot_be_used_is_deleted(tmp_path: Path) -> None:
     assert Spent.until(None) == Spent(0.0, 0.0)
 
 
-def test_a_damaged_model_is_refused(whole: RunFolder, tmp_path: Path) -> None:
+def _permute(path: Path) -> None:
+    """Gives every word the number of another, and all others stay as they were."""
+    tokenizer = json.loads(path.read_text())
+    special = {each["content"] for each in tokenizer["added_tokens"]}
+    words = [word for word in tokenizer["model"]["vocab"] if word not in special]
+    numbers = [tokenizer["model"]["vocab"][word] for word in words]
+    tokenizer["model"]["vocab"] |= dict(zip(words, numbers[1:] + numbers[:1], strict=True))
+    path.write_text(json.dumps(tokenizer))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "told"),
+    [
+        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "the contents of"),
+        ("tokenizer.json", _permute, "tokenizer.json"),
+        ("tokenizer.json", Path.unlink, "tokenizer.json is missing"),
+        ("tokenizer_config.json", lambda path: path.write_text("{}"), "tokenizer_config.json has 2"),
+    ],
+)
+@pytest.mark.parametrize("model", ["student", "teacher"])
+def test_a_damaged_model_is_refused(
+    whole: RunFolder, tmp_path: Path, model: str, name: str, spoil: Any, told: str
+) -> None:
     path = shutil.copytree(whole.path, tmp_path / "run")
-    weights = path / "student" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(ValueError, match=r"student is damaged: the contents of model.safetensors are not what was"):
+    spoil(path / model / name)
+    with pytest.raises(ValueError, match=rf"{model} is damaged: .*{name}") as caught:
         runs.verify(path)
+    assert told in str(caught.value)
+
+
+def test_a_permuted_tokenizer_of_a_teacher_that_was_not_trained_is_refused(tmp_path: Path) -> None:
+    """The words of the task no longer have the numbers that the models were trained with."""
+    planted_model(num_hidden_layers=2).save_pretrained(tmp_path / "teacher")
+    changes = ("teacher.config=null", "teacher.training=null", f"teacher.model={tmp_path / 'teacher'}")
+    runs.distill(shrunk("quickstart", tmp_path / "run", *RESUMED, *changes))
+    _permute(tmp_path / "teacher" / "tokenizer.json")
+    with pytest.raises(ValueError, match="has a vocabulary of its own, which"):
+        runs.verify(tmp_path / "run")

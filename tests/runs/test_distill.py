@@ -272,6 +272,16 @@ def test_a_fault_in_the_new_recipe_leaves_the_old_run(uninterrupted: RunFolder, 
     assert (path / "report.json").is_file()
 
 
+@pytest.mark.parametrize("left", ["..worker.json.draft", ".worker.json", ".recipe.yaml.draft", ".data.json.draft"])
+def test_what_a_kill_leaves_of_the_very_first_files_is_no_other_process(left: str, tmp_path: Path) -> None:
+    """The folder is locked once, although it is empty when the leftovers are gone."""
+    (tmp_path / "run").mkdir()
+    for name in (left, ".lock"):
+        (tmp_path / "run" / name).write_text("")
+    runs.distill(shrunk("quickstart", tmp_path / "run", *RESUMED))
+    assert RunFolder(tmp_path / "run").report.is_file()
+
+
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     recipe = shrunk("quickstart", tmp_path, *RESUMED)
     (tmp_path / "thesis.tex").write_text("years of work")

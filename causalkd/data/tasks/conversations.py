@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.tokenise import Tokenised
+from causalkd.files.refusals import refused
 
 
 def conversation_examples(
@@ -63,9 +63,10 @@ def _written(
 
 
 def _templated(turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: int, prompt: bool) -> str:
-    try:
+    with refused(
+        f"the chat template of {tokenizer.name_or_path!r} refuses row {row}",
+        "leave the row out, or correct `chat_template` (chat_template.jinja or tokenizer_config.json)",
+    ):
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
-    except TemplateError as error:
-        raise ValueError(f"the chat template of {tokenizer.name_or_path!r} refuses row {row}: {error}") from error
     assert isinstance(text, str)
     return text

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import special_tokens_around, token_ids
 from causalkd.data.tasks.tokenise import Tokenised
+from causalkd.files.refusals import refused
 
 PromptStyle = Literal["alpaca", "chat"]
 """The format of an instruction: Stanford Alpaca's plain text, or the tokenizer's own chat template."""
@@ -120,11 +120,10 @@ def _templated(turns: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, 
             f"tokenizer {tokenizer.name_or_path!r} has no chat template, and the prompt style 'chat' needs one. Use "
             "the style 'alpaca', or a tokenizer of a chat model"
         )
-    try:
+    with refused(
+        f"the chat template of {tokenizer.name_or_path!r} refuses a user's message",
+        "correct `chat_template` (chat_template.jinja or tokenizer_config.json)",
+    ):
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
-    except TemplateError as error:
-        raise ValueError(
-            f"the chat template of {tokenizer.name_or_path!r} refuses a user's message: {error}"
-        ) from error
     assert isinstance(text, str)
     return text

@@ -71,8 +71,31 @@ def test_a_reply_ends_as_the_template_ends_it_and_not_with_the_end_of_a_text():
 def test_a_template_that_refuses_is_reported():
     tokenizer = chat_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('no user here') }}"
-    with pytest.raises(ValueError, match="refuses a user's message: no user here"):
+    with pytest.raises(ValueError, match="refuses a user's message: TemplateError: no user here"):
         prompt_ids(ROWS, tokenizer, "chat")
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{{ messages[0", "TemplateSyntaxError: "),
+        ("{{ 1 / 0 }}", "ZeroDivisionError: "),
+        ("{{ messages[0].content + 1 }}", "TypeError: "),
+        ("{{ messages | nofilter }}", "No filter named 'nofilter'"),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "RecursionError: "),
+        ("{% for i in range(10 ** 12) %}x{% endfor %}", "Range too big"),
+        ("{{ ''.__class__.__mro__ }}", "SecurityError: "),
+    ],
+)
+def test_a_template_that_is_wrong_is_told_with_where_it_stands(template: str, told: str) -> None:
+    """jinja and Python raise nearly every kind of error out of a template."""
+    tokenizer = chat_tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(ValueError) as caught:
+        prompt_ids(ROWS, tokenizer, "chat")
+    assert told in str(caught.value)
+    assert str(caught.value).startswith("the chat template of ")
+    assert str(caught.value).endswith("correct `chat_template` (chat_template.jinja or tokenizer_config.json)")
 
 
 def test_what_does_not_fit_is_cut_or_left_out_and_counted():

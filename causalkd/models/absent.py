@@ -1,0 +1,47 @@
+"""A teacher that is not there: what its configuration says of it, without weights."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from causalkd.files.refusals import refused
+from causalkd.files.whole_files import write_whole
+from causalkd.models.checkpoints import read_config, read_tokenizer
+from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import AUTO
+from causalkd.task_types import Task
+
+_PLACES = "hook_points.json"
+
+
+class AbsentTeacher(HookedModel):
+    """A teacher of which everything is known but its weights: it answers no forward.
+
+    Args:
+        folder: Where `describe_teacher` has described it.
+        task: What its head computes.
+
+    Raises:
+        ValueError: The folder lacks the description, or it is damaged.
+    """
+
+    def __init__(self, folder: Path, task: Task) -> None:
+        config, tokenizer, places = read_config(folder), read_tokenizer(folder), folder / _PLACES
+        with refused(f"{places} cannot be read", "call `causalkd precompute` again"):
+            found = tuple(HookPoint(**each) for each in json.loads(places.read_text(encoding="utf-8")))
+        with torch.device("meta"):
+            model = AUTO[task].from_config(config, trust_remote_code=False)
+        super().__init__(model, tokenizer, task=task, role="teacher")
+        self.folder = folder
+        self._hook_points = found  # as they were measured when the teacher was there
+
+
+def describe_teacher(teacher: HookedModel, folder: Path) -> None:
+    """Writes what an `AbsentTeacher` is made of: configuration, tokenizer, places; no weights."""
+    assert teacher.tokenizer is not None
+    teacher.model.config.save_pretrained(folder)
+    teacher.tokenizer.save_pretrained(folder)
+    write_whole(folder / _PLACES, json.dumps([asdict(each) for each in teacher.hook_points()], indent=1))

@@ -1,0 +1,18 @@
+"""Sizes that no model has: building one of them would take all memory, or time without end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST_LAYERS = 1000
+MOST_ENTRIES = 10**7
+"""Of a row, a width or a vocabulary."""
+
+
+def beyond_bounds(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What a configuration asks for beyond the bounds, a line each; `prefix` stands before every key."""
+    bounds = {key: MOST_LAYERS if "layers" in key or key == "n_layer" else MOST_ENTRIES for key in config}
+    return [
+        f"`{prefix}{key}` is {config[key]}, and a model has at most {most:,}; give a smaller number"
+        for key, most in bounds.items()
+        if isinstance(config[key], int) and config[key] > most
+    ]

@@ -1,0 +1,135 @@
+"""The outputs of a recipe's teacher, for every batch that its trainings will draw, before any of them begins.
+
+FOLDER/index.json, outputs-*.safetensors   see `causalkd.training.precomputed`
+FOLDER/teacher/                            its configuration and tokenizer, without weights
+FOLDER/students/NAME-seedS/                where students that are cut from the teacher begin
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+
+from causalkd.alignment.spec import Alignment
+from causalkd.files.whole_files import replace_folder
+from causalkd.models.absent import describe_teacher
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import move_to
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import StudentPart
+from causalkd.runs.build_objectives import build_objectives
+from causalkd.runs.build_trainer import build_trainer
+from causalkd.runs.preflight import preflight, try_a_step
+from causalkd.runs.prepare import Data, build_start, build_student
+from causalkd.training.precomputed import INDEX, PrecomputedOutputs, Shards, write_index
+from causalkd.training.teacher_cache import digest_of
+from causalkd.training.trainer import DistillationTrainer
+
+TEACHER, STUDENTS = "teacher", "students"
+
+
+def precompute(
+    recipe: Recipe, folder: Path, *, top_k: int | None = None, tell: Callable[[str], None] | None = None
+) -> None:
+    """Writes what the teacher of a recipe says of every batch that its students will learn from.
+
+    With `teacher.outputs` set to the folder, the recipe then trains the same students without loading the teacher. A
+    call that was stopped continues: what has been written is not computed again. Started in several processes, each
+    writes the outputs of its share of the batches.
+
+    Costs all forwards of the teacher that the trainings need, each once, and a forward of every student a batch.
+
+    Args:
+        recipe: What will be trained; its teacher is a checkpoint.
+        folder: Where to write.
+        top_k: Of a language model's predictions keep so many each, and the rest together; None keeps all.
+        tell: Is told in a line each what is computed.
+
+    Raises:
+        ValueError: A fault in the recipe, or its teacher's outputs cannot be known before training.
+    """
+    _check_can_be_known(recipe)
+    process = PartialState()
+    prepared, alignment = preflight(recipe)
+    data, teacher = prepared.data, prepared.teacher
+    assert process.device is not None
+    move_to(teacher, process.device)
+    digest = digest_of(teacher)
+    if process.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / INDEX).unlink(missing_ok=True)  # until all is there
+        replace_folder(folder / TEACHER, lambda draft: describe_teacher(teacher, draft))
+    process.wait_for_everyone()
+    shards = Shards(folder, process.process_index)
+    memory = PrecomputedOutputs(teacher, shards, digest, top_k=top_k, is_all=False)
+    for seed in recipe.seeds:
+        for part in recipe.students:
+            name = f"{part.name}-seed{seed}"
+            if process.is_main_process:
+                if tell is not None:
+                    tell(f"outputs of the teacher for {name}")
+                if part.model is None:
+                    start = build_start(part, teacher, data, seed)
+                    replace_folder(folder / STUDENTS / name, start.save_pretrained)
+            _record(recipe, part, seed, data, alignment, teacher, memory)
+            shards.flush()
+    process.wait_for_everyone()
+    if process.is_main_process:
+        write_index(folder, teacher=digest.hex(), top_k=top_k, recipe=recipe.model_dump(mode="json"))
+    process.wait_for_everyone()
+
+
+def _check_can_be_known(recipe: Recipe) -> None:
+    faults = []
+    if recipe.teacher.training is not None:
+        faults.append("the teacher is to be trained first; train it, and name its folder as `teacher.model`")
+    if recipe.teacher.outputs is not None:
+        faults.append(f"`teacher.outputs` is {recipe.teacher.outputs!r} already; leave it out")
+    if recipe.verification.eval_every_steps is not None:
+        faults.append("`verification.eval_every_steps` measures the teacher while students train; leave it out")
+    for part in recipe.students:
+        training = recipe.training_of(part)
+        if training.sequences is not None:
+            faults.append(f"student {part.name!r} learns on sequences that a model writes; leave `sequences` out")
+        if training.teacher_cache is not None:
+            faults.append(f"student {part.name!r} has a `teacher_cache`, which would keep the same again; leave it out")
+    if faults:
+        raise ValueError("a teacher's outputs cannot be precomputed: " + "; ".join(faults))
+
+
+def _record(
+    recipe: Recipe,
+    part: StudentPart,
+    seed: int,
+    data: Data,
+    alignment: Alignment,
+    teacher: HookedModel,
+    memory: PrecomputedOutputs,
+) -> None:
+    """Goes through the batches of a training as the training will, and learns nothing."""
+    student = build_student(part, teacher, data, seed)
+    objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
+    training = recipe.training_of(part).model_copy(update={"report_to": ()})
+    with tempfile.TemporaryDirectory() as draft:
+        trainer = build_trainer(
+            recipe, training, data, student, objectives, teacher=teacher, alignment=alignment, name=part.name,
+            seed=seed, folder=Path(draft) / "student", metrics=Path(draft) / "metrics.jsonl", memory=memory,
+            made=_Recorder,
+        )  # fmt: skip
+        try_a_step(trainer)  # which a training tries too, before it begins
+        trainer.train()
+
+
+class _Recorder(DistillationTrainer):
+    """Asks the teacher about every batch of a training, and changes no weight."""
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *_: Any) -> Tensor:
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.compute_loss(model, self._prepare_inputs(inputs)).detach()
+
+    def _save_checkpoint(self, *_: Any, **__: Any) -> None:
+        """There is nothing to save."""

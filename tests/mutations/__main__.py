@@ -1,0 +1,24 @@
+"""`python -m tests.mutations`: 1,000 mutated recipes, alignments, data, checkpoints, run folders and arguments."""
+
+import argparse
+import contextlib
+import tempfile
+from pathlib import Path
+
+from causalkd.runs import distill as runs
+from tests.mutations.tries import KINDS, Inputs, faults
+from tests.shrunk import RESUMED, planted_model, shrunk
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--tries", type=int, default=1000, help="how many, shared among the kinds")
+parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
+given = parser.parse_args()
+with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    base = Path(folder)
+    runs.distill(shrunk("quickstart", base / "finished", *RESUMED))
+    planted_model(num_hidden_layers=2).save_pretrained(base / "model")
+    inputs = Inputs(base, base / "finished", base / "model")
+    for kind in given.kinds:
+        amount = given.tries // len(given.kinds)
+        found = faults(inputs, kind, iter(range(amount)))
+        print(f"{kind}: {amount} tries, {len(found)} faults", *found, sep="\n  ", flush=True)

@@ -1,0 +1,26 @@
+"""Operations of a forward, from the sizes of layers, beside a counter's."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.training.flops import ForwardCost, Shape
+from tests.tiny import tiny
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [("bert", "classification"), ("gpt2", "causal_lm"), ("llama", "causal_lm"), ("gpt2", "classification")],
+)
+def test_a_forward_costs_what_a_counter_counts(architecture: str, task: str) -> None:
+    stock = tiny(architecture, task)
+    stock.set_attn_implementation("eager")
+    model = HookedModel(stock, task=task, role="teacher")  # type: ignore[arg-type]
+    ids = torch.randint(5, 40, (3, 8))
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with FlopCounterMode(display=False) as counter:
+        model.run(inputs)
+    cost, shape = ForwardCost(model), Shape(3, 8, 24)
+    assert cost.forward(shape) == pytest.approx(counter.get_total_flops(), rel=0.05)
+    assert cost.blocks(shape, 1) == pytest.approx(cost.blocks(shape) / model.n_layers)

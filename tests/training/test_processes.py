@@ -1,0 +1,53 @@
+"""1, 2 and 4 processes with the same rows a step: the same terms and weights, of each objective and of all together."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.processes import COUNTS, TRAININGS
+
+ROOT = Path(__file__).parent.parent.parent
+BOUNDS = {32: 1e-6, 64: 1e-12}
+_OF_THE_TRAINER = {"loss"}
+"""Which transformers adds up in float32, whatever the model is in."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("processes")
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "GLOO_SOCKET_IFNAME": "lo"}
+    program = [sys.executable, "-m", "tests.training.processes", str(folder)]
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def _read(folder: Path, processes: int, name: str, bits: int) -> Any:
+    return torch.load(folder / f"{processes}-{name}-{bits}.pt")
+
+
+@pytest.mark.parametrize("processes", COUNTS[1:])
+@pytest.mark.parametrize("bits", BOUNDS)
+@pytest.mark.parametrize("name", TRAININGS)
+def test_processes_learn_what_one_learns(found: Path, name: str, bits: int, processes: int) -> None:
+    one, several = (_read(found, count, name, bits) for count in (1, processes))
+    assert {weight.dtype for weight in one["weights"].values()} == {torch.float32 if bits == 32 else torch.float64}
+    for weight, tensor in one["weights"].items():
+        assert (tensor - several["weights"][weight]).abs().max() < BOUNDS[bits], weight
+    assert len(one["rows"]) == len(several["rows"]) > 0
+    for row, other in zip(one["rows"], several["rows"], strict=True):
+        assert row.keys() == other.keys() and len(row) == 1 + len(TRAININGS[name])
+        for key in row:
+            bound = BOUNDS[32] if key in _OF_THE_TRAINER else BOUNDS[bits]
+            assert float(other[key]) == pytest.approx(float(row[key]), rel=bound, abs=bound), key
+
+
+def test_the_weights_have_moved(found: Path) -> None:
+    """Agreement would say nothing of trainings that change nothing."""
+    kd, everything = (_read(found, 1, name, 64)["weights"] for name in ("kd", "all"))
+    assert max((kd[name] - everything[name]).abs().max().item() for name in kd) > 1e-4
