@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from rich.cells import cell_len
 
 from causalkd.reporting.summary import summaries
 from causalkd.reporting.terminal import WIDTH, as_text
@@ -20,7 +21,7 @@ def report():
 @pytest.mark.parametrize("names", [("kd", "diito"), (LONG, f"{LONG}b"), ("طالب", "学生")])
 def test_two_students_are_one_screen(seeds, names):
     lines = as_text(example_report(names, seeds=seeds)).splitlines()
-    assert len(lines) <= 40 and max(map(len, lines)) <= WIDTH
+    assert len(lines) <= 40 and max(map(cell_len, lines)) <= WIDTH
     assert not any(line.endswith(" ") for line in lines)
 
 
@@ -29,7 +30,7 @@ def test_nine_students_of_three_seeds_are_shown_by_their_means():
     assert sum(line.startswith("student-4 ") and "−" not in line for line in lines) == 2, (
         "once with its scores, once with its baselines"
     )
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(cell_len, lines)) <= WIDTH
 
 
 def test_it_opens_with_the_verdict_and_shows_what_a_claim_needs(report):
