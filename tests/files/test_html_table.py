@@ -64,27 +64,6 @@ def test_objects_show_themselves_in_a_notebook_and_make_no_markup(name):
     assert "<b>&x" in " ".join(seen.text) and "script" not in seen.tags
 
 
-def test_a_report_shows_the_numbers_of_its_aligned_sites_beside_the_best_baseline():
-    report = example_report(seeds=1)
-    rows = [row for row in report.interchange if row.aligned and row.student == "diito"]
-    values = {row.baseline: row.iia_effective for row in rows}
-    best = max(value for baseline, value in values.items() if baseline != "measured")
-    shown = _Seen(report._repr_html_()).text
-    place = shown.index("diito")
-    assert shown[place : place + 8] == [
-        "diito", "0", "premise", "1 → 0", f"{values['measured']:.3f}",
-        f"{rows[0].iia_effective_low:.3f} to {rows[0].iia_effective_high:.3f}", "360", f"{best:.3f}",
-    ]  # fmt: skip
-
-
-def test_a_report_without_aligned_sites_shows_all_and_one_without_rows_none():
-    report = example_report(("kd",), seeds=1)
-    rows = tuple(dataclasses.replace(row, aligned=False) for row in report.interchange)
-    shown = dataclasses.replace(report, interchange=rows)._repr_html_()
-    assert "all measured sites" in shown and shown.count("<tr>") == 1 + 6
-    assert dataclasses.replace(report, interchange=(), differences=())._repr_html_().count("<tr>") == 1
-
-
 def test_a_recipe_shows_its_students_with_their_objectives():
     shown = " ".join(_Seen(Recipe.load("quickstart")._repr_html_()).text)
     assert "diito" in shown and "task (1), response_kd (1), diito (0.5)" in shown and "data planted" in shown

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from causalkd.alignment.spec import Alignment
-from causalkd.files.html_table import html_table
 from causalkd.verification.results.attribution import AttributionResults
-from causalkd.verification.results.baselines import BaselineName, explaining
+from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskDifferenceRow, TaskScoreRow
+from causalkd.verification.results.site_table import site_table
 
 SCHEMA_VERSION = 2
 """The version of the keys of report.json; reports without the key are of version 1."""
@@ -220,12 +220,7 @@ class VerificationReport:
             raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
 
     def _repr_html_(self) -> str:
-        """The aligned sites of every student, for a notebook; all of them where none was trained."""
-        measured = [row for row in self.interchange if row.baseline == "measured" and row.reachable]
-        rows = [_shown(row, self.interchange) for row in [row for row in measured if row.aligned] or measured]
-        heads = ("student", "seed", "pair", "teacher → student", "effective IIA", "95%", "n", "best baseline")
-        kind = "aligned sites" if any(row.aligned for row in measured) else "all measured sites"
-        return html_table(f"{self.alignment.name}: effective IIA at {kind}", heads, rows)
+        return site_table(self.alignment.name, [vars(row) for row in self.interchange])
 
     def to_json(self) -> str:
         """The report as JSON text, keys in the order of the fields."""
@@ -271,20 +266,6 @@ class VerificationReport:
 
 
 _REPORT = TypeAdapter(VerificationReport)
-
-
-def _shown(row: InterchangeRow, rows: tuple[InterchangeRow, ...]) -> tuple[object, ...]:
-    """One site with its interval and the best baseline that would explain it."""
-    beside = [each for each in rows if each.baseline in explaining() and _site(each) == _site(row)]
-    best = max((each.iia_effective for each in beside if each.iia_effective is not None), default=None)
-    numbers = (row.iia_effective, row.iia_effective_low, row.iia_effective_high, best)
-    value, low, high, baseline = ("–" if number is None else f"{number:.3f}" for number in numbers)
-    layers, seed = f"{row.teacher_layer} → {row.student_layer}", "" if row.seed is None else row.seed
-    return (row.student, seed, row.pair, layers, value, f"{low} to {high}", row.effective_pairs, baseline)
-
-
-def _site(row: InterchangeRow) -> tuple[object, ...]:
-    return (row.student, row.seed, row.pair, row.component, row.head, row.teacher_layer, row.student_layer)
 
 
 def _of_this_version(text: str, origin: str) -> str:
