@@ -97,7 +97,7 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
         figure.savefig(file, format="svg", metadata=nothing)
     element = file.getvalue()
     element = element[element.index("<svg") :]
-    element = re.sub(r'<g id="' + _TIP + r'([^"]*)">', r"<g><title>\1</title>", element)
+    element = re.sub(rf"""<g id=(["']){_TIP}(.*?)\1>""", r"<g><title>\2</title>", element)
     element = re.sub(r'<g id="[^"]*"', "<g", element)  # matplotlib counts groups anew; nothing refers to them
     for colour, variable in _OF_THE_PAGE.items():
         element = element.replace(f": {colour}", f": var(--{variable}, {colour})")

@@ -133,11 +133,12 @@ def _relation(report: VerificationReport, best: str, other: str) -> str:
 
 
 def differences_of(report: VerificationReport, student: str, other: str) -> list[tuple[DifferenceRow, float]]:
-    """The comparisons of two students at aligned sites, each with how much higher the first one scores."""
+    """The comparisons of two students where enough pairs count, each with how much higher the first one scores."""
+    rows = [row for row in report.differences if row.measure == "iia_effective" and row.pairs >= FEW_PAIRS]
     return [
         (row, row.difference if row.student == student else -row.difference)
-        for row in report.differences
-        if {row.student, row.reference} == {student, other} and student != other and row.measure == "iia_effective"
+        for row in rows
+        if {row.student, row.reference} == {student, other} and student != other
     ]
 
 

@@ -14,6 +14,7 @@ from causalkd.verification.results.report import StudentResult, VerificationRepo
 
 _PIPELINES = {
     "classification": "text-classification",
+    "multi_label": "text-classification",
     "regression": "text-classification",
     "token_classification": "token-classification",
     "question_answering": "question-answering",

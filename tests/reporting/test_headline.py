@@ -49,6 +49,13 @@ def test_a_difference_in_some_seeds_is_said_to_be_in_some():
     assert "more often, beyond chance in 2 of 3 comparisons, than kd" in found
 
 
+def test_a_comparison_on_few_pairs_says_nothing():
+    report = _two(0.7, 0.8, 0.1)
+    few = tuple(dataclasses.replace(row, seed=row.seed + 10, pairs=29, difference=-0.3) for row in report.differences)
+    both = dataclasses.replace(report, differences=(*report.differences, *few))
+    assert headline(both) == headline(report) and "beyond chance, than kd" in headline(both)
+
+
 def test_one_seed_is_named_with_its_interval():
     assert "(95% interval 75.0% to 85.0%; one seed)" in headline(_two(0.6, 0.8, 0.2, seeds=(0,)))
     assert "seed" in headline(two_sites(lambda *_: 0.8)) and "kd" not in headline(two_sites(lambda *_: 0.8))

@@ -57,6 +57,19 @@ def test_baselines_that_nobody_has_have_no_column(report):
     assert BASELINES["ceiling"].title not in whole
 
 
+def test_the_heads_of_all_baselines_are_broken_between_words():
+    report = example_report((LONG, "kd"), seeds=1)
+    beside = [
+        dataclasses.replace(row, baseline=name)
+        for row in report.interchange
+        if row.baseline == "majority_class" and row.aligned
+        for name in BASELINES
+    ]
+    text = as_text(dataclasses.replace(report, interchange=(*report.interchange, *beside)))
+    assert {"intervention", "direction", "ceiling"} <= set(text.split())
+    assert max(map(cell_len, text.splitlines())) <= WIDTH
+
+
 def test_names_are_no_markup():
     assert "[bold]x[/bold]" in as_text(example_report(("[bold]x[/bold]", "kd"), seeds=1))
 
