@@ -30,7 +30,7 @@ from causalkd.reporting.explanation import explanation
 from causalkd.reporting.headline import named_students, percent
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import LEARNING_MAPS
+from causalkd.reporting.tables import LEARNING_MAPS, task_certainty
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import Measure, VerificationReport
@@ -96,6 +96,7 @@ def render(
     return template.render(
         report=report,
         summaries=summaries(report),
+        certainty=task_certainty(report),
         verdict=verdict(report),
         explanation=explanation(report),
         stacks=[layer_stacks(report, name) for name in named_students(report)],

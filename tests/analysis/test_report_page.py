@@ -10,7 +10,7 @@ from analysis.report_page import render
 from causalkd.reporting.explanation import explanation
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.report import TeacherResult
-from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
+from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskScoreRow
 from tests.example_maps import example_distances, example_maps, example_results
 from tests.example_report import example_metrics, example_report
 from tests.example_teaching import example_teaching
@@ -218,6 +218,13 @@ def test_every_section_opens_with_a_sentence_and_stands_in_the_contents(report, 
     for anchor in anchors[:-2]:  # the last two explain the numbers and how they were made
         after = html.split(f'<h2 id="{anchor}">')[1]
         assert '<p class="finding">' in after[:400], anchor
+
+
+def test_the_certainty_of_the_task_metric_has_its_tables(small):
+    scores = (TaskScoreRow("teacher", None, 0.91, 0.88, 0.93), TaskScoreRow("kd", 0, 0.9, 0.87, 0.92))
+    page = render(dataclasses.replace(small, task_scores=scores))
+    assert _Page(page).open == [] and "<td>0.880–0.930</td>" in page and "Task metric with its 95 % interval" in page
+    assert "Task metric with its" not in render(small)
 
 
 def test_cells_have_tooltips_with_their_exact_numbers(report, html):
