@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from analysis.grids import Find, Grid, find_grids
-from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, OUTLINE, SHARE_MAP, readable_on, styled
+from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, OUTLINE, SHARE_MAP, readable_on, styled, tip
 from causalkd.reporting.summary import mean
 from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
 
@@ -120,9 +120,19 @@ def _draw_cell(
         ax.text(x, y, "–", ha="center", va="center", color=MUTED)
         return
     colour = to_rgba(shades.to_rgba(np.array([value]))[0])
-    ax.add_patch(_square(x, y, facecolor=colour, linewidth=0))
+    ax.add_patch(_square(x, y, facecolor=colour, linewidth=0, gid=tip(_exactly(row))))
     shown = f"{value:+.2f}" if signed and abs(value) >= 0.005 else f"{abs(value):.2f}"
     ax.text(x, y, shown.replace("-", "−"), ha="center", va="center", color=readable_on(colour))
+
+
+def _exactly(row: InterchangeRow) -> str:
+    """The exact numbers of a cell."""
+    numbers = f"effective IIA {_share(row.iia_effective)} on {row.effective_pairs} pairs, IIA {_share(row.iia)}"
+    return f"{row.student}, teacher {row.teacher_layer}, student {row.student_layer}: {numbers} on {row.pairs}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _square(x: int, y: int, inset: float = 0.03, **style: object) -> Rectangle:

@@ -1,6 +1,7 @@
 """One self-contained HTML page of a report: tables, figures inside the page, and what each number means."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import resources
@@ -9,33 +10,39 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
+from analysis import findings
 from analysis.attribution_section import agreement_lines, attribution_figures, gap_lines
 from analysis.downloads import downloads
 from analysis.grids import find_grids, find_heads
 from analysis.interchange_maps import interchange_maps
+from analysis.layer_stacks import layer_stacks, scale
+from analysis.page_tables import cell_lines, environment_facts, truth_tables
+from analysis.score_bars import bar_groups
 from analysis.site_scores import site_scores
 from analysis.style import Draw, student_colours, to_svg
 from analysis.teaching_section import teaching_figures
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
 from causalkd.reporting.attribution_tables import distance_rows
+from causalkd.reporting.explanation import explanation
+from causalkd.reporting.headline import named_students, percent
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import LEARNING_MAPS
-from causalkd.reporting.verdict import student_sentences, verdict
+from causalkd.reporting.tables import LEARNING_MAPS, task_certainty
+from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
-from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
-from causalkd.verification.results.rows import GroundTruthRow
+from causalkd.verification.results.report import Measure, VerificationReport
 
 _MEASURES: dict[Measure, tuple[str, str]] = {
     "iia_effective": (
-        "Effective interchange accuracy",
-        "On pairs whose intervention changed the teacher's prediction.",
+        "Layer by layer",
+        "On the pairs on which the intervention changed the teacher's prediction.",
     ),
     "iia": (
-        "Interchange accuracy on all pairs",
-        "On many of them an intervention may change nothing, which is easy.",
+        "Layer by layer, all pairs",
+        "On many of all pairs, an intervention changes nothing, which is easy.",
     ),
 }
 
@@ -50,9 +57,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures that answer one question."""
+    """Figures that answer one question; the finding is what they show."""
 
+    anchor: str
     title: str
+    finding: str
     meaning: str
     pictures: tuple[Picture, ...]
 
@@ -72,82 +81,112 @@ def render(
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"share": _share, "signed": _signed, "chance": _chance, "count": _count}
+    environment.filters |= {
+        "share": _share,
+        "signed": _signed,
+        "chance": _chance,
+        "count": _count,
+        "percent": percent,
+        "width": _width,
+    }
     template = environment.from_string(
         resources.files("analysis").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     )
+    sections = [*_sections(report), *_curves(report, of_students)]
     return template.render(
         report=report,
         summaries=summaries(report),
-        verdict=(*verdict(report), *student_sentences(report)),
+        certainty=task_certainty(report),
+        verdict=verdict(report),
+        explanation=explanation(report),
+        stacks=[layer_stacks(report, name) for name in named_students(report)],
+        scale=scale(),
+        bars=bar_groups(report),
+        contents=_contents(report, sections),
+        findings=_findings(report),
         baseline_table=BASELINES,
         colours=student_colours(student.name for student in report.students),
         compared=reference_sentences(report),
         between=[row for row in report.differences if row.student != row.reference],
         against_controls=[row for row in report.differences if row.student == row.reference],
-        truth=_truth(report),
-        sections=[*_sections(report), *_curves(report, of_students)],
+        truth=truth_tables(report),
+        sections=sections,
         attribution=_attribution(report, maps),
         teaching=_teaching(report, of_students),
-        cells=_cells(report),
+        cells=cell_lines(report),
         learning_maps=LEARNING_MAPS,
         downloads=downloads(report, of_students),
         alignment=report.alignment.to_yaml(),
-        facts=_facts(report),
+        facts=environment_facts(report),
     )
 
 
 def _sections(report: VerificationReport) -> list[Section]:
     scores = _picture(
-        "scores", partial(site_scores, report), "Every seed a point; a line is its 95 % interval, for one site."
+        "scores", partial(site_scores, report), "Every seed is a point; a line is its 95% interval, for one site."
     )
     meaning = "Aligned sites are in the objective: what is learned beyond it shows at the other sites."
-    sections = [Section("Aligned and other sites", meaning, (scores,))]
+    sections = [Section("sites", "Aligned and other sites", findings.of_sites(report), meaning, (scores,))]
     if not any(find_grids(report, student.name, student.seed) for student in report.students):
         return sections
     for measure, (title, meaning) in _MEASURES.items():
-        draw = partial(interchange_maps, report, measure)
-        pictures = (
-            _picture(measure, draw, "Layer by layer, for each student's first seed."),
-            _picture(
-                f"{measure} above",
-                partial(draw, above_baseline=True),
-                "The same minus the best baseline at the same sites; blue is above it.",
-            ),
-        )
-        sections.append(Section(title, meaning, pictures))
-    return [*sections, *_head_sections(report)]
+        pictures = _maps(partial(interchange_maps, report, measure), measure, "Layer by layer")
+        sections.append(Section(measure, title, findings.of_grids(report, measure), meaning, pictures))
+    if report.heads:
+        pictures = _maps(partial(interchange_maps, report, find=find_heads), "heads", "Head by head at each site pair")
+        shown = findings.of_grids(report, "iia_effective", find_heads)
+        meaning = "Each head of the teacher against each head of the student, effective IIA."
+        sections.append(Section("heads", "Heads", shown, meaning, pictures))
+    return sections
 
 
-def _head_sections(report: VerificationReport) -> list[Section]:
-    if not report.heads:
-        return []
-    draw = partial(interchange_maps, report, find=find_heads)
-    pictures = (
-        _picture("heads", draw, "Head by head at the layers of each site pair, for each student's first seed."),
-        _picture(
-            "heads above",
-            partial(draw, above_baseline=True),
-            "The same minus the best baseline at the same sites; blue is above it.",
-        ),
+def _maps(draw: Callable[..., Figure], name: str, of: str) -> tuple[Picture, ...]:
+    above = "The same minus the best baseline at the same sites; blue is above it."
+    return (
+        _picture(name, draw, f"{of}, for each student's first seed."),
+        _picture(f"{name} above", partial(draw, above_baseline=True), above),
     )
-    return [Section("Heads", "Each head of the teacher against each head of the student, effective.", pictures)]
 
 
 def _curves(report: VerificationReport, metrics: Metrics) -> list[Section]:
     if not terms(metrics):
         return []
     unit = "squared difference" if report.teacher.task == "regression" else "nats"
-    picture = _picture(
-        "curves", partial(training_curves, metrics, unit), "Thin lines are single seeds, thick ones their mean."
-    )
-    return [
-        Section(
-            "Training",
-            "Every term unweighted, and the loss they sum up to with their weights; effective IIA where watched.",
-            (picture,),
-        )
-    ]
+    draw = partial(training_curves, metrics, unit)
+    picture = _picture("curves", draw, "Thin lines are single seeds, thick ones their mean.")
+    meaning = "Every term unweighted, and the loss they sum up to with their weights; effective IIA where watched."
+    return [Section("training", "Training", findings.of_training(metrics), meaning, (picture,))]
+
+
+def _contents(report: VerificationReport, sections: Sequence[Section]) -> dict[str, str]:
+    """The title of every section that the page has, by its anchor, in order."""
+    attribution = report.attribution
+    titles = {
+        "table": ("In one table", True),
+        "differences": ("Differences between students", any(r.student != r.reference for r in report.differences)),
+        **{section.anchor: (section.title, True) for section in sections},
+        "departures": ("Where students depart", bool(report.mismatches)),
+        "distances": ("Unusual states", bool(report.off_distribution)),
+        "truth": ("Against the task's own causal model", bool(report.ground_truth)),
+        "attribution": ("Which tokens the predictions depend on", attribution is not None),
+        "teaching": ("The teaching mode of each token", attribution is not None and attribution.teaching is not None),
+        "meaning": ("What each number means", True),
+        "making": ("How it was made", True),
+    }
+    return {anchor: title for anchor, (title, shown) in titles.items() if shown}
+
+
+def _findings(report: VerificationReport) -> dict[str, str]:
+    """The opening sentences of the sections that are not made of figures alone."""
+    maps = report.attribution
+    return {
+        "task": findings.of_task(report),
+        "departures": findings.of_departures(report) if report.mismatches else "",
+        "distances": findings.of_distances(report) if report.off_distribution else "",
+        "truth": findings.of_truth(report.ground_truth) if report.ground_truth else "",
+        "attribution": findings.of_attribution(maps) if maps else "",
+        "teaching": findings.of_teaching(maps.teaching) if maps and maps.teaching else "",
+    }
 
 
 def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap]) -> dict[str, Any] | None:
@@ -179,68 +218,29 @@ def _teaching(report: VerificationReport, metrics: Metrics) -> dict[str, Any] | 
 
 def _picture(name: str, draw: Draw, caption: str) -> Picture:
     try:
-        return Picture(Markup(to_svg(draw(), name)), caption)
+        return Picture(_as_wide(to_svg(draw(), name)), caption)
     except Exception as error:  # of any kind: no figure is worth the report that it illustrates
         reason = str(error).strip().partition("\n")[0][:200]
         told = f"This figure could not be drawn ({type(error).__name__}: {reason}). The numbers are in the tables."
         return Picture(Markup("<p>{}</p>").format(told), caption)
 
 
-def _cells(report: VerificationReport) -> list[dict[str, object]]:
-    """One line per site and seed: the measurement, with each baseline's accuracy."""
-    baselines: dict[tuple[object, ...], dict[str, float | None]] = {}
-    for row in report.interchange:
-        baselines.setdefault(_key(row), {})[row.baseline] = row.iia_effective
-    return [
-        {**asdict(row), "baselines": [baselines[_key(row)].get(name) for name in BASELINES]}
-        for row in report.interchange
-        if row.baseline == "measured"
-    ]
+def _as_wide(svg: str) -> Markup:
+    """The figure, drawn as wide as its place but at most a quarter wider than it was meant."""
+    return Markup(re.sub(r'^<svg ([^>]*?)width="([\d.]+)pt"', _limited, svg, count=1))
 
 
-@dataclass(frozen=True)
-class TruthTable:
-    """One model against the task's own causal model: a line per variable, a column per layer."""
-
-    title: str
-    layers: tuple[int, ...]
-    lines: Mapping[str, tuple[GroundTruthRow, ...]]
-
-    def best(self, row: GroundTruthRow) -> float | None:
-        """The highest of a row's baselines."""
-        return max((value for value in row.baselines.values() if value is not None), default=None)
-
-
-def _truth(report: VerificationReport) -> list[TruthTable]:
-    """A table for each model and each choice of positions; of the students only the first seed."""
-    seeds = {student.name: student.seed for student in reversed(report.students)}
-    rows = [row for row in report.ground_truth if row.seed == seeds.get(row.model)]
-    tables = []
-    for model, pair in dict.fromkeys((row.model, row.pair) for row in rows):
-        lines: dict[str, list[GroundTruthRow]] = {}
-        for row in rows:
-            if (row.model, row.pair) == (model, pair):
-                lines.setdefault(row.variable, []).append(row)
-        layers = tuple(row.layer for row in next(iter(lines.values())))
-        title = f"{model}, positions of {pair!r}"
-        tables.append(TruthTable(title, layers, {name: tuple(cells) for name, cells in lines.items()}))
-    return tables
-
-
-def _key(row: InterchangeRow) -> tuple[object, ...]:
-    place = (row.pair, row.component, row.unit, row.head, row.teacher_layer, row.student_layer)
-    return (row.student, row.seed, *place)
-
-
-def _facts(report: VerificationReport) -> Mapping[str, str]:
-    """The environment, as name and value."""
-    found = report.environment
-    facts = {name: str(value) for name, value in asdict(found).items() if name != "versions"}
-    return facts | dict(found.versions)
+def _limited(found: re.Match[str]) -> str:
+    return f'<svg style="max-width: {1.25 * float(found[2]):.0f}pt" {found[1]}width="{found[2]}pt"'
 
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _width(value: float) -> str:
+    """A share as a width in CSS."""
+    return f"{100 * min(max(value, 0.0), 1.0):.2f}%"
 
 
 def _signed(value: float | None) -> str:
@@ -253,3 +253,8 @@ def _chance(value: float | None) -> str:
 
 def _count(value: int | float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+_FILTERS = {
+    "share": _share, "signed": _signed, "chance": _chance, "count": _count, "percent": percent, "width": _width,
+}  # fmt: skip

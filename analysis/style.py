@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -23,6 +24,8 @@ OUTLINE = "#000000"
 CHANCE = "#b3261e"
 """What any chance or guessing level is drawn in."""
 
+_TIP = "tip:"
+"""Begins the id of a group of which `to_svg` makes a tooltip."""
 _OF_THE_PAGE = {INK: "ink", MUTED: "muted", FAINT: "line", CHANCE: "chance"}
 """Colours that a page may replace by CSS variables of these names, for readers in the dark or on paper."""
 
@@ -89,17 +92,24 @@ def to_svg(figure: Figure, name: str = "figure") -> str:
     """
     file = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with matplotlib.rc_context({**_settings(), "svg.hashsalt": name}):
+    with matplotlib.rc_context({**_settings(), "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # text stays text: the browser has the glyphs
         figure.savefig(file, format="svg", metadata=nothing)
     element = file.getvalue()
     element = element[element.index("<svg") :]
-    element = re.sub(r'<g id="[^"]*"', "<g", element)  # matplotlib numbers groups again; nothing refers to them
+    element = re.sub(rf"""<g id=(["']){_TIP}(.*?)\1>""", r"<g><title>\2</title>", element)
+    element = re.sub(r'<g id="[^"]*"', "<g", element)  # matplotlib counts groups anew; nothing refers to them
     for colour, variable in _OF_THE_PAGE.items():
         element = element.replace(f": {colour}", f": var(--{variable}, {colour})")
     # White text stands on data; white shapes, and what is behind hatches, are the background.
     paper = f": var(--paper, {PAPER})"
     element = element.replace(f'fill="{PAPER}"', f'style="fill{paper}"')
     return re.sub(r"<path [^>]*>", lambda path: path[0].replace(f": {PAPER}", paper), element)
+
+
+def tip(text: str) -> str:
+    """The `gid` of an artist that shows a text when it is pointed at, once its figure stands in a page."""
+    return _TIP + text
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -65,6 +65,15 @@ def test_distill_prints_the_data_the_table_and_the_files(quickstart: FinishedRun
     assert "Traceback" not in quickstart.told and "Warning" not in quickstart.told
 
 
+def test_a_run_that_is_written_to_a_file_is_short(quickstart: FinishedRun) -> None:
+    lines = quickstart.told.splitlines()
+    assert len(lines) < 60 and "\r" not in quickstart.told
+    for model, steps in (("teacher", 6), ("kd", 6), ("diito", 4)):
+        assert sum(line.startswith(f"{model} (seed 0): step ") for line in lines) == 4
+        assert any(line.startswith(f"{model} (seed 0): step {steps} of {steps}") for line in lines)
+    assert any(line.startswith("kd (seed 0): step 6 of 6, loss ") for line in lines)
+
+
 def test_distill_keeps_a_finished_run(quickstart: FinishedRun) -> None:
     changes = ("--set", f"output={quickstart.folder.path}")
     message = _refusal("distill", "quickstart", *changes)

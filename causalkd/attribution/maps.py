@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -16,12 +17,15 @@ from torch.nn.functional import pad
 
 from causalkd.attribution.integrated_gradients import Baseline, integrated_gradients
 from causalkd.attribution.targets import Target, Views, at_least_float32
+from causalkd.files.html_table import coloured_tokens
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import hook_point_of
 
+_SHOWN = 5
+"""Texts that a notebook shows."""
 Reduction = Literal["sum", "norm"]
 """How a position's dimensions become its score: their signed sum, which is complete, or AD-KD's norm."""
 
@@ -68,6 +72,19 @@ class AttributionMap:
     views: tuple[tuple[str, ...], ...]
     gap: Float[Tensor, "view batch"]
     made: Provenance
+
+    def _repr_html_(self) -> str:
+        """The first texts under the first view, tokens coloured by their share of the text's attribution."""
+        lines = []
+        for row in range(min(_SHOWN, len(self.tokens))):
+            kept = self.mask[row].nonzero()[:, 0].tolist()
+            scores = self.scores[0, row, kept]
+            shares = (scores / scores.abs().sum().clamp(min=torch.finfo(scores.dtype).tiny)).tolist()
+            tokens = coloured_tokens([self.tokens[row][position] for position in kept], shares)
+            lines.append(f"<p><b>{escape(self.views[0][row])}</b>: {tokens}</p>")
+        more = len(self.tokens) - len(lines)
+        rest = f"<p>and {more} more texts</p>" if more else ""
+        return f"<div><p>{escape(self.made.model)} at {escape(self.made.hook_point)}</p>{''.join(lines)}{rest}</div>"
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file whose header holds the words; `load` gives an equal map, bit by bit."""

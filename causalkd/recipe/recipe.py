@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml
+from causalkd.files.html_table import html_table
 from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.overrides import apply_change, merged
 from causalkd.recipe.sections import (
@@ -67,6 +68,22 @@ class Recipe(Part):
     def folder(self) -> Path:
         """The folder that the run is written to."""
         return Path(self.output or f"runs/{self.name}")
+
+    def _repr_html_(self) -> str:
+        """The students with their objectives, for a notebook."""
+        rows = []
+        for part in self.students:
+            chosen = part.objectives.chosen().items()
+            weights = ", ".join(f"{name} ({objective.weight:g})" for name, objective in chosen)
+            begun = part.model or (f"layers {list(part.layers)}" if part.layers else "made from the teacher")
+            rows.append((part.name, begun, weights))
+        teacher = self.teacher.model or (self.teacher.config or {}).get("model_type", "")
+        alignment = self.alignment.name if isinstance(self.alignment, Alignment) else self.alignment
+        caption = (
+            f"{self.name}: teacher {teacher}, data {self.data.data_name}, alignment {alignment}, seeds "
+            f"{', '.join(map(str, self.seeds))}, in {self.folder}"
+        )
+        return html_table(caption, ("student", "begins as", "objectives (weight)"), rows)
 
     def training_of(self, student: StudentPart) -> TrainingPart:
         """The student's training: the recipe's, changed by the student's own keys. Its `steps` or `epochs` replaces

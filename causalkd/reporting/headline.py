@@ -8,6 +8,7 @@ than* another student where every paired test, adjusted also for the number of c
 
 from collections.abc import Mapping
 
+from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import DifferenceRow, VerificationReport
@@ -19,22 +20,21 @@ _NAMED = 3
 
 def headline(report: VerificationReport) -> str:
     """The finding of a report in one or two sentences."""
-    found = standings(report)
-    kind = 0 if any(row.aligned for row in report.interchange) else 1
-    here = {name: kinds[kind] for name, kinds in found.items() if kinds[kind].accuracy is not None}
+    kind, here = _kind(report), _here(report)
     if not here:
         return _nothing(report, kind)
-    best = max(here, key=lambda name: here[name].accuracy or 0.0)
-    own = here[best]
-    chosen = f" (the highest of {len(found)} students)" if len(found) > _NAMED else ""
+    best = _best(here)
+    own, count = here[best], len({student.name for student in report.students})
+    chosen = f" (the highest of {count} students)" if count > _NAMED else ""
+    place = _place(own.sites, kind)
+    above = any(each.above for each in here.values())
+    where = f"{place}," if above else f"There is no evidence of alignment {place[0].lower()}{place[1:]}:"
     claim = (
-        f"{_place(own.sites, kind)}, {best}{chosen} makes the teacher's counterfactual prediction on "
-        f"{percent(own.accuracy)} of effective pairs ({certainty(own)}){_beside_baselines(own)}"
-        f"{_beside_students(report, best, here)}."
+        f"{where} {isolated(best)}{chosen} makes the teacher's "
+        f"counterfactual prediction on {percent(own.accuracy)} of effective pairs ({certainty(own)})"
+        f"{_beside_baselines(own)}{_beside_students(report, best, here)}."
     )
-    if not any(each.above for each in here.values()):
-        claim = f"There is no evidence of alignment. {claim}"
-    return claim + _another_layer(own)
+    return claim + _another_layer(own) + _unmeasured(report, here)
 
 
 def percent(value: float | None) -> str:
@@ -81,14 +81,44 @@ def _beside_baselines(own: Evidence) -> str:
     return f", above its best baseline ({value})"
 
 
-def _beside_students(report: VerificationReport, best: str, here: Mapping[str, Evidence]) -> str:
+def named_students(report: VerificationReport) -> list[str]:
+    """The students that the headline names, in the order of the report; where it names none, the first few."""
+    here = _here(report)
+    names = list(dict.fromkeys(student.name for student in report.students))
+    if not here or len(here) <= _NAMED:
+        return names[:_NAMED]
+    best = _best(here)
+    return [name for name in names if name in (best, *_others(report, best, here))]
+
+
+def _here(report: VerificationReport) -> dict[str, Evidence]:
+    """How each student stands where the headline looks: at aligned sites, or at all others where there are none."""
+    kind = _kind(report)
+    found = standings(report)
+    return {name: kinds[kind] for name, kinds in found.items() if kinds[kind].accuracy is not None}
+
+
+def _kind(report: VerificationReport) -> int:
+    return 0 if any(row.aligned for row in report.interchange) else 1
+
+
+def _best(here: Mapping[str, Evidence]) -> str:
+    return max(here, key=lambda name: here[name].accuracy or 0.0)
+
+
+def _others(report: VerificationReport, best: str, here: Mapping[str, Evidence]) -> list[str]:
     others = [name for name in here if name != best]
+    if len(here) <= _NAMED:
+        return others
+    return [name for name in others if differences_of(report, best, name)][:1]
+
+
+def _beside_students(report: VerificationReport, best: str, here: Mapping[str, Evidence]) -> str:
+    others = _others(report, best, here)
     compared = [name for name in others if differences_of(report, best, name)]
-    if len(here) > _NAMED:
-        others = compared[:1]
+    relations = {name: _relation(report, best, name) if name in compared else "; beside" for name in others}
     return "".join(
-        f"{_relation(report, best, name) if name in compared else '; beside'} {name} ({percent(here[name].accuracy)})"
-        for name in others
+        f"{relation} {isolated(name)} ({percent(here[name].accuracy)})" for name, relation in relations.items()
     )
 
 
@@ -103,11 +133,12 @@ def _relation(report: VerificationReport, best: str, other: str) -> str:
 
 
 def differences_of(report: VerificationReport, student: str, other: str) -> list[tuple[DifferenceRow, float]]:
-    """The comparisons of two students at aligned sites, each with how much higher the first one scores."""
+    """The comparisons of two students where enough pairs count, each with how much higher the first one scores."""
+    rows = [row for row in report.differences if row.measure == "iia_effective" and row.pairs >= FEW_PAIRS]
     return [
         (row, row.difference if row.student == student else -row.difference)
-        for row in report.differences
-        if {row.student, row.reference} == {student, other} and student != other and row.measure == "iia_effective"
+        for row in rows
+        if {row.student, row.reference} == {student, other} and student != other
     ]
 
 
@@ -115,6 +146,11 @@ def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
     """Whether a difference is beyond chance, adjusted for the sites and for the number of compared students."""
     count = len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
     return row.q_value is not None and row.q_value * count < CHANCE
+
+
+def _unmeasured(report: VerificationReport, here: Mapping[str, Evidence]) -> str:
+    names = dict.fromkeys(isolated(each.name) for each in report.students if each.name not in here)
+    return f" No value was measured for {', '.join(names)}." if names else ""
 
 
 def _another_layer(own: Evidence) -> str:

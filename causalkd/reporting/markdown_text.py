@@ -1,6 +1,7 @@
 """Names and sentences inside Markdown: they are shown unchanged, and make no link, heading, table cell or HTML."""
 
 import re
+import unicodedata
 
 _ALWAYS = r"[\\`*|$]"
 _OPENS_HTML = r"<(?=[A-Za-z/!?])|&(?=#?\w+;)"
@@ -22,3 +23,9 @@ def code_block(text: str, language: str = "") -> str:
     longest = max((len(found) for found in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def isolated(name: str) -> str:
+    """A name as it stands in a sentence: one that is written from right to left does not turn what follows it."""
+    turns = any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in name)
+    return f"\u2068{name}\u2069" if turns else name

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from html import escape
 
 from causalkd.reporting.standing import standing
 from causalkd.reporting.summary import StudentSummary, summaries
@@ -9,8 +10,15 @@ from causalkd.reporting.tables import columns, number, spread
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
 
 
-def compare(reports: Mapping[str, VerificationReport]) -> str:
-    """A table of every run's students, each as the mean over its seeds ± standard deviation, by the name of the run.
+class Comparison(str):
+    """The text of a comparison; a notebook shows it in letters of one width."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self)}</pre>"
+
+
+def compare(reports: Mapping[str, VerificationReport]) -> Comparison:
+    """A table of every run's students, each the mean over its seeds ± their standard deviation, by the name of the run.
 
     Interchange accuracies are means over the sites that every run measured, and a task metric is shown where every run
     has it. Runs may differ in teacher, depth, alignment and pairs; the lines before the table say in what they do.
@@ -26,7 +34,8 @@ def compare(reports: Mapping[str, VerificationReport]) -> str:
     metric = metrics if len(metrics) == 1 else []
     heads = ("run", "student", "seeds", *metric, "agree", "aligned", "best baseline", "above", "other", "above")
     rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in _names(report)]
-    return "\n".join([*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows])]) + "\n"
+    lines = [*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows])]
+    return Comparison("\n".join(lines) + "\n")
 
 
 def _names(report: VerificationReport) -> list[str]:

@@ -44,6 +44,7 @@ class Evidence:
         low: Lower end of the 95 % interval of the accuracy; None unless there is one site and one seed.
         high: Its upper end.
         baseline_name: The key of the baseline that is the best one at every site in every seed; None where they differ.
+        levels: The mean over the sites of each seed.
     """
 
     sites: int
@@ -56,6 +57,7 @@ class Evidence:
     low: float | None = None
     high: float | None = None
     baseline_name: str | None = None
+    levels: tuple[float, ...] = ()
 
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
@@ -86,6 +88,7 @@ def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:
         None if only is None else only.iia_effective_low,
         None if only is None else only.iia_effective_high,
         names.pop() if len(names) == 1 else None,
+        tuple(level for level in levels if level is not None),
     )
 
 

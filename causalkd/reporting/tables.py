@@ -51,7 +51,7 @@ def tables(report: VerificationReport) -> list[Table]:
     return [
         Table(f"Aligned sites ({_sites(aligned)}), held-out pairs" if aligned else "Students", rows),
         *_further_metrics(report),
-        *_task_certainty(report),
+        *task_certainty(report),
         Table("Other sites (mean over sites; no objective saw them)", other),
         Table("Baselines at aligned sites, effective IIA", _baseline_table(means)),
     ]
@@ -64,7 +64,7 @@ def _further_metrics(report: VerificationReport) -> list[Table]:
     return [Table("Further metrics of the task", [("student", "seed", *names), *rows])] if names else []
 
 
-def _task_certainty(report: VerificationReport) -> list[Table]:
+def task_certainty(report: VerificationReport) -> list[Table]:
     """The task metric with its interval, and how students differ in it."""
     metric = report.teacher.metric
     scores = [("model", "seed", metric, "95 %")]

@@ -1,6 +1,7 @@
 """A report as one screen of a terminal: the headline, what limits it, and the tables that it is made from."""
 
 import io
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
-from causalkd.reporting.tables import differences_between, no_numbers, number, teacher_line, unreachable
+from causalkd.reporting.tables import differences_between, no_numbers, number, task_certainty, teacher_line, unreachable
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
@@ -18,6 +19,8 @@ WIDTH = 100
 """Columns of the report."""
 _ROWS = 8
 """Students and seeds that have a row each; of more, only the means over seeds are shown."""
+_FEW = 4
+"""Rows of the tables about the task metric, the heads among them; longer ones are in report.md."""
 _COMPARISONS = 4
 _NAME = 20
 """Characters of a student's name in a table."""
@@ -39,6 +42,9 @@ def as_text(report: VerificationReport) -> str:
     shown = _shown(summaries(report))
     console.print(_students(report, shown))
     console.print(_baselines(shown))
+    for certain in task_certainty(report):
+        if len(certain.rows) <= _FEW:
+            console.print(_plain_table(certain.title, certain.rows))
     for line in (*unreachable(report), *no_numbers(report), *_comparisons(report), MEANING):
         console.print(Text(line))
     lines = (line.rstrip() for line in file.getvalue().splitlines())
@@ -53,7 +59,7 @@ def _shown(found: tuple[StudentSummary, ...]) -> list[StudentSummary]:
 
 
 def _students(report: VerificationReport, shown: list[StudentSummary]) -> Table:
-    metric = report.teacher.metric.replace("_", " ")
+    metric = "\n".join(report.teacher.metric.split("_"))
     table = _table("Students: effective IIA at aligned and at other sites, each beside its best baseline")
     _columns(table, "student", "seed", metric, "agree", "aligned", "95% or sd", "n", "baseline", "other", "baseline")
     for each in shown:
@@ -73,9 +79,17 @@ def _baselines(shown: list[StudentSummary]) -> Table:
     means = [each for each in shown if each.seed is None or each.name not in several]
     names = [name for name in BASELINES if any(each.aligned.baselines[name] is not None for each in means)]
     table = _table("Baselines at aligned sites, effective IIA")
-    _columns(table, "student", *(BASELINES[name].title for name in names))
+    _columns(table, "student", *("\n".join(BASELINES[name].title.split()) for name in names))
     for each in means:
         table.add_row(_short(each.name), *(number(each.aligned.baselines[name]) for name in names))
+    return table
+
+
+def _plain_table(title: str, rows: Sequence[Sequence[str]]) -> Table:
+    table = _table(title)
+    _columns(table, *rows[0])
+    for name, *cells in rows[1:]:
+        table.add_row(Text(name), *cells)
     return table
 
 
@@ -106,4 +120,4 @@ def _table(title: str) -> Table:
 def _columns(table: Table, first: str, *heads: str) -> None:
     table.add_column(first, no_wrap=True)
     for head in heads:
-        table.add_column(head, justify="right", overflow="fold")
+        table.add_column(head, justify="right", no_wrap=True)

@@ -8,6 +8,7 @@ chance, the evidence is not of that layer, and a sentence says so.
 from collections.abc import Mapping
 
 from causalkd.reporting.headline import headline, percent
+from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import Evidence, standings
 from causalkd.reporting.summary import few_pairs
 from causalkd.verification.results.report import VerificationReport
@@ -50,8 +51,8 @@ def _other_sites(report: VerificationReport, found: Mapping[str, tuple[Evidence,
         above = sum(each.above > 0 for each in here.values())
         return [f"{where}, which no objective saw, {above} of {len(here)} students are above their baselines."]
     said = "; ".join(
-        f"{name} makes it on {percent(each.accuracy)} (best baseline {percent(each.baseline)}) and is above its "
-        f"baselines at {each.above} of {each.sites}"
+        f"{isolated(name)} makes it on {percent(each.accuracy)} (best baseline {percent(each.baseline)}) and is above "
+        f"its baselines at {each.above} of {each.sites}"
         for name, each in here.items()
     )
     return [f"{where}, which no objective saw, {said}."]
@@ -62,7 +63,7 @@ def _unplaced(found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:
     counts = {name: sum(kind.anywhere for kind in kinds) for name, kinds in found.items()}
     if not any(counts.values()):
         return []
-    said = ", ".join(f"{count} of {_above(found[name])} of {name}" for name, count in counts.items() if count)
+    said = ", ".join(f"{count} of {_above(found[name])} of {isolated(name)}" for name, count in counts.items() if count)
     return [
         "Not every site above the baselines is shown to depend on its layer: half the student's depth away the "
         f"intervention is right at least as often, within chance, at {said}."

@@ -20,12 +20,14 @@ from causalkd.attribution.maps import AttributionMap
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
-from causalkd.reporting.markdown import as_markdown, model_card
+from causalkd.reporting.markdown import as_markdown
+from causalkd.reporting.model_card import model_card
 from causalkd.runs.build_objectives import build_objectives
 from causalkd.runs.build_sequences import reply_ends, taught_data
 from causalkd.runs.build_trainer import build_trainer, task_only
 from causalkd.runs.data_identity import changed_data
 from causalkd.runs.folder import RunFolder, write_whole
+from causalkd.runs.hub_names import base_model, datasets
 from causalkd.runs.inputs import check_inputs_outside, check_names_fit
 from causalkd.runs.lock import working_alone
 from causalkd.runs.manifest import MANIFEST
@@ -128,7 +130,8 @@ def _verify(
     write_pages(page, report, run.folder)
     for part, seed, _ in run.students:
         (result,) = (each for each in report.students if (each.name, each.seed) == (part.name, seed))
-        write_whole(run.folder.student(run.recipe, part.name, seed) / "README.md", model_card(report, result))
+        card = model_card(report, result, base_model(run.recipe, part), datasets(run.recipe))
+        write_whole(run.folder.student(run.recipe, part.name, seed) / "README.md", card)
     report.write(run.folder.report)
     return report
 

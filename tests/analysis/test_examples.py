@@ -2,15 +2,19 @@
 
 import base64
 import csv
+import html
 import io
 import re
 from pathlib import Path
+
+import pytest
 
 from causalkd.verification.results.baselines import BASELINES
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "analysis" / "examples" / "sst2-minilm.html"
 FIGURE = PAGE.with_suffix(".png")
+QUICKSTART = PAGE.with_name("quickstart.html")
 
 
 def _table(page: str, name: str) -> list[dict[str, str]]:
@@ -24,6 +28,24 @@ def test_the_page_of_a_real_run_is_small_and_fetches_nothing() -> None:
     assert PAGE.stat().st_size <= 2 * 2**20 and FIGURE.stat().st_size <= 200 * 2**10
     assert not re.findall(r'(?:src|href)="(?!#|data:)', page) and "<script" not in page
     assert f"analysis/examples/{FIGURE.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", sorted(PAGE.parent.glob("*.html")), ids=lambda page: page.stem)
+def test_every_page_of_the_gallery_is_one_file_and_is_linked(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size <= 2 * 2**20 and page.with_suffix(".png").stat().st_size <= 200 * 2**10
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', text) and "<script" not in text
+    assert f"(../examples/{page.name})" in (ROOT / "analysis/results/README.md").read_text(encoding="utf-8")
+
+
+def test_the_quickstart_s_headline_has_the_numbers_of_its_table() -> None:
+    page = QUICKSTART.read_text(encoding="utf-8")
+    rows = [row for row in _table(page, "interchange.csv") if row["aligned"] == "True"]
+    values = {row["student"]: float(row["iia_effective"]) for row in rows if row["baseline"] == "measured"}
+    headline = html.unescape(page.split("<h1>")[1].split("</h1>")[0])
+    assert set(values) == {"kd", "diito"}
+    assert f"diito makes the teacher's counterfactual prediction on {100 * values['diito']:.1f}% of" in headline
+    assert f"than kd ({100 * values['kd']:.1f}%)" in headline and "one seed" in headline
 
 
 def test_every_baseline_is_beside_the_aligned_site() -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import html as html_module
 import itertools
 import re
 from html.parser import HTMLParser
@@ -6,9 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from analysis.report_page import render
+from causalkd.reporting.explanation import explanation
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.report import TeacherResult
-from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
+from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskScoreRow
 from tests.example_maps import example_distances, example_maps, example_results
 from tests.example_report import example_metrics, example_report
 from tests.example_teaching import example_teaching
@@ -69,7 +71,7 @@ def test_the_page_is_whole_and_fetches_nothing(html):
 
 
 def test_it_has_the_table_the_maps_and_the_curves(html):
-    assert _Page(html).tags.count("svg") == 6  # scores, two maps for each of two measures, curves
+    assert _Page(html).tags.count("svg") == 8  # 2 stacks, scores, 2 maps for each of 2 measures, curves
     for words in (
         "diito",
         "all 3",
@@ -100,7 +102,7 @@ def test_every_site_is_in_the_table(report, html):
 def test_single_pairs_without_metrics_give_a_page_without_maps_and_curves(report):
     single = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
     html = render(single)
-    assert _Page(html).tags.count("svg") == 1 and "training step" not in html
+    assert _Page(html).tags.count("svg") == 3 and "training step" not in html
 
 
 def test_names_are_text_not_markup(small):
@@ -127,7 +129,8 @@ def test_the_planted_causal_model_has_a_table_where_it_is_known():
 
 def test_the_page_begins_with_what_the_numbers_allow_to_be_said():
     page = render(example_report())
-    assert verdict(example_report())[0] in page[: page.index("In one table")]
+    first = html_module.unescape(page[: page.index("<nav")])
+    assert all(sentence in first for sentence in (*verdict(example_report()), *explanation(example_report())))
 
 
 def test_departures_are_reported_pair_by_pair():
@@ -142,13 +145,13 @@ def test_departures_are_reported_pair_by_pair():
     assert "Where students depart" not in render(report)
 
 
-def test_distances_and_specificity_are_shown_where_they_were_measured():
+def test_distances_and_specificity_are_told_where_they_were_measured():
     report = example_report(seeds=1)
-    assert "never in?" not in render(report)
+    assert "Unusual states" not in render(report)
     far = DistanceRow("diito", 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
-    strict = tuple(dataclasses.replace(row, specificity=0.912) for row in report.interchange)
-    page = render(dataclasses.replace(report, off_distribution=(far,), interchange=strict))
-    assert "never in?" in page and "<td>1.25</td><td>0.372</td>" in page and "off-distribution.csv" in page
+    specific = tuple(dataclasses.replace(row, specificity=0.912) for row in report.interchange)
+    page = render(dataclasses.replace(report, off_distribution=(far,), interchange=specific))
+    assert "Unusual states" in page and "<td>1.25</td><td>0.372</td>" in page and "off-distribution.csv" in page
     assert page.count("<td>0.912</td>") >= len(report.students)
 
 
@@ -175,7 +178,7 @@ def test_attribution_maps_have_a_part_of_their_own(small, html):
     html = render(report, maps=maps)
     page = _Page(html)
     assert page.open == [] and page.fetched == [] and len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") == 7  # scores, four maps, agreement, texts
+    assert page.tags.count("svg") == 8  # the student beside the teacher, scores, four maps, agreement, texts
     for words in ("every class: entailment", "0.350 to 0.450", "kd (untrained)", "random order", "attention", "sdpa"):
         assert words in html
     assert "AD-KD's own term" not in html
@@ -206,7 +209,27 @@ def test_a_figure_that_cannot_be_drawn_stops_no_report(report, monkeypatch: pyte
     _Page(page)
     told = "This figure could not be drawn (RuntimeError: no &lt;font&gt; for this). The numbers are in the tables."
     assert page.count(told) == 1
-    assert page.count("<svg") > 1
+    assert page.count("<svg") > 3
+
+
+def test_every_section_opens_with_a_sentence_and_stands_in_the_contents(report, html):
+    anchors = re.findall(r'<h2 id="([a-z_]+)">', html)
+    assert re.findall(r'<li><a href="#([a-z_]+)">', html) == anchors
+    for anchor in anchors[:-2]:  # the last two explain the numbers and how they were made
+        after = html.split(f'<h2 id="{anchor}">')[1]
+        assert '<p class="finding">' in after[:400], anchor
+
+
+def test_the_certainty_of_the_task_metric_has_its_tables(small):
+    scores = (TaskScoreRow("teacher", None, 0.91, 0.88, 0.93), TaskScoreRow("kd", 0, 0.9, 0.87, 0.92))
+    page = render(dataclasses.replace(small, task_scores=scores))
+    assert _Page(page).open == [] and "<td>0.880–0.930</td>" in page and "Task metric with its 95 % interval" in page
+    assert "Task metric with its" not in render(small)
+
+
+def test_cells_have_tooltips_with_their_exact_numbers(report, html):
+    row = next(r for r in report.interchange if r.aligned and r.student == "diito" and r.seed == 0)
+    assert f"<title>diito, teacher 1, student 0: effective IIA {row.iia_effective:.4f} on 360 pairs" in html
 
 
 @pytest.mark.parametrize("name", ["$$", "$\\frac{$", "a$x^2$b", "_{$\\$"])

@@ -6,19 +6,19 @@ from tests.example_report import example_report
 
 
 def test_axes_carry_names_units_and_n():
-    trained, untrained = site_scores(example_report()).axes
-    assert {ax.get_xlabel() for ax in (trained, untrained)} == {"effective IIA (share of effective pairs)"}
-    assert trained.get_title() == "trained: 1 site, n = 360 effective pairs"
-    assert untrained.get_title() == "untrained: 5 sites, n = 240 effective pairs a site"
-    assert [label.get_text() for label in trained.get_yticklabels()] == ["kd\n3 seeds", "diito\n3 seeds"]
+    aligned, other = site_scores(example_report()).axes
+    assert {ax.get_xlabel() for ax in (aligned, other)} == {"effective IIA (share of effective pairs)"}
+    assert aligned.get_title() == "aligned: 1 site, n = 360 effective pairs"
+    assert other.get_title() == "other: 5 sites, n = 240 effective pairs a site"
+    assert [label.get_text() for label in aligned.get_yticklabels()] == ["kd\n3 seeds", "diito\n3 seeds"]
 
 
 def test_every_seed_is_a_point_with_its_interval_and_baselines():
     report = example_report()
-    trained, _ = site_scores(report).axes
-    points = [line for line in trained.get_lines() if line.get_marker() == "o"]
-    lines = [line for line in trained.get_lines() if len(line.get_xdata()) == 2]
-    guesses = [line for line in trained.get_lines() if line.get_marker() == "D"]
+    aligned, _ = site_scores(report).axes
+    points = [line for line in aligned.get_lines() if line.get_marker() == "o"]
+    lines = [line for line in aligned.get_lines() if len(line.get_xdata()) == 2]
+    guesses = [line for line in aligned.get_lines() if line.get_marker() == "D"]
     assert (len(points), len(lines), len(guesses)) == (6, 6, 6)
     scores = {row.iia_effective for row in report.interchange if row.aligned and row.baseline == "measured"}
     assert {float(line.get_xdata()[0]) for line in points} == scores
@@ -27,7 +27,7 @@ def test_every_seed_is_a_point_with_its_interval_and_baselines():
 def test_a_report_without_other_sites_says_so():
     report = example_report(seeds=1)
     pairs = tuple(row for row in report.interchange if row.aligned)
-    assert site_scores(dataclasses.replace(report, interchange=pairs)).axes[1].get_title() == "untrained: none"
+    assert site_scores(dataclasses.replace(report, interchange=pairs)).axes[1].get_title() == "other: none"
 
 
 def test_the_same_report_gives_the_same_bytes():

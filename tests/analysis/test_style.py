@@ -1,3 +1,4 @@
+import html
 import re
 
 import matplotlib
@@ -5,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.style import readable_on, save, student_colours, styled, to_svg
+from analysis.style import readable_on, save, student_colours, styled, tip, to_svg
 
 
 @styled
@@ -85,3 +86,18 @@ def test_dollars_stand_as_they_are(text: str) -> None:
         return figure
 
     assert to_svg(draw()).count(f">{text}</text>") == 3
+
+
+def test_letters_that_matplotlib_cannot_draw_are_left_to_the_browser():
+    figure = Figure()
+    figure.add_subplot().set_title("学生 طالب")  # a warning would be an error here
+    assert "学生" in to_svg(figure)
+
+
+def test_a_tip_becomes_a_title_and_makes_no_markup():
+    figure = Figure()
+    figure.add_subplot().add_patch(Rectangle((0, 0), 1, 1, gid=tip('a "b" <c> & d')))
+    svg = to_svg(figure)
+    found = re.findall(r"<title>(.*?)</title>", svg)
+    assert [html.unescape(each) for each in found] == ['a "b" <c> & d'] and "<c>" not in svg
+    assert "tip:" not in svg

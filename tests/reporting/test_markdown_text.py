@@ -2,7 +2,7 @@
 
 import pytest
 
-from causalkd.reporting.markdown_text import code_block, plain
+from causalkd.reporting.markdown_text import code_block, isolated, plain
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,8 @@ def test_only_what_would_be_markup_is_escaped(text: str, shown: str) -> None:
 def test_a_fence_is_longer_than_any_inside() -> None:
     assert code_block("a: 1\n", "yaml") == "```yaml\na: 1\n```"
     assert code_block("```\n# out\n````") == "`````\n```\n# out\n````\n`````"
+
+
+def test_only_a_name_from_right_to_left_is_isolated():
+    assert isolated("kd") == "kd" and isolated("学生") == "学生"
+    assert isolated("طالب") == "\u2068طالب\u2069"

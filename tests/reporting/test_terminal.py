@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from rich.cells import cell_len
 
 from causalkd.reporting.summary import summaries
 from causalkd.reporting.terminal import WIDTH, as_text
@@ -20,7 +21,7 @@ def report():
 @pytest.mark.parametrize("names", [("kd", "diito"), (LONG, f"{LONG}b"), ("طالب", "学生")])
 def test_two_students_are_one_screen(seeds, names):
     lines = as_text(example_report(names, seeds=seeds)).splitlines()
-    assert len(lines) <= 40 and max(map(len, lines)) <= WIDTH
+    assert len(lines) <= 40 and max(map(cell_len, lines)) <= WIDTH
     assert not any(line.endswith(" ") for line in lines)
 
 
@@ -29,7 +30,7 @@ def test_nine_students_of_three_seeds_are_shown_by_their_means():
     assert sum(line.startswith("student-4 ") and "−" not in line for line in lines) == 2, (
         "once with its scores, once with its baselines"
     )
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(cell_len, lines)) <= WIDTH
 
 
 def test_it_opens_with_the_verdict_and_shows_what_a_claim_needs(report):
@@ -54,6 +55,19 @@ def test_baselines_that_nobody_has_have_no_column(report):
     for name in ("no_intervention", "permuted_source", "majority_class", "untrained_student"):
         assert BASELINES[name].title.split()[0] in whole
     assert BASELINES["ceiling"].title not in whole
+
+
+def test_the_heads_of_all_baselines_are_broken_between_words():
+    report = example_report((LONG, "kd"), seeds=1)
+    beside = [
+        dataclasses.replace(row, baseline=name)
+        for row in report.interchange
+        if row.baseline == "majority_class" and row.aligned
+        for name in BASELINES
+    ]
+    text = as_text(dataclasses.replace(report, interchange=(*report.interchange, *beside)))
+    assert {"intervention", "direction", "ceiling"} <= set(text.split())
+    assert max(map(cell_len, text.splitlines())) <= WIDTH
 
 
 def test_names_are_no_markup():

@@ -38,7 +38,7 @@ def test_each_student_has_a_sentence_of_its_numbers():
     ],
 )
 def test_a_student_within_its_baselines_is_no_evidence(report):
-    assert verdict(report)[0].startswith("There is no evidence of alignment.")
+    assert verdict(report)[0].startswith("There is no evidence of alignment at the aligned site: ")
     assert not any("With one seed" in sentence for sentence in verdict(report))
 
 

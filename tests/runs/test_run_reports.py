@@ -3,7 +3,8 @@
 from causalkd.data.synthetic.nli import VARIABLES
 from causalkd.data.synthetic.stories import GROUPS
 from causalkd.data.synthetic.stories import VARIABLES as STORY_VARIABLES
-from causalkd.reporting.markdown import as_markdown, model_card
+from causalkd.reporting.markdown import as_markdown
+from causalkd.reporting.model_card import model_card
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import FinishedRun
 

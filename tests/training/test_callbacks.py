@@ -92,7 +92,7 @@ def test_the_data_get_their_epoch(args: TrainingArguments) -> None:
 def test_the_bar_shows_its_label_and_the_loss_and_prints_no_rows(
     args: TrainingArguments, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bar, control = Progress("kd (seed 0)"), TrainerControl()
+    bar, control = Progress("kd (seed 0)", watched=True), TrainerControl()
     bar.on_log(args, _at(0), control, logs=LOGS)  # before it is open
     bar.on_train_begin(args, _at(0), control)
     bar.on_step_end(args, _at(1), control)
@@ -106,7 +106,7 @@ def test_the_bar_shows_its_label_and_the_loss_and_prints_no_rows(
 
 
 def test_only_the_first_process_has_a_bar(args: TrainingArguments, capsys: pytest.CaptureFixture[str]) -> None:
-    bar, control = Progress("kd"), TrainerControl()
+    bar, control = Progress("kd", watched=True), TrainerControl()
     bar.on_train_begin(args, _at(0, main=False), control)
     bar.on_log(args, _at(0, main=False), control, logs=LOGS)
     bar.on_train_end(args, _at(0, main=False), control)
@@ -123,3 +123,29 @@ def test_what_is_saved_is_measured_where_checkpoints_are(
     control = TrainerControl(should_save=saved)
     MeasureWhatIsSaved().on_step_end(args, TrainerState(), control)
     assert control.should_evaluate == measured
+
+
+@pytest.mark.parametrize(("steps", "lines"), [(10, 4), (1000, 4), (2, 2)])
+def test_a_log_file_gets_a_line_at_each_quarter(
+    args: TrainingArguments, capsys: pytest.CaptureFixture[str], steps: int, lines: int
+) -> None:
+    bar, control = Progress("kd (seed 0)"), TrainerControl()  # pytest's standard error is no terminal
+    for step in range(steps + 1):
+        state = TrainerState(global_step=step, is_world_process_zero=True, max_steps=steps)
+        if step:
+            bar.on_step_end(args, state, control)
+            bar.on_log(args, state, control, logs={**LOGS, "loss": 1 / step})
+        else:
+            bar.on_train_begin(args, state, control)
+    bar.on_train_end(args, state, control)
+    told = capsys.readouterr()
+    assert told.out == "" and len(told.err.splitlines()) == lines and "\r" not in told.err
+    assert told.err.splitlines()[-1] == f"kd (seed 0): step {steps} of {steps}, loss {1 / (steps - 1):.4f}"
+
+
+def test_only_the_first_process_writes_lines(args: TrainingArguments, capsys: pytest.CaptureFixture[str]) -> None:
+    bar, control = Progress("kd"), TrainerControl()
+    bar.on_train_begin(args, _at(0, main=False), control)
+    for step in range(1, 11):
+        bar.on_step_end(args, _at(step, main=False), control)
+    assert capsys.readouterr() == ("", "")

@@ -15,6 +15,7 @@ from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskDifferenceRow, TaskScoreRow
+from causalkd.verification.results.site_table import site_table
 
 SCHEMA_VERSION = 2
 """The version of the keys of report.json; reports without the key are of version 1."""
@@ -217,6 +218,9 @@ class VerificationReport:
         )
         if unknown:
             raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
+
+    def _repr_html_(self) -> str:
+        return site_table(self.alignment.name, [vars(row) for row in self.interchange])
 
     def to_json(self) -> str:
         """The report as JSON text, keys in the order of the fields."""

@@ -1,0 +1,36 @@
+"""What a run's models and data are called on the hub, where they come from there: for the cards of its students."""
+
+from pathlib import Path
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from causalkd.data.tasks.registry import task_spec
+from causalkd.models.packaged_weights import PACKAGED
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import StudentPart
+
+
+def base_model(recipe: Recipe, part: StudentPart) -> str | None:
+    """The hub's name of the model that a student begins as, its own or the teacher; None where that is none."""
+    return _hub_name(part.model or recipe.teacher.model)
+
+
+def datasets(recipe: Recipe) -> tuple[str, ...]:
+    """The hub's names of the data sets that the students are trained on."""
+    data = recipe.data
+    if data.task is not None:
+        return task_spec(data.task).hub[:1]
+    name = _hub_name(None if data.path is None else str(data.path))
+    return () if name is None else (name,)
+
+
+def _hub_name(name: str | Path | None) -> str | None:
+    """The name, if it can be one of the hub and is neither a path here nor that of a package."""
+    if name is None or str(name) in PACKAGED or Path(name).expanduser().exists():
+        return None
+    try:
+        validate_repo_id(str(name))
+    except HFValidationError:
+        return None
+    return str(name)
