@@ -17,7 +17,9 @@ export MPLBACKEND ?= Agg
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-FAST := $(addprefix tests/,alignment attribution data files losses models objectives recipe reporting verification)
+# Folders whose tests need no training run and a second or so each.
+FAST := $(addprefix tests/,alignment attribution data files losses objectives recipe reporting \
+  $(addprefix verification/,interventions results statistics))
 
 .PHONY: help install demo test test-fast test-slow lint format weights bench soak clean
 

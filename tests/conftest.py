@@ -28,6 +28,13 @@ def _weights(package: str, inside: str) -> Path | None:
     return next((Path(folder) / inside for folder in folders if (Path(folder) / inside).exists()), None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what reads the shared runs of the quickstarts as `trains`."""
+    for item in items:
+        if {"quickstart", "quickstart_lm"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("trains")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what needs data or weights that this machine does not have, and says how to get them."""
     if item.get_closest_marker("needs_data") and _data_folder() is None:

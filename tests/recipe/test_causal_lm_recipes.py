@@ -14,6 +14,7 @@ from tests.shrunk import OF_HUB_MODELS, shrunk
 from tests.tiny import tiny
 
 ARCHITECTURES = {"atkd-opt": "opt", "atkd-pythia": "gpt_neox", "atkd-llama": "llama"}
+pytestmark = pytest.mark.trains
 TEMPLATE = "{% for message in messages %}{{ message['content'] }} </s>{% endfor %}"
 
 
