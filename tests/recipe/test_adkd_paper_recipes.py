@@ -63,8 +63,8 @@ def test_settings_are_those_of_the_release(task: str) -> None:
 @pytest.mark.parametrize("task", [task for task in RELEASED if task not in ("qqp", "stsb")])
 def test_every_student_takes_a_step(task: str, tmp_path: Path, models: tuple[str, ...]) -> None:
     """A rehearsal: the teacher's step and each student's."""
-    data, _ = preflight(shrunk(f"adkd-{task}", tmp_path / "run", *models))
-    assert len(data.train.examples) == 24 and len(data.heldout.examples) == 12
+    prepared, _ = preflight(shrunk(f"adkd-{task}", tmp_path / "run", *models))
+    assert len(prepared.data.train.examples) == 24 and len(prepared.data.heldout.examples) == 12
 
 
 @pytest.mark.parametrize("task", ["qqp", "stsb"])

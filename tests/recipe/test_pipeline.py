@@ -64,7 +64,7 @@ def test_every_fault_of_every_part_is_told() -> None:
     broken = {**Recipe.load("quickstart").model_dump(mode="json"), "name": "broken", "teacher": {}}
     with pytest.raises(ValueError) as error:
         PipelineRecipe.parse(plain(distill=[broken, {"name": "empty"}]))
-    assert "distill[0]" in str(error.value) and "give `model` or `config`" in str(error.value)
+    assert "distill[0]" in str(error.value) and "give either `model` or `config`" in str(error.value)
     assert "distill[1]" in str(error.value)
     tuning = {**TUNING, "tasks": {"rte": {"data": {"taks": "rte"}}, "cola": {"training": {"step": 1}}}}
     with pytest.raises(ValueError) as error:
