@@ -59,8 +59,8 @@ class DataPart(Part):
     """Configuration of the hub data set."""
     revision: str | None = None
     """Branch, tag or commit of the hub data set."""
-    metrics: Listed[Metric] = Field(default=(), max_length=1)
-    """The metric of predictions for `path`; by default the usual one of the kind."""
+    metrics: Listed[Metric] = Field(default=(), max_length=10)
+    """The metrics of predictions for `path`, the first for decisions; by default the usual ones of the kind."""
     train_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
     """Largest number of training examples, drawn by `seed`; None means all."""
     eval_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)

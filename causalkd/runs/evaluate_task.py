@@ -24,9 +24,9 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
 from causalkd.runs.asked_task import AskedTask
 from causalkd.runs.folder import RunFolder, write_whole
-from causalkd.runs.prepare import build_masking, in_label_order
+from causalkd.runs.prepare import build_masking
 from causalkd.runs.trained_run import TrainedRun, finished_models
-from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
+from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.task_metrics import answers_of
 from causalkd.verification.results.finite import finite_or_none
 
@@ -74,7 +74,7 @@ def evaluate_task(
     rows = []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
-        examples = in_label_order(asked.load(split, tokenizer, limit, max_length, allowed), label_names(model))
+        examples = asked.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples)
@@ -187,7 +187,8 @@ def measured(
 ) -> tuple[LabelPredictions, dict[str, float | None]]:
     """Every prediction of a model for some examples, and the metrics of their task, the one that judges it first."""
     answers = answers_of(model, batches, examples.metric, examples.examples)
-    names = (examples.metric, *REPORTED_BESIDE.get(examples.metric, ()))
+    names = reported(examples.metric, examples.further)
+    check_metrics(model.task, names, examples.labels)
     return answers, {each: METRICS[each][1](answers) for each in names}
 
 

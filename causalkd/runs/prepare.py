@@ -39,6 +39,7 @@ from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 from causalkd.runs.tokenizers import completed, tokenizer_of, with_padding
+from causalkd.verification.measures.metrics import check_metrics
 
 _LONGEST = 128
 
@@ -61,7 +62,7 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     """Load both splits of the recipe's task, with the teacher's tokenizer.
 
     Raises:
-        ValueError: The task is unknown, its data are missing, or a split is empty.
+        ValueError: The task is unknown, its data are missing, a split is empty, or a metric is for another kind.
     """
     tokenizer = with_padding(tokenizer_of(part, teacher))
     longest = longest_row(part, tokenizer)
@@ -71,6 +72,7 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
         return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
 
     train = _in_order_of(load("train", part.train_limit), teacher)
+    check_metrics(train.kind, (train.metric, *train.further), train.labels)
     if part.packing:
         train = replace(train, examples=_packed(train, longest))
     return Data(train, _in_order_of(load("validation", part.eval_limit), teacher), tokenizer)
@@ -81,23 +83,7 @@ def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
     if teacher.origin is None:
         return examples
     own: dict[Any, str] = dict(read_config(teacher.origin).id2label or {})
-    return in_label_order(examples, [own[number] for number in range(len(own))])
-
-
-def in_label_order(examples: Examples, names: Sequence[str]) -> Examples:
-    """The examples with the labels in the order of these names, where they are the same ones, by any case."""
-    if examples.kind not in ("classification", "multi_label"):
-        return examples
-    wanted, given = ([label.casefold() for label in labels] for labels in (names, examples.labels))
-    if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
-        return examples
-    place, origin = [wanted.index(label) for label in given], [given.index(label) for label in wanted]
-
-    def moved(label: int | tuple[int, ...]) -> int | tuple[int, ...]:
-        return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
-
-    rows = [{**example, "label": moved(example["label"])} for example in examples.examples]
-    return replace(examples, examples=rows, labels=tuple(examples.labels[number] for number in origin))
+    return examples.in_label_order([own[number] for number in range(len(own))])
 
 
 def data_of(part: DataPart) -> str | OwnData:
@@ -108,8 +94,7 @@ def data_of(part: DataPart) -> str | OwnData:
         name: found if isinstance(found, str) else PartOf(found.part_of, found.share, found.seed)
         for name, found in part.splits.items()
     }
-    metric = part.metrics[0] if part.metrics else None
-    return OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, metric)
+    return OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, part.metrics)
 
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -206,11 +206,12 @@ def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...],
     metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
     examples = run.data.heldout.examples
-    of_task = evaluate(teacher, rows, metric, examples=examples)
+    further = run.data.heldout.further
+    of_task = evaluate(teacher, rows, metric, examples=examples, further=further)
     taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric))
     found, of_teacher, behaviours = [], choices(teacher, rows), {}
     for part, seed, student in run.students:
-        behaviour = evaluate(student, rows, metric, of_teacher, examples)
+        behaviour = evaluate(student, rows, metric, of_teacher, examples, further)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)

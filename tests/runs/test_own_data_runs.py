@@ -24,7 +24,8 @@ def three_classes(folder: Path) -> dict:
     rows = [f'"{WORDS[n % 6]}, {n}",fine,{("bad", "fair", "good")[n % 3]}\n' for n in range(60)]
     (folder / "reviews.csv").write_text("title,body,stars\n" + "".join(rows))
     columns = {"text": ["title", "body"], "label": "stars"}
-    return {"path": "reviews.csv", "kind": "classification", "columns": columns, "labels": ["bad", "fair", "good"]}
+    labels, metrics = ["bad", "fair", "good"], ["macro_f1", "accuracy"]
+    return {"path": "reviews.csv", "kind": "classification", "columns": columns, "labels": labels, "metrics": metrics}
 
 
 def several_labels(folder: Path) -> dict:
@@ -124,3 +125,7 @@ def test_a_block_of_few_lines_is_enough(tmp_path: Path, monkeypatch: pytest.Monk
     assert done.exit_code == 0, done.stderr
     report = json.loads(Path("run/report.json").read_text())
     assert report and data["path"] in done.output
+    for metric in data.get("metrics", ()):
+        assert metric in (report["teacher"]["metric"], *report["teacher"]["metrics"])
+    if data["kind"] == "classification":
+        assert [row["model"] for row in report["task_scores"]] == ["teacher", "diito"]

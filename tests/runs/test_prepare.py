@@ -242,3 +242,15 @@ def test_labels_take_the_order_of_the_teachers_checkpoint(tmp_path: Path) -> Non
     assert [data.train.labels[e["label"]] for e in data.train.examples] == [
         named.labels[e["label"]] for e in named.examples
     ]
+
+
+def test_metrics_of_another_kind_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f"a b {n},{'xyz'[n % 3]}\n" for n in range(30)))
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    given = {"path": str(tmp_path / "mine.csv"), "kind": "classification", "tokenizer": str(tmp_path / "tokenizer")}
+    teacher = TeacherPart(config={"model_type": "bert"}, training=TrainingPart(steps=1))
+    for metrics, message in ((("pearson",), "is for regression"), (("accuracy", "f1"), "there are 3; use macro_f1")):
+        with pytest.raises(ValueError, match=message):
+            build_data(DataPart(**given, metrics=metrics), teacher)
+    data = build_data(DataPart(**given, metrics=("macro_f1", "accuracy")), teacher)
+    assert (data.heldout.metric, data.heldout.further) == ("macro_f1", ("accuracy",))

@@ -6,7 +6,7 @@ of the task's, or the variable is not set, from the Hugging Face hub.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,23 @@ class Examples:
     """The number of answers, or tagged words, of which no token is left; they count in no loss."""
     left_out: int = 0
     """The number of rows without a labelled token; they are not among the examples."""
+    further: tuple[Metric, ...] = ()
+    """Metrics that are reported with the task's own, besides the usual ones."""
+
+    def in_label_order(self, names: Sequence[str]) -> "Examples":
+        """The examples with the labels in the order of these names, where they are the same ones, by any case."""
+        if self.kind not in ("classification", "multi_label"):
+            return self
+        wanted, given = ([label.casefold() for label in labels] for labels in (names, self.labels))
+        if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
+            return self
+        place, origin = [wanted.index(label) for label in given], [given.index(label) for label in wanted]
+
+        def moved(label: int | tuple[int, ...]) -> int | tuple[int, ...]:
+            return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
+
+        rows = [{**example, "label": moved(example["label"])} for example in self.examples]
+        return replace(self, examples=rows, labels=tuple(self.labels[number] for number in origin))
 
     def summary(self) -> str:
         """One line for a log or a report."""
@@ -81,7 +98,7 @@ def load_examples(
     max_length = _checked(spec, split, tokenizer, limit, max_length, model_limit)
     if spec.generated is not None:
         made, origin = generated_examples(spec.name, split, tokenizer, limit, max_length, seed)
-        return Examples(made, spec.kind, spec.labels, spec.metric, origin)
+        return Examples(made, spec.kind, spec.labels, spec.metric, origin, further=spec.further)
     if spec.fields == ("text",):
         text, origin = _text(spec, split) if own is None else _own_text(own, split)
         causal = spec.kind == "causal_lm"
@@ -97,7 +114,7 @@ def load_examples(
             "Give a greater max_length, or a file with longer texts"
         )
     counts = (tokenised.truncated, tokenised.lost, tokenised.left_out)
-    return Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts)
+    return Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
 
 
 def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
@@ -133,7 +150,8 @@ def _checked(
 def _spec_of(own: OwnData) -> TaskSpec:
     """The task specification of your own data, once its labels are read; such a task has no name."""
     fields = ("text",) if own.kind in ("masked_lm", "causal_lm") else tuple(ROW_KINDS[own.kind].roles)
-    return TaskSpec("", own.task, fields, own.label_names(), own.metric or ROW_KINDS[own.kind].metric)
+    metric, *further = own.metrics or (ROW_KINDS[own.kind].metric,)
+    return TaskSpec("", own.task, fields, own.label_names(), metric, further=tuple(further))
 
 
 def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:

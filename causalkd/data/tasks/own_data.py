@@ -94,8 +94,8 @@ class OwnData:
     """The hub data set's configuration."""
     revision: str | None = None
     """The hub data set's branch, tag or commit."""
-    metric: Metric | None = None
-    """The metric of predictions; None means the usual one of the kind."""
+    metrics: tuple[Metric, ...] = ()
+    """The metrics of predictions, the first for decisions; none means the usual one of the kind."""
 
     @property
     def task(self) -> Task:

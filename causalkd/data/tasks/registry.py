@@ -52,6 +52,8 @@ class TaskSpec:
     """The published files by split, where `files` has others; they are preferred if they exist."""
     generated: Any = None
     """Of a task that is generated: its `synthetic.registry.GeneratedTask`, or where that is, as `module:name`."""
+    further: tuple[Metric, ...] = ()
+    """Metrics that are reported with `metric`, besides the usual ones."""
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The metrics of every task, computed from predictions and their labels."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn import metrics
 from torch import Tensor
 
 from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.errors import nearest
 from causalkd.task_types import Task
 from causalkd.verification.measures.squad import QuestionAnswer, answer_f1, answer_is_exact
 
@@ -139,3 +140,28 @@ REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
     "answer_f1": ("exact_match",),
 }
 """The metrics that are reported beside a task's own, as GLUE, CoNLL and SQuAD do."""
+
+
+def reported(metric: str, further: Sequence[str] = ()) -> tuple[str, ...]:
+    """The task's own metric, what was asked for besides, and what is usually reported beside it; each once."""
+    return tuple(dict.fromkeys((metric, *further, *REPORTED_BESIDE.get(metric, ()))))
+
+
+def check_metrics(task: Task, names: Sequence[str], labels: Sequence[str] = ()) -> None:
+    """Refuses metrics that a task, or a task with these labels, does not have.
+
+    Raises:
+        ValueError: Lists those that do not exist or are for other tasks.
+    """
+    faults = [
+        f"metric {name!r} does not exist; {nearest(name, list(METRICS))}" for name in names if name not in METRICS
+    ]
+    faults += [
+        f"metric {name!r} is for {' or '.join(METRICS[name][0])}, and the model's task is {task}"
+        for name in names
+        if name in METRICS and task not in METRICS[name][0]
+    ]
+    if "f1" in names and task == "classification" and len(labels) > 2:
+        faults.append(f"metric 'f1' is of the second of two classes, and there are {len(labels)}; use macro_f1")
+    if faults:
+        raise ValueError("\n".join(faults))

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch, Example
 from causalkd.data.token_mask import TOKEN_TASKS, targets
-from causalkd.errors import nearest
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -24,7 +23,7 @@ from causalkd.verification.interventions.predictions import (
     same,
     spans,
 )
-from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
+from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.squad import WindowAnswer, question_answers, window_answers
 
 __all__ = ["METRICS", "Behaviour", "LabelPredictions", "answers_of", "choices", "evaluate", "predict", "right_rows"]
@@ -51,6 +50,7 @@ def evaluate(
     metric: str,
     taught: Sequence[Tensor] | None = None,
     examples: Sequence[Example] | None = None,
+    further: Sequence[str] = (),
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
@@ -63,12 +63,14 @@ def evaluate(
         taught: The teacher's `choices` on the same batches, with which the predictions are compared.
         examples: The examples of the batches. Question answering needs them; tags count at every one of their words,
             not only at those that the model sees.
+        further: Metrics that are reported besides the usual ones.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
     """
+    names = reported(metric, further)
+    check_metrics(model.task, names, label_names(model))
     answers, share, rows = _collect(model, batches, metric, taught, examples)
-    names = (metric, *REPORTED_BESIDE.get(metric, ()))
     found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
     return Behaviour(found[metric], share, rows, found, answers)
 
@@ -90,11 +92,7 @@ def _collect(
     taught: Sequence[Tensor] | None,
     examples: Sequence[Example] | None,
 ) -> tuple[LabelPredictions, float | None, int]:
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r} does not exist; {nearest(metric, list(METRICS))}")
-    fitting, _ = METRICS[metric]
-    if model.task not in fitting:
-        raise ValueError(f"metric {metric!r} is for {' or '.join(fitting)}, and the model's task is {model.task}")
+    check_metrics(model.task, (metric,))
     if model.task == "question_answering" and examples is None:
         raise ValueError(
             "answers are compared as texts, which batches do not hold; give the examples that they are made of"

@@ -54,8 +54,8 @@ def test_json_lines_of_scores(tmp_path: Path) -> None:
     path.write_text(lines([{"text_a": "a cat", "text_b": "a dog", "score": n / 2} for n in range(10)]))
     found = loaded(OwnData(str(path), "regression"), "validation")
     assert found.metric == "spearman" and len(found.examples) == 1 and found.labels == ()
-    train = loaded(OwnData(str(path), "regression", metric="accuracy"))
-    assert train.metric == "accuracy" and len(train.examples) == 9
+    train = loaded(OwnData(str(path), "regression", metrics=("pearson", "spearman")))
+    assert (train.metric, train.further) == ("pearson", ("spearman",)) and len(train.examples) == 9
 
 
 def test_several_labels_a_row_as_lists_or_as_columns(tmp_path: Path) -> None:

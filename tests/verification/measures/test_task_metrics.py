@@ -155,3 +155,17 @@ def test_several_labels_a_row_are_scored_by_hand():
         logits = torch.cat([student.run(batch.inputs).logits for batch in batches])
     expected = -torch.nn.functional.binary_cross_entropy_with_logits(logits, gold.float(), reduction="none").sum(1)
     torch.testing.assert_close(answers.gold_log_probability, expected)
+
+
+def test_further_metrics_stand_beside_the_usual_ones_and_must_fit():
+    student = teacher_and_student()[1]
+    found = evaluate(student, _batches("classification"), "macro_f1", further=("accuracy",))
+    assert list(found.metrics) == ["macro_f1", "accuracy"]
+    with pytest.raises(ValueError, match="metric 'f1' is of the second of two classes, and there are 3; use macro_f1"):
+        evaluate(student, _batches("classification"), "f1")
+    with pytest.raises(ValueError) as error:
+        evaluate(student, _batches("classification"), "accuracy", further=("spearmann", "pearson"))
+    assert str(error.value).splitlines() == [
+        "metric 'spearmann' does not exist; did you mean spearman?",
+        "metric 'pearson' is for regression, and the model's task is classification",
+    ]
