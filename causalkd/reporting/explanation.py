@@ -33,8 +33,8 @@ def _what_was_done(report: VerificationReport) -> str:
     ]
     parts = dict.fromkeys(_COMPONENTS.get(row.component, row.component.replace("_", " ")) for row in declared)
     where = " and ".join(parts) or "the activations of a layer"
-    policies = {pair.positions or report.alignment.positions for pair in report.alignment.pairs}
-    at = " or ".join(sorted({_positions(policy) for policy in policies if policy is not None}))
+    policies = [pair.positions or report.alignment.positions for pair in report.alignment.pairs]
+    at = " or ".join(sorted({_positions(policy) for policy in policies}))
     return (
         f"In the teacher and in the student, {where} was replaced{f' at {at}' if at else ''} by the one that the same "
         "model computes for another input, the source; this is an interchange intervention, and the prediction after "
