@@ -18,7 +18,7 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
 from causalkd.runs.prepare import Data, build_alignment, build_collator, build_data, build_student, build_teacher
 from causalkd.runs.step_flops import compares, step_flops
-from causalkd.training.flops import ForwardCost, Shape
+from causalkd.training.flops import ForwardCost, Number, Shape
 
 _BYTES = 4  # of a float32
 _ADAM = 4  # weights, gradients and two moments
@@ -38,14 +38,14 @@ class StagePlan:
     parameters: int
     """Of what learns; of all models in a verification."""
     steps: int
-    flops_per_step: float
-    memory: float
+    flops_per_step: Number
+    memory: Number
     """Bytes on each device: weights, gradients, optimizer and activations."""
-    disk: float
+    disk: Number
     """Bytes while it runs: checkpoints, the finished model, caches."""
 
     @property
-    def flops(self) -> float:
+    def flops(self) -> Number:
         """Of all steps."""
         return self.steps * self.flops_per_step
 
@@ -55,17 +55,17 @@ class Plan:
     """The stages of a run, in their order."""
 
     stages: tuple[StagePlan, ...]
-    tokens_per_step: float
-    speed: float
+    tokens_per_step: Number
+    speed: Number
     """Operations a second that the times are reckoned with, on each device."""
     processes: int
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> Number:
         """Of all stages."""
         return sum(map(self.seconds_of, self.stages))
 
-    def seconds_of(self, stage: StagePlan) -> float:
+    def seconds_of(self, stage: StagePlan) -> Number:
         """How long a stage takes at this speed."""
         return stage.flops / self.speed / self.processes
 
@@ -103,7 +103,7 @@ class Plan:
         )
 
 
-def plan(recipe: Recipe, speed: float | None = None) -> Plan:
+def plan(recipe: Recipe, speed: Number | None = None) -> Plan:
     """What the recipe will cost; trains nothing and writes nothing.
 
     Args:
@@ -119,7 +119,9 @@ def plan(recipe: Recipe, speed: float | None = None) -> Plan:
     return planned(recipe, data, teacher, build_alignment(recipe.alignment, teacher, student), speed)
 
 
-def planned(recipe: Recipe, data: Data, teacher: HookedModel, alignment: Alignment, speed: float | None = None) -> Plan:
+def planned(
+    recipe: Recipe, data: Data, teacher: HookedModel, alignment: Alignment, speed: Number | None = None
+) -> Plan:
     """The plan of a recipe whose parts are built already; see `plan`."""
     stages, tokens = [], 0.0
     if recipe.teacher.training is not None:
@@ -226,7 +228,7 @@ def _size_of(model: HookedModel) -> int:
     return sum(weight.numel() for weight in model.model.parameters())
 
 
-def _held(model: HookedModel, shape: Shape) -> float:
+def _held(model: HookedModel, shape: Shape) -> Number:
     """Activations for the backward pass, by layer (Korthikanti et al. 2022, arXiv 2205.05198), and logits."""
     linear, square = _ACTIVATIONS
     inside = shape.tokens * (linear * model.width + square * model.n_heads * shape.width)
@@ -234,12 +236,12 @@ def _held(model: HookedModel, shape: Shape) -> float:
     return inside * model.n_layers * _BYTES / 2 + 2 * _BYTES * predicted
 
 
-def _disk(size: int) -> float:
+def _disk(size: int) -> Number:
     """Checkpoints with the optimizer's two moments, and the finished model."""
     return _BYTES * size * ((_ADAM - 1) * _KEPT + 1)
 
 
-def _measured_speed() -> float:
+def _measured_speed() -> Number:
     """Operations a second in a product of matrices, on the device that trains."""
     device, side, times = PartialState().device, 512, 8
     one = torch.ones(side, side, device=device)
@@ -252,18 +254,18 @@ def _measured_speed() -> float:
     return times * 2 * side**3 / max(time.perf_counter() - began, 1e-9)
 
 
-def _number(value: float) -> str:
+def _number(value: Number) -> str:
     for bound, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= bound:
             return f"{value / bound:.3g} {letter}"
     return f"{value:.3g} "
 
 
-def _size(value: float) -> str:
+def _size(value: Number) -> str:
     return f"{value / _GIGA:.2f} GB" if value >= _GIGA else f"{value / 1e6:.1f} MB"
 
 
-def _time(seconds: float) -> str:
+def _time(seconds: Number) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

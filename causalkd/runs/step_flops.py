@@ -7,7 +7,7 @@ from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.objectives import ADKDPart, ObjectivesPart
-from causalkd.training.flops import ForwardCost, Shape
+from causalkd.training.flops import ForwardCost, Number, Shape
 
 
 def step_flops(
@@ -17,7 +17,7 @@ def step_flops(
     alignment: ResolvedAlignment,
     shape: Shape,
     sources: str = "batch",
-) -> float:
+) -> Number:
     """Operations of a micro-batch: forwards of both models, what the objectives add, and the backward pass."""
     taught, learnt = ForwardCost(teacher), ForwardCost(student)
     total = 3 * learnt.forward(shape) + (taught.forward(shape) if compares(objectives) else 0.0)
@@ -36,7 +36,7 @@ def step_flops(
 
 def _interchange(
     pair: ResolvedPair, teacher: HookedModel, student: HookedModel, shape: Shape, sources: str, crossway: bool
-) -> float:
+) -> Number:
     total = 0.0
     for model, sites, learns in ((teacher, pair.teacher, False), (student, pair.student, True)):
         cost = ForwardCost(model)
@@ -60,7 +60,7 @@ def _first_block(hook_points: Sequence[HookPoint]) -> int:
     return first.layer + (first.component == "block_output")
 
 
-def _maps(part: ADKDPart, teacher: HookedModel, student: HookedModel, shape: Shape) -> float:
+def _maps(part: ADKDPart, teacher: HookedModel, student: HookedModel, shape: Shape) -> Number:
     """Of K views K − 1 backward passes to the entry, without gradients of weights; the student's are differentiated.
 
     Each further step of the path is a forward with its passes anew, which the student runs twice. A backward pass to

@@ -13,19 +13,21 @@ from transformers.pytorch_utils import Conv1D
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.models.hooks.hooked_model import HookedModel
 
+Number = int | float
+
 
 @dataclass(frozen=True)
 class Shape:
     """The size of a batch."""
 
-    rows: float
-    width: float
+    rows: Number
+    width: Number
     """Positions of a row, padding included."""
-    predicted: float
+    predicted: Number
     """Positions at which a per-token head predicts, over all rows."""
 
     @property
-    def tokens(self) -> float:
+    def tokens(self) -> Number:
         """Positions of all rows."""
         return self.rows * self.width
 
@@ -40,14 +42,14 @@ class ForwardCost:
     def __init__(self, model: HookedModel) -> None:
         self._model = model
 
-    def blocks(self, shape: Shape, number: float | None = None) -> float:
+    def blocks(self, shape: Shape, number: Number | None = None) -> Number:
         """Some of the blocks, on average; all where no number is given."""
         linear = 2 * shape.tokens * self._block_weights
         attention = 4 * shape.rows * shape.width**2 * self._model.width * self._model.n_layers
         share = 1.0 if number is None else number / self._model.n_layers
         return share * (linear + attention)
 
-    def head(self, shape: Shape) -> float:
+    def head(self, shape: Shape) -> Number:
         """What follows the blocks."""
         if self._model.task in TOKEN_TASKS:
             times = shape.predicted
@@ -55,7 +57,7 @@ class ForwardCost:
             times = shape.tokens if self._model.decodes or self._model.task == "question_answering" else shape.rows
         return 2 * times * self._head_weights
 
-    def forward(self, shape: Shape) -> float:
+    def forward(self, shape: Shape) -> Number:
         """A whole forward."""
         return self.blocks(shape) + self.head(shape)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from causalkd.data.synthetic.registry import GENERATORS
+from causalkd.data.tasks.generated import generated_task
 from causalkd.models.configs import make_config
 from causalkd.models.load import model_from_config
 from causalkd.recipe.recipe import Recipe
@@ -25,7 +25,9 @@ _SMALL = ("data.train_limit=24", "data.eval_limit=8", "verification.pairs=8", "v
 
 
 def _lm_teacher(folder: Path) -> None:
-    tokenizer = GENERATORS["planted_lm"]().tokenizer()
+    made = generated_task("planted_lm")
+    assert made is not None
+    tokenizer = made.generator().tokenizer()
     sizes = {"n_embd": 16, "n_head": 2, "n_inner": 16, "n_layer": 4, "n_positions": 64}
     config = make_config({"model_type": "gpt2", **sizes}, tokenizer)
     model_from_config(config, tokenizer, task="causal_lm", role="student").save_pretrained(folder)
@@ -61,7 +63,7 @@ def test_a_student_learns_the_same_without_the_teacher(name: str, further: tuple
     runs.distill(_recipe(tmp_path, name, "beside", *further))
     shutil.move(tmp_path / "teacher", tmp_path / "gone")
     changes = (*further, f"teacher.outputs={outputs}")
-    with pytest.raises(ValueError, match=r"trained and kept; .* when the teacher itself is there again"):
+    with pytest.raises(ValueError, match=r"trained and kept; .*and the teacher itself must be there again"):
         runs.distill(_recipe(tmp_path, name, "without", *changes))
     one, other = (load_file(tmp_path / run / "student" / "model.safetensors") for run in ("beside", "without"))
     start = load_file(outputs / "students" / "only-seed0" / "model.safetensors")
