@@ -176,7 +176,7 @@ def _read(found: str | Path, source: str | Path) -> dict[str, Any]:
     try:
         data = read_yaml(found)
     except ValueError as error:
-        raise ValueError(f"recipe {source} is no YAML: {error}") from None
+        raise ValueError(f"recipe {source} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"a recipe is a mapping of keys, {source} holds {type(data).__name__}; see `causalkd schema`")
     return data

@@ -41,7 +41,7 @@ def test_a_file_extends_a_file_beside_it_and_a_shipped_recipe(tmp_path: Path) ->
     [
         ({"one": "extends: one.yaml\n"}, "extend one another in a circle: one.yaml, one.yaml"),
         ({"one": "extends: two.yaml\n", "two": "extends: one.yaml\n"}, "in a circle"),
-        ({"one": "extends: quickstrat\n"}, "there is no recipe 'quickstrat'"),
+        ({"one": "extends: quickstrat\n"}, "recipe 'quickstrat' is neither a shipped recipe nor a file"),
         ({"one": "extends: [quickstart]\n"}, "give the name of a shipped recipe, or a file"),
     ],
 )
@@ -56,5 +56,5 @@ def test_a_change_names_its_place() -> None:
     data = {"a": {"b": [{"name": "x", "c": 1}]}}
     apply_change(data, "a.b.x.c=[2, 3]")
     assert data == {"a": {"b": [{"name": "x", "c": [2, 3]}]}}
-    with pytest.raises(ValueError, match="'y' is no item of a list of 1; items are numbered from 0, or named: x"):
+    with pytest.raises(ValueError, match="'y' is not an item of a list of 1; items are numbered from 0, or named: x"):
         apply_change(data, "a.b.y.c=1")

@@ -146,7 +146,7 @@ def test_what_is_no_recipe(tmp_path: Path) -> None:
     assert _faults(source="quickstrat") == (
         "recipe 'quickstrat' is neither a shipped recipe nor a file; did you mean quickstart?"
     )
-    assert "there is no recipe" in _faults(source=tmp_path)
+    assert "is neither a shipped recipe nor a file" in _faults(source=tmp_path)
     (tmp_path / "broken.yaml").write_text("name: [a\nteacher: b")
     assert re.search(r"recipe .*broken\.yaml is not valid YAML: line \d", _faults(source=tmp_path / "broken.yaml"))
     (tmp_path / "list.yaml").write_text("- a\n- b")
