@@ -67,4 +67,5 @@ def modal_matches(choice: Tensor, effective: Float[Tensor, "item"]) -> tuple[Ten
 
 def _filler_last(positions: Positions) -> Positions:
     order = (~positions.valid).to(torch.uint8).argsort(dim=1, stable=True)
-    return Positions(*(part.gather(1, order) for part in (positions.base, positions.source, positions.valid)))
+    base, source, valid = (part.gather(1, order) for part in (positions.base, positions.source, positions.valid))
+    return Positions(base, source, valid)
