@@ -1,4 +1,4 @@
-"""The command line: causalkd distill | verify | attribute | evaluate | search | report | check | recipes | schema."""
+"""The command line: causalkd distill | study | verify | attribute | evaluate | search and others."""
 
 import json
 import os
@@ -65,6 +65,31 @@ def finetune(
         found = run(parsed, overwrite=overwrite, tell=partial(typer.echo, err=True))
         if _is_first_process():
             typer.echo("\n".join([*finetuning_lines(found), "", str(parsed.folder / "finetune.json")]))
+
+
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="The study's YAML file.", callback=Path.expanduser)],
+    table: Annotated[bool, typer.Option("--table", help="Run nothing; sum up what is finished.")] = False,
+    retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
+) -> None:
+    """Run a grid of recipes, fields and seeds; write one table, one figure and one page.
+
+    The same command continues after any kill, and skips what is done. Called several times at once, also on several
+    machines that share the folder, each call takes cells that no other holds.
+    """
+    _leave_to_the_first()
+    with user_errors():
+        from analysis.study_page import write_page
+        from causalkd.recipe.study import Study
+        from causalkd.reporting.study_formats import table_markdown
+        from causalkd.runs.study import read_study, run_study
+
+        parsed, tell = Study.load(file), partial(typer.echo, err=True)
+        found = read_study(parsed) if table else run_study(parsed, retry_failed=retry_failed, tell=tell)
+        write_page(found, parsed.folder)
+        typer.echo(table_markdown(found))
+        typer.echo(f"{parsed.folder / 'study.html'}")
 
 
 @app.command()
