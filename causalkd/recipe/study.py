@@ -107,7 +107,13 @@ class Study(Part):
             for field, values in self.grid.items()
             if _twice([json.dumps(value, sort_keys=True, default=str) for value in values])
         ]
-        faults += [f"variant {name!r} is no name; {_NAMES}" for name in self.variants if not re.match(NAME, name)]
+        named = {"variant": self.variants, "place of measure_at": self.measure_at}
+        faults += [
+            f"{what} {name!r} is no name; {_NAMES}"
+            for what, names in named.items()
+            for name in names
+            if not re.match(NAME, name)
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
