@@ -77,7 +77,7 @@ def _over_methods(axes: Axes, table: StudyTable, measure: str, methods: Sequence
     axes.grid(axis="x", color=MUTED, alpha=0.25)
 
 
-def _points(axes: Axes, row: Row, measure: str, at: float, colour: str, upright: bool) -> None:
+def _points(axes: Axes, row: Row, measure: str, at: int | float, colour: str, upright: bool) -> None:
     """Every seed as a point."""
     found = [value for value in row.values.get(measure, ()) if value is not None]
     places = [at] * len(found)

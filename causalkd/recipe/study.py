@@ -46,7 +46,7 @@ class BudgetPart(Part):
         return next(unit for unit in ("steps", "epochs", "block_forwards", "minutes") if getattr(self, unit))
 
     @property
-    def amount(self) -> float:
+    def amount(self) -> int | float:
         """How much of it."""
         return getattr(self, self.unit)
 

@@ -73,7 +73,10 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
     ("keys", "words"),
     [
         ({"seed": [1]}, "did you mean seeds?"),
-        ({"budget": {"steps": 1, "minutes": 2}}, "give one of steps, epochs, block_forwards, minutes; got steps, minutes"),
+        (
+            {"budget": {"steps": 1, "minutes": 2}},
+            "give one of steps, epochs, block_forwards, minutes; got steps, minutes",
+        ),
         ({"budget": {}}, "got none"),
         ({"seeds": [1, 1]}, "seeds are named twice"),
         ({"grid": {"data.train_limit": [2, 2]}}, "has a value twice"),
@@ -86,7 +89,7 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_faults_are_told_before_anything_runs(tmp_path: Path, keys: Any, words: str) -> None:
-    with pytest.raises(ValueError, match="study|recipe|reference") as error:
+    with pytest.raises(ValueError, match=r"study|recipe|reference") as error:
         _study(tmp_path, **keys)
     assert words in str(error.value)
 
