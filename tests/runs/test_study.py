@@ -144,15 +144,15 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None
     beyond = {
         **VARIANTS["kd"],
         "data.max_length": 17,
-    }  # more than the model's 16 positions: only the cell's run finds out
+    }  # more than there are: only the cell's run finds out
     study = small_study(tmp_path, variants={**VARIANTS, "beyond": beyond}, seeds=[0])
     table = run_study(study)
     failed = [cell for cell in study.cells() if cell.variant == "beyond"]
-    assert list(table.failures) == [failed[0].name] and "data.max_length is 17" in table.failures[failed[0].name]
+    assert list(table.failures) == [failed[0].name] and "max_length 17 is more" in table.failures[failed[0].name]
     rows = {row.method: row for row in table.rows}
     assert rows["beyond"].failed == (0,) and rows["beyond"].seeds == () and rows["kd"].seeds == (0,)
     markdown = (study.folder / "table.md").read_text()
-    assert "0 (1 without a result)" in markdown and "data.max_length is 17" in markdown
+    assert "0 (1 without a result)" in markdown and "max_length 17 is more" in markdown
     begun = _begun(study)
     run_study(study)
     assert _begun(study) == begun, "a failed cell is not run again unless that is asked for"
@@ -177,7 +177,7 @@ def test_equal_compute_gives_the_cheaper_method_more_steps(tmp_path: Path) -> No
 
 
 def test_other_tasks_are_measured_beside(tmp_path: Path) -> None:
-    study = small_study(tmp_path, seeds=[0], evaluate=[{"task": "planted", "limit": 6, "max_length": 16}])
+    study = small_study(tmp_path, seeds=[0], evaluate=[{"task": "planted", "limit": 6}])
     table = run_study(study)
     (cell, _) = study.cells()
     stored = json.loads((cell.recipe.folder / "evaluations" / "student-seed0-planted-validation.json").read_text())
