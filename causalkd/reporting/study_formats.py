@@ -47,10 +47,10 @@ def table_markdown(table: StudyTable) -> str:
     """Two tables and the failures, for people."""
     rows = [row_cells(table, row) for row in table.rows]
     budget = f"{table.budget} Mean ± standard deviation over seeds."
-    lines = [f"# {table.name}", "", budget, "", *_table(row_heads(table), rows)]
+    lines = [f"# {table.name}", "", budget, "", *table_lines(row_heads(table), rows)]
     if table.differences:
         lines += ["", f"## Differences from {table.reference}, paired over seeds", "", MEANING, ""]
-        lines += _table(difference_heads(table), [difference_cells(each) for each in table.differences])
+        lines += table_lines(difference_heads(table), [difference_cells(each) for each in table.differences])
     if table.failures:
         lines += ["", "## Cells without a result", ""]
         lines += [f"- `{cell}`: {' '.join(fault.split())[:500]}" for cell, fault in table.failures.items()]
@@ -122,5 +122,6 @@ def _chance(value: float | None) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table of Markdown."""
     return [f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *rows)]
