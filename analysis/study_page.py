@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from analysis.study_figure import study_figure
 from analysis.style import save, to_svg
+from causalkd.files.whole_files import write_whole
 from causalkd.reporting.study_formats import MEANING, difference_cells, difference_heads, row_cells, row_heads
 from causalkd.reporting.study_table import StudyTable
-from causalkd.files.whole_files import write_whole
 
 
 def study_page(table: StudyTable) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from analysis.study_figure import study_figure
 from analysis.style import save
 from causalkd.errors import read_yaml
+from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Study
 from causalkd.reporting.study_formats import difference_cells, difference_heads, row_cells, row_heads, table_lines
 from causalkd.reporting.study_table import StudyTable
 from causalkd.runs.study import read_study
-from causalkd.whole_files import write_whole
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from causalkd.files.whole_files import write_whole
 from causalkd.reporting.study_measures import COSTS
 from causalkd.reporting.study_table import Difference, Row, StudyTable, said
 from causalkd.verification.statistics.aggregate import mean, sd
-from causalkd.files.whole_files import write_whole
 
 MEANING = (
     "*p* is that of the paired t-test over seeds, *q* the same adjusted for all differences of the measure (Benjamini–"

@@ -17,7 +17,7 @@ from causalkd.runs.build_objectives import build_objectives
 from causalkd.runs.build_sequences import reply_ends, taught_data
 from causalkd.runs.build_trainer import build_trainer
 from causalkd.runs.preflight import preflight
-from causalkd.runs.prepare import build_student, build_teacher, longest_row
+from causalkd.runs.prepare import build_student, longest_row
 from causalkd.training.compute import BlockForwards
 
 STEPS = 12
@@ -54,9 +54,9 @@ def step_costs(recipe: Recipe) -> dict[str, StepCost]:
 def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
     recipe = with_length(recipe, {each.name: {"steps": STEPS} for each in recipe.students})
     (part,) = (each for each in recipe.students if each.name == part.name)
-    data, alignment = preflight(recipe)
+    prepared, alignment = preflight(recipe)
+    data, teacher = prepared.data, prepared.teacher
     seed, training = recipe.seeds[0], recipe.training_of(part)
-    teacher = build_teacher(recipe.teacher, data, "teacher")
     with tempfile.TemporaryDirectory() as place, torch.random.fork_rng():
         folder = Path(place)
         student = build_student(part, teacher, data, seed)

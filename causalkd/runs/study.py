@@ -20,6 +20,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from causalkd.files.strict_yaml import dump_text
+from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Cell, Study, with_length
 from causalkd.reporting.study_formats import write_table
 from causalkd.reporting.study_measures import CellResult
@@ -30,9 +32,7 @@ from causalkd.runs.folder import RunFolder
 from causalkd.runs.step_costs import StepCost, step_costs
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import verified
-from causalkd.files.strict_yaml import dump_text
 from causalkd.verification.results.report import VerificationReport
-from causalkd.files.whole_files import write_whole
 
 Tell = Callable[[str], None]
 _POLL_SECONDS = 0.5
