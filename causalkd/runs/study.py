@@ -72,6 +72,7 @@ class StudyFolder:
         wanted = [
             _evaluation(run, cell, name, task.task, task.split) for name in _models(cell) for task in study.evaluate
         ]
+        wanted += [_elsewhere(run, place) for place in study.measure_at]
         return self.failure(cell).is_file() or (run.report.is_file() and all(file.is_file() for file in wanted))
 
 

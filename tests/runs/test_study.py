@@ -183,3 +183,25 @@ def test_other_tasks_are_measured_beside(tmp_path: Path) -> None:
     stored = json.loads((cell.recipe.folder / "evaluations" / "student-seed0-planted-validation.json").read_text())
     assert table.rows[0].values["accuracy on planted/validation"] == (stored["metrics"]["accuracy"],)
     assert "teacher's accuracy on planted/validation" in table.rows[0].values
+
+
+def test_students_are_measured_at_alignments_that_they_were_not_trained_on(tmp_path: Path) -> None:
+    place = {"layer": 0, "component": "mlp_output"}
+    elsewhere = {
+        "name": "elsewhere",
+        "positions": {"policy": "all"},
+        "pairs": [{"name": "mlp", "teacher": [place], "student": [place]}],
+    }
+    study = small_study(tmp_path, seeds=[0], measure_at={"mlp": elsewhere})
+    table = run_study(study)
+    (cell, _) = study.cells()
+    file = cell.recipe.folder / "evaluations" / "at-mlp.json"
+    report = VerificationReport.read(file)
+    assert {(row.pair, row.component) for row in report.interchange} == {("mlp", "mlp_output")}
+    (row,) = (row for row in report.interchange if row.baseline == "measured")
+    assert table.rows[0].values["effective IIA at mlp"] == (row.iia_effective,)
+    written = file.read_bytes()
+    file.unlink()  # as after a kill between the run's own report and this measurement
+    assert not StudyFolder(study.folder).is_settled(cell, study)
+    run_study(study)
+    assert file.read_bytes() == written and _begun(study)[cell.name] == 2
