@@ -13,7 +13,14 @@ from analysis.style import save
 from causalkd.errors import read_yaml
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Study
-from causalkd.reporting.study_formats import difference_cells, difference_heads, row_cells, row_heads, table_lines
+from causalkd.reporting.study_formats import (
+    MEANING,
+    difference_cells,
+    difference_heads,
+    row_cells,
+    row_heads,
+    table_lines,
+)
 from causalkd.reporting.study_table import StudyTable
 from causalkd.runs.study import read_study
 
@@ -64,7 +71,7 @@ def result_page(table: StudyTable, words: Words, figure: str) -> str:
         f"{table.budget} Mean ± standard deviation over seeds.",
         "\n".join(table_lines(row_heads(shown), [row_cells(shown, row) for row in rows])),
         f"![Every seed a point, the mean a line]({figure})",
-        f"Differences from {table.reference}, paired over seeds:",
+        f"Differences, paired over seeds. {MEANING}",
         "\n".join(table_lines(difference_heads(table), [difference_cells(each) for each in differences])),
         f"**Power.** {_power(table, words)}",
         f"**What it shows.** {words.shows.strip()}",

@@ -27,8 +27,8 @@ def example_study(folder: Path, **keys: Any) -> Study:
 
 def example_results(study: Study, failing: bool = False) -> list[CellResult]:
     """What came of its cells; of the last one a failure, if asked for."""
-    found = [CellResult(cell, _report(cell.variant, cell.seed), {}, {}, None) for cell in study.cells()]
-    return [*found[:-1], CellResult(found[-1].cell, None, {}, {}, FAILURE)] if failing else found
+    found = [CellResult(cell, _report(cell.variant, cell.seed), {}, {}, {}, None) for cell in study.cells()]
+    return [*found[:-1], CellResult(found[-1].cell, None, {}, {}, {}, FAILURE)] if failing else found
 
 
 def _report(variant: str, seed: int) -> VerificationReport:

@@ -86,8 +86,9 @@ class Study(Part):
     """Train the teacher with the seed of the cell as well; false trains it once for all seeds."""
     budget: BudgetPart | None = None
     """What every student may spend; None leaves the lengths of training as the recipe has them."""
-    reference: str | None = None
-    """Whom all others are compared with: a variant, a student, or `VARIANT/STUDENT`; None for the first."""
+    references: Listed[str] = ()
+    """Whom the others are compared with, one or several: a student, with which the others of each variant are compared;
+    a variant, with whose students those of the same name are compared; or one `VARIANT/STUDENT`. None for the first."""
     measure_at: Mapping[str, Alignment] = {}
     """Alignments at whose declared pairs the students of every cell are measured as well, whatever they were trained
     on: so variants with different alignments are compared, and at sites and positions that none of them saw."""
@@ -162,7 +163,7 @@ class Study(Part):
                 cells += [self._cell(variant, setting, recipe, seed) for seed in self.seeds]
         if faults:
             raise ValueError("\n".join(faults))
-        self._check_reference(cells)
+        self._check_references(cells)
         return tuple(cells)
 
     def _cell(self, variant: str, setting: Mapping[str, Any], recipe: Recipe, seed: int) -> "Cell":
@@ -181,10 +182,13 @@ class Study(Part):
         output = str(self.folder / "cells" / name)
         return Cell(name, variant, setting, seed, recipe.model_copy(update={"name": name, "output": output}))
 
-    def _check_reference(self, cells: "list[Cell]") -> None:
+    def _check_references(self, cells: "list[Cell]") -> None:
         known = {name for cell in cells for part in cell.recipe.students for name in cell.names_of(part.name)}
-        if self.reference is not None and self.reference not in known:
-            raise ValueError(f"reference: there is no {self.reference!r}; {nearest(self.reference, sorted(known))}")
+        faults = [
+            f"there is no {name!r}; {nearest(name, sorted(known))}" for name in self.references if name not in known
+        ]
+        if faults:
+            raise ValueError(f"references: {'; '.join(faults)}")
 
 
 @dataclass(frozen=True)

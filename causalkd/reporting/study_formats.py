@@ -14,7 +14,9 @@ from causalkd.verification.statistics.aggregate import mean, sd
 MEANING = (
     "*p* is that of the paired t-test over seeds, *q* the same adjusted for all differences of the measure (Benjamini–"
     "Hochberg). *Visible* is the smallest true difference that as many seeds, spread as these are, show with a "
-    "probability of 80 %; only a difference with q below 0.05 and no smaller than that is called a finding."
+    "probability of 80 %. *p, rows* is that of the same test over the rows of the data, scored one by one and averaged "
+    "over the seeds. A finding has a q below 0.05, a size no smaller than visible and, where there is one, a *p, rows* "
+    "below 0.05."
 )
 
 
@@ -30,16 +32,18 @@ def write_table(table: StudyTable, folder: Path) -> None:
 def table_csv(table: StudyTable) -> str:
     """One number a line: means with their spread, then differences with their interval and tests."""
     heads = ("kind", "method", "reference", "setting", "measure", "seeds", "value", "sd")
-    heads = (*heads, "low", "high", "p", "q", "visible", "found")
+    heads = (*heads, "low", "high", "p", "q", "visible", "p_over_rows", "found")
     lines: list[Sequence[Any]] = [heads]
     for row in table.rows:
         for name, values in {**row.values, **row.costs}.items():
             one = ("mean", row.method, "", said(row.setting), name, len(row.seeds), mean(values), sd(values))
-            lines.append((*one, "", "", "", "", "", ""))
+            lines.append((*one, *[""] * 7))
     for each in table.differences:
         over = each.over_seeds
         one = ("difference", each.method, each.reference, said(each.setting), each.measure, over.seeds, over.mean)
-        lines.append((*one, over.sd, over.low, over.high, over.p_value, each.q_value, over.visible, each.found))
+        lines.append(
+            (*one, over.sd, over.low, over.high, over.p_value, each.q_value, over.visible, each.p_over_rows, each.found)
+        )
     return _csv(lines)
 
 
@@ -49,7 +53,7 @@ def table_markdown(table: StudyTable) -> str:
     budget = f"{table.budget} Mean ± standard deviation over seeds."
     lines = [f"# {table.name}", "", budget, "", *table_lines(row_heads(table), rows)]
     if table.differences:
-        lines += ["", f"## Differences from {table.reference}, paired over seeds", "", MEANING, ""]
+        lines += ["", "## Differences, paired over seeds", "", MEANING, ""]
         lines += table_lines(difference_heads(table), [difference_cells(each) for each in table.differences])
     if table.failures:
         lines += ["", "## Cells without a result", ""]
@@ -69,7 +73,19 @@ def row_cells(table: StudyTable, row: Row) -> list[str]:
 
 def difference_heads(table: StudyTable) -> list[str]:
     """What stands over the columns of the differences."""
-    return ["method", *_fields(table), "measure", "difference", "95 %", "p", "q", "visible", "finding"]
+    return [
+        "method",
+        "reference",
+        *_fields(table),
+        "measure",
+        "difference",
+        "95 %",
+        "p",
+        "q",
+        "visible",
+        "p, rows",
+        "finding",
+    ]
 
 
 def difference_cells(each: Difference) -> list[str]:
@@ -79,8 +95,9 @@ def difference_cells(each: Difference) -> list[str]:
     beyond = each.seeds_beyond_chance
     pairs = "" if beyond is None else f"; over pairs in {beyond} of {over.seeds} seeds"
     return [
-        *(*_begin(each), each.measure, _number(over.mean, "+"), interval),
+        *(each.method, each.reference, *_begin(each)[1:], each.measure, _number(over.mean, "+"), interval),
         *(_chance(over.p_value), _chance(each.q_value), "–" if over.visible is None else _number(over.visible)),
+        _chance(each.p_over_rows),
         ("yes" if each.found else "no") + pairs,
     ]
 

@@ -12,6 +12,8 @@ from causalkd.verification.statistics.aggregate import mean
 Measures = dict[str, float | None]
 TEACHER = "teacher's "
 """Begins the names of what was measured of the teacher, which are in no difference."""
+BASELINE = "best baseline at "
+"""Begins the names of what accuracies are read beside, which are in no difference either."""
 ALIGNED = "declared pairs"
 """Where the alignment of a cell's own recipe says."""
 COSTS = ("block_forwards", "steps")
@@ -29,6 +31,8 @@ class CellResult:
     """Scores on other tasks, by model."""
     elsewhere: Mapping[str, VerificationReport]
     """What was measured at other alignments, by their names in the study."""
+    rows: Mapping[tuple[str, str], tuple[float, ...]]
+    """The score of each row of another task, by student and by the task's label."""
     fault: str | None
     """Why there is no report."""
 
@@ -55,7 +59,7 @@ def _at_sites(report: VerificationReport, name: str, seed: int, place: str, decl
     if found is None:
         return {}
     best = max((value for value in baselines if value is not None), default=None)
-    return {f"effective IIA at {place}": found, f"best baseline at {place}": best}
+    return {f"effective IIA at {place}": found, f"{BASELINE}{place}": best}
 
 
 def costs(result: CellResult, name: str) -> Measures:

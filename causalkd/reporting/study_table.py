@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 from causalkd.recipe.study import Study
-from causalkd.reporting.study_measures import ALIGNED, COSTS, TEACHER, CellResult, Measures, costs, measures
+from causalkd.reporting.study_measures import ALIGNED, BASELINE, COSTS, TEACHER, CellResult, Measures, costs, measures
 from causalkd.verification.statistics.aggregate import mean, sd
-from causalkd.verification.statistics.paired_seeds import PairedDifference, paired_over_seeds
+from causalkd.verification.statistics.paired_difference import PairedDifference, paired_difference
 from causalkd.verification.statistics.permutation import CHANCE, benjamini_hochberg
 
 
@@ -51,10 +52,15 @@ class Difference:
     """Effective IIA at the declared pairs, of students of one run: in how many seeds the paired test over *pairs of
     examples* finds a difference of this sign beyond chance; None where no pairs are shared."""
 
+    p_over_rows: float | None = None
+    """For measures on another task: p of the paired t-test over its rows, each row's score averaged over the seeds."""
+
     @property
     def found(self) -> bool:
         """Whether it may be called a finding: beyond chance, and no smaller than what the seeds could show."""
         visible = self.over_seeds.visible
+        if self.p_over_rows is not None and self.p_over_rows >= CHANCE:
+            return False
         beyond = self.q_value is not None and self.q_value < CHANCE
         return beyond and visible is not None and abs(self.over_seeds.mean) >= visible
 
@@ -65,7 +71,6 @@ class StudyTable:
 
     name: str
     budget: str
-    reference: str
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
     failures: Mapping[str, str]
@@ -85,7 +90,7 @@ class StudyTable:
             for row in self.rows
         ]
         differences = [{**asdict(row), "found": row.found} for row in self.differences]
-        content = {"schema_version": 1, "study": self.name, "budget": self.budget, "reference": self.reference}
+        content = {"schema_version": 1, "study": self.name, "budget": self.budget}
         content |= {"rows": rows, "differences": differences, "failures": dict(self.failures)}
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -102,7 +107,7 @@ def study_table(study: Study, results: Sequence[CellResult]) -> StudyTable:
     """The table of what came of all cells."""
     rows = _rows(study, results)
     first = results[0].cell.method(results[0].cell.recipe.students[0].name)
-    reference = study.reference or first
+    chosen = [_references(results, name) for name in study.references or (first,)]
     failures = {each.cell.name: each.fault for each in results if each.fault is not None}
     seconds = tuple(
         (each.cell.name, student.name, student.seconds)
@@ -110,8 +115,8 @@ def study_table(study: Study, results: Sequence[CellResult]) -> StudyTable:
         if each.report is not None
         for student in each.report.students
     )
-    differences = tuple(_differences(rows, _references(results, reference), results))
-    return StudyTable(study.name, _budget(study), reference, rows, differences, failures, seconds)
+    differences = tuple(_differences(rows, chosen, results))
+    return StudyTable(study.name, _budget(study), rows, differences, failures, seconds)
 
 
 def said(setting: Mapping[str, Any]) -> str:
@@ -147,30 +152,34 @@ def _names(measured: Sequence[Measures]) -> list[str]:
 
 
 def _references(results: Sequence[CellResult], reference: str) -> dict[str, str]:
-    """For each method the one that it is compared with: of its own variant where the reference names a student."""
-    methods: dict[str, tuple[str, set[str]]] = {}
-    for each in results:
-        for part in each.cell.recipe.students:
-            methods[each.cell.method(part.name)] = (each.cell.variant, each.cell.names_of(part.name))
-    named = [method for method, (_, names) in methods.items() if reference in names]
-    found = {}
-    for method, (variant, _) in methods.items():
-        own = [other for other in named if methods[other][0] == variant]
-        found[method] = (own or named)[0]
-    return {method: other for method, other in found.items() if other != method}
+    """For each method the one that it is compared with, where there is another one."""
+    methods = {
+        (each.cell.variant, part.name): each.cell.method(part.name)
+        for each in results
+        for part in each.cell.recipe.students
+    }
+    if reference in methods.values():
+        found = {method: reference for method in methods.values()}
+    elif any(variant == reference for variant, _ in methods):
+        found = {method: methods.get((reference, student)) for (_, student), method in methods.items()}
+    else:
+        found = {method: methods.get((variant, reference)) for (variant, _), method in methods.items()}
+    return {method: other for method, other in found.items() if other is not None and other != method}
 
 
 def _differences(
-    rows: Sequence[Row], references: Mapping[str, str], results: Sequence[CellResult]
+    rows: Sequence[Row], references: Sequence[Mapping[str, str]], results: Sequence[CellResult]
 ) -> Iterator[Difference]:
     by_key = {_Key(row.method, said(row.setting)): row for row in rows}
     found: list[tuple[Row, Row, str, PairedDifference]] = []
-    for row in rows:
-        other = by_key.get(_Key(references.get(row.method, ""), said(row.setting)))
-        if other is None:
+    compared: set[frozenset[str]] = set()
+    for each, row in product(references, rows):
+        other = by_key.get(_Key(each.get(row.method, ""), said(row.setting)))
+        if other is None or (both := frozenset([row.method, other.method, said(row.setting)])) in compared:
             continue
+        compared.add(both)
         for name in row.values:
-            paired = None if name.startswith(TEACHER) else _paired(row, other, name)
+            paired = None if name.startswith((TEACHER, BASELINE)) else _paired(row, other, name)
             if paired is not None:
                 found.append((row, other, name, paired))
     adjusted: dict[str, list[float | None]] = {}
@@ -178,7 +187,9 @@ def _differences(
         adjusted[name] = benjamini_hochberg([paired.p_value for _, _, measure, paired in found if measure == name])
     for row, other, name, paired in found:
         beyond = _beyond_chance(row, other, paired.mean, results) if name == _TESTED else None
-        yield Difference(row.method, other.method, row.setting, name, paired, adjusted[name].pop(0), beyond)
+        over_rows = _p_over_rows(row, other, name, results)
+        q_value = adjusted[name].pop(0)
+        yield Difference(row.method, other.method, row.setting, name, paired, q_value, beyond, over_rows)
 
 
 def _paired(row: Row, other: Row, measure: str) -> PairedDifference | None:
@@ -189,7 +200,25 @@ def _paired(row: Row, other: Row, measure: str) -> PairedDifference | None:
         for seed, value in mine.items()
         if value is not None and (reference := theirs.get(seed)) is not None
     ]
-    return paired_over_seeds([value for value, _ in both], [reference for _, reference in both])
+    return paired_difference([value for value, _ in both], [reference for _, reference in both])
+
+
+def _p_over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]) -> float | None:
+    """Of a measure on another task, the test over its rows; None where the same rows were not scored one by one."""
+    label, scores = measure.rpartition(" on ")[2], []
+    for method, seeds in ((row.method, other.seeds), (other.method, row.seeds)):
+        found = [
+            each.rows[part.name, label]
+            for each in results
+            for part in each.cell.recipe.students
+            if each.cell.method(part.name) == method and said(each.cell.setting) == said(row.setting)
+            if each.cell.seed in seeds and (part.name, label) in each.rows
+        ]
+        scores.append([sum(one) / len(found) for one in zip(*found, strict=False)])
+    if not scores[0] or len(scores[0]) != len(scores[1]):
+        return None
+    paired = paired_difference(*scores)
+    return None if paired is None else paired.p_value
 
 
 def _beyond_chance(row: Row, other: Row, sign: float, results: Sequence[CellResult]) -> int | None:

@@ -29,6 +29,7 @@ from causalkd.reporting.study_table import StudyTable, study_table
 from causalkd.runs.distill import distill
 from causalkd.runs.evaluate_task import FOLDER, evaluate_task
 from causalkd.runs.folder import RunFolder
+from causalkd.runs.row_scores import row_scores
 from causalkd.runs.step_costs import StepCost, step_costs
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import verified
@@ -201,17 +202,19 @@ def _result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
     run = RunFolder(cell.recipe.folder)
     if folder.failure(cell).is_file():
         error = json.loads(folder.failure(cell).read_text(encoding="utf-8"))["error"]
-        return CellResult(cell, None, {}, {}, error)
+        return CellResult(cell, None, {}, {}, {}, error)
     if not folder.is_settled(cell, study):
-        return CellResult(cell, None, {}, {}, "it is not finished")
+        return CellResult(cell, None, {}, {}, {}, "it is not finished")
     evaluations: dict[str, dict[str, float | None]] = {}
+    rows: dict[tuple[str, str], tuple[float, ...]] = {}
     for name in _models(cell):
         for task in study.evaluate:
             found = json.loads(_evaluation(run, cell, name, task.task, task.split).read_text(encoding="utf-8"))
             scores = {f"{metric} on {task.label}": value for metric, value in found["metrics"].items()}
             evaluations.setdefault(name, {}).update(scores)
+            rows[name, task.label] = row_scores(run.path / FOLDER / found["predictions"])
     elsewhere = {place: VerificationReport.read(_elsewhere(run, place)) for place in study.measure_at}
-    return CellResult(cell, VerificationReport.read(run.report), evaluations, elsewhere, None)
+    return CellResult(cell, VerificationReport.read(run.report), evaluations, elsewhere, rows, None)
 
 
 def _models(cell: Cell) -> list[str]:

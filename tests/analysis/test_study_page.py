@@ -8,7 +8,7 @@ from tests.example_study import FAILURE, example_results, example_study
 def test_the_page_holds_table_differences_figure_and_failures(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     page = study_page(study_table(study, example_results(study, failing=True)))
-    assert "<svg" in page and "0.710 ± 0.010" in page and "Differences from one" in page
+    assert "<svg" in page and "0.710 ± 0.010" in page and "Differences, paired" in page
     assert FAILURE.replace("'", "&#39;") in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""

@@ -84,7 +84,7 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
         ({"grid": {"data.trainlimit": [2]}}, "did you mean train_limit?"),
         ({"variants": {"a/b": {}}}, "variant 'a/b' is no name"),
         ({"measure_at": {"a/b": ALIGNMENT}}, "place of measure_at 'a/b' is no name"),
-        ({"reference": "kdd"}, "there is no 'kdd'; did you mean kd?"),
+        ({"references": ["kdd"]}, "there is no 'kdd'; did you mean kd?"),
         ({"recipe": "quickstat"}, "did you mean quickstart?"),
     ],
 )

@@ -27,7 +27,7 @@ def test_the_markdown_has_means_differences_and_failures(tmp_path: Path) -> None
     assert "Equal compute: 2e+06 block-forwards for each student." in text
     assert "| one | 3 | 0.710 ± 0.010 |" in text
     assert "| other | 2 (1 without a result) |" in text and FAILURE in text
-    assert "## Differences from one, paired over seeds" in text
+    assert "## Differences, paired over seeds" in text
 
 
 def test_a_setting_has_a_column_of_its_own(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.example_study import ACCURACIES, FAILURE, example_results, example_st
 def test_means_and_paired_differences(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     table = study_table(study, example_results(study))
-    assert [row.method for row in table.rows] == ["one", "other"] and table.reference == "one"
+    assert [row.method for row in table.rows] == ["one", "other"]
     assert table.rows[1].mean("accuracy") == pytest.approx(sum(ACCURACIES["other"]) / 3)
     (difference,) = (each for each in table.differences if each.measure == "accuracy")
     expected = ttest_rel(ACCURACIES["other"], ACCURACIES["one"])
@@ -23,7 +23,7 @@ def test_means_and_paired_differences(tmp_path: Path) -> None:
     assert difference.over_seeds.p_value == pytest.approx(expected.pvalue)
     assert difference.q_value == difference.over_seeds.p_value, "one difference of this measure needs no adjustment"
     assert difference.found and difference.over_seeds.visible < difference.over_seeds.mean  # type: ignore[operator]
-    assert not any(each.measure.startswith("teacher's") for each in table.differences)
+    assert not any(each.measure.startswith(("teacher's", "best baseline")) for each in table.differences)
 
 
 def test_what_is_no_larger_than_visible_is_no_finding(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_failure_is_named_and_leaves_the_shared_seeds(tmp_path: Path) -> None:
 
 
 def test_the_reference_can_be_chosen(tmp_path: Path) -> None:
-    study = example_study(tmp_path, reference="other")
+    study = example_study(tmp_path, references=["other"])
     table = study_table(study, example_results(study))
     assert {(each.method, each.reference) for each in table.differences} == {("one", "other")}
 
@@ -85,3 +85,42 @@ def test_the_seconds_are_beside_the_table_and_not_in_it(tmp_path: Path) -> None:
     ]
     one, other = study_table(study, results), study_table(study, slower)
     assert one.to_json() == other.to_json() and one.seconds != other.seconds
+
+
+def test_a_variant_is_a_reference_for_the_students_of_the_same_name(tmp_path: Path) -> None:
+    students = [{"name": name, "layers": [0], "objectives": {"task": {}}} for name in ("only", "more")]
+    study = example_study(tmp_path, variants={"one": {"students": students}, "other": {"students": students}})
+    results = []
+    for each in example_results(study):
+        assert each.report is not None
+        twins = tuple(replace(each.report.students[0], name=name) for name in ("only", "more"))
+        results.append(replace(each, report=replace(each.report, students=twins, interchange=())))
+
+    def compared(*references: str) -> set[tuple[str, str]]:
+        chosen = study.model_copy(update={"references": references})
+        return {(each.method, each.reference) for each in study_table(chosen, results).differences}
+
+    within = {("one/more", "one/only"), ("other/more", "other/only")}
+    across = {("other/only", "one/only"), ("other/more", "one/more")}
+    assert compared("only") == within
+    assert compared("one") == across
+    assert compared("only", "one") == within | across
+    assert compared("one/more") == {(name, "one/more") for name in ("one/only", "other/only", "other/more")}
+
+
+def test_another_task_is_also_compared_over_its_rows(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    scores = {"one": (0.0, 1.0, 0.0, 1.0), "other": (0.5, 2.0, 0.75, 1.25)}
+    results = [
+        replace(
+            each,
+            evaluations={"only": {"accuracy on mrpc/test": sum(scores[each.cell.variant]) + each.cell.seed / 9}},
+            rows={("only", "mrpc/test"): tuple(score + each.cell.seed for score in scores[each.cell.variant])},
+        )
+        for each in example_results(study)
+    ]
+    found = {each.measure: each for each in study_table(study, results).differences}
+    expected = ttest_rel(scores["other"], scores["one"]).pvalue
+    assert found["accuracy on mrpc/test"].p_over_rows == pytest.approx(expected)
+    assert found["accuracy"].p_over_rows is None
+    assert found["accuracy"].found and not replace(found["accuracy"], p_over_rows=0.2).found

@@ -183,6 +183,8 @@ def test_other_tasks_are_measured_beside(tmp_path: Path) -> None:
     stored = json.loads((cell.recipe.folder / "evaluations" / "student-seed0-planted-validation.json").read_text())
     assert table.rows[0].values["accuracy on planted/validation"] == (stored["metrics"]["accuracy"],)
     assert "teacher's accuracy on planted/validation" in table.rows[0].values
+    (difference,) = (each for each in table.differences if each.measure == "accuracy on planted/validation")
+    assert difference.p_over_rows is None or 0 <= difference.p_over_rows <= 1
 
 
 def test_students_are_measured_at_alignments_that_they_were_not_trained_on(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""How much two ways of training differ over seeds that they share, and how small a difference these could have shown.
+"""How much two ways of training differ over what they share, and how small a difference that could have shown.
 
-Seeds are the unit: each gives one difference, and these are tested against zero by Student's paired t-test. With so few
-seeds as are usual, a permutation test cannot fall below 5 % (2 / 2^n for n seeds), so the t-test's assumption, that
-differences over seeds are about normal, is accepted.
+Seeds, or rows of data, are the unit: each gives one difference, and these are tested against zero by Student's paired
+t-test. With so few seeds as are usual, a permutation test cannot fall below 5 % (2 / 2^n for n seeds), so the t-test's
+assumption, that differences over seeds are about normal, is accepted.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean difference over shared seeds; what needs two seeds is None for one."""
+    """The mean difference over shared units; what needs two of them is None for one."""
 
     seeds: int
     mean: float
@@ -36,12 +36,12 @@ class PairedDifference:
     as these do. From few seeds it is itself a rough estimate."""
 
 
-def paired_over_seeds(values: Sequence[float], reference: Sequence[float]) -> PairedDifference | None:
-    """The difference of two measurements, seed by seed; None where there is no seed.
+def paired_difference(values: Sequence[float], reference: Sequence[float]) -> PairedDifference | None:
+    """The difference of two measurements, unit by unit; None where there is none.
 
     Args:
-        values: One a seed.
-        reference: The same of what it is compared with, in the same order of seeds.
+        values: One a seed, or one a row.
+        reference: The same of what it is compared with, in the same order.
     """
     found = np.asarray(values, dtype=float) - np.asarray(reference, dtype=float)
     number = len(found)
