@@ -201,7 +201,8 @@ def test_students_are_measured_at_alignments_that_they_were_not_trained_on(tmp_p
     report = VerificationReport.read(file)
     assert {(row.pair, row.component) for row in report.interchange} == {("mlp", "mlp_output")}
     (row,) = (row for row in report.interchange if row.baseline == "measured")
-    assert table.rows[0].values["effective IIA at mlp"] == (row.iia_effective,)
+    measured = None if row.iia_effective is None else (row.iia_effective,)  # the tiny teacher may not react at all
+    assert table.rows[0].values.get("effective IIA at mlp") == measured
     written = file.read_bytes()
     file.unlink()  # as after a kill between the run's own report and this measurement
     assert not StudyFolder(study.folder).is_settled(cell, study)
