@@ -1,6 +1,5 @@
 """The command line: each command is a function of this module, and `causalkd COMMAND --help` its manual."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,6 @@ app = typer.Typer(
 )
 
 OverwriteOption = Annotated[bool, typer.Option(help="Replace an earlier run; it stays until the new one is done.")]
-RecipeKind = Literal["distill", "finetune", "pipeline"]
 
 
 @app.command()
@@ -83,6 +81,31 @@ def pipeline(
         found = run_pipeline(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
         if is_first_process():
             typer.echo("\n".join([*pipeline_lines(found), "", str(parsed.folder / "results.md")]))
+
+
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="The study's YAML file.", callback=Path.expanduser)],
+    table: Annotated[bool, typer.Option("--table", help="Run nothing; sum up what is finished.")] = False,
+    retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
+) -> None:
+    """Run a grid of recipes, fields and seeds; write one table, one figure and one page.
+
+    The same command continues after any kill, and skips what is done. Called several times at once, also on several
+    machines that share the folder, each call takes cells that no other holds.
+    """
+    _leave_to_the_first()
+    with user_errors():
+        from analysis.study_page import write_page
+        from causalkd.recipe.study import Study
+        from causalkd.reporting.study_formats import table_markdown
+        from causalkd.runs.study import read_study, run_study
+
+        parsed, tell = Study.load(file), partial(typer.echo, err=True)
+        found = read_study(parsed) if table else run_study(parsed, retry_failed=retry_failed, tell=tell)
+        write_page(found, parsed.folder)
+        typer.echo(table_markdown(found))
+        typer.echo(f"{parsed.folder / 'study.html'}")
 
 
 @app.command()
@@ -227,50 +250,10 @@ def report(
         _print_report(found[str(runs[0])], runs[0])
 
 
-@app.command()
-def check(
-    alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.", callback=at_home)],
-    teacher: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
-    student: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
-    task: Annotated[str | None, typer.Option(help="Task of the prediction heads; default: each model's.")] = None,
-) -> None:
-    """Resolve an alignment against two models: print the table of its sites, or every fault."""
-    with user_errors():
-        from causalkd.alignment.resolve import resolve
-        from causalkd.errors import nearest
-        from causalkd.models.checkpoints import tasks_of
-        from causalkd.models.load import load_model
-        from causalkd.runs.prepare import build_alignment
-        from causalkd.task_types import TASKS
-
-        if task is not None and task not in TASKS:
-            raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
-        # Only names and shapes matter here, so a missing head may be initialised at random.
-        models = [
-            load_model(name, task=task or tasks_of(name)[0], role=role, new_head=True)  # type: ignore[arg-type]
-            for name, role in ((teacher, "teacher"), (student, "student"))
-        ]
-        typer.echo(resolve(build_alignment(alignment, *models), *models).table())
-
-
+app.command()(planning_commands.check)
 app.command()(planning_commands.data)
-
-
-@app.command()
-def recipes() -> None:
-    """List the recipes that come with the package, and last the pipelines."""
-    from causalkd.recipe.recipe import shipped_pipelines, shipped_recipes
-
-    typer.echo("\n".join([*shipped_recipes(), *shipped_pipelines()]))
-
-
-@app.command()
-def schema(of: Annotated[RecipeKind, typer.Argument(help="The command that reads the recipe.")] = "distill") -> None:
-    """Print the JSON schema of a recipe, with a description of every key."""
-    from causalkd.recipe import finetune, pipeline, recipe
-
-    kinds = {"distill": recipe.Recipe, "finetune": finetune.FinetuneRecipe, "pipeline": pipeline.PipelineRecipe}
-    typer.echo(json.dumps(kinds[of].model_json_schema(), indent=1))
+app.command()(planning_commands.recipes)
+app.command()(planning_commands.schema)
 
 
 def _leave_to_the_first() -> None:

@@ -10,6 +10,7 @@ runs/NAME/data.json         which data, by rows and digest runs/NAME/replaced/  
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from causalkd.runs.plan import planned
 from causalkd.runs.preflight import preflight
 from causalkd.runs.prepare import Data, build_student, longest_row
 from causalkd.runs.prepared import Prepared
+from causalkd.runs.shared_teachers import place_teacher
 from causalkd.runs.train import finish_training
 from causalkd.runs.trained_run import TrainedRun, load_trained_run
 from causalkd.runs.verify import verified
@@ -48,7 +50,12 @@ Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, Attribution
 
 
 def distill(
-    recipe: Recipe, *, overwrite: bool = False, page: Page | None = None, tell: Callable[[str], None] | None = None
+    recipe: Recipe,
+    *,
+    overwrite: bool = False,
+    page: Page | None = None,
+    teachers: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> VerificationReport:
     """Train the students of a recipe and verify them; an interrupted run of the same recipe continues where it stopped.
 
@@ -59,6 +66,7 @@ def distill(
         recipe: The recipe of the run.
         overwrite: Delete an earlier run in the folder.
         page: Makes report.html; None writes none.
+        teachers: Store of trained teachers that several runs share; None trains one for this run alone.
         tell: Receives lines that describe the data, before training starts.
 
     Raises:
@@ -75,7 +83,7 @@ def distill(
         begin(folder, held, recipe, data, alignment, is_held=is_held, overwrite=overwrite, tell=tell)
         if tell is not None and processes.is_main_process:
             tell(planned(recipe, data, prepared.teacher, alignment).line())
-        prepared = _train(recipe, prepared, alignment, folder, tell)
+        prepared = _train(recipe, prepared, alignment, folder, teachers, tell)
         if processes.is_main_process:
             shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
             try:
@@ -144,27 +152,42 @@ def write_pages(page: Page | None, report: VerificationReport, folder: RunFolder
 
 
 def _train(
-    recipe: Recipe, prepared: Prepared, alignment: Alignment, folder: RunFolder, tell: Callable[[str], None] | None
+    recipe: Recipe,
+    prepared: Prepared,
+    alignment: Alignment,
+    folder: RunFolder,
+    teachers: Path | None,
+    tell: Callable[[str], None] | None,
 ) -> Prepared:
     """Trains all that is not trained yet; what was prepared, with the teacher as it is after its training."""
-    prepared = Prepared(prepared.data, _teacher(recipe, prepared, folder, tell))
+    prepared = Prepared(prepared.data, _teacher(recipe, prepared, folder, teachers, tell))
     for seed in recipe.seeds:
         for part in recipe.students:
             _train_student(recipe, part, seed, prepared.data, prepared.teacher, alignment, folder, tell)
     return prepared
 
 
-def _teacher(recipe: Recipe, prepared: Prepared, folder: RunFolder, tell: Callable[[str], None] | None) -> HookedModel:
-    part, data = recipe.teacher, prepared.data
-    if part.training is None or prepared.learner is None:
+def _teacher(
+    recipe: Recipe, prepared: Prepared, folder: RunFolder, teachers: Path | None, tell: Callable[[str], None] | None
+) -> HookedModel:
+    if recipe.teacher.training is None or prepared.learner is None:
         return prepared.teacher
     if not folder.teacher.is_dir():
-        trainer = build_trainer(
-            recipe, part.training, data, prepared.learner, task_only(), teacher=None, alignment=None,
-            name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
-        )  # fmt: skip
-        finish_training(trainer, folder, "teacher", folder.teacher, tell)
-    return load_trained_run(folder.teacher, data, "teacher", part)
+        train = partial(_train_teacher, recipe, prepared.data, prepared.learner, tell)
+        train(folder) if teachers is None else place_teacher(recipe, folder, teachers, train)
+    return load_trained_run(folder.teacher, prepared.data, "teacher", recipe.teacher)
+
+
+def _train_teacher(
+    recipe: Recipe, data: Data, learner: HookedModel, tell: Callable[[str], None] | None, folder: RunFolder
+) -> None:
+    part = recipe.teacher
+    assert part.training is not None
+    trainer = build_trainer(
+        recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
+        name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
+    )  # fmt: skip
+    finish_training(trainer, folder, "teacher", folder.teacher, tell)
 
 
 def _train_student(

@@ -1,13 +1,16 @@
-"""The commands that come before a training: what its data are, what it will cost, and a teacher's outputs."""
+"""The commands that come before a training: recipes and their keys, alignments, data, costs, a teacher's outputs."""
 
+import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from causalkd.runs.arguments import RecipeArgument, SetOption, at_home
 from causalkd.runs.user_errors import user_errors
+
+RecipeKind = Literal["distill", "finetune", "pipeline", "study"]
 
 
 def precompute(
@@ -68,3 +71,48 @@ def data(
             raise ValueError(f"kind {kind!r} does not exist; {nearest(kind, list(KINDS))}")
         counted = None if tokenizer is None else load_tokenizer(tokenizer)
         typer.echo(preview(path, kind, counted, max_length, config, revision))  # type: ignore[arg-type]
+
+
+def check(
+    alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.", callback=at_home)],
+    teacher: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
+    student: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
+    task: Annotated[str | None, typer.Option(help="Task of the prediction heads; default: each model's.")] = None,
+) -> None:
+    """Resolve an alignment against two models: print the table of its sites, or every fault."""
+    with user_errors():
+        from causalkd.alignment.resolve import resolve
+        from causalkd.errors import nearest
+        from causalkd.models.checkpoints import tasks_of
+        from causalkd.models.load import load_model
+        from causalkd.runs.prepare import build_alignment
+        from causalkd.task_types import TASKS
+
+        if task is not None and task not in TASKS:
+            raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
+        # Only names and shapes matter here, so a missing head may be initialised at random.
+        models = [
+            load_model(name, task=task or tasks_of(name)[0], role=role, new_head=True)  # type: ignore[arg-type]
+            for name, role in ((teacher, "teacher"), (student, "student"))
+        ]
+        typer.echo(resolve(build_alignment(alignment, *models), *models).table())
+
+
+def recipes() -> None:
+    """List the recipes that come with the package, and last the pipelines."""
+    from causalkd.recipe.recipe import shipped_pipelines, shipped_recipes
+
+    typer.echo("\n".join([*shipped_recipes(), *shipped_pipelines()]))
+
+
+def schema(of: Annotated[RecipeKind, typer.Argument(help="The command that reads the recipe.")] = "distill") -> None:
+    """Print the JSON schema of a recipe, with a description of every key."""
+    from causalkd.recipe import finetune, pipeline, recipe, study
+
+    kinds = {
+        "distill": recipe.Recipe,
+        "finetune": finetune.FinetuneRecipe,
+        "pipeline": pipeline.PipelineRecipe,
+        "study": study.Study,
+    }
+    typer.echo(json.dumps(kinds[of].model_json_schema(), indent=1))

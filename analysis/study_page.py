@@ -1,0 +1,39 @@
+"""One self-contained HTML page of a study, and its figure as a file."""
+
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from analysis.study_figure import study_figure
+from analysis.style import save, to_svg
+from causalkd.files.whole_files import write_whole
+from causalkd.reporting.study_formats import MEANING, difference_cells, difference_heads, row_cells, row_heads
+from causalkd.reporting.study_table import StudyTable
+
+
+def study_page(table: StudyTable) -> str:
+    """The page as text; it needs no network and no file beside it."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(
+        resources.files("analysis").joinpath("templates/study.html.j2").read_text(encoding="utf-8")
+    )
+    return template.render(
+        table=table,
+        figure=Markup(to_svg(study_figure(table), "study")) if table.measures else None,
+        heads=row_heads(table),
+        rows=[row_cells(table, row) for row in table.rows],
+        difference_heads=difference_heads(table),
+        differences=[difference_cells(each) for each in table.differences],
+        meaning=MEANING.replace("*", ""),
+    )
+
+
+def write_page(table: StudyTable, folder: Path) -> None:
+    """Writes study.html and, if a cell has a result, study.svg into the study's folder."""
+    write_whole(folder / "study.html", study_page(table))
+    if table.measures:
+        save(study_figure(table), folder / "study.svg")

@@ -1,0 +1,244 @@
+"""A study: which recipes are compared, over which settings and seeds, at which equal budget; strict, frozen data."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from causalkd.alignment.spec import Alignment
+from causalkd.errors import fault_lines, listed, nearest, read_yaml
+from causalkd.recipe.recipe import Recipe, shipped_recipes
+from causalkd.recipe.sections import MOST_ROWS, MOST_STEPS, NAME, Listed, LocalPath, Part, Seed
+
+Unit = Literal["steps", "epochs", "block_forwards", "minutes"]
+_LENGTHS = ("steps", "epochs")
+
+
+class BudgetPart(Part):
+    """What every student of every cell may spend on its training: one of these keys."""
+
+    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
+    """Equal steps: optimizer steps."""
+    epochs: float | None = Field(default=None, gt=0, le=MOST_STEPS)
+    """Equal epochs: passes over the training examples."""
+    block_forwards: float | None = Field(default=None, gt=0)
+    """Equal compute: forwards of one block over one row, teacher and student together, a trained block three times.
+    Each student gets as many whole steps as its cost per step allows, which is measured beforehand on a few steps."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Equal time: the same, by the wall-clock time of a step on the machine that begins the study."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> "BudgetPart":
+        given = [unit for unit in BudgetPart.model_fields if getattr(self, unit) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of {', '.join(BudgetPart.model_fields)}; got {', '.join(given) or 'none'}")
+        return self
+
+    @property
+    def unit(self) -> Unit:
+        """Which of the keys is given."""
+        return next(unit for unit in ("steps", "epochs", "block_forwards", "minutes") if getattr(self, unit))
+
+    @property
+    def amount(self) -> int | float:
+        """How much of it."""
+        return getattr(self, self.unit)
+
+
+class EvaluationPart(Part):
+    """A task on which the models of each cell are measured, beside the recipe's own."""
+
+    task: str
+    """Name in the task table."""
+    split: str = "validation"
+    """One of its labelled splits."""
+    limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)
+    """Most rows; None for all."""
+    max_length: int | None = Field(default=None, ge=1)
+    """Most tokens of a row; None for 128, or what the model takes."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        return f"{self.task}/{self.split}"
+
+
+class Study(Part):
+    """A grid of runs: variants of a recipe × values of its fields × seeds."""
+
+    name: str = Field(pattern=NAME)
+    """Names the study's folder."""
+    recipe: LocalPath
+    """The recipe that all cells are made of: a shipped recipe's name, or a file, sought beside the study's file."""
+    variants: Mapping[str, Mapping[str, Any]] = {}
+    """Named sets of changes that belong together, each a mapping of dotted fields to values, as `--set` takes them."""
+    grid: Mapping[str, Listed[Any]] = {}
+    """Dotted fields of the recipe, as `--set` names them, with the values that each takes in turn."""
+    seeds: Listed[Seed] = Field(default=(0,), min_length=1)
+    """Every variant and setting is run once with each."""
+    teacher_seeds: bool = False
+    """Train the teacher with the seed of the cell as well; false trains it once for all seeds."""
+    budget: BudgetPart | None = None
+    """What every student may spend; None leaves the lengths of training as the recipe has them."""
+    references: Listed[str] = ()
+    """Whom the others are compared with, one or several: a student, with which the others of each variant are compared;
+    a variant, with whose students those of the same name are compared; or one `VARIANT/STUDENT`. None for the first."""
+    measure_at: Mapping[str, Alignment] = {}
+    """Alignments at whose declared pairs the students of every cell are measured as well, whatever they were trained
+    on: so variants with different alignments are compared, and at sites and positions that none of them saw."""
+    evaluate: Listed[EvaluationPart] = ()
+    """Further tasks on which every model is measured."""
+    output: LocalPath | None = None
+    """The folder; None for `studies/<name>`."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Study":
+        faults = [f"seeds are named twice: {list(self.seeds)}; give each once"] if _twice(self.seeds) else []
+        faults += [
+            f"grid.{field} has no values; give at least one" for field, values in self.grid.items() if not values
+        ]
+        faults += [
+            f"grid.{field} has a value twice: {list(values)}; give each once"
+            for field, values in self.grid.items()
+            if _twice([json.dumps(value, sort_keys=True, default=str) for value in values])
+        ]
+        named = {"variant": self.variants, "place of measure_at": self.measure_at}
+        faults += [
+            f"{what} {name!r} is no name; {_NAMES}"
+            for what, names in named.items()
+            for name in names
+            if not re.match(NAME, name)
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study."""
+        return Path(self.output or f"studies/{self.name}")
+
+    @classmethod
+    def load(cls, source: str | Path) -> "Study":
+        """Reads a study's file; a recipe that is a file is sought beside it first.
+
+        Raises:
+            ValueError: No such file, or every fault in it, one a line, with the nearest valid key.
+        """
+        data = read_yaml(source if isinstance(source, Path) else Path(source))
+        if not isinstance(data, dict):
+            raise ValueError(f"a study is a mapping of keys, {source} holds {type(data).__name__}")
+        try:
+            given = {name: Alignment.model_validate(each) for name, each in (data.get("measure_at") or {}).items()}
+            study = cls.model_validate({**data, "measure_at": given})
+        except ValidationError as error:
+            raise ValueError(listed(f"study {source} cannot be used", fault_lines(error, cls))) from None
+        beside = Path(source).parent / study.recipe
+        if study.recipe not in shipped_recipes() and beside.is_file():
+            study = study.model_copy(update={"recipe": str(beside)})
+        study.cells()
+        return study
+
+    def cells(self) -> tuple["Cell", ...]:
+        """Every cell of the grid, seeds innermost.
+
+        Raises:
+            ValueError: Recipes that cannot be used, every fault of each; or a reference that does not exist.
+        """
+        cells, faults = [], []
+        for variant, changes in (self.variants or {"": {}}).items():
+            for values in product(*self.grid.values()):
+                setting = dict(zip(self.grid, values, strict=True))
+                try:
+                    recipe = Recipe.load(self.recipe, _as_set({**changes, **setting}))
+                except ValueError as error:
+                    faults.append(f"{_named(variant, setting)}{error}")
+                    continue
+                cells += [self._cell(variant, setting, recipe, seed) for seed in self.seeds]
+        if faults:
+            raise ValueError("\n".join(faults))
+        self._check_references(cells)
+        return tuple(cells)
+
+    def _cell(self, variant: str, setting: Mapping[str, Any], recipe: Recipe, seed: int) -> "Cell":
+        seeded: dict[str, Any] = {"seeds": (seed,), "output": None}
+        if self.teacher_seeds:
+            seeded["teacher"] = recipe.teacher.model_copy(update={"seed": seed})
+        recipe = recipe.model_copy(update=seeded)
+        if self.budget is not None and self.budget.unit in _LENGTHS:
+            recipe = with_length(
+                recipe, {part.name: {self.budget.unit: self.budget.amount} for part in recipe.students}
+            )
+        content = recipe.model_dump(mode="json", exclude={"name", "output"})
+        budget = None if self.budget is None else self.budget.model_dump(mode="json")
+        digest = hashlib.sha256(json.dumps([content, budget], sort_keys=True).encode()).hexdigest()[:10]
+        name = f"{variant or recipe.name}-seed{seed}-{digest}"
+        output = str(self.folder / "cells" / name)
+        return Cell(name, variant, setting, seed, recipe.model_copy(update={"name": name, "output": output}))
+
+    def _check_references(self, cells: "list[Cell]") -> None:
+        known = {name for cell in cells for part in cell.recipe.students for name in cell.names_of(part.name)}
+        faults = [
+            f"there is no {name!r}; {nearest(name, sorted(known))}" for name in self.references if name not in known
+        ]
+        if faults:
+            raise ValueError(f"references: {'; '.join(faults)}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    name: str
+    """Names its folder; it ends in a digest of everything the run depends on."""
+    variant: str
+    """Empty where the study has none."""
+    setting: Mapping[str, Any]
+    """The values of the grid's fields."""
+    seed: int
+    recipe: Recipe
+
+    def method(self, student: str) -> str:
+        """What a student of this cell is called in tables: the variant, and the student where there are several."""
+        alone = len(self.recipe.students) == 1
+        return (self.variant if alone else f"{self.variant}/{student}") if self.variant else student
+
+    def names_of(self, student: str) -> set[str]:
+        """By what names a student of this cell can be referred to."""
+        return {self.method(student), student, *([self.variant] if self.variant else [])}
+
+
+def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]) -> Recipe:
+    """The recipe with other lengths of training.
+
+    Args:
+        recipe: The recipe.
+        lengths: For each student by name, its `steps` or its `epochs`.
+    """
+    students = []
+    for part in recipe.students:
+        own = {key: value for key, value in part.training.items() if key not in _LENGTHS}
+        students.append(part.model_copy(update={"training": {**own, **lengths[part.name]}}))
+    return recipe.model_copy(update={"students": tuple(students)})
+
+
+_NAMES = "use up to 100 letters, digits, `_`, `.` and `-`, the last two not at the start"
+
+
+def _as_set(changes: Mapping[str, Any]) -> list[str]:
+    return [f"{field}={json.dumps(value)}" for field, value in changes.items()]
+
+
+def _twice(values: Any) -> bool:
+    return len(set(values)) < len(values)
+
+
+def _named(variant: str, setting: Mapping[str, Any]) -> str:
+    said = [*([f"variant {variant!r}"] if variant else []), *(f"{field} {value!r}" for field, value in setting.items())]
+    return f"{', '.join(said)}: " if said else ""

@@ -1,0 +1,144 @@
+"""The table of a study as CSV and as Markdown, and all of its files."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from causalkd.files.whole_files import write_whole
+from causalkd.reporting.study_measures import COSTS
+from causalkd.reporting.study_table import Difference, Row, StudyTable, said
+from causalkd.verification.statistics.aggregate import mean, sd
+
+MEANING = (
+    "*p* is that of the paired t-test over seeds, *q* the same adjusted for all differences of the measure (Benjamini–"
+    "Hochberg). *Visible* is the smallest true difference that as many seeds, spread as these are, show with a "
+    "probability of 80 %. *p, rows* is that of the same test over the rows of the data, scored one by one and averaged "
+    "over the seeds. A finding has a q below 0.05, a size no smaller than visible and, where there is one, a *p, rows* "
+    "below 0.05."
+)
+
+
+def write_table(table: StudyTable, folder: Path) -> None:
+    """Writes table.json, table.csv, table.md and seconds.csv, each in one step."""
+    write_whole(folder / "table.json", table.to_json())
+    write_whole(folder / "table.csv", table_csv(table))
+    write_whole(folder / "table.md", table_markdown(table))
+    lines = [("cell", "student", "seconds"), *table.seconds]
+    write_whole(folder / "seconds.csv", _csv(lines))
+
+
+def table_csv(table: StudyTable) -> str:
+    """One number a line: means with their spread, then differences with their interval and tests."""
+    heads = ("kind", "method", "reference", "setting", "measure", "seeds", "value", "sd")
+    heads = (*heads, "low", "high", "p", "q", "visible", "p_over_rows", "found")
+    lines: list[Sequence[Any]] = [heads]
+    for row in table.rows:
+        for name, values in {**row.values, **row.costs}.items():
+            one = ("mean", row.method, "", said(row.setting), name, len(row.seeds), mean(values), sd(values))
+            lines.append((*one, *[""] * 7))
+    for each in table.differences:
+        over = each.over_seeds
+        one = ("difference", each.method, each.reference, said(each.setting), each.measure, over.seeds, over.mean)
+        lines.append(
+            (*one, over.sd, over.low, over.high, over.p_value, each.q_value, over.visible, each.p_over_rows, each.found)
+        )
+    return _csv(lines)
+
+
+def table_markdown(table: StudyTable) -> str:
+    """Two tables and the failures, for people."""
+    rows = [row_cells(table, row) for row in table.rows]
+    budget = f"{table.budget} Mean ± standard deviation over seeds."
+    lines = [f"# {table.name}", "", budget, "", *table_lines(row_heads(table), rows)]
+    if table.differences:
+        lines += ["", "## Differences, paired over seeds", "", MEANING, ""]
+        lines += table_lines(difference_heads(table), [difference_cells(each) for each in table.differences])
+    if table.failures:
+        lines += ["", "## Cells without a result", ""]
+        lines += [f"- `{cell}`: {' '.join(fault.split())[:500]}" for cell, fault in table.failures.items()]
+    return "\n".join(lines) + "\n"
+
+
+def row_heads(table: StudyTable) -> list[str]:
+    """What stands over the columns of the methods."""
+    return ["method", *_fields(table), "seeds", *table.measures, "block-forwards", "steps"]
+
+
+def row_cells(table: StudyTable, row: Row) -> list[str]:
+    """One method in one setting."""
+    return [*_begin(row), _seeds(row), *(_spread(row, measure) for measure in table.measures), *_cost(row)]
+
+
+def difference_heads(table: StudyTable) -> list[str]:
+    """What stands over the columns of the differences."""
+    return [
+        "method",
+        "reference",
+        *_fields(table),
+        "measure",
+        "difference",
+        "95 %",
+        "p",
+        "q",
+        "visible",
+        "p, rows",
+        "finding",
+    ]
+
+
+def difference_cells(each: Difference) -> list[str]:
+    """One difference."""
+    over = each.over_seeds
+    interval = "–" if over.low is None or over.high is None else f"{_number(over.low)} to {_number(over.high)}"
+    beyond = each.seeds_beyond_chance
+    pairs = "" if beyond is None else f"; over pairs in {beyond} of {over.seeds} seeds"
+    return [
+        *(each.method, each.reference, *_begin(each)[1:], each.measure, _number(over.mean, "+"), interval),
+        *(_chance(over.p_value), _chance(each.q_value), "–" if over.visible is None else _number(over.visible)),
+        _chance(each.p_over_rows),
+        ("yes" if each.found else "no") + pairs,
+    ]
+
+
+def _csv(lines: Sequence[Sequence[Any]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(["" if each is None else each for each in line] for line in lines)
+    return file.getvalue()
+
+
+def _fields(table: StudyTable) -> list[str]:
+    return list(table.rows[0].setting)
+
+
+def _begin(row: Row | Difference) -> list[str]:
+    return [row.method, *(str(value) for value in row.setting.values())]
+
+
+def _seeds(row: Row) -> str:
+    return str(len(row.seeds)) + (f" ({len(row.failed)} without a result)" if row.failed else "")
+
+
+def _spread(row: Row, measure: str) -> str:
+    middle, spread = row.mean(measure), row.sd(measure)
+    return "–" if middle is None else _number(middle) + ("" if spread is None else f" ± {_number(spread)}")
+
+
+def _cost(row: Row) -> list[str]:
+    means = [mean(row.costs.get(name, ())) for name in COSTS]
+    return ["–" if value is None else f"{value:,.0f}" for value in means]
+
+
+def _number(value: float, sign: str = "") -> str:
+    """Three decimals of what is a share, four digits of what is not."""
+    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign},.1f}"
+
+
+def _chance(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table of Markdown."""
+    return [f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *rows)]

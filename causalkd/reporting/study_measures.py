@@ -1,0 +1,70 @@
+"""What a study takes from the report of a cell: every measure of a student by name, and what its training cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from causalkd.recipe.study import Cell, Study
+from causalkd.reporting.summary import rows_of
+from causalkd.verification.results.baselines import explaining
+from causalkd.verification.results.report import GRID, VerificationReport
+from causalkd.verification.statistics.aggregate import mean
+
+Measures = dict[str, float | None]
+TEACHER = "teacher's "
+"""Begins the names of what was measured of the teacher, which are in no difference."""
+BASELINE = "best baseline at "
+"""Begins the names of what accuracies are read beside, which are in no difference either."""
+ALIGNED = "declared pairs"
+"""Where the alignment of a cell's own recipe says."""
+COSTS = ("block_forwards", "steps")
+"""Names of what a training costs that do not depend on the machine."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of a cell."""
+
+    cell: Cell
+    report: VerificationReport | None
+    """None where it failed."""
+    evaluations: Mapping[str, Mapping[str, float | None]]
+    """Scores on other tasks, by model."""
+    elsewhere: Mapping[str, VerificationReport]
+    """What was measured at other alignments, by their names in the study."""
+    rows: Mapping[tuple[str, str], tuple[float, ...]]
+    """The score of each row of another task, by student and by the task's label."""
+    fault: str | None
+    """Why there is no report."""
+
+
+def measures(study: Study, result: CellResult, name: str) -> Measures:
+    """What was measured of one student of a finished cell."""
+    report, seed = result.report, result.cell.seed
+    assert report is not None
+    student = next(each for each in report.students if each.name == name)
+    found: Measures = {report.teacher.metric: student.task_metric, **student.metrics, "agreement": student.agreement}
+    found |= _at_sites(report, name, seed, ALIGNED) | _at_sites(report, name, seed, "other sites", declared=False)
+    for place in study.measure_at:
+        found |= _at_sites(result.elsewhere[place], name, seed, place)
+    found |= result.evaluations.get(name, {})
+    found |= {f"{TEACHER}{report.teacher.metric}": report.teacher.task_metric}
+    return found | {f"{TEACHER}{key}": value for key, value in result.evaluations.get("teacher", {}).items()}
+
+
+def _at_sites(report: VerificationReport, name: str, seed: int, place: str, declared: bool = True) -> Measures:
+    """Mean effective IIA over the declared pairs, or over all other sites, that reach the output; and its baseline."""
+    rows = [row for row in rows_of(report, name, seed) if row.reachable and row.pair.startswith(GRID) != declared]
+    baselines = [mean(row.iia_effective for row in rows if row.baseline == one) for one in explaining()]
+    found = mean(row.iia_effective for row in rows if row.baseline == "measured")
+    if found is None:
+        return {}
+    best = max((value for value in baselines if value is not None), default=None)
+    return {f"effective IIA at {place}": found, f"{BASELINE}{place}": best}
+
+
+def costs(result: CellResult, name: str) -> Measures:
+    """What the training of one student of a finished cell cost."""
+    assert result.report is not None
+    student = next(each for each in result.report.students if each.name == name)
+    found = {cost: getattr(student, cost) for cost in COSTS}
+    return {cost: None if value is None else float(value) for cost, value in found.items()}

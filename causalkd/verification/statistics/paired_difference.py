@@ -1,0 +1,64 @@
+"""How much two ways of training differ over what they share, and how small a difference that could have shown.
+
+Seeds, or rows of data, are the unit: each gives one difference, and these are tested against zero by Student's paired
+t-test. With so few seeds as are usual, a permutation test cannot fall below 5 % (2 / 2^n for n seeds), so the t-test's
+assumption, that differences over seeds are about normal, is accepted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import nct, t
+
+from causalkd.verification.statistics.intervals import LEVEL
+
+POWER = 0.8
+"""How probably a true difference of the size called visible is found."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """The mean difference over shared units; what needs two of them is None for one."""
+
+    seeds: int
+    mean: float
+    sd: float | None
+    """Standard deviation (n - 1) of the differences."""
+    low: float | None
+    """Lower end of the 95 % interval of the mean."""
+    high: float | None
+    p_value: float | None
+    """Two-sided, of the paired t-test; None where all differences are equal."""
+    visible: float | None
+    """The smallest true mean difference that the test finds at 5 % with a probability of 80 %, if differences spread
+    as these do. From few seeds it is itself a rough estimate."""
+
+
+def paired_difference(values: Sequence[float], reference: Sequence[float]) -> PairedDifference | None:
+    """The difference of two measurements, unit by unit; None where there is none.
+
+    Args:
+        values: One a seed, or one a row.
+        reference: The same of what it is compared with, in the same order.
+    """
+    found = np.asarray(values, dtype=float) - np.asarray(reference, dtype=float)
+    number = len(found)
+    if not number:
+        return None
+    mean = float(found.mean())
+    if number == 1:
+        return PairedDifference(1, mean, None, None, None, None, None)
+    sd = float(found.std(ddof=1))
+    error = sd / float(np.sqrt(number))
+    half = float(t.ppf((1 + LEVEL) / 2, number - 1)) * error
+    p_value = None if error == 0 else float(2 * t.sf(abs(mean) / error, number - 1))
+    return PairedDifference(number, mean, sd, mean - half, mean + half, p_value, _effect(number) * error)
+
+
+def _effect(number: int) -> float:
+    """The true mean over its standard error at which the test of so many seeds has the power called for."""
+    freedom = number - 1
+    critical = t.ppf((1 + LEVEL) / 2, freedom)
+    return float(brentq(lambda effect: nct.sf(critical, freedom, effect) - POWER, 0, 20 * critical))  # type: ignore[arg-type]

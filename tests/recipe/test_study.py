@@ -1,0 +1,102 @@
+"""A study as data: its grid, the identity of its cells, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from causalkd.recipe.study import Study
+
+ALIGNMENT = {
+    "name": "x",
+    "positions": {"policy": "all"},
+    "pairs": [{"name": "p", "teacher": [{"layer": 0}], "student": [{"layer": 0}]}],
+}
+
+
+def _study(folder: Path, **keys: Any) -> Study:
+    file = folder / "study.yaml"
+    file.write_text(json.dumps({"name": "s", "recipe": "quickstart", **keys}))
+    return Study.load(file)
+
+
+def test_the_grid_is_variants_by_fields_by_seeds(tmp_path: Path) -> None:
+    study = _study(
+        tmp_path,
+        variants={"near": {"data.group": 4}, "far": {"data.sources": "dataset"}},
+        grid={"training.learning_rate": [1e-3, 2e-3], "data.train_limit": [100, 200]},
+        seeds=[3, 4],
+    )
+    cells = study.cells()
+    assert len(cells) == len({cell.name for cell in cells}) == 16
+    assert [cell.seed for cell in cells[:2]] == [3, 4] and cells[0].recipe.seeds == (3,)
+    assert cells[0].setting == {"training.learning_rate": 1e-3, "data.train_limit": 100}
+    assert {(c.variant, c.recipe.data.group, c.recipe.data.sources) for c in cells} == {
+        ("near", 4, "batch"),
+        ("far", 8, "dataset"),
+    }
+    assert cells[0].recipe.folder == Path("studies/s/cells") / cells[0].name
+    assert cells[0].method("kd") == "near/kd"
+
+
+def test_a_cell_keeps_its_name_until_something_it_depends_on_changes(tmp_path: Path) -> None:
+    one = _study(tmp_path, seeds=[0]).cells()[0].name
+    assert _study(tmp_path, seeds=[0, 1]).cells()[0].name == one
+    assert _study(tmp_path, grid={"data.train_limit": [50]}).cells()[0].name != one
+    assert _study(tmp_path, budget={"minutes": 1}).cells()[0].name != one
+
+
+@pytest.mark.parametrize(("budget", "key", "amount"), [({"steps": 7}, "steps", 7), ({"epochs": 0.5}, "epochs", 0.5)])
+def test_equal_steps_and_epochs_replace_every_length(tmp_path: Path, budget: Any, key: str, amount: float) -> None:
+    recipe = _study(tmp_path, budget=budget).cells()[0].recipe
+    for part in recipe.students:
+        training = recipe.training_of(part)
+        assert (training.steps, training.epochs) == ((amount, None) if key == "steps" else (None, amount))
+
+
+def test_the_teacher_is_shared_by_the_seeds_unless_it_is_asked_for(tmp_path: Path) -> None:
+    assert [cell.recipe.teacher.seed for cell in _study(tmp_path, seeds=[1, 2]).cells()] == [0, 0]
+    several = _study(tmp_path, seeds=[1, 2], teacher_seeds=True)
+    assert [cell.recipe.teacher.seed for cell in several.cells()] == [1, 2]
+
+
+def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "{name: own, teacher: {model: t}, alignment: middle, training: {},"
+        " students: [{name: a, every: 2, objectives: {task: {}}}]}"
+    )
+    assert _study(tmp_path, recipe="own.yaml").cells()[0].recipe.students[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"seed": [1]}, "did you mean seeds?"),
+        (
+            {"budget": {"steps": 1, "minutes": 2}},
+            "give one of steps, epochs, block_forwards, minutes; got steps, minutes",
+        ),
+        ({"budget": {}}, "got none"),
+        ({"seeds": [1, 1]}, "seeds are named twice"),
+        ({"grid": {"data.train_limit": [2, 2]}}, "has a value twice"),
+        ({"grid": {"data.train_limit": []}}, "has no values"),
+        ({"grid": {"data.trainlimit": [2]}}, "did you mean train_limit?"),
+        ({"variants": {"a/b": {}}}, "variant 'a/b' is no name"),
+        ({"measure_at": {"a/b": ALIGNMENT}}, "place of measure_at 'a/b' is no name"),
+        ({"references": ["kdd"]}, "there is no 'kdd'; did you mean kd?"),
+        ({"recipe": "quickstat"}, "did you mean quickstart?"),
+    ],
+)
+def test_faults_are_told_before_anything_runs(tmp_path: Path, keys: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=r"study|recipe|reference") as error:
+        _study(tmp_path, **keys)
+    assert words in str(error.value)
+
+
+def test_a_written_study_reads_back_equal(tmp_path: Path) -> None:
+    study = _study(tmp_path, measure_at={"here": ALIGNMENT}, budget={"steps": 2}, evaluate=[{"task": "mrpc"}])
+    file = tmp_path / "again.yaml"
+    file.write_text(json.dumps(study.model_dump(mode="json", exclude_defaults=True)))
+    assert Study.load(file) == study
+    assert study.evaluate[0].label == "mrpc/validation"

@@ -1,0 +1,44 @@
+"""The files of a study's table."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from causalkd.reporting.study_formats import table_csv, table_markdown, write_table
+from causalkd.reporting.study_table import study_table
+from tests.example_study import ACCURACIES, FAILURE, example_results, example_study
+
+
+def test_the_csv_has_a_number_a_line(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    lines = list(csv.DictReader(table_csv(study_table(study, example_results(study))).splitlines()))
+    (mean,) = (line for line in lines if (line["kind"], line["method"], line["measure"]) == ("mean", "one", "accuracy"))
+    assert float(mean["value"]) == pytest.approx(sum(ACCURACIES["one"]) / 3) and mean["seeds"] == "3"
+    (difference,) = (line for line in lines if (line["kind"], line["measure"]) == ("difference", "accuracy"))
+    assert float(difference["low"]) < float(difference["value"]) < float(difference["high"])
+    assert difference["found"] == "True"
+    assert {"block_forwards", "steps"} <= {line["measure"] for line in lines}
+
+
+def test_the_markdown_has_means_differences_and_failures(tmp_path: Path) -> None:
+    study = example_study(tmp_path, budget={"block_forwards": 2e6})
+    text = table_markdown(study_table(study, example_results(study, failing=True)))
+    assert "Equal compute: 2e+06 block-forwards for each student." in text
+    assert "| one | 3 | 0.710 ± 0.010 |" in text
+    assert "| other | 2 (1 without a result) |" in text and FAILURE in text
+    assert "## Differences, paired over seeds" in text
+
+
+def test_a_setting_has_a_column_of_its_own(tmp_path: Path) -> None:
+    study = example_study(tmp_path, grid={"training.learning_rate": [0.001]})
+    text = table_markdown(study_table(study, example_results(study)))
+    assert "| method | training.learning_rate | seeds |" in text and "| one | 0.001 | 3 |" in text
+
+
+def test_all_files_are_written(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    write_table(study_table(study, example_results(study)), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"table.json", "table.csv", "table.md", "seconds.csv"} <= names
+    assert len((tmp_path / "seconds.csv").read_text().splitlines()) == 1 + 6

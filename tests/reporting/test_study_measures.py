@@ -1,0 +1,39 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from causalkd.reporting.study_measures import costs, measures
+from causalkd.reporting.summary import summaries
+from tests.example_report import ALIGNMENT
+from tests.example_study import example_results, example_study
+
+
+def test_every_measure_has_a_name(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    result = example_results(study)[1]
+    found, summary = measures(study, result, "only"), summaries(result.report)[0]  # type: ignore[arg-type]
+    assert found["accuracy"] == 0.72 and found["teacher's accuracy"] == 0.9915
+    assert found["effective IIA at declared pairs"] == pytest.approx(summary.aligned.iia_effective)
+    assert found["best baseline at declared pairs"] == pytest.approx(summary.aligned.best_baseline)
+    assert found["effective IIA at other sites"] == pytest.approx(summary.other.iia_effective)
+    assert costs(result, "only") == {"block_forwards": 70.0, "steps": 7.0}
+
+
+def test_what_was_measured_elsewhere_goes_by_the_name_in_the_study(tmp_path: Path) -> None:
+    study = example_study(tmp_path, measure_at={"there": ALIGNMENT.model_dump(mode="json", exclude_defaults=True)})
+    result = replace(example_results(study)[0], evaluations={"only": {"f1 on mrpc/validation": 0.5}})
+    assert result.report is not None
+    declared = tuple(row for row in result.report.interchange if row.aligned)
+    result = replace(result, elsewhere={"there": replace(result.report, interchange=declared)})
+    found = measures(study, result, "only")
+    assert found["f1 on mrpc/validation"] == 0.5
+    assert found["effective IIA at there"] == found["effective IIA at declared pairs"]
+
+
+def test_a_site_without_effective_pairs_has_no_measure(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    result = example_results(study)[0]
+    assert result.report is not None
+    empty = replace(result, report=replace(result.report, interchange=()))
+    assert not any("IIA" in name for name in measures(study, empty, "only"))

@@ -1,0 +1,126 @@
+"""The table of a study: means, paired differences, references and failures."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from scipy.stats import ttest_rel
+
+from causalkd.reporting.study_table import study_table
+from causalkd.verification.results.report import DifferenceRow
+from tests.example_study import ACCURACIES, FAILURE, example_results, example_study
+
+
+def test_means_and_paired_differences(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    table = study_table(study, example_results(study))
+    assert [row.method for row in table.rows] == ["one", "other"]
+    assert table.rows[1].mean("accuracy") == pytest.approx(sum(ACCURACIES["other"]) / 3)
+    (difference,) = (each for each in table.differences if each.measure == "accuracy")
+    expected = ttest_rel(ACCURACIES["other"], ACCURACIES["one"])
+    assert (difference.method, difference.reference) == ("other", "one")
+    assert difference.over_seeds.p_value == pytest.approx(expected.pvalue)
+    assert difference.q_value == difference.over_seeds.p_value, "one difference of this measure needs no adjustment"
+    assert difference.found and difference.over_seeds.visible < difference.over_seeds.mean  # type: ignore[operator]
+    assert not any(each.measure.startswith(("teacher's", "best baseline")) for each in table.differences)
+
+
+def test_what_is_no_larger_than_visible_is_no_finding(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    table = study_table(study, example_results(study))
+    (difference,) = (each for each in table.differences if each.measure == "accuracy")
+    small = replace(difference, over_seeds=replace(difference.over_seeds, mean=0.001))
+    assert not small.found
+    assert not replace(difference, q_value=0.06).found
+    assert not replace(difference, q_value=None).found
+
+
+def test_a_failure_is_named_and_leaves_the_shared_seeds(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    results = example_results(study, failing=True)
+    table = study_table(study, results)
+    assert table.failures == {results[-1].cell.name: FAILURE}
+    assert table.rows[1].seeds == (0, 1) and table.rows[1].failed == (2,)
+    (difference,) = (each for each in table.differences if each.measure == "accuracy")
+    assert difference.over_seeds.seeds == 2 and difference.over_seeds.mean == pytest.approx(0.095)
+    assert json.loads(table.to_json())["failures"] == table.failures
+
+
+def test_the_reference_can_be_chosen(tmp_path: Path) -> None:
+    study = example_study(tmp_path, references=["other"])
+    table = study_table(study, example_results(study))
+    assert {(each.method, each.reference) for each in table.differences} == {("one", "other")}
+
+
+def test_students_of_one_run_are_also_compared_over_pairs(tmp_path: Path) -> None:
+    students = [{"name": name, "layers": [0], "objectives": {"task": {}}} for name in ("a", "b")]
+    study = example_study(tmp_path, variants={"one": {"students": students}})
+    results = []
+    for each in example_results(study):
+        report = each.report
+        assert report is not None
+        twins = tuple(replace(report.students[0], name=name) for name in ("a", "b"))
+        rows = [replace(row, student=name) for name in ("a", "b") for row in report.interchange]
+        q = 0.001 if each.cell.seed < 2 else 0.5
+        place = ("premise", 1, 0, "iia_effective", 480)
+        compared = DifferenceRow("b", each.cell.seed, "a", "measured", *place, 0.1, 0.05, 0.15, q, q)
+        both = replace(report, students=twins, interchange=tuple(rows), differences=(compared,))
+        results.append(replace(each, report=both))
+    table = study_table(study, results)
+    assert [row.method for row in table.rows] == ["one/a", "one/b"]
+    found = {each.measure: each for each in table.differences}
+    assert found["effective IIA at declared pairs"].over_seeds.mean == 0
+    # The made-up means do not differ, so no pairwise finding has the sign of the mean.
+    assert found["effective IIA at declared pairs"].seeds_beyond_chance == 0
+    assert found["accuracy"].seeds_beyond_chance is None
+
+
+def test_the_seconds_are_beside_the_table_and_not_in_it(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    results = example_results(study)
+    slower = [
+        replace(each, report=replace(each.report, students=(replace(each.report.students[0], seconds=1e6),)))  # type: ignore[union-attr, type-var]
+        for each in results
+    ]
+    one, other = study_table(study, results), study_table(study, slower)
+    assert one.to_json() == other.to_json() and one.seconds != other.seconds
+
+
+def test_a_variant_is_a_reference_for_the_students_of_the_same_name(tmp_path: Path) -> None:
+    students = [{"name": name, "layers": [0], "objectives": {"task": {}}} for name in ("only", "more")]
+    study = example_study(tmp_path, variants={"one": {"students": students}, "other": {"students": students}})
+    results = []
+    for each in example_results(study):
+        assert each.report is not None
+        twins = tuple(replace(each.report.students[0], name=name) for name in ("only", "more"))
+        results.append(replace(each, report=replace(each.report, students=twins, interchange=())))
+
+    def compared(*references: str) -> set[tuple[str, str]]:
+        chosen = study.model_copy(update={"references": references})
+        return {(each.method, each.reference) for each in study_table(chosen, results).differences}
+
+    within = {("one/more", "one/only"), ("other/more", "other/only")}
+    across = {("other/only", "one/only"), ("other/more", "one/more")}
+    assert compared("only") == within
+    assert compared("one") == across
+    assert compared("only", "one") == within | across
+    assert compared("one/more") == {(name, "one/more") for name in ("one/only", "other/only", "other/more")}
+
+
+def test_another_task_is_also_compared_over_its_rows(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    scores = {"one": (0.0, 1.0, 0.0, 1.0), "other": (0.5, 2.0, 0.75, 1.25)}
+    results = [
+        replace(
+            each,
+            evaluations={"only": {"accuracy on mrpc/test": sum(scores[each.cell.variant]) + each.cell.seed / 9}},
+            rows={("only", "mrpc/test"): tuple(score + each.cell.seed for score in scores[each.cell.variant])},
+        )
+        for each in example_results(study)
+    ]
+    found = {each.measure: each for each in study_table(study, results).differences}
+    expected = ttest_rel(scores["other"], scores["one"]).pvalue
+    assert found["accuracy on mrpc/test"].p_over_rows == pytest.approx(expected)
+    assert found["accuracy"].p_over_rows is None
+    assert found["accuracy"].found and not replace(found["accuracy"], p_over_rows=0.2).found

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from causalkd.verification.statistics.paired_difference import paired_difference
+
+
+def test_it_is_the_paired_t_test() -> None:
+    values, reference = [0.71, 0.73, 0.70, 0.78], [0.70, 0.69, 0.66, 0.70]
+    found, expected = paired_difference(values, reference), ttest_rel(values, reference)
+    assert found is not None and found.seeds == 4
+    assert found.p_value == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.mean == pytest.approx(np.mean(values) - np.mean(reference))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_a_visible_difference_is_found_four_times_in_five(seeds: int) -> None:
+    generator = np.random.default_rng(seeds)
+    spread = np.array([-1.0, 1.0] * 5)[:seeds]  # any differences with a known spread give the unit
+    unit = paired_difference(spread.tolist(), [0.0] * seeds)
+    assert unit is not None and unit.visible is not None and unit.sd is not None
+    drawn = generator.normal(unit.visible / unit.sd, 1.0, (4000, seeds))
+    outcomes = [paired_difference(row.tolist(), [0.0] * seeds) for row in drawn]
+    found = np.mean([each.p_value < 0.05 for each in outcomes])  # type: ignore[union-attr, operator]
+    assert found == pytest.approx(0.8, abs=0.025)
+
+
+def test_one_seed_says_how_much_and_not_how_surely() -> None:
+    found = paired_difference([0.5], [0.25])
+    assert found is not None and found.mean == 0.25
+    assert (found.sd, found.low, found.p_value, found.visible) == (None, None, None, None)
+    assert paired_difference([], []) is None
+
+
+def test_equal_differences_have_no_p() -> None:
+    found = paired_difference([1.0, 2.0], [0.5, 1.5])
+    assert found is not None and found.p_value is None and found.low == found.high == found.mean == 0.5
