@@ -74,7 +74,8 @@ def _positions(batch: Batch | None) -> dict[str, Tensor]:
         return {}
     per_token = batch.labels is None or batch.labels.shape == batch.counted.shape
     asked: list[tuple[Task, Tokens]] = [("masked_lm", "all")]
-    asked += [("masked_lm", "labelled"), ("causal_lm", "labelled")] if per_token else []
+    if per_token:
+        asked.extend((("masked_lm", "labelled"), ("causal_lm", "labelled")))
     masks = {_key(task, tokens): counted_tokens(task, batch, tokens) for task, tokens in asked}
     return {key: flat_positions(mask) for key, mask in masks.items() if mask is not None}
 

@@ -137,8 +137,8 @@ def dkd_rows(
     beta: float = 1.0,
 ) -> RowLoss:
     """`dkd` as a loss that can share a pass with others."""
-    kernel, others = _terms(student_logits, teacher_logits, gold, alpha, beta, mask, reverse=False)
-    return RowLoss(student_logits, kernel, others, mask, temperature=temperature)
+    kernel, others = _terms(student_logits, gold, alpha, beta, mask, reverse=False)
+    return RowLoss(student_logits, kernel, (teacher_logits, *others), mask, temperature=temperature)
 
 
 def atkd(
@@ -191,9 +191,11 @@ def atkd_rows(
         weight / torch.where(size > 0, size, 1).to(target.dtype)
         for weight, size in zip((easy_weight, 1 - easy_weight), sizes, strict=True)
     )
-    kernel, others = _terms(student_logits, teacher_logits, gold, target, 1.0, mask, reverse)
+    kernel, others = _terms(student_logits, gold, target, 1.0, mask, reverse)
     weights = torch.where(hard, of_hard, easy)
-    return RowLoss(student_logits, kernel, others, mask, weights, temperature, divisor=torch.ones_like(easy))
+    return RowLoss(
+        student_logits, kernel, (teacher_logits, *others), mask, weights, temperature, divisor=torch.ones_like(easy)
+    )
 
 
 def decoupled(
@@ -207,23 +209,22 @@ def decoupled(
     reverse: bool = False,
 ) -> Float[Tensor, "*batch"]:
     """Each row's target · TKD + diversity · DKD, 0 where the mask is false; `reverse` reverses the roles in both."""
-    kernel, others = _terms(student_logits, teacher_logits, gold, target, diversity, mask, reverse)
-    return loss_of_rows(kernel, student_logits, others, mask, temperature)
+    kernel, others = _terms(student_logits, gold, target, diversity, mask, reverse)
+    return loss_of_rows(kernel, student_logits, (teacher_logits, *others), mask, temperature)
 
 
 def _terms(
     student: Tensor | Unprojected,
-    teacher: Predictions,
     gold: Tensor,
     target: float | Tensor,
     diversity: float | Tensor,
     mask: Tensor | None,
     reverse: bool,
-) -> tuple[Kernel, tuple[Predictions, ...]]:
-    """The kernel of target · TKD + diversity · DKD, and what it takes beside the student's logits."""
+) -> tuple[Kernel, tuple[Tensor, ...]]:
+    """The kernel of target · TKD + diversity · DKD, and what it takes beside the logits of student and teacher."""
     dtype = torch.promote_types(student.dtype, torch.float32)
     weights = tuple(torch.as_tensor(w, dtype=dtype, device=gold.device).expand(gold.shape) for w in (target, diversity))
-    return _reverse_terms if reverse else _forward_terms, (teacher, _known(gold, mask), *weights)
+    return _reverse_terms if reverse else _forward_terms, (_known(gold, mask), *weights)
 
 
 def _known(gold: Tensor, mask: Tensor | None) -> Tensor:

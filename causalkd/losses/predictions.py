@@ -14,11 +14,30 @@ class Unprojected(Protocol):
     The logits are c · tanh(s (W h + b) / c) with the cap c, or s (W h + b) without one.
     """
 
-    hidden: Float[Tensor, "*batch width"]
-    weight: Float[Tensor, "choice width"]
-    bias: Float[Tensor, " choice"] | None
-    scale: float
-    cap: float | None
+    @property
+    def hidden(self) -> Float[Tensor, "*batch width"]:
+        """What the map receives."""
+        ...
+
+    @property
+    def weight(self) -> Float[Tensor, "choice width"]:
+        """W."""
+        ...
+
+    @property
+    def bias(self) -> Float[Tensor, " choice"] | None:
+        """b; None where the map has none."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """S."""
+        ...
+
+    @property
+    def cap(self) -> float | None:
+        """c; None where there is none."""
+        ...
 
     @property
     def shape(self) -> torch.Size:

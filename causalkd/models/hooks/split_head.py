@@ -160,10 +160,10 @@ class _Found:
 def _without(linear: nn.Linear) -> Iterator[list[tuple[Tensor, Tensor]]]:
     entered: list[tuple[Tensor, Tensor]] = []
 
-    def stop(hidden: Tensor) -> Tensor:
+    def stop(input: Tensor) -> Tensor:
         bias = None if linear.bias is None else linear.bias[:0]
-        stand_in = F.linear(hidden, linear.weight[:0], bias)
-        entered.append((hidden, stand_in))
+        stand_in = F.linear(input, linear.weight[:0], bias)
+        entered.append((input, stand_in))
         return stand_in
 
     linear.forward = stop  # a module's own attribute comes before its class's
