@@ -7,9 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from causalkd.reporting.attribution_tables import as_markdown, distance_rows
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
-from causalkd.reporting.tables import differences_between, no_numbers, number, teacher_line, unreachable
+from causalkd.reporting.tables import columns, differences_between, no_numbers, number, teacher_line, unreachable
+from causalkd.reporting.teaching_tables import teaching_line, teaching_rows
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
@@ -107,3 +109,15 @@ def _columns(table: Table, first: str, *heads: str) -> None:
     table.add_column(first, no_wrap=True)
     for head in heads:
         table.add_column(head, justify="right", overflow="fold")
+
+
+def whole_report(report: VerificationReport) -> str:
+    """The screen of text, and after it what attribution maps and teaching modes were measured for, if they were."""
+    lines = [as_text(report)]
+    if report.attribution is not None:
+        lines.append(as_markdown(report))
+        if report.attribution.map_distances:
+            lines += [*columns(distance_rows(report.attribution)), ""]
+        if (teaching := report.attribution.teaching) is not None:
+            lines += [*columns(teaching_rows(teaching)), teaching_line(teaching)]
+    return "\n".join(lines) + "\n"
