@@ -1,5 +1,6 @@
 """One self-contained HTML page of a study, and its figure as a file."""
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -9,8 +10,17 @@ from markupsafe import Markup
 from analysis.study_figure import study_figure
 from analysis.style import save, to_svg
 from causalkd.files.whole_files import write_whole
-from causalkd.reporting.study_formats import MEANING, difference_cells, difference_heads, row_cells, row_heads
+from causalkd.recipe.study import Study
+from causalkd.reporting.study_formats import (
+    MEANING,
+    difference_cells,
+    difference_heads,
+    row_cells,
+    row_heads,
+    table_markdown,
+)
 from causalkd.reporting.study_table import StudyTable
+from causalkd.runs.study import read_study, run_study
 
 
 def study_page(table: StudyTable) -> str:
@@ -37,3 +47,11 @@ def write_page(table: StudyTable, folder: Path) -> None:
     write_whole(folder / "study.html", study_page(table))
     if table.measures:
         save(study_figure(table), folder / "study.svg")
+
+
+def study_with_page(file: Path, only_table: bool, retry_failed: bool, tell: Callable[[str], None]) -> str:
+    """Runs a study, or only sums up what is finished of it, and writes its page; the table as Markdown."""
+    study = Study.load(file)
+    table = read_study(study) if only_table else run_study(study, retry_failed=retry_failed, tell=tell)
+    write_page(table, study.folder)
+    return f"{table_markdown(table)}\n{study.folder / 'study.html'}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,23 +90,11 @@ def study(
     table: Annotated[bool, typer.Option("--table", help="Run nothing; sum up what is finished.")] = False,
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
 ) -> None:
-    """Run a grid of recipes, fields and seeds; write one table, one figure and one page.
-
-    The same command continues after any kill, and skips what is done. Called several times at once, also on several
-    machines that share the folder, each call takes cells that no other holds.
-    """
+    """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it."""
     _leave_to_the_first()
     with user_errors():
-        from analysis.study_page import write_page
-        from causalkd.recipe.study import Study
-        from causalkd.reporting.study_formats import table_markdown
-        from causalkd.runs.study import read_study, run_study
-
-        parsed, tell = Study.load(file), partial(typer.echo, err=True)
-        found = read_study(parsed) if table else run_study(parsed, retry_failed=retry_failed, tell=tell)
-        write_page(found, parsed.folder)
-        typer.echo(table_markdown(found))
-        typer.echo(f"{parsed.folder / 'study.html'}")
+        study_with_page = import_module("analysis.study_page").study_with_page
+        typer.echo(study_with_page(file, table, retry_failed, partial(typer.echo, err=True)))
 
 
 @app.command()
@@ -263,9 +252,7 @@ def _leave_to_the_first() -> None:
 
 
 def _page() -> Callable[..., str]:
-    from analysis.report_page import render
-
-    return render
+    return import_module("analysis.report_page").render
 
 
 def _print_report(found: Any, folder: Path) -> None:

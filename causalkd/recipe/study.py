@@ -175,7 +175,8 @@ class Study(Part):
             recipe = with_length(
                 recipe, {part.name: {self.budget.unit: self.budget.amount} for part in recipe.students}
             )
-        content = recipe.model_dump(mode="json", exclude={"name", "output"})
+        # Without defaults, so that a version with a further key finds the cells of the one before.
+        content = recipe.model_dump(mode="json", exclude={"name", "output"}, exclude_defaults=True)
         budget = None if self.budget is None else self.budget.model_dump(mode="json")
         digest = hashlib.sha256(json.dumps([content, budget], sort_keys=True).encode()).hexdigest()[:10]
         name = f"{variant or recipe.name}-seed{seed}-{digest}"

@@ -1,6 +1,9 @@
 from pathlib import Path
 
+from typer.testing import CliRunner
+
 from analysis.study_page import study_page, write_page
+from causalkd.cli import app
 from causalkd.reporting.study_table import study_table
 from tests.example_study import FAILURE, example_results, example_study
 
@@ -30,3 +33,13 @@ def test_the_same_table_gives_the_same_files(tmp_path: Path) -> None:
         write_page(table, tmp_path / name)
     for file in ("study.html", "study.svg"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_the_command_sums_up_what_there_is(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    study.folder.mkdir()
+    result = CliRunner().invoke(app, ["study", str(tmp_path / "study.yaml"), "--table"])
+    assert result.exit_code == 0, result.output
+    assert "it is not finished" in result.stdout and str(study.folder / "study.html") in result.stdout
+    assert "it is not finished" in (study.folder / "study.html").read_text()
+    assert {"table.json", "table.csv", "table.md"} <= {path.name for path in study.folder.iterdir()}

@@ -43,6 +43,8 @@ def test_the_grid_is_variants_by_fields_by_seeds(tmp_path: Path) -> None:
 def test_a_cell_keeps_its_name_until_something_it_depends_on_changes(tmp_path: Path) -> None:
     one = _study(tmp_path, seeds=[0]).cells()[0].name
     assert _study(tmp_path, seeds=[0, 1]).cells()[0].name == one
+    written_out = {"training.max_grad_norm": [1.0], "data.prompt": ["alpaca"]}  # what the defaults are anyway
+    assert _study(tmp_path, grid=written_out).cells()[0].name == one
     assert _study(tmp_path, grid={"data.train_limit": [50]}).cells()[0].name != one
     assert _study(tmp_path, budget={"minutes": 1}).cells()[0].name != one
 
