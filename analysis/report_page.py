@@ -253,8 +253,3 @@ def _chance(value: float | None) -> str:
 
 def _count(value: int | float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
-
-
-_FILTERS = {
-    "share": _share, "signed": _signed, "chance": _chance, "count": _count, "percent": percent, "width": _width,
-}  # fmt: skip

@@ -1,4 +1,7 @@
-"""The figure of a study: every measure in a panel of its own, every seed a point, means joined or marked."""
+"""The figure of a study: every measure in a panel of its own, every seed a point, means joined or marked.
+
+A best baseline is a dashed line in the panel of what it is the baseline of.
+"""
 
 from collections.abc import Sequence
 from math import nan
@@ -6,8 +9,8 @@ from math import nan
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.style import INK, MUTED, student_colours, styled
-from causalkd.reporting.study_measures import TEACHER
+from analysis.style import CHANCE, INK, MUTED, student_colours, styled
+from causalkd.reporting.study_measures import BASELINE, TEACHER
 from causalkd.reporting.study_table import Row, StudyTable
 
 _MOST_PANELS = 6
@@ -29,6 +32,8 @@ def study_figure(table: StudyTable, measures: Sequence[str] = ()) -> Figure:
     unknown = [name for name in chosen if name not in table.measures]
     if unknown or not chosen:
         raise ValueError(f"there are no measures {unknown}; the study has {', '.join(table.measures) or 'no result'}")
+    marks = {_marked_in(name): name for name in chosen if _marked_in(name) in chosen}
+    chosen = [name for name in chosen if name not in marks.values()]
     columns = min(len(chosen), 3)
     lines = -(-len(chosen) // columns)
     methods = list(dict.fromkeys(row.method for row in table.rows))
@@ -41,6 +46,7 @@ def study_figure(table: StudyTable, measures: Sequence[str] = ()) -> Figure:
             _over_values(axes, table, measure, fields[0], methods)
         else:
             _over_methods(axes, table, measure, methods, with_names=number % columns == 0)
+            _mark(axes, table, marks.get(measure))
         if number == 0 and len(fields) == 1:
             axes.legend(fontsize=8)
     return figure
@@ -75,6 +81,19 @@ def _over_methods(axes: Axes, table: StudyTable, measure: str, methods: Sequence
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(measure)
     axes.grid(axis="x", color=MUTED, alpha=0.25)
+
+
+def _marked_in(measure: str) -> str:
+    """The measure in whose panel a best baseline is a mark; empty for every other measure."""
+    return f"effective IIA at {measure.removeprefix(BASELINE)}" if measure.startswith(BASELINE) else ""
+
+
+def _mark(axes: Axes, table: StudyTable, measure: str | None) -> None:
+    """A dashed line in every row at its best baseline."""
+    for y, row in enumerate(table.rows if measure else ()):
+        middle = row.mean(measure or "")
+        if middle is not None:
+            axes.plot([middle, middle], [y - 0.4, y + 0.4], color=CHANCE, linewidth=1.4, linestyle=(0, (3, 2)))
 
 
 def _points(axes: Axes, row: Row, measure: str, at: int | float, colour: str, upright: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command line: each command is a function of this module, and `causalkd COMMAND --help` its manual."""
+"""The command line: each command is a function of this module or of `runs/planning_commands.py`, and `causalkd COMMAND --help` its manual."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,7 @@
-"""Checkpoints of a training: each records the cost so far, and its manifest is written last."""
+"""What a checkpoint of a training holds: the cost so far, and a manifest that is written last.
+
+When checkpoints are written is said in `training_arguments`.
+"""
 
 import json
 import shutil

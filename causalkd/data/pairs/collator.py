@@ -1,4 +1,4 @@
-"""The collator, from examples to batches: which source goes with which base, at which positions."""
+"""The collator, from examples to batches: how the sources of the bases are drawn, and at which positions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

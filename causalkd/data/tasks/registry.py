@@ -1,6 +1,6 @@
 """The table of tasks: where the rows of each come from, what is predicted, how it is scored.
 
-One entry declares a task; `register_task` adds one from outside.
+One entry declares a task; `register_task` adds one from outside. Files of one's own need no entry: see `own_data`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

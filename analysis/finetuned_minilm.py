@@ -1,7 +1,7 @@
 """What MiniLM reaches when it is fine-tuned on the tasks of this project: the runs, and the table of them.
 
-python -m analysis.baselines run --folder runs/baselines     smallest first; an interrupted run continues
-python -m analysis.baselines table --folder runs/baselines   writes analysis/results/baselines.md
+python -m analysis.finetuned_minilm run --folder runs/baselines     smallest first; an interrupted run continues
+python -m analysis.finetuned_minilm table --folder runs/baselines   writes analysis/results/baselines.md
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 PAGE = Path(__file__).parent / "results" / "baselines.md"
 MODEL = "minilm-l6"
-_MARK = "<!-- the table; python -m analysis.baselines table writes it -->"
+_MARK = "<!-- the table; python -m analysis.finetuned_minilm table writes it -->"
 
 
 @dataclass(frozen=True)

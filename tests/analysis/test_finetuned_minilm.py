@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.baselines import BASELINES, PAGE, main, run, table, write_table
+from analysis.finetuned_minilm import BASELINES, PAGE, main, run, table, write_table
 from causalkd.data.tasks.registry import TASKS
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.verification.measures.metrics import REPORTED_BESIDE
@@ -43,7 +43,7 @@ def test_the_page_keeps_its_text_and_gets_the_table(tmp_path: Path, monkeypatch:
     write_table(tmp_path / "runs", page)
     once = page.read_text()
     assert once.startswith("# Baselines") and "| mrpc | 9 of" in once
-    monkeypatch.setattr("analysis.baselines.PAGE", page)
+    monkeypatch.setattr("analysis.finetuned_minilm.PAGE", page)
     write_table(tmp_path / "runs", page)
     assert page.read_text() == once
     page.write_text("# Nothing\n")
