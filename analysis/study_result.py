@@ -21,7 +21,6 @@ from causalkd.reporting.study_formats import (
     row_heads,
     table_lines,
 )
-from causalkd.reporting.study_measures import BASELINE
 from causalkd.reporting.study_table import StudyTable
 from causalkd.runs.study import read_study
 
@@ -107,8 +106,7 @@ def main(study: str, words: str, folder: str) -> None:
     parsed, said = Study.load(study), Words.load(Path(words))
     table = read_study(parsed)
     name = f"study-{parsed.name}"
-    drawn = [measure for measure in said.measures if not measure.startswith(BASELINE)]
-    save(study_figure(table, drawn), Path(folder) / f"{name}.svg")
+    save(study_figure(table, said.measures), Path(folder) / f"{name}.svg")
     write_whole(Path(folder) / f"{name}.md", result_page(table, said, f"{name}.svg"))
 
 

@@ -1,4 +1,4 @@
-"""The command line: each command is a function of this module or of `runs/planning_commands.py`, and `causalkd COMMAND --help` its manual."""
+"""The command line: commands are functions of this module or `runs.planning_commands`; `--help` is their manual."""
 
 from collections.abc import Callable
 from functools import partial

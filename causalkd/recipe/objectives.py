@@ -1,7 +1,7 @@
 """The table of objectives that a recipe can name, and their settings: strict, frozen data whose fields are the manual.
 
-One entry declares an objective: recipes, their schema, the trainer and the tests know it from here. What it costs beside a
-forward pass of both models, `causalkd plan` counts in `runs/step_flops.py`.
+One entry declares an objective: recipes, their schema, the trainer and the tests know it from here. What it costs
+beside a forward pass of both models, `causalkd plan` counts in `runs/step_flops.py`.
 """
 
 from collections.abc import Callable, Iterator
