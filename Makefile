@@ -21,10 +21,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAST := $(addprefix tests/,alignment attribution data files losses objectives recipe reporting \
   $(addprefix verification/,interventions results statistics))
 
-.PHONY: help install demo test test-fast test-slow lint format weights bench soak clean
+.PHONY: help install demo test test-fast test-slow lint format weights bench check-device soak clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 install: $(INSTALLED)  ## set up the virtual environment
 
@@ -66,6 +66,9 @@ $(WEIGHTS): $(INSTALLED) weights.txt
 
 bench: $(INSTALLED)  ## measure speed against the plain step; writes runs/bench.json
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+check-device: $(INSTALLED)  ## check losses, speed, memory and waits on an accelerator
+	$(BIN)/python -m tests.check_device $(ARGS)
 
 soak: $(INSTALLED)  ## kill a tiny run at every file operation and 50 random moments; an hour
 	$(ONE_THREAD) $(BIN)/python -m tests.soak $(ARGS)

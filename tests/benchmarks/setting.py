@@ -13,6 +13,7 @@ from causalkd.data.batch import Batch
 from causalkd.data.masking import Masking
 from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 
+CPU = torch.device("cpu")
 _SPECIAL = {"pad": 0, "cls": 1, "sep": 2, "mask": 3}
 
 

@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 from transformers import TrainingArguments
 
@@ -16,7 +17,7 @@ from causalkd.training.trainer import DistillationTrainer
 from tests.benchmarks.measure import Step
 from tests.benchmarks.plain import TEMPERATURE, WEIGHTS, plain_loss
 from tests.benchmarks.pyvene_runs import intervenable, pyvene_loss, with_hidden
-from tests.benchmarks.setting import Setting, batch_of, student_of, teacher_of
+from tests.benchmarks.setting import CPU, Setting, batch_of, student_of, teacher_of
 
 
 def plain_step(setting: Setting) -> Step:
@@ -32,19 +33,19 @@ def plain_step(setting: Setting) -> Step:
     return step
 
 
-def own_kd_step(setting: Setting) -> Step:
+def own_kd_step(setting: Setting, device: torch.device = CPU) -> Step:
     """The trainer's loss with the plain step's terms."""
-    return _trainer_step(setting, diito=False)
+    return _trainer_step(setting, False, device)
 
 
-def diito_step(setting: Setting) -> Step:
+def diito_step(setting: Setting, device: torch.device = CPU) -> Step:
     """The trainer's loss with the plain step's terms and DIITO's, sources from the batch."""
-    return _trainer_step(setting, diito=True)
+    return _trainer_step(setting, True, device)
 
 
 def diito_fresh_step(setting: Setting) -> Step:
     """The same with sources from outside the batch."""
-    return _trainer_step(replace(setting, sources="dataset"), diito=True)
+    return _trainer_step(replace(setting, sources="dataset"), True, CPU)
 
 
 def pyvene_step(setting: Setting) -> Step:
@@ -64,8 +65,8 @@ def pyvene_step(setting: Setting) -> Step:
     return step
 
 
-def diito_trainer(setting: Setting, diito: bool = True) -> DistillationTrainer:
-    """A trainer with the plain step's objectives, and DIITO if asked for."""
+def diito_trainer(setting: Setting, diito: bool = True, device: torch.device = CPU) -> DistillationTrainer:
+    """A trainer with the plain step's objectives, and DIITO if asked for, on the processor or the accelerator."""
     teacher = HookedModel(teacher_of(setting), task=setting.task, role="teacher")
     student = HookedModel(student_of(setting), task=setting.task, role="student")
     objectives = {
@@ -76,12 +77,12 @@ def diito_trainer(setting: Setting, diito: bool = True) -> DistillationTrainer:
     if diito:
         alignment = resolve(setting.alignment, teacher, student)
         objectives["diito"] = Weighted(WEIGHTS["diito"], DIITO(alignment, teacher, student, temperature=TEMPERATURE))
-    arguments = TrainingArguments(output_dir=tempfile.gettempdir(), report_to="none", use_cpu=True)
+    arguments = TrainingArguments(output_dir=tempfile.gettempdir(), report_to="none", use_cpu=device.type == "cpu")
     return DistillationTrainer(student, objectives, teacher, args=arguments)
 
 
-def _trainer_step(setting: Setting, diito: bool) -> Step:
-    trainer, batch = diito_trainer(setting, diito), batch_of(setting).tensors()
+def _trainer_step(setting: Setting, diito: bool, device: torch.device) -> Step:
+    trainer, batch = diito_trainer(setting, diito, device), batch_of(setting).to(device).tensors()
 
     def step() -> None:
         trainer.student.model.zero_grad()

@@ -12,20 +12,22 @@ from causalkd.losses.divergence import forward_kl as forward_kl_loss
 from causalkd.models.hooks.split_head import UnprojectedLogits
 from tests.benchmarks.measure import Step, paired_ratios, step_memory
 from tests.benchmarks.row import Row
-from tests.benchmarks.setting import Setting
+from tests.benchmarks.setting import CPU, Setting
 
 _MEBIBYTE = 2**20
 # Matrix products: plain takes two forward and two for the gradients; ATKD's split needs the teacher's logits before.
 _FLOPS = 5 / 4
 
 
-def _drawn(tokens: int, vocabulary: int, width: int, dtype: torch.dtype) -> list[Tensor]:
+def _drawn(tokens: int, vocabulary: int, width: int, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     """Hidden states and head of a student that learns, the same of a teacher, and gold tokens."""
     generator = torch.Generator().manual_seed(0)
     shapes = 2 * [(tokens, width), (vocabulary, width)]
     # Logits with a standard deviation of 3.
-    drawn = [torch.randn(*shape, generator=generator).mul_((3 / width**0.5) ** 0.5).to(dtype) for shape in shapes]
-    return [*(each.requires_grad_() for each in drawn[:2]), *drawn[2:], torch.randint(vocabulary, (tokens,))]
+    spread = (3 / width**0.5) ** 0.5
+    drawn = [torch.randn(*shape, generator=generator).mul_(spread).to(device, dtype) for shape in shapes]
+    gold = torch.randint(vocabulary, (tokens,)).to(device)
+    return [*(each.requires_grad_() for each in drawn[:2]), *drawn[2:], gold]
 
 
 def _head(hidden: Tensor, weight: Tensor) -> UnprojectedLogits:
@@ -48,14 +50,14 @@ def _forward_kl(hidden: Tensor, weight: Tensor, teacher_hidden: Tensor, teacher_
     return forward_kl_loss(_head(hidden, weight), _head(teacher_hidden, teacher_weight))
 
 
-def _step(loss: object, dtype: torch.dtype, long: bool, setting: Setting) -> Step:
+def _step(loss: object, dtype: torch.dtype, long: bool, setting: Setting, device: torch.device = CPU) -> Step:
     """Forward and backward; few rows have been through it already."""
     assert callable(loss)
     tokens, vocabulary = setting.divergence_tokens, setting.divergence_vocabulary
     if long:
         tokens, vocabulary = setting.long_tokens, setting.long_vocabulary
-    hidden, weight, *teacher, gold = _drawn(tokens, vocabulary, setting.divergence_width, dtype)
-    few = _drawn(2, 8, setting.divergence_width, dtype)
+    hidden, weight, *teacher, gold = _drawn(tokens, vocabulary, setting.divergence_width, dtype, device)
+    few = _drawn(2, 8, setting.divergence_width, dtype, device)
     loss(*few).backward()
 
     def step() -> None:

@@ -1,0 +1,1 @@
+"""What is true on an accelerator: `make check-device`, or `python -m tests.check_device`."""
