@@ -19,14 +19,14 @@ from analysis.grids import find_grids, find_heads
 from analysis.interchange_maps import interchange_maps
 from analysis.layer_stacks import layer_stacks, scale
 from analysis.page_tables import cell_lines, environment_facts, truth_tables
-from analysis.score_bars import bar_groups
+from analysis.score_bars import bar_groups, key_to
 from analysis.site_scores import site_scores
 from analysis.style import Draw, student_colours, to_svg
 from analysis.teaching_section import teaching_figures
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
 from causalkd.reporting.attribution_tables import distance_rows
-from causalkd.reporting.explanation import explanation
+from causalkd.reporting.explanation import explanation, not_concluded, without_computing_alike
 from causalkd.reporting.headline import named_students, percent
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
@@ -88,20 +88,24 @@ def render(
         "count": _count,
         "percent": percent,
         "width": _width,
+        "code": _code,
     }
     template = environment.from_string(
         resources.files("analysis").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     )
-    sections = [*_sections(report), *_curves(report, of_students)]
+    sections, bars = [*_sections(report), *_curves(report, of_students)], bar_groups(report)
     return template.render(
         report=report,
         summaries=summaries(report),
         certainty=task_certainty(report),
         verdict=verdict(report),
         explanation=explanation(report),
+        not_concluded=not_concluded(report),
+        level_to_beat=without_computing_alike(report),
         stacks=[layer_stacks(report, name) for name in named_students(report)],
         scale=scale(),
-        bars=bar_groups(report),
+        bars=bars,
+        key=key_to(bars),
         contents=_contents(report, sections),
         findings=_findings(report),
         baseline_table=BASELINES,
@@ -141,7 +145,10 @@ def _sections(report: VerificationReport) -> list[Section]:
 
 
 def _maps(draw: Callable[..., Figure], name: str, of: str) -> tuple[Picture, ...]:
-    above = "The same minus the best baseline at the same sites; blue is above it."
+    pairs = "all pairs" if name == "iia" else "effective pairs"
+    above = (
+        f"The same minus the highest of the baselines at the same site, itself counted on {pairs}; blue is above it."
+    )
     return (
         _picture(name, draw, f"{of}, for each student's first seed."),
         _picture(f"{name} above", partial(draw, above_baseline=True), above),
@@ -162,11 +169,11 @@ def _contents(report: VerificationReport, sections: Sequence[Section]) -> dict[s
     """The title of every section that the page has, by its anchor, in order."""
     attribution = report.attribution
     titles = {
-        "table": ("In one table", True),
+        "table": ("All numbers", True),
         "differences": ("Differences between students", any(r.student != r.reference for r in report.differences)),
         **{section.anchor: (section.title, True) for section in sections},
-        "departures": ("Where students depart", bool(report.mismatches)),
-        "distances": ("Unusual states", bool(report.off_distribution)),
+        "departures": ("Where students do not follow the teacher", bool(report.mismatches)),
+        "distances": ("Are the states realistic?", bool(report.off_distribution)),
         "truth": ("Against the task's own causal model", bool(report.ground_truth)),
         "attribution": ("Which tokens the predictions depend on", attribution is not None),
         "teaching": ("The teaching mode of each token", attribution is not None and attribution.teaching is not None),
@@ -241,6 +248,12 @@ def _share(value: float | None) -> str:
 def _width(value: float) -> str:
     """A share as a width in CSS."""
     return f"{100 * min(max(value, 0.0), 1.0):.2f}%"
+
+
+def _code(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    parts = enumerate(text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in parts)
 
 
 def _signed(value: float | None) -> str:

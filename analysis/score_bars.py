@@ -1,10 +1,11 @@
 """Bars of effective IIA with their intervals, every seed a point, the best baseline marked: data for the page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.style import student_colours
 from causalkd.reporting.headline import percent
-from causalkd.reporting.standing import Evidence, standings
+from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
@@ -22,6 +23,8 @@ class Bar:
         high: Upper end, or the highest seed.
         points: Every seed's value, where there are several.
         baseline: The best baseline at the same sites.
+        certainty: Its interval, or its standard deviation over the seeds, in words; empty where there is neither.
+        note: Whether the student was trained at these sites, where that is known.
         meaning: The exact numbers in words, for a tooltip.
     """
 
@@ -32,6 +35,8 @@ class Bar:
     high: float | None
     points: tuple[float, ...]
     baseline: float | None
+    certainty: str
+    note: str
     meaning: str
 
 
@@ -50,28 +55,50 @@ def bar_groups(report: VerificationReport) -> list[BarGroup]:
     groups = []
     for kind, aligned in enumerate((True, False)):
         if any(row.aligned == aligned for row in report.interchange):
-            bars = tuple(_bar(name, colours[name], kinds[kind]) for name, kinds in found.items())
-            sites = max((kinds[kind].sites for kinds in found.values()), default=0)
-            groups.append(BarGroup(_title(sites, aligned), bars))
+            notes = {name: _note(report, name) if aligned else "" for name in found}
+            bars = tuple(_bar(name, colours[name], kinds[kind], notes[name]) for name, kinds in found.items())
+            most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
+            groups.append(BarGroup(_title(most, aligned), bars))
     return groups
 
 
-def _title(sites: int, aligned: bool) -> str:
+def key_to(groups: Sequence[BarGroup]) -> str:
+    """What the marks of these bars are; of the certainties only those that there are."""
+    bars = [bar for group in groups for bar in group.bars]
+    dots = " A dot is one seed; sd is the standard deviation over the seeds." if any(bar.points for bar in bars) else ""
+    interval = any(bar.low is not None and not bar.points for bar in bars)
+    line = " The line across its end is the 95% interval, where there is one site." if interval else ""
+    return f"A bar is effective IIA.{dots}{line}"
+
+
+def _title(most: Evidence, aligned: bool) -> str:
     word = "aligned" if aligned else "other"
-    if not sites:
+    if not most.sites:
         return f"At {word} sites: fewer than {FEW_PAIRS} effective pairs"
-    if sites == 1:
+    if most.measured == 1:
         return "At the aligned site" if aligned else "At the one other site"
-    return f"At {sites} {word} sites"
+    kept = "" if most.sites == most.measured else f" (with at least {FEW_PAIRS} effective pairs)"
+    return f"At {most.counted} {word} sites{kept}"
 
 
-def _bar(name: str, colour: str, found: Evidence) -> Bar:
+def _note(report: VerificationReport, name: str) -> str:
+    return {True: "trained here", False: "not trained here", None: ""}[is_trained_there(report, name)]
+
+
+def _bar(name: str, colour: str, found: Evidence, note: str) -> Bar:
     several = len(found.levels) > 1
     low, high = (min(found.levels), max(found.levels)) if several else (found.low, found.high)
     if found.accuracy is None:
-        return Bar(name, colour, None, None, None, (), None, f"{name}: no value was measured")
+        return Bar(name, colour, None, None, None, (), None, "", note, f"{name}: no value was measured")
     points = found.levels if several else ()
-    return Bar(name, colour, found.accuracy, low, high, points, found.baseline, _meaning(name, found, low, high))
+    said = _meaning(name, found, low, high)
+    return Bar(name, colour, found.accuracy, low, high, points, found.baseline, _certainty(found), note, said)
+
+
+def _certainty(found: Evidence) -> str:
+    if found.spread is not None:
+        return f"sd {100 * found.spread:.1f} over {found.seeds} seeds"
+    return "" if found.low is None or found.high is None else f"{percent(found.low)} to {percent(found.high)}"
 
 
 def _meaning(name: str, found: Evidence, low: float | None, high: float | None) -> str:

@@ -63,8 +63,10 @@ def _draw_student(ax: Axes, line: int, levels: list[SiteScores], colour: str) ->
 def _name_axes(ax: Axes, title: str, counted: list[SiteScores]) -> None:
     if counted:
         n = counted[0].effective_pairs or 0
-        cells = f"{counted[0].cells} site{'s' if counted[0].cells > 1 else ''}"
-        ax.set_title(f"{title}: {cells}, n = {n:.0f} effective pairs{' a site' if counted[0].cells > 1 else ''}")
+        level = counted[0]
+        cells = "1 site" if level.cells == 1 else f"{level.cells} sites"
+        cells = cells if level.counted == level.cells else f"{level.counted} of {cells}"
+        ax.set_title(f"{title}: {cells}, n = {n:.0f} effective pairs{' a site' if level.cells > 1 else ''}")
     else:
         ax.set_title(f"{title}: none")
     ax.set_xlim(-0.02, 1.02)

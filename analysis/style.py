@@ -29,8 +29,12 @@ _TIP = "tip:"
 _OF_THE_PAGE = {INK: "ink", MUTED: "muted", FAINT: "line", CHANCE: "chance"}
 """Colours that a page may replace by CSS variables of these names, for readers in the dark or on paper."""
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers; their yellow is too faint for lines.
-_STUDENTS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+# Okabe and Ito's colours, which stay apart for colour-blind readers; their yellow is too faint for lines. Then six that
+# lie as far from all others, for each kind of sight, as these do from each other.
+_STUDENTS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"),
+    *("#6c00d9", "#732e5c", "#59443a", "#87bf7c", "#6c57d9", "#bfac4d"),
+)
 
 SHARE_MAP = "YlGnBu"
 """For shares, 0 to 1."""
@@ -73,7 +77,7 @@ def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
 
 
 def student_colours(names: Iterable[str]) -> dict[str, str]:
-    """One colour a student, by the order in which the names first come; they repeat after six."""
+    """One colour a student, by the order in which the names first come; they repeat after twelve."""
     unique = list(dict.fromkeys(names))
     return {name: _STUDENTS[index % len(_STUDENTS)] for index, name in enumerate(unique)}
 

@@ -1,8 +1,9 @@
-"""Three plain sentences under a headline: what was intervened on, what effective IIA is, what may not be concluded."""
+"""Plain sentences under a headline: what was intervened on, what effective IIA is, and what may not be concluded."""
 
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.reporting.headline import percent
+from causalkd.reporting.headline import span, where_it_counts
 from causalkd.reporting.summary import summaries
+from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import GRID, VerificationReport
 
 _COMPONENTS = {
@@ -20,11 +21,39 @@ _POSITIONS = {
     "last": "the last token",
     "explicit": "chosen tokens",
 }
+_WITHOUT = {
+    "no_intervention": "not intervening at all",
+    "permuted_source": "intervening with the source of another row",
+    "majority_class": "always guessing the commonest prediction",
+    "untrained_student": "an untrained student",
+    "norm_matched_random": "moving the activations as far in a random direction",
+}
+"""What reaches the level of a baseline; a baseline that is registered from outside has its own title."""
 
 
-def explanation(report: VerificationReport) -> tuple[str, str, str]:
-    """What a reader must know to understand the headline, in three sentences that say what this run did."""
-    return _what_was_done(report), _what_is_counted(report), _what_does_not_follow(report)
+def explanation(report: VerificationReport) -> tuple[str, str]:
+    """What a reader must know to understand the headline: what was done in this run, and what is counted."""
+    return _what_was_done(report), _what_is_counted(report)
+
+
+def not_concluded(report: VerificationReport) -> tuple[str, ...]:
+    """What the numbers do not show, each as the end of a sentence that begins with "You may not conclude"."""
+    seeds = len({student.seed for student in report.students})
+    return (
+        f"that {'another seed' if seeds < 3 else 'other data or models'} would give the same",
+        "that the student computes as the teacher does at sites that were not measured",
+        "that a student with a low score computes nothing as the teacher does",
+        "from an aligned site alone, where a student that was trained there is expected to score high: the other sites "
+        "are the independent evidence",
+    )
+
+
+def without_computing_alike(report: VerificationReport) -> str:
+    """What the best baseline is, in words; with its name where it is the same one for every student."""
+    names = {each.baseline_name for each in where_it_counts(report).values()}
+    name = names.pop() if len(names) == 1 else None
+    here = "" if name is None else f" (here: {_WITHOUT.get(name, BASELINES[name].title)})"
+    return f"the level that is reached without computing as the teacher does{here}"
 
 
 def _what_was_done(report: VerificationReport) -> str:
@@ -53,20 +82,12 @@ def _positions(policy: PositionPolicy) -> str:
 def _what_is_counted(report: VerificationReport) -> str:
     levels = [summary.aligned if summary.aligned.cells else summary.other for summary in summaries(report)]
     counted = next((level for level in levels if level.effective_pairs is not None), None)
-    known = [level.best_baseline for level in levels if level.best_baseline is not None]
+    known = [each.baseline for each in where_it_counts(report).values()]
     pairs = "" if counted is None else f" ({counted.effective_pairs:.0f} of {counted.pairs:.0f} held-out pairs)"
-    chance = "" if not known else f"; the best baseline, a cause other than alignment, reaches {percent(max(known))}"
+    beat = (
+        f" The level to beat is the best baseline ({span(known)}): {without_computing_alike(report)}." if known else ""
+    )
     return (
         f"Effective IIA is counted on the pairs on which the intervention changes the teacher's prediction{pairs}: it "
-        f"is the share of them on which the student's counterfactual is the teacher's{chance}."
-    )
-
-
-def _what_does_not_follow(report: VerificationReport) -> str:
-    seeds = len({student.seed for student in report.students})
-    again = "another seed would give the same" if seeds < 3 else "other data or models would give the same"
-    return (
-        f"It does not follow that {again}, that the student computes alike at sites that were not measured, or that a "
-        "student with a low score computes nothing alike; and a student that was trained on an aligned site is "
-        "expected to score high there, so the other sites are the independent evidence."
+        f"is the share of them on which the student's prediction after its own intervention is the teacher's.{beat}"
     )

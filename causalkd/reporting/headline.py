@@ -1,40 +1,67 @@
 """The headline of a report: the comparison that the run was made for, as strong as its numbers and no stronger.
 
-The headline names the student with the highest accuracy on effective pairs at the aligned sites, its interval or its
-spread over seeds, its best baseline, and the student that it is compared with. A word of comparison is used only where
-tests support it: *above its best baseline* where the student exceeds every baseline in every seed, and *more often
-than* another student where every paired test, adjusted also for the number of compared students, finds it.
+The headline names the student with the highest accuracy on effective pairs at the aligned sites, or those that tie for
+it, its interval or its spread over seeds, its best baseline, how far it is from the student that it is compared with,
+and the student that scores higher at the other sites, where another one does. A word of comparison is used only where
+tests support it: *above its best baseline* where the student exceeds every baseline in every seed, and *points more
+than* another student where paired tests, adjusted also for the number of compared students, find a difference.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import DifferenceRow, VerificationReport
+from causalkd.verification.statistics.aggregate import mean
 from causalkd.verification.statistics.permutation import CHANCE, FEW_PAIRS
 
 _NAMED = 3
 """So many students are named with their numbers; of more, only the best and the one that it is compared with."""
+_COUNTED = "of the pairs on which the intervention changes the teacher's prediction"
 
 
 def headline(report: VerificationReport) -> str:
     """The finding of a report in one or two sentences."""
-    kind, here = _kind(report), _here(report)
+    kind, here = _kind(report), where_it_counts(report)
     if not here:
         return _nothing(report, kind)
-    best = _best(here)
-    own, count = here[best], len({student.name for student in report.students})
-    chosen = f" (the highest of {count} students)" if count > _NAMED else ""
+    leaders = _leaders(here)
+    own = here[leaders[0]]
     place = _place(own.sites, kind)
     above = any(each.above for each in here.values())
     where = f"{place}," if above else f"There is no evidence of alignment {place[0].lower()}{place[1:]}:"
-    claim = (
-        f"{where} {isolated(best)}{chosen} makes the teacher's "
-        f"counterfactual prediction on {percent(own.accuracy)} of effective pairs ({certainty(own)})"
-        f"{_beside_baselines(own)}{_beside_students(report, best, here)}."
+    claim = _tied(report, leaders, here) if len(leaders) > 1 else _single(report, leaders[0], here, kind)
+    return f"{where} {claim}.{_another_layer(leaders, here)}{_unmeasured(report, here)}"
+
+
+def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence], kind: int) -> str:
+    """What is said where one student has the highest accuracy."""
+    own, count = here[best], len({student.name for student in report.students})
+    chosen = f" (the highest of {count} students)" if count > _NAMED else ""
+    return (
+        f"{isolated(best)}{chosen} predicts what the teacher predicts on {percent(own.accuracy)} {_COUNTED} "
+        f"({certainty(own)}){_beside_baselines(own)}{_beside_students(report, best, here)}"
+        f"{_reversal(report, best) if kind == 0 else ''}"
     )
-    return claim + _another_layer(own) + _unmeasured(report, here)
+
+
+def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str, Evidence]) -> str:
+    """What is said where several students have the highest accuracy: none of them is named alone."""
+    count, found = len({student.name for student in report.students}), [here[name] for name in leaders]
+    few = len(leaders) <= _NAMED
+    names = " and ".join(map(isolated, leaders)) if few else f"{len(leaders)} of {count} students"
+    certainties = {certainty(each) for each in found}
+    seeds = "one seed" if found[0].seeds == 1 else f"mean of {found[0].seeds} seeds"
+    above = sum(each.above == each.sites for each in found)
+    levels = span([each.baseline for each in found])
+    shown = "each above its best baseline" if above == len(found) else f"{above} of them above their best baselines"
+    others = [name for name in here if name not in leaders] if len(here) <= _NAMED else []
+    beside = "".join(f"; beside {isolated(name)} ({percent(here[name].accuracy)})" for name in others)
+    return (
+        f"{names} tie: each predicts what the teacher predicts on {percent(found[0].accuracy)} {_COUNTED} "
+        f"({certainties.pop() if len(certainties) == 1 else seeds}), {shown} ({levels}){beside}"
+    )
 
 
 def percent(value: float | None) -> str:
@@ -42,10 +69,17 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}%"
 
 
+def span(values: Sequence[float | None]) -> str:
+    """The lowest and the highest of some shares in percent, or the one that they all are."""
+    known = [value for value in values if value is not None]
+    ends = dict.fromkeys(percent(each(known)) for each in (min, max)) if known else {"–": None}
+    return " to ".join(ends)
+
+
 def certainty(found: Evidence) -> str:
     """How certain an accuracy is: its interval for one seed and site, its spread over several seeds."""
     if found.spread is not None:
-        return f"mean of {found.seeds} seeds, ± {100 * found.spread:.1f} points"
+        return f"mean of {found.seeds} seeds, sd {100 * found.spread:.1f} points"
     interval = "" if found.low is None or found.high is None else f"95% interval {percent(found.low)} to "
     end = "" if not interval else f"{percent(found.high)}; "
     mean = f"mean of {found.sites} sites; " if found.sites > 1 else ""
@@ -83,15 +117,16 @@ def _beside_baselines(own: Evidence) -> str:
 
 def named_students(report: VerificationReport) -> list[str]:
     """The students that the headline names, in the order of the report; where it names none, the first few."""
-    here = _here(report)
+    here = where_it_counts(report)
     names = list(dict.fromkeys(student.name for student in report.students))
     if not here or len(here) <= _NAMED:
         return names[:_NAMED]
-    best = _best(here)
-    return [name for name in names if name in (best, *_others(report, best, here))]
+    leaders = _leaders(here)
+    chosen = leaders[:_NAMED] if len(leaders) > 1 else [*leaders, *_others(report, leaders[0], here)]
+    return [name for name in names if name in chosen]
 
 
-def _here(report: VerificationReport) -> dict[str, Evidence]:
+def where_it_counts(report: VerificationReport) -> dict[str, Evidence]:
     """How each student stands where the headline looks: at aligned sites, or at all others where there are none."""
     kind = _kind(report)
     found = standings(report)
@@ -102,8 +137,10 @@ def _kind(report: VerificationReport) -> int:
     return 0 if any(row.aligned for row in report.interchange) else 1
 
 
-def _best(here: Mapping[str, Evidence]) -> str:
-    return max(here, key=lambda name: here[name].accuracy or 0.0)
+def _leaders(here: Mapping[str, Evidence]) -> list[str]:
+    """The students whose accuracy is the highest one, as it is printed."""
+    highest = percent(max(each.accuracy or 0.0 for each in here.values()))
+    return [name for name, each in here.items() if percent(each.accuracy) == highest]
 
 
 def _others(report: VerificationReport, best: str, here: Mapping[str, Evidence]) -> list[str]:
@@ -114,22 +151,56 @@ def _others(report: VerificationReport, best: str, here: Mapping[str, Evidence])
 
 
 def _beside_students(report: VerificationReport, best: str, here: Mapping[str, Evidence]) -> str:
-    others = _others(report, best, here)
-    compared = [name for name in others if differences_of(report, best, name)]
-    relations = {name: _relation(report, best, name) if name in compared else "; beside" for name in others}
-    return "".join(
-        f"{relation} {isolated(name)} ({percent(here[name].accuracy)})" for name, relation in relations.items()
+    return "".join(_relation(report, best, name, here[name]) for name in _others(report, best, here))
+
+
+def _relation(report: VerificationReport, best: str, other: str, theirs: Evidence) -> str:
+    """How much higher the best student scores than another one; no claim where they were not compared."""
+    rows = differences_of(report, best, other)
+    said = f"{isolated(other)} ({percent(theirs.accuracy)}"
+    if not rows:
+        return f"; beside {said})"
+    surely = sum(is_sure(report, row) and difference > 0 for row, difference in rows)
+    middle = mean(difference for _, difference in rows) or 0.0
+    if not surely or middle <= 0:
+        found = f"; difference {_points(middle)} points, {_interval(*rows[0])}" if len(rows) == 1 else ""
+        return f"; it is not shown to score higher than {said}{found})"
+    if len(rows) == 1:
+        return f", and {_points(middle)} points more than {said}; {_interval(*rows[0])})"
+    ends = [_points(end(difference for _, difference in rows)) for end in (min, max)]
+    sure = "each" if surely == len(rows) else f"{surely} of them"
+    return (
+        f", and {_points(middle)} points more than {said}; {' to '.join(ends)} in {len(rows)} comparisons, {sure} "
+        "beyond chance)"
     )
 
 
-def _relation(report: VerificationReport, best: str, other: str) -> str:
-    rows = differences_of(report, best, other)
-    surely = sum(is_sure(report, row) and difference > 0 for row, difference in rows)
-    if surely == len(rows):
-        return ", and more often, beyond chance, than"
-    if surely:
-        return f", and more often, beyond chance in {surely} of {len(rows)} comparisons, than"
-    return "; it is not shown to do so more often than"
+def _interval(row: DifferenceRow, difference: float) -> str:
+    """The interval of a difference in the direction in which the difference is read."""
+    low, high = (row.low, row.high) if difference == row.difference else (-row.high, -row.low)
+    return f"95% interval {_points(low)} to {_points(high)}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f}".replace("-", "−")
+
+
+def _reversal(report: VerificationReport, best: str) -> str:
+    """Who scores higher at the other sites, where it is not the student that is the best one at the aligned sites."""
+    other = {name: kinds[1] for name, kinds in standings(report).items() if kinds[1].accuracy is not None}
+    if best not in other:
+        return ""
+    own = other[best]
+    top = max(other, key=lambda name: other[name].accuracy or 0.0)
+    theirs = other[top]
+    if percent(theirs.accuracy) == percent(own.accuracy):
+        return ""
+    sites = "the one other site" if own.sites == 1 else f"the {own.sites} other sites"
+    return (
+        f"; at {sites if own.sites == theirs.sites else 'the other sites'} {isolated(top)} scores higher "
+        f"({percent(theirs.accuracy)} against {percent(own.accuracy)}, not tested; best baseline "
+        f"{span([theirs.baseline, own.baseline])})"
+    )
 
 
 def differences_of(report: VerificationReport, student: str, other: str) -> list[tuple[DifferenceRow, float]]:
@@ -153,8 +224,13 @@ def _unmeasured(report: VerificationReport, here: Mapping[str, Evidence]) -> str
     return f" No value was measured for {', '.join(names)}." if names else ""
 
 
-def _another_layer(own: Evidence) -> str:
-    if not own.anywhere:
+def _another_layer(leaders: Sequence[str], here: Mapping[str, Evidence]) -> str:
+    weak = [here[name] for name in leaders if here[name].anywhere]
+    if not weak:
         return ""
-    where = "" if own.anywhere == own.sites == 1 else f" at {own.anywhere} of {own.sites} sites"
-    return f" The layer is not shown to matter: an intervention at another student layer agrees as often{where}."
+    if len(leaders) > 1:
+        which, where = f" for {len(weak)} of these {len(leaders)} students", ""
+    else:
+        (own,) = weak
+        which, where = "", "" if own.anywhere == own.sites == 1 else f" at {own.anywhere} of {own.sites} sites"
+    return f" The layer is not shown to matter{which}: an intervention at another student layer agrees as often{where}."

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from causalkd.reporting import attribution_tables as attribution_table
-from causalkd.reporting.explanation import explanation
+from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.markdown_text import code_block, plain
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.tables import (
@@ -41,7 +41,7 @@ def as_markdown(report: VerificationReport) -> str:
         f"**{plain(first)}**",
         bullets(sentences),
         plain(teacher_line(report)),
-        bullets(explanation(report)),
+        bullets([*explanation(report), *(f"You may not conclude {each}." for each in not_concluded(report))]),
     ]
     for table in tables(report):
         parts += [f"## {plain(table.title)}", pipes(table.rows)]

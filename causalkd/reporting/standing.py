@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.summary import rows_of
 from causalkd.verification.results.baselines import explaining
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
@@ -45,6 +46,7 @@ class Evidence:
         high: Its upper end.
         baseline_name: The key of the baseline that is the best one at every site in every seed; None where they differ.
         levels: The mean over the sites of each seed.
+        measured: How many sites of the kind can reach the output, those among them that say nothing.
     """
 
     sites: int
@@ -58,6 +60,12 @@ class Evidence:
     high: float | None = None
     baseline_name: str | None = None
     levels: tuple[float, ...] = ()
+    measured: int = 0
+
+    @property
+    def counted(self) -> str:
+        """The number of sites in the means; of how many, where some have too few effective pairs."""
+        return f"{self.sites}" if self.sites == self.measured else f"{self.sites} of {self.measured}"
 
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
@@ -69,7 +77,8 @@ def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]
 def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:
     """How one student stands at the aligned or the other sites."""
     seeds = [student.seed for student in report.students if student.name == name]
-    by_seed = [_sites([row for row in rows_of(report, name, seed) if row.aligned == aligned]) for seed in seeds]
+    rows = [[row for row in rows_of(report, name, seed) if row.aligned == aligned] for seed in seeds]
+    by_seed = [_sites(each) for each in rows]
     shared = [key for key in by_seed[0] if all(key in sites for sites in by_seed)] if by_seed else []
     found = [[sites[key] for sites in by_seed] for key in shared]
     above = [site for site in found if all(is_above(seed.real, seed.baselines) for seed in site)]
@@ -89,7 +98,23 @@ def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:
         None if only is None else only.iia_effective_high,
         names.pop() if len(names) == 1 else None,
         tuple(level for level in levels if level is not None),
+        len({_key(row) for row in rows[0] if row.reachable and row.baseline == "measured"}) if rows else 0,
     )
+
+
+def is_trained_there(report: VerificationReport, name: str) -> bool | None:
+    """Whether a student was trained with interventions at the aligned sites; None where its objectives do not tell."""
+    chosen = {
+        objective
+        for student in report.students
+        if student.name == name
+        for objective, weight in student.objectives.items()
+        if weight
+    }
+    known = [OBJECTIVES[objective].interchanges for objective in chosen if objective in OBJECTIVES]
+    if any(known):
+        return True
+    return False if known and len(known) == len(chosen) else None
 
 
 def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
@@ -100,7 +125,7 @@ def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
     for row in rows:
         if not row.reachable or row.effective_pairs < FEW_PAIRS:
             continue
-        key = (row.pair, row.component, row.head, row.teacher_layer, row.student_layer)
+        key = _key(row)
         if row.baseline == "measured":
             real[key] = row
         elif row.baseline in explaining():
@@ -108,6 +133,10 @@ def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
         elif row.baseline == "wrong_layer":
             other_layer[key] = [row]
     return {k: _Measured(row, baselines[k], other_layer.get(k, [])) for k, row in real.items() if k in baselines}
+
+
+def _key(row: InterchangeRow) -> _Key:
+    return row.pair, row.component, row.head, row.teacher_layer, row.student_layer
 
 
 def _best(baselines: Sequence[InterchangeRow]) -> InterchangeRow | None:

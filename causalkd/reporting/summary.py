@@ -13,26 +13,26 @@ class SiteScores:
     """Mean accuracies over some sites; each is None where nothing counts. Unreachable sites are not counted."""
 
     cells: int
+    """The number of sites."""
     iia: float | None
     iia_effective: float | None
     low: float | None
     """The ends of the 95 % interval of `iia_effective`, where there is only one site."""
     high: float | None
     effective_pairs: float | None
-    """The number of sites in the mean."""
+    """Their mean number at the sites that have some."""
     pairs: float | None
     baselines: dict[str, float | None]
     """The `iia_effective` of each baseline at the same sites."""
+    best_baseline: float | None
+    """The mean over the sites of the highest of the baselines that would explain the accuracy there."""
+    counted: int
+    """The number of sites that have effective pairs, which are those in `iia_effective`."""
     iia_effective_sd: float | None = None
     """The standard deviation over the seeds; None for one seed."""
     specificity: float | None = None
     """Of the predictions that the teacher's intervention does not change, the share that the student's does not
     either."""
-
-    @property
-    def best_baseline(self) -> float | None:
-        """The highest of the baselines that would explain the accuracy."""
-        return max((v for name in explaining() if (v := self.baselines[name]) is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,29 @@ def _summary(report: VerificationReport, student: StudentResult) -> StudentSumma
 def _levels(rows: list[InterchangeRow]) -> SiteScores:
     real = [row for row in rows if row.baseline == "measured"]
     single = real[0] if len(real) == 1 else None
+    counted = [row for row in real if row.iia_effective is not None]
     return SiteScores(
         cells=len(real),
         iia=mean(row.iia for row in real),
         iia_effective=mean(row.iia_effective for row in real),
         low=single and single.iia_effective_low,
         high=single and single.iia_effective_high,
-        effective_pairs=mean(row.effective_pairs for row in real),
-        pairs=mean(row.pairs for row in real),
+        effective_pairs=mean(row.effective_pairs for row in counted or real),
+        pairs=mean(row.pairs for row in counted or real),
         baselines={name: mean(row.iia_effective for row in rows if row.baseline == name) for name in BASELINES},
+        best_baseline=_best_baseline(rows),
+        counted=len(counted),
         specificity=mean(row.specificity for row in real),
     )
+
+
+def _best_baseline(rows: list[InterchangeRow]) -> float | None:
+    best: dict[tuple[str, str, int | None, int, int], float] = {}
+    for row in rows:
+        if row.baseline in explaining() and row.iia_effective is not None:
+            key = (row.pair, row.component, row.head, row.teacher_layer, row.student_layer)
+            best[key] = max(row.iia_effective, best.get(key, 0.0))
+    return mean(best.values())
 
 
 def _mean_summary(singles: list[StudentSummary]) -> StudentSummary:
@@ -130,6 +142,8 @@ def _mean_levels(levels: list[SiteScores]) -> SiteScores:
         effective_pairs=mean(level.effective_pairs for level in levels),
         pairs=mean(level.pairs for level in levels),
         baselines={name: mean(level.baselines[name] for level in levels) for name in BASELINES},
+        best_baseline=mean(level.best_baseline for level in levels),
+        counted=levels[0].counted,
         iia_effective_sd=sd(level.iia_effective for level in levels),
         specificity=mean(level.specificity for level in levels),
     )

@@ -25,9 +25,8 @@ _COMPARISONS = 4
 _NAME = 20
 """Characters of a student's name in a table."""
 MEANING = (
-    "Effective IIA is the share of effective pairs, on which the intervention changes the teacher's prediction, whose "
-    "student counterfactual prediction equals the teacher's; n counts them. The best baseline is what another cause "
-    "reaches. The report.html of the run explains every number."
+    "On n pairs the intervention changes the teacher's prediction; effective IIA is the share on which the student then "
+    "predicts the same. A best baseline, the level to beat, needs no computing as the teacher does."
 )
 
 

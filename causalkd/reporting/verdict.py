@@ -9,20 +9,22 @@ from collections.abc import Mapping
 
 from causalkd.reporting.headline import headline, percent
 from causalkd.reporting.markdown_text import isolated
-from causalkd.reporting.standing import Evidence, standings
+from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.reporting.summary import few_pairs
 from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 4
 """So many students are named in the sentence about the other sites."""
+_TESTS = "paired tests, corrected for the number of sites"
 
 
 def verdict(report: VerificationReport) -> tuple[str, ...]:
     """Sentences made from the numbers: the first is the headline, the others say what stands beside or limits it."""
     found = standings(report)
-    sentences = [headline(report), *_other_sites(report, found), *_unplaced(found)]
+    sentences = [headline(report), *_training(report), *_other_sites(report, found), *_unplaced(found)]
     if len({student.seed for student in report.students}) == 1 and any(_above(kinds) for kinds in found.values()):
-        sentences.append("With one seed, this says something about these weights, not about the way of training.")
+        sentences.append("One seed: this holds for these trained models, not for the methods.")
     if report.not_finite:
         sentences.append(
             "Some measurements gave no finite number, so a model may have diverged; they are listed below."
@@ -40,22 +42,50 @@ def _above(kinds: tuple[Evidence, Evidence]) -> int:
     return sum(kind.above for kind in kinds)
 
 
+def _training(report: VerificationReport) -> list[str]:
+    """Which students were trained at the aligned sites, so that a comparison of those that were not is not even."""
+    sites = {(r.pair, r.component, r.teacher_layer, r.student_layer) for r in report.interchange if r.aligned}
+    known = {name: is_trained_there(report, name) for name in dict.fromkeys(each.name for each in report.students)}
+    trained, others = ([name for name, was in known.items() if was is wanted] for wanted in (True, False))
+    if not sites or not trained:
+        return []
+    where = f"at the aligned site{'' if len(sites) == 1 else 's'}"
+    if not others:
+        return [f"{_subject(trained)} trained {where} with interventions, so a high score is expected there."]
+    return [
+        f"The comparison {where} is not even: {_subject(trained)} trained there with interventions, {_subject(others)} "
+        "not."
+    ]
+
+
+def _subject(names: list[str]) -> str:
+    said = " and ".join(map(isolated, names)) if len(names) <= _NAMED else f"{len(names)} students"
+    return f"{said} {'was' if len(names) == 1 else 'were'}"
+
+
 def _other_sites(report: VerificationReport, found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:
-    """How the students do at sites that no objective saw, where there are aligned sites to tell them from."""
+    """How the students do at sites that were not trained, where there are aligned sites to tell them from."""
     here = {name: kinds[1] for name, kinds in found.items() if kinds[1].accuracy is not None}
     if not here or not any(row.aligned for row in report.interchange):
         return []
-    sites = max(each.sites for each in here.values())
-    where = "At the one other site" if sites == 1 else f"On average over {sites} other sites"
+    most = max(here.values(), key=lambda each: each.sites)
+    kept = "" if most.sites == most.measured else f" that have at least {FEW_PAIRS} effective pairs"
+    one = "At the one other site" if most.measured == 1 else f"At the {most.counted} other sites"
+    where = f"{one if most.sites == 1 else f'On average over the {most.counted} other sites'}{kept}"
+    place = f"{where}, where no student was trained with interventions"
     if len(here) > _NAMED:
         above = sum(each.above > 0 for each in here.values())
-        return [f"{where}, which no objective saw, {above} of {len(here)} students are above their baselines."]
+        return [f"{place}, {above} of {len(here)} students are above their baselines at a site ({_TESTS})."]
     said = "; ".join(
-        f"{isolated(name)} makes it on {percent(each.accuracy)} (best baseline {percent(each.baseline)}) and is above "
-        f"its baselines at {each.above} of {each.sites}"
+        f"{isolated(name)} matches the teacher on {percent(each.accuracy)} (best baseline {percent(each.baseline)}), "
+        f"beyond chance above its baselines at {_count_of(each.above, each.sites)}"
         for name, each in here.items()
     )
-    return [f"{where}, which no objective saw, {said}."]
+    return [f"{place}, {said} ({_TESTS})."]
+
+
+def _count_of(above: int, sites: int) -> str:
+    return f"{above} of {sites} site{'' if sites == 1 else 's'}"
 
 
 def _unplaced(found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from analysis.report_page import render
-from causalkd.reporting.explanation import explanation
+from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.report import TeacherResult
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskScoreRow
@@ -131,6 +131,16 @@ def test_the_page_begins_with_what_the_numbers_allow_to_be_said():
     page = render(example_report())
     first = html_module.unescape(page[: page.index("<nav")])
     assert all(sentence in first for sentence in (*verdict(example_report()), *explanation(example_report())))
+    assert "You may not conclude" in first and all(each in first for each in not_concluded(example_report()))
+    assert first.count("the level to beat") == 1, "in the legend; the text has it at the beginning of a sentence"
+    assert "always guessing the commonest prediction" in first
+    assert "not trained here" in first and "sd 1.1 over 3 seeds" in first and "±" not in first
+
+
+def test_no_backticks_are_left_and_what_is_subtracted_is_told(html):
+    glossary = html.split('<h2 id="meaning">')[1]
+    assert "`" not in glossary and "<code>causalkd search --rank</code>" in glossary
+    assert "itself counted on all pairs" in html and "itself counted on effective pairs" in html
 
 
 def test_departures_are_reported_pair_by_pair():
@@ -140,18 +150,20 @@ def test_departures_are_reported_pair_by_pair():
         *("entailment", "contradiction", "entailment", "entailment", 0.97, 0.02, 3.4),
     )
     page = render(dataclasses.replace(report, mismatches=(telling,)))
-    assert "Where students depart" in page and "every → no" in page and "no dog &lt;runs&gt;" in page
+    assert "Where students do not follow the teacher" in page and "every → no" in page and "no dog &lt;runs&gt;" in page
     assert "entailment → contradiction (0.970)" in page and "stays entailment (0.020 for contradiction)" in page
-    assert "Where students depart" not in render(report)
+    assert "Where students do not follow the teacher" not in render(report)
 
 
 def test_distances_and_specificity_are_told_where_they_were_measured():
     report = example_report(seeds=1)
-    assert "Unusual states" not in render(report)
+    assert "Are the states realistic?" not in render(report)
     far = DistanceRow("diito", 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
     specific = tuple(dataclasses.replace(row, specificity=0.912) for row in report.interchange)
     page = render(dataclasses.replace(report, off_distribution=(far,), interchange=specific))
-    assert "Unusual states" in page and "<td>1.25</td><td>0.372</td>" in page and "off-distribution.csv" in page
+    assert (
+        "Are the states realistic?" in page and "<td>1.25</td><td>0.372</td>" in page and "off-distribution.csv" in page
+    )
     assert page.count("<td>0.912</td>") >= len(report.students)
 
 

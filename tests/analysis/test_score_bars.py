@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from analysis.score_bars import bar_groups
+from analysis.score_bars import bar_groups, key_to
 from causalkd.reporting.standing import standing
 from tests.example_report import example_report
 from tests.two_sites import two_sites
@@ -11,12 +11,18 @@ from tests.two_sites import two_sites
 def test_bars_are_the_numbers_of_the_verdict():
     report = example_report()
     aligned, other = bar_groups(report)
-    assert (aligned.title, other.title) == ("At the aligned site", "At 3 other sites")
+    assert (aligned.title, other.title) == (
+        "At the aligned site",
+        "At 3 of 5 other sites (with at least 30 effective pairs)",
+    )
     for group, kind in ((aligned, True), (other, False)):
         for bar in group.bars:
             found = standing(report, bar.name, kind)
             assert (bar.value, bar.baseline, bar.points) == (found.accuracy, found.baseline, found.levels)
             assert (bar.low, bar.high) == (min(bar.points), max(bar.points))
+            assert bar.certainty == f"sd {100 * found.spread:.1f} over 3 seeds"
+    assert [bar.note for bar in aligned.bars] == ["not trained here", "trained here"]
+    assert [bar.note for bar in other.bars] == ["", ""]
     assert aligned.bars[1].meaning == (
         "diito: effective IIA 88.8% (lowest and highest seed 87.7% to 89.8%); best baseline 55.8% (majority class)"
     )
@@ -25,6 +31,15 @@ def test_bars_are_the_numbers_of_the_verdict():
 def test_one_seed_has_its_interval_and_no_points():
     (bar,) = bar_groups(example_report(("kd",), seeds=1))[0].bars
     assert bar.points == () and bar.low < bar.value < bar.high and "95% interval" in bar.meaning
+    assert bar.certainty == f"{100 * bar.low:.1f}% to {100 * bar.high:.1f}%"
+
+
+def test_the_key_explains_only_what_is_drawn():
+    single, several = (key_to(bar_groups(example_report(("kd",), seeds=seeds))) for seeds in (1, 2))
+    assert "95% interval" in single and "seed" not in single
+    assert "one seed" in several and "interval" not in several
+    none = two_sites(lambda *_: 0.9, effective=0)
+    assert key_to(bar_groups(none)) == "A bar is effective IIA."
 
 
 @pytest.mark.parametrize("effective", [0, 29])

@@ -1,8 +1,11 @@
 import html
+import itertools
 import re
 
 import matplotlib
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -65,8 +68,33 @@ def test_students_keep_their_colour_by_order():
     assert student_colours(["kd", "diito", "kd"]) == dict(
         zip(("kd", "diito"), student_colours("ab").values(), strict=True)
     )
-    assert len(set(student_colours("abcdef").values())) == 6
-    assert student_colours("abcdefg")["g"] == student_colours("a")["a"]
+    assert len(set(student_colours("abcdefghijkl").values())) == 12
+    assert student_colours("abcdefghijklm")["m"] == student_colours("a")["a"]
+
+
+# What red, green and blue light become for protanopes, deuteranopes and tritanopes (Machado et al. 2009).
+_SIGHTS = (
+    ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+)
+
+
+def _lab(colour, sight):
+    srgb = np.array(to_rgb(colour))
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(sight) @ linear, 0, 1)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    parts = to_xyz @ seen / (0.95047, 1, 1.08883)
+    x, y, z = np.where(parts > 216 / 24389, np.cbrt(parts), (24389 / 27 * parts + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", _SIGHTS, ids=["all cones", "protan", "deutan", "tritan"])
+def test_twelve_students_are_told_apart_by_readers_of_every_sight(sight):
+    colours = [_lab(colour, sight) for colour in student_colours("abcdefghijkl").values()]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 15
 
 
 def test_text_is_dark_on_light_and_light_on_dark():

@@ -36,7 +36,7 @@ def test_a_copy_of_the_teacher_scores_one_and_is_above_its_baselines(copy_of_the
         r for r in copy_of_the_teacher.interchange if r.baseline == "measured" and r.teacher_layer == r.student_layer
     ]
     assert len(own) == 3 and all(row.iia == 1.0 for row in own)
-    assert verdict(copy_of_the_teacher)[0].startswith("At the aligned site, student makes")
+    assert verdict(copy_of_the_teacher)[0].startswith("At the aligned site, student predicts")
     assert "above its best baseline" in verdict(copy_of_the_teacher)[0]
     assert standing(copy_of_the_teacher, "student", aligned=False).above
 

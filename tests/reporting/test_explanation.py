@@ -3,19 +3,36 @@ import dataclasses
 import pytest
 
 from causalkd.alignment.spec import Alignment
-from causalkd.reporting.explanation import explanation
+from causalkd.reporting.explanation import explanation, not_concluded, without_computing_alike
 from tests.example_report import example_report
+from tests.two_sites import two_sites
 
 
-def test_three_sentences_say_what_this_run_did_and_counted():
-    done, counted, warned = explanation(example_report(seeds=1))
+def test_two_sentences_say_what_this_run_did_and_counted():
+    done, counted = explanation(example_report(seeds=1))
     assert "the output of a layer was replaced at the tokens of premise" in done
-    assert "(360 of 1200 held-out pairs)" in counted and "reaches 55.7%" in counted
-    assert "another seed would give the same" in warned and "other sites are the independent evidence" in warned
+    assert "(360 of 1200 held-out pairs)" in counted and "the level to beat is the best baseline (5" in counted.lower()
+    assert "(here: always guessing the commonest prediction)." in counted
+    warned = not_concluded(example_report(seeds=1))
+    assert warned[0] == "that another seed would give the same" and "the independent evidence" in warned[-1]
+
+
+def test_the_best_baseline_is_the_headline_s_and_has_a_name_where_it_is_one():
+    report = two_sites(lambda *_: 0.7, students=("kd", "diito"))
+    assert "the best baseline (50.0%): the level that is" in explanation(report)[1]
+    rows = tuple(
+        dataclasses.replace(row, iia_effective=0.6)
+        if (row.student, row.baseline) == ("diito", "permuted_source")
+        else row
+        for row in report.interchange
+    )
+    mixed = dataclasses.replace(report, interchange=rows)
+    assert "the best baseline (50.0% to 60.0%): " in explanation(mixed)[1]
+    assert without_computing_alike(mixed).endswith("as the teacher does")
 
 
 def test_with_three_seeds_other_data_are_the_doubt():
-    assert "other data or models would give the same" in explanation(example_report(seeds=3))[2]
+    assert "other data or models would give the same" in not_concluded(example_report(seeds=3))[0]
 
 
 @pytest.mark.parametrize(

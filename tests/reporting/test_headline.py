@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from causalkd.reporting.headline import headline
+from causalkd.reporting.headline import headline, named_students
 from tests.two_sites import at_another_layer, compared, two_sites
 
 TWO = ("kd", "diito")
@@ -18,15 +18,15 @@ def _two(kd, diito, difference, q=0.001, seeds=(0, 1, 2), **options):
 
 def test_a_student_that_is_better_than_the_other_and_its_baselines():
     assert headline(_two(0.66, 0.884, 0.224)) == (
-        "At the aligned site, diito makes the teacher's counterfactual prediction on 88.4% of effective pairs (mean of "
-        "3 seeds, ± 0.0 points), above its best baseline (majority class, 50.0%), and more often, beyond chance, than "
-        "kd (66.0%)."
+        "At the aligned site, diito predicts what the teacher predicts on 88.4% of the pairs on which the intervention "
+        "changes the teacher's prediction (mean of 3 seeds, sd 0.0 points), above its best baseline (majority class, "
+        "50.0%), and 22.4 points more than kd (66.0%; 22.4 to 22.4 in 3 comparisons, each beyond chance)."
     )
 
 
 def test_the_reference_that_wins_is_the_one_that_is_named():
     found = headline(_two(0.884, 0.66, -0.224))
-    assert found.startswith("At the aligned site, kd makes") and "beyond chance, than diito (66.0%)." in found
+    assert found.startswith("At the aligned site, kd predicts") and "22.4 points more than diito (66.0%; 22.4" in found
 
 
 @pytest.mark.parametrize(("kd", "diito", "difference"), [(0.4, 0.38, -0.02), (0.3, 0.5, 0.2)])
@@ -34,26 +34,26 @@ def test_a_null_run_opens_with_there_is_no_evidence(kd, diito, difference):
     found = headline(_two(kd, diito, difference, q=0.6))
     assert found.startswith("There is no evidence of alignment at the aligned site: ")
     assert "which is not shown to be above its best baseline (majority class, 50.0%)" in found
-    assert "it is not shown to do so more often than" in found and "beyond chance" not in found
+    assert "it is not shown to score higher than" in found and "beyond chance" not in found and "more" not in found
 
 
 def test_a_difference_within_chance_is_no_more():
     found = headline(_two(0.7, 0.72, 0.02, q=0.3))
-    assert "; it is not shown to do so more often than kd (70.0%)." in found and "beyond chance" not in found
+    assert "; it is not shown to score higher than kd (70.0%)." in found and "beyond chance" not in found
 
 
 def test_a_difference_in_some_seeds_is_said_to_be_in_some():
     report = _two(0.7, 0.75, 0.05)
     rows = [dataclasses.replace(row, q_value=0.2) if row.seed == 2 else row for row in report.differences]
     found = headline(dataclasses.replace(report, differences=tuple(rows)))
-    assert "more often, beyond chance in 2 of 3 comparisons, than kd" in found
+    assert "5.0 points more than kd (70.0%; 5.0 to 5.0 in 3 comparisons, 2 of them beyond chance)" in found
 
 
 def test_a_comparison_on_few_pairs_says_nothing():
     report = _two(0.7, 0.8, 0.1)
     few = tuple(dataclasses.replace(row, seed=row.seed + 10, pairs=29, difference=-0.3) for row in report.differences)
     both = dataclasses.replace(report, differences=(*report.differences, *few))
-    assert headline(both) == headline(report) and "beyond chance, than kd" in headline(both)
+    assert headline(both) == headline(report) and "points more than kd" in headline(both)
 
 
 def test_one_seed_is_named_with_its_interval():
@@ -85,7 +85,7 @@ def test_a_student_that_measured_nothing_is_not_compared():
         for row in report.interchange
     ]
     diverged = dataclasses.replace(report, interchange=tuple(rows), differences=())
-    assert headline(diverged).startswith("At the aligned site, kd makes")
+    assert headline(diverged).startswith("At the aligned site, kd predicts")
     assert headline(diverged).endswith(" (majority class, 50.0%). No value was measured for diito.")
 
 
@@ -93,15 +93,15 @@ def test_of_many_students_the_highest_is_said_to_be_chosen_and_the_tests_are_adj
     names = tuple(f"s{index}" for index in range(9))
     report = two_sites(lambda name, *_: 0.5 + int(name[1]) / 50, students=names)
     many = compared(report, lambda name, _: int(name[1]) / 50, q=0.001, reference="s0")
-    assert "s8 (the highest of 9 students)" in headline(many) and "beyond chance, than s0 (50.0%)" in headline(many)
+    assert "s8 (the highest of 9 students)" in headline(many) and "16.0 points more than s0 (50.0%; " in headline(many)
     assert "s4" not in headline(many)
     weak = compared(report, lambda name, _: int(name[1]) / 50, q=0.02, reference="s0")
-    assert "it is not shown to do so more often than s0" in headline(weak), "0.02 in eight comparisons is no finding"
+    assert "it is not shown to score higher than s0" in headline(weak), "0.02 in eight comparisons is no finding"
 
 
 def test_students_without_a_comparison_stand_beside_the_best_without_a_claim():
     found = headline(two_sites(lambda name, *_: {"kd": 0.6, "diito": 0.8}[name], students=TWO))
-    assert found.endswith("; beside kd (60.0%).") and "more often" not in found
+    assert found.endswith("; beside kd (60.0%).") and "points" not in found
 
 
 def test_several_sites_are_a_mean_and_those_above_are_counted():
@@ -110,7 +110,9 @@ def test_several_sites_are_a_mean_and_those_above_are_counted():
         report, interchange=tuple(dataclasses.replace(row, aligned=True) for row in report.interchange)
     )
     found = headline(both)
-    assert found.startswith("On average over 2 aligned sites, student makes") and "mean of 2 sites; one seed" in found
+    assert (
+        found.startswith("On average over 2 aligned sites, student predicts") and "mean of 2 sites; one seed" in found
+    )
     assert "above its best baseline (majority class, 50.0%) at 1 of 2 sites" in found
 
 
@@ -118,4 +120,49 @@ def test_where_nothing_was_trained_the_other_sites_are_named_as_such():
     report = two_sites(lambda *_: 0.8)
     rows = tuple(dataclasses.replace(row, aligned=False) for row in report.interchange)
     found = headline(dataclasses.replace(report, interchange=rows))
-    assert found.startswith("On average over 2 sites, none of them trained, student makes")
+    assert found.startswith("On average over 2 sites, none of them trained, student predicts")
+
+
+def test_one_comparison_is_told_with_its_interval_in_the_direction_in_which_it_is_read():
+    report = _two(0.884, 0.66, -0.224, seeds=(0,))
+    (row,) = report.differences
+    report = dataclasses.replace(report, differences=(dataclasses.replace(row, low=-0.25, high=-0.19),))
+    assert ", and 22.4 points more than diito (66.0%; 95% interval 19.0 to 25.0)." in headline(report)
+    weak = dataclasses.replace(report.differences[0], low=-0.45, high=0.01, q_value=0.06)
+    found = headline(dataclasses.replace(report, differences=(weak,)))
+    told = "; it is not shown to score higher than diito (66.0%; difference 22.4 points, 95% interval −1.0 to 45.0)."
+    assert told in found and "points more" not in found
+
+
+def _at_both(kd, diito):
+    accuracies = {"kd": kd, "diito": diito}
+    return two_sites(lambda name, _, aligned: accuracies[name][not aligned], students=TWO)
+
+
+def test_where_the_other_student_scores_higher_at_the_other_sites_the_headline_says_so():
+    told = "; at the one other site kd scores higher (62.0% against 52.0%, not tested; best baseline 50.0%)."
+    assert headline(_at_both((0.7, 0.62), (0.8, 0.52))).endswith(told)
+    for other in ((0.7, 0.52), (0.7, 0.5204), (0.7, 0.4)):  # the same, the same as printed, lower
+        assert "other site" not in headline(_at_both(other, (0.8, 0.52)))
+
+
+def test_students_that_tie_are_not_named_as_the_highest_one_alone():
+    found = headline(two_sites(lambda *_: 0.8, students=TWO))
+    assert found == (
+        "At the aligned site, kd and diito tie: each predicts what the teacher predicts on 80.0% of the pairs on which "
+        "the intervention changes the teacher's prediction (95% interval 75.0% to 85.0%; one seed), each above its "
+        "best baseline (50.0%)."
+    )
+    names = tuple(f"s{index}" for index in range(9))
+    many = two_sites(lambda name, *_: 0.9 if int(name[1]) > 4 else 0.4, students=names)
+    assert "4 of 9 students tie: " in headline(many) and "highest" not in headline(many)
+    assert named_students(many) == ["s5", "s6", "s7"]
+    none = headline(two_sites(lambda *_: 0.4, students=TWO))
+    assert none.startswith("There is no evidence") and "0 of them above their best baselines (50.0%)" in none
+
+
+def test_a_tie_says_for_how_many_the_layer_is_not_shown_to_matter():
+    report = at_another_layer(
+        two_sites(lambda *_: 0.8, students=TWO), lambda name, _: 0.8 if name == "kd" else 0.3, 0.001
+    )
+    assert "The layer is not shown to matter for 1 of these 2 students: " in headline(report)

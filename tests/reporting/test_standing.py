@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from causalkd.reporting.standing import standing, standings
+from causalkd.reporting.standing import is_trained_there, standing, standings
+from tests.example_report import example_report
 from tests.two_sites import at_another_layer, two_sites
 
 
@@ -45,3 +46,15 @@ def test_another_layer_that_does_as_well_in_one_seed_counts(accuracy, q, anywher
     report = at_another_layer(report, accuracy, q)
     (found,) = standings(report).values()
     assert [kind.anywhere for kind in found] == [anywhere, 0], "no evidence at other sites that could be weakened"
+
+
+def test_sites_that_say_nothing_are_counted_apart():
+    other = standing(example_report(), "kd", aligned=False)
+    assert (other.sites, other.measured, other.counted) == (3, 5, "3 of 5")
+    assert standing(example_report(), "kd", aligned=True).counted == "1"
+
+
+def test_objectives_tell_who_was_trained_at_the_aligned_sites():
+    report = example_report(seeds=2)
+    assert (is_trained_there(report, "diito"), is_trained_there(report, "kd")) == (True, False)
+    assert is_trained_there(two_sites(lambda *_: 0.8), "student") is None

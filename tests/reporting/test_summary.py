@@ -3,6 +3,7 @@ from statistics import stdev
 
 import pytest
 
+from causalkd.reporting.standing import standings
 from causalkd.reporting.summary import few_pairs, rows_of, summaries
 from tests.example_report import example_report
 
@@ -62,3 +63,23 @@ def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     text = few_pairs(dataclasses.replace(report, interchange=few))
     assert text.startswith("Few effective pairs: at 1 of 1 aligned teacher sites only 29 are (fewer than 30)")
     assert few_pairs(dataclasses.replace(report, interchange=())) is None
+
+
+def test_the_best_baseline_is_that_of_each_site_and_the_same_as_the_headline_s(report):
+    found = _by_name(report)
+    for name in ("kd", "diito"):
+        for kind, level in zip(
+            standings(report)[name], (found[name, None].aligned, found[name, None].other), strict=True
+        ):
+            assert level.best_baseline == pytest.approx(kind.baseline)
+    rows = [r for r in rows_of(report, "kd", 0) if r.reachable and not r.aligned and r.baseline == "majority_class"]
+    swapped = tuple(dataclasses.replace(r, iia_effective=0.0) if r is rows[-1] else r for r in report.interchange)
+    level = _by_name(dataclasses.replace(report, interchange=swapped))["kd", 0].other
+    assert level.best_baseline is not None and level.best_baseline > max(
+        level.baselines.values(), key=lambda v: v or 0.0
+    )
+
+
+def test_sites_without_effective_pairs_are_counted_apart(report):
+    other = _by_name(report)["kd", 0].other
+    assert (other.cells, other.counted, other.effective_pairs) == (5, 3, 400.0)

@@ -4,6 +4,7 @@ import pytest
 
 from causalkd.reporting.headline import headline
 from causalkd.reporting.verdict import student_sentences, verdict
+from tests.example_report import example_report
 from tests.two_sites import at_another_layer, two_sites
 
 
@@ -12,9 +13,10 @@ def test_the_headline_comes_first_and_the_limits_after_it():
     first, *rest = verdict(report)
     assert first == headline(report)
     assert rest == [
-        "At the one other site, which no objective saw, student makes it on 40.0% (best baseline 50.0%) and is above "
-        "its baselines at 0 of 1.",
-        "With one seed, this says something about these weights, not about the way of training.",
+        "At the one other site, where no student was trained with interventions, student matches the teacher on 40.0% "
+        "(best baseline 50.0%), beyond chance above its baselines at 0 of 1 site (paired tests, corrected for the "
+        "number of sites).",
+        "One seed: this holds for these trained models, not for the methods.",
     ]
 
 
@@ -39,7 +41,7 @@ def test_each_student_has_a_sentence_of_its_numbers():
 )
 def test_a_student_within_its_baselines_is_no_evidence(report):
     assert verdict(report)[0].startswith("There is no evidence of alignment at the aligned site: ")
-    assert not any("With one seed" in sentence for sentence in verdict(report))
+    assert not any("One seed" in sentence for sentence in verdict(report))
 
 
 def test_few_pairs_and_unreachable_sites_say_nothing():
@@ -68,9 +70,45 @@ def test_only_students_that_do_as_well_elsewhere_are_named_as_such():
 def test_of_many_students_those_above_at_other_sites_are_counted():
     names = tuple(f"s{index}" for index in range(9))
     report = two_sites(lambda name, *_: 0.8 if name in ("s1", "s5") else 0.4, students=names)
-    assert "At the one other site, which no objective saw, 2 of 9 students are above their baselines." in verdict(
-        report
+    told = (
+        "At the one other site, where no student was trained with interventions, 2 of 9 students are above their "
+        "baselines at a site (paired tests, corrected for the number of sites)."
     )
+    assert told in verdict(report)
+
+
+def _trained_on(objectives):
+    report = two_sites(lambda *_: 0.8, students=tuple(objectives))
+    students = tuple(dataclasses.replace(each, objectives=objectives[each.name]) for each in report.students)
+    return dataclasses.replace(report, students=students)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "told"),
+    [
+        (
+            {"kd": {"response_kd": 1.0}, "diito": {"task": 1.0, "diito": 0.5}},
+            "The comparison at the aligned site is not even: diito was trained there with interventions, kd was not.",
+        ),
+        (
+            {"a": {"diito": 1.0}, "b": {"diito_hidden": 1.0}},
+            "a and b were trained at the aligned site with interventions, so a high score is expected there.",
+        ),
+        ({"kd": {"response_kd": 1.0, "diito": 0.0}}, None),
+        (
+            {"kd": {"an_objective_from_outside": 1.0}, "diito": {"diito": 1.0}},
+            "diito was trained at the aligned site with interventions, so ",
+        ),
+    ],
+)
+def test_it_is_told_which_students_were_trained_at_the_aligned_site(objectives, told):
+    found = [line for line in verdict(_trained_on(objectives)) if "trained at the" in line or "not even" in line]
+    assert len(found) == (told is not None) and all(line.startswith(told) for line in found)
+
+
+def test_sites_with_few_effective_pairs_are_told_to_be_left_out():
+    (told,) = (line for line in verdict(example_report(seeds=1)) if "other sites" in line and "matches" in line)
+    assert told.startswith("On average over the 3 of 5 other sites that have at least 30 effective pairs, where no ")
 
 
 def test_a_measurement_without_a_finite_number_is_told():
