@@ -82,5 +82,5 @@ def test_an_empty_file_among_others_adds_no_rows(tmp_path: Path) -> None:
 
 def test_a_folder_without_files_of_a_known_format_is_not_taken_for_a_hub_name(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("the fox")
-    with pytest.raises(ValueError, match="is a folder without a file of a known format; .*Name another folder"):
+    with pytest.raises(ValueError, match=r"is a folder without a file of a known format; .*Name another folder"):
         hub_splits(str(tmp_path), None, None)
