@@ -1,6 +1,5 @@
 """What a model is measured on: a task by its name, or the `data` of a YAML file, such as a recipe."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,10 +41,12 @@ class AskedTask:
         if Path(task).suffix not in (".yaml", ".yml"):
             spec = task_spec(task)
             return cls(task, task, spec.kind, spec.labels)
+        if not Path(task).is_file():
+            raise ValueError(f"there is no file {task}; name a YAML file with a `data` block, or a task such as mrpc")
         content = read_mapping(task)
         block = content.get("data", content)
         try:
-            part = DataPart.model_validate(block if isinstance(block, Mapping) else {})
+            part = DataPart.model_validate(block)
         except ValidationError as error:
             raise ValueError(listed(f"the data of {task} cannot be used", fault_lines(error, DataPart))) from None
         given, name = data_of(part), part.task or Path(part.data_name).stem

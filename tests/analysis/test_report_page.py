@@ -255,3 +255,9 @@ def test_dollars_are_no_mathematics(report, name: str):
     _Page(page)
     assert "could not be drawn" not in page
     assert f">{name}<" in page.replace("\n", "") or name in page
+
+
+def test_a_report_that_compares_no_effective_iia_has_its_table_of_differences(report):
+    rows = tuple(dataclasses.replace(row, measure="iia") for row in report.differences)
+    page = render(dataclasses.replace(report, differences=rows))
+    assert "Seed by seed" in page and not _Page(page).open

@@ -35,3 +35,11 @@ def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:
     file.write_text("data: {path: mine.csv, kind: classes, max_lenght: 9}")
     with pytest.raises(ValueError, match=r"(?s)the data of .*mine.yaml cannot be used.*max_lenght.*kind|kind.*max_len"):
         AskedTask.of(str(file))
+
+
+def test_a_file_that_is_absent_and_a_block_that_is_no_mapping_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no file .*absent.yaml; name a YAML file with a `data` block"):
+        AskedTask.of(str(tmp_path / "absent.yaml"))
+    (tmp_path / "words.yaml").write_text("data: reviews.csv")
+    with pytest.raises(ValueError, match=r"the data of .*words.yaml cannot be used"):
+        AskedTask.of(str(tmp_path / "words.yaml"))

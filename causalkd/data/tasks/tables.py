@@ -101,10 +101,14 @@ def read_files(paths: Sequence[Path]) -> Table:
         raise ValueError(f"files of several formats cannot be one split: {listed}. Give files of one format")
     name = formats[paths[0]]
     origin = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
+    written = [file for file in paths if file.stat().st_size]
     try:
-        return Table(_READERS[name](list(paths)), origin)
+        rows = _READERS[name](written) if written else None
     except UnicodeDecodeError as error:
         raise ValueError(f"{origin} is not text in UTF-8: {error}. Convert it") from None
+    if rows is None or not len(rows):
+        raise ValueError(f"{origin} is empty: it has no rows. Give a file with one row or more")
+    return Table(rows, origin)
 
 
 def hub_splits(name: str, config: str | None, revision: str | None) -> list[str]:
@@ -133,6 +137,11 @@ def _of_hub(name: str, ask: Callable[[], Any]) -> Any:
         return ask()
     # ConnectionError is an OSError, and so is FileNotFoundError, of which DatasetNotFoundError is a subclass.
     except (OSError, ValueError) as error:
+        if Path(name).is_dir():
+            raise ValueError(
+                f"{name!r} is a folder without a file of a known format; the names of such files end in "
+                f"{', '.join(FORMATS)}. Name another folder, or a file"
+            ) from None
         raise ValueError(
             f"{name!r} is neither a file, a folder or a pattern here, nor a data set that can be loaded from the hub "
             f"({type(error).__name__}: {error}). Correct `path`, or load it once where there is a network"
@@ -141,12 +150,14 @@ def _of_hub(name: str, ask: Callable[[], Any]) -> Any:
 
 def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     """Every value as the text in the file: `2020` and `NA` are texts until a column's meaning is known."""
-    from datasets import Features, Value
+    from datasets import Dataset, Features, Value
 
-    headers = {}
+    headers, further = {}, False
     for file in paths:
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            headers[file] = next(csv.reader(opened, delimiter=separator), [])
+            lines = csv.reader(opened, delimiter=separator)
+            headers[file] = next(lines, [])
+            further = further or next(lines, None) is not None
     first = headers[paths[0]]
     other = [str(file) for file, header in headers.items() if header != first]
     twice = sorted({name for name in first if first.count(name) > 1})
@@ -154,6 +165,8 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
         fault = f"{other[0]} has other columns than {paths[0]}" if other else f"{paths[0]} names columns twice: {twice}"
         raise ValueError(f"{fault if first else f'{paths[0]} is empty'}. Give a first line that names each column once")
     features = Features({name: Value("string") for name in first})
+    if not further:
+        return Dataset.from_dict({name: [] for name in first}, features)
     return _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
 
 
@@ -187,7 +200,8 @@ def _load(builder: str, paths: list[Path], **options: Any) -> "Dataset":
 
     try:
         return datasets.load_dataset(builder, data_files=[str(file) for file in paths], split="train", **options)
-    except DatasetGenerationError as error:
+    # The ArrowInvalid of a broken Parquet file is a ValueError.
+    except (DatasetGenerationError, ValueError) as error:
         cause = error.__cause__ or error
         listed = ", ".join(map(str, paths[:3]))
         raise ValueError(

@@ -3,7 +3,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from causalkd.data.tasks.tables import find_files, format_of, read_files, split_of
+from causalkd.data.tasks.tables import find_files, format_of, hub_splits, read_files, split_of
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +56,31 @@ def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             read_files([paths[name] for name in names])
     assert format_of(paths["a.csv"]) == "csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"text,label\n", "a.csv is empty: it has no rows. Give a file with one row or more"),
+        ("a.jsonl", b"", "a.jsonl is empty: it has no rows"),
+        ("a.txt", b"", "a.txt is empty: it has no rows"),
+        ("a.conll", b"", "a.conll is empty: it has no rows"),
+        ("a.parquet", b"PAR1", r"a.parquet cannot be read as parquet \(ArrowInvalid: .*Correct the file"),
+    ],
+)
+def test_files_without_rows_and_broken_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_files([tmp_path / name])
+
+
+def test_an_empty_file_among_others_adds_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    (tmp_path / "b.jsonl").write_text('{"text": "a"}\n')
+    assert list(read_files([tmp_path / "a.jsonl", tmp_path / "b.jsonl"]).rows) == [{"text": "a"}]
+
+
+def test_a_folder_without_files_of_a_known_format_is_not_taken_for_a_hub_name(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("the fox")
+    with pytest.raises(ValueError, match=r"is a folder without a file of a known format; .*Name another folder"):
+        hub_splits(str(tmp_path), None, None)
