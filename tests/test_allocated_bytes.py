@@ -23,5 +23,7 @@ def test_no_tensor_of_logits_is_ever_whole() -> None:
     """Neither a model's logits nor a gradient of them, for base and counterfactual; a plain step has many of them."""
     own, diito, plain = _taken(own_kd_step), _taken(diito_step), _taken(plain_step)
     assert own.at_least(LOGITS // 2) == diito.at_least(LOGITS // 2) == 0
-    assert plain.at_least(LOGITS) >= 2 * 3 + 1  # two models' and a gradient, for base and counterfactual, and the task's
+    assert (
+        plain.at_least(LOGITS) >= 2 * 3 + 1
+    )  # two models' and a gradient, for base and counterfactual, and the task's
     assert max(own.peak, diito.peak) < 1.5 * LOGITS < plain.peak / 4
