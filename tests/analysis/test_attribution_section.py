@@ -21,4 +21,4 @@ def test_texts_are_shown_where_maps_are_there() -> None:
     results, maps = example_results(), {name: example_maps(seed=n)[0] for n, name in enumerate(("teacher", "kd-seed0"))}
     assert len(attribution_figures(results, {})) == 1
     (_, first), (_, second) = attribution_figures(results, maps)  # adkd's are not there
-    assert "same share of its depth" in first and "the teacher and kd, seed 0, disagree most" in second
+    assert "at the same relative depth" in first and "the teacher and kd, seed 0, disagree most" in second

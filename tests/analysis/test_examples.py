@@ -27,7 +27,7 @@ def test_the_page_of_a_real_run_is_small_and_fetches_nothing() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert PAGE.stat().st_size <= 2 * 2**20 and FIGURE.stat().st_size <= 200 * 2**10
     assert not re.findall(r'(?:src|href)="(?!#|data:)', page) and "<script" not in page
-    assert f"analysis/examples/{FIGURE.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"analysis/examples/{QUICKSTART.stem}.png" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", sorted(PAGE.parent.glob("*.html")), ids=lambda page: page.stem)

@@ -83,7 +83,8 @@ class Step:
         """Everything a manifest may name; gradients of the total are added to the student's."""
         # Where outputs are returned, heads predict at every token, as the release's do.
         total, _ = self._trainer.compute_loss(self._student.model, dict(batch.tensors()), return_outputs=True)
-        total.backward()
+        if total.requires_grad:  # not where every term has weight 0
+            total.backward()
         terms = {re.sub("^(causal_)?", r"\1loss_", term): each.value for term, each in self._recorded.items()}
         run = self._recorded["ce"].run
         both = counterfactuals(run, self._pair)

@@ -11,7 +11,7 @@ from causalkd.tables import imported
 REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
     (ObjectivesPart, {}, "name at least one objective of weight above 0: task, response_kd, atkd, dkd, hidden_kd"),
     (ObjectivesPart, {"dkd": {"weight": 0}}, "name at least one objective of weight above 0"),
-    (DIITOPart, {"weight": 0}, "greater than 0"),
+    (DIITOPart, {"weight": -1}, "greater than or equal to 0"),
 ]
 
 

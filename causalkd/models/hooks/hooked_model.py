@@ -58,7 +58,6 @@ class HookedModel:
         self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
-        self._head = SplitHead(model, task)
         self.entries: int | None = None  # the number of vocabulary entries that have a logit: see `share_entries`
         self.decodes = is_causal(self.adapter, model)
         takes_cache = "use_cache" in inspect.signature(model.forward).parameters
@@ -67,6 +66,7 @@ class HookedModel:
         self._hook_points, self._body, self._returned = measured(
             model, self._blocks_path, possible_places(self.adapter, model), self.options
         )
+        self._head = SplitHead(model, task, self.options)
         if role == "teacher":
             model.requires_grad_(False)
             model.eval()

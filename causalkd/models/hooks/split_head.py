@@ -91,11 +91,12 @@ class SplitHead:
     Args:
         model: A stock model.
         task: What its head computes; one that is not over a vocabulary stays whole.
+        options: Further arguments of its forwards.
     """
 
-    def __init__(self, model: PreTrainedModel, task: Task) -> None:
+    def __init__(self, model: PreTrainedModel, task: Task, options: Mapping[str, bool]) -> None:
         self._model, self._has_told = model, False
-        self._found = _find(model) if task in ("masked_lm", "causal_lm") else None
+        self._found = _find(model, options) if task in ("masked_lm", "causal_lm") else None
 
     @contextmanager
     def left_out(self) -> "Iterator[list[tuple[Tensor, Tensor]] | None]":
@@ -184,7 +185,7 @@ def _not_now(model: PreTrainedModel, linear: nn.Linear) -> str | None:
     return None
 
 
-def _find(model: PreTrainedModel) -> _Found | str:
+def _find(model: PreTrainedModel, options: Mapping[str, bool]) -> _Found | str:
     """The map and what follows it; or why it cannot be left out."""
     linear = model.get_output_embeddings()
     if type(linear) is not nn.Linear:
@@ -198,9 +199,9 @@ def _find(model: PreTrainedModel) -> _Found | str:
     found = _Found(linear, _scale(settings), settings.get(_CAP))
     with still(model):
         inputs = few_tokens(model)
-        whole = model(**inputs)["logits"]
+        whole = model(**inputs, **options)["logits"]
         with _without(linear) as entered:
-            without = model(**inputs)["logits"]
+            without = model(**inputs, **options)["logits"]
         if len(entered) != 1 or without.shape != (*whole.shape[:-1], 0):
             return "the last linear map of its head is not called once in a forward"
         hidden, stand_in = entered[0]

@@ -79,5 +79,5 @@ def test_a_second_start_reads_the_cache_and_a_changed_text_does_not(tmp_path: Pa
 
 def test_a_row_that_is_no_text_is_named() -> None:
     table = datasets.Dataset.from_dict({"text": ["the fox", None]})
-    with pytest.raises(ValueError, match="row 2, column 'text': None is no text"):
+    with pytest.raises(ValueError, match="row 2, column 'text': None is not a text"):
         block_rows(RowText(table, "text"), gpt2_like(), 16, causal=True)
