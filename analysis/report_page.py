@@ -26,7 +26,7 @@ from analysis.teaching_section import teaching_figures
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
 from causalkd.reporting.attribution_tables import distance_rows
-from causalkd.reporting.explanation import explanation, not_concluded, without_computing_alike
+from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.headline import named_students, percent
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
@@ -101,7 +101,6 @@ def render(
         verdict=verdict(report),
         explanation=explanation(report),
         not_concluded=not_concluded(report),
-        level_to_beat=without_computing_alike(report),
         stacks=[layer_stacks(report, name) for name in named_students(report)],
         scale=scale(),
         bars=bars,

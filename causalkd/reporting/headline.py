@@ -166,12 +166,12 @@ def _relation(report: VerificationReport, best: str, other: str, theirs: Evidenc
         found = f"; difference {_points(middle)} points, {_interval(*rows[0])}" if len(rows) == 1 else ""
         return f"; it is not shown to score higher than {said}{found})"
     if len(rows) == 1:
-        return f", and {_points(middle)} points more than {said}; {_interval(*rows[0])})"
+        return f", and {_points(middle)} points ({_interval(*rows[0])}) more than {said})"
     ends = [_points(end(difference for _, difference in rows)) for end in (min, max)]
     sure = "each" if surely == len(rows) else f"{surely} of them"
     return (
-        f", and {_points(middle)} points more than {said}; {' to '.join(ends)} in {len(rows)} comparisons, {sure} "
-        "beyond chance)"
+        f", and {_points(middle)} points ({' to '.join(ends)} in {len(rows)} comparisons, {sure} beyond chance) more "
+        f"than {said})"
     )
 
 

@@ -52,7 +52,7 @@ def tables(report: VerificationReport) -> list[Table]:
         Table(f"Aligned sites ({_sites(aligned)}), held-out pairs" if aligned else "Students", rows),
         *_further_metrics(report),
         *task_certainty(report),
-        Table("Other sites (mean over sites; no objective saw them)", other),
+        Table("Other sites (mean over sites; no student was trained there with interventions)", other),
         Table("Baselines at aligned sites, effective IIA", _baseline_table(means)),
     ]
 

@@ -25,7 +25,7 @@ _COMPARISONS = 4
 _NAME = 20
 """Characters of a student's name in a table."""
 MEANING = (
-    "On n pairs the intervention changes the teacher's prediction; effective IIA is the share on which the student then "
+    "On n pairs the intervention changes the teacher's prediction; effective IIA is the share on which the student "
     "predicts the same. A best baseline, the level to beat, needs no computing as the teacher does."
 )
 

@@ -44,8 +44,10 @@ def test_the_quickstart_s_headline_has_the_numbers_of_its_table() -> None:
     values = {row["student"]: float(row["iia_effective"]) for row in rows if row["baseline"] == "measured"}
     headline = html.unescape(page.split("<h1>")[1].split("</h1>")[0])
     assert set(values) == {"kd", "diito"}
-    assert f"diito makes the teacher's counterfactual prediction on {100 * values['diito']:.1f}% of" in headline
-    assert f"than kd ({100 * values['kd']:.1f}%)" in headline and "one seed" in headline
+    assert f"diito predicts what the teacher predicts on {100 * values['diito']:.1f}% of the pairs" in headline
+    more = 100 * (values["diito"] - values["kd"])
+    assert f"{more:.1f} points (95% interval " in headline and f"more than kd ({100 * values['kd']:.1f}%)" in headline
+    assert "one seed" in headline and "at the 2 other sites kd scores higher" in headline
 
 
 def test_every_baseline_is_beside_the_aligned_site() -> None:

@@ -20,13 +20,13 @@ def test_a_student_that_is_better_than_the_other_and_its_baselines():
     assert headline(_two(0.66, 0.884, 0.224)) == (
         "At the aligned site, diito predicts what the teacher predicts on 88.4% of the pairs on which the intervention "
         "changes the teacher's prediction (mean of 3 seeds, sd 0.0 points), above its best baseline (majority class, "
-        "50.0%), and 22.4 points more than kd (66.0%; 22.4 to 22.4 in 3 comparisons, each beyond chance)."
+        "50.0%), and 22.4 points (22.4 to 22.4 in 3 comparisons, each beyond chance) more than kd (66.0%)."
     )
 
 
 def test_the_reference_that_wins_is_the_one_that_is_named():
     found = headline(_two(0.884, 0.66, -0.224))
-    assert found.startswith("At the aligned site, kd predicts") and "22.4 points more than diito (66.0%; 22.4" in found
+    assert found.startswith("At the aligned site, kd predicts") and "beyond chance) more than diito (66.0%)." in found
 
 
 @pytest.mark.parametrize(("kd", "diito", "difference"), [(0.4, 0.38, -0.02), (0.3, 0.5, 0.2)])
@@ -46,14 +46,14 @@ def test_a_difference_in_some_seeds_is_said_to_be_in_some():
     report = _two(0.7, 0.75, 0.05)
     rows = [dataclasses.replace(row, q_value=0.2) if row.seed == 2 else row for row in report.differences]
     found = headline(dataclasses.replace(report, differences=tuple(rows)))
-    assert "5.0 points more than kd (70.0%; 5.0 to 5.0 in 3 comparisons, 2 of them beyond chance)" in found
+    assert "5.0 points (5.0 to 5.0 in 3 comparisons, 2 of them beyond chance) more than kd (70.0%)" in found
 
 
 def test_a_comparison_on_few_pairs_says_nothing():
     report = _two(0.7, 0.8, 0.1)
     few = tuple(dataclasses.replace(row, seed=row.seed + 10, pairs=29, difference=-0.3) for row in report.differences)
     both = dataclasses.replace(report, differences=(*report.differences, *few))
-    assert headline(both) == headline(report) and "points more than kd" in headline(both)
+    assert headline(both) == headline(report) and "each beyond chance) more than kd" in headline(both)
 
 
 def test_one_seed_is_named_with_its_interval():
@@ -93,7 +93,7 @@ def test_of_many_students_the_highest_is_said_to_be_chosen_and_the_tests_are_adj
     names = tuple(f"s{index}" for index in range(9))
     report = two_sites(lambda name, *_: 0.5 + int(name[1]) / 50, students=names)
     many = compared(report, lambda name, _: int(name[1]) / 50, q=0.001, reference="s0")
-    assert "s8 (the highest of 9 students)" in headline(many) and "16.0 points more than s0 (50.0%; " in headline(many)
+    assert "s8 (the highest of 9 students)" in headline(many) and " more than s0 (50.0%)" in headline(many)
     assert "s4" not in headline(many)
     weak = compared(report, lambda name, _: int(name[1]) / 50, q=0.02, reference="s0")
     assert "it is not shown to score higher than s0" in headline(weak), "0.02 in eight comparisons is no finding"
@@ -127,11 +127,11 @@ def test_one_comparison_is_told_with_its_interval_in_the_direction_in_which_it_i
     report = _two(0.884, 0.66, -0.224, seeds=(0,))
     (row,) = report.differences
     report = dataclasses.replace(report, differences=(dataclasses.replace(row, low=-0.25, high=-0.19),))
-    assert ", and 22.4 points more than diito (66.0%; 95% interval 19.0 to 25.0)." in headline(report)
+    assert ", and 22.4 points (95% interval 19.0 to 25.0) more than diito (66.0%)." in headline(report)
     weak = dataclasses.replace(report.differences[0], low=-0.45, high=0.01, q_value=0.06)
     found = headline(dataclasses.replace(report, differences=(weak,)))
     told = "; it is not shown to score higher than diito (66.0%; difference 22.4 points, 95% interval −1.0 to 45.0)."
-    assert told in found and "points more" not in found
+    assert told in found and "more than" not in found
 
 
 def _at_both(kd, diito):
