@@ -43,6 +43,8 @@ def test_it_writes_and_prints_every_row(
         monkeypatch.setattr(f"tests.benchmarks.rows.{name}.step_ratio", _ratio_in_this_process)
     monkeypatch.setattr("tests.benchmarks.rows.adkd.step_memory", lambda function, setting: 1.0)
     monkeypatch.setattr("tests.benchmarks.rows.divergences.step_memory", lambda function, setting: 1.0)
+    # More than the gradients, which the row takes off.
+    monkeypatch.setattr("tests.benchmarks.rows.fused.step_memory", lambda function, setting: 1000.0)
     threads = torch.get_num_threads()
     path = tmp_path / "folder" / "bench.json"
     rows = main(["--smoke", "--output", str(path)])

@@ -67,7 +67,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
     assert set(report) == {
         "schema_version",
         *("teacher", "students", "alignment", "interchange", "environment", "differences"),
-        *("ground_truth", "mismatches", "off_distribution", "heads"),
+        *("ground_truth", "mismatches", "off_distribution", "heads", "task_scores", "task_differences"),
     }
     assert [(student["name"], student["seed"]) for student in report["students"]] == [("kd", 0), ("diito", 0)]
     for student, part in zip(report["students"], quickstart.recipe.students, strict=True):
