@@ -1,7 +1,8 @@
-"""Makes a masked language model of an encoder and the commonest pieces of its vocabulary, where the whole is too costly.
+"""Makes a masked language model of an encoder and the commonest pieces of its vocabulary, where all is too dear.
 
 `python -m analysis.smaller_vocabulary MODEL TEXT FOLDER [SIZE]` writes a stock checkpoint that recipes take as `model`.
-The encoder keeps its blocks and the embeddings of the pieces that stay; the head is fresh and tied to the embeddings.
+The encoder keeps its blocks and the embeddings of the pieces that stay. The head is fresh and tied to the embeddings, and
+its bias is the logarithm of each piece's frequency in the text, so that the model begins near a guess by frequency.
 """
 
 import sys
@@ -9,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertForMaskedLM, BertTokenizerFast
 
 from causalkd.models.packaged_weights import PACKAGED, packaged_folder
@@ -42,7 +45,11 @@ def smaller_model(name: str, text: Path, folder: Path, size: int) -> None:
     """
     source = packaged_folder(name) if name in PACKAGED else name
     tokenizer, encoder = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source)
-    pieces = commonest_pieces(tokenizer, text.read_text(encoding="utf-8"), size)
+    written = text.read_text(encoding="utf-8")
+    pieces = commonest_pieces(tokenizer, written, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
+    smaller = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=512)
     rows = torch.tensor([tokenizer.get_vocab()[piece] for piece in pieces])
     config = AutoConfig.from_pretrained(source, vocab_size=len(pieces), architectures=["BertForMaskedLM"])
     config.pad_token_id = pieces.index(tokenizer.pad_token)
@@ -53,9 +60,15 @@ def smaller_model(name: str, text: Path, folder: Path, size: int) -> None:
     weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][rows]
     model.bert.load_state_dict(weights)
     model.tie_weights()
+    model.cls.predictions.bias.data.copy_(_log_frequencies(smaller, pieces, written))
     model.save_pretrained(folder)
-    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
-    BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=512).save_pretrained(folder)
+    smaller.save_pretrained(folder)
+
+
+def _log_frequencies(tokenizer: BertTokenizerFast, pieces: list[str], text: str) -> Float[Tensor, "piece"]:
+    counts = Counter(piece for line in text.splitlines() for piece in tokenizer.tokenize(line))
+    known = torch.tensor([counts[piece] + 1.0 for piece in pieces])  # a piece that is nowhere counts as one seen once
+    return (known / known.sum()).log()
 
 
 if __name__ == "__main__":

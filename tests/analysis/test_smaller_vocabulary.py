@@ -69,3 +69,12 @@ def test_what_stays_has_its_old_embedding_and_the_blocks_are_those_of_the_encode
 def test_a_word_that_lost_its_piece_is_written_with_shorter_ones(encoder: Path, tmp_path: Path) -> None:
     smaller_model(str(encoder), tmp_path / "text.txt", tmp_path / "smaller", 13)
     assert AutoTokenizer.from_pretrained(tmp_path / "smaller").tokenize("mat") == ["m", "##a", "##t"]
+
+
+def test_the_head_begins_with_the_frequencies_of_the_pieces(encoder: Path, tmp_path: Path) -> None:
+    smaller_model(str(encoder), tmp_path / "text.txt", tmp_path / "smaller", 14)
+    pieces = AutoTokenizer.from_pretrained(tmp_path / "smaller").get_vocab()
+    bias = AutoModelForMaskedLM.from_pretrained(tmp_path / "smaller").cls.predictions.bias
+    assert bias.exp().sum().item() == pytest.approx(1, abs=1e-5)
+    odds = (bias[pieces["cat"]] - bias[pieces["##c"]]).exp().item()
+    assert odds == pytest.approx(7)  # "cat" is there six times, "##c" never, and each counts once more
