@@ -1,7 +1,7 @@
 """Makes a masked language model of an encoder and the commonest pieces of its vocabulary, where all is too dear.
 
 `python -m analysis.smaller_vocabulary MODEL TEXT FOLDER [SIZE]` writes a stock checkpoint that recipes take as `model`.
-The encoder keeps its blocks and the embeddings of the pieces that stay. The head is fresh and tied to the embeddings, and
+The encoder keeps its blocks and the embeddings of the pieces that stay. The head is fresh, tied to the embeddings, and
 its bias is the logarithm of each piece's frequency in the text, so that the model begins near a guess by frequency.
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertForMaskedLM, BertTokenizerFast
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, BertTokenizer
 
 from causalkd.models.packaged_weights import PACKAGED, packaged_folder
 
 
-def commonest_pieces(tokenizer: BertTokenizerFast, text: str, size: int) -> list[str]:
+def commonest_pieces(tokenizer: BertTokenizer, text: str, size: int) -> list[str]:
     """Special tokens, every single character of the text, and the commonest pieces of it, in the old order.
 
     Words whose own piece is left out are written with shorter ones.
@@ -49,9 +49,9 @@ def smaller_model(name: str, text: Path, folder: Path, size: int) -> None:
     pieces = commonest_pieces(tokenizer, written, size)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
-    smaller = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=512)
+    smaller = BertTokenizer(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=512)
     rows = torch.tensor([tokenizer.get_vocab()[piece] for piece in pieces])
-    config = AutoConfig.from_pretrained(source, vocab_size=len(pieces), architectures=["BertForMaskedLM"])
+    config = BertConfig.from_pretrained(source, vocab_size=len(pieces), architectures=["BertForMaskedLM"])
     config.pad_token_id = pieces.index(tokenizer.pad_token)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -65,7 +65,7 @@ def smaller_model(name: str, text: Path, folder: Path, size: int) -> None:
     smaller.save_pretrained(folder)
 
 
-def _log_frequencies(tokenizer: BertTokenizerFast, pieces: list[str], text: str) -> Float[Tensor, "piece"]:
+def _log_frequencies(tokenizer: BertTokenizer, pieces: list[str], text: str) -> Float[Tensor, "piece"]:
     counts = Counter(piece for line in text.splitlines() for piece in tokenizer.tokenize(line))
     known = torch.tensor([counts[piece] + 1.0 for piece in pieces])  # a piece that is nowhere counts as one seen once
     return (known / known.sum()).log()

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertModel, BertTokenizerFast
+from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertModel, BertTokenizer
 
 from analysis.smaller_vocabulary import commonest_pieces, smaller_model
 
@@ -34,7 +34,7 @@ def encoder(tmp_path: Path) -> Path:
     )
     BertModel(config).save_pretrained(folder)
     (tmp_path / "vocab.txt").write_text("\n".join(PIECES))
-    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(folder)
+    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(folder)
     (tmp_path / "text.txt").write_text("cat cat mat .\n" * 3)
     return folder
 
