@@ -44,14 +44,17 @@ def smaller_model(name: str, text: Path, folder: Path, size: int) -> None:
         size: The number of pieces, special tokens among them.
     """
     source = packaged_folder(name) if name in PACKAGED else name
-    tokenizer, encoder = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    encoder = AutoModel.from_pretrained(source, trust_remote_code=False)
     written = text.read_text(encoding="utf-8")
     pieces = commonest_pieces(tokenizer, written, size)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
     smaller = BertTokenizer(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=512)
     rows = torch.tensor([tokenizer.get_vocab()[piece] for piece in pieces])
-    config = BertConfig.from_pretrained(source, vocab_size=len(pieces), architectures=["BertForMaskedLM"])
+    config = BertConfig.from_pretrained(
+        source, trust_remote_code=False, vocab_size=len(pieces), architectures=["BertForMaskedLM"]
+    )
     config.pad_token_id = pieces.index(tokenizer.pad_token)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 import causalkd
 from causalkd.cli import app
+from causalkd.files.strict_yaml import load_text
 from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import DataPart
 from tests.shrunk import SHRUNK
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +72,7 @@ def test_every_result_states_its_question_command_and_limits() -> None:
             assert all(word in PAGES[path] for word in ("?", "**Command.**", "**What it shows.**", "does not show"))
 
 
-def test_its_yaml_is_an_alignment() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
-    assert causalkd.Alignment.from_yaml(block).pairs[0].teacher[0].layer == 6
+def test_its_yaml_is_an_alignment_and_a_data_block() -> None:
+    alignment, data = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    assert causalkd.Alignment.from_yaml(alignment).pairs[0].teacher[0].layer == 6
+    assert DataPart.model_validate(load_text(data)["data"]).kind == "classification"

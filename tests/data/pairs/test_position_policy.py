@@ -54,7 +54,10 @@ def test_all_faults_are_said_at_once() -> None:
         PositionPolicy(policy="explicit", fraction=0.2, segments=("a",), base=(1, 1))
     message = str(error.value)
     assert "position policy 'explicit'" in message
-    assert all(part in message for part in ("`fraction` has no effect", "`segments` has no effect", "`base` has 2", "one token twice"))
+    assert all(
+        part in message
+        for part in ("`fraction` has no effect", "`segments` has no effect", "`base` has 2", "one token twice")
+    )
 
 
 def test_a_policy_cannot_be_changed() -> None:
