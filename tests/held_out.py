@@ -40,7 +40,7 @@ def examples(task: Task, n: int = 40, seed: int = 0) -> list[dict]:
         tokens = draw(4, VOCABULARY, length)
         label = {
             "classification": draw(0, LABELS, 1)[0],
-            "multi_label": tuple(draw(0, 2, LABELS)),
+            "multi_label": tuple(token % 2 for token in tokens[:LABELS]),
             "regression": draw(0, 50, 1)[0] / 10,
             "token_classification": [-100, *draw(0, LABELS, length - 2), -100],
             "masked_lm": [token if index % 3 == 1 else -100 for index, token in enumerate(tokens)],

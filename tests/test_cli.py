@@ -117,8 +117,8 @@ def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) ->
     [
         (OSError(28, "No space left on device", "runs/x"), 3, "runs/x: No space left on device; make room on the disk"),
         (MemoryError(), 3, "there is not enough memory; make `training.batch_size`"),
-        (KeyboardInterrupt(), 130, "stopped by SIGINT; run the same command again"),
-        (Stopped(15), 143, "stopped by SIGTERM; run the same command again"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT; call the same command again"),
+        (Stopped(15), 143, "stopped by SIGTERM; call the same command again"),
     ],
 )
 def test_faults_of_the_machine_and_signals_get_a_paragraph(
@@ -202,7 +202,7 @@ def test_check_reads_a_file_and_lists_every_fault(saved: Path, tmp_path: Path) -
 
 def test_check_names_what_is_wrong_with_its_arguments(saved: Path, tmp_path: Path) -> None:
     models = ("--teacher", saved / "bert-4", "--student", saved / "bert-2")
-    assert "there is no alignment 'midle'" in _refusal("check", "midle", *models)
+    assert "alignment 'midle' is neither a preset nor a file" in _refusal("check", "midle", *models)
     assert "no checkpoint" in _refusal("check", "middle", "--teacher", tmp_path, "--student", saved / "bert-2")
     assert "did you mean classification?" in _refusal("check", "middle", *models, "--task", "clasification")
     gpt2 = ("--teacher", saved / "gpt2-4", "--student", saved / "gpt2-2")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -149,7 +150,7 @@ class StepContext:
         given = self.teacher_run
         if not isinstance(given, TeacherOutputs):
             return make()
-        return given.counterfactual(about, base, exchanged(source, positions), logits_at, make)
+        return given.counterfactual(about, base, partial(exchanged, source, positions), logits_at, make)
 
     def teacher_answer(self, query: TeacherQuery) -> Mapping[str, Tensor]:
         """What the teacher's base run says to a query.

@@ -95,7 +95,7 @@ class TeacherOutputs:
         self,
         about: str,
         batch: Batch,
-        beside: Tensor,
+        beside: Callable[[], Tensor],
         logits_at: Int[Tensor, " item"] | None,
         make: Callable[[], ForwardOutput],
     ) -> ForwardOutput:
@@ -104,7 +104,8 @@ class TeacherOutputs:
         Args:
             about: Which interchange.
             batch: The rows that are intervened on.
-            beside: What the output depends on besides these rows: sources and positions.
+            beside: Gives what the output depends on besides these rows, sources and positions; called where outputs are
+                remembered, since it waits for the device.
             logits_at: Where a per-token head predicts.
             make: Runs the interchange.
 
@@ -114,7 +115,7 @@ class TeacherOutputs:
         memory = self._memory
         if memory is None or not memory.counterfactuals:
             return make()
-        runs = CachedForwards(self._teacher, memory, batch, logits_at, f"{about}: ", beside)
+        runs = CachedForwards(self._teacher, memory, batch, logits_at, f"{about}: ", beside())
         known = runs.run(())
         if known is not None:
             return known

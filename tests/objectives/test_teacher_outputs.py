@@ -22,6 +22,8 @@ class Everything:
 
     top_k: int | None = None
     states: bool = False
+    counterfactuals: bool = False
+    is_all: bool = False
 
     def __init__(self) -> None:
         self.kept: dict[str, Mapping[str, Tensor]] = {}

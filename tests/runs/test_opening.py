@@ -26,9 +26,9 @@ def data(recipe: FinetuneRecipe) -> Data:
 def test_a_new_folder_is_made_locked_and_described(tmp_path: Path, recipe: FinetuneRecipe, data: Data) -> None:
     folder, told = RunFolder(tmp_path / "run"), []
     with ExitStack() as held:
-        hold(folder, held, overwrite=False)
+        is_held = hold(folder, held, overwrite=False)
         assert not folder.path.exists()
-        begin(folder, held, recipe, data, overwrite=False, tell=told.append)
+        begin(folder, held, recipe, data, is_held=is_held, overwrite=False, tell=told.append)
         with pytest.raises(ValueError, match="is working in"), locked(folder.path):
             pass
     assert {path.name for path in folder.path.iterdir()} == {"recipe.yaml", "data.json"}
@@ -41,8 +41,8 @@ def test_a_foreign_folder_is_refused(tmp_path: Path, recipe: FinetuneRecipe, dat
     (tmp_path / "thesis.tex").write_text("years of work")
     for overwrite in (False, True):
         with ExitStack() as held, pytest.raises(ValueError, match=r"not a run|not exactly a run"):
-            hold(RunFolder(tmp_path), held, overwrite)
-            begin(RunFolder(tmp_path), held, recipe, data, overwrite=overwrite, tell=None)
+            is_held = hold(RunFolder(tmp_path), held, overwrite)
+            begin(RunFolder(tmp_path), held, recipe, data, is_held=is_held, overwrite=overwrite, tell=None)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 

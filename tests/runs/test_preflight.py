@@ -73,7 +73,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("data.task=plantd",),
         ("there is no task 'plantd'; there are planted, planted_lm, sst2", "Did you mean 'planted'?"),
     ),
-    "alignment": (("alignment=midle",), ("there is no alignment 'midle'", "did you mean middle?")),
+    "alignment": (("alignment=midle",), ("alignment 'midle' is neither a preset nor a file", "did you mean middle?")),
     "layer": (
         (f"{SITE}.layer=9",),
         ("pairs[0].teacher[0]: block_output of layer 9 does not exist", "layers 0–3", "did you mean layer 3 (blocks.3"),
@@ -88,13 +88,15 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "head that does not divide": (
         ("teacher.config.num_attention_heads=5",),
-        ("teacher.config: The hidden size (16) is not a multiple of the number of attention heads (5)",),
+        (
+            "teacher.config: transformers cannot build a bert of this configuration: The hidden size (16) is not a multiple of the number of attention heads (5)",
+        ),
     ),
     "negative width": (
         ("teacher.config.hidden_size=-16",),
-        ("teacher.config: transformers cannot build a bert of this configuration (RuntimeError: ", "correct its sizes"),
+        ("teacher.config: transformers cannot build a bert of this configuration: RuntimeError: ", "correct its sizes"),
     ),
-    "no such activation": (("teacher.config.hidden_act=gelo",), ("configuration (KeyError: 'gelo')",)),
+    "no such activation": (("teacher.config.hidden_act=gelo",), ("configuration: KeyError: 'gelo'",)),
     "student width that does not divide": (
         ("students.kd.width=9",),
         ("student 'kd': width=9 does not divide into heads of 8; give a multiple of 8",),
@@ -215,7 +217,7 @@ def test_bad_input_gets_one_message_and_no_folder(case: str, checkpoints: Path, 
 
 
 def test_a_tracker_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("causalkd.runs.build_trainer.get_available_reporting_integrations", lambda: ["mlflow"])
+    monkeypatch.setattr("causalkd.runs.training_arguments.get_available_reporting_integrations", lambda: ["mlflow"])
     assert "tracker 'wandb' is not installed; install its package, or choose from mlflow" in (
         _told(tmp_path / "run", "training.report_to=[wandb]")
     )

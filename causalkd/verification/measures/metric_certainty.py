@@ -7,6 +7,7 @@ row by row, the two models could change places (Efron and Tibshirani 1993, chapt
 question, a text) is what is drawn, since the predictions within one depend on each other.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import TypedDict
@@ -14,7 +15,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import bootstrap, permutation_test
+from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
 from seqeval.metrics.sequence_labeling import get_entities
 
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, exponential
@@ -134,15 +135,17 @@ def task_certainty(
 
 
 def _bootstrapped(statistic: Callable[[Rows], float], rows: int, seed: int) -> Interval | None:
-    found = bootstrap(
-        (np.arange(rows),),
-        statistic,
-        vectorized=False,
-        method="percentile",
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        rng=np.random.default_rng(seed),
-    )
+    with warnings.catch_warnings():  # scipy's own interval, which is not used, is undefined where all samples are equal
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        found = bootstrap(
+            (np.arange(rows),),
+            statistic,
+            vectorized=False,
+            method="percentile",
+            n_resamples=RESAMPLES,
+            confidence_level=LEVEL,
+            rng=np.random.default_rng(seed),
+        )
     sampled = found.bootstrap_distribution[np.isfinite(found.bootstrap_distribution)]
     if not len(sampled):
         return None

@@ -263,7 +263,7 @@ def test_faults_are_listed_at_once(setting):
     bare = Batch(batches[0].inputs, batches[0].labels)
     with pytest.raises(ValueError) as error:
         measure(teacher, student, alignment, [bare], baselines=("luck",))
-    assert "control 'luck' does not exist; choose from no_intervention" in str(error.value)
+    assert "baseline 'luck' does not exist; choose from no_intervention" in str(error.value)
     assert "batch 0 has no sources" in str(error.value)
     assert "batch 0 has no positions for ['middle']" in str(error.value)
     with pytest.raises(ValueError, match="1 students and 0 batches"):
