@@ -89,7 +89,8 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "head that does not divide": (
         ("teacher.config.num_attention_heads=5",),
         (
-            "teacher.config: transformers cannot build a bert of this configuration: The hidden size (16) is not a multiple of the number of attention heads (5)",
+            "teacher.config: transformers cannot build a bert of this configuration: The hidden size (16) is not a "
+            "multiple of the number of attention heads (5)",
         ),
     ),
     "negative width": (
