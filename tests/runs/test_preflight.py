@@ -88,10 +88,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "head that does not divide": (
         ("teacher.config.num_attention_heads=5",),
-        (
-            "teacher.config: transformers cannot build a bert of this configuration: The hidden size (16) is not a "
-            "multiple of the number of attention heads (5)",
-        ),
+        ("teacher.config: transformers cannot build a bert of this configuration: The hidden size (16) is not a",),
     ),
     "negative width": (
         ("teacher.config.hidden_size=-16",),
