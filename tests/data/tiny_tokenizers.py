@@ -1,6 +1,8 @@
 """Small real tokenizers, trained here on a few words: one like BERT's, one like GPT-2's, one like Llama's."""
 
-from functools import cache
+import copy
+from collections.abc import Callable
+from functools import cache, wraps
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -11,7 +13,18 @@ WORDS = (
 )
 
 
-@cache
+def _trained_once(make: Callable[[], PreTrainedTokenizerFast]) -> Callable[[], PreTrainedTokenizerFast]:
+    """Each call gives a copy of its own: a tokenizer keeps what it was last asked for, such as its padding."""
+    made = cache(make)
+
+    @wraps(make)
+    def copied() -> PreTrainedTokenizerFast:
+        return copy.deepcopy(made())
+
+    return copied
+
+
+@_trained_once
 def bert_like() -> PreTrainedTokenizerFast:
     """Word pieces, `[CLS] a [SEP] b [SEP]`, token types, 64 tokens at most."""
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -29,7 +42,7 @@ def bert_like() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, model_input_names=inputs, **names)
 
 
-@cache
+@_trained_once
 def gpt2_like() -> PreTrainedTokenizerFast:
     """Byte-level pairs whose offsets include the space before a word; no special tokens but the end of a text."""
     backend = Tokenizer(models.BPE())
@@ -44,7 +57,7 @@ def gpt2_like() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, eos_token="<|endoftext|>")
 
 
-@cache
+@_trained_once
 def llama_like() -> PreTrainedTokenizerFast:
     """Pieces with a mark for the space before them, and a token that begins each text."""
     backend = Tokenizer(models.BPE(unk_token="<unk>"))
