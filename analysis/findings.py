@@ -13,7 +13,7 @@ from causalkd.verification.results.rows import GroundTruthRow
 from causalkd.verification.results.teaching import TeachingResults
 
 _NAMED = 4
-"""So many students are named one by one; of more, the range is told."""
+"""So many students are named one by one; of more, the range is given."""
 
 
 def of_task(report: VerificationReport) -> str:

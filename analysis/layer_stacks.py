@@ -16,7 +16,7 @@ from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _WIDTH, _TOP, _BOX, _LEFT, _RIGHT = 300.0, 22.0, 110.0, 4.0, 186.0
 _HEIGHTS = (150.0, 390.0)
-"""Of the stacks, at least and at most."""
+"""The height of the stacks, at least and at most."""
 _LAYER = 34.0
 _LETTERS = 15
 

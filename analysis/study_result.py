@@ -84,7 +84,7 @@ def result_page(table: StudyTable, words: Words, figure: str) -> str:
 
 
 def _power(table: StudyTable, words: Words) -> str:
-    """Of each measure the range of differences that the study could have seen."""
+    """The range of differences in each measure that the study could have seen."""
     said = []
     for name in words.measures:
         found = [each.over_seeds.visible for each in table.differences if each.measure == name]

@@ -37,9 +37,9 @@ _STUDENTS = (
 )
 
 SHARE_MAP = "YlGnBu"
-"""For shares, 0 to 1."""
+"""The colours of shares, 0 to 1."""
 DIFFERENCE_MAP = "RdBu"
-"""For differences, centred at 0: red below, blue above."""
+"""The colours of differences, centred at 0: red below, blue above."""
 
 _SETTINGS = {
     "font.family": "sans-serif",

@@ -17,7 +17,7 @@ class KeyOf:
     """
 
     def __init__(self, table: Mapping[str, Any], *, checked: bool = True) -> None:
-        """With `checked=False` the schema alone names the keys, and whoever uses the value refuses others."""
+        """The schema alone names the keys where `checked` is False; whoever uses the value then refuses others."""
         self.table, self._checked = table, checked
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

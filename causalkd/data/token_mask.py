@@ -56,7 +56,7 @@ def with_positions(batch: Batch) -> Batch:
 
 
 def of_sources(predicting: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of the positions that `with_positions` found, those of the sources as base."""
+    """Those positions that `with_positions` found for the sources as base."""
     return {key.removeprefix(_SOURCE): found for key, found in predicting.items() if key.startswith(_SOURCE)}
 
 

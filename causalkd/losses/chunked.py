@@ -24,6 +24,22 @@ It may not write into its arguments, and no row may depend on another.
 _CHUNK_ON_CPU, _CHUNK = 2**19, 2**24
 
 
+def check_backward(kept: object) -> None:
+    """Refuses what a loss that keeps only its gradient cannot give.
+
+    Raises:
+        NotImplementedError: A second derivative is wanted.
+        RuntimeError: The gradient has been handed out already.
+    """
+    if torch.is_grad_enabled():
+        raise NotImplementedError(
+            "this loss has no second derivative (create_graph=True), because it keeps only its gradient; write it "
+            "with torch.log_softmax where one is needed"
+        )
+    if kept is None:
+        raise RuntimeError("backward a second time through this loss; give retain_graph=True the first time")
+
+
 def loss_of_rows(
     kernel: Kernel,
     logits: Float[Tensor, "*batch choice"],
@@ -125,13 +141,7 @@ class _LossOfRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise NotImplementedError(
-                "this loss has no second derivative (create_graph=True), because it keeps only its gradient; write it "
-                "with torch.log_softmax where one is needed"
-            )
-        if ctx.gradient is None:
-            raise RuntimeError("backward a second time through this loss; give retain_graph=True the first time")
+        check_backward(ctx.gradient)
         factor = (factors[0] / ctx.temperature).unsqueeze(-1)
         # The graph is used once, unless someone retains it: then the gradient must stay as it is for the next time.
         if torch._C._autograd._get_current_graph_task_keep_graph():  # pyright: ignore[reportAttributeAccessIssue]

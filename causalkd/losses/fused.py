@@ -108,7 +108,7 @@ def values_of_rows(
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, "*batch"]:
-    """As `loss_of_rows`, and of hidden states too, which then receive no gradient."""
+    """Computes `loss_of_rows`, for hidden states too, which then receive no gradient."""
     if not isinstance(predicted, Unprojected):
         return loss_of_rows(
             kernel, predicted if isinstance(predicted, Tensor) else predicted.whole(), others, mask, temperature

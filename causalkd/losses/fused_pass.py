@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.losses.chunked import Kernel, chunks, where, within
+from causalkd.losses.chunked import Kernel, check_backward, chunks, where, within
 from causalkd.losses.predictions import InRows, Predictions, Unprojected
 
 # Logits in a chunk. A matrix product of few rows spends its time on reading the head's weight.
@@ -70,13 +70,7 @@ class _FusedRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise NotImplementedError(
-                "this loss has no second derivative (create_graph=True), because it keeps only its gradient; write it "
-                "with torch.log_softmax where one is needed"
-            )
-        if ctx.kept is None:
-            raise RuntimeError("backward a second time through this loss; give retain_graph=True the first time")
+        check_backward(ctx.kept)
         factor, kept = factors[0] * ctx.largest, ctx.kept
         # The graph is used once, unless someone retains it: then the gradients must stay as they are for the next time.
         if torch._C._autograd._get_current_graph_task_keep_graph():  # pyright: ignore[reportAttributeAccessIssue]

@@ -5,7 +5,7 @@ from typing import Any
 
 MOST_LAYERS = 1000
 MOST_ENTRIES = 10**7
-"""Of a row, a width or a vocabulary."""
+"""The largest length of a row, width or vocabulary."""
 
 
 def beyond_bounds(config: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -16,7 +16,7 @@ _PROBLEMS: dict[Task, Literal["single_label_classification", "multi_label_classi
 }
 """What transformers calls the likelihood of a head that has one output a label."""
 MOST_LABELS = 62
-"""Of a multi-label head, whose predicted set of labels is compared as one whole number."""
+"""The largest number of labels of a multi-label head, whose predicted set of labels is compared as one whole number."""
 
 
 def label_names(model: HookedModel) -> tuple[str, ...]:

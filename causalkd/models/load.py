@@ -161,7 +161,7 @@ def fresh_model(
     labels: Sequence[str] | None,
     seed: int,
 ) -> HookedModel:
-    """As `model_from_config`, without trying the model; for one of a configuration that has been tried."""
+    """Makes what `model_from_config` makes, without its self-test; for a configuration that has passed it."""
     config = copy.deepcopy(config)
     set_labels(config, task, labels, new_head=True, name=config.model_type)
     with torch.random.fork_rng():

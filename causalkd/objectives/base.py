@@ -16,7 +16,7 @@ from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.cached_predictions import CachedPredictions
-from causalkd.objectives.exchanged import exchanged
+from causalkd.objectives.interchange_digest import interchange_digest
 from causalkd.objectives.teacher_outputs import TeacherOutputs, TeacherQuery
 from causalkd.objectives.window import Window
 from causalkd.task_types import Task
@@ -150,7 +150,7 @@ class StepContext:
         given = self.teacher_run
         if not isinstance(given, TeacherOutputs):
             return make()
-        return given.counterfactual(about, base, partial(exchanged, source, positions), logits_at, make)
+        return given.counterfactual(about, base, partial(interchange_digest, source, positions), logits_at, make)
 
     def teacher_answer(self, query: TeacherQuery) -> Mapping[str, Tensor]:
         """What the teacher's base run says to a query.

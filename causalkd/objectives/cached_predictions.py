@@ -57,12 +57,12 @@ class CachedPredictions:
 
     @cached_property
     def logits(self) -> Tensor:
-        """As for `ForwardOutput`."""
+        """The same as for `ForwardOutput`."""
         return self.predicted if isinstance(self.predicted, Tensor) else self.predicted.whole()
 
     @property
     def item_predictions(self) -> "Tensor | TopK":
-        """As for `ForwardOutput`."""
+        """The same as for `ForwardOutput`."""
         return self.predicted.flatten(0, -2) if isinstance(self.predicted, Tensor) else self.predicted
 
     @property

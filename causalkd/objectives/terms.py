@@ -55,7 +55,7 @@ def terms_of(objectives: Mapping[str, Weighted], run: StepContext) -> Terms:
 
 
 def _share(name: str, weighted: Weighted, run: StepContext, dtype: torch.dtype) -> Tensor | float:
-    """Of several micro-batches, the part that this one's mean has in the mean over all of them."""
+    """The part that this micro-batch's mean has in the mean over all micro-batches of the step."""
     kept = weighted.objective.requirements()
     if run.window is None or kept.over_window:
         return 1.0

@@ -211,7 +211,7 @@ class Cell:
         return (self.variant if alone else f"{self.variant}/{student}") if self.variant else student
 
     def names_of(self, student: str) -> set[str]:
-        """By what names a student of this cell can be referred to."""
+        """The names by which a student of this cell can be referred to."""
         return {self.method(student), student, *([self.variant] if self.variant else [])}
 
 

@@ -69,7 +69,7 @@ class Evidence:
 
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
-    """By the name of each student how it stands at the aligned sites and at the others."""
+    """How each student stands, by name, at the aligned sites and at the others."""
     names = dict.fromkeys(student.name for student in report.students)
     return {name: (standing(report, name, True), standing(report, name, False)) for name in names}
 
@@ -118,7 +118,7 @@ def is_trained_there(report: VerificationReport, name: str) -> bool | None:
 
 
 def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
-    """By site what was measured there, where there are enough effective pairs and a baseline."""
+    """What was measured at each site, where there are enough effective pairs and a baseline."""
     real: dict[_Key, InterchangeRow] = {}
     baselines: dict[_Key, list[InterchangeRow]] = {}
     other_layer: dict[_Key, list[InterchangeRow]] = {}

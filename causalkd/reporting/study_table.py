@@ -24,16 +24,16 @@ class Row:
     failed: tuple[int, ...]
     """Those that failed."""
     values: Mapping[str, tuple[float | None, ...]]
-    """Of each measure one value a finished seed."""
+    """One value of each measure for every finished seed."""
     costs: Mapping[str, tuple[float | None, ...]]
     """The same of what the training cost."""
 
     def mean(self, measure: str) -> float | None:
-        """Over the seeds; None where it was not measured."""
+        """The mean over the seeds; None where it was not measured."""
         return mean(self.values.get(measure, ()))
 
     def sd(self, measure: str) -> float | None:
-        """Over the seeds; None for fewer than two."""
+        """The standard deviation over the seeds; None for fewer than two."""
         return sd(self.values.get(measure, ()))
 
 
@@ -53,7 +53,7 @@ class Difference:
     examples* finds a difference of this sign beyond chance; None where no pairs are shared."""
 
     p_over_rows: float | None = None
-    """For measures on another task: p of the paired t-test over its rows, each row's score averaged over the seeds."""
+    """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds."""
 
     @property
     def found(self) -> bool:
@@ -74,7 +74,7 @@ class StudyTable:
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
     failures: Mapping[str, str]
-    """By cell, why it has no result."""
+    """Why a cell has no result, by its name."""
     seconds: tuple[tuple[str, str, float | None], ...]
     """Cell, student, and how long its training took on whatever machine it ran."""
 
@@ -152,7 +152,7 @@ def _names(measured: Sequence[Measures]) -> list[str]:
 
 
 def _references(results: Sequence[CellResult], reference: str) -> dict[str, str]:
-    """For each method the one that it is compared with, where there is another one."""
+    """The method that each method is compared with, where there is another one."""
     methods = {
         (each.cell.variant, part.name): each.cell.method(part.name)
         for each in results
@@ -204,7 +204,7 @@ def _paired(row: Row, other: Row, measure: str) -> PairedDifference | None:
 
 
 def _p_over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]) -> float | None:
-    """Of a measure on another task, the test over its rows; None where the same rows were not scored one by one."""
+    """The test over the rows of another task; None where the same rows were not scored one by one."""
     label, scores = measure.rpartition(" on ")[2], []
     for method, seeds in ((row.method, other.seeds), (other.method, row.seeds)):
         found = [
@@ -222,7 +222,7 @@ def _p_over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResul
 
 
 def _beyond_chance(row: Row, other: Row, sign: float, results: Sequence[CellResult]) -> int | None:
-    """In how many seeds the report's own test over pairs of examples finds a difference of this sign."""
+    """The number of seeds in which the report's own test over pairs of examples finds a difference of this sign."""
     count, tested = 0, False
     for each in results:
         if each.report is None or said(each.cell.setting) != said(row.setting):

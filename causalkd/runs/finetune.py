@@ -43,7 +43,7 @@ def finetune(
     Args:
         recipe: What to do.
         overwrite: Delete an earlier run in the folder.
-        tell: Is told in a line each what the data are, before training begins.
+        tell: Receives a line about each split of the data, before training begins.
 
     Raises:
         ValueError: A fault in the recipe, or the folder holds another or a finished run.

@@ -52,9 +52,9 @@ def begin(
         recipe: What is to be run.
         data: The data that it is run on.
         alignment: The alignment; None where a recipe has none.
-        is_held: What `hold` has told: whether other processes are kept out already.
+        is_held: What `hold` returned: whether other processes are kept out already.
         overwrite: Whether a run that is there may be set aside.
-        tell: Is told in a line each what the data are.
+        tell: Receives a line about each split of the data.
 
     Raises:
         ValueError: The folder holds something else than an unfinished run of this recipe, or cannot be written.

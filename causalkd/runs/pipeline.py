@@ -43,7 +43,7 @@ def run_pipeline(
         recipe: What to do.
         overwrite: Replace the runs whose recipes have changed, and all that was fine-tuned from them.
         page: Makes report.html of each run of stage 1; None writes none.
-        tell: Is told in a line each what is being done.
+        tell: Receives a line about each run.
 
     Raises:
         ValueError: A fault in the pipeline or one of its runs, or the folder holds runs of other recipes.

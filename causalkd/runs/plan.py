@@ -36,7 +36,7 @@ class StagePlan:
 
     name: str
     parameters: int
-    """Of what learns; of all models in a verification."""
+    """The parameters of what learns; in a verification, of all models."""
     steps: int
     flops_per_step: Number
     memory: Number
@@ -46,7 +46,7 @@ class StagePlan:
 
     @property
     def flops(self) -> Number:
-        """Of all steps."""
+        """The sum over all steps."""
         return self.steps * self.flops_per_step
 
 
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def seconds(self) -> Number:
-        """Of all stages."""
+        """The sum over all stages."""
         return sum(map(self.seconds_of, self.stages))
 
     def seconds_of(self, stage: StagePlan) -> Number:

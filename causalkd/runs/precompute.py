@@ -47,7 +47,7 @@ def precompute(
         recipe: What will be trained; its teacher is a checkpoint.
         folder: Where to write.
         top_k: Of a language model's predictions keep so many each, and the rest together; None keeps all.
-        tell: Is told in a line each what is computed.
+        tell: Receives a line about each part that is computed.
 
     Raises:
         ValueError: A fault in the recipe, or its teacher's outputs cannot be known before training.

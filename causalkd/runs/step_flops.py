@@ -61,7 +61,8 @@ def _first_block(hook_points: Sequence[HookPoint]) -> int:
 
 
 def _maps(part: ADKDPart, teacher: HookedModel, student: HookedModel, shape: Shape) -> Number:
-    """Of K views K − 1 backward passes to the entry, without gradients of weights; the student's are differentiated.
+    """A map of K views takes K − 1 backward passes to the entry, without gradients of weights; a student's are
+    differentiated.
 
     Each further step of the path is a forward with its passes anew, which the student runs twice. A backward pass to
     the entry costs a forward, and to differentiate it costs two more, as of a forward.

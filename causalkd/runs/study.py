@@ -87,7 +87,7 @@ def run_study(study: Study, *, retry_failed: bool = False, tell: Tell | None = N
     Args:
         study: The study.
         retry_failed: Run cells again that have failed before.
-        tell: Is told in a line each what begins, ends and fails.
+        tell: Receives a line about each cell that begins, ends or fails.
 
     Raises:
         ValueError: The study or one of its recipes cannot be used.
@@ -231,4 +231,4 @@ def _elsewhere(run: RunFolder, place: str) -> Path:
 
 
 def _silent(line: str) -> None:
-    """Nobody is told."""
+    """Drops the line."""

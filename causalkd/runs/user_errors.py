@@ -12,7 +12,7 @@ import typer
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Within it a fault of the user or of the machine ends the process with its message, without a traceback.
+    """A fault of the user or of the machine that happens inside ends the process with its message, without a traceback.
 
     Exit codes: 2 for a fault of the user, 3 for one of the machine, 128 and its number for a signal. Progress bars and
     warnings of libraries are turned off.

@@ -96,7 +96,7 @@ def _prompts_of(batch: Batch, student: HookedModel) -> Inputs:
     if batch.labels is None or batch.labels.shape != batch.counted.shape:
         raise ValueError("responses can be written only for causal LM examples with a label per token; these have none")
     if "documents" in batch.inputs or batch.positions:
-        what = "packed" if "documents" in batch.inputs else "exchanged"
+        what = "packed" if "documents" in batch.inputs else "intervened on"
         raise ValueError(
             f"responses are written during training, so rows cannot be {what} before it; leave "
             "that out, or let the teacher write the sequences"

@@ -55,6 +55,17 @@ def test_finished_tasks_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest
     for baseline in BASELINES:
         (tmp_path / baseline.task).mkdir()
         (tmp_path / baseline.task / "finetune.json").write_text("{}")
-    monkeypatch.setattr("causalkd.runs.finetune.finetune", lambda *_, **__: pytest.fail("a finished task was run"))
+    ran: list[object] = []
+
+    def starts(recipe: object, **_: object) -> None:
+        ran.append(recipe)
+        raise InterruptedError
+
+    monkeypatch.setattr("causalkd.runs.finetune.finetune", starts)
     run(tmp_path)
     main(["run", "--folder", str(tmp_path), "--task", "mrpc"])
+    assert ran == []
+    (tmp_path / "mrpc" / "finetune.json").unlink()
+    with pytest.raises(InterruptedError):
+        main(["run", "--folder", str(tmp_path), "--task", "mrpc"])
+    assert len(ran) == 1

@@ -35,7 +35,7 @@ def test_the_names_an_adapter_gives_exist(architecture: str, task: Task) -> None
     stock = tiny(architecture, task)
     adapter = adapter_for(stock)
     for path in ("embed", "blocks", "unembed", "blocks.0.attn.o", "blocks.2.mlp.out"):
-        stock.get_submodule(adapter.translate_transformer_lens_path(path))
+        assert isinstance(stock.get_submodule(adapter.translate_transformer_lens_path(path)), torch.nn.Module)
     assert (adapter.cfg.n_layers, adapter.cfg.n_heads, adapter.cfg.d_model) == (3, 4, 32)
 
 
@@ -78,7 +78,7 @@ def test_a_head_follows_from_the_language_model(model_type: str, task: Task) -> 
     stock = tiny_of(model_type, task)
     adapter = adapter_for(stock)
     for path in ("embed", "blocks", "unembed", "blocks.0.attn.o", "blocks.2.mlp.out"):
-        stock.get_submodule(adapter.translate_transformer_lens_path(path))
+        assert isinstance(stock.get_submodule(adapter.translate_transformer_lens_path(path)), torch.nn.Module)
 
 
 def test_an_encoder_with_a_decoder_is_refused() -> None:

@@ -26,7 +26,11 @@ def _changed(model: HookedModel, layer: int, change: Callable[[Tensor], Tensor])
 
 @pytest.mark.parametrize(("architecture", "task"), MODELS)
 def test_a_right_model_passes(architecture: str, task: Task) -> None:
-    self_test(_hooked(architecture, task))
+    model = _hooked(architecture, task)
+    ran: list[int] = []
+    model.blocks[0].register_forward_hook(lambda *_: ran.append(1))
+    self_test(model)
+    assert ran  # it was tried, and not passed over
 
 
 def test_positions_that_padding_shifts(monkeypatch: pytest.MonkeyPatch) -> None:

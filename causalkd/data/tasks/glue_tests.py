@@ -43,7 +43,7 @@ GLUE_TESTS: Mapping[str, GlueTest] = {
     "rte": GlueTest("RTE", _PAIR, "RTE.tsv", by_name=True),
     "wnli": GlueTest("WNLI", _PAIR, "WNLI.tsv"),
 }
-"""By the name of the task."""
+"""The test sets by the name of the task."""
 
 
 def unlabelled_rows(task: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Tokenised, str]:

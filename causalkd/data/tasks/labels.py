@@ -65,7 +65,7 @@ def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ..
 
 
 def flags_of_sets(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[tuple[int, ...]]:
-    """For each row a 1 at the labels that it has, and a 0 at the others."""
+    """The labels of each row as numbers: 1 at the labels that it has, and 0 at the others."""
     found = [set(row) for row in numbers_of_each(values, labels, origin)]
     return [tuple(int(number in row) for number in range(len(labels))) for row in found]
 

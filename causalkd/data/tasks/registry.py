@@ -51,7 +51,7 @@ class TaskSpec:
     official: Mapping[str, tuple[LocalFile, ...]] = field(default_factory=dict)
     """The published files by split, where `files` has others; they are preferred if they exist."""
     generated: Any = None
-    """Of a task that is generated: its `synthetic.registry.GeneratedTask`, or where that is, as `module:name`."""
+    """What makes a generated task: its `synthetic.registry.GeneratedTask`, or where that is, as `module:name`."""
     further: tuple[Metric, ...] = ()
     """Metrics that are reported with `metric`, besides the usual ones."""
 

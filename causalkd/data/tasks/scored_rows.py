@@ -41,7 +41,7 @@ def overlapping_rows(examples: Sequence[Example], stride: int) -> list[dict[str,
 
 
 def one_mask_each(examples: Sequence[Example], mask_id: int) -> list[dict[str, Any]]:
-    """For every token of every text a row in which it alone is masked and asked for.
+    """Makes a row for every token of every text, in which this token alone is masked and predicted.
 
     The mean loss over them is the pseudo-log-likelihood per token, its exponential the pseudo-perplexity (Salazar et
     al. 2020, arXiv 1910.14659). There are as many rows as tokens.

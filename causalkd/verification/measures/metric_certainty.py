@@ -34,7 +34,7 @@ Tally = Float[np.ndarray, " row"]
 
 @dataclass(frozen=True)
 class MetricDifference:
-    """By how much one model's metric exceeds another's on the same rows."""
+    """The amount by which one model's metric exceeds another's on the same rows."""
 
     difference: float
     low: float
@@ -247,7 +247,7 @@ def _of_answers(score: Callable[..., float | bool]) -> Callable[[LabelPrediction
 
 
 def _of_entities(count: Callable[[set, set], int]) -> Callable[[LabelPredictions], Tally]:
-    """Of each sentence a number that follows from its gold and its predicted entities."""
+    """A number for each sentence that follows from its gold and its predicted entities."""
     return lambda answers: np.array(
         [float(count(set(get_entities(gold)), set(get_entities(found)))) for gold, found in answers.tags]
     )

@@ -25,7 +25,7 @@ class LabelPredictions:
     row: Int[Tensor, "item"]
     """The row of each prediction, counted over the whole set."""
     choice: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"]
-    """Of several labels a row, a 1 at those that are predicted."""
+    """The predicted labels of rows with several: 1 at those that are predicted."""
     gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"] | Int[Tensor, "item 2"]
     gold_log_probability: Float[Tensor, "item"] | None
     """The log-probability of each label in nats; None for regression and question answering."""
@@ -72,7 +72,7 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Labe
 
 
 def _averaged_f1(average: str) -> Callable[[LabelPredictions], float]:
-    """With `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows."""
+    """F1: with `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows."""
 
     def score(answers: LabelPredictions) -> float:
         gold, choice = answers.gold.numpy(), answers.choice.numpy()

@@ -55,7 +55,7 @@ class Score:
 
     @property
     def specificity(self) -> float | None:
-        """Of the predictions that the teacher's intervention does not change, the share that the student's does not
+        """The share that the student's intervention does not change, of the predictions that the teacher's does not
         either.
         """
         return None if self.still is None else shares(self.still[None], (self.counts - self.effective_counts)[None])[0]

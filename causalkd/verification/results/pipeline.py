@@ -25,7 +25,7 @@ class TaskScores:
     seeds: int
     examples: int
     folder: str
-    """Of the fine-tuning, below the pipeline's."""
+    """The folder of the fine-tuning, below the pipeline's."""
 
     @property
     def mean(self) -> float | None:

@@ -3,7 +3,7 @@
 import torch
 
 from causalkd.data.positions import Positions
-from causalkd.objectives.exchanged import exchanged
+from causalkd.objectives.interchange_digest import interchange_digest
 
 INPUTS = {
     "input_ids": torch.tensor([[5, 6, 7], [5, 6, 8], [5, 6, 7]]),
@@ -13,16 +13,16 @@ POSITIONS = Positions(torch.tensor([[0, 1]] * 3), torch.tensor([[1, 0]] * 3), to
 
 
 def test_source_and_positions_tell_rows_apart() -> None:
-    plain = exchanged(INPUTS, POSITIONS)
+    plain = interchange_digest(INPUTS, POSITIONS)
     assert plain.shape == (3, 4) and len({tuple(row) for row in plain.tolist()}) == 3
-    assert torch.equal(exchanged(INPUTS, POSITIONS), plain)
+    assert torch.equal(interchange_digest(INPUTS, POSITIONS), plain)
     shorter = Positions(POSITIONS.base, POSITIONS.source, torch.tensor([[True, False]] * 3))
-    assert not (exchanged(INPUTS, shorter) == plain).all(1).any()
-    assert not (exchanged(INPUTS, POSITIONS.swapped()) == plain).all(1).any()
+    assert not (interchange_digest(INPUTS, shorter) == plain).all(1).any()
+    assert not (interchange_digest(INPUTS, POSITIONS.swapped()) == plain).all(1).any()
 
 
 def test_padding_of_tokens_and_of_positions_does_not_count() -> None:
     wider = {name: torch.nn.functional.pad(tensor, (0, 2), value=0) for name, tensor in INPUTS.items()}
     parts = (POSITIONS.base, POSITIONS.source, POSITIONS.valid)
     padded = Positions(*(torch.nn.functional.pad(part, (0, 1), value=0) for part in parts))
-    assert torch.equal(exchanged(wider, padded), exchanged(INPUTS, POSITIONS))
+    assert torch.equal(interchange_digest(wider, padded), interchange_digest(INPUTS, POSITIONS))
