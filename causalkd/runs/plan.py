@@ -1,7 +1,7 @@
 """What a recipe will cost, worked out before anything starts: operations, memory, disk and time of every stage."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -133,15 +133,11 @@ def planned(
         shape = _shape(recipe, training, data, part.objectives)
         tokens = max(tokens, shape.tokens * training.gradient_accumulation)
         stage = _student_stage(part, training, data, teacher, student, resolved, shape, recipe.data.sources)
-        stages += [_named(stage, f"{part.name}-seed{seed}") for seed in recipe.seeds]
+        stages += [replace(stage, name=f"{part.name}-seed{seed}") for seed in recipe.seeds]
         last = student
     stages.append(_verification_stage(recipe, data, teacher, last, len(recipe.students) * len(recipe.seeds)))
     processes = PartialState().num_processes
     return Plan(tuple(stages), tokens * processes, speed or _measured_speed(), processes)
-
-
-def _named(stage: StagePlan, name: str) -> StagePlan:
-    return StagePlan(name, *(getattr(stage, field) for field in StagePlan.__dataclass_fields__ if field != "name"))
 
 
 def _teacher_stage(recipe: Recipe, training: TrainingPart, data: Data, teacher: HookedModel) -> StagePlan:

@@ -1,5 +1,6 @@
 """A trained run, read from its folder: recipe, data, alignment and models."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -99,13 +100,17 @@ def finished_models(folder: RunFolder) -> list[Path]:
     """
     recipe = FinetuneRecipe.load(folder.recipe)
     found = [folder.model(recipe, seed) for seed in recipe.seeds]
-    lacking = [str(path) for path in found if not (path / MANIFEST).is_file()]
+    _check_finished(folder, found, "finetune")
+    return found
+
+
+def _check_finished(folder: RunFolder, models: Sequence[Path], command: str) -> None:
+    lacking = [str(path) for path in models if not (path / MANIFEST).is_file()]
     if lacking:
         raise ValueError(
-            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is not there yet; continue it with the same "
-            "`causalkd finetune` call"
+            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is missing; "
+            f"continue it with the same `causalkd {command}` call"
         )
-    return found
 
 
 def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | None = None) -> HookedModel:
@@ -135,10 +140,5 @@ def _read_recipe(folder: RunFolder) -> Recipe:
         )
     recipe = Recipe.load(folder.recipe)
     wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
-    lacking = [str(path) for path in wanted if not (path / MANIFEST).is_file()]
-    if lacking:
-        raise ValueError(
-            f"the run in {folder.path} is unfinished: {', '.join(lacking)} is missing; "
-            "continue it with the same `causalkd distill` call"
-        )
+    _check_finished(folder, wanted, "distill")
     return recipe

@@ -6,8 +6,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
+from causalkd.data.tasks.instructions import apply_template
 from causalkd.data.tasks.tokenise import Tokenised
-from causalkd.files.refusals import refused
 
 
 def conversation_examples(
@@ -63,10 +63,4 @@ def _written(
 
 
 def _templated(turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: int, prompt: bool) -> str:
-    with refused(
-        f"the chat template of {tokenizer.name_or_path!r} refuses row {row}",
-        "leave the row out, or correct `chat_template` (chat_template.jinja or tokenizer_config.json)",
-    ):
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
-    assert isinstance(text, str)
-    return text
+    return apply_template(turns, tokenizer, prompt, f"row {row}", "leave the row out, or correct")

@@ -120,9 +120,27 @@ def _templated(turns: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase, 
             f"tokenizer {tokenizer.name_or_path!r} has no chat template, and the prompt style 'chat' needs one. Use "
             "the style 'alpaca', or a tokenizer of a chat model"
         )
+    return apply_template(turns, tokenizer, prompt, "a user's message", "correct")
+
+
+def apply_template(
+    turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, prompt: bool, what: str, remedy: str
+) -> str:
+    """The text that a tokenizer's chat template makes of turns.
+
+    Args:
+        turns: Roles and contents, in the template's form.
+        tokenizer: The tokenizer, which has a template.
+        prompt: Whether to add the prefix of the next reply.
+        what: What the turns are, in messages.
+        remedy: What to do besides correcting the template, up to that word.
+
+    Raises:
+        ValueError: The template refuses the turns.
+    """
     with refused(
-        f"the chat template of {tokenizer.name_or_path!r} refuses a user's message",
-        "correct `chat_template` (chat_template.jinja or tokenizer_config.json)",
+        f"the chat template of {tokenizer.name_or_path!r} refuses {what}",
+        f"{remedy} `chat_template` (chat_template.jinja or tokenizer_config.json)",
     ):
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
     assert isinstance(text, str)
