@@ -21,7 +21,6 @@ def _hooked(architecture: str = "llama", task: Task = "causal_lm", role: Role = 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "opt"])
 def test_adapters_change_nothing_until_they_learn_and_are_saved_merged(architecture: str, tmp_path: Path) -> None:
-    pytest.importorskip("peft")
     student, stock = _hooked(architecture), tiny(architecture, "causal_lm")
     state = torch.get_rng_state()
     add_lora(student, rank=2, seed=3)
@@ -44,7 +43,6 @@ def test_adapters_change_nothing_until_they_learn_and_are_saved_merged(architect
 
 
 def test_the_seed_draws_the_factors() -> None:
-    pytest.importorskip("peft")
     drawn = []
     for seed in (0, 0, 1):
         student = _hooked()
@@ -56,7 +54,6 @@ def test_the_seed_draws_the_factors() -> None:
 
 
 def test_a_classifier_s_head_learns_too() -> None:
-    pytest.importorskip("peft")
     student = _hooked("bert", "classification")
     add_lora(student)
     whole = {name for name, weight in student.model.named_parameters() if weight.requires_grad and "lora" not in name}
@@ -64,7 +61,6 @@ def test_a_classifier_s_head_learns_too() -> None:
 
 
 def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("peft")
     with pytest.raises(ValueError, match="is a teacher; LoRA is for a student without adapters"):
         add_lora(_hooked(role="teacher"))
     student = _hooked()

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import peft
 import pytest
 import torch
 from torch import nn
@@ -22,7 +23,6 @@ INPUTS = tiny_inputs()
 
 def _adapted(model: PreTrainedModel, targets: list[str], **options: Any) -> PreTrainedModel:
     """LoRA adapters that change the outputs: as they start, peft's change nothing."""
-    peft = pytest.importorskip("peft")
     is_gpt2 = model.config.model_type == "gpt2"  # whose linear layers keep their weights as (in, out)
     config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=targets, fan_in_fan_out=is_gpt2, **options)
     with torch.random.fork_rng(devices=[]):
@@ -143,7 +143,6 @@ def test_adapters_that_cannot_be_merged() -> None:
     with pytest.raises(ValueError, match="has an adapter on its word embeddings, which its head shares"):
         plain_model(tied)
     beside = _adapted(tiny("llama", "classification"), ["q_proj"])
-    peft = pytest.importorskip("peft")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft reads a property that transformers is about to drop
         whole = peft.get_peft_model(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from causalkd.runs import distill as runs
@@ -13,7 +12,6 @@ from tests.shrunk import shrunk
 
 def test_a_student_with_adapters_learns_resumes_and_is_saved_merged(tmp_path: Path) -> None:
     """Attribution maps and interchanges pass through the adapters; an interrupted training ends equal to the bit."""
-    pytest.importorskip("peft")
     student = (
         "students=[{name: only, layers: [0, 1], training: {steps: 4}, lora: {rank: 2, dropout: 0.1}, "
         "objectives: {response_kd: {}, diito: {weight: 2}, adkd: {}}}]"
