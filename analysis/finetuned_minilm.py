@@ -47,10 +47,10 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("cola", "matthews_correlation", 0.35, 5, batch_size=32),
     Baseline("wnut17", "entity_f1", 0.30, 6),
     Baseline("mrpc", "f1", 0.87, 4),
-    Baseline("stsb", "spearman", 0.87, 4),
-    Baseline("rte", "accuracy", 0.58, 5, max_length=192),
+    Baseline("stsb", "spearman", 0.87, 3),
+    Baseline("rte", "accuracy", 0.58, 3, max_length=192),
     Baseline("sst2", "accuracy", 0.90, 1, batch_size=32),
-    Baseline("qnli", "accuracy", 0.80, 3),
+    Baseline("qnli", "accuracy", 0.80, 2),
     Baseline("squad", "answer_f1", 0.55, 2, max_length=256),
 )
 """The smallest training first."""
