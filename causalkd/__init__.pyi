@@ -54,7 +54,7 @@ from .runs.attribute import attribute as attribute
 from .runs.distill import distill as distill
 from .runs.distill import verify as verify
 from .runs.finetune import finetune as finetune
-from .runs.map_files import load_maps as load_maps
+from .runs.folder.map_files import load_maps as load_maps
 from .runs.pipeline import run_pipeline as run_pipeline
 from .training.trainer import DistillationTrainer as DistillationTrainer
 from .verification.measures.iia import measure as measure

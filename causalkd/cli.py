@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from causalkd.runs import planning_commands
-from causalkd.runs.arguments import RecipeArgument, RunArgument, SetOption, at_home
-from causalkd.runs.user_errors import is_first_process, user_errors
+from causalkd.runs.command_line import planning_commands
+from causalkd.runs.command_line.arguments import RecipeArgument, RunArgument, SetOption, at_home
+from causalkd.runs.command_line.user_errors import is_first_process, user_errors
 
 app = typer.Typer(
     name="causalkd",
@@ -175,12 +175,12 @@ def evaluate(
     _leave_to_the_first()
     with user_errors():
         if task is not None and submission:
-            from causalkd.runs.glue_submission import write_submission
+            from causalkd.runs.evaluation.glue_submission import write_submission
 
             write_submission(run, task, max_length=max_length, out=out, tell=typer.echo)
             return
         if task is not None:
-            from causalkd.runs.evaluate_task import evaluate_task
+            from causalkd.runs.evaluation.tasks import evaluate_task
 
             sizes = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row}
             evaluate_task(run, task, split, **sizes, out=out, tell=typer.echo)
@@ -189,8 +189,8 @@ def evaluate(
         alone = [name for name, value in given.items() if value]
         if alone:
             raise ValueError(f"{', '.join(alone)} belong to a task; name it with --task, or leave them out")
-        from causalkd.runs.evaluate import evaluate_run
-        from causalkd.runs.harness import HarnessOptions
+        from causalkd.runs.evaluation.harness import HarnessOptions
+        from causalkd.runs.evaluation.language_models import evaluate_run
 
         asked = {"texts": texts, "prompts": prompts, "limit": limit, "max_tokens": max_tokens, "harness": harness}
         options = HarnessOptions(shots, harness_batch, chat_template)
@@ -226,8 +226,8 @@ def report(
     with user_errors():
         from causalkd.reporting.run_comparison import compare
         from causalkd.runs.distill import write_pages
-        from causalkd.runs.folder import RunFolder
-        from causalkd.runs.lock import locked
+        from causalkd.runs.folder.layout import RunFolder
+        from causalkd.runs.folder.lock import locked
         from causalkd.verification.results.report import VerificationReport
 
         found = {str(run): VerificationReport.read(RunFolder(run).report) for run in runs}

@@ -14,5 +14,5 @@ Task = Literal[
 """What the head predicts: tokens, one label a row, any of several labels a row, one number a row, one label a token, or
 the two ends of a span."""
 
-TASKS: tuple[Task, ...] = get_args(Task)
+TASK_TYPES: tuple[Task, ...] = get_args(Task)
 """Every task kind, in the order they are declared."""

@@ -14,9 +14,9 @@ from causalkd.models.configs import make_config
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import model_from_config
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs import build_trainer as build
 from causalkd.runs import distill as runs
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.build import trainer as build
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.task_types import Task
 
 _TEACHER = "teacher.training"

@@ -19,7 +19,7 @@ from transformers import (
 from causalkd.files.refusals import json_fault, refused
 from causalkd.models.config_bounds import beyond_bounds
 from causalkd.models.packaged_weights import PACKAGED, packaged_folder
-from causalkd.task_types import TASKS, Task
+from causalkd.task_types import TASK_TYPES, Task
 
 _WORDS = "tokenizer.json"
 _BESIDE_WORDS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
@@ -174,7 +174,7 @@ def tasks_of(name: str | Path, revision: str | None = None) -> tuple[Task, ...]:
         ValueError: No such checkpoint, or its architecture has none of them.
     """
     config = read_config(name, revision)
-    possible: list[Task] = [task for task in TASKS if type(config) in _HEADS[task]]
+    possible: list[Task] = [task for task in TASK_TYPES if type(config) in _HEADS[task]]
     if not possible:
         raise ValueError(f"{name} is a {config.model_type}, which is no language model; name another checkpoint")
     return tuple(sorted(possible, key=lambda task: not has_head(name, task, revision)))

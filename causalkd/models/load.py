@@ -28,7 +28,7 @@ from causalkd.models.loading_options import DeviceMap, check_in_memory, is_sprea
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
 from causalkd.models.vocabularies import shared_entries
-from causalkd.task_types import TASKS, Task
+from causalkd.task_types import TASK_TYPES, Task
 
 AUTO: dict[Task, Any] = {
     "masked_lm": AutoModelForMaskedLM,
@@ -98,7 +98,7 @@ def load_model(
 
 def _config_with_head(name: str | Path, task: Task, revision: str | None) -> PreTrainedConfig:
     if task not in AUTO:
-        raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASKS))}")
+        raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASK_TYPES))}")
     config = read_config(name, revision)
     possible = tasks_of(name, revision)
     if task not in possible:

@@ -23,23 +23,23 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card
-from causalkd.runs.build_objectives import build_objectives
-from causalkd.runs.build_sequences import reply_ends, taught_data
-from causalkd.runs.build_trainer import build_trainer, task_only
-from causalkd.runs.data_identity import changed_data
-from causalkd.runs.folder import RunFolder, write_whole
-from causalkd.runs.hub_names import base_model, datasets
-from causalkd.runs.inputs import check_inputs_outside, check_names_fit
-from causalkd.runs.lock import working_alone
-from causalkd.runs.manifest import MANIFEST
-from causalkd.runs.map_files import first_maps
-from causalkd.runs.opening import begin, hold
-from causalkd.runs.plan import planned
-from causalkd.runs.preflight import preflight
-from causalkd.runs.prepare import Data, build_student, longest_row
-from causalkd.runs.prepared import Prepared
-from causalkd.runs.shared_teachers import place_teacher
-from causalkd.runs.train import finish_training
+from causalkd.runs.build.data_identity import changed_data
+from causalkd.runs.build.hub_names import base_model, datasets
+from causalkd.runs.build.objectives import build_objectives
+from causalkd.runs.build.opening import begin, hold
+from causalkd.runs.build.preflight import preflight
+from causalkd.runs.build.prepare import Data, build_student, longest_row
+from causalkd.runs.build.prepared import Prepared
+from causalkd.runs.build.sequences import reply_ends, taught_data
+from causalkd.runs.build.train import finish_training
+from causalkd.runs.build.trainer import build_trainer, task_only
+from causalkd.runs.costs.plan import planned
+from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
+from causalkd.runs.folder.layout import RunFolder, write_whole
+from causalkd.runs.folder.lock import working_alone
+from causalkd.runs.folder.manifest import MANIFEST
+from causalkd.runs.folder.map_files import first_maps
+from causalkd.runs.folder.shared_teachers import place_teacher
 from causalkd.runs.trained_run import TrainedRun, load_trained_run
 from causalkd.runs.verify import verified
 from causalkd.training.callbacks import read_rows

@@ -17,16 +17,16 @@ from accelerate import PartialState
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs.build_trainer import build_trainer, task_only
-from causalkd.runs.evaluate_task import FOLDER, described, measured, write_predictions
-from causalkd.runs.folder import RunFolder
-from causalkd.runs.inputs import check_inputs_outside, check_names_fit
-from causalkd.runs.manifest import MANIFEST
-from causalkd.runs.opening import begin, hold
-from causalkd.runs.preflight import preflight_finetuning
-from causalkd.runs.prepare import Data, batches_of, build_teacher
-from causalkd.runs.stages import model_stage
-from causalkd.runs.train import best_step, finish_training
+from causalkd.runs.build.opening import begin, hold
+from causalkd.runs.build.preflight import preflight_finetuning
+from causalkd.runs.build.prepare import Data, batches_of, build_teacher
+from causalkd.runs.build.train import best_step, finish_training
+from causalkd.runs.build.trainer import build_trainer, task_only
+from causalkd.runs.evaluation.tasks import FOLDER, described, measured, write_predictions
+from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.manifest import MANIFEST
+from causalkd.runs.folder.stages import model_stage
 from causalkd.runs.trained_run import load_trained_run
 from causalkd.verification.measures.environment import environment
 from causalkd.verification.results.finetuning import FinetuneResults, SeedScores

@@ -16,13 +16,13 @@ from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.pipeline import PipelineRecipe, Subject
 from causalkd.recipe.recipe import Recipe
 from causalkd.reporting.pipeline_table import pipeline_markdown
+from causalkd.runs.build.preflight import preflight, preflight_finetuning
+from causalkd.runs.build.prepare import build_student
+from causalkd.runs.build.prepared import Prepared
 from causalkd.runs.distill import Page, distill
 from causalkd.runs.finetune import finetune
-from causalkd.runs.folder import RunFolder
-from causalkd.runs.manifest import MANIFEST
-from causalkd.runs.preflight import preflight, preflight_finetuning
-from causalkd.runs.prepare import build_student
-from causalkd.runs.prepared import Prepared
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
 from causalkd.verification.results.report import VerificationReport

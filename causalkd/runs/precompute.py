@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from causalkd.alignment.spec import Alignment
 from causalkd.files.whole_files import replace_folder
-from causalkd.models.absent import describe_teacher
+from causalkd.models.absent_teacher import describe_teacher
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
-from causalkd.runs.build_objectives import build_objectives
-from causalkd.runs.build_trainer import build_trainer
-from causalkd.runs.preflight import preflight, try_a_step
-from causalkd.runs.prepare import Data, build_start, build_student
+from causalkd.runs.build.objectives import build_objectives
+from causalkd.runs.build.preflight import preflight, try_a_step
+from causalkd.runs.build.prepare import Data, build_start, build_student
+from causalkd.runs.build.trainer import build_trainer
 from causalkd.training.precomputed import INDEX, PrecomputedOutputs, Shards, write_index
 from causalkd.training.teacher_cache import digest_of
 from causalkd.training.trainer import DistillationTrainer

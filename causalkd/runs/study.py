@@ -26,11 +26,11 @@ from causalkd.recipe.study import Cell, Study, with_length
 from causalkd.reporting.study_formats import write_table
 from causalkd.reporting.study_measures import CellResult
 from causalkd.reporting.study_table import StudyTable, study_table
+from causalkd.runs.costs.step_costs import StepCost, step_costs
 from causalkd.runs.distill import distill
-from causalkd.runs.evaluate_task import FOLDER, evaluate_task
-from causalkd.runs.folder import RunFolder
-from causalkd.runs.row_scores import row_scores
-from causalkd.runs.step_costs import StepCost, step_costs
+from causalkd.runs.evaluation.row_scores import row_scores
+from causalkd.runs.evaluation.tasks import FOLDER, evaluate_task
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import verified
 from causalkd.verification.results.report import VerificationReport

@@ -15,11 +15,11 @@ from causalkd.models.vocabularies import share_entries
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TeacherPart
-from causalkd.runs.data_identity import changed_data
-from causalkd.runs.folder import RunFolder
-from causalkd.runs.manifest import MANIFEST, damage
-from causalkd.runs.prepare import Data, build_data, build_teacher
-from causalkd.runs.prepared import Prepared
+from causalkd.runs.build.data_identity import changed_data
+from causalkd.runs.build.prepare import Data, build_data, build_teacher
+from causalkd.runs.build.prepared import Prepared
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.manifest import MANIFEST, damage
 
 
 class Trained(NamedTuple):

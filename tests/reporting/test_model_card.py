@@ -5,7 +5,7 @@ from huggingface_hub import ModelCard
 
 from causalkd.reporting.headline import headline
 from causalkd.reporting.model_card import _PIPELINES, model_card
-from causalkd.task_types import TASKS
+from causalkd.task_types import TASK_TYPES
 from tests.example_report import example_report
 
 
@@ -54,4 +54,4 @@ def test_names_cannot_break_out_of_the_metadata(report):
 
 
 def test_every_task_has_a_pipeline():
-    assert set(_PIPELINES) == set(TASKS)
+    assert set(_PIPELINES) == set(TASK_TYPES)

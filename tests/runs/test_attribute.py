@@ -10,8 +10,8 @@ import torch
 from causalkd.runs import attribute as attributions
 from causalkd.runs import distill as runs
 from causalkd.runs.attribute import ask, attribute
-from causalkd.runs.folder import RunFolder
-from causalkd.runs.map_files import load_maps
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.map_files import load_maps
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import FinishedRun

@@ -14,7 +14,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.models.load import load_model
 from causalkd.recipe.recipe import Recipe, shipped_recipes
 from causalkd.runs import distill as runs
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport

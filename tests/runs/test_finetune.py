@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from causalkd.cli import app
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs import build_trainer as build
 from causalkd.runs import finetune as runs
+from causalkd.runs.build import trainer as build
+from causalkd.runs.build.prepare import build_data, build_teacher
 from causalkd.runs.distill import distill, verify
-from causalkd.runs.evaluate_task import evaluate_task
-from causalkd.runs.folder import RunFolder
-from causalkd.runs.prepare import build_data, build_teacher
+from causalkd.runs.evaluation.tasks import evaluate_task
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.finetuning import FinetuneResults
 from tests.shrunk import RESUMED, Interrupt, planted_model, shrunk

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from causalkd.runs import distill as runs
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.folder.layout import RunFolder
 from tests.runs.test_distill import RESUMED, _equal, _interrupt, _weights
 from tests.shrunk import shrunk
 

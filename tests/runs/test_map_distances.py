@@ -10,7 +10,7 @@ from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs import attribute as attributions
 from causalkd.runs.attribute import attribute, heldout_batches
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.map_distances import map_distances
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.results.report import VerificationReport

@@ -15,7 +15,7 @@ from causalkd.models.configs import make_config
 from causalkd.models.load import model_from_config
 from causalkd.recipe.pipeline import PipelineRecipe
 from causalkd.runs import pipeline as runs
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import PipelineResults
 from causalkd.verification.results.report import VerificationReport

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from causalkd.recipe.study import Study
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.study import StudyFolder, read_study, run_study
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import TINY

@@ -9,7 +9,7 @@ import pytest
 from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.runs import distill as runs
 from causalkd.runs.attribute import attribute
-from causalkd.runs.folder import RunFolder
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.teaching import _hard_fraction, _logs_both, teaching_of
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.results.report import VerificationReport

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from causalkd.data.tasks.data_files import read_hub
 from causalkd.data.tasks.loading import DATA_VARIABLE
 from causalkd.data.tasks.readers import read_tsv
 from causalkd.data.tasks.registry import TASKS
-from causalkd.data.tasks.tables import read_hub
 from causalkd.data.tasks.tokenise import Tokenised, sentence_examples
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.conversations import conversation_examples
+from causalkd.data.tasks.data_files import format_of
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
 from causalkd.data.tasks.generated import generated_examples
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
@@ -21,7 +22,6 @@ from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_eac
 from causalkd.data.tasks.own_data import ROW_KINDS, OwnData
 from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
 from causalkd.data.tasks.row_checks import check_rows
-from causalkd.data.tasks.tables import format_of
 from causalkd.data.tasks.tokenise import Tokenised, answer_examples, sentence_examples, tag_examples
 from causalkd.task_types import Task
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
 from causalkd.data.tasks.labels import declared_names, flagged, flat, named
 from causalkd.data.tasks.row_checks import check_rows
-from causalkd.data.tasks.tables import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.task_types import Task
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import yaml
 from transformers import PreTrainedTokenizerBase
 
+from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.data.tasks.encode import token_ids
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.own_data import ROW_KINDS, TEXT_PAIRS, OwnData, PartOf
-from causalkd.data.tasks.tables import Table, find_files, hub_splits, read_files, read_hub, split_of
 
 _SAMPLE = 2000
 """The number of rows from which lengths and labels are taken."""

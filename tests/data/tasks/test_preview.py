@@ -5,8 +5,8 @@ import datasets
 import pytest
 import yaml
 
+from causalkd.data.tasks.data_files import Table
 from causalkd.data.tasks.preview import guess_kind, preview
-from causalkd.data.tasks.tables import Table
 from causalkd.recipe.sections import DataPart
 from tests.data.tiny_tokenizers import bert_like
 

@@ -4,13 +4,13 @@ from typing import get_args
 import pytest
 
 from causalkd.data.tasks.registry import TASKS, Metric, Split, task_spec
-from causalkd.task_types import TASKS as KINDS
+from causalkd.task_types import TASK_TYPES
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_row_of_the_table_is_complete(name: str) -> None:
     spec = task_spec(name)
-    assert spec.name == name and spec.kind in KINDS and spec.metric in get_args(Metric)
+    assert spec.name == name and spec.kind in TASK_TYPES and spec.metric in get_args(Metric)
     assert set(spec.splits) <= set(get_args(Split)) and {"train", "validation"} <= set(spec.splits)
     assert bool(spec.labels) == (spec.kind in ("classification", "token_classification"))
     assert bool(spec.hub) == bool(spec.files) == (spec.generated is None)
@@ -19,7 +19,7 @@ def test_a_row_of_the_table_is_complete(name: str) -> None:
 
 def test_every_kind_of_task_is_there() -> None:
     # Data of several labels a row are the user's own: the papers have none.
-    assert {spec.kind for spec in TASKS.values()} == {*KINDS} - {"multi_label"}
+    assert {spec.kind for spec in TASKS.values()} == {*TASK_TYPES} - {"multi_label"}
 
 
 def test_samples_of_the_training_split_say_so() -> None:

@@ -1,0 +1,130 @@
+"""How a run takes its folder: alone, over nothing that is finished, and continuing only what it would have begun."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from accelerate import PartialState
+
+from causalkd.alignment.spec import Alignment
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.build.data_identity import changed_data, write_identity
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.lock import locked
+from causalkd.runs.build.prepare import Data
+from causalkd.runs.folder.stages import begun, differences, unused_of_data
+
+
+def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
+    """Keeps other processes out of a folder that holds something, until `held` is closed; whether it holds something.
+
+    What a killed process has left may be all that it holds, and is gone then.
+
+    Raises:
+        ValueError: Another process is at work there, or a finished run is there that is not to be overwritten.
+    """
+    is_held = PartialState().is_main_process and folder.holds_anything()
+    if is_held:
+        held.enter_context(locked(folder.path))
+    if not overwrite:
+        _refuse_finished(folder)
+    return is_held
+
+
+def begin(
+    folder: RunFolder,
+    held: ExitStack,
+    recipe: Recipe | FinetuneRecipe,
+    data: Data,
+    alignment: Alignment | None = None,
+    *,
+    is_held: bool,
+    overwrite: bool,
+    tell: Callable[[str], None] | None,
+) -> None:
+    """Begins a run in a folder that `hold` was called for, or lets the unfinished one that is there go on.
+
+    One process writes, and the others wait for it.
+
+    Args:
+        folder: The folder.
+        held: Keeps other processes out of the folder until it is closed.
+        recipe: What is to be run.
+        data: The data that it is run on.
+        alignment: The alignment; None where a recipe has none.
+        is_held: What `hold` returned: whether other processes are kept out already.
+        overwrite: Whether a run that is there may be set aside.
+        tell: Receives a line about each split of the data.
+
+    Raises:
+        ValueError: The folder holds something else than an unfinished run of this recipe, or cannot be written.
+    """
+    processes = PartialState()
+    if processes.is_main_process:
+        if not is_held:
+            _make(folder, held)
+        _open(folder, recipe, data, alignment, overwrite)
+        for split in (data.train, data.heldout):
+            if tell is not None:
+                tell(split.summary())
+    processes.wait_for_everyone()
+
+
+def _refuse_finished(folder: RunFolder) -> None:
+    if folder.finished:
+        raise ValueError(f"{folder.path} holds a finished run; choose another `output`, or overwrite it (--overwrite)")
+
+
+def _make(folder: RunFolder, held: ExitStack) -> None:
+    """Makes the folder, empty, and keeps other processes out of it."""
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        held.enter_context(locked(folder.path))
+    except OSError as error:
+        raise ValueError(f"a run cannot be written to {folder.path}: {error}; choose another `output`") from error
+
+
+def _open(
+    folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, alignment: Alignment | None, overwrite: bool
+) -> None:
+    """Begins a run, or sees that the folder holds an unfinished one that can continue with this recipe."""
+    if not folder.hardly_begun():
+        if overwrite:
+            folder.set_aside()
+        elif folder.recipe.is_file():
+            _refuse_finished(folder)
+            _continue(folder, recipe, data, alignment)
+            return
+        else:
+            raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
+    write_identity(folder, data)
+    folder.start(recipe, alignment)
+
+
+def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, alignment: Alignment | None) -> None:
+    """Lets an unfinished run go on with a recipe that may differ in what nothing trained so far depends on."""
+    try:
+        before = type(recipe).load(folder.recipe)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder.path} holds an unfinished run of another kind, or its recipe cannot be read; choose another "
+            f"`output`, or overwrite it (--overwrite): {error}"
+        ) from error
+    faults, changed = differences(folder, before, recipe), changed_data(folder, data)
+    if recipe.data.eval_limit != before.data.eval_limit and unused_of_data(recipe):
+        changed.pop("heldout", None)
+    if begun(folder, before) and not faults:
+        faults += changed.values()
+    if faults:
+        raise ValueError(
+            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}) or of other data: "
+            f"{'; '.join(faults)}; go back to those, choose another `output`, or overwrite it (--overwrite)"
+        )
+    if recipe != before or changed:
+        for shared in (
+            *folder.path.glob("unfinished/teacher_cache.sqlite*"),
+            *folder.path.glob("unfinished/*/*.jsonl"),
+        ):
+            shared.unlink()  # the teacher or the data that they were made of may be others now
+    write_identity(folder, data)
+    folder.start(recipe, alignment)

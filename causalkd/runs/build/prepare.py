@@ -1,0 +1,254 @@
+"""Build the objects of a recipe: data, models, batches. The objects take flat arguments, never a recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.alignment.presets import READY_MADE, preset
+from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch, Example
+from causalkd.data.masking import Masking
+from causalkd.data.packing import pack
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.pairs.selection import (
+    Fits,
+    both,
+    choose_pairs,
+    other_label,
+    other_variable,
+    same_length,
+    same_segments,
+)
+from causalkd.data.tasks.generated import generated_task
+from causalkd.data.tasks.loading import Examples, load_examples
+from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.errors import nearest
+from causalkd.models.absent_teacher import AbsentTeacher
+from causalkd.models.checkpoints import has_head, read_config
+from causalkd.models.configs import make_config
+from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.models.load import load_model, model_from_config
+from causalkd.models.loading_options import named_options
+from causalkd.models.lora import add_lora
+from causalkd.models.students import student_from_teacher
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
+from causalkd.runs.build.tokenizers import completed, tokenizer_of, with_padding
+from causalkd.verification.measures.metrics import check_metrics
+
+_LONGEST = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A task's examples, and the tokenizer that they were made with."""
+
+    train: Examples
+    heldout: Examples
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Label names, where the task has labels."""
+        return self.train.labels or None
+
+
+def build_data(part: DataPart, teacher: TeacherPart) -> Data:
+    """Load both splits of the recipe's task, with the teacher's tokenizer.
+
+    Raises:
+        ValueError: The task is unknown, its data are missing, a split is empty, or a metric is for another kind.
+    """
+    tokenizer = with_padding(tokenizer_of(part, teacher))
+    longest = longest_row(part, tokenizer)
+    given = data_of(part)
+
+    def load(split: str, limit: int | None) -> Examples:
+        return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
+
+    train = _in_order_of(load("train", part.train_limit), teacher)
+    check_metrics(train.kind, (train.metric, *train.further), train.labels)
+    if part.packing:
+        train = replace(train, examples=_packed(train, longest))
+    return Data(train, _in_order_of(load("validation", part.eval_limit), teacher), tokenizer)
+
+
+def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
+    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
+    if teacher.origin is None:
+        return examples
+    own: dict[Any, str] = dict(read_config(teacher.origin).id2label or {})
+    return examples.in_label_order([own[number] for number in range(len(own))])
+
+
+def data_of(part: DataPart) -> str | OwnData:
+    """The name of the recipe's task, or `your own data`."""
+    if part.path is None or part.kind is None:
+        return part.data_name
+    splits = {
+        name: found if isinstance(found, str) else PartOf(found.part_of, found.share, found.seed)
+        for name, found in part.splits.items()
+    }
+    return OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, part.metrics)
+
+
+def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The longest row in tokens."""
+    return part.max_length or min(_LONGEST, tokenizer.model_max_length)
+
+
+def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
+    """The recipe's teacher before any training: a checkpoint, or fresh weights of a configuration.
+
+    Raises:
+        ValueError: The checkpoint is missing, or it lacks the head and the recipe does not train one.
+    """
+    shared: dict[str, Any] = {"task": data.train.kind, "role": role, "labels": data.labels, "seed": part.seed}
+    try:
+        if part.outputs is not None:
+            return completed(AbsentTeacher(Path(part.outputs) / "teacher", data.train.kind), data.tokenizer)
+        if part.model is not None:
+            loading = named_options(part.dtype, part.device_map) if role == "teacher" else {}
+            loaded = load_model(part.model, new_head=part.training is not None, **shared, **loading)
+            return completed(loaded, data.tokenizer)
+        return model_from_config(make_config(part.config or {}, data.tokenizer), data.tokenizer, **shared)
+    except ValueError as error:
+        where = f"teacher.{'outputs' if part.outputs else 'config' if part.model is None else 'model'}"
+        hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
+        raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
+
+
+def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
+    """An untrained student: cut from the teacher, or loaded from its own checkpoint, which may lack the head.
+
+    Raises:
+        ValueError: A layer, width or checkpoint does not exist, a checkpoint's head has other labels,
+            or the student has no layers for the adapters.
+    """
+    student = build_start(part, teacher, data, seed)
+    if part.lora is not None:
+        add_lora(student, **part.lora.model_dump(), seed=seed)
+    return student
+
+
+def build_start(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
+    """An untrained student without adapters; of an absent teacher, the one that was cut from it while it was there."""
+    task = teacher.task
+    if isinstance(teacher, AbsentTeacher) and part.model is None:
+        start = teacher.folder.parent / "students" / f"{part.name}-seed{seed}"
+        return completed(load_model(start, task=task, role="student", labels=data.labels), data.tokenizer)
+    if part.model is not None:
+        new_head = not has_head(part.model, task)
+        loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
+        return completed(loaded, data.tokenizer)
+    return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
+
+
+def build_alignment(given: Alignment | str, teacher: HookedModel, student: HookedModel) -> Alignment:
+    """The recipe's alignment: inline, from a file, or a preset for these depths."""
+    if isinstance(given, Alignment):
+        return given
+    if given in READY_MADE:
+        return preset(given, teacher.n_layers, student.n_layers)
+    if "\n" in given or ": " in given:
+        return Alignment.from_yaml(given)
+    if not Path(given).is_file():
+        raise ValueError(f"alignment {given!r} is neither a preset nor a file; {nearest(given, list(READY_MADE))}")
+    return Alignment.from_yaml(Path(given))
+
+
+def build_collator(
+    part: DataPart, examples: Examples, tokenizer: PreTrainedTokenizerBase, alignment: Alignment | None, seed: int
+) -> PairingCollator:
+    """The collator of a training; with an alignment it draws sources and positions."""
+    assert isinstance(tokenizer.pad_token_id, int)
+    return PairingCollator(
+        examples.examples,
+        {} if alignment is None else alignment.policies(),
+        tokenizer.pad_token_id,
+        "right",  # Tokenizer files may say otherwise, but encoders count positions from the left edge.
+        part.sources,
+        part.group,
+        seed,
+        build_masking(examples, tokenizer),
+    )
+
+
+def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Masking | None:
+    """The masking of a masked LM's inputs; None for every other task."""
+    return Masking.from_tokenizer(tokenizer) if examples.kind == "masked_lm" else None
+
+
+def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor | None = None) -> list[Batch]:
+    """The held-out pairs of verification, the short ones first, so that little of a batch is padding.
+
+    Args:
+        recipe: Gives the number of pairs, their selection and their batch size.
+        data: The data whose held-out examples are used.
+        alignment: Gives the positions.
+        right: Which examples every model predicts correctly; None, before there are models, means all.
+
+    Raises:
+        ValueError: The held-out examples make fewer such pairs, or a position policy does not suit them.
+    """
+    part, examples = recipe.verification, data.heldout.examples
+    collator = build_collator(recipe.data, data.heldout, data.tokenizer, alignment, part.seed)
+    try:
+        base, source = choose_pairs(examples, part.pairs, part.seed, _fitting(recipe, examples, right))
+    except ValueError as error:
+        raise ValueError(f"verification.pairs: {error}") from None
+    lengths = torch.tensor([len(example["input_ids"]) for example in examples])
+    # Positions are drawn by the number of the pair, so the order of pairs does not change them.
+    keys = torch.argsort(torch.maximum(lengths[base], lengths[source]), stable=True)
+    split = (numbers.split(part.batch_size) for numbers in (base[keys], source[keys], keys))
+    return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
+
+
+def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) -> Fits:
+    """The pairs that the recipe selects."""
+    choose, variable = recipe.verification.pair_selection, recipe.verification.variable
+    if choose == "other_variable":
+        made = generated_task(recipe.data.data_name)
+        known = () if made is None else made.single_variables
+        if made is None or made.value_of is None or variable is None or variable not in known:
+            raise ValueError(
+                f"variable {variable!r} is not in a causal model of the task {recipe.data.data_name!r}"
+                + (f"; it has {', '.join(known)}" if known else "; choose pairs by a variable for the task planted")
+            )
+        value_of = made.value_of
+        return other_variable(examples, lambda example: value_of(dict(example), variable))
+    if choose == "both_right" and right is not None:
+        return both(right)
+    named = {"same_length": same_length, "same_segments": same_segments, "other_label": other_label}
+    return named[choose](examples) if choose in named else lambda base, source: base != source
+
+
+def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
+    """Batches of the held-out rows, without sources."""
+    return build_batches(recipe, data.heldout, data.tokenizer)
+
+
+def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[Batch]:
+    """Batches of some examples as verification makes them, without sources."""
+    return batches_of(recipe.data, examples, tokenizer, recipe.verification.batch_size, recipe.verification.seed)
+
+
+def batches_of(
+    part: DataPart, examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int, seed: int = 0
+) -> list[Batch]:
+    """Batches of `size` examples, without sources; `seed` draws the masks of a masked LM."""
+    collator = build_collator(part, examples, tokenizer, None, seed)
+    rows = list(ExampleSet(examples.examples))
+    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
+
+
+def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:
+    try:
+        return pack(train.examples, longest)
+    except ValueError as error:
+        raise ValueError(f"data.packing: {error}") from None

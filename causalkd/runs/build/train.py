@@ -1,0 +1,69 @@
+"""One training of a run: continued from its last checkpoint, finished, and put in place in one step."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from transformers import TrainerState
+
+from causalkd.files.whole_files import write_whole
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.runs.folder.checkpoints import Spent, WholeCheckpoints, resumable
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.build.interruption import Stopping
+from causalkd.runs.folder.manifest import write_manifest
+from causalkd.training.compute import BlockForwards
+from causalkd.training.trainer import DistillationTrainer
+
+
+def finish_training(
+    trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Path, tell: Callable[[str], None] | None
+) -> None:
+    """Trains from the last checkpoint there is, and puts the finished model in place in one step."""
+    last = resumable(folder, name, tell)
+    counter, stopping = BlockForwards(), Stopping()
+    checkpoints = WholeCheckpoints(counter, Spent.until(last))
+    trainer.add_callback(checkpoints)
+    trainer.add_callback(stopping)
+    with counter.counting(trainer.student, trainer.teacher), stopping.listening():
+        if last is not None and _is_last_step(last):  # the Trainer would train a step too many
+            trainer._load_from_checkpoint(str(last))
+            trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+            if trainer.args.load_best_model_at_end and trainer.state.best_global_step:
+                trainer._load_best_model()
+        else:
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trainer.check_weights()
+    if trainer.is_world_process_zero():
+        cost = {**vars(checkpoints.spent()), "steps": trainer.state.global_step}
+        cost["best_step"] = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
+        folder.cost(name).parent.mkdir(exist_ok=True)
+        write_whole(folder.cost(name), json.dumps(cost))
+        _put_in_place(trainer.student, folder, name, goal)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _is_last_step(checkpoint: Path) -> bool:
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    return state["global_step"] >= state["max_steps"]
+
+
+def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
+    work = folder.work(name)
+    draft = work / "finished"
+    shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
+    student.save_pretrained(draft)
+    write_manifest(draft)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(draft, goal)
+    if (work / "runs").is_dir():  # where trackers write that write files
+        folder.tracked(name).parent.mkdir(exist_ok=True)
+        os.replace(work / "runs", folder.tracked(name))
+    shutil.rmtree(work)
+
+
+def best_step(folder: RunFolder, name: str) -> int | None:
+    """The step whose weights a training kept by their score on the held-out split; None where it kept the last ones."""
+    return json.loads(folder.cost(name).read_text()).get("best_step") if folder.cost(name).is_file() else None

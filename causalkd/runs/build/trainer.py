@@ -1,0 +1,142 @@
+"""Build the trainer of a recipe: its arguments, its data and what it reports while training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.spec import Alignment
+from causalkd.data.pairs.collator import ExampleSet
+from causalkd.models.absent_teacher import AbsentTeacher
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.base import Weighted
+from causalkd.objectives.cached_predictions import OutputCache
+from causalkd.objectives.response_kd import TaskLoss
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import TeacherCachePart, TrainingPart
+from causalkd.runs.build.objectives import interchanging
+from causalkd.runs.build.sequences import on_policy, reply_ends
+from causalkd.runs.build.prepare import Data, build_collator, build_pairs, longest_row
+from causalkd.runs.build.training_arguments import arguments, best_by, freeze
+from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, Progress
+from causalkd.training.precomputed import PrecomputedOutputs
+from causalkd.training.teacher_cache import TeacherCache
+from causalkd.training.trainer import DistillationTrainer
+from causalkd.verification.measures.monitor import LiveAccuracy
+
+_LIVE_PAIRS = 200
+_MEBIBYTE = 2**20
+_PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
+
+
+def task_only() -> dict[str, Weighted]:
+    """The objectives that a teacher is trained on."""
+    return {"task": Weighted(1.0, TaskLoss())}
+
+
+def build_trainer(
+    recipe: Recipe | FinetuneRecipe,
+    training: TrainingPart,
+    data: Data,
+    student: HookedModel,
+    objectives: Mapping[str, Weighted],
+    *,
+    teacher: HookedModel | None,
+    alignment: Alignment | None,
+    name: str,
+    seed: int,
+    folder: Path,
+    metrics: Path,
+    memory: OutputCache | None = None,
+    made: type[DistillationTrainer] = DistillationTrainer,
+) -> DistillationTrainer:
+    """Build a trainer whose checkpoints are kept in `folder` and whose terms are written to the file `metrics`.
+
+    What the teacher says is remembered in `memory`, or as the training part asks.
+    With an alignment, batches have sources and positions where an objective intervenes.
+    """
+    intervening = interchanging(objectives)
+    intervened = alignment if intervening else None
+    longest = longest_row(recipe.data, data.tokenizer)
+    sequences = on_policy(training.sequences, student, teacher, longest, seed, reply_ends(recipe.data, data.tokenizer))
+    _check_rows_are_free(recipe, training, intervening)
+    freeze(student, training.freeze)
+    watch = None
+    if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
+        watch = _live(recipe, data, teacher, student, alignment)
+    examples = ExampleSet(data.train.examples)
+    trainer = made(
+        student,
+        objectives,
+        teacher,
+        sequences,
+        memory or _memory(training.teacher_cache, teacher, folder),
+        watch,
+        best_by(training.metric_for_best_model, recipe.data, data, student),
+        args=arguments(training, folder, seed),
+        train_dataset=examples,
+        eval_dataset=ExampleSet(data.heldout.examples),
+        data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
+        callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed), MeasureWhatIsSaved()],
+    )
+    if intervened is not None and recipe.data.sources == "batch":
+        _check_groups(recipe.data.group, training, trainer.args.world_size)
+    for loud in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(loud)
+    trainer.add_callback(Progress(f"{name} (seed {seed})"))
+    return trainer
+
+
+def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:
+    if isinstance(teacher, AbsentTeacher):
+        return PrecomputedOutputs.read(teacher.folder.parent, teacher)
+    if part is None or teacher is None:
+        return None
+    if teacher.task == "masked_lm":
+        raise ValueError(
+            "training.teacher_cache keeps outputs for rows that come again, but a masked LM masks them again in every "
+            "epoch; leave it out"
+        )
+    path = None
+    if part.on_disk:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        path = folder.parent / "teacher_cache.sqlite"
+    return TeacherCache(teacher, part.max_mib * _MEBIBYTE, path, top_k=part.top_k, states=part.states)
+
+
+def _live(
+    recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, alignment: Alignment
+) -> LiveAccuracy | None:
+    """The monitor of the student during training; before training, all examples count as correctly predicted."""
+    part = recipe.verification
+    if part.eval_every_steps is None:
+        return None
+    few = part.model_copy(update={"pairs": min(part.pairs, _LIVE_PAIRS)})
+    batches = build_pairs(recipe.model_copy(update={"verification": few}), data, alignment)
+    return LiveAccuracy(teacher, student, resolve(alignment, teacher, student), batches, part.eval_every_steps)
+
+
+def _check_rows_are_free(recipe: Recipe | FinetuneRecipe, training: TrainingPart, intervening: Sequence[str]) -> None:
+    """Refuses a combination of packing, written responses and interventions: each decides the contents of a row."""
+    uses = ["data.packing"] if recipe.data.packing else []
+    written = training.sequences
+    if written is not None and (written.generator != "teacher" or recipe.data.packing):
+        uses.append(f"training.sequences of generator {written.generator!r}")
+    uses += [f"the objective {name}" for name in intervening[:1]]
+    if len(uses) > 1:
+        raise ValueError(
+            f"{' and '.join(uses)} cannot be combined: each decides the contents of a row; leave out all but one"
+        )
+
+
+def _check_groups(group: int, training: TrainingPart, processes: int) -> None:
+    """Refuses micro-batches that cut a group of rows: then sources would depend on where it is cut."""
+    parts = training.gradient_accumulation * processes
+    if parts > 1 and training.batch_size % group:
+        raise ValueError(
+            f"a step has {parts} micro-batches of {training.batch_size} rows, and an interchange's sources are drawn "
+            f"in groups of data.group = {group} rows, which they would cut; set batch_size to a multiple of it, "
+            "data.group to a divisor of batch_size, or data.sources to 'dataset'"
+        )

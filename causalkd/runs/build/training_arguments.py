@@ -1,0 +1,143 @@
+"""A recipe's training becomes transformers' TrainingArguments, and the model what they are about."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
+
+from causalkd.errors import nearest
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.recipe.sections import DataPart, TrainingPart
+from causalkd.runs.build.prepare import Data, batches_of
+from causalkd.verification.measures.metrics import REPORTED_BESIDE
+from causalkd.verification.measures.task_metrics import evaluate
+
+_PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
+_LESS_IS_BETTER = ("perplexity",)
+_EVALUATED = 64
+"""Rows of a forward pass when a checkpoint is measured."""
+
+
+def freeze(student: HookedModel, patterns: Sequence[str]) -> None:
+    """Takes the parameters whose names match a pattern, as in file names, out of the training.
+
+    Raises:
+        ValueError: A pattern matches no parameter, or nothing is left to train; names every such pattern.
+    """
+    names = [name for name, _ in student.model.named_parameters()]
+    faults = [
+        f"training.freeze: no parameter of {student} matches {pattern!r}; names are such as {names[0]} and {names[-1]}"
+        for pattern in patterns
+        if not any(fnmatchcase(name, pattern) for name in names)
+    ]
+    for name, weight in student.model.named_parameters():
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            weight.requires_grad_(False)
+    if not any(weight.requires_grad for weight in student.model.parameters()):
+        faults.append(f"training.freeze: {list(patterns)} leave no parameter of {student} to train; freeze fewer")
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def best_by(
+    metric: str | None, part: DataPart, data: Data, student: HookedModel
+) -> Callable[[], Mapping[str, float]] | None:
+    """What measures a checkpoint by a metric of its task on the held-out split; None where the last weights are kept.
+
+    A metric that is not defined, such as a correlation with a constant, is worse than any number.
+
+    Raises:
+        ValueError: The task has no such metric.
+    """
+    if metric is None:
+        return None
+    known = (data.heldout.metric, *REPORTED_BESIDE.get(data.heldout.metric, ()))
+    if metric not in known:
+        raise ValueError(
+            f"training.metric_for_best_model is {metric!r}, which is not measured for the task {part.data_name!r}; "
+            f"{nearest(metric, list(known))}"
+        )
+    batches = batches_of(part, data.heldout, data.tokenizer, _EVALUATED)
+
+    def measure() -> dict[str, float]:
+        found = evaluate(student, batches, data.heldout.metric, examples=data.heldout.examples).metrics[metric]
+        return {metric: (math.inf if metric in _LESS_IS_BETTER else -math.inf) if found is None else found}
+
+    return measure
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    usable, known = get_available_reporting_integrations(), list(INTEGRATION_TO_CALLBACK)
+    faults = [f"there is no tracker {name!r}; {nearest(name, known)}" for name in names if name not in known]
+    faults += [
+        f"tracker {name!r} is not installed; install its package, or choose from {', '.join(usable) or 'none'}"
+        for name in names
+        if name in known and name not in usable
+    ]
+    if "wandb" in names and "wandb" in usable and not _logged_in_to_wandb():
+        faults.append("'wandb' has no login; call `wandb login`, or set WANDB_MODE=offline")
+    if faults:
+        raise ValueError("\n".join(f"training.report_to: {fault}" for fault in faults))
+
+
+def _logged_in_to_wandb() -> bool:
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        return True
+    return bool(import_module("wandb").login(prompt=False))  # imported only where somebody asks for it
+
+
+def arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
+    """Transformers' arguments of a training.
+
+    Raises:
+        ValueError: A tracker that does not exist or is not installed.
+    """
+    _check_trackers(training.report_to)
+    length = {"max_steps": training.steps} if training.steps else {"num_train_epochs": training.epochs or 3.0}
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=training.warmup,
+        lr_scheduler_type=training.schedule,
+        max_grad_norm=training.max_grad_norm,
+        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
+        logging_steps=training.logging_steps,
+        logging_nan_inf_filter=False,  # it would hide a loss that is not a number, and copy each to the host
+        adam_beta1=training.adam_beta1,
+        adam_beta2=training.adam_beta2,
+        adam_epsilon=training.adam_epsilon,
+        activation_checkpointing=training.activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},  # hooks inside a block need a graph
+        save_total_limit=2,  # one stays whole while the next is written
+        report_to=list(training.report_to) or "none",
+        seed=seed,
+        dataloader_drop_last=True,
+        dataloader_pin_memory=torch.accelerator.is_available(),
+        remove_unused_columns=False,
+        disable_tqdm=False,
+        use_cpu=not torch.accelerator.is_available(),
+        **length,
+        **_PRECISIONS[training.precision],
+        **_saving(training),
+    )
+
+
+def _saving(training: TrainingPart) -> dict[str, Any]:
+    """When checkpoints are saved, and measured where the best one is to be kept."""
+    by_epoch, metric = training.save_steps == "epoch", training.metric_for_best_model
+    found: dict[str, Any] = {"save_strategy": "epoch"} if by_epoch else {"save_steps": training.save_steps}
+    if metric is None:
+        return found
+    found |= {"eval_strategy": "epoch"} if by_epoch else {"eval_strategy": "steps", "eval_steps": training.save_steps}
+    better = metric not in _LESS_IS_BETTER
+    return found | {"load_best_model_at_end": True, "metric_for_best_model": metric, "greater_is_better": better}

@@ -1,0 +1,118 @@
+"""The commands that come before a training: recipes and their keys, alignments, data, costs, a teacher's outputs."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from causalkd.runs.command_line.arguments import RecipeArgument, SetOption, at_home
+from causalkd.runs.command_line.user_errors import user_errors
+
+RecipeKind = Literal["distill", "finetune", "pipeline", "study"]
+
+
+def precompute(
+    recipe: RecipeArgument,
+    out: Annotated[Path, typer.Option(help="The folder to write to.", callback=at_home)],
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Keep so many predictions of a language model each, the rest together.")
+    ] = None,
+) -> None:
+    """Write what a recipe's teacher says of all that its students will learn from, so that they train without it.
+
+    Set `teacher.outputs` of the recipe to the folder afterwards. A call that was stopped continues.
+    """
+    with user_errors():
+        from causalkd.recipe.recipe import Recipe
+        from causalkd.runs import precompute as runs
+
+        runs.precompute(Recipe.load(recipe, set_), out, top_k=top_k, tell=partial(typer.echo, err=True))
+
+
+def plan(
+    recipe: RecipeArgument,
+    set_: SetOption = [],  # noqa: B006 - typer copies it
+    speed: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="FLOP/s of a device, such as 4e14; what this machine does if not given."),
+    ] = None,
+) -> None:
+    """Print what a recipe will cost, stage by stage: operations, memory, disk, time. Nothing is trained or written."""
+    with user_errors():
+        from causalkd.recipe.recipe import Recipe
+        from causalkd.runs.costs.plan import plan as planned
+
+        typer.echo(planned(Recipe.load(recipe, set_), speed).table())
+
+
+def data(
+    path: Annotated[
+        str, typer.Argument(help="A file, a folder, a pattern of files, or a hub data set's name.", callback=at_home)
+    ],
+    kind: Annotated[str | None, typer.Option(help="What the rows are for; guessed from columns if absent.")] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Count lengths in its tokens: a hub name or folder.", callback=at_home)
+    ] = None,
+    max_length: Annotated[int, typer.Option(help="Count the rows that have more tokens.")] = 128,
+    config: Annotated[str | None, typer.Option(help="Configuration of a hub data set.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
+) -> None:
+    """Preview data: columns, lengths, labels, truncated rows, five examples, and a block to paste into a recipe."""
+    with user_errors():
+        from causalkd.data.tasks.kinds import KINDS
+        from causalkd.data.tasks.preview import preview
+        from causalkd.errors import nearest
+        from causalkd.models.checkpoints import load_tokenizer
+
+        if kind is not None and kind not in KINDS:
+            raise ValueError(f"kind {kind!r} does not exist; {nearest(kind, list(KINDS))}")
+        counted = None if tokenizer is None else load_tokenizer(tokenizer)
+        typer.echo(preview(path, kind, counted, max_length, config, revision))  # type: ignore[arg-type]
+
+
+def check(
+    alignment: Annotated[str, typer.Argument(help="A YAML file, or middle, late, full.", callback=at_home)],
+    teacher: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
+    student: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
+    task: Annotated[str | None, typer.Option(help="Task of the prediction heads; default: each model's.")] = None,
+) -> None:
+    """Resolve an alignment against two models: print the table of its sites, or every fault."""
+    with user_errors():
+        from causalkd.alignment.resolve import resolve
+        from causalkd.errors import nearest
+        from causalkd.models.checkpoints import tasks_of
+        from causalkd.models.load import load_model
+        from causalkd.runs.build.prepare import build_alignment
+        from causalkd.task_types import TASK_TYPES
+
+        if task is not None and task not in TASK_TYPES:
+            raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASK_TYPES))}")
+        # Only names and shapes matter here, so a missing head may be initialised at random.
+        models = [
+            load_model(name, task=task or tasks_of(name)[0], role=role, new_head=True)  # type: ignore[arg-type]
+            for name, role in ((teacher, "teacher"), (student, "student"))
+        ]
+        typer.echo(resolve(build_alignment(alignment, *models), *models).table())
+
+
+def recipes() -> None:
+    """List the recipes that come with the package, and last the pipelines."""
+    from causalkd.recipe.recipe import shipped_pipelines, shipped_recipes
+
+    typer.echo("\n".join([*shipped_recipes(), *shipped_pipelines()]))
+
+
+def schema(of: Annotated[RecipeKind, typer.Argument(help="The command that reads the recipe.")] = "distill") -> None:
+    """Print the JSON schema of a recipe, with a description of every key."""
+    from causalkd.recipe import finetune, pipeline, recipe, study
+
+    kinds = {
+        "distill": recipe.Recipe,
+        "finetune": finetune.FinetuneRecipe,
+        "pipeline": pipeline.PipelineRecipe,
+        "study": study.Study,
+    }
+    typer.echo(json.dumps(kinds[of].model_json_schema(), indent=1))

@@ -1,0 +1,267 @@
+"""What a recipe will cost, worked out before anything starts: operations, memory, disk and time of every stage."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from causalkd.alignment.resolve import ResolvedAlignment, resolve
+from causalkd.alignment.spec import Alignment
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.collator import ExampleSet
+from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.recipe.objectives import ObjectivesPart
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import StudentPart, TrainingPart
+from causalkd.runs.build.prepare import Data, build_alignment, build_collator, build_data, build_student, build_teacher
+from causalkd.runs.costs.step_flops import compares, step_flops
+from causalkd.training.flops import ForwardCost, Number, Shape
+
+_BYTES = 4  # of a float32
+_ADAM = 4  # weights, gradients and two moments
+_KEPT = 2  # checkpoints of an unfinished training
+_ACTIVATIONS = (34, 5)  # bytes a token and unit of width, and a pair of positions and head, in 16 bits: see `_held`
+_SAMPLED = 16  # batches whose shapes are looked at
+_INTERCHANGES = 5  # of a side in verification: plain, permuted source, moved elsewhere, again, untrained
+_OF_HIDDEN_STATES = {"hidden_kd", "diito_hidden"}
+_GIGA, _MEBIBYTE = 1e9, 2**20
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one training or the verification will cost."""
+
+    name: str
+    parameters: int
+    """The parameters of what learns; in a verification, of all models."""
+    steps: int
+    flops_per_step: Number
+    memory: Number
+    """Bytes on each device: weights, gradients, optimizer and activations."""
+    disk: Number
+    """Bytes while it runs: checkpoints, the finished model, caches."""
+
+    @property
+    def flops(self) -> Number:
+        """The sum over all steps."""
+        return self.steps * self.flops_per_step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a run, in their order."""
+
+    stages: tuple[StagePlan, ...]
+    tokens_per_step: Number
+    speed: Number
+    """Operations a second that the times are reckoned with, on each device."""
+    processes: int
+
+    @property
+    def seconds(self) -> Number:
+        """The sum over all stages."""
+        return sum(map(self.seconds_of, self.stages))
+
+    def seconds_of(self, stage: StagePlan) -> Number:
+        """How long a stage takes at this speed."""
+        return stage.flops / self.speed / self.processes
+
+    def line(self) -> str:
+        """The plan in one line."""
+        flops, memory = sum(stage.flops for stage in self.stages), max(stage.memory for stage in self.stages)
+        disk = sum(stage.disk for stage in self.stages)
+        return (
+            f"planned: {_number(flops)}FLOP in {len(self.stages)} stages, at least {_time(self.seconds)} at "
+            f"{_number(self.speed)}FLOP/s; {_size(memory)} of memory, {_size(disk)} of disk (see `causalkd plan`)"
+        )
+
+    def table(self) -> str:
+        """The plan, a stage a line."""
+        heads = ("stage", "parameters", "steps", "FLOP/step", "tokens/s", "memory", "disk", "time")
+        rows: list[tuple[str, ...]] = [heads]
+        for stage in self.stages:
+            speed = self.tokens_per_step * stage.steps / max(self.seconds_of(stage), 1e-9)
+            rows.append(
+                (
+                    stage.name,
+                    _number(stage.parameters),
+                    f"{stage.steps:,}",
+                    _number(stage.flops_per_step),
+                    f"{speed:,.0f}",
+                    _size(stage.memory),
+                    _size(stage.disk),
+                    _time(self.seconds_of(stage)),
+                )
+            )
+        widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join(
+            [*lines, "", self.line(), "Times are those of the matrix products alone; real ones are longer."]
+        )
+
+
+def plan(recipe: Recipe, speed: Number | None = None) -> Plan:
+    """What the recipe will cost; trains nothing and writes nothing.
+
+    Args:
+        recipe: Of a run.
+        speed: Operations a second of a device; None measures a product of matrices on this one.
+
+    Raises:
+        ValueError: A fault in the recipe, the data or the models.
+    """
+    data = build_data(recipe.data, recipe.teacher)
+    teacher = build_teacher(recipe.teacher, data, "teacher")
+    student = build_student(recipe.students[0], teacher, data, recipe.seeds[0])
+    return planned(recipe, data, teacher, build_alignment(recipe.alignment, teacher, student), speed)
+
+
+def planned(
+    recipe: Recipe, data: Data, teacher: HookedModel, alignment: Alignment, speed: Number | None = None
+) -> Plan:
+    """The plan of a recipe whose parts are built already; see `plan`."""
+    stages, tokens = [], 0.0
+    if recipe.teacher.training is not None:
+        stages.append(_teacher_stage(recipe, recipe.teacher.training, data, teacher))
+    for part in recipe.students:
+        student = build_student(part, teacher, data, recipe.seeds[0])
+        training = recipe.training_of(part)
+        resolved = resolve(alignment, teacher, student)
+        shape = _shape(recipe, training, data, part.objectives)
+        tokens = max(tokens, shape.tokens * training.gradient_accumulation)
+        stage = _student_stage(part, training, data, teacher, student, resolved, shape, recipe.data.sources)
+        stages += [replace(stage, name=f"{part.name}-seed{seed}") for seed in recipe.seeds]
+        last = student
+    stages.append(_verification_stage(recipe, data, teacher, last, len(recipe.students) * len(recipe.seeds)))
+    processes = PartialState().num_processes
+    return Plan(tuple(stages), tokens * processes, speed or _measured_speed(), processes)
+
+
+def _teacher_stage(recipe: Recipe, training: TrainingPart, data: Data, teacher: HookedModel) -> StagePlan:
+    shape = _shape(recipe, training, data, None)
+    flops = 3 * ForwardCost(teacher).forward(shape) * training.gradient_accumulation
+    size = _size_of(teacher)
+    memory = _BYTES * _ADAM * size + _held(teacher, shape)
+    return StagePlan("teacher", size, _steps(training, data), flops, memory, _disk(size))
+
+
+def _student_stage(
+    part: StudentPart,
+    training: TrainingPart,
+    data: Data,
+    teacher: HookedModel,
+    student: HookedModel,
+    resolved: ResolvedAlignment,
+    shape: Shape,
+    sources: str,
+) -> StagePlan:
+    flops = step_flops(part.objectives, teacher, student, resolved, shape, sources) * training.gradient_accumulation
+    size, taught = _size_of(student), _size_of(teacher) if compares(part.objectives) else 0
+    learnt = sum(weight.numel() for weight in student.model.parameters() if weight.requires_grad)
+    memory = _BYTES * (taught + size + (_ADAM - 1) * learnt) + _held(student, shape)
+    cache = training.teacher_cache
+    disk = _disk(size) + (cache.max_mib * _MEBIBYTE if cache is not None and cache.on_disk else 0)
+    return StagePlan(part.name, size, _steps(training, data), flops, memory, disk)
+
+
+def _shape(recipe: Recipe, training: TrainingPart, data: Data, objectives: ObjectivesPart | None) -> Shape:
+    """The mean shape of batches drawn from the training examples."""
+    examples, size = ExampleSet(data.train.examples), min(training.batch_size, len(data.train.examples))
+    collate = build_collator(recipe.data, data.train, data.tokenizer, None, recipe.seeds[0])
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).tolist()
+    drawn = [order[start : start + size] for start in range(0, len(order) - size + 1, size)][:_SAMPLED]
+    batches = [Batch.from_tensors(collate([examples[number] for number in numbers])) for numbers in drawn]
+    width = sum(batch.counted.shape[1] for batch in batches) / len(batches)
+    predicted = sum(_predicted(batch, data.train.kind, objectives) for batch in batches) / len(batches)
+    return Shape(size, width, predicted)
+
+
+def _predicted(batch: Batch, task: Any, objectives: ObjectivesPart | None) -> int:
+    if task not in TOKEN_TASKS:
+        return 0
+    if objectives is not None and set(objectives.chosen()) <= _OF_HIDDEN_STATES:
+        return 0
+    looked = "labelled" if objectives is None or not _looks_everywhere(objectives) else "all"
+    counted = counted_tokens(task, batch, looked)
+    assert counted is not None
+    return int(counted.sum())
+
+
+def _looks_everywhere(objectives: ObjectivesPart) -> bool:
+    return any(getattr(part, "tokens", "") == "all" for part in objectives.chosen().values())
+
+
+def _steps(training: TrainingPart, data: Data) -> int:
+    if training.steps is not None:
+        return training.steps
+    each = training.batch_size * training.gradient_accumulation * PartialState().num_processes
+    return int((training.epochs or 3.0) * max(1, len(data.train.examples) // each))
+
+
+def _verification_stage(
+    recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, students: int
+) -> StagePlan:
+    """About what the pairs cost: both runs of each model, and from every layer on its counterfactuals."""
+    part = recipe.verification
+    size = min(part.batch_size, part.pairs)
+    lengths = [len(example["input_ids"]) for example in data.heldout.examples]
+    width = sum(lengths) / len(lengths)
+    shape, components = Shape(size, width, size * width), max(1, len(part.components))
+    flops = 0.0
+    for model, count in ((teacher, 1), (student, students)):
+        cost = ForwardCost(model)
+        sides = components * model.n_layers * (cost.blocks(shape) / 2 + cost.head(shape))
+        flops += count * (2 * cost.forward(shape) + _INTERCHANGES * sides)
+    sizes = _size_of(teacher) + students * _size_of(student)
+    held = _BYTES * (sizes + shape.tokens * teacher.width * teacher.n_layers * 2)
+    return StagePlan("verification", sizes, -(-part.pairs // size), flops, held, 0.0)
+
+
+def _size_of(model: HookedModel) -> int:
+    return sum(weight.numel() for weight in model.model.parameters())
+
+
+def _held(model: HookedModel, shape: Shape) -> Number:
+    """Activations for the backward pass, by layer (Korthikanti et al. 2022, arXiv 2205.05198), and logits."""
+    linear, square = _ACTIVATIONS
+    inside = shape.tokens * (linear * model.width + square * model.n_heads * shape.width)
+    predicted = shape.predicted * model.vocabulary if model.task in TOKEN_TASKS else 0.0
+    return inside * model.n_layers * _BYTES / 2 + 2 * _BYTES * predicted
+
+
+def _disk(size: int) -> Number:
+    """Checkpoints with the optimizer's two moments, and the finished model."""
+    return _BYTES * size * ((_ADAM - 1) * _KEPT + 1)
+
+
+def _measured_speed() -> Number:
+    """Operations a second in a product of matrices, on the device that trains."""
+    device, side, times = PartialState().device, 512, 8
+    one = torch.ones(side, side, device=device)
+    (one @ one).sum().item()
+    began = time.perf_counter()
+    total = one
+    for _ in range(times):
+        total = one @ total / side
+    total.sum().item()
+    return times * 2 * side**3 / max(time.perf_counter() - began, 1e-9)
+
+
+def _number(value: Number) -> str:
+    for bound, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= bound:
+            return f"{value / bound:.3g} {letter}"
+    return f"{value:.3g} "
+
+
+def _size(value: Number) -> str:
+    return f"{value / _GIGA:.2f} GB" if value >= _GIGA else f"{value / 1e6:.1f} MB"
+
+
+def _time(seconds: Number) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

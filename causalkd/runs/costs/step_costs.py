@@ -1,0 +1,90 @@
+"""What a training step of each student costs, measured on a few steps, so that students can be given equal budgets."""
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import StudentPart
+from causalkd.recipe.study import BudgetPart, with_length
+from causalkd.runs.build.objectives import build_objectives
+from causalkd.runs.build.preflight import preflight
+from causalkd.runs.build.prepare import build_student, longest_row
+from causalkd.runs.build.sequences import reply_ends, taught_data
+from causalkd.runs.build.trainer import build_trainer
+from causalkd.training.compute import BlockForwards
+
+STEPS = 12
+"""Steps of the measurement. Block-forwards are their mean, because what a step costs may be drawn; seconds are their
+median, of which the first is left out."""
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What one optimizer step costs."""
+
+    block_forwards: float
+    """Teacher and student together; a trained block counts three times."""
+    seconds: float
+    """Wall-clock time."""
+
+    def steps(self, budget: BudgetPart) -> int:
+        """How many whole steps a budget allows, at least one."""
+        each = self.block_forwards if budget.unit == "block_forwards" else self.seconds / 60
+        return max(int(budget.amount / each), 1)
+
+
+def step_costs(recipe: Recipe) -> dict[str, StepCost]:
+    """The cost of a step of each student, by name, with the teacher as it is before any training.
+
+    Trains each for a few steps in a temporary folder; nothing stays.
+
+    Raises:
+        ValueError: Something of the recipe, the data or the models does not fit.
+    """
+    return {part.name: _measured(recipe, part) for part in recipe.students}
+
+
+def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
+    recipe = with_length(recipe, {each.name: {"steps": STEPS} for each in recipe.students})
+    (part,) = (each for each in recipe.students if each.name == part.name)
+    prepared, alignment = preflight(recipe)
+    data, teacher = prepared.data, prepared.teacher
+    seed, training = recipe.seeds[0], recipe.training_of(part)
+    with tempfile.TemporaryDirectory() as place, torch.random.fork_rng():
+        folder = Path(place)
+        student = build_student(part, teacher, data, seed)
+        objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
+        ends, longest = reply_ends(recipe.data, data.tokenizer), longest_row(recipe.data, data.tokenizer)
+        data = taught_data(training.sequences, data, student, teacher, longest, folder / "sequences", ends)
+        trainer = build_trainer(
+            recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
+            name=part.name, seed=seed, folder=folder / "student", metrics=folder / "metrics.jsonl",
+        )  # fmt: skip
+        clock, counter = _Clock(), BlockForwards()
+        trainer.add_callback(clock)
+        with counter.counting(trainer.student, trainer.teacher):
+            trainer.train()
+    return StepCost(counter.total / STEPS, statistics.median(clock.seconds[1:]))
+
+
+class _Clock(TrainerCallback):
+    """Notes how long each step takes."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._began = 0.0
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Starts the clock."""
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Reads it."""
+        self.seconds.append(time.perf_counter() - self._began)

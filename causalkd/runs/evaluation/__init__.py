@@ -1,0 +1,1 @@
+"""How well models do on tasks and as language models, without interventions."""

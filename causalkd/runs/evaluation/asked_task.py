@@ -1,0 +1,65 @@
+"""What a model is measured on: a task by its name, or the `data` of a YAML file, such as a recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+from transformers import PreTrainedTokenizerBase
+
+from causalkd.data.tasks.loading import Examples, load_examples
+from causalkd.data.tasks.own_data import OwnData
+from causalkd.data.tasks.registry import task_spec
+from causalkd.errors import fault_lines, listed
+from causalkd.recipe.recipe import read_mapping
+from causalkd.recipe.sections import DataPart
+from causalkd.runs.build.prepare import data_of
+from causalkd.task_types import Task
+
+
+@dataclass(frozen=True)
+class AskedTask:
+    """A task that models are measured on."""
+
+    name: str
+    """What it is called in files and tables."""
+    given: str | OwnData
+    kind: Task
+    labels: tuple[str, ...]
+    max_length: int | None = None
+    limit: int | None = None
+    prompt: Literal["alpaca", "chat"] = "alpaca"
+    seed: int = 0
+
+    @classmethod
+    def of(cls, task: str) -> "AskedTask":
+        """The task of a name, or of a YAML file that is a recipe or holds a `data` block.
+
+        Raises:
+            ValueError: There is no such task or file, or every fault of the block, one a line.
+        """
+        if Path(task).suffix not in (".yaml", ".yml"):
+            spec = task_spec(task)
+            return cls(task, task, spec.kind, spec.labels)
+        if not Path(task).is_file():
+            raise ValueError(f"there is no file {task}; name a YAML file with a `data` block, or a task such as mrpc")
+        content = read_mapping(task)
+        block = content.get("data", content)
+        try:
+            part = DataPart.model_validate(block)
+        except ValidationError as error:
+            raise ValueError(listed(f"the data of {task} cannot be used", fault_lines(error, DataPart))) from None
+        given, name = data_of(part), part.task or Path(part.data_name).stem
+        further = (part.max_length, part.eval_limit, part.prompt, part.seed)
+        if isinstance(given, OwnData):
+            return cls(name, given, given.task, given.label_names(), *further)
+        spec = task_spec(given)
+        return cls(name, given, spec.kind, spec.labels, *further)
+
+    def load(
+        self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int
+    ) -> Examples:
+        """The examples of a split, no longer than `allowed` tokens; arguments that are not None replace the task's."""
+        longest = max_length or self.max_length
+        rows = limit or self.limit
+        return load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)

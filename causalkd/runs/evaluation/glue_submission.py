@@ -1,0 +1,61 @@
+"""Predictions for GLUE's test rows in the form in which its server takes them.
+
+FOLDER/MODEL/MRPC.tsv    a line `index<TAB>prediction` for each row, in the order of the official file
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from causalkd.data.tasks.glue_tests import GLUE_TESTS, unlabelled_rows
+from causalkd.data.tasks.loading import USUAL_LENGTH, Examples
+from causalkd.data.tasks.registry import task_spec
+from causalkd.models.head_labels import label_names
+from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.evaluation.tasks import evaluation_batches, evaluation_folder, subjects_of
+from causalkd.runs.folder.layout import write_whole
+from causalkd.verification.measures.task_metrics import choices
+
+FOLDER = "glue"
+
+
+def write_submission(
+    origin: str | Path,
+    task: str,
+    *,
+    max_length: int | None = None,
+    batch_size: int = 32,
+    out: str | Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Predicts GLUE's test rows of a task and writes a file to hand in for each model.
+
+    Arguments and errors are those of `evaluate_task`; the task is one of GLUE's.
+    """
+    spec, asked = task_spec(task), AskedTask.of(task)
+    test = GLUE_TESTS.get(task)
+    folder, written = evaluation_folder(origin, out) / FOLDER, []
+    for name, model, tokenizer in subjects_of(origin, asked):
+        allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
+        rows, source = unlabelled_rows(task, tokenizer, min(max_length or USUAL_LENGTH, allowed))
+        assert test is not None  # else there are no such rows
+        examples = Examples(rows.examples, spec.kind, spec.labels, spec.metric, source, rows.truncated)
+        batches = evaluation_batches(examples, tokenizer, batch_size)
+        found = [value for batch in choices(model, batches) for value in batch.tolist()]
+        if spec.kind == "classification":
+            found = _as_handed_in(found, [label.casefold() for label in label_names(model)], spec.labels, test.by_name)
+        lines = ["index\tprediction", *(f"{number}\t{value}" for number, value in enumerate(found))]
+        file = folder / name / test.submission
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, "\n".join(lines) + "\n")
+        written.append(file)
+        if tell is not None:
+            tell(f"{file}: {len(found)} predictions for {source}")
+    return written
+
+
+def _as_handed_in(numbers: list[int], own: list[str], labels: tuple[str, ...], by_name: bool) -> list[str | int]:
+    """The model's classes as GLUE's names or numbers of them."""
+    order = [label.casefold() for label in labels]
+    # A head without names of its own has the order of the task.
+    places = [order.index(own[number]) if sorted(own) == sorted(order) else number for number in numbers]
+    return [labels[place] for place in places] if by_name else list(places)

@@ -1,0 +1,245 @@
+"""Evaluate the causal LMs of a run as language models: perplexity, generated responses, harness tasks.
+
+runs/NAME/evaluation.json       one object a measurement; null where a number is not finite
+runs/NAME/responses/*.jsonl     what each model answered, beside the reference: input of an outside judge of win rates
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from causalkd.data.batch import Batch, pad
+from causalkd.data.tasks.instructions import Instruction, prompt_ids
+from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
+from causalkd.data.tasks.readers import read_jsonl
+from causalkd.models.generation import Sampling, continue_prompts
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.runs.build.prepare import build_batches, longest_row
+from causalkd.runs.build.sequences import reply_ends
+from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
+from causalkd.runs.folder.layout import write_whole
+from causalkd.runs.folder.lock import working_alone
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.verification.measures.text_quality import distinct, mean_words, predict_texts, rouge_l
+
+_AT_ONCE = 16
+"""The number of prompts that are continued at once."""
+
+
+class _Subject(NamedTuple):
+    name: str
+    model: HookedModel
+    folder: Path | None
+    """The model's checkpoint; None for a teacher that the run did not train."""
+
+
+class _Prompts(NamedTuple):
+    name: str
+    given: list[Instruction]
+    ids: list[list[int]]
+
+
+class _Asked(NamedTuple):
+    """All data that every model is measured on, read before the first measurement."""
+
+    texts: dict[str, list[Batch]]
+    prompts: list[_Prompts]
+    harness: Sequence[str]
+    options: HarnessOptions
+    limit: int | None
+    max_tokens: int
+
+
+@working_alone
+def evaluate_run(
+    path: str | Path,
+    *,
+    texts: Sequence[str] = (),
+    prompts: Sequence[str | Path] = (),
+    limit: int | None = None,
+    max_tokens: int = 128,
+    harness: Sequence[str] = (),
+    options: HarnessOptions = HarnessOptions(),  # noqa: B008 - it is frozen
+    tell: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Measure a run's teacher and students and write `evaluation.json` and their responses into its folder.
+
+    Everything is read, and its length checked, before the first model is measured; what is measured of a model is
+    written before the next.
+
+    Args:
+        path: The run folder; its models are causal LMs.
+        texts: Further tasks, beside the run's own held-out rows, whose `test` rows are predicted: `wikitext_causal_lm`.
+        prompts: Files of instructions with reference responses, one JSON object a line (Dolly, Self-Instruct, Vicuna);
+            what does not lie here is looked for in CAUSALKD_DATA/instruct.
+        limit: Largest number of rows of each.
+        max_tokens: Longest response, in tokens; the likeliest token is taken each time.
+        harness: Tasks of lm-evaluation-harness, such as `mmlu`.
+        options: How the harness asks.
+        tell: Receives one line for each measurement.
+
+    Raises:
+        ValueError: There is no finished run of causal LMs, a task or file cannot be read, or the harness is missing.
+    """
+    run = TrainedRun.load(path)
+    if run.data.heldout.kind != "causal_lm":
+        raise ValueError(
+            f"{path} holds a run on {run.data.heldout.kind}; this command evaluates only causal LMs: measure it with "
+            "--task"
+        )
+    _check_names(texts, harness_faults(harness, options, run.data.tokenizer))
+    subjects = list(_subjects(run))
+    files = _prompts(run, prompts, limit)
+    for subject in subjects:
+        for given in files:
+            _fitting(subject.model, given, max_tokens)
+    asked = _Asked(_texts(run, texts, limit), files, harness, options, limit, max_tokens)
+    rows = []
+    for subject in subjects:
+        for row in _measurements(run, subject, asked):
+            rows.append({"model": subject.name, **row})
+            if tell is not None:
+                tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items()))
+        stored = [{key: _finite(value) for key, value in row.items()} for row in rows]
+        write_whole(run.folder.path / "evaluation.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
+    return rows
+
+
+def _check_names(texts: Sequence[str], of_harness: Sequence[str]) -> None:
+    """Whatever is asked for by name must exist before the first model is measured; lists every fault."""
+    faults = [
+        f"texts of the task {task!r}, which is {task_spec(task).kind}, are not predicted token by token; name a "
+        "causal_lm task"
+        for task in texts
+        if task_spec(task).kind != "causal_lm"
+    ]
+    faults += of_harness
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def _subjects(run: TrainedRun) -> Iterator[_Subject]:
+    trained = run.recipe.teacher.training is not None
+    yield _Subject("teacher", run.teacher, run.folder.teacher if trained else None)
+    for part, seed, model in run.students:
+        yield _Subject(f"{part.name}-seed{seed}", model, run.folder.student(run.recipe, part.name, seed))
+
+
+def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, list[Batch]]:
+    """The run's own held-out rows by the name of its task, and the test rows of others, cut to what all models take."""
+    part, tokenizer = run.recipe.data, run.data.tokenizer
+    models = [run.teacher, *(student.model for student in run.students)]
+    longest = min(longest_row(part, tokenizer), *(model.model.config.max_position_embeddings for model in models))
+    sets = {part.data_name: run.data.heldout}
+    for task in tasks:
+        sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=part.prompt)
+    return {
+        name: build_batches(run.recipe, replace(examples, examples=examples.examples[:limit]), tokenizer)
+        for name, examples in sets.items()
+    }
+
+
+def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) -> list[_Prompts]:
+    data = os.environ.get(DATA_VARIABLE)
+    folders = [Path(), *([Path(data) / "instruct"] if data else [])]
+    places = {str(file): [folder / file for folder in folders if (folder / file).is_file()] for file in files}
+    lacking = [file for file, found in places.items() if not found]
+    if lacking:
+        raise ValueError(
+            f"there is no file {', '.join(lacking)}, neither here nor in the folder instruct of {DATA_VARIABLE}"
+            f"{f' ({data})' if data else ', which is not set'}; give files with an instruction and an output a line"
+        )
+    chosen = [found[0] for found in places.values()]
+    alike = [str(file) for file in chosen if sum(file.stem == other.stem for other in chosen) > 1]
+    if alike:
+        raise ValueError(
+            f"{', '.join(alike)} have the same name, which their responses would share; rename all but one"
+        )
+    found = []
+    for file in chosen:
+        rows = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})[:limit]
+        given = [Instruction(*row) for row in rows]
+        found.append(_Prompts(file.stem, given, prompt_ids(given, run.data.tokenizer, run.recipe.data.prompt)))
+    return found
+
+
+def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int]:
+    """The numbers of the prompts that leave room for a response."""
+    room = model.model.config.max_position_embeddings - max_tokens
+    kept = [number for number, prompt in enumerate(prompts.ids) if len(prompt) <= room]
+    if not kept:
+        raise ValueError(
+            f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {model}; set max_tokens lower"
+        )
+    return kept
+
+
+def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator[dict[str, Any]]:
+    for name, batches in asked.texts.items():
+        found = predict_texts(subject.model, batches, run.data.tokenizer)
+        per_byte = found.perplexity_per_byte
+        yield {"texts": name, "perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
+    for prompts in asked.prompts:
+        yield _responses(run, subject, prompts, asked.max_tokens)
+    for task, scores in harness_scores(_checkpoint(run, subject), asked.harness, asked.options, asked.limit).items():
+        yield {"harness": task, **{name: value for name, value in scores.items() if isinstance(value, int | float)}}
+
+
+def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens: int) -> dict[str, Any]:
+    """Writes a model's responses to the prompts of a file, and compares them with the references."""
+    kept = _fitting(subject.model, prompts, max_tokens)
+    answers = _written(
+        subject.model,
+        [prompts.ids[number] for number in kept],
+        Sampling(max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
+    )
+    rows = [prompts.given[number] for number in kept]
+    goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}.jsonl"
+    goal.parent.mkdir(exist_ok=True)
+    lines = [
+        {"instruction": row.instruction, "input": row.input, "reference": row.response, "response": answer}
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    write_whole(goal, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return {
+        "prompts": prompts.name,
+        "rouge_l": rouge_l([row.response for row in rows], answers),
+        "distinct_1": distinct(answers, 1),
+        "distinct_2": distinct(answers, 2),
+        "words": mean_words(answers),
+        "answered": len(rows),
+        "too_long": len(prompts.given) - len(rows),
+    }
+
+
+def _written(model: HookedModel, prompts: Sequence[list[int]], sampling: Sampling) -> list[str]:
+    """The likeliest continuation of each prompt; prompts of similar length are continued together."""
+    assert model.tokenizer is not None
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    answers = [""] * len(prompts)
+    for batch in (order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)):
+        padded = pad([{"input_ids": prompts[number]} for number in batch], 0, "left")
+        inputs = {name: tensor.to(model.model.device) for name, tensor in padded.items()}
+        found = continue_prompts(model, inputs, sampling, seed=0)
+        for number, ids, new in zip(batch, found.inputs["input_ids"], found.new, strict=True):
+            answers[number] = str(model.tokenizer.decode(ids[new], skip_special_tokens=True)).strip()
+    return answers
+
+
+def _checkpoint(run: TrainedRun, subject: _Subject) -> str | Path:
+    origin = subject.folder or run.recipe.teacher.model
+    assert origin is not None  # a teacher that was not trained comes from a checkpoint
+    return origin
+
+
+def _finite(value: Any) -> Any:
+    """The value, or None where JSON has no such number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,64 @@
+"""Only one process at a time works in a run folder; the error for a second one names the first."""
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from filelock import FileLock, Timeout
+
+from causalkd.files.whole_files import write_whole
+from causalkd.runs.folder.layout import LOCK, WORKER, RunFolder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes out of the folder, which must exist; a process that is killed releases it.
+
+    Raises:
+        ValueError: Another process is working in the folder; the message says which, and on which host.
+    """
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"{_worker(path)} is working in {path}; wait until it is done, stop it, or choose another folder"
+        ) from None
+    try:
+        RunFolder(path).settle()
+        write_whole(path / WORKER, json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
+        yield
+    finally:
+        (path / WORKER).unlink(missing_ok=True)
+        # While the lock is held, so that a waiting process sees that it names no file any more.
+        (path / LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable[Concatenate[str | Path, P], R]:
+    """Decorates a function whose first argument is a run's folder, so that it keeps other processes out meanwhile."""
+
+    @wraps(function)
+    def alone(path: str | Path, *args: P.args, **options: P.kwargs) -> R:
+        if not RunFolder(Path(path)).recipe.is_file():  # the function itself reports that this is not a run
+            return function(path, *args, **options)
+        with locked(Path(path)):
+            return function(path, *args, **options)
+
+    return alone
+
+
+def _worker(path: Path) -> str:
+    try:
+        found = json.loads((path / WORKER).read_text(encoding="utf-8"))
+        return f"process {found['process']} on host {found['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

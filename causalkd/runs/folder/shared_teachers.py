@@ -1,0 +1,43 @@
+"""Teachers that several runs share: each is trained once in a store, and copied into the run that asks for it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.manifest import MANIFEST
+from causalkd.runs.folder.stages import TEACHER, stages
+
+
+def place_teacher(recipe: Recipe, folder: RunFolder, store: Path, train: Callable[[RunFolder], None]) -> None:
+    """Puts a recipe's trained teacher into the folder of its run, training it in the store if nobody has yet.
+
+    Processes that ask for the same teacher wait for the one that trains it.
+
+    Args:
+        recipe: A recipe whose teacher is to be trained.
+        folder: The run that needs it.
+        store: Where teachers are kept, by a digest of all that they depend on.
+        train: Trains the teacher into a folder, continuing from the last checkpoint there.
+    """
+    content = json.dumps(stages(recipe)[TEACHER], sort_keys=True)
+    origin = RunFolder(store / hashlib.sha256(content.encode()).hexdigest()[:10])
+    origin.path.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{origin.path}.lock"):
+        if not (origin.teacher / MANIFEST).is_file():
+            train(origin)
+            shutil.rmtree(origin.path / "unfinished", ignore_errors=True)
+    if folder.teacher.is_dir():
+        return
+    draft = folder.work(TEACHER) / "copied"
+    shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
+    shutil.copytree(origin.teacher, draft)
+    folder.cost(TEACHER).parent.mkdir(exist_ok=True)
+    shutil.copyfile(origin.cost(TEACHER), folder.cost(TEACHER))
+    os.replace(draft, folder.teacher)

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import datasets
+import pytest
+
+from causalkd.data.tasks.data_files import find_files, format_of, hub_splits, read_files, split_of
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("train", "train"), ("my_dev-2", "validation"), ("validation_matched", "validation"), ("tested", None)],
+)
+def test_a_name_says_its_split(name: str, split: str | None) -> None:
+    assert split_of(name) == split
+
+
+def test_every_value_of_a_table_is_the_text_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n007,NA\n1.50,\n", encoding="utf-8-sig")
+    table = read_files([tmp_path / "a.csv"])
+    assert list(table.rows) == [{"a": "007", "b": "NA"}, {"a": "1.50", "b": ""}]
+    assert table.select([1]).numbers == [1] and table.select([1]).select([0]).numbers == [1]
+
+
+def test_a_folder_a_pattern_and_a_file_are_found(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt", "notes.md"):
+        (tmp_path / name).write_text("the fox")
+    both = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    assert find_files(str(tmp_path)) == both == find_files(f"{tmp_path}/*.txt")
+    assert find_files(str(both[0])) == both[:1] and find_files("glue") == []
+
+
+def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
+    texts = {
+        "a.csv": "a,b\n1,2\n",
+        "b.csv": "a,c\n1,2\n",
+        "c.csv": "a,a\n1,2\n",
+        "d.txt": "x",
+        "e.xyz": "x",
+        "f.csv": "",
+    }
+    paths = {name: tmp_path / name for name in texts}
+    for name, text in texts.items():
+        paths[name].write_text(text)
+    for names, message in (
+        (("a.csv", "b.csv"), "has other columns than"),
+        (("c.csv",), "names columns twice"),
+        (("a.csv", "d.txt"), "files of several formats"),
+        (("e.xyz",), "has no ending of a known format"),
+        (("f.csv",), "is empty"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_files([paths[name] for name in names])
+    assert format_of(paths["a.csv"]) == "csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"text,label\n", "a.csv is empty: it has no rows. Give a file with one row or more"),
+        ("a.jsonl", b"", "a.jsonl is empty: it has no rows"),
+        ("a.txt", b"", "a.txt is empty: it has no rows"),
+        ("a.conll", b"", "a.conll is empty: it has no rows"),
+        ("a.parquet", b"PAR1", r"a.parquet cannot be read as parquet \(ArrowInvalid: .*Correct the file"),
+    ],
+)
+def test_files_without_rows_and_broken_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_files([tmp_path / name])
+
+
+def test_an_empty_file_among_others_adds_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    (tmp_path / "b.jsonl").write_text('{"text": "a"}\n')
+    assert list(read_files([tmp_path / "a.jsonl", tmp_path / "b.jsonl"]).rows) == [{"text": "a"}]
+
+
+def test_a_folder_without_files_of_a_known_format_is_not_taken_for_a_hub_name(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("the fox")
+    with pytest.raises(ValueError, match=r"is a folder without a file of a known format; .*Name another folder"):
+        hub_splits(str(tmp_path), None, None)

@@ -1,0 +1,66 @@
+"""Data that were replaced are noticed, between an interrupt and its continuation and before a verification."""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from causalkd.runs import distill as runs
+from causalkd.runs import trained_run
+from causalkd.runs.build.data_identity import changed_data, identity, write_identity
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.build.preflight import preflight
+from causalkd.runs.build.prepare import Data, build_data
+from tests.shrunk import RESUMED, FinishedRun, interrupted, shrunk
+
+
+def _replaced(data: Data, split: str) -> Data:
+    """The data with one label of a split changed."""
+    examples = getattr(data, split)
+    first = {**examples.examples[0], "label": (examples.examples[0]["label"] + 1) % 3}
+    return replace(data, **{split: replace(examples, examples=[first, *examples.examples[1:]])})
+
+
+def test_one_label_makes_other_data(tmp_path: Path) -> None:
+    recipe, folder = shrunk("quickstart", tmp_path), RunFolder(tmp_path)
+    data = build_data(recipe.data, recipe.teacher)
+    assert changed_data(folder, data) == {}
+    write_identity(folder, data)
+    assert changed_data(folder, data) == {} and identity(data)["train"]["rows"] == 96
+    told = changed_data(folder, _replaced(data, "train"))
+    assert list(told) == ["train"] and "train: the run was made with 96 rows of the planted task" in told["train"]
+    folder.data.write_text(json.dumps({"train": {}}))
+    with pytest.raises(ValueError, match=r"data.json cannot be read; put it back"):
+        changed_data(folder, data)
+
+
+def test_an_interrupted_run_does_not_continue_on_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = shrunk("quickstart", tmp_path / "run", *RESUMED)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runs, "build_trainer", interrupted("teacher", 3))
+        runs.distill(recipe)
+
+    def other(recipe: Any) -> Any:
+        prepared, alignment = preflight(recipe)
+        return dataclasses.replace(prepared, data=_replaced(prepared.data, "train")), alignment
+
+    monkeypatch.setattr(runs, "preflight", other)
+    with pytest.raises(ValueError, match=r"or of other data: train: the run was made with 40 rows"):
+        runs.distill(recipe)
+
+
+def test_verify_takes_other_data_only_on_purpose(
+    quickstart: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = shutil.copytree(quickstart.folder.path, tmp_path / "run"), []
+    monkeypatch.setattr(trained_run, "build_data", lambda *given: _replaced(build_data(*given), "heldout"))
+    with pytest.raises(ValueError, match=r"have changed. heldout: .*24 rows.*--accept-changed-data"):
+        runs.verify(path)
+    monkeypatch.setattr(runs, "verified", lambda run: quickstart_report)
+    quickstart_report = runs.VerificationReport.read(quickstart.folder.report)
+    runs.verify(path, accept_changed_data=True, tell=told.append)
+    assert len(told) == 1 and told[0].startswith("other data than the run's: heldout: the run was made with 24 rows")

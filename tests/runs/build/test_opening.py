@@ -1,0 +1,52 @@
+"""A folder is taken by one run, never over something finished or foreign."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.lock import locked
+from causalkd.runs.build.opening import begin, hold
+from causalkd.runs.build.prepare import Data, build_data
+from tests.runs.test_finetune import RECIPE
+
+
+@pytest.fixture(scope="module")
+def recipe() -> FinetuneRecipe:
+    return FinetuneRecipe.parse(RECIPE)
+
+
+@pytest.fixture(scope="module")
+def data(recipe: FinetuneRecipe) -> Data:
+    return build_data(recipe.data, recipe.learner(0))
+
+
+def test_a_new_folder_is_made_locked_and_described(tmp_path: Path, recipe: FinetuneRecipe, data: Data) -> None:
+    folder, told = RunFolder(tmp_path / "run"), []
+    with ExitStack() as held:
+        is_held = hold(folder, held, overwrite=False)
+        assert not folder.path.exists()
+        begin(folder, held, recipe, data, is_held=is_held, overwrite=False, tell=told.append)
+        with pytest.raises(ValueError, match="is working in"), locked(folder.path):
+            pass
+    assert {path.name for path in folder.path.iterdir()} == {"recipe.yaml", "data.json"}
+    assert [line.partition(" of ")[0] for line in told] == ["40 examples", "12 examples"]
+    with locked(folder.path):
+        pass
+
+
+def test_a_foreign_folder_is_refused(tmp_path: Path, recipe: FinetuneRecipe, data: Data) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for overwrite in (False, True):
+        with ExitStack() as held, pytest.raises(ValueError, match=r"not a run|not exactly a run"):
+            is_held = hold(RunFolder(tmp_path), held, overwrite)
+            begin(RunFolder(tmp_path), held, recipe, data, is_held=is_held, overwrite=overwrite, tell=None)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_finished_run_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "finetune.json").write_text("{}")
+    with ExitStack() as held, pytest.raises(ValueError, match="holds a finished run"):
+        hold(RunFolder(tmp_path), held, overwrite=False)

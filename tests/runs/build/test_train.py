@@ -1,0 +1,28 @@
+"""A training is finished and put in place in one step, with its cost beside it."""
+
+import json
+from pathlib import Path
+
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.runs.build.trainer import build_trainer, task_only
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.manifest import damage
+from causalkd.runs.build.prepare import build_data, build_teacher
+from causalkd.runs.build.train import finish_training
+from tests.runs.test_finetune import RECIPE
+
+
+def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
+    recipe, folder = FinetuneRecipe.parse(RECIPE), RunFolder(tmp_path)
+    data = build_data(recipe.data, recipe.learner(0))
+    learner = build_teacher(recipe.learner(0), data, "student")
+    trainer = build_trainer(
+        recipe, recipe.training, data, learner, task_only(), teacher=None, alignment=None,
+        name="model", seed=0, folder=folder.work("model-seed0"), metrics=folder.metrics,
+    )  # fmt: skip
+    finish_training(trainer, folder, "model-seed0", folder.model(recipe, 0), None)
+    assert damage(folder.path / "model") is None
+    cost = json.loads(folder.cost("model-seed0").read_text())
+    # Two blocks, each row of 8 batches of 8 counted three times, as a trained block is.
+    assert (cost["steps"], cost["block_forwards"]) == (8, 2 * 3 * 8 * 8)
+    assert not folder.work("model-seed0").exists()

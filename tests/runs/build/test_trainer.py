@@ -1,0 +1,103 @@
+"""A recipe's training becomes a trainer that reports to no tracker by default."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import TeacherCachePart, TrainingPart
+from causalkd.runs.build.objectives import build_objectives
+from causalkd.runs.build.trainer import _memory, build_trainer, task_only
+from causalkd.runs.build.prepare import build_alignment, build_data, build_student, build_teacher
+from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress, read_rows
+from causalkd.training.teacher_cache import TeacherCache
+from causalkd.training.trainer import DistillationTrainer
+from tests.shrunk import SHRUNK, TINY
+from tests.tiny import tiny
+
+
+@pytest.fixture(scope="module")
+def parts() -> dict[str, Any]:
+    recipe = Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY])
+    data = build_data(recipe.data, recipe.teacher)
+    return {"recipe": recipe, "data": data, "teacher": build_teacher(recipe.teacher, data, "teacher")}
+
+
+def _trainer(parts: dict[str, Any], folder: Path, student: int = 1, **training: Any) -> DistillationTrainer:
+    recipe, data, teacher = parts["recipe"], parts["data"], parts["teacher"]
+    part = recipe.students[student]
+    model = build_student(part, teacher, data, 3)
+    alignment = build_alignment(recipe.alignment, teacher, model)
+    objectives = build_objectives(part.objectives, alignment, teacher, model, 3)
+    given = TrainingPart.model_validate({"steps": 2, **training})
+    return build_trainer(
+        recipe, given, data, model, objectives, teacher=teacher, alignment=alignment,
+        name=part.name, seed=3, folder=folder / "work", metrics=folder / "metrics.jsonl",
+    )  # fmt: skip
+
+
+def test_a_student_is_watched_at_the_asked_rate(parts: dict[str, Any], tmp_path: Path) -> None:
+    assert _trainer(parts, tmp_path)._watch is None
+    # interventions change its predictions
+    lively = ["teacher.config.initializer_range=0.6", "verification.eval_every_steps=2"]
+    recipe = Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY, *lively])
+    teacher = build_teacher(recipe.teacher, parts["data"], "teacher")
+    given = {**parts, "recipe": recipe, "teacher": teacher}
+    trainer = _trainer(given, tmp_path, steps=4, logging_steps=1, batch_size=4)
+    trainer.train()
+    rows = read_rows(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows if "iia_effective/middle" in row] == [2, 4]
+    assert all(0 <= row["iia_effective/middle"] <= 1 for row in rows[1::2]) and "loss" in rows[0]
+
+
+def test_the_teachers_answers_are_kept_where_there_is_room_for_them(parts: dict[str, Any], tmp_path: Path) -> None:
+    part = {"max_mib": 3, "top_k": 7, "states": True}
+    memory = _trainer(parts, tmp_path, teacher_cache=part)._memory
+    assert isinstance(memory, TeacherCache) and memory._limit == 3 * 2**20
+    assert (memory.top_k, memory.states) == (7, True)
+    assert not (tmp_path / "teacher_cache.sqlite").exists()
+    _trainer(parts, tmp_path, teacher_cache={"max_mib": 3, "on_disk": True})
+    assert (tmp_path / "teacher_cache.sqlite").is_file()  # beside the folders of all trainings
+    assert _trainer(parts, tmp_path)._memory is None
+
+
+def test_rows_that_are_masked_again_cannot_be_recalled() -> None:
+    teacher = HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher")
+    with pytest.raises(
+        ValueError, match=r"training.teacher_cache keeps .* a masked LM masks them again in every epoch"
+    ):
+        _memory(TeacherCachePart(max_mib=1), teacher, Path("unused"))
+
+
+@pytest.mark.parametrize(("length", "steps", "epochs"), [({}, 2, 3.0), ({"steps": None, "epochs": 1.5}, -1, 1.5)])
+def test_how_long_it_learns(parts: dict[str, Any], tmp_path: Path, length: dict, steps: int, epochs: float) -> None:
+    args = _trainer(parts, tmp_path, **length).args
+    assert (args.max_steps, args.num_train_epochs) == (steps, epochs)
+
+
+def test_nobody_is_reported_to_and_no_row_is_printed(parts: dict[str, Any], tmp_path: Path) -> None:
+    trainer = _trainer(parts, tmp_path)
+    callbacks = trainer.callback_handler.callbacks
+    assert trainer.args.report_to == []
+    assert {type(each) for each in callbacks} >= {EpochOfData, MetricsFile, Progress}
+    assert not [each for each in callbacks if type(each) in (ProgressCallback, PrinterCallback)]
+
+
+@pytest.mark.parametrize(("student", "sources"), [(0, False), (1, True)])
+def test_only_an_objective_that_intervenes_gets_sources(
+    parts: dict[str, Any], tmp_path: Path, student: int, sources: bool
+) -> None:
+    batch = next(iter(_trainer(parts, tmp_path, student, batch_size=8).get_train_dataloader()))
+    assert ("source_rows" in batch) == ("positions" in batch) == sources
+
+
+def test_a_teacher_learns_its_task_alone(parts: dict[str, Any], tmp_path: Path) -> None:
+    learner = build_teacher(parts["recipe"].teacher, parts["data"], "student")
+    trainer = build_trainer(
+        parts["recipe"], TrainingPart(steps=1), parts["data"], learner, task_only(), teacher=None, alignment=None,
+        name="teacher", seed=0, folder=tmp_path, metrics=tmp_path / "metrics.jsonl",
+    )  # fmt: skip
+    assert list(trainer.objectives) == ["task"] and trainer.teacher is None

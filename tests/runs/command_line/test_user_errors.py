@@ -1,0 +1,34 @@
+import pytest
+
+from causalkd.runs.build.interruption import Stopped
+from causalkd.runs.command_line.user_errors import is_first_process, user_errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ValueError("first\nsecond"), 2, "causalkd: first\nsecond\n"),
+        (MemoryError(), 3, "causalkd: there is not enough memory; make `training.batch_size`"),
+        (KeyboardInterrupt(), 130, "causalkd: stopped by SIGINT; call the same command again"),
+        (Stopped(15), 143, "causalkd: stopped by SIGTERM; call the same command again"),
+    ],
+)
+def test_a_command_ends_with_a_message_and_a_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended, user_errors():
+        raise error
+    assert ended.value.code == code and capsys.readouterr().err.startswith(said)
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch"), user_errors():
+        raise RuntimeError("size mismatch")
+
+
+@pytest.mark.parametrize(("rank", "first"), [(None, True), ("0", True), ("1", False)])
+def test_one_of_several_processes_is_the_first(monkeypatch: pytest.MonkeyPatch, rank: str | None, first: bool) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert is_first_process() == first

@@ -1,0 +1,38 @@
+"""A plan has every stage of the recipe, with what it costs in words that a reader can check."""
+
+from pathlib import Path
+
+import pytest
+
+from causalkd.runs.costs.plan import plan
+from tests.shrunk import shrunk
+
+
+def test_every_stage_is_planned_and_nothing_is_written(tmp_path: Path) -> None:
+    recipe = shrunk("quickstart", tmp_path / "run", "training.gradient_accumulation=2", "seeds=[0, 1]")
+    found = plan(recipe, speed=1e9)
+    assert [stage.name for stage in found.stages] == [
+        *("teacher", "kd-seed0", "kd-seed1", "diito-seed0", "diito-seed1", "verification")
+    ]
+    assert [stage.steps for stage in found.stages] == [6, 6, 6, 4, 4, 2]
+    assert not (tmp_path / "run").exists()
+    assert found.seconds == pytest.approx(sum(stage.flops for stage in found.stages) / 1e9)
+    halved = plan(shrunk("quickstart", tmp_path / "run"), speed=1e9)
+    assert found.stages[1].flops_per_step == 2 * halved.stages[1].flops_per_step  # two micro-batches
+    assert found.stages[1].memory == halved.stages[1].memory
+    teacher, student = found.stages[0], found.stages[1]
+    assert teacher.parameters > student.parameters
+    assert student.memory > 4 * (teacher.parameters + 4 * student.parameters)  # both models, gradients, two moments
+    assert student.disk == 4 * 7 * student.parameters
+
+
+def test_the_table_and_the_line_name_numbers_with_units(tmp_path: Path) -> None:
+    found = plan(shrunk("quickstart", tmp_path / "run"), speed=2e9)
+    table, line = found.table().splitlines(), found.line()
+    assert table[0].split() == ["stage", "parameters", "steps", "FLOP/step", "tokens/s", "memory", "disk", "time"]
+    assert [row.split()[0] for row in table[1:5]] == ["teacher", "kd-seed0", "diito-seed0", "verification"]
+    assert line in table and "2 GFLOP/s" in line and "4 stages" in line and " MB of memory" in line
+
+
+def test_the_speed_is_measured_where_none_is_given(tmp_path: Path) -> None:
+    assert plan(shrunk("quickstart", tmp_path / "run")).speed > 1e6

@@ -1,0 +1,22 @@
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.study import BudgetPart
+from causalkd.runs.costs.step_costs import StepCost, step_costs
+from tests.shrunk import RESUMED
+
+
+def test_a_step_costs_what_training_counts() -> None:
+    students = (
+        "students=[{name: kd, layers: [0, 1], objectives: {response_kd: {}}},"
+        " {name: diito, layers: [0, 1], objectives: {response_kd: {}, diito: {}}}]"
+    )
+    costs = step_costs(Recipe.load("quickstart", [*RESUMED, students]))
+    assert costs["kd"].block_forwards == 8 * (3 * 2 + 2)  # rows, student's and teacher's blocks
+    assert costs["diito"].block_forwards > costs["kd"].block_forwards
+    assert 0 < costs["kd"].seconds < 10
+
+
+def test_a_budget_buys_whole_steps() -> None:
+    cost = StepCost(block_forwards=30.0, seconds=0.5)
+    assert cost.steps(BudgetPart(block_forwards=100)) == 3
+    assert cost.steps(BudgetPart(minutes=0.1)) == 12
+    assert cost.steps(BudgetPart(block_forwards=1)) == 1

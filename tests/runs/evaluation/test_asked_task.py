@@ -1,0 +1,45 @@
+"""What is measured: a task by its name, a recipe's data, or a block of one's own data."""
+
+from pathlib import Path
+
+import pytest
+
+from causalkd.data.tasks.own_data import OwnData
+from causalkd.runs.evaluation.asked_task import AskedTask
+
+
+def test_a_name_is_a_task() -> None:
+    asked = AskedTask.of("mrpc")
+    assert (asked.name, asked.given, asked.kind) == ("mrpc", "mrpc", "classification")
+    assert asked.labels == ("not_equivalent", "equivalent")
+    with pytest.raises(ValueError, match="there is no task 'mrcp'"):
+        AskedTask.of("mrcp")
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["recipe", "block"])
+def test_a_file_holds_data(tmp_path: Path, whole: bool) -> None:
+    (tmp_path / "mine.csv").write_text("text,label\n" + "a cat,yes\na dog,no\n" * 10)
+    block = f"  path: {tmp_path}/mine.csv\n  kind: classification\n  max_length: 9\n  seed: 3\n"
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"name: x\ndata:\n{block}" if whole else f"data:\n{block}")
+    asked = AskedTask.of(str(file))
+    assert (asked.name, asked.kind, asked.labels) == ("mine", "classification", ("no", "yes"))
+    assert isinstance(asked.given, OwnData) and (asked.max_length, asked.seed) == (9, 3)
+    file.write_text("data: {task: rte, max_length: 64, eval_limit: 5}")
+    asked = AskedTask.of(str(file))
+    assert (asked.name, asked.given, asked.max_length, asked.limit) == ("rte", "rte", 64, 5)
+
+
+def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {path: mine.csv, kind: classes, max_lenght: 9}")
+    with pytest.raises(ValueError, match=r"(?s)the data of .*mine.yaml cannot be used.*max_lenght.*kind|kind.*max_len"):
+        AskedTask.of(str(file))
+
+
+def test_a_file_that_is_absent_and_a_block_that_is_no_mapping_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no file .*absent.yaml; name a YAML file with a `data` block"):
+        AskedTask.of(str(tmp_path / "absent.yaml"))
+    (tmp_path / "words.yaml").write_text("data: reviews.csv")
+    with pytest.raises(ValueError, match=r"the data of .*words.yaml cannot be used"):
+        AskedTask.of(str(tmp_path / "words.yaml"))

@@ -1,0 +1,138 @@
+"""Evaluating a checkpoint or a run on a task: its line, its JSON, and predictions that give every figure again."""
+
+import json
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from sklearn import metrics
+from typer.testing import CliRunner
+
+from causalkd.cli import app
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.runs.evaluation.tasks import evaluate_task
+from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
+from tests.oracles import squad_rules
+from tests.shrunk import FinishedRun
+from tests.tiny import tiny
+
+CONTEXT = " ".join([WORDS] * 3)
+
+
+def _checkpoint(folder: Path, kind, labels: dict[int, str] | None = None) -> Path:
+    model, tokenizer = tiny("bert", kind, labels=2), bert_like()
+    model.resize_token_embeddings(len(tokenizer))
+    if labels is not None:
+        model.config.id2label, model.config.label2id = labels, {name: number for number, name in labels.items()}
+    HookedModel(model, tokenizer, task=kind, role="student").save_pretrained(folder)
+    return folder
+
+
+def test_a_checkpoint_is_measured_and_every_figure_can_be_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "data/glue/MRPC/dev.tsv"
+    table.parent.mkdir(parents=True)
+    rows = [f"{number % 2}\t1\t2\tthe fox ran {number}\ta dog sat" for number in range(9)]
+    table.write_text("\n".join(["Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", *rows]) + "\n")
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path / "data"))
+    folder = _checkpoint(tmp_path / "model", "classification", {0: "not_equivalent", 1: "equivalent"})
+    found = CliRunner().invoke(
+        app, ["evaluate", str(folder), "--task", "mrpc", "--split", "validation", "--max-length", "32"]
+    )
+    assert found.exit_code == 0, found.output
+    stored = json.loads((folder / "evaluations/model-mrpc-validation.json").read_text())
+    assert (stored["task"], stored["split"], stored["examples"]) == ("mrpc", "validation", 9)
+    table_of = Dataset.from_parquet(str(folder / "evaluations" / stored["predictions"]))
+    gold, predicted = table_of["label"][:], table_of["prediction"][:]
+    assert gold == ["not_equivalent", "equivalent"] * 4 + ["not_equivalent"]
+    f1 = metrics.f1_score(gold, predicted, pos_label="equivalent", zero_division=0.0)
+    assert stored["metrics"] == {"f1": f1, "accuracy": metrics.accuracy_score(gold, predicted)}
+    assert f"f1 {f1:.3f}  accuracy " in found.output and "9 examples of glue/MRPC/dev.tsv" in found.output
+
+
+def test_answers_are_measured_over_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "data/squad/xquad.en.json"
+    file.parent.mkdir(parents=True)
+    asked = [
+        {"question": "who ?", "answers": [{"answer_start": CONTEXT.index(word), "text": word}]}
+        for word in ("fox", "cat", "lazy dog")
+    ]
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": CONTEXT, "qas": asked}]}]}))
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path / "data"))
+    folder = _checkpoint(tmp_path / "model", "question_answering")
+    (row,) = evaluate_task(folder, "squad", limit=2, max_length=20, out=tmp_path / "out")
+    assert row["predictions"] == 2 and row["examples"] > 4 and row["lost"] == 0
+    table = Dataset.from_parquet(str(tmp_path / "out/model-squad-validation.parquet"))
+    given = {each["question"]: (each["prediction"], each["accepted"]) for each in table}
+    assert len(given) == 2 and all(accepted in (["fox"], ["cat"], ["lazy dog"]) for _, accepted in given.values())
+    exact, f1 = squad_rules.scores(given)
+    assert row["metrics"] == {"answer_f1": pytest.approx(f1), "exact_match": exact}
+    assert all(text in CONTEXT for text, _ in given.values())
+
+
+def test_every_model_of_a_run_is_measured(quickstart: FinishedRun, tmp_path: Path) -> None:
+    told: list[str] = []
+    rows = evaluate_task(quickstart.folder.path, "planted", limit=6, out=tmp_path, tell=told.append)
+    assert [row["model"] for row in rows] == ["teacher", "kd-seed0", "diito-seed0"] and len(told) == 3
+    assert all(0 <= row["metrics"]["accuracy"] <= 1 and row["examples"] == 6 for row in rows)
+    with pytest.raises(
+        ValueError, match=r"teacher of the run .* does classification with the labels .* name a task of"
+    ):
+        evaluate_task(quickstart.folder.path, "sst2", out=tmp_path)
+
+
+def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no task 'mrcp'"):
+        evaluate_task(tmp_path, "mrcp")
+    with pytest.raises(ValueError, match="no checkpoint"):
+        evaluate_task(tmp_path / "nothing", "mrpc")
+
+
+def test_ones_own_data_are_measured_by_a_file_with_labels_in_the_models_order(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(
+        "text,label\n" + "".join(f"the fox {n},{('no', 'yes')[n % 2]}\n" for n in range(8))
+    )
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"data: {{path: {tmp_path}/mine.csv, kind: classification, splits: {{test: train}}}}")
+    folder = _checkpoint(tmp_path / "model", "classification", {0: "Yes", 1: "No"})
+    (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
+    assert (row["task"], row["examples"]) == ("mine", 8)
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    assert table["label"][:] == ["No", "Yes"] * 4, "not by the place in the file's own order"
+    assert row["metrics"]["accuracy"] == metrics.accuracy_score(table["label"][:], table["prediction"][:])
+
+
+def test_several_labels_a_row_are_stored_as_names(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("text,rude,long\n" + "".join(f"the fox {n},{n % 2},1\n" for n in range(6)))
+    file = tmp_path / "mine.yaml"
+    columns = "{labels: [rude, long]}"
+    file.write_text(
+        f"data: {{path: {tmp_path}/mine.csv, kind: multi_label, columns: {columns}, splits: {{test: train}}}}"
+    )
+    folder = _checkpoint(tmp_path / "model", "multi_label", {0: "rude", 1: "long"})
+    (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    gold, found = ([["rude" in row, "long" in row] for row in table[name]] for name in ("label", "prediction"))
+    assert gold == [[bool(n % 2), True] for n in range(6)]
+    assert row["metrics"]["micro_f1"] == metrics.f1_score(gold, found, average="micro", zero_division=0.0)
+
+
+def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) -> None:
+    (tmp_path / "books.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 4)
+    for kind, architecture, make in (("causal_lm", "gpt2", gpt2_like), ("masked_lm", "bert", bert_like)):
+        model, tokenizer = tiny(architecture, kind), make()
+        model.resize_token_embeddings(len(tokenizer))
+        HookedModel(model, tokenizer, task=kind, role="student").save_pretrained(tmp_path / kind)
+        file = tmp_path / f"{kind}.yaml"
+        file.write_text(f"{{path: {tmp_path}/books.txt, kind: {kind}, max_length: 12, splits: {{test: train}}}}")
+        way = {"stride": 3} if kind == "causal_lm" else {"one_mask_a_row": True}
+        (plain,) = evaluate_task(tmp_path / kind, str(file), "test", out=tmp_path / "out")
+        (row,) = evaluate_task(tmp_path / kind, str(file), "test", out=tmp_path / "out", **way)
+        assert row["examples"] > plain["examples"] and row["metrics"]["perplexity"] != plain["metrics"]["perplexity"]
+        assert all(row[name] == value for name, value in way.items())
+        assert row["predictions"] >= plain["predictions"]
+    with pytest.raises(ValueError, match="stride is 3, but 'books' is no plain text for a causal LM"):
+        evaluate_task(tmp_path / "masked_lm", str(tmp_path / "masked_lm.yaml"), "test", stride=3)
+    with pytest.raises(ValueError, match="one mask a row is asked for, but 'mrpc' is classification"):
+        evaluate_task(tmp_path / "masked_lm", "mrpc", one_mask_a_row=True)
