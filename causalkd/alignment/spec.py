@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     StrictInt,
-    StrictStr,
     ValidationError,
     field_validator,
     model_serializer,
@@ -17,12 +16,9 @@ from pydantic import (
 
 from causalkd.alignment.basis import Basis
 from causalkd.alignment.hook_names import component_fault, read_hook_name
-from causalkd.alignment.pyvene.extra_fields import ConfigRest
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import fault_lines, listed, read_yaml
 from causalkd.files.strict_yaml import dump_text
-
-LEARNED = "a site has nothing to train; write what was learned as its basis"
 
 
 class Site(BaseModel):
@@ -47,16 +43,6 @@ class Site(BaseModel):
     """Directions of the intervention, instead of columns; the rest stays base's. Ours: pyvene's are inside a module."""
     source: "Site | None" = None
     """The site where the source's activation is read, if not this one. Ours: reproduces the DIITO release."""
-    max_number_of_units: StrictInt = 1
-    """Kept for pyvene."""
-    group_key: StrictInt | StrictStr | None = None
-    """Kept for pyvene, where sites of one group share a source; here the sites of one pair do."""
-    intervention_link_key: StrictInt | StrictStr | None = None
-    """Kept for pyvene."""
-    intervention_type: Literal["VanillaIntervention"] | None = None
-    """Kept for pyvene."""
-    low_rank_dimension: None = None
-    """pyvene's key for interventions to be learned; refused: what was learned is a `basis`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -74,13 +60,6 @@ class Site(BaseModel):
         if fault is not None:
             raise ValueError(fault)
         return component
-
-    @field_validator("intervention_type", "low_rank_dimension", mode="before")
-    @classmethod
-    def _refuse_learned(cls, given: Any) -> Any:
-        if given is None or given == "VanillaIntervention":
-            return given
-        raise ValueError(f"{given!r} given, but {LEARNED}")
 
     @model_serializer(mode="wrap")
     def _name_the_site(self, handler: Any) -> dict[str, Any]:
@@ -125,10 +104,7 @@ class Alignment(BaseModel):
     positions: PositionPolicy
     """The policy of base and source positions, for every pair without its own."""
     pairs: tuple[SitePair, ...]
-    teacher_config: ConfigRest = ConfigRest()
-    """Kept for pyvene."""
-    student_config: ConfigRest = ConfigRest()
-    """Kept for pyvene."""
+    """The pairs of sites that correspond; each has an intervention of its own."""
 
     @classmethod
     def from_yaml(cls, source: str | Path) -> "Alignment":
@@ -174,7 +150,9 @@ class Alignment(BaseModel):
         """Make an alignment of two pyvene configs; what pyvene cannot hold must be given, or added later.
 
         Sites of one `group_key` form a pair. Without group keys the k-th site of one config corresponds to the k-th of
-        the other, or all to all where they have different numbers of sites.
+        the other, or all to all where they have different numbers of sites. What pyvene works out by itself when it
+        builds an `IntervenableModel` (names, dimensions) is not read, and neither is `max_number_of_units`: how many
+        positions an intervention has is for the position policy to say.
 
         Args:
             teacher_config: A pyvene `IntervenableConfig`, or what its `representations` may be; never changed.
@@ -188,15 +166,14 @@ class Alignment(BaseModel):
         from causalkd.alignment.pyvene.architectures import read_config
 
         faults: list[str] = []
-        sides: list[tuple[Site, ...]] = []
-        rests: list[ConfigRest] = []
+        sides: list[_Keyed] = []
         for side, config in (("teacher_config", teacher_config), ("student_config", student_config)):
             plain = read_config(config)
             faults += [f"{side}.{fault}" for fault in plain.faults]
             read = [_read_site(fields, f"{side}.representations[{i}]") for i, fields in enumerate(plain.sites)]
             faults += [line for part in read if isinstance(part, list) for line in part]
-            sides.append(tuple(site for site in read if isinstance(site, Site)))
-            rests.append(ConfigRest.model_validate(plain.rest))
+            sites = tuple(part for part in read if isinstance(part, Site))
+            sides.append(_Keyed(sites, plain.group_keys))
         if faults:
             headline = "these parts of a pyvene config cannot be carried by an alignment:"
             raise ValueError("\n  ".join([headline, *faults]))
@@ -205,7 +182,7 @@ class Alignment(BaseModel):
             for number, (teacher, student) in enumerate(_pair_up(*sides))
         )
         policy = positions or PositionPolicy(policy="consecutive", fraction=0.3, maximum=None)
-        return cls(name=name, positions=policy, pairs=pairs, teacher_config=rests[0], student_config=rests[1])
+        return cls(name=name, positions=policy, pairs=pairs)
 
     def to_pyvene(self) -> tuple[Any, Any, tuple[str, ...]]:
         """The teacher's and the student's `IntervenableConfig`, and a line for each thing they leave out.
@@ -218,11 +195,8 @@ class Alignment(BaseModel):
 
         teach_pyvene()
         by_pair = self._needs_groups()
-        return (
-            write_config(self._side("teacher", by_pair), self.teacher_config.model_dump()),
-            write_config(self._side("student", by_pair), self.student_config.model_dump()),
-            tuple(self._left_out()),
-        )
+        teacher, student = (write_config(self._side(side, by_pair)) for side in ("teacher", "student"))
+        return teacher, student, tuple(self._left_out())
 
     def policy(self, pair: SitePair) -> PositionPolicy:
         """The position policy of a pair: its own, or the alignment's."""
@@ -235,15 +209,13 @@ class Alignment(BaseModel):
     def _side(self, side: Literal["teacher", "student"], by_pair: bool) -> list[dict[str, Any]]:
         """The fields of one model's sites; with the pair's number as group key if asked for."""
         numbered = [(number, site) for number, pair in enumerate(self.pairs) for site in getattr(pair, side)]
-        fields = [(number, site.model_dump()) for number, site in numbered]
-        return [{**site, "group_key": number} if by_pair else site for number, site in fields]
+        return [{**site.model_dump(), "group_key": number if by_pair else None} for number, site in numbered]
 
     def _needs_groups(self) -> bool:
-        """Whether pyvene could not separate the pairs, and no group keys are given."""
-        teacher = tuple(site for pair in self.pairs for site in pair.teacher)
-        student = tuple(site for pair in self.pairs for site in pair.student)
-        chosen = any(site.group_key is not None for site in teacher + student)
-        return not chosen and _pair_up(teacher, student) != [(pair.teacher, pair.student) for pair in self.pairs]
+        """Whether the order of the sites does not say which pair each belongs to."""
+        sides = (tuple(site for pair in self.pairs for site in getattr(pair, side)) for side in ("teacher", "student"))
+        teacher, student = (_Keyed(sites, (None,) * len(sites)) for sites in sides)
+        return _pair_up(teacher, student) != [(pair.teacher, pair.student) for pair in self.pairs]
 
     def _left_out(self) -> list[str]:
         lines = [f"name: {self.name}", f"positions: {_said(self.positions)}"]
@@ -277,14 +249,23 @@ def _read_site(fields: Mapping[str, object], path: str) -> Site | list[str]:
         return fault_lines(error, Site, path)
 
 
-def _pair_up(teacher: tuple[Site, ...], student: tuple[Site, ...]) -> list[tuple[tuple[Site, ...], tuple[Site, ...]]]:
+class _Keyed(NamedTuple):
+    """The sites of one pyvene config, and the group key of each."""
+
+    sites: tuple[Site, ...]
+    keys: tuple[Any, ...]
+
+
+def _pair_up(teacher: _Keyed, student: _Keyed) -> list[tuple[tuple[Site, ...], tuple[Site, ...]]]:
     """The pairs that two lists of sites form by themselves, such that concatenating them gives the lists back."""
-    sides = (teacher, student)
-    keys = [list(dict.fromkeys(site.group_key for site in side)) for side in sides]
-    if keys[0] == keys[1] == [None] and len(teacher) == len(student):
-        return [((one,), (other,)) for one, other in zip(teacher, student, strict=True)]
-    grouped = [[tuple(site for site in side if site.group_key == key) for key in keys[0]] for side in sides]
-    in_order = all(side == sum(groups, ()) for side, groups in zip(sides, grouped, strict=True))
+    keys = [list(dict.fromkeys(side.keys)) for side in (teacher, student)]
+    if keys[0] == keys[1] == [None] and len(teacher.sites) == len(student.sites):
+        return [((one,), (other,)) for one, other in zip(teacher.sites, student.sites, strict=True)]
+    grouped = [
+        [tuple(site for site, own in zip(*side, strict=True) if own == key) for key in keys[0]]
+        for side in (teacher, student)
+    ]
+    in_order = all(side.sites == sum(groups, ()) for side, groups in zip((teacher, student), grouped, strict=True))
     if keys[0] == keys[1] and None not in keys[0] and in_order:
         return list(zip(*grouped, strict=True))
-    return [(teacher, student)]
+    return [(teacher.sites, student.sites)]

@@ -34,16 +34,15 @@ _NOT_VANILLA = f"but only VanillaIntervention is supported; of what was learned 
 _REFUSED_FIELDS: dict[str, str] = {
     "low_rank_dimension": f"to be learned; {_LEARNED}",
     "latent_dim": f"to be learned; {_LEARNED}",
+    "intervention_link_key": "for interventions that share what they learn; a site here has nothing to learn",
     "moe_key": "a single expert, which no hook point here is",
     "source_representation": "a constant source; here a source is always an input",
     "hidden_source_representation": "a constant source; here a source is always an input",
 }
-_CARRIED_FIELDS = (
-    *("layer", "component", "unit", "max_number_of_units"),
-    *("subspace_partition", "group_key", "intervention_link_key"),
-)
-_CARRIED_REST = ("model_type", "sorted_keys", "intervention_dimensions", "intervention_constant_sources")
-_OF_CONFIG = {"representations", "intervention_types", "mode", *_CARRIED_REST}
+_OF_SITES = ("layer", "component", "unit", "subspace_partition")
+# What pyvene sets when it builds an `IntervenableModel`, beside what is read here.
+_BUILT = {"model_type", "sorted_keys", "intervention_dimensions"}
+_OF_CONFIG = {"representations", "intervention_types", "mode", "intervention_constant_sources", *_BUILT}
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ class PlainConfig:
 
     Attributes:
         sites: The fields of each representation that a `Site` has, under the same names.
-        rest: The fields of a `ConfigRest`.
+        group_keys: The `group_key` of each representation.
         faults: A line for each field that no alignment can hold, with its path.
     """
 
     sites: tuple[Mapping[str, object], ...]
-    rest: Mapping[str, object]
+    group_keys: tuple[int | str | None, ...]
     faults: tuple[str, ...]
 
 
@@ -68,30 +67,21 @@ def read_config(config: PretrainedConfig | Mapping[str, Any] | Sequence[Any]) ->
         try:
             config = pyvene.IntervenableConfig([_representation(part) for part in given])
         except (TypeError, ValueError) as error:
-            return PlainConfig((), {}, (f"representations: {error}",))
+            return PlainConfig((), (), (f"representations: {error}",))
     if not isinstance(config, pyvene.IntervenableConfig):
-        return PlainConfig((), {}, (f"a {type(config).__name__} was given; give a pyvene IntervenableConfig",))
+        return PlainConfig((), (), (f"a {type(config).__name__} was given; give a pyvene IntervenableConfig",))
     parts = [_representation(part) for part in config.representations]
     faults = [f"representations[{i}].{line}" for i, part in enumerate(parts) for line in _part_faults(part)]
     faults += _config_faults(config)
-    types = config.intervention_types
-    rest = {key: vars(config)[key] for key in _CARRIED_REST}
-    rest["listed_types"] = len(types) if isinstance(types, list) else None
-    return PlainConfig(tuple(_site_fields(part) for part in parts), {} if faults else rest, tuple(faults))
+    keys = tuple(part.group_key for part in parts)
+    return PlainConfig(tuple(_site_fields(part) for part in parts), keys, tuple(faults))
 
 
-def write_config(sites: Sequence[Mapping[str, Any]], rest: Mapping[str, Any]) -> PretrainedConfig:
-    """The `IntervenableConfig` of some sites and a `ConfigRest`, given as their fields: the inverse of
-    `read_config`.
-    """
+def write_config(sites: Sequence[Mapping[str, Any]]) -> PretrainedConfig:
+    """The `IntervenableConfig` of some sites, given as their fields and a `group_key` each."""
     # pyvene takes a type, or an intervention, for all sites or for none.
-    typed = any(site["intervention_type"] is not None or site["basis"] is not None for site in sites)
-    config = pyvene.IntervenableConfig([_written(site, typed) for site in sites])
-    for key in _CARRIED_REST:
-        setattr(config, key, list(rest[key]) if isinstance(rest[key], tuple) else rest[key])
-    if rest["listed_types"] is not None:
-        config.intervention_types = [pyvene.VanillaIntervention] * rest["listed_types"]
-    return config
+    typed = any(site["basis"] is not None for site in sites)
+    return pyvene.IntervenableConfig([_written(site, typed) for site in sites])
 
 
 def _written(site: Mapping[str, Any], typed: bool) -> Any:
@@ -99,8 +89,9 @@ def _written(site: Mapping[str, Any], typed: bool) -> Any:
     learned = None if site["basis"] is None else _rotation(Basis.model_validate(site["basis"]))
     return pyvene.RepresentationConfig(
         **{
-            **{key: site[key] for key in _CARRIED_FIELDS},
+            **{key: site[key] for key in _OF_SITES},
             "subspace_partition": _listed(site["subspace_partition"]),
+            "group_key": site["group_key"],
             "intervention": learned,
             "intervention_type": pyvene.VanillaIntervention if typed and learned is None else None,
         }
@@ -248,11 +239,9 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
 
 
 def _site_fields(part: Any) -> dict[str, object]:
-    fields = {key: getattr(part, key) for key in _CARRIED_FIELDS}
-    # Beside this type a config may name none: faults name any other.
-    vanilla = "VanillaIntervention" if part.intervention_type is not None else None
+    """What a `Site` has of a representation, under the same names."""
     learned = _directions(part.intervention) if _is_learned(part) else None
-    return {**fields, "intervention_type": vanilla, "basis": learned}
+    return {**{key: getattr(part, key) for key in _OF_SITES}, "basis": learned}
 
 
 def _directions(learned: LowRankRotatedSpaceIntervention) -> Basis:

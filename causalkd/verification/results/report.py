@@ -17,7 +17,7 @@ from causalkd.verification.results.finite import finite
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskDifferenceRow, TaskScoreRow
 from causalkd.verification.results.site_table import site_table
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The version of the keys of report.json; reports without the key are of version 1."""
 
 Measure = Literal["iia", "iia_effective"]
