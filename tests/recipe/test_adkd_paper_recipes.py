@@ -60,6 +60,7 @@ def test_settings_are_those_of_the_release(task: str) -> None:
     assert found.save_steps == "epoch" and found.metric_for_best_model and recipe.data.task == task
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("task", [task for task in RELEASED if task not in ("qqp", "stsb")])
 def test_every_student_takes_a_step(task: str, tmp_path: Path, models: tuple[str, ...]) -> None:
     """A rehearsal: the teacher's step and each student's."""
@@ -67,6 +68,7 @@ def test_every_student_takes_a_step(task: str, tmp_path: Path, models: tuple[str
     assert len(prepared.data.train.examples) == 24 and len(prepared.data.heldout.examples) == 12
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("task", ["qqp", "stsb"])
 def test_the_best_checkpoint_of_two_epochs_is_kept(task: str, tmp_path: Path, models: tuple[str, ...]) -> None:
     """A loss of weight 0 is logged; a regression has one map."""

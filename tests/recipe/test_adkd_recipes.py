@@ -8,6 +8,7 @@ from causalkd.training.callbacks import read_rows
 from tests.shrunk import finished_run
 
 
+@pytest.mark.trains
 @pytest.mark.needs_weights
 @pytest.mark.needs_data
 @pytest.mark.parametrize("name", [pytest.param("adkd-minilm-mnli", marks=pytest.mark.slow), "adkd-minilm-mrpc"])

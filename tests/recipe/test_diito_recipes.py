@@ -60,6 +60,7 @@ def test_weights_optimizer_and_alignment_are_the_papers(name: str) -> None:
     assert pairs == PAPER[name] and found.positions is not None and found.positions.fraction == 0.3
 
 
+@pytest.mark.trains
 def test_a_student_of_six_layers_learns_with_every_term(teacher: Path, tmp_path: Path) -> None:
     report = distill(
         shrunk("diito-bert-6l-middle", tmp_path / "run", f"teacher.model={teacher}", "training.logging_steps=1")
@@ -71,6 +72,7 @@ def test_a_student_of_six_layers_learns_with_every_term(teacher: Path, tmp_path:
     }
 
 
+@pytest.mark.trains
 def test_the_pipeline_of_the_paper_is_whole(teacher: Path, tmp_path: Path) -> None:
     """All six runs and, with a student of theirs, all ten tasks are tried on two rows."""
     changes = [f"output={tmp_path / 'run'}", *(f"distill.{name}.teacher.model={teacher}" for name in NAMES)]

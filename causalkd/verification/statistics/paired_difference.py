@@ -7,6 +7,7 @@ assumption, that differences over seeds are about normal, is accepted.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -57,6 +58,7 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
     return PairedDifference(number, mean, sd, mean - half, mean + half, p_value, _effect(number) * error)
 
 
+@cache
 def _effect(number: int) -> float:
     """The true mean over its standard error at which the test of so many seeds has the power called for."""
     freedom = number - 1
