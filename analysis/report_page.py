@@ -30,7 +30,7 @@ from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.headline import named_students, percent
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import LEARNING_MAPS, task_certainty
+from causalkd.reporting.tables import learning_maps, task_certainty
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import Measure, VerificationReport
@@ -117,7 +117,7 @@ def render(
         attribution=_attribution(report, maps),
         teaching=_teaching(report, of_students),
         cells=cell_lines(report),
-        learning_maps=LEARNING_MAPS,
+        learning_maps=learning_maps(report.students),
         downloads=downloads(report, of_students),
         alignment=report.alignment.to_yaml(),
         facts=environment_facts(report),

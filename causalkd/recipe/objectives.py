@@ -184,12 +184,15 @@ class ObjectiveEntry:
         takes: What `build` takes besides the settings, by name: the alignment resolved for the models, the models, and
             the seed of the training.
         interchanges: Whether it intervenes, and so needs sources and positions in its batches.
+        trains_maps: Whether it trains on attribution maps, and so needs second derivatives, eager attention and
+            backward passes that block-forwards do not count; a report says so.
     """
 
     settings: type[Part]
     build: Callable[..., Any] | str
     takes: tuple[Given, ...] = ()
     interchanges: bool = False
+    trains_maps: bool = False
 
 
 _ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
@@ -202,7 +205,7 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
     "hidden_kd": ObjectiveEntry(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
     "diito": ObjectiveEntry(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True),
     "diito_hidden": ObjectiveEntry(DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True),
-    "adkd": ObjectiveEntry(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),
+    "adkd": ObjectiveEntry(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS, trains_maps=True),
 }
 """Every objective by its key."""
 

@@ -8,9 +8,9 @@ from causalkd.reporting.markdown_text import code_block, plain
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.tables import (
     DIFFERENCES,
-    LEARNING_MAPS,
     MEANING,
     differences_between,
+    learning_maps,
     no_numbers,
     tables,
     teacher_line,
@@ -18,7 +18,7 @@ from causalkd.reporting.tables import (
 )
 from causalkd.reporting.teaching_tables import teaching_line, teaching_rows
 from causalkd.reporting.verdict import student_sentences, verdict
-from causalkd.verification.results.report import StudentResult, VerificationReport
+from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.teaching import TeachingResults
 
 CAVEATS = (
@@ -88,11 +88,6 @@ def _making(report: VerificationReport) -> list[str]:
         plain(settings),
         again,
     ]
-
-
-def learning_maps(students: Sequence[StudentResult]) -> list[str]:
-    """What is to be known of students that learned maps, where there are some."""
-    return [LEARNING_MAPS] if any("adkd" in student.objectives for student in students) else []
 
 
 def bullets(lines: Sequence[str]) -> str:

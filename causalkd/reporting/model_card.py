@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from huggingface_hub import EvalResult, ModelCardData
 
 from causalkd.reporting.headline import headline
-from causalkd.reporting.markdown import CAVEATS, bullets, learning_maps
+from causalkd.reporting.markdown import CAVEATS, bullets
 from causalkd.reporting.markdown_text import code_block, plain
 from causalkd.reporting.summary import rows_of
-from causalkd.reporting.tables import number
+from causalkd.reporting.tables import learning_maps, number
 from causalkd.reporting.verdict import student_sentences, verdict
 from causalkd.verification.results.report import StudentResult, VerificationReport
 

@@ -1,10 +1,18 @@
 """The tables and lines of a report, as rows of text."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.verification.results.baselines import BASELINES
-from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, VerificationReport
+from causalkd.verification.results.report import (
+    BaselineName,
+    DifferenceRow,
+    InterchangeRow,
+    StudentResult,
+    VerificationReport,
+)
 
 _NAMED = 10  # measurements without a number
 DIFFERENCES = "Differences of effective IIA at aligned sites, 95 % interval and p of a paired test"
@@ -13,11 +21,6 @@ MEANING = (
     "on which the student's prediction does not change either. Baselines: the best constant guess, another row's "
     "source, no intervention, an untrained student, a random direction of the same norm, of which the highest is the "
     "best baseline; then the intervention at another layer or pair, and the teacher instead of the student."
-)
-
-LEARNING_MAPS = (
-    "Students with adkd were trained with eager attention, which has a second derivative. Block-forwards leave out the "
-    "backward passes that compute attribution maps and that train on them: compare these students by their seconds."
 )
 
 
@@ -91,6 +94,22 @@ def no_numbers(report: VerificationReport) -> list[str]:
     found = report.not_finite
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return [f"Measurements without a finite number: {'; '.join(found[:_NAMED])}{more}."] if found else []
+
+
+def learning_maps(students: Sequence[StudentResult]) -> list[str]:
+    """What is to be known of students that were trained on attribution maps, where there are some."""
+    names = [
+        name
+        for name in dict.fromkeys(name for student in students for name in student.objectives)
+        if name in OBJECTIVES and OBJECTIVES[name].trains_maps
+    ]
+    if not names:
+        return []
+    return [
+        f"Students with {' or '.join(names)} were trained with eager attention, which has a second derivative. "
+        "Block-forwards leave out the backward passes that compute attribution maps and that train on them: compare "
+        "these students by their seconds."
+    ]
 
 
 def differences_between(report: VerificationReport) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.report_page import render
 from causalkd.reporting.explanation import explanation, not_concluded
+from causalkd.reporting.tables import learning_maps
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.report import TeacherResult
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskScoreRow
@@ -185,6 +186,7 @@ def test_the_page_says_which_reference_had_as_much(report, html):
 def test_attribution_maps_have_a_part_of_their_own(small, html):
     assert "Which tokens the predictions depend on" not in html and "compare these students by" not in html
     student = dataclasses.replace(small.students[0], objectives={"response_kd": 1.0, "adkd": 10.0})
+    assert learning_maps([student])[0] in render(dataclasses.replace(small, students=(student,)))
     report = dataclasses.replace(small, students=(student,), attribution=example_results(("kd",), seeds=1))
     maps = {name: example_maps(seed=seed)[0] for seed, name in enumerate(("teacher", "kd-seed0"))}
     html = render(report, maps=maps)

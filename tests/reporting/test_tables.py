@@ -2,9 +2,11 @@ import dataclasses
 
 import pytest
 
+from causalkd.recipe.objectives import OBJECTIVES, ObjectiveEntry, TaskPart, register_objective, unregister_objective
 from causalkd.reporting.markdown import as_markdown
+from causalkd.reporting.model_card import model_card
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import tables
+from causalkd.reporting.tables import learning_maps, tables
 from causalkd.reporting.terminal import as_text
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
@@ -58,3 +60,23 @@ def test_the_task_metric_stands_with_its_interval_and_paired_differences(report)
     assert {("teacher", "–", "0.910", "0.880–0.930"), ("diito", "0", "0.900", "0.870–0.920")} <= lines
     assert ("diito", "−", "kd", "0", "+0.012", "-0.003", "to", "+0.027", "0.120", "872") in lines
     assert "Paired differences of the task metric" not in as_text(report)
+
+
+@pytest.mark.parametrize("trains_maps", [True, False])
+def test_any_objective_that_says_it_trains_on_maps_has_its_costs_told(trains_maps):
+    report = example_report(("kd",), seeds=1)
+    register_objective("toy_maps", ObjectiveEntry(TaskPart, "nowhere:Toy", trains_maps=trains_maps))
+    try:
+        student = dataclasses.replace(report.students[0], objectives={"task": 1.0, "toy_maps": 1.0})
+        found = dataclasses.replace(report, students=(student,))
+        told = [sentence.startswith("Students with toy_maps were trained") for sentence in learning_maps([student])]
+        assert told == [True] * trains_maps
+        for text in (as_markdown(found), model_card(found, student)):
+            assert ("Students with toy" in text) == trains_maps
+    finally:
+        unregister_objective("toy_maps")
+
+
+def test_only_adkd_trains_on_maps_and_an_objective_that_nobody_knows_says_nothing(report):
+    assert [name for name, entry in OBJECTIVES.items() if entry.trains_maps] == ["adkd"]
+    assert learning_maps([dataclasses.replace(report.students[0], objectives={"gone": 1.0})]) == []
