@@ -9,7 +9,7 @@ import numpy as np
 
 from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
-from causalkd.data.tasks.labels import declared_names, flagged, flat, named
+from causalkd.data.tasks.labels import declared_names, flagged, flat, in_order, is_missing, named
 from causalkd.data.tasks.row_checks import check_rows
 from causalkd.task_types import Task
 
@@ -208,15 +208,13 @@ class OwnData:
                 f"{table.origin}, column {column!r} has several labels a row, and the kind {self.kind} has one. Use "
                 "the kind multi_label"
             )
-        known = {value for value in values if value is not None and value != ""}
-        numeric = all(isinstance(value, int) or str(value).lstrip("-").isdigit() for value in known)
-        names = sorted(known, key=int) if numeric else sorted(known, key=str)
+        names = in_order(value for value in values if not is_missing(value))
         if len(names) < 2 or (len(names) > len(table.rows) / 2 and len(names) > 50):
             raise ValueError(
                 f"{table.origin}, column {column!r} has {len(names)} different values in {len(table.rows)} rows, which "
                 f"are no classes. Name another column as `columns.label`, or use another kind than {self.kind}"
             )
-        return tuple(str(name) for name in names)
+        return tuple(names)
 
     def rows(self, table: Table) -> list[tuple]:
         """The rows in the form that examples are made from.
