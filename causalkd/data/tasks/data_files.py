@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -83,8 +84,10 @@ def format_of(file: Path) -> str:
         )
     if found != "json":
         return found
-    with file.open(encoding="utf-8-sig") as opened:
-        start = opened.read(65536).lstrip()
+    try:
+        start = _start(file)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not text in UTF-8: {error}. Convert it") from None
     if start.startswith("{") and '"paragraphs"' in start:
         return "squad"
     return "json"
@@ -170,12 +173,28 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     return _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
 
 
-def _read_json(paths: list[Path]) -> "Dataset":
+def _read_json(paths: list[Path]) -> "Dataset | None":
+    """Objects in a list, or one after the other; None where all lists are empty."""
+    starts = {file: _start(file) for file in paths}
+    other = [f"{file} ({start[:30]!r})" for file, start in starts.items() if not re.match(r"\{|\[\s*[{\]]", start)]
+    if other:
+        raise ValueError(
+            f"there are no rows in {', '.join(other[:5])}: a JSON file must hold objects with a value for each column, "
+            "in a list or one a line. Convert the file"
+        )
+    filled = [file for file, start in starts.items() if not re.match(r"\[\s*\]", start)]
+    if not filled:
+        return None
     try:
-        return _load("json", paths)
+        return _load("json", filled)
     except ValueError:
-        _find_json_faults(paths)
+        _find_json_faults(filled)
         raise
+
+
+def _start(file: Path) -> str:
+    with file.open(encoding="utf-8-sig") as opened:
+        return opened.read(65536).lstrip()
 
 
 def _find_json_faults(paths: list[Path]) -> None:
@@ -229,7 +248,7 @@ def _squad_rows(file: Path) -> Iterator[Mapping[str, Any]]:
         yield {"question": question, "context": context, "answers": {"answer_start": starts, "text": texts}}
 
 
-_READERS: Mapping[str, Callable[[list[Path]], "Dataset"]] = {
+_READERS: Mapping[str, Callable[[list[Path]], "Dataset | None"]] = {
     "csv": _read_csv,
     "tsv": lambda paths: _read_csv(paths, "\t"),
     "json": _read_json,

@@ -179,7 +179,8 @@ class OwnData:
             found[role] = columns
         if faults:
             raise ValueError(
-                f"{table.origin} has the columns {', '.join(table.columns)}: {'; '.join(faults)}. Correct `columns`"
+                f"{table.origin} has the columns {', '.join(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
+                "the recipe's `data`"
             )
         return found
 

@@ -14,7 +14,7 @@ def test_labels_are_known_by_name_and_by_number() -> None:
 def test_names_that_are_numbers_are_names(values: list) -> None:
     """Ratings from 1: the name 1 is the first label, not the label number 1."""
     assert numbers_of(values, ("1", "2", "3"), "here") == [0, 1, 2]
-    with pytest.raises(ValueError, match=r"outside the task's set: '0' \(number 3\)\. The labels are 1, 2, 3\. Correct"):
+    with pytest.raises(ValueError, match=r"the task's set: '0' \(number 3\)\. The labels are 1, 2, 3\. Correct"):
         numbers_of([*values, 0], ("1", "2", "3"), "here")
 
 
