@@ -221,16 +221,24 @@ def search(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.", callback=at_home)],
 ) -> None:
-    """Print the report of a finished run and write its page again, or compare several runs side by side."""
+    """Print the report of a finished run, fine-tuning or pipeline, or compare several runs side by side.
+
+    The page of a run is written again.
+    """
     _leave_to_the_first()
     with user_errors():
         from causalkd.reporting.run_comparison import compare
+        from causalkd.reporting.stored import stored_lines
         from causalkd.runs.distill import write_pages
+        from causalkd.runs.folder.kinds import read_report
         from causalkd.runs.folder.layout import RunFolder
         from causalkd.runs.folder.lock import locked
-        from causalkd.verification.results.report import VerificationReport
 
-        found = {str(run): VerificationReport.read(RunFolder(run).report) for run in runs}
+        stored = stored_lines(runs[0]) if len(runs) == 1 else None
+        if stored is not None:
+            typer.echo("\n".join(stored))
+            return
+        found = {str(run): read_report(run) for run in runs}
         if len(runs) > 1:
             typer.echo(compare(found), nl=False)
             return

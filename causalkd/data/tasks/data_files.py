@@ -167,6 +167,11 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     if other or twice or not first:
         fault = f"{other[0]} has other columns than {paths[0]}" if other else f"{paths[0]} names columns twice: {twice}"
         raise ValueError(f"{fault if first else f'{paths[0]} is empty'}. Give a first line that names each column once")
+    if len(first) == 1 and (other := [mark for mark in ";\t|," if mark in first[0]]):
+        raise ValueError(
+            f"{paths[0]} has one column, {first[0][:60]!r}, which looks like several with {other[0]!r} between them. "
+            "Values are separated by commas in a .csv file and by tabs in a .tsv file: rename or convert it"
+        )
     features = Features({name: Value("string") for name in first})
     if not further:
         return Dataset.from_dict({name: [] for name in first}, features)
@@ -224,7 +229,7 @@ def _load(builder: str, paths: list[Path], **options: Any) -> "Dataset":
         cause = error.__cause__ or error
         listed = ", ".join(map(str, paths[:3]))
         raise ValueError(
-            f"{listed} cannot be read as {builder} ({type(cause).__name__}: {cause}). Correct the file"
+            f"{listed} cannot be read as {builder} ({type(cause).__name__}: {str(cause).strip()}). Correct the file"
         ) from None
 
 

@@ -12,7 +12,7 @@ from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_f
 from causalkd.data.tasks.encode import token_ids
 from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
-from causalkd.data.tasks.labels import is_missing
+from causalkd.data.tasks.labels import is_missing, scores
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.row_checks import check_rows
 
@@ -110,10 +110,13 @@ def _label_lines(table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]
 def _fault_lines(own: OwnData, head: Table, columns: dict[str, tuple[str, ...]]) -> list[str]:
     """Why a recipe with these data would be refused, if it would be."""
     try:
+        rows = []
         if own.kind in ("masked_lm", "causal_lm"):
             check_rows(["text"], columns["text"], [list(head.rows[columns["text"][0]])], head.origin, head.numbers)
         else:
-            own.rows(head)
+            rows = own.rows(head)
+        if own.kind == "regression":
+            scores([row[-1] for row in rows], head.origin)
         own.label_names()
     except ValueError as error:
         return [f"A recipe cannot use these rows as they are: {error}"]

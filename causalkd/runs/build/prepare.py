@@ -119,8 +119,7 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
         return model_from_config(make_config(part.config or {}, data.tokenizer), data.tokenizer, **shared)
     except ValueError as error:
         where = f"teacher.{'outputs' if part.outputs else 'config' if part.model is None else 'model'}"
-        hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
-        raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
+        raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from error
 
 
 def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:

@@ -64,6 +64,11 @@ def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
         ("a.csv", b"text,label\n", "a.csv is empty: it has no rows. Give a file with one row or more"),
         ("a.jsonl", b"", "a.jsonl is empty: it has no rows"),
         ("a.txt", b"", "a.txt is empty: it has no rows"),
+        (
+            "a.csv",
+            b"text;label\na;b\n",
+            "a.csv has one column, 'text;label', which looks like several",
+        ),
         ("a.json", b" [ ] ", "a.json is empty: it has no rows"),
         (
             "a.json",
