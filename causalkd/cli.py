@@ -164,7 +164,7 @@ def evaluate(
     submission: Annotated[
         bool, typer.Option(help="Write GLUE's file of predictions for the task's test rows.")
     ] = False,
-    harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness (repeatable).")] = [],  # noqa: B006
+    harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness, or a YAML file of one.")] = [],  # noqa: B006
     shots: Annotated[int | None, typer.Option(help="Examples in a harness task's prompt; its own number else.")] = None,
     harness_batch: Annotated[str, typer.Option(help="Rows of a harness task's forward pass: a number or auto.")] = "1",
     chat_template: Annotated[bool, typer.Option(help="Put harness prompts into the model's chat template.")] = False,

@@ -97,6 +97,11 @@ class OwnData:
     metrics: tuple[Metric, ...] = ()
     """The metrics of predictions, the first for decisions; none means the usual one of the kind."""
 
+    def __post_init__(self):
+        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"`labels` names {', '.join(twice)} twice; name each label once")
+
     @property
     def task(self) -> Task:
         """The head that the rows are for."""
@@ -151,7 +156,7 @@ class OwnData:
         if not taken:
             return whole
         rest = [number for number in range(len(whole.rows)) if number not in taken]
-        return whole.select(rest, f"{whole.origin}, without what was drawn from it")
+        return whole.select(rest, f"{whole.origin} without the rows drawn for another split")
 
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each role, in their order.
@@ -177,6 +182,10 @@ class OwnData:
                 if not columns and role not in kind.optional:
                     faults.append(f"no column is named as `{role}` usually is ({', '.join(usual)}): name it")
             found[role] = columns
+        used = [column for columns in found.values() for column in columns]
+        twice = sorted({column for column in used if used.count(column) > 1})
+        if twice:
+            faults.append(f"{', '.join(map(repr, twice))} would be used twice, which shows a model its own label")
         if faults:
             raise ValueError(
                 f"{table.origin} has the columns {', '.join(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
@@ -205,10 +214,8 @@ class OwnData:
         values = list(table.rows[column])
         values = values if self.kind == "classification" else flat(values)
         if any(isinstance(value, list | dict) for value in values):
-            raise ValueError(
-                f"{table.origin}, column {column!r} has several labels a row, and the kind {self.kind} has one. Use "
-                "the kind multi_label"
-            )
+            hint = "Use the kind multi_label" if self.kind == "classification" else "Give each row one list of labels"
+            raise ValueError(f"{table.origin}, column {column!r} has lists where {self.kind} has single labels. {hint}")
         names = in_order(value for value in values if not is_missing(value))
         if len(names) < 2 or (len(names) > len(table.rows) / 2 and len(names) > 50):
             raise ValueError(
