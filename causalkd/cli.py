@@ -164,7 +164,7 @@ def evaluate(
     submission: Annotated[
         bool, typer.Option(help="Write GLUE's file of predictions for the task's test rows.")
     ] = False,
-    harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness (repeatable).")] = [],  # noqa: B006
+    harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness, or a YAML file of one.")] = [],  # noqa: B006
     shots: Annotated[int | None, typer.Option(help="Examples in a harness task's prompt; its own number else.")] = None,
     harness_batch: Annotated[str, typer.Option(help="Rows of a harness task's forward pass: a number or auto.")] = "1",
     chat_template: Annotated[bool, typer.Option(help="Put harness prompts into the model's chat template.")] = False,
@@ -221,16 +221,24 @@ def search(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.", callback=at_home)],
 ) -> None:
-    """Print the report of a finished run and write its page again, or compare several runs side by side."""
+    """Print the report of a finished run, fine-tuning or pipeline, or compare several runs side by side.
+
+    The page of a run is written again.
+    """
     _leave_to_the_first()
     with user_errors():
         from causalkd.reporting.run_comparison import compare
+        from causalkd.reporting.stored import stored_lines
         from causalkd.runs.distill import write_pages
+        from causalkd.runs.folder.kinds import read_report
         from causalkd.runs.folder.layout import RunFolder
         from causalkd.runs.folder.lock import locked
-        from causalkd.verification.results.report import VerificationReport
 
-        found = {str(run): VerificationReport.read(RunFolder(run).report) for run in runs}
+        stored = stored_lines(runs[0]) if len(runs) == 1 else None
+        if stored is not None:
+            typer.echo("\n".join(stored))
+            return
+        found = {str(run): read_report(run) for run in runs}
         if len(runs) > 1:
             typer.echo(compare(found), nl=False)
             return

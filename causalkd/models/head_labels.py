@@ -15,6 +15,8 @@ _PROBLEMS: dict[Task, Literal["single_label_classification", "multi_label_classi
     "multi_label": "multi_label_classification",
 }
 """What transformers calls the likelihood of a head that has one output a label."""
+NEW_HEAD = "with `causalkd finetune`, with `teacher.training` in a recipe, or with `new_head=True` in Python"
+"""Where a head of other labels, or none, is accepted."""
 MOST_LABELS = 62
 """The largest number of labels of a multi-label head, whose predicted set of labels is compared as one whole number."""
 
@@ -61,7 +63,7 @@ def set_labels(
         if not new_head and not same and not unnamed:
             raise ValueError(
                 f"checkpoint {name} has the labels {own}, asked for were {list(labels)}; "
-                "use a checkpoint of this task, or pass new_head=True to train a new head."
+                f"use a checkpoint of this task, or train a new head: it starts at random {NEW_HEAD}"
             )
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}

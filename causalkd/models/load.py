@@ -22,7 +22,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from causalkd.errors import nearest
 from causalkd.files.refusals import refused
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
-from causalkd.models.head_labels import LABELLED, label_names, set_labels
+from causalkd.models.head_labels import LABELLED, NEW_HEAD, label_names, set_labels
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
@@ -127,7 +127,7 @@ def _stock_model(
     if lacking and not new_head:
         raise ValueError(
             f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
-            "needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
+            f"needs. Fine-tune it on the task first; they start at random {NEW_HEAD}"
         )
     check_in_memory(model, str(name))
     return model

@@ -96,7 +96,7 @@ class DataPart(Part):
         if (self.task is None) == (self.path is None):
             raise ValueError(f"give either `task` or `path`; got task={self.task!r}, path={self.path!r}")
         if self.path is None and given:
-            raise ValueError(f"{', '.join(given)} describe your own data, but `path` is not given; give it")
+            raise ValueError(f"{', '.join(given)}: such a key is for your own data, but `path` is not given; give it")
         if self.path is not None and self.kind is None:
             raise ValueError(f"`path` is {self.path!r}: say with `kind` what its rows are used for: {', '.join(KINDS)}")
         return self

@@ -18,6 +18,7 @@ from causalkd.recipe.sections import StudentPart, TeacherPart
 from causalkd.runs.build.data_identity import changed_data
 from causalkd.runs.build.prepare import Data, build_data, build_teacher
 from causalkd.runs.build.prepared import Prepared
+from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST, damage
 
@@ -129,15 +130,9 @@ def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | N
 
 
 def _read_recipe(folder: RunFolder) -> Recipe:
-    if not folder.recipe.is_file():
-        raise ValueError(
-            f"{folder.path} does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"
-        )
-    if folder.holds_finetuning():
-        raise ValueError(
-            f"{folder.path} holds a fine-tuning, which has no students to verify; `causalkd evaluate {folder.path} "
-            "--task TASK` measures its models"
-        )
+    other = other_kind(folder.path)
+    if other is not None:
+        raise ValueError(other)
     recipe = Recipe.load(folder.recipe)
     wanted = [folder.student(recipe, part.name, seed) for part in recipe.students for seed in recipe.seeds]
     _check_finished(folder, wanted, "distill")

@@ -55,7 +55,8 @@ def test_a_missing_head_is_named_or_started_from_the_seed(headless: Path) -> Non
         load_model(headless, task="classification", role="student")
     assert str(caught.value) == (
         f"checkpoint {headless} has no weights of the right size for classifier.bias, classifier.weight, which the "
-        "classification head needs. Fine-tune it on the task first, or pass new_head=True to start them at random."
+        "classification head needs. Fine-tune it on the task first; they start at random with `causalkd finetune`, "
+        "with `teacher.training` in a recipe, or with `new_head=True` in Python"
     )
     state = torch.get_rng_state()
     fresh = [
@@ -77,7 +78,7 @@ def test_labels_that_differ(saved: Path) -> None:
 @pytest.mark.parametrize(("task", "labels", "outputs"), [("classification", ("yes", "no"), 2), ("regression", None, 1)])
 def test_a_head_of_another_size(saved: Path, task: Task, labels: tuple[str, ...] | None, outputs: int) -> None:
     """A new head where asked for; without, an error and never a stock traceback about shapes."""
-    with pytest.raises(ValueError, match=r"pass new_head=True"):
+    with pytest.raises(ValueError, match=r"with `new_head=True` in Python"):
         load_model(saved, task=task, role="student", labels=labels)
     model = load_model(saved, task=task, role="student", labels=labels, new_head=True)
     assert model.run(INPUTS).logits.shape == (4, outputs)

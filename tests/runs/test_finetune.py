@@ -119,7 +119,7 @@ def _fails(*_: object) -> None:
 
 
 def test_it_has_no_students_to_verify(tuned: RunFolder) -> None:
-    with pytest.raises(ValueError, match="holds a fine-tuning, which has no students to verify; `causalkd evaluate"):
+    with pytest.raises(ValueError, match="holds a fine-tuning, which has no students to verify; `causalkd report"):
         verify(tuned.path)
 
 
@@ -238,3 +238,7 @@ def test_the_command_line_prints_the_table_and_evaluates_the_models(tmp_path: Pa
     measured = evaluate_task(tmp_path / "run", "planted", limit=12, max_length=11)
     assert [row["model"] for row in measured] == ["seed0", "seed1"]
     assert [row["metrics"] for row in measured] == [each["metrics"] for each in stored["scores"]]
+    shown = CliRunner().invoke(app, ["report", str(tmp_path / "run")])
+    assert shown.exit_code == 0 and shown.output.strip() in done.output
+    other = CliRunner().invoke(app, ["report", str(tmp_path / "run"), str(tmp_path / "run")])
+    assert other.exit_code == 2 and "holds a fine-tuning, which has no students to verify" in other.output

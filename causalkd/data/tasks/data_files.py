@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -83,8 +84,10 @@ def format_of(file: Path) -> str:
         )
     if found != "json":
         return found
-    with file.open(encoding="utf-8-sig") as opened:
-        start = opened.read(65536).lstrip()
+    try:
+        start = _start(file)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not text in UTF-8: {error}. Convert it") from None
     if start.startswith("{") and '"paragraphs"' in start:
         return "squad"
     return "json"
@@ -164,18 +167,39 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     if other or twice or not first:
         fault = f"{other[0]} has other columns than {paths[0]}" if other else f"{paths[0]} names columns twice: {twice}"
         raise ValueError(f"{fault if first else f'{paths[0]} is empty'}. Give a first line that names each column once")
+    if len(first) == 1 and (other := [mark for mark in ";\t|," if mark in first[0]]):
+        raise ValueError(
+            f"{paths[0]} has one column, {first[0][:60]!r}, which looks like several with {other[0]!r} between them. "
+            "Values are separated by commas in a .csv file and by tabs in a .tsv file: rename or convert it"
+        )
     features = Features({name: Value("string") for name in first})
     if not further:
         return Dataset.from_dict({name: [] for name in first}, features)
     return _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
 
 
-def _read_json(paths: list[Path]) -> "Dataset":
+def _read_json(paths: list[Path]) -> "Dataset | None":
+    """Objects in a list, or one after the other; None where all lists are empty."""
+    starts = {file: _start(file) for file in paths}
+    other = [f"{file} ({start[:30]!r})" for file, start in starts.items() if not re.match(r"\{|\[\s*[{\]]", start)]
+    if other:
+        raise ValueError(
+            f"there are no rows in {', '.join(other[:5])}: a JSON file must hold objects with a value for each column, "
+            "in a list or one a line. Convert the file"
+        )
+    filled = [file for file, start in starts.items() if not re.match(r"\[\s*\]", start)]
+    if not filled:
+        return None
     try:
-        return _load("json", paths)
+        return _load("json", filled)
     except ValueError:
-        _find_json_faults(paths)
+        _find_json_faults(filled)
         raise
+
+
+def _start(file: Path) -> str:
+    with file.open(encoding="utf-8-sig") as opened:
+        return opened.read(65536).lstrip()
 
 
 def _find_json_faults(paths: list[Path]) -> None:
@@ -205,7 +229,7 @@ def _load(builder: str, paths: list[Path], **options: Any) -> "Dataset":
         cause = error.__cause__ or error
         listed = ", ".join(map(str, paths[:3]))
         raise ValueError(
-            f"{listed} cannot be read as {builder} ({type(cause).__name__}: {cause}). Correct the file"
+            f"{listed} cannot be read as {builder} ({type(cause).__name__}: {str(cause).strip()}). Correct the file"
         ) from None
 
 
@@ -229,7 +253,7 @@ def _squad_rows(file: Path) -> Iterator[Mapping[str, Any]]:
         yield {"question": question, "context": context, "answers": {"answer_start": starts, "text": texts}}
 
 
-_READERS: Mapping[str, Callable[[list[Path]], "Dataset"]] = {
+_READERS: Mapping[str, Callable[[list[Path]], "Dataset | None"]] = {
     "csv": _read_csv,
     "tsv": lambda paths: _read_csv(paths, "\t"),
     "json": _read_json,

@@ -37,8 +37,9 @@ def generated_examples(
     generator = made.generator()
     if tokenizer.get_vocab() != generator.tokenizer().get_vocab():
         raise ValueError(
-            f"task '{task}' has a vocabulary of its own, which {type(tokenizer).__name__} does not have. Give "
-            f"{type(generator).__name__}().tokenizer(), and models that were made for it"
+            f"task '{task}' has a vocabulary of its own, which {type(tokenizer).__name__} does not have. Leave "
+            "`data.tokenizer` out of a recipe, and give models of fresh weights (`config`) or that were trained on it; "
+            f"in Python the tokenizer is {type(generator).__name__}().tokenizer()"
         )
     own_split, size = SPLITS[split]
     examples = generator.examples(own_split, limit or size, seed)

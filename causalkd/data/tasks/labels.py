@@ -1,11 +1,14 @@
 """Labels: their names in the data, and the number, the set or the score that stands for each in an example."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_NUMBER = re.compile(r"-?\d{1,100}")
 
 
 def declared_names(rows: "Dataset", column: str) -> tuple[str, ...]:
@@ -41,21 +44,41 @@ def flagged(names: Sequence[str], flags: Sequence[Any]) -> list[str]:
     return [name for name, flag in zip(names, flags, strict=True) if int(flag)]
 
 
-def numbers_of(values: Sequence[str | int], labels: tuple[str, ...], origin: str) -> list[int]:
-    """The number of each label, which is given by name or by number.
+def numbers_of(values: Sequence[str | int | float], labels: tuple[str, ...], origin: str) -> list[int]:
+    """The number of each label, which is given by name or by number; only by name where a name is itself a number.
 
     Raises ValueError for labels that are neither.
     """
     known = {name: number for number, name in enumerate(labels)}
-    known |= {key: number for number in range(len(labels)) for key in (number, str(number))}
-    unknown = [f"'{value}' (number {place})" for place, value in enumerate(values) if value not in known]
+    by_number = not any(_NUMBER.fullmatch(name) for name in labels)
+    if by_number:
+        known |= {str(number): number for number in range(len(labels))}
+    found = [known.get(str(value), known.get(_whole(value))) for value in values]
+    unknown = [f"'{values[place]}' (number {place})" for place, number in enumerate(found) if number is None]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise ValueError(
             f"{origin} has labels outside the task's set: {', '.join(unknown[:5])}{more}. The labels are "
-            f"{', '.join(labels)}, or their numbers from 0. Correct or remove these rows"
+            f"{', '.join(labels)}{', or their numbers from 0' if by_number else ''}. Correct or remove these rows"
         )
-    return [known[value] for value in values]
+    return [number for number in found if number is not None]
+
+
+def in_order(names: Iterable[str | int | float]) -> list[str]:
+    """Names of labels in their order: by value where all are whole numbers, else by letters."""
+    texts = {str(name) for name in names}
+    whole = all(_NUMBER.fullmatch(text) for text in texts)
+    return sorted(texts, key=lambda text: (int(text) if whole else 0, text))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is no label: nothing, an empty text, or the NaN of a table with gaps."""
+    return value is None or value == "" or value != value
+
+
+def _whole(value: str | int | float) -> str:
+    """A whole number without its decimals, as tables with gaps store whole numbers as decimals."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else ""
 
 
 def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[list[int]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
-from causalkd.data.tasks.labels import declared_names, flagged, flat, named
+from causalkd.data.tasks.labels import declared_names, flagged, flat, in_order, is_missing, named
 from causalkd.data.tasks.row_checks import check_rows
 from causalkd.task_types import Task
 
@@ -97,6 +97,11 @@ class OwnData:
     metrics: tuple[Metric, ...] = ()
     """The metrics of predictions, the first for decisions; none means the usual one of the kind."""
 
+    def __post_init__(self):
+        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"`labels` names {', '.join(twice)} twice; name each label once")
+
     @property
     def task(self) -> Task:
         """The head that the rows are for."""
@@ -151,7 +156,7 @@ class OwnData:
         if not taken:
             return whole
         rest = [number for number in range(len(whole.rows)) if number not in taken]
-        return whole.select(rest, f"{whole.origin}, without what was drawn from it")
+        return whole.select(rest, f"{whole.origin} without the rows drawn for another split")
 
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each role, in their order.
@@ -177,9 +182,14 @@ class OwnData:
                 if not columns and role not in kind.optional:
                     faults.append(f"no column is named as `{role}` usually is ({', '.join(usual)}): name it")
             found[role] = columns
+        used = [column for columns in found.values() for column in columns]
+        twice = sorted({column for column in used if used.count(column) > 1})
+        if twice:
+            faults.append(f"{', '.join(map(repr, twice))} would be used twice, which shows a model its own label")
         if faults:
             raise ValueError(
-                f"{table.origin} has the columns {', '.join(table.columns)}: {'; '.join(faults)}. Correct `columns`"
+                f"{table.origin} has the columns {', '.join(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
+                "the recipe's `data`"
             )
         return found
 
@@ -204,19 +214,15 @@ class OwnData:
         values = list(table.rows[column])
         values = values if self.kind == "classification" else flat(values)
         if any(isinstance(value, list | dict) for value in values):
-            raise ValueError(
-                f"{table.origin}, column {column!r} has several labels a row, and the kind {self.kind} has one. Use "
-                "the kind multi_label"
-            )
-        known = {value for value in values if value is not None and value != ""}
-        numeric = all(isinstance(value, int) or str(value).lstrip("-").isdigit() for value in known)
-        names = sorted(known, key=int) if numeric else sorted(known, key=str)
+            hint = "Use the kind multi_label" if self.kind == "classification" else "Give each row one list of labels"
+            raise ValueError(f"{table.origin}, column {column!r} has lists where {self.kind} has single labels. {hint}")
+        names = in_order(value for value in values if not is_missing(value))
         if len(names) < 2 or (len(names) > len(table.rows) / 2 and len(names) > 50):
             raise ValueError(
                 f"{table.origin}, column {column!r} has {len(names)} different values in {len(table.rows)} rows, which "
                 f"are no classes. Name another column as `columns.label`, or use another kind than {self.kind}"
             )
-        return tuple(str(name) for name in names)
+        return tuple(names)
 
     def rows(self, table: Table) -> list[tuple]:
         """The rows in the form that examples are made from.

@@ -10,11 +10,12 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_files, read_hub, split_of
 from causalkd.data.tasks.encode import token_ids
+from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
-from causalkd.data.tasks.own_data import ROW_KINDS, TEXT_PAIRS, OwnData, PartOf
+from causalkd.data.tasks.labels import is_missing, scores
+from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.data.tasks.row_checks import check_rows
 
-_SAMPLE = 2000
-"""The number of rows from which lengths and labels are taken."""
 _EXAMPLES = 5
 _MOST_LABELS = 12
 
@@ -29,16 +30,16 @@ def preview(
 ) -> str:
     """A page of text about the data, which ends with the `data:` block to paste into a recipe.
 
-    The kind is guessed from the columns where it is not given. Lengths and labels are those of the first 2,000 rows, in
-    tokens where there is a tokenizer, else in words.
+    The kind and the columns are guessed where they are not given and not named as usual. Lengths, labels and faults
+    are those of the first 2,000 rows, in tokens where there is a tokenizer, else in words.
 
     Raises ValueError where the data do not exist, or no kind suits their columns.
     """
     table, splits = _first_split(path, config, revision)
     kind = kind or guess_kind(table)
-    own = OwnData(path, kind, config=config, revision=revision)
+    own = OwnData(path, kind, guess_columns(table, kind), config=config, revision=revision)
     columns = own.columns_of(table)
-    head = table.select(range(min(_SAMPLE, len(table.rows))))
+    head = table.select(range(min(SAMPLE, len(table.rows))))
     texts = [" ".join(map(_plain, row)) for row in zip(*_texts(head, columns), strict=True)]
     lines = [
         f"{table.origin}: {len(table.rows)} rows; splits: {', '.join(splits)}",
@@ -46,39 +47,13 @@ def preview(
         f"kind: {kind}" + "".join(f"; {role}: {' + '.join(names)}" for role, names in columns.items() if names),
         *_length_lines(texts, tokenizer, max_length),
         *_label_lines(head, columns),
+        *_fault_lines(own, head, columns),
         "",
         *(f"{number}. {_short(row)}" for number, row in enumerate(map(dict, list(head.rows)[:_EXAMPLES]), 1)),
         "",
         _block(own, columns, splits).rstrip(),
     ]
     return "\n".join(lines)
-
-
-def guess_kind(table: Table) -> Kind:
-    """The kind of rows that the names and types of the columns suggest.
-
-    Raises ValueError where they suggest no kind.
-    """
-    import datasets
-
-    names = set(table.columns)
-    for kind in ("chat", "question_answering", "token_classification", "instructions"):
-        needed = [usual for role, usual in ROW_KINDS[kind].roles.items() if role not in ROW_KINDS[kind].optional]
-        if all(names & set(usual) for usual in needed):
-            return kind
-    pair = any(set(pair) <= names for pair in TEXT_PAIRS)
-    if pair or names & set(ROW_KINDS["classification"].roles["text"]):
-        label = next((name for name in ROW_KINDS["classification"].roles["label"] if name in names), None)
-        if names & {"score", "similarity"} or (label is not None and _is_score(table, label)):
-            return "regression"
-        if label is not None:
-            return "multi_label" if isinstance(table.rows.features[label], datasets.List) else "classification"
-        if not pair:
-            return "causal_lm"
-    raise ValueError(
-        f"{table.origin} has the columns {', '.join(table.columns)}, which are not named as those of any kind usually "
-        f"are. Give --kind: {', '.join(ROW_KINDS)}"
-    )
 
 
 def _first_split(path: str, config: str | None, revision: str | None) -> tuple[Table, list[str]]:
@@ -124,19 +99,28 @@ def _label_lines(table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]
     name = next((columns[role][0] for role in ("label", "labels", "tags") if columns.get(role)), None)
     if name is None:
         return []
-    values = list(table.rows[name])
-    counts = Counter(each for value in values for each in map(str, value if isinstance(value, list) else [value]))
-    shown = ", ".join(f"{label} {count}" for label, count in counts.most_common(_MOST_LABELS))
+    values = [each for value in table.rows[name] for each in (value if isinstance(value, list) else [value])]
+    counts = Counter(str(value) for value in values if not is_missing(value))
+    missing = sum(map(is_missing, values))
+    shown = [f"{label} {count}" for label, count in counts.most_common(_MOST_LABELS)]
     more = f" and {len(counts) - _MOST_LABELS} more" if len(counts) > _MOST_LABELS else ""
-    return [f"{name}: {shown}{more}"]
+    return [f"{name}: {', '.join(shown)}{more}" + (f"; {missing} without a label" if missing else "")]
 
 
-def _is_score(table: Table, column: str) -> bool:
-    values = [value for value in table.rows.select(range(min(_SAMPLE, len(table.rows))))[column] if value is not None]
+def _fault_lines(own: OwnData, head: Table, columns: dict[str, tuple[str, ...]]) -> list[str]:
+    """Why a recipe with these data would be refused, if it would be."""
     try:
-        return any(float(value) != int(float(value)) for value in values)
-    except (TypeError, ValueError):
-        return False
+        rows = []
+        if own.kind in ("masked_lm", "causal_lm"):
+            check_rows(["text"], columns["text"], [list(head.rows[columns["text"][0]])], head.origin, head.numbers)
+        else:
+            rows = own.rows(head)
+        if own.kind == "regression":
+            scores([row[-1] for row in rows], head.origin)
+        own.label_names()
+    except ValueError as error:
+        return [f"A recipe cannot use these rows as they are: {error}"]
+    return []
 
 
 def _type(table: Table, name: str) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from causalkd.data.tasks.labels import is_missing
+
 _SHOWN = 5
 
 
@@ -44,7 +46,7 @@ def _texts(value: Any) -> bool:
 
 
 def _label(value: Any) -> bool:
-    return isinstance(value, str | int | float) and value != ""
+    return isinstance(value, str | int | float) and not is_missing(value)
 
 
 def _labels(value: Any) -> bool:

@@ -62,7 +62,8 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     """Load both splits of the recipe's task, with the teacher's tokenizer.
 
     Raises:
-        ValueError: The task is unknown, its data are missing, a split is empty, or a metric is for another kind.
+        ValueError: The task is unknown, its data are missing, a split is empty, both are the same rows, or a metric is
+            for another kind.
     """
     tokenizer = with_padding(tokenizer_of(part, teacher))
     longest = longest_row(part, tokenizer)
@@ -75,7 +76,13 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
     check_metrics(train.kind, (train.metric, *train.further), train.labels)
     if part.packing:
         train = replace(train, examples=_packed(train, longest))
-    return Data(train, _in_order_of(load("validation", part.eval_limit), teacher), tokenizer)
+    heldout = _in_order_of(load("validation", part.eval_limit), teacher)
+    if heldout.origin == train.origin and part.path is not None:
+        raise ValueError(
+            f"the training and the validation split are the same rows, {train.origin}, so models would be measured on "
+            "what they learn from. Name other rows as `data.splits.validation`, or a part: {part_of: train, share: 0.1}"
+        )
+    return Data(train, heldout, tokenizer)
 
 
 def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
@@ -119,8 +126,7 @@ def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
         return model_from_config(make_config(part.config or {}, data.tokenizer), data.tokenizer, **shared)
     except ValueError as error:
         where = f"teacher.{'outputs' if part.outputs else 'config' if part.model is None else 'model'}"
-        hint = " With `teacher.training` it gets a new head." if "new_head=True" in str(error) else ""
-        raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines()) + hint) from error
+        raise ValueError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from error
 
 
 def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:

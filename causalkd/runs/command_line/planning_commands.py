@@ -56,7 +56,7 @@ def data(
     tokenizer: Annotated[
         str | None, typer.Option(help="Count lengths in its tokens: a hub name or folder.", callback=at_home)
     ] = None,
-    max_length: Annotated[int, typer.Option(help="Count the rows that have more tokens.")] = 128,
+    max_length: Annotated[int, typer.Option(min=1, help="Count the rows that have more tokens.")] = 128,
     config: Annotated[str | None, typer.Option(help="Configuration of a hub data set.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
 ) -> None:

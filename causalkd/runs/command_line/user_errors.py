@@ -19,10 +19,13 @@ def user_errors() -> Iterator[None]:
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from datasets import disable_progress_bars
+    from datasets.utils.logging import CRITICAL
+    from datasets.utils.logging import set_verbosity as set_verbosity_of_datasets
     from safetensors import SafetensorError
     from transformers.utils import logging
 
     disable_progress_bars()
+    set_verbosity_of_datasets(CRITICAL)  # its errors are raised too, and end here
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     from causalkd.runs.build.interruption import Stopped, terminable

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,14 +44,40 @@ class HarnessOptions:
 def harness_faults(
     tasks: Sequence[str], options: HarnessOptions, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> list[str]:
-    """Why the harness cannot be asked for these tasks, a line each; asks it which tasks it knows."""
+    """Why the harness cannot be asked for these tasks, a line each.
+
+    Args:
+        tasks: Names of its tasks, or YAML files of tasks in its form.
+        options: How it asks.
+        tokenizer: The tokenizer of the models.
+
+    The rows of every task are loaded, since the first model is not to be measured in vain.
+    """
     if not tasks:
         return []
     found = options.faults(tokenizer)
     if find_spec("lm_eval") is None:
         return [*found, "harness tasks need lm-evaluation-harness; install the extra: pip install 'causalkd[harness]'"]
-    known = list(import_module("lm_eval.tasks").TaskManager().all_tasks)
-    return found + [f"the harness has no task {task!r}; {nearest(task, known)}" for task in tasks if task not in known]
+    absent = [task for task in tasks if _is_file(task) and not Path(task).is_file()]
+    if absent:
+        return [*found, *(f"there is no file {task} with a task of the harness; correct the path" for task in absent)]
+    manager = _manager(tuple(tasks))
+    for task in tasks:
+        name = _names(manager, [task])[0]
+        if name is None:
+            what = f"{task} holds no task or group" if _is_file(task) else f"the harness has no task {task!r}"
+            near = "give it the key `task`" if _is_file(task) else nearest(task, list(manager.all_tasks))
+            found.append(f"{what}; {near}")
+            continue
+        try:
+            manager.load([name])
+        except Exception as error:  # the harness and its tasks' own code raise whatever they do
+            said = " ".join(str(error).split())[:300]
+            found.append(
+                f"the rows of the harness task {task!r} cannot be loaded ({type(error).__name__}: {said}); load them "
+                "once where there is a network, or leave it out"
+            )
+    return found
 
 
 def harness_scores(
@@ -60,14 +87,38 @@ def harness_scores(
     if not tasks:
         return {}
     batch: int | str = int(options.batch_size) if options.batch_size.isdigit() else options.batch_size
+    manager = _manager(tuple(tasks))
     found = import_module("lm_eval").simple_evaluate(
         model="hf",
         model_args={"pretrained": locate(checkpoint)},
-        tasks=list(tasks),
+        tasks=_names(manager, tasks),
         num_fewshot=options.shots,
         batch_size=batch,
         apply_chat_template=options.chat_template,
         limit=limit,
         device="cuda" if torch.cuda.is_available() else "cpu",
+        task_manager=manager,
     )
     return found["results"]
+
+
+def _is_file(task: str) -> bool:
+    return task.endswith((".yaml", ".yml"))
+
+
+@lru_cache(maxsize=1)
+def _manager(tasks: tuple[str, ...]) -> Any:
+    """The harness's table of tasks, with those of the files; it takes a minute to read, so that it is kept."""
+    folders = sorted({str(Path(task).absolute().parent) for task in tasks if _is_file(task)})
+    return import_module("lm_eval.tasks").TaskManager(include_path=folders or None)
+
+
+def _names(manager: Any, tasks: Sequence[str]) -> list[Any]:
+    """The harness's name of each task; None for one that it does not know."""
+    known = set(manager.all_tasks)
+    of_file = (
+        {str(entry.yaml_path): name for name, entry in manager.task_index.items()} if any(map(_is_file, tasks)) else {}
+    )
+    return [
+        of_file.get(str(Path(task).absolute())) if _is_file(task) else task if task in known else None for task in tasks
+    ]

@@ -24,6 +24,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
 from causalkd.runs.build.prepare import build_masking
 from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder, write_whole
 from causalkd.runs.trained_run import TrainedRun, finished_models
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
@@ -129,6 +130,10 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
         ValueError: There is no such model, or its head is of another task or has other labels.
     """
     folder = RunFolder(Path(origin))
+    if folder.path.exists() and not (folder.path / "config.json").is_file() and not folder.holds_finetuning():
+        other = other_kind(folder.path)
+        if other is not None:
+            raise ValueError(f"{other}; or name a checkpoint, whose folder has a config.json")
     if not folder.recipe.is_file() or folder.holds_finetuning():
         for path in finished_models(folder) if folder.recipe.is_file() else [origin]:
             model = load_model(path, task=asked.kind, role="teacher", labels=_labels_at(path, asked))

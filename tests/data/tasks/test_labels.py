@@ -1,13 +1,33 @@
 import datasets
 import pytest
 
-from causalkd.data.tasks.labels import declared_names, flags_of_sets, named, numbers_of, scores
+from causalkd.data.tasks.labels import declared_names, flags_of_sets, in_order, is_missing, named, numbers_of, scores
 
 
 def test_labels_are_known_by_name_and_by_number() -> None:
     assert numbers_of(["no", "yes", 1, "0"], ("no", "yes"), "here") == [0, 1, 1, 0]
     with pytest.raises(ValueError, match=r"here has labels outside the task's set: 'maybe' \(number 1\)"):
         numbers_of(["no", "maybe"], ("no", "yes"), "here")
+
+
+@pytest.mark.parametrize("values", [["1", "2", "3"], [1, 2, 3], [1.0, 2.0, 3.0]])
+def test_names_that_are_numbers_are_names(values: list) -> None:
+    """Ratings from 1: the name 1 is the first label, not the label number 1."""
+    assert numbers_of(values, ("1", "2", "3"), "here") == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"the task's set: '0' \(number 3\)\. The labels are 1, 2, 3\. Correct"):
+        numbers_of([*values, 0], ("1", "2", "3"), "here")
+
+
+def test_names_are_those_that_a_table_has() -> None:
+    assert numbers_of([1.0, 0.0], ("no", "yes"), "here") == [1, 0]  # a column of whole numbers that has gaps
+    assert numbers_of([True, False], ("False", "True"), "here") == [1, 0]
+    assert numbers_of([0.5, 1.0], ("0.5", "1.0"), "here") == [0, 1]
+
+
+def test_whole_numbers_are_in_the_order_of_their_values() -> None:
+    assert in_order(["10", "2", "-1", "2"]) == ["-1", "2", "10"] and in_order([10, 2]) == ["2", "10"]
+    assert in_order(["b", "10", "a"]) == ["10", "a", "b"] and in_order(["²", "1"]) == ["1", "²"]
+    assert [is_missing(value) for value in (None, "", float("nan"), 0, False, "a")] == [True] * 3 + [False] * 3
 
 
 def test_a_set_of_labels_is_a_flag_for_each() -> None:

@@ -181,7 +181,10 @@ BAD = {
         "row 2, column 'text': 7 (int), where a text must stand",
     ),
     "label": ([{"text": "a", "label": "x"}, {"text": "b", "label": None}], "row 2, column 'label': None"),
-    "several": ([{"text": "a", "label": ["x", "y"]}] * 2, "has several labels a row"),
+    "several": (
+        [{"text": "a", "label": ["x", "y"]}] * 2,
+        "has lists where classification has single labels. Use",
+    ),
 }
 
 
@@ -230,3 +233,20 @@ def test_what_is_drawn_for_one_split_is_not_in_the_other(tmp_path: Path) -> None
     own = OwnData(str(path), "classification")
     lengths = [{len(e["input_ids"]) for e in loaded(own, split).examples} for split in ("train", "validation")]
     assert len(lengths[0]) == 27 and len(lengths[1]) == 3 and not lengths[0] & lengths[1]
+
+
+def test_a_column_or_a_label_cannot_be_named_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nthe fox,a\nthe cat,b\na dog,a\na bird,b\n")
+    with pytest.raises(ValueError, match=r"'label' would be used twice, which shows a model its own label"):
+        loaded(OwnData(str(path), "classification", {"text": ("text", "label")}))
+    with pytest.raises(ValueError, match=r"`labels` names b twice; name each label once"):
+        OwnData(str(path), "classification", labels=("a", "b", "b"))
+
+
+def test_ratings_are_classes_by_their_names(tmp_path: Path) -> None:
+    """The numbers 1, 2, 3 are three classes and not the second, the third and one that is not there."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"the fox,{number % 3 + 1}\n" for number in range(9)))
+    found = loaded(OwnData(str(path), "classification", splits={"validation": "train"}))
+    assert found.labels == ("1", "2", "3") and [each["label"] for each in found.examples] == [0, 1, 2] * 3

@@ -5,8 +5,7 @@ import datasets
 import pytest
 import yaml
 
-from causalkd.data.tasks.data_files import Table
-from causalkd.data.tasks.preview import guess_kind, preview
+from causalkd.data.tasks.preview import preview
 from causalkd.recipe.sections import DataPart
 from tests.data.tiny_tokenizers import bert_like
 
@@ -29,21 +28,29 @@ def test_a_table_is_described_and_its_block_can_be_pasted(tmp_path: Path) -> Non
     assert (part.path, part.kind, part.task) == (str(path), "classification", None) and "validation" in part.splits
 
 
-GUESSES = {
-    "chat": {"messages": [[{"role": "user", "content": "a"}]]},
-    "question_answering": {"question": ["a"], "context": ["b"], "answers": [{"text": ["b"], "answer_start": [0]}]},
-    "token_classification": {"tokens": [["a"]], "ner_tags": [["O"]]},
-    "instructions": {"instruction": ["a"], "input": [""], "output": ["b"]},
-    "regression": {"text": ["a", "b"], "label": [1.5, 2.0]},
-    "classification": {"premise": ["a"], "hypothesis": ["b"], "label": [1]},
-    "multi_label": {"text": ["a"], "labels": [["x", "y"]]},
-    "causal_lm": {"text": ["a"]},
-}
+def test_columns_with_names_of_their_own_are_found_by_their_values(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    rows = "".join(f"{n},the fox sat {n},{n % 3 + 1}\n" for n in range(30))
+    path.write_text("id,comment,stars\n" + rows)
+    page = preview(str(path))
+    assert "kind: classification; text: comment; label: stars" in page and "stars: 1 10, 2 10, 3 10" in page
+    assert yaml.safe_load(page[page.index("data:") :])["data"]["columns"] == {"text": "comment", "label": "stars"}
 
 
-@pytest.mark.parametrize("kind", GUESSES)
-def test_the_kind_is_guessed_from_the_columns(kind: str) -> None:
-    assert guess_kind(Table(datasets.Dataset.from_dict(GUESSES[kind]), "here")) == kind
+def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nthe fox,a\na cat,\na dog,b\n")
+    page = preview(str(path))
+    assert "label: a 1, b 1; 1 without a label" in page
+    assert "A recipe cannot use these rows as they are: " in page and "row 2, column 'label': '' (str)" in page
+    (tmp_path / "b.jsonl").write_text('{"messages": []}\n')
+    assert "row 1, column 'messages': [] (list)" in preview(str(tmp_path / "b.jsonl"))
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n{"text": null}\n')
+    assert "row 2, column 'text': None" in preview(str(tmp_path / "c.jsonl"))
+    path.write_text("text,label\nthe fox,a\na cat,b\n")
+    assert "labels that are not numbers: 'a' (number 0)" in preview(str(path), "regression")
+    path.write_text("text,label\n" + "the fox,a\n" * 4)
+    assert "has 1 different values in 3 rows, which are no classes" in preview(str(path))
 
 
 def test_columns_of_no_kind_are_said(tmp_path: Path) -> None:

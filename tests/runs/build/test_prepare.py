@@ -254,3 +254,15 @@ def test_metrics_of_another_kind_are_refused_before_anything_is_trained(tmp_path
             build_data(DataPart(**given, metrics=metrics), teacher)
     data = build_data(DataPart(**given, metrics=("macro_f1", "accuracy")), teacher)
     assert (data.heldout.metric, data.heldout.further) == ("macro_f1", ("accuracy",))
+
+
+def test_a_model_is_not_measured_on_what_it_learns_from(tmp_path: Path) -> None:
+    bert_like().save_pretrained(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("text,label\n" + "the fox,a\na cat,b\n" * 4)
+    own = {"path": str(tmp_path / "a.csv"), "kind": "classification", "tokenizer": str(tmp_path)}
+    fresh = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {"steps": 1}})
+    for same in ("train", "a.csv"):
+        with pytest.raises(ValueError, match="are the same rows, .*a.csv, so models would be measured on what they"):
+            build_data(DataPart.model_validate({**own, "splits": {"validation": same}}), fresh)
+    assert build_data(DataPart.model_validate({**own, "splits": {"validation": "b.csv"}}), fresh).labels == ("a", "b")

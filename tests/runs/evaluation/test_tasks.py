@@ -1,10 +1,15 @@
 """Evaluating a checkpoint or a run on a task: its line, its JSON, and predictions that give every figure again."""
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import seqeval.metrics as seqeval
 from datasets import Dataset
+from scipy.stats import spearmanr
 from sklearn import metrics
 from typer.testing import CliRunner
 
@@ -80,6 +85,54 @@ def test_every_model_of_a_run_is_measured(quickstart: FinishedRun, tmp_path: Pat
         ValueError, match=r"teacher of the run .* does classification with the labels .* name a task of"
     ):
         evaluate_task(quickstart.folder.path, "sst2", out=tmp_path)
+
+
+def test_a_run_is_measured_as_in_its_report(quickstart: FinishedRun, tmp_path: Path) -> None:
+    """The same rows, read by the task's name."""
+    part, report = quickstart.recipe.data, quickstart.report
+    given = f"task: {part.task}\nmax_length: {part.max_length}\neval_limit: {part.eval_limit}\nseed: {part.seed}\n"
+    (tmp_path / "same.yaml").write_text(given)
+    rows = evaluate_task(quickstart.folder.path, str(tmp_path / "same.yaml"), out=tmp_path)
+    expected = [report.teacher.task_metric, *(student.task_metric for student in report.students)]
+    assert [row["metrics"]["accuracy"] for row in rows] == expected
+
+
+RECOMPUTED: dict[str, Callable[[list, list], dict[str, float]]] = {
+    "regression": lambda gold, found: {"spearman": spearmanr(gold, found).statistic},
+    "token_classification": lambda gold, found: {"entity_f1": seqeval.f1_score(gold, found)},
+    "causal_lm": lambda gold, found: {"perplexity": math.exp(-sum(found) / len(found))},
+}
+
+
+@pytest.mark.parametrize("kind", RECOMPUTED)
+def test_stored_predictions_give_the_metric_of_every_kind(tmp_path: Path, kind: Any) -> None:
+    words = WORDS.split()
+    rows: dict[str, list[dict]] = {
+        "regression": [{"text": " ".join(words[n : n + 5]), "label": n * 7 % 5 / 2} for n in range(12)],
+        "token_classification": [{"words": words[n : n + 5], "tags": ["B-x", "O", "B-x", "O", "O"]} for n in range(12)],
+        "causal_lm": [{"text": " ".join(words[n:])} for n in range(12)],
+    }
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[kind]))
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{{path: {tmp_path}/rows.jsonl, kind: {kind}, max_length: 16, splits: {{test: train}}}}")
+    folder = tmp_path / "model"
+    if kind == "causal_lm":
+        model, tokenizer = tiny("gpt2", kind), gpt2_like()
+        model.resize_token_embeddings(len(tokenizer))
+        HookedModel(model, tokenizer, task=kind, role="student").save_pretrained(folder)
+    else:
+        _checkpoint(folder, kind, {0: "B-x", 1: "O"} if kind == "token_classification" else None)
+    (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    found = table["label_log_probability" if kind == "causal_lm" else "prediction"][:]
+    again = RECOMPUTED[kind](table["label"][:], found)
+    assert {name: row["metrics"][name] for name in again} == pytest.approx(again, rel=1e-12)
+
+
+def test_a_folder_of_another_kind_is_said(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds an unfinished pipeline; .*; or name a checkpoint, whose folder has a"):
+        evaluate_task(tmp_path, "planted")
 
 
 def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""What a folder holds where a run with students is asked for: the message for another kind, and what to do with it."""
+
+from pathlib import Path
+
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.verification.results.report import VerificationReport
+
+
+def other_kind(path: Path) -> str | None:
+    """What is at a path that is no run with students, and what to do; None for such a run, finished or not."""
+    folder = RunFolder(path)
+    if path.is_file():
+        return f"{path} is a file; name the folder of a run, such as {path.parent}"
+    if folder.holds_finetuning():
+        if not folder.finished:
+            return f"{path} holds an unfinished fine-tuning; continue it with the same `causalkd finetune` call"
+        return (
+            f"{path} holds a fine-tuning, which has no students to verify; `causalkd report {path}` shows its scores, "
+            f"and `causalkd evaluate {path} --task TASK` measures its models"
+        )
+    if folder.recipe.is_file():
+        return None
+    if (path / "pipeline.yaml").is_file():
+        if not (path / "results.json").is_file():
+            return f"{path} holds an unfinished pipeline; continue it with the same `causalkd pipeline` call"
+        inside = sorted(str(found.parent) for found in path.glob("distill/*/recipe.yaml"))
+        return f"{path} holds a pipeline; `causalkd report {path}` shows its table. Its runs are {', '.join(inside)}"
+    if (path / "study.yaml").is_file():
+        table = f"`causalkd study {path / 'study.yaml'} --table` shows its table"
+        return f"{path} holds a study; {table}. The runs of its cells are in {path / 'cells'}"
+    return f"{path} does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"
+
+
+def read_report(path: Path) -> VerificationReport:
+    """The report of a finished run with students.
+
+    Raises:
+        ValueError: There is none; the message says what is there instead.
+    """
+    file = RunFolder(path).report
+    other = None if file.is_file() else other_kind(path)
+    if other is not None:
+        raise ValueError(other)
+    return VerificationReport.read(file)
