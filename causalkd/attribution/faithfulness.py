@@ -23,11 +23,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from causalkd.attribution.agreement import random_scores
-from causalkd.attribution.targets import Target, Views, logits_at, view_values
+from causalkd.attribution.removal import Removal, counts_of
+from causalkd.attribution.targets import Views
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -71,12 +72,12 @@ def faithfulness(
     generator: torch.Generator,
     portions: int = 10,
     random_orders: int = 5,
-    rows: int = 128,
+    positions: int = 2**16,
 ) -> Faithfulness:
     """How far each view's prediction falls as tokens are removed in the order of its scores.
 
-    Costs, for each view and row of n tokens, (2 + `random_orders`) · portions forwards and about n · portions more for
-    the extremes.
+    Costs, for each view and row of n tokens, (2 + `random_orders`) · portions forwards of its text and about
+    n · portions more for the extremes, in about 2 · portions calls of the model.
 
     Args:
         model: The model that is explained.
@@ -86,20 +87,19 @@ def faithfulness(
         generator: Draws the random orders.
         portions: The number of equal portions of a text's tokens; one token each where there are fewer.
         random_orders: The number of random orders to try.
-        rows: The largest number of rows of one forward pass.
+        positions: The largest number of positions of one forward pass, padding included; one text goes through whole.
 
     Raises:
         ValueError: The number of portions or of random orders is below 1.
     """
     check_portions(portions, random_orders)
     shape, can_go = scores.shape[:2], removable(model, inputs, views).flatten(0, 1)
-    removal = _Removal(model, inputs, views, can_go, _counts(can_go.sum(-1), portions), rows)
+    removal = Removal(model, inputs, views, can_go, counts_of(can_go.sum(-1), portions), positions)
     flat = scores.to(can_go.device).flatten(0, 1)
     with torch.no_grad(), evaluating([model]):
-        whole = removal.values(torch.arange(len(can_go), device=can_go.device), torch.zeros_like(can_go))
-        orders = [flat, -flat, *(random_scores(flat, generator) for _ in range(random_orders))]
-        orders += [removal.search(whole, best) for best in (True, False)]
-        aopcs = torch.stack([whole - removal.mean_value(order) for order in orders])
+        whole = removal.whole()
+        orders = [flat, -flat, *(random_scores(flat, generator) for _ in range(random_orders)), *removal.search(whole)]
+        aopcs = whole - removal.mean_values(torch.stack([order.double() for order in orders]))
     first, last, *others = aopcs.unflatten(1, shape).unbind()
     return Faithfulness(
         first,
@@ -134,80 +134,5 @@ def removable(model: HookedModel, inputs: Inputs, views: Views) -> Bool[Tensor, 
     return inner & (at < read if model.task == "causal_lm" else at != read)
 
 
-@dataclass(frozen=True, eq=False)
-class _Removal:
-    """Items are the views of every row, one after the other; an order is a score for each position, highest first."""
-
-    model: HookedModel
-    inputs: Inputs
-    views: Views
-    can_go: Bool[Tensor, "item pos"]
-    counts: Int[Tensor, "portion item"]
-    """The tokens that are removed after each portion."""
-    rows: int
-
-    def mean_value(self, order: Float[Tensor, "item pos"]) -> Float[Tensor, "item"]:
-        """F after each portion is removed, as a mean over portions; NaN for an item without any token to remove."""
-        gone = self.can_go & (_ranks(order, self.can_go) < self.counts[..., None])
-        portion, item = self._steps().nonzero(as_tuple=True)
-        found = torch.full(self.counts.shape, torch.nan, device=gone.device, dtype=torch.float64)
-        found[portion, item] = self.values(item, gone[portion, item]).double()
-        return found.nanmean(0)
-
-    def search(self, whole: Float[Tensor, "item"], best: bool) -> Float[Tensor, "item pos"]:
-        """A greedy order: a portion holds the tokens whose loss alone now lowers F most (or, not `best`, least)."""
-        order = torch.zeros(self.can_go.shape, device=whole.device, dtype=torch.float64)
-        gone = torch.zeros_like(self.can_go)
-        for left, count in zip(range(len(self.counts), 0, -1), self.counts, strict=True):
-            item, pos = (self.can_go & ~gone & (gone.sum(-1) < count)[:, None]).nonzero(as_tuple=True)
-            tried = gone[item]
-            tried[torch.arange(len(item), device=item.device), pos] = True
-            fall = torch.full(gone.shape, -torch.inf, device=whole.device, dtype=torch.float64)
-            fall[item, pos] = (whole[item] - self.values(item, tried)).double() * (1 if best else -1)
-            chosen = self.can_go & ~gone & (_ranks(fall, self.can_go & ~gone) < (count - gone.sum(-1))[:, None])
-            order = order.where(~chosen, left)
-            gone = gone | chosen
-        return order
-
-    def values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
-        """F of some items, each without some tokens; in float32 at least."""
-        parts = [
-            self._values(*part)
-            for part in zip(item.split(self.rows), gone.split(self.rows), strict=True)
-            if len(part[0])
-        ]
-        return torch.cat(parts) if parts else torch.zeros(0, device=item.device)
-
-    def _values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
-        row = item % len(self.inputs["input_ids"])
-        # The padding after the longest of these texts is left out: it has no effect and costs as much as a token.
-        width = int(self.inputs["attention_mask"][row].any(0).nonzero().max()) + 1
-        given = {name: tensor[row, :width] for name, tensor in self.inputs.items()}
-        given["attention_mask"] = given["attention_mask"].masked_fill(gone[:, :width], 0)
-        position = None if self.views.position is None else self.views.position[row]
-        view = Views(self.views.choice.flatten()[item][None], position)
-        logits = self.model.run(given, logits_at=logits_at(view, width)).logits
-        target: Target = "logit" if self.model.task == "regression" else "probability"
-        return view_values(logits, view, target)[0]
-
-    def _steps(self) -> Bool[Tensor, "portion item"]:
-        """The portions that hold a token: a text of few tokens has fewer of them."""
-        return self.counts.diff(dim=0, prepend=torch.zeros_like(self.counts[:1])) > 0
-
-
 def _fields(found: Faithfulness) -> tuple[Tensor, ...]:
     return found.comprehensiveness, found.sufficiency, found.random, found.lower, found.upper
-
-
-def _counts(tokens: Int[Tensor, "item"], portions: int) -> Int[Tensor, "portion item"]:
-    """The tokens that are removed after each portion: the same share of every text, rounded up."""
-    step = torch.arange(1, portions + 1, device=tokens.device)[:, None]
-    return (step * tokens + portions - 1) // portions
-
-
-def _ranks(order: Float[Tensor, "item pos"], among: Bool[Tensor, "item pos"]) -> Int[Tensor, "item pos"]:
-    """The rank: 0 for the highest; of equals the earlier position is first, and those not `among` come last."""
-    # Sorting by scores first and then by membership keeps infinities of the scores apart from what is left out.
-    by_score = order.argsort(dim=-1, descending=True, stable=True)
-    members = among.gather(-1, by_score).long().argsort(dim=-1, descending=True, stable=True)
-    return by_score.gather(-1, members).argsort(dim=-1)

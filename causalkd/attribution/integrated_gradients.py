@@ -6,6 +6,7 @@ with h the activation at a hook point, h₀ the baseline and F_v the target of a
 Riemann sum (Wu et al. 2023, arXiv 2305.10010). With one step and a zero baseline it is input × gradient.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -35,6 +36,8 @@ Baseline = Literal["zero", "mean", "[MASK]"]
 """The start of the path: 0, the mean of the row's real positions, or the activation of the same row with every token
 that is not special replaced by the mask token."""
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+# Positions that go through the model together with a graph: those of 16 texts of 512 tokens.
+_POSITIONS = 2**13
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,30 +68,69 @@ def integrated_gradients(
     """The attributions of a batch, without a graph and in eval mode, by default at the embedding output.
 
     Costs the blocks up to the hook point, then for each step the blocks after it, forward and, for each view, backward
-    (for all K classes K − 1 times), and one more forward for the gap. Memory does not grow with the steps.
+    (for all K classes K − 1 times), and one more forward for the gap. Steps go through the model together, as many as
+    `_POSITIONS` allow; memory does not grow with more of them.
 
     Raises:
         ValueError: Fewer than one step, no such hook point, a view of no class or token, or a missing baseline.
     """
-    hook_point = hook_point_of(model, hook_point)
+    points = [hook_point_of(model, hook_point)]
+    return attributions_at(model, inputs, views, points, steps=steps, baseline=baseline, target=target)[0]
+
+
+def attributions_at(
+    model: HookedModel,
+    inputs: Inputs,
+    views: Views,
+    hook_points: Sequence[HookPoint],
+    *,
+    steps: int = 32,
+    baseline: Baseline | Float[Tensor, "..."] = "zero",
+    target: Target = "probability",
+) -> list[Attributions]:
+    """`integrated_gradients` at several hook points, whose activations are read in one forward."""
     check_steps(steps)
     check_choice("target", target, TARGETS)
     check_rows(views, model.task, inputs["attention_mask"].bool())
+    read = list(dict.fromkeys(each for point in hook_points for each in entry_hook_points(model, point)))
     with evaluating([model]), torch.no_grad():
-        here, *boundary = _activations(model, inputs, hook_point)
-        start = _baseline(model, inputs, hook_point, here, baseline)
-        path = Path(model, inputs, hook_point, *boundary)
-        with entered(model, hook_point, start, *boundary):
-            logits = model.run(inputs, logits_at=path.logits_at(views)).logits
-        check_views(views, model.task, logits.shape[-1], target)
-        at_start = view_values(logits, views, target)
-        total = torch.zeros(())
-        for step in range(1, steps + 1):
-            logits, gradients = path.gradients(start + step / steps * (here - start), views, target)
-            total = total + gradients
-        values = (here - start) * (total / steps)
-        gap = values.sum((-2, -1)) - (view_values(logits, views, target) - at_start)
-    return Attributions(values, gap, attention_of(model))
+        activations = model.read(inputs, read).activations
+        starts = _baselines(model, inputs, {point: activations[point] for point in hook_points}, baseline)
+        return [
+            _along(
+                Path(model, inputs, point, *(activations[each] for each in entry_hook_points(model, point)[1:])),
+                activations[point],
+                start,
+                views,
+                target,
+                steps,
+            )
+            for point, start in zip(hook_points, starts, strict=True)
+        ]
+
+
+def _along(
+    path: "Path",
+    here: Float[Tensor, "batch pos width"],
+    start: Float[Tensor, "batch pos width"],
+    views: Views,
+    target: Target,
+    steps: int,
+) -> Attributions:
+    """The attributions along one path, its steps in groups that go through the model together."""
+    with entered(path.model, path.hook_point, start, path.boundary):
+        logits = path.model.run(path.inputs, logits_at=path.logits_at(views)).logits
+    check_views(views, path.model.task, logits.shape[-1], target)
+    at_start = view_values(logits, views, target)
+    total = torch.zeros(())
+    for first in range(1, steps + 1, together := max(1, _POSITIONS // max(1, here[..., 0].numel()))):
+        numbers = range(first, min(first + together, steps + 1))
+        hidden = torch.cat([start + number / steps * (here - start) for number in numbers])
+        logits, gradients = path.repeated(len(numbers)).gradients(hidden, views.repeated(len(numbers)), target)
+        total = total + gradients.unflatten(1, (len(numbers), len(here))).sum(1)
+    values = (here - start) * (total / steps)
+    gap = values.sum((-2, -1)) - (view_values(logits[-len(here) :], views, target) - at_start)
+    return Attributions(values, gap, attention_of(path.model))
 
 
 def check_steps(steps: int) -> None:
@@ -119,6 +161,12 @@ class Path:
     inputs: Inputs
     hook_point: HookPoint
     boundary: Float[Tensor, "batch pos boundary_width"] | None = None
+
+    def repeated(self, times: int) -> "Path":
+        """The same for all rows several times, one after the other."""
+        inputs = {name: tensor.repeat(times, *[1] * (tensor.dim() - 1)) for name, tensor in self.inputs.items()}
+        boundary = None if self.boundary is None else self.boundary.repeat(times, 1, 1)
+        return Path(self.model, inputs, self.hook_point, boundary)
 
     def logits_at(self, views: Views) -> Int[Tensor, "batch"] | None:
         """The flat positions at which a per-token head must predict."""
@@ -184,35 +232,34 @@ def _backwards(totals: tuple[Tensor, ...], hidden: Tensor, create_graph: bool) -
     ]
 
 
-def _activations(model: HookedModel, inputs: Inputs, hook_point: HookPoint) -> list[Tensor]:
-    hook_points = entry_hook_points(model, hook_point)
-    read = model.read(inputs, hook_points).activations
-    return [read[each] for each in hook_points]
-
-
-def _baseline(
+def _baselines(
     model: HookedModel,
     inputs: Inputs,
-    hook_point: HookPoint,
-    here: Float[Tensor, "batch pos width"],
+    here: Mapping[HookPoint, Float[Tensor, "batch pos width"]],
     baseline: Baseline | Float[Tensor, "..."],
-) -> Float[Tensor, "batch pos width"]:
+) -> list[Float[Tensor, "batch pos width"]]:
+    """The start of the path at each hook point."""
     if isinstance(baseline, Tensor):
-        try:
-            return baseline.to(here).expand_as(here)
-        except RuntimeError:
-            raise ValueError(
-                f"the baseline has shape {tuple(baseline.shape)}, "
-                f"the activation at {hook_point.name} {tuple(here.shape)}; "
-                "give a tensor of that shape, or one of its width"
-            ) from None
+        return [_given(point, each, baseline) for point, each in here.items()]
     check_choice("baseline", baseline, BASELINES)
     if baseline == "zero":
-        return torch.zeros_like(here)
+        return [torch.zeros_like(each) for each in here.values()]
     if baseline == "mean":
         counted = inputs["attention_mask"].bool()[..., None]
-        return (here.where(counted, 0).sum(1, keepdim=True) / counted.sum(1, keepdim=True)).expand_as(here)
-    return _activations(model, _masked(model, inputs), hook_point)[0]
+        tokens = counted.sum(1, keepdim=True)
+        return [(each.where(counted, 0).sum(1, keepdim=True) / tokens).expand_as(each) for each in here.values()]
+    masked = model.read(_masked(model, inputs), list(here)).activations
+    return [masked[point] for point in here]
+
+
+def _given(hook_point: HookPoint, here: Float[Tensor, "batch pos width"], baseline: Tensor) -> Tensor:
+    try:
+        return baseline.to(here).expand_as(here)
+    except RuntimeError:
+        raise ValueError(
+            f"the baseline has shape {tuple(baseline.shape)}, the activation at {hook_point.name} {tuple(here.shape)}; "
+            "give a tensor of that shape, or one of its width"
+        ) from None
 
 
 def _masked(model: HookedModel, inputs: Inputs) -> Inputs:

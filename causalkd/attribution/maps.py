@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import pad
 
-from causalkd.attribution.integrated_gradients import Baseline, integrated_gradients
+from causalkd.attribution.integrated_gradients import Baseline, attributions_at
 from causalkd.attribution.targets import Target, Views, at_least_float32
 from causalkd.files.html_table import coloured_tokens
 from causalkd.models.head_labels import label_names
@@ -135,23 +135,35 @@ def attribution_map(
     reduction: Reduction = "sum",
 ) -> AttributionMap:
     """The map of a batch by integrated gradients; costs and errors are those of `integrated_gradients`."""
-    hook_point = hook_point_of(model, hook_point)
-    found = integrated_gradients(
-        model, inputs, views, hook_point=hook_point, steps=steps, baseline=baseline, target=target
+    points = [hook_point_of(model, hook_point)]
+    maps = attribution_maps(
+        model, inputs, views, points, steps=steps, baseline=baseline, target=target, reduction=reduction
     )
-    mask = inputs["attention_mask"].bool()
-    values = found.values.sum(-1) if reduction == "sum" else token_norms(found.values)
-    made = Provenance(
-        model.architecture,
-        hook_point.name,
-        target,
-        steps,
-        baseline if isinstance(baseline, str) else "given",
-        reduction,
-        found.attention,
-    )
+    return maps[0]
+
+
+def attribution_maps(
+    model: HookedModel,
+    inputs: Inputs,
+    views: Views,
+    hook_points: Sequence[HookPoint],
+    *,
+    steps: int = 32,
+    baseline: Baseline | Float[Tensor, "..."] = "zero",
+    target: Target = "probability",
+    reduction: Reduction = "sum",
+) -> list[AttributionMap]:
+    """The maps of a batch at several hook points, whose activations are read in one forward."""
+    found = attributions_at(model, inputs, views, hook_points, steps=steps, baseline=baseline, target=target)
     tokens = tuple(tuple(_words(model, row)) for row in inputs["input_ids"].tolist())
-    return AttributionMap(values.where(mask, 0).cpu(), mask.cpu(), tokens, _names(model, views), found.gap.cpu(), made)
+    mask, names = inputs["attention_mask"].bool(), _names(model, views)
+    maps = []
+    for hook_point, each in zip(hook_points, found, strict=True):
+        values = each.values.sum(-1) if reduction == "sum" else token_norms(each.values)
+        start = baseline if isinstance(baseline, str) else "given"
+        made = Provenance(model.architecture, hook_point.name, target, steps, start, reduction, each.attention)
+        maps.append(AttributionMap(values.where(mask, 0).cpu(), mask.cpu(), tokens, names, each.gap.cpu(), made))
+    return maps
 
 
 def token_norms(

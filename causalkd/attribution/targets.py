@@ -38,6 +38,11 @@ class Views:
     goal: Float[Tensor, "batch"] | None = None
     every: bool = False
 
+    def repeated(self, times: int) -> "Views":
+        """The views of all rows several times, one after the other."""
+        position, goal = (None if each is None else each.repeat(times) for each in (self.position, self.goal))
+        return Views(self.choice.repeat(1, times), position, goal, self.every)
+
 
 def class_views(classes: int, rows: int, device: torch.device | str = "cpu") -> Views:
     """Every class of a classification (the one number of a regression)."""

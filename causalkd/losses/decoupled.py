@@ -17,39 +17,18 @@ float32 for a confident teacher, and its logarithm would not be finite.
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.linalg import vecdot
 
 from causalkd.losses.chunked import Kernel, loss_of_rows
-from causalkd.losses.divergence import Loss, Rows, compared, furthest, log_normaliser, through_softmax
-from causalkd.losses.fused import RowLoss, values_of_rows
+from causalkd.losses.divergence import Loss, Rows, compared, log_normaliser, through_softmax
+from causalkd.losses.fused import RowLoss
+from causalkd.losses.gold_odds import Gold, TeacherOdds, Vector, known, odds_of, others_of, with_gold
+from causalkd.losses.odds import binary_kl
 from causalkd.losses.predictions import Predictions, Unprojected
 
-Vector = Float[Tensor, " row"]
-Gold = Int[Tensor, " row"]
 Over = Literal["batch", "sequence"]
-
-
-def log_odds(
-    logits: Predictions,
-    gold: Int[Tensor, "*batch"],
-    mask: Bool[Tensor, "*batch"] | None = None,
-    temperature: float = 1.0,
-) -> Float[Tensor, "*batch"]:
-    """The log-odds of the gold token, log p(g) − log(1 − p(g)); 0 where the mask is false."""
-    return values_of_rows(_log_odds, logits, (_known(gold, mask),), mask, temperature)
-
-
-def uncertainty(
-    teacher_logits: Predictions,
-    gold: Int[Tensor, "*batch"],
-    mask: Bool[Tensor, "*batch"] | None = None,
-    temperature: float = 1.0,
-) -> Float[Tensor, "*batch"]:
-    """UNC, the probability off the gold token; means nothing where the mask is false."""
-    return torch.sigmoid(-log_odds(teacher_logits, gold, mask, temperature))
 
 
 def hard_tokens(
@@ -151,6 +130,7 @@ def atkd(
     easy_weight: float = 0.2,
     reverse: bool = False,
     sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
+    taught: TeacherOdds | None = None,
 ) -> Float[Tensor, ""]:
     """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD) (equation 5).
 
@@ -166,8 +146,12 @@ def atkd(
         easy_weight: λ.
         reverse: Whether to reverse the roles of teacher and student in TKD and DKD.
         sizes: How many easy and hard tokens to divide by, where these rows are part of a larger batch.
+        taught: What `teacher_odds` found of these predictions: hidden states are then compared tile by tile.
+
+    Raises:
+        ValueError: `taught` is of other predictions, gold tokens or another temperature.
     """
-    settings = (mask, temperature, easy_weight, reverse, sizes)
+    settings = (mask, temperature, easy_weight, reverse, sizes, taught)
     return atkd_rows(student_logits, teacher_logits, gold, hard, *settings).value()
 
 
@@ -181,8 +165,10 @@ def atkd_rows(
     easy_weight: float = 0.2,
     reverse: bool = False,
     sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
+    taught: TeacherOdds | None = None,
 ) -> RowLoss:
     """`atkd` as a loss that can share a pass with others."""
+    odds = None if taught is None else taught.checked(teacher_logits, gold, temperature)
     mask = torch.ones_like(hard) if mask is None else mask
     target = hard.to(torch.promote_types(student_logits.dtype, torch.float32))
     sizes = sizes or ((mask & ~hard).sum(), (mask & hard).sum())
@@ -194,7 +180,14 @@ def atkd_rows(
     kernel, others = _terms(student_logits, gold, target, 1.0, mask, reverse)
     weights = torch.where(hard, of_hard, easy)
     return RowLoss(
-        student_logits, kernel, (teacher_logits, *others), mask, weights, temperature, divisor=torch.ones_like(easy)
+        student_logits,
+        kernel,
+        (teacher_logits, *others),
+        mask,
+        weights,
+        temperature,
+        divisor=torch.ones_like(easy),
+        taught=None if reverse else odds,
     )
 
 
@@ -224,72 +217,33 @@ def _terms(
     """The kernel of target · TKD + diversity · DKD, and what it takes beside the logits of student and teacher."""
     dtype = torch.promote_types(student.dtype, torch.float32)
     weights = tuple(torch.as_tensor(w, dtype=dtype, device=gold.device).expand(gold.shape) for w in (target, diversity))
-    return _reverse_terms if reverse else _forward_terms, (_known(gold, mask), *weights)
-
-
-def _known(gold: Tensor, mask: Tensor | None) -> Tensor:
-    """Some token where none counts: what is at −100 cannot be looked up."""
-    return gold if mask is None else gold.where(mask, 0)
-
-
-def _log_odds(logits: Rows, gold: Gold) -> Loss:
-    others, most = _others(logits, gold)
-    q = others.softmax(-1)
-    odds = _odds(logits, gold, most + log_normaliser(others, q))
-    return odds, lambda: _with_gold(q, torch.zeros_like(q), torch.ones_like(odds), gold)
+    return _reverse_terms if reverse else _forward_terms, (known(gold, mask), *weights)
 
 
 def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    (learnt, most), (taught, teachers_most) = _others(student, gold), _others(teacher, gold)
+    (learnt, most), (taught, teachers_most) = others_of(student, gold), others_of(teacher, gold)
     p, q, log_ratio = compared(learnt, taught)
-    x = _odds(student, gold, most + log_normaliser(learnt, q))
-    y = _odds(teacher, gold, teachers_most + log_normaliser(taught, p))
-    loss = target * _binary_kl(y, x) + diversity * vecdot(p, log_ratio)
+    x = odds_of(student, gold, most + log_normaliser(learnt, q))
+    y = odds_of(teacher, gold, teachers_most + log_normaliser(taught, p))
+    loss = target * binary_kl(y, x) + diversity * vecdot(p, log_ratio)
 
     def gradient() -> Rows:
         of_odds = target * (x.sigmoid() - y.sigmoid())
-        return _with_gold(q, (q - p).mul_(diversity.unsqueeze(1)), of_odds, gold)
+        return with_gold(q, (q - p).mul_(diversity.unsqueeze(1)), of_odds, gold)
 
     return loss, gradient
 
 
 def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    (learnt, most), (taught, teachers_most) = _others(student, gold), _others(teacher, gold)
+    (learnt, most), (taught, teachers_most) = others_of(student, gold), others_of(teacher, gold)
     p, q, log_ratio = compared(learnt, taught)
-    x = _odds(student, gold, most + log_normaliser(learnt, q))
-    y = _odds(teacher, gold, teachers_most + log_normaliser(taught, p))
-    loss = target * _binary_kl(x, y) - diversity * vecdot(q, log_ratio)
+    x = odds_of(student, gold, most + log_normaliser(learnt, q))
+    y = odds_of(teacher, gold, teachers_most + log_normaliser(taught, p))
+    loss = target * binary_kl(x, y) - diversity * vecdot(q, log_ratio)
 
     def gradient() -> Rows:
         of_odds = target * x.sigmoid() * torch.sigmoid(-x) * (x - y)
         of_others = through_softmax(q, -log_ratio).mul_(diversity.unsqueeze(1))
-        return _with_gold(q, of_others, of_odds, gold)
+        return with_gold(q, of_others, of_odds, gold)
 
     return loss, gradient
-
-
-def _others(logits: Rows, gold: Gold) -> tuple[Rows, Vector]:
-    """The logits of all tokens but the gold one, which goes to −inf, relative to the largest of them; and that one.
-
-    The others stay finite. Relative to their largest, logits keep their digits where all of them are far below zero:
-    where a teacher rules out everything but the gold token, its others are equally likely.
-    """
-    others = logits.clamp(min=-furthest(logits)).scatter_(1, gold.unsqueeze(1), -torch.inf)
-    most = others.amax(-1, keepdim=True)
-    return others.sub_(most), most.squeeze(1)
-
-
-def _odds(logits: Rows, gold: Gold, log_others: Vector) -> Vector:
-    return logits.gather(1, gold.unsqueeze(1)).squeeze(1).clamp(min=-furthest(logits)) - log_others
-
-
-def _binary_kl(y: Vector, x: Vector) -> Vector:
-    """KL between a yes with log-odds y and one with log-odds x."""
-    yes, no = F.logsigmoid(y) - F.logsigmoid(x), F.logsigmoid(-y) - F.logsigmoid(-x)
-    return y.sigmoid() * yes + torch.sigmoid(-y) * no
-
-
-def _with_gold(q: Rows, of_others: Rows, of_odds: Vector, gold: Gold) -> Rows:
-    """The gradient in all logits, from that in the others' distribution and that in the log-odds of the gold token."""
-    whole = of_others.addcmul_(q, of_odds.unsqueeze(1), value=-1)
-    return whole.scatter_(1, gold.unsqueeze(1), of_odds.unsqueeze(1))

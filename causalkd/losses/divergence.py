@@ -19,6 +19,7 @@ from torch.linalg import vecdot
 
 from causalkd.losses.chunked import Gradient, Kernel
 from causalkd.losses.fused import RowLoss
+from causalkd.losses.odds import furthest
 from causalkd.losses.predictions import Predictions, Unprojected
 
 Rows = Float[Tensor, "row choice"]
@@ -167,11 +168,6 @@ def compared(student: Rows, teacher: Rows) -> Pair:
 def log_normaliser(logits: Rows, probabilities: Rows) -> Float[Tensor, " row"]:
     """The logsumexp of logits whose softmax is there already."""
     return logits.amax(-1) - probabilities.amax(-1).log()
-
-
-def furthest(like: Tensor) -> float:
-    """What stands for infinity, so that the sum of many is finite still."""
-    return math.sqrt(torch.finfo(like.dtype).max)
 
 
 def _forward_kl(student: Rows, teacher: Rows) -> Loss:

@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from causalkd.losses.chunked import Kernel, check_no_gradient, check_rows, check_temperature, loss_of_rows
 from causalkd.losses.fused_pass import Plan, Term, run_pass
+from causalkd.losses.odds import Odds
 from causalkd.losses.predictions import Predictions, Unprojected
+from causalkd.losses.projection import Projection
+from causalkd.losses.tiled_pass import tile_elements, tiled_odds
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,8 @@ class RowLoss:
         temperature: Divides all logits.
         divisor: What the sum is divided by; without it the number of rows that count, which makes it a mean.
         factor: What all of it is multiplied by.
+        taught: Of a forward decoupled loss alone, the odds that the teacher's pass found, at the same temperature: both
+            models' logits then exist tile by tile.
     """
 
     student: Tensor | Unprojected
@@ -43,6 +48,7 @@ class RowLoss:
     temperature: float = 1.0
     divisor: Shaped[Tensor, ""] | None = None
     factor: Float[Tensor, ""] | float = 1.0
+    taught: Odds | None = None
 
     def times(self, factor: Tensor | float) -> "RowLoss":
         """The same loss, multiplied by a number."""
@@ -96,36 +102,29 @@ def fused_total(
     unweighted = [loss.coefficients(wide) for loss in losses]
     weights = [1.0] * len(losses) if weights is None else weights
     terms = [_term(loss, weight * own) for loss, weight, own in zip(losses, weights, unweighted, strict=True)]
-    total, rows = _apply(student, terms)
+    (taught, *_), others = [loss.taught for loss in losses], losses[0].others
+    tiled = taught is not None and len(losses) == 1 and isinstance(others[0], Unprojected)
+    hidden = student.hidden.reshape(-1, student.hidden.shape[-1])
+    odds = Odds(*(each.flatten() for each in taught)) if tiled and taught is not None else None
+    plan = Plan(student.scale, student.cap, student.dtype, terms, torch.is_grad_enabled(), odds)
+    total, rows = run_pass(hidden, student.weight, student.bias, plan)
     with torch.no_grad():
         return total, [(values * own).sum() for values, own in zip(rows, unweighted, strict=True)]
 
 
-def values_of_rows(
-    kernel: Kernel,
-    predicted: Predictions,
-    others: tuple[Tensor, ...] = (),
-    mask: Bool[Tensor, "*batch"] | None = None,
-    temperature: float = 1.0,
-) -> Float[Tensor, "*batch"]:
-    """Computes `loss_of_rows`, for hidden states too, which then receive no gradient."""
-    if not isinstance(predicted, Unprojected):
-        return loss_of_rows(
-            kernel, predicted if isinstance(predicted, Tensor) else predicted.whole(), others, mask, temperature
-        )
-    with torch.no_grad():
-        loss = RowLoss(predicted, kernel, others, mask, temperature=temperature)
-        _, rows = _apply(
-            predicted, [_term(loss, loss.coefficients(torch.promote_types(predicted.dtype, torch.float32)))]
-        )
-    values = rows[0].view(predicted.shape[:-1])
-    return values if mask is None else torch.where(mask, values, 0)
+def tiled_odds_of(predicted: Unprojected, gold: Int[Tensor, "*batch"], temperature: float) -> Odds:
+    """The odds of each row's gold token, from hidden states, which receive no gradient.
 
-
-def _apply(student: Unprojected, terms: list[Term]) -> tuple[Tensor, Tensor]:
-    hidden = student.hidden.reshape(-1, student.hidden.shape[-1])
-    plan = Plan(student.scale, student.cap, student.dtype, terms, torch.is_grad_enabled())
-    return run_pass(hidden, student.weight, student.bias, plan)
+    Raises:
+        ValueError: The gold tokens are of other rows, or the temperature is not a positive number.
+    """
+    check_temperature(temperature)
+    check_rows(predicted.shape, [gold.shape])
+    rows, device = gold.numel(), gold.device.type
+    with torch.no_grad(), torch.autocast(device, enabled=False):
+        head = Projection.of_teacher(predicted, tile_elements(rows, device))
+        found = tiled_odds(head, gold.flatten(), temperature, torch.promote_types(predicted.dtype, torch.float32))
+        return Odds(*(each.view(gold.shape) for each in found))
 
 
 def _term(loss: RowLoss, coefficients: Tensor) -> Term:

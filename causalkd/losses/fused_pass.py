@@ -9,7 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from causalkd.losses.chunked import Kernel, check_backward, chunks, where, within
+from causalkd.losses.odds import Odds
 from causalkd.losses.predictions import InRows, Predictions, Unprojected
+from causalkd.losses.projection import Projection
+from causalkd.losses.tiled_pass import Decoupled, Gradients, tile_elements, tiled_pass
 
 # Logits in a chunk. A matrix product of few rows spends its time on reading the head's weight.
 _CHUNK_ON_CPU, _CHUNK = 2**22, 2**25
@@ -45,6 +48,8 @@ class Plan:
     dtype: torch.dtype
     terms: Sequence[Term]
     is_learning: bool
+    taught: Odds | None = None
+    """Of a single forward decoupled loss: the teacher's odds, with which the pass goes tile by tile."""
 
 
 class _FusedRows(torch.autograd.Function):
@@ -60,10 +65,11 @@ class _FusedRows(torch.autograd.Function):
         largest = coefficients.abs().amax() if coefficients.numel() else coefficients.new_ones(())
         largest = torch.where(largest > 0, largest, 1)
         asked = [plan.is_learning and needed for needed in ctx.needs_input_grad[:3]]
-        gradients = _Gradients(asked, hidden, weight, bias, plan.dtype)
+        walk = _walk if plan.taught is None else _walk_tiles
         with torch.autocast(hidden.device.type, enabled=False):
-            rows = _walk(hidden, weight, bias, plan, coefficients / largest, gradients)
-        ctx.largest, ctx.kept = largest, gradients.of_like(hidden, weight, bias)
+            rows, found = walk(hidden, weight, bias, plan, coefficients / largest, asked)
+        like = [None if each is None else each.dtype for each in (hidden, weight, bias)]
+        ctx.largest, ctx.kept = largest, list(zip(found, like, strict=True))
         total = (rows * coefficients).sum()
         ctx.mark_non_differentiable(rows)
         return total, rows
@@ -114,18 +120,48 @@ class _Gradients:
         for part, own in zip(of_logits.split(_ENTRIES, dim=1), self.weight.split(_ENTRIES), strict=True):
             own += part.T @ hidden
 
-    def of_like(self, *given: Tensor | None) -> list[tuple[Tensor | None, torch.dtype | None]]:
-        """Each with the type that it is to have in the end."""
-        found = (self.hidden, self.weight, self.bias)
-        return [(own, None if each is None else each.dtype) for own, each in zip(found, given, strict=True)]
+
+_Found = tuple[Tensor, tuple[Tensor | None, Tensor | None, Tensor | None]]
+"""The loss of each row by term, and the gradients of hidden states, weight and bias."""
+
+
+def _walk_tiles(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    plan: Plan,
+    coefficients: Tensor,
+    asked: Sequence[bool],
+) -> _Found:
+    (term,), taught = plan.terms, plan.taught
+    given, gold, target, diversity = term.others
+    assert taught is not None and isinstance(given, Unprojected)
+    assert isinstance(gold, Tensor) and isinstance(target, Tensor) and isinstance(diversity, Tensor)
+    elements, wide = tile_elements(len(hidden), hidden.device.type), coefficients.dtype
+    student = Projection(hidden, weight, bias, plan.scale, plan.cap, plan.dtype, elements)
+    gradients = Gradients(
+        torch.zeros_like(hidden, dtype=wide) if asked[0] else None,
+        torch.zeros_like(weight, dtype=plan.dtype) if asked[1] else None,
+        torch.zeros_like(bias, dtype=wide) if asked[2] and bias is not None else None,
+    )
+    loss = Decoupled(gold, target, diversity, taught, term.counted, term.temperature)
+    rows = tiled_pass(student, Projection.of_teacher(given, elements), loss, coefficients[0], gradients)
+    return rows.unsqueeze(0), (gradients.hidden, gradients.weight, gradients.bias)
 
 
 def _walk(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan, coefficients: Tensor, gradients: _Gradients
-) -> Tensor:
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    plan: Plan,
+    coefficients: Tensor,
+    asked: Sequence[bool],
+) -> _Found:
+    gradients = _Gradients(asked, hidden, weight, bias, plan.dtype)
     rows = coefficients.new_zeros(coefficients.shape)
-    student = _Projection(hidden, weight, bias, plan.scale, plan.cap, plan.dtype)
-    taught = {id(each): _source(each) for term in plan.terms for each in term.others if _is_predictions(each)}
+    most = next(_row_chunks(len(hidden), len(weight), hidden.device.type), slice(0, 0)).stop * len(weight)
+    student = Projection(hidden, weight, bias, plan.scale, plan.cap, plan.dtype, most)
+    taught = {id(each): _source(each, most) for term in plan.terms for each in term.others if _is_predictions(each)}
     for chunk in _row_chunks(len(hidden), len(weight), hidden.device.type):
         logits = student.logits(chunk)
         of_teachers = {key: source.logits(chunk) for key, source in taught.items()}
@@ -141,7 +177,7 @@ def _walk(
                 logits[part] = within(whole, logits.dtype, 1.0)
         if gradients.wanted:
             gradients.add(chunk, logits, student.hidden[chunk], student.weight)
-    return rows
+    return rows, (gradients.hidden, gradients.weight, gradients.bias)
 
 
 def _arguments(
@@ -171,42 +207,6 @@ def _sum_of_gradients(terms: Sequence[Term], found: Sequence[Any], coefficients:
     return whole
 
 
-class _Projection:
-    """A head's last linear map and what follows it, over chunks of hidden states, into one buffer."""
-
-    def __init__(
-        self,
-        hidden: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        scale: float,
-        cap: float | None,
-        dtype: torch.dtype,
-    ) -> None:
-        self.hidden, self.weight = hidden.to(dtype), weight.to(dtype)
-        self.bias = None if bias is None else bias.to(dtype)
-        self._scale, self._cap = scale, cap
-        most = next(iter(_row_chunks(len(hidden), len(weight), hidden.device.type)), slice(0, 0)).stop
-        self._buffer = self.hidden.new_empty(most, len(weight))
-
-    def logits(self, chunk: slice) -> Tensor:
-        """The logits of some rows; those of the chunk before are gone."""
-        hidden, out = self.hidden[chunk], self._buffer[: chunk.stop - chunk.start]
-        if self.bias is None:
-            torch.mm(hidden, self.weight.T, out=out)
-        else:
-            torch.addmm(self.bias, hidden, self.weight.T, out=out)
-        if self._scale != 1:
-            out.mul_(self._scale)
-        return out if self._cap is None else out.div_(self._cap).tanh_().mul_(self._cap)
-
-    def before_projection(self, gradient: Tensor, logits: Tensor) -> Tensor:
-        """The gradient in what the linear map gave, from that in the logits."""
-        if self._cap is not None:
-            gradient.mul_(1 - (logits.to(gradient.dtype) / self._cap).square_())
-        return gradient if self._scale == 1 else gradient.mul_(self._scale)
-
-
 class _Rows:
     """Logits that are there, or made row by row by someone else."""
 
@@ -222,12 +222,8 @@ def _is_predictions(other: Predictions) -> bool:
     return not isinstance(other, Tensor) or other.dim() == 2
 
 
-def _source(given: Predictions) -> _Projection | _Rows:
-    if not isinstance(given, Unprojected):
-        return _Rows(given)
-    hidden = given.hidden.detach().reshape(-1, given.hidden.shape[-1])
-    bias = None if given.bias is None else given.bias.detach()
-    return _Projection(hidden, given.weight.detach(), bias, given.scale, given.cap, given.dtype)
+def _source(given: Predictions, most: int) -> Projection | _Rows:
+    return Projection.of_teacher(given, most) if isinstance(given, Unprojected) else _Rows(given)
 
 
 def _row_chunks(rows: int, choices: int, device: str) -> Iterator[slice]:

@@ -13,6 +13,7 @@ from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.losses.chunked import check_temperature
 from causalkd.losses.decoupled import atkd_rows, dkd_rows, hard_tokens
 from causalkd.losses.fused import RowLoss
+from causalkd.losses.gold_odds import TeacherOdds
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
 from causalkd.objectives.labelled import Gold, gold_of, of_sequences
@@ -96,15 +97,18 @@ class ATKD(nn.Module):
             )
         gold = gold_of(run, "atkd")
         student, teacher, label, mask = gold
-        hard = self._hard(gold, run.student_run, run, remember=run.student.model.training)
-        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard))
+        taught = gold.teacher_odds(self.temperature)
+        hard = self._hard(gold, taught, run.student_run, run, remember=run.student.model.training)
+        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard), taught)
         term = atkd_rows(student, teacher, label, hard, mask, *settings).times(self.temperature**2)
         if run.window is None or self.counts_ahead:
             return term
         return term.times(self._share(run, run.window, run.student_run.hidden.dtype))
 
-    def _hard(self, gold: Gold, base: ForwardOutput, run: StepContext, remember: bool) -> Bool[Tensor, " item"]:
-        odds = gold.uncertainty_odds(self.temperature)
+    def _hard(
+        self, gold: Gold, taught: TeacherOdds, base: ForwardOutput, run: StepContext, remember: bool
+    ) -> Bool[Tensor, " item"]:
+        odds = -taught.log_odds
         if self._quantile is not None:
             return self._quantile(odds, gold.mask, run.step, remember)
         if self._split == "batch":
@@ -136,7 +140,8 @@ class ATKD(nn.Module):
         def count(batch: Batch) -> Tensor:
             teacher_outputs = run.teacher_on(batch, self.requirements().logits_at(run.student.task, batch))
             gold = gold_of(replace(run, batch=batch, student_run=teacher_outputs, teacher_run=teacher_outputs), "atkd")
-            hard = self._hard(gold, teacher_outputs, run, remember=False)
+            taught = gold.teacher_odds(self.temperature)
+            hard = self._hard(gold, taught, teacher_outputs, run, remember=False)
             return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])
 
         easy, hard = run.window.average(self, count, run.student_run.hidden.dtype)

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, targets
-from causalkd.losses.decoupled import log_odds
+from causalkd.losses.gold_odds import TeacherOdds, teacher_odds
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import StepContext
@@ -21,9 +21,9 @@ class Gold(NamedTuple):
     label: Int[Tensor, " item"]
     mask: Bool[Tensor, " item"]
 
-    def uncertainty_odds(self, temperature: float) -> Float[Tensor, " item"]:
-        """The log-odds of the teacher's uncertainty: they grow with it, and keep their precision next to 1."""
-        return -log_odds(self.teacher_logits, self.label, self.mask, temperature)
+    def teacher_odds(self, temperature: float) -> TeacherOdds:
+        """The teacher's log-odds of each label; minus those grow with its uncertainty, and keep their precision."""
+        return teacher_odds(self.teacher_logits, self.label, self.mask, temperature)
 
 
 def gold_of(run: StepContext, objective: str) -> Gold:

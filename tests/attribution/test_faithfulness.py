@@ -48,7 +48,7 @@ def test_it_is_what_a_loop_over_rows_finds(architecture: str, task: Task, side: 
     model, inputs = _model(architecture, task), tiny_inputs(3, 8, side=side)
     views = _views(model, inputs)
     scores = torch.randn(*views.choice.shape, 8, generator=torch.Generator().manual_seed(1))
-    found, can_go = _measure(model, inputs, views, scores, portions=3, rows=7), removable(model, inputs, views)
+    found, can_go = _measure(model, inputs, views, scores, portions=3, positions=7 * 8), removable(model, inputs, views)
     for v, row in ((v, row) for v in range(len(scores)) for row in range(3)):
         position = None if views.position is None else int(views.position[row])
         value = value_of(model.model, inputs, row, int(views.choice[v, row]), position)

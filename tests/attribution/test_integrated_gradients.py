@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from causalkd.attribution import integrated_gradients as integrated
 from causalkd.attribution.integrated_gradients import integrated_gradients
 from causalkd.attribution.targets import Target, class_views, label_views
 from causalkd.models.hooks.attention import attention_of
@@ -135,3 +136,19 @@ def test_in_bfloat16_and_with_one_row() -> None:
     one = {name: tensor[:1] for name, tensor in INPUTS.items()}
     found = integrated_gradients(model, one, class_views(3, 1), steps=2)
     assert found.values.isfinite().all() and one["input_ids"][0].ne(PAD).all()
+
+
+def test_steps_go_together_as_positions_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = hooked("bert", "classification"), tiny_inputs(2, 6)
+    points = [model.hook_point("block_input", 0), model.hook_point("attention_output", 1)]
+    found, calls = [], []
+    model.model.register_forward_pre_hook(lambda *_: calls.append(None))
+    for positions, forwards in ((1, 7), (3 * 12, 3), (2**13, 1)):
+        monkeypatch.setattr(integrated, "_POSITIONS", positions)
+        calls.clear()
+        found.append(integrated.attributions_at(model, inputs, class_views(LABELS, 2), points, steps=7))
+        assert len(calls) == 1 + len(points) * (1 + forwards)  # read once; the start of each path, and its steps
+    for other in found[1:]:
+        for one, each in zip(found[0], other, strict=True):
+            torch.testing.assert_close(each.values, one.values, rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(each.gap, one.gap, rtol=1e-12, atol=1e-12)

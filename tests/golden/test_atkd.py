@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from causalkd.losses.decoupled import atkd, diversity_oriented, dkd, hard_tokens, target_oriented, uncertainty
+from causalkd.losses.decoupled import atkd, diversity_oriented, dkd, hard_tokens, target_oriented
 from causalkd.losses.divergence import forward_kl, reverse_kl, total_variation
+from causalkd.losses.gold_odds import uncertainty
 from tests.golden import reader
 
 KINDS = ("atkd_vanilla", "atkd_reverse", "forward", "reverse", "jsd", "tvd_INTENDED", "tvd", "soft_ce", "dkd", "seqkd")

@@ -13,11 +13,10 @@ from causalkd.losses.decoupled import (
     diversity_oriented,
     dkd,
     hard_tokens,
-    log_odds,
     target_oriented,
-    uncertainty,
 )
 from causalkd.losses.divergence import forward_kl
+from causalkd.losses.gold_odds import log_odds, uncertainty
 from causalkd.losses.reduction import mean_where
 from tests.oracles import decoupled as oracle
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from causalkd.losses import chunked, divergence, fused_pass
-from causalkd.losses.decoupled import atkd, dkd, hard_tokens, log_odds, uncertainty
+from causalkd.losses import chunked, divergence, fused_pass, tiled_pass
+from causalkd.losses.decoupled import atkd, dkd, hard_tokens
 from causalkd.losses.fused import RowLoss, fused_total
+from causalkd.losses.gold_odds import log_odds, teacher_odds, uncertainty
 from causalkd.losses.task import task_loss, token_rows
 from tests.losses.heads import Head, head
 
@@ -30,10 +31,18 @@ LOSSES: dict[str, Loss] = {
     "skewed_forward_kl": lambda s, t: divergence.skewed_forward_kl(s, t, MASK),
     "skewed_reverse_kl": lambda s, t: divergence.skewed_reverse_kl(s, t, MASK),
     "atkd": lambda s, t: atkd(s, t, GOLD, hard_tokens(uncertainty(t, GOLD, MASK), MASK), MASK, 1.5),
+    "atkd_in_tiles": lambda s, t: _in_tiles(s, t),
     "atkd_reverse": lambda s, t: atkd(s, t, GOLD, HARD, MASK, 1.0, 0.3, reverse=True),
     "dkd": lambda s, t: dkd(s, t, GOLD, MASK, 2.0, 0.7, 1.3),
     "task": lambda s, t: token_rows(s, GOLD).value(),
 }
+
+
+def _in_tiles(student: Any, teacher: Any) -> Tensor:
+    taught = teacher_odds(teacher, GOLD, MASK, 1.5)
+    return atkd(student, teacher, GOLD, hard_tokens(taught.uncertainty, MASK), MASK, 1.5, taught=taught)
+
+
 HEADS: tuple[dict[str, Any], ...] = ({}, {"bias": False, "scale": 0.25}, {"cap": 1.5, "scale": 2.0})
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-6}
 
@@ -46,6 +55,8 @@ def test_it_is_the_loss_of_the_logits(
 ) -> None:
     monkeypatch.setattr(fused_pass, "_CHUNK_ON_CPU", elements)  # two rows, or all
     monkeypatch.setattr(chunked, "_CHUNK_ON_CPU", elements // 2)
+    monkeypatch.setattr(tiled_pass, "_BLOCK_ON_CPU", elements // 4)  # five rows, or all
+    monkeypatch.setattr(tiled_pass, "_TILE_ON_CPU", elements)  # four entries, or all
     tolerance = TOLERANCES[dtype]
     for settings in HEADS:
         student = head(*ROWS, **settings, dtype=dtype)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from causalkd.attribution.faithfulness import Faithfulness, faithfulness
 from causalkd.attribution.integrated_gradients import Baseline
-from causalkd.attribution.maps import AttributionMap, attribution_map
+from causalkd.attribution.maps import AttributionMap, attribution_maps
 from causalkd.attribution.targets import CLASSES, TOKENS, Target, Views, class_views, logits_at, token_views
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.hook_points import HookPoint
@@ -83,17 +83,14 @@ class ModelAttributions:
 
 
 def measure_maps(model: HookedModel, questions: Sequence[AttributionBatch], how: How) -> ModelAttributions:
-    """The maps of one model at every depth; for the costs see `attribution_map` and `faithfulness`."""
+    """The maps of one model at every depth; for the costs see `integrated_gradients` and `faithfulness`."""
     target: Target = "logit" if model.task == "regression" else "probability"
-    parts = [
-        [
-            attribution_map(
-                model, q.batch.inputs, q.views, hook_point=p, steps=how.steps, baseline=how.baseline, target=target
-            )
-            for q in questions
-        ]
-        for p in depths(model)
+    points = depths(model)
+    by_batch = [
+        attribution_maps(model, q.batch.inputs, q.views, points, steps=how.steps, baseline=how.baseline, target=target)
+        for q in questions
     ]
+    parts = list(zip(*by_batch, strict=True))
     generator = torch.Generator().manual_seed(how.seed)
     found = [_faithfulness(model, q, first, how, generator) for q, first in zip(questions, parts[0], strict=True)]
     return ModelAttributions(tuple(map(AttributionMap.join, parts)), Faithfulness.join(found))

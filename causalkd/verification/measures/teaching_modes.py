@@ -13,7 +13,8 @@ from torch import Tensor
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, flat_positions, targets
-from causalkd.losses.decoupled import decoupled, hard_tokens, log_odds
+from causalkd.losses.decoupled import decoupled, hard_tokens
+from causalkd.losses.gold_odds import log_odds
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass

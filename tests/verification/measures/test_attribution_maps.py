@@ -10,6 +10,7 @@ from causalkd.task_types import Task
 from causalkd.verification.measures.attribution_maps import AttributionBatch, How, measure_maps
 from causalkd.verification.measures.map_scores import text_agreement
 from tests.held_out import examples
+from tests.oracles.attribution import one_by_one
 from tests.tiny import PAD, tiny
 
 HOW = How(steps=2, baseline="mean", portions=2, random_orders=1, seed=0)
@@ -70,6 +71,26 @@ def test_maps_at_every_depth_and_faithfulness_of_what_the_teacher_predicts() -> 
         generator=torch.Generator().manual_seed(0), portions=2, random_orders=1,
     )  # fmt: skip
     torch.testing.assert_close(found.faithfulness.comprehensiveness[:, :3], alone.comprehensiveness)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task", "side"),
+    [
+        ("bert", "classification", "right"),
+        ("gpt2", "causal_lm", "left"),
+        ("roberta", "regression", "right"),
+    ],
+)
+def test_batches_give_what_one_forward_after_the_other_gives(architecture: str, task: Task, side: str) -> None:
+    model = HookedModel(tiny(architecture, task, layers=2, dtype=torch.float64), task=task, role="teacher")
+    batch = _batch(task, side)
+    questions, how = [AttributionBatch.of(model, batch)] * 2, How(5, "mean", 3, 2, 0)
+    found, (scores, faithful) = measure_maps(model, questions, how), one_by_one(model, questions, how)
+    for own, expected in zip(found.maps, scores, strict=True):
+        torch.testing.assert_close(own.scores, expected, rtol=1e-12, atol=1e-12)
+    for name in ("comprehensiveness", "sufficiency", "random", "lower", "upper"):
+        own, expected = getattr(found.faithfulness, name), getattr(faithful, name)
+        torch.testing.assert_close(own, expected, rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
 @pytest.mark.parametrize(
