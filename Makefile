@@ -31,7 +31,7 @@ install: $(INSTALLED)  ## set up the virtual environment
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "causalkd needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev,notebooks]'
 	@touch $@
 
