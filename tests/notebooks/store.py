@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -111,7 +112,7 @@ def _shape(output: NotebookNode) -> tuple[str, ...]:
 def _heads(text: str) -> Iterator[str]:
     """The lines above the rules of tables, without the space between columns."""
     lines = text.splitlines()
-    for head, rule in zip(lines, lines[1:], strict=False):
+    for head, rule in pairwise(lines):
         if re.fullmatch(r"[-─ |:]{8,}", rule) and head.strip():
             yield " ".join(head.split())
 
