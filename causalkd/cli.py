@@ -10,7 +10,8 @@ import typer
 
 from causalkd.runs.command_line import planning_commands
 from causalkd.runs.command_line.arguments import RecipeArgument, RunArgument, SetOption, at_home
-from causalkd.runs.command_line.user_errors import is_first_process, user_errors
+from causalkd.runs.command_line.push_command import push
+from causalkd.runs.command_line.user_errors import is_first_process, leave_to_the_first, user_errors
 
 app = typer.Typer(
     name="causalkd",
@@ -91,7 +92,7 @@ def study(
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
 ) -> None:
     """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it."""
-    _leave_to_the_first()
+    leave_to_the_first()
     with user_errors():
         study_with_page = import_module("analysis.study_page").study_with_page
         typer.echo(study_with_page(file, table, retry_failed, partial(typer.echo, err=True)))
@@ -105,7 +106,7 @@ def verify(
     ] = False,
 ) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
-    _leave_to_the_first()
+    leave_to_the_first()
     with user_errors():
         from causalkd.runs import distill as runs
 
@@ -125,7 +126,7 @@ def attribute(
     portions: Annotated[int, typer.Option(help="Portions in which tokens are removed for faithfulness.")] = 8,
 ) -> None:
     """Compute attribution maps, and teaching modes for causal LMs, and add both to a run's report."""
-    _leave_to_the_first()
+    leave_to_the_first()
     with user_errors():
         from causalkd.runs import attribute as attributions
 
@@ -172,7 +173,7 @@ def evaluate(
     max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
 ) -> None:
     """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
-    _leave_to_the_first()
+    leave_to_the_first()
     with user_errors():
         if task is not None and submission:
             from causalkd.runs.evaluation.glue_submission import write_submission
@@ -206,7 +207,7 @@ def search(
     rank: Annotated[int | None, typer.Option(help="Learn a subspace of this rank per student layer.")] = None,
 ) -> None:
     """Find the teacher layer of each student layer; write supported ones to RUN/found_alignment.yaml."""
-    _leave_to_the_first()
+    leave_to_the_first()
     with user_errors():
         from causalkd.reporting.search_table import search_table
         from causalkd.runs.search import search_run
@@ -225,7 +226,7 @@ def report(
 
     The page of a run is written again.
     """
-    _leave_to_the_first()
+    leave_to_the_first()
     with user_errors():
         from causalkd.reporting.run_comparison import compare
         from causalkd.reporting.stored import stored_lines
@@ -247,16 +248,11 @@ def report(
         _print_report(found[str(runs[0])], runs[0])
 
 
+app.command()(push)
 app.command()(planning_commands.check)
 app.command()(planning_commands.data)
 app.command()(planning_commands.recipes)
 app.command()(planning_commands.schema)
-
-
-def _leave_to_the_first() -> None:
-    """Ends every process but the first, which runs the command alone."""
-    if not is_first_process():
-        raise typer.Exit
 
 
 def _page() -> Callable[..., str]:

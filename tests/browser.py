@@ -1,4 +1,4 @@
-"""Chromium without a window, driven over a pipe: pages at a width, in the dark or on paper, and keys that are pressed."""
+"""Chromium without a window, driven over a pipe: pages at a width, dark or on paper, and keys that are pressed."""
 
 import base64
 import json

@@ -68,10 +68,9 @@ def test_distill_prints_the_data_the_table_and_the_files(quickstart: FinishedRun
 def test_a_run_that_is_written_to_a_file_is_short(quickstart: FinishedRun) -> None:
     lines = quickstart.told.splitlines()
     assert len(lines) < 60 and "\r" not in quickstart.told
-    for model, steps in (("teacher", 6), ("kd", 6), ("diito", 4)):
-        assert sum(line.startswith(f"{model} (seed 0): step ") for line in lines) == 4
-        assert any(line.startswith(f"{model} (seed 0): step {steps} of {steps}") for line in lines)
-    assert any(line.startswith("kd (seed 0): step 6 of 6, loss ") for line in lines)
+    for number, (model, steps) in enumerate((("teacher", 6), ("student kd", 6), ("student diito", 4)), start=1):
+        (line,) = (line for line in lines if line.startswith(f"{model}, seed 0: {number} of 3, step "))
+        assert f", step {steps} of {steps}, loss " in line and line.endswith(" left for the run")
 
 
 def test_distill_keeps_a_finished_run(quickstart: FinishedRun) -> None:

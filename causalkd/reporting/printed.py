@@ -11,11 +11,11 @@ from causalkd.verification.results.report import VerificationReport
 
 def printed(report: VerificationReport, folder: Path) -> str:
     """The report of the run in a folder, and last the files in which it is."""
-    lines = [as_text(report)]
+    lines = [as_text(report).rstrip("\n")]
     if report.attribution is not None:
-        lines.append(as_markdown(report))
+        lines += ["", as_markdown(report)]
         if report.attribution.map_distances:
             lines += [*columns(distance_rows(report.attribution)), ""]
         if (teaching := report.attribution.teaching) is not None:
             lines += [*columns(teaching_rows(teaching)), teaching_line(teaching)]
-    return "\n".join([*lines, f"\n{folder / 'report.json'}\n{folder / 'report.html'}"])
+    return "\n".join([*lines, "", str(folder / "report.json"), str(folder / "report.html")])

@@ -162,12 +162,13 @@ def _sites(rows: list[InterchangeRow]) -> str:
 def _difference(row: DifferenceRow) -> str:
     return (
         f"{row.student} − {row.reference}, seed {row.seed}, {row.pair}: {row.difference:+.3f} "
-        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.pairs} effective pairs{_chance(row)}"
+        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.pairs} effective pairs{chance(row.p_value)}"
     )
 
 
-def _chance(row: DifferenceRow) -> str:
-    return "" if row.p_value is None else ", p < 0.001" if row.p_value < 0.001 else f", p = {row.p_value:.3f}"
+def chance(p_value: float | None) -> str:
+    """A p-value at the end of a line; empty where there is none."""
+    return "" if p_value is None else ", p < 0.001" if p_value < 0.001 else f", p = {p_value:.3f}"
 
 
 def spread(value: float | None, deviation: float | None) -> str:

@@ -10,9 +10,17 @@ from rich.text import Text
 
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
-from causalkd.reporting.tables import differences_between, no_numbers, number, task_certainty, teacher_line, unreachable
+from causalkd.reporting.tables import (
+    chance,
+    differences_between,
+    no_numbers,
+    number,
+    task_certainty,
+    teacher_line,
+    unreachable,
+)
 from causalkd.reporting.verdict import verdict
-from causalkd.verification.results.baselines import BASELINES
+from causalkd.verification.results.baselines import BASELINES, BaselineName
 from causalkd.verification.results.report import VerificationReport
 
 WIDTH = 100
@@ -26,7 +34,7 @@ _NAME = 20
 """Characters of a student's name in a table."""
 MEANING = (
     "On n pairs the intervention changes the teacher's prediction; effective IIA is the share on which the student "
-    "predicts the same. A best baseline, the level to beat, needs no computing as the teacher does."
+    "predicts the same. A best baseline needs no computing as the teacher does."
 )
 
 
@@ -39,12 +47,16 @@ def as_text(report: VerificationReport) -> str:
     console.print()
     console.print(Text(teacher_line(report)))
     shown = _shown(summaries(report))
-    console.print(_students(report, shown))
-    console.print(_baselines(shown))
-    for certain in task_certainty(report):
-        if len(certain.rows) <= _FEW:
-            console.print(_plain_table(certain.title, certain.rows))
-    for line in (*unreachable(report), *no_numbers(report), *_comparisons(report), MEANING):
+    for title, table in _tables(report, shown):
+        console.print(Text(title))
+        console.print(table)
+    for line in (
+        *_metric_differences(report),
+        *unreachable(report),
+        *no_numbers(report),
+        *_comparisons(report),
+        MEANING,
+    ):
         console.print(Text(line))
     lines = (line.rstrip() for line in file.getvalue().splitlines())
     return "\n".join(lines) + "\n"
@@ -57,9 +69,20 @@ def _shown(found: tuple[StudentSummary, ...]) -> list[StudentSummary]:
     return [summary for summary in found if few or summary.seed is None or summary.name not in several]
 
 
+def _tables(report: VerificationReport, shown: list[StudentSummary]) -> list[tuple[str, Table]]:
+    """The tables with their titles, which may be longer than a table is wide."""
+    heading = "Students: effective IIA at aligned and at other sites, each beside its best baseline"
+    found = [(heading, _students(report, shown))]
+    names = [name for name in BASELINES if any(each.aligned.baselines[name] is not None for each in shown)]
+    if names:
+        found.append(("Baselines at aligned sites, effective IIA", _baselines(shown, names)))
+    scores = task_certainty(report)[:1] if report.task_scores else []
+    return found + [(each.title, _plain_table(each.rows)) for each in scores if len(each.rows) <= _FEW]
+
+
 def _students(report: VerificationReport, shown: list[StudentSummary]) -> Table:
     metric = "\n".join(report.teacher.metric.split("_"))
-    table = _table("Students: effective IIA at aligned and at other sites, each beside its best baseline")
+    table = _table()
     _columns(table, "student", "seed", metric, "agree", "aligned", "95% or sd", "n", "baseline", "other", "baseline")
     for each in shown:
         seed = f"all {each.seeds}" if each.seed is None else str(each.seed)
@@ -72,24 +95,34 @@ def _students(report: VerificationReport, shown: list[StudentSummary]) -> Table:
     return table
 
 
-def _baselines(shown: list[StudentSummary]) -> Table:
-    """The baselines at aligned sites, without those that no student has."""
+def _baselines(shown: list[StudentSummary], names: Sequence[BaselineName]) -> Table:
+    """The baselines at aligned sites."""
     several = {each.name for each in shown if each.seed is None}
     means = [each for each in shown if each.seed is None or each.name not in several]
-    names = [name for name in BASELINES if any(each.aligned.baselines[name] is not None for each in means)]
-    table = _table("Baselines at aligned sites, effective IIA")
+    table = _table()
     _columns(table, "student", *("\n".join(BASELINES[name].title.split()) for name in names))
     for each in means:
         table.add_row(_short(each.name), *(number(each.aligned.baselines[name]) for name in names))
     return table
 
 
-def _plain_table(title: str, rows: Sequence[Sequence[str]]) -> Table:
-    table = _table(title)
+def _plain_table(rows: Sequence[Sequence[str]]) -> Table:
+    table = _table()
     _columns(table, *rows[0])
     for name, *cells in rows[1:]:
         table.add_row(Text(name), *cells)
     return table
+
+
+def _metric_differences(report: VerificationReport) -> list[str]:
+    """How students differ in the task metric, where the rows are few."""
+    rows, metric = report.task_differences, report.teacher.metric.replace("_", " ")
+    lines = [
+        f"{row.student} − {row.reference}, seed {row.seed}, {metric}: {row.difference:+.3f} "
+        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.rows} rows{chance(row.p_value)}"
+        for row in rows
+    ]
+    return lines if len(lines) < _FEW else []
 
 
 def _comparisons(report: VerificationReport) -> list[str]:
@@ -109,11 +142,8 @@ def _short(name: str) -> Text:
     return Text(name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-(_NAME // 2 - 1) :]}")
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="", header_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        show_edge=False, pad_edge=False,
-    )  # fmt: skip
+def _table() -> Table:
+    return Table(header_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
 
 
 def _columns(table: Table, first: str, *heads: str) -> None:

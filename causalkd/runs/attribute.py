@@ -17,6 +17,7 @@ from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import untrained_copy
 from causalkd.runs.build.prepare import build_collator
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.distill import Page, write_pages
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.folder.map_files import replace_maps
@@ -50,6 +51,7 @@ class StudentAttributions(NamedTuple):
 
 
 @working_alone
+@no_bars_in_logs()
 def attribute(
     path: str | Path,
     *,

@@ -30,6 +30,7 @@ from causalkd.runs.build.opening import begin, hold
 from causalkd.runs.build.preflight import preflight
 from causalkd.runs.build.prepare import Data, build_student, longest_row
 from causalkd.runs.build.prepared import Prepared
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.build.sequences import reply_ends, taught_data
 from causalkd.runs.build.train import finish_training
 from causalkd.runs.build.trainer import build_trainer, task_only
@@ -40,15 +41,18 @@ from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.map_files import first_maps
 from causalkd.runs.folder.shared_teachers import place_teacher
+from causalkd.runs.folder.stages import TEACHER, goals
 from causalkd.runs.trained_run import TrainedRun, load_trained_run
 from causalkd.runs.verify import verified
 from causalkd.training.callbacks import read_rows
+from causalkd.training.progress import RunProgress
 from causalkd.verification.results.report import VerificationReport
 
 Page = Callable[[VerificationReport, list[dict[str, Any]], dict[str, AttributionMap]], str]
 """Makes a page from a report, the rows of metrics.jsonl and every model's attribution map, if there are any."""
 
 
+@no_bars_in_logs()
 def distill(
     recipe: Recipe,
     *,
@@ -81,9 +85,11 @@ def distill(
         data = prepared.data
         recipe = recipe.model_copy(update={"alignment": alignment})
         begin(folder, held, recipe, data, alignment, is_held=is_held, overwrite=overwrite, tell=tell)
+        plan = planned(recipe, data, prepared.teacher, alignment)
         if tell is not None and processes.is_main_process:
-            tell(planned(recipe, data, prepared.teacher, alignment).line())
-        prepared = _train(recipe, prepared, alignment, folder, teachers, tell)
+            tell(plan.line())
+        done = [name for name, goal in goals(folder, recipe).items() if (goal / MANIFEST).is_file()]
+        prepared = _train(recipe, prepared, alignment, folder, teachers, plan.progress(done), tell)
         if processes.is_main_process:
             shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
             try:
@@ -102,6 +108,7 @@ def distill(
 
 
 @working_alone
+@no_bars_in_logs()
 def verify(
     path: str | Path,
     *,
@@ -157,37 +164,49 @@ def _train(
     alignment: Alignment,
     folder: RunFolder,
     teachers: Path | None,
+    whole: RunProgress,
     tell: Callable[[str], None] | None,
 ) -> Prepared:
     """Trains all that is not trained yet; what was prepared, with the teacher as it is after its training."""
-    prepared = Prepared(prepared.data, _teacher(recipe, prepared, folder, teachers, tell))
+    prepared = Prepared(prepared.data, _teacher(recipe, prepared, folder, teachers, whole, tell))
     for seed in recipe.seeds:
         for part in recipe.students:
-            _train_student(recipe, part, seed, prepared.data, prepared.teacher, alignment, folder, tell)
+            _train_student(recipe, part, seed, prepared.data, prepared.teacher, alignment, folder, whole, tell)
     return prepared
 
 
 def _teacher(
-    recipe: Recipe, prepared: Prepared, folder: RunFolder, teachers: Path | None, tell: Callable[[str], None] | None
+    recipe: Recipe,
+    prepared: Prepared,
+    folder: RunFolder,
+    teachers: Path | None,
+    whole: RunProgress,
+    tell: Callable[[str], None] | None,
 ) -> HookedModel:
     if recipe.teacher.training is None or prepared.learner is None:
         return prepared.teacher
     if not folder.teacher.is_dir():
-        train = partial(_train_teacher, recipe, prepared.data, prepared.learner, tell)
+        train = partial(_train_teacher, recipe, prepared.data, prepared.learner, whole, tell)
         train(folder) if teachers is None else place_teacher(recipe, folder, teachers, train)
+        whole.finish(TEACHER)  # also where it was trained by another run
     return load_trained_run(folder.teacher, prepared.data, "teacher", recipe.teacher)
 
 
 def _train_teacher(
-    recipe: Recipe, data: Data, learner: HookedModel, tell: Callable[[str], None] | None, folder: RunFolder
+    recipe: Recipe,
+    data: Data,
+    learner: HookedModel,
+    whole: RunProgress,
+    tell: Callable[[str], None] | None,
+    folder: RunFolder,
 ) -> None:
     part = recipe.teacher
     assert part.training is not None
     trainer = build_trainer(
         recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
-        name="teacher", seed=part.seed, folder=folder.work("teacher"), metrics=folder.metrics,
+        name=TEACHER, seed=part.seed, folder=folder.work(TEACHER), metrics=folder.metrics, progress=whole.of(TEACHER),
     )  # fmt: skip
-    finish_training(trainer, folder, "teacher", folder.teacher, tell)
+    finish_training(trainer, folder, TEACHER, folder.teacher, tell)
 
 
 def _train_student(
@@ -198,6 +217,7 @@ def _train_student(
     teacher: HookedModel,
     alignment: Alignment,
     folder: RunFolder,
+    whole: RunProgress,
     tell: Callable[[str], None] | None,
 ) -> None:
     goal, name = folder.student(recipe, part.name, seed), f"{part.name}-seed{seed}"
@@ -213,6 +233,6 @@ def _train_student(
     )  # fmt: skip
     trainer = build_trainer(
         recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
-        name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics,
+        name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics, progress=whole.of(name),
     )  # fmt: skip
     finish_training(trainer, folder, name, goal, tell)

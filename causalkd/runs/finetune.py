@@ -20,18 +20,22 @@ from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs.build.opening import begin, hold
 from causalkd.runs.build.preflight import preflight_finetuning
 from causalkd.runs.build.prepare import Data, batches_of, build_teacher
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.build.train import best_step, finish_training
 from causalkd.runs.build.trainer import build_trainer, task_only
+from causalkd.runs.costs.plan import steps_of
 from causalkd.runs.evaluation.tasks import FOLDER, described, measured, write_predictions
 from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST
-from causalkd.runs.folder.stages import model_stage
+from causalkd.runs.folder.stages import goals, model_stage
 from causalkd.runs.trained_run import load_trained_run
+from causalkd.training.progress import PlannedTraining, RunProgress
 from causalkd.verification.measures.environment import environment
 from causalkd.verification.results.finetuning import FinetuneResults, SeedScores
 
 
+@no_bars_in_logs()
 def finetune(
     recipe: FinetuneRecipe, *, overwrite: bool = False, tell: Callable[[str], None] | None = None
 ) -> FinetuneResults:
@@ -55,8 +59,9 @@ def finetune(
         is_held = hold(folder, held, overwrite)
         data = preflight_finetuning(recipe)
         begin(folder, held, recipe, data, is_held=is_held, overwrite=overwrite, tell=tell)
+        whole = _progress(recipe, data, folder)
         for seed in recipe.seeds:
-            _train(recipe, seed, data, folder, tell)
+            _train(recipe, seed, data, folder, whole, tell)
         if processes.is_main_process:
             shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
             _scored(recipe, data, folder).write(folder.finetuned)
@@ -65,8 +70,20 @@ def finetune(
         return FinetuneResults.read(folder.finetuned)
 
 
+def _progress(recipe: FinetuneRecipe, data: Data, folder: RunFolder) -> RunProgress:
+    planned = PlannedTraining(steps_of(recipe.training, data), 1.0)
+    found = goals(folder, recipe)
+    done = [name for name, goal in found.items() if (goal / MANIFEST).is_file()]
+    return RunProgress(dict.fromkeys(found, planned), done=done)
+
+
 def _train(
-    recipe: FinetuneRecipe, seed: int, data: Data, folder: RunFolder, tell: Callable[[str], None] | None
+    recipe: FinetuneRecipe,
+    seed: int,
+    data: Data,
+    folder: RunFolder,
+    whole: RunProgress,
+    tell: Callable[[str], None] | None,
 ) -> None:
     goal, name = folder.model(recipe, seed), model_stage(seed)
     if (goal / MANIFEST).is_file():
@@ -74,7 +91,7 @@ def _train(
     learner = build_teacher(recipe.learner(seed), data, "student")
     trainer = build_trainer(
         recipe, recipe.training, data, learner, task_only(), teacher=None, alignment=None,
-        name="model", seed=seed, folder=folder.work(name), metrics=folder.metrics,
+        name="model", seed=seed, folder=folder.work(name), metrics=folder.metrics, progress=whole.of(name),
     )  # fmt: skip
     finish_training(trainer, folder, name, goal, tell)
 

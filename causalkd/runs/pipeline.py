@@ -19,6 +19,7 @@ from causalkd.reporting.pipeline_table import pipeline_markdown
 from causalkd.runs.build.preflight import preflight, preflight_finetuning
 from causalkd.runs.build.prepare import build_student
 from causalkd.runs.build.prepared import Prepared
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.distill import Page, distill
 from causalkd.runs.finetune import finetune
 from causalkd.runs.folder.layout import RunFolder
@@ -31,6 +32,7 @@ Tell = Callable[[str], None] | None
 PIPELINE = "pipeline.yaml"
 
 
+@no_bars_in_logs()
 def run_pipeline(
     recipe: PipelineRecipe, *, overwrite: bool = False, page: Page | None = None, tell: Tell = None
 ) -> PipelineResults:

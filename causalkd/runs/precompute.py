@@ -24,6 +24,7 @@ from causalkd.recipe.sections import StudentPart
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.preflight import preflight, try_a_step
 from causalkd.runs.build.prepare import Data, build_start, build_student
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.build.trainer import build_trainer
 from causalkd.training.precomputed import INDEX, PrecomputedOutputs, Shards, write_index
 from causalkd.training.teacher_cache import digest_of
@@ -32,6 +33,7 @@ from causalkd.training.trainer import DistillationTrainer
 TEACHER, STUDENTS = "teacher", "students"
 
 
+@no_bars_in_logs()
 def precompute(
     recipe: Recipe, folder: Path, *, top_k: int | None = None, tell: Callable[[str], None] | None = None
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from causalkd.errors import nearest
 from causalkd.runs.build.prepare import build_pairs
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.trained_run import Trained, TrainedRun
@@ -13,6 +14,7 @@ from causalkd.verification.search.subspace_search import check_rank, learn_subsp
 
 
 @working_alone
+@no_bars_in_logs()
 def search_run(
     path: str | Path,
     *,

@@ -26,6 +26,7 @@ from causalkd.recipe.study import Cell, Study, with_length
 from causalkd.reporting.study_formats import write_table
 from causalkd.reporting.study_measures import CellResult
 from causalkd.reporting.study_table import StudyTable, study_table
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.costs.step_costs import StepCost, step_costs
 from causalkd.runs.distill import distill
 from causalkd.runs.evaluation.row_scores import row_scores
@@ -77,6 +78,7 @@ class StudyFolder:
         return self.failure(cell).is_file() or (run.report.is_file() and all(file.is_file() for file in wanted))
 
 
+@no_bars_in_logs()
 def run_study(study: Study, *, retry_failed: bool = False, tell: Tell | None = None) -> StudyTable:
     """Runs every cell that is neither finished nor failed, waits for those that others hold, and writes the table.
 

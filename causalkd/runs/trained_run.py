@@ -63,7 +63,7 @@ class TrainedRun:
                 data have changed.
         """
         folder = RunFolder(Path(path))
-        recipe = _read_recipe(folder)
+        recipe = read_recipe(folder)
         # Whatever students learned from, they are measured beside the teacher itself.
         recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": None})})
         data = build_data(recipe.data, recipe.teacher) if prepared is None else prepared.data
@@ -129,7 +129,12 @@ def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | N
     return load_model(origin, task=data.train.kind, role=role, labels=data.labels, **options)
 
 
-def _read_recipe(folder: RunFolder) -> Recipe:
+def read_recipe(folder: RunFolder) -> Recipe:
+    """The recipe of a run whose students are all trained.
+
+    Raises:
+        ValueError: The folder holds no run, something of another kind, or a run whose training is unfinished.
+    """
     other = other_kind(folder.path)
     if other is not None:
         raise ValueError(other)

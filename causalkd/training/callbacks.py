@@ -1,14 +1,11 @@
-"""The callbacks of a training: a progress bar, a file of terms, and the epoch number for the data."""
+"""The callbacks of a training: a file of terms, the epoch number for the data, and what is measured when saving."""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_callback import ProgressCallback
-from transformers.utils.import_utils import is_in_notebook
 
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.files.whole_files import write_whole
@@ -21,9 +18,6 @@ _NOT_TERMS = (
     "train_steps_per_second",
     "train_loss",
 )
-
-
-_MEASURED = "iia"
 
 
 class MetricsFile(TrainerCallback):
@@ -96,60 +90,3 @@ class MeasureWhatIsSaved(TrainerCallback):
         """Asks for an evaluation."""
         if args.eval_strategy != "no" and control.should_save:
             control.should_evaluate = True
-
-
-class Progress(ProgressCallback):
-    """The Trainer's progress bar, with the last loss and interchange accuracy in it instead of a line per log.
-
-    Where no person watches, because the output is neither a terminal nor a notebook, a line stands in its place at each
-    quarter of the steps.
-
-    Args:
-        label: What is being trained.
-        watched: Whether a bar is drawn; if None, whether standard error is a terminal or a notebook.
-    """
-
-    def __init__(self, label: str, watched: bool | None = None) -> None:
-        super().__init__()
-        self._label, self._measured, self._loss = label, {}, ""
-        self._watched = sys.stderr.isatty() or is_in_notebook() if watched is None else watched
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Opens the bar."""
-        self.current_step = state.global_step
-        if self._watched:
-            super().on_train_begin(args, state, control)
-        if self.training_bar is not None:
-            self.training_bar.set_description(self._label)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Moves the bar, or writes a line at each quarter."""
-        if self._watched:
-            super().on_step_end(args, state, control)
-            return
-        before, self.current_step = self.current_step, state.global_step
-        quarters = (4 * step // max(state.max_steps, 1) for step in (before, state.global_step))
-        if state.is_world_process_zero and len(set(quarters)) > 1:
-            at = f"{self._label}: step {state.global_step} of {state.max_steps}"
-            print(at, *([self._loss] if self._loss else []), sep=", ", file=sys.stderr, flush=True)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        """Shows the loss in the bar, and what was measured last."""
-        if not logs or "loss" not in logs:
-            return
-        self._loss = f"loss {logs['loss']:.4f}"
-        if self.training_bar is not None:
-            self._measured |= {name: f"{value:.3f}" for name, value in logs.items() if name.startswith(_MEASURED)}
-            self.training_bar.set_postfix({"loss": f"{logs['loss']:.4f}", **self._measured})
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Closes the bar."""
-        if self.training_bar is not None:
-            super().on_train_end(args, state, control)

@@ -7,6 +7,7 @@ from causalkd.reporting.summary import summaries
 from causalkd.reporting.terminal import WIDTH, as_text
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
+from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
 from tests.example_report import example_report
 
 LONG = "a-student-whose-name-is-forty-characters"
@@ -20,9 +21,24 @@ def report():
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("names", [("kd", "diito"), (LONG, f"{LONG}b"), ("طالب", "学生")])
 def test_two_students_are_one_screen(seeds, names):
-    lines = as_text(example_report(names, seeds=seeds)).splitlines()
-    assert len(lines) <= 40 and max(map(cell_len, lines)) <= WIDTH
-    assert not any(line.endswith(" ") for line in lines)
+    report = example_report(names, seeds=seeds)
+    scores = [TaskScoreRow(name, None, 0.91, 0.88, 0.93) for name in ("teacher", *names)]
+    compared = [TaskDifferenceRow(names[1], seed, names[0], 0.0, -0.01, 0.01, 0.3, 2000) for seed in range(seeds)]
+    for each in (report, dataclasses.replace(report, task_scores=tuple(scores), task_differences=tuple(compared))):
+        lines = as_text(each).splitlines()
+        assert len(lines) <= 40 and max(map(cell_len, lines)) <= WIDTH
+        assert not any(line.endswith(" ") for line in lines)
+
+
+def test_a_title_is_in_one_line_however_narrow_its_table(report):
+    nothing = dataclasses.replace(
+        report,
+        interchange=tuple(row for row in report.interchange if row.baseline == "measured"),
+        task_scores=(TaskScoreRow("teacher", None, 0.91, 0.88, 0.93),),
+    )
+    lines = as_text(nothing).splitlines()
+    assert "Task metric with its 95 % interval over held-out rows" in lines
+    assert not any(line.startswith("Baselin") for line in lines), "there are none, so no table of them"
 
 
 def test_nine_students_of_three_seeds_are_shown_by_their_means():

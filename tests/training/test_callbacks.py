@@ -1,4 +1,4 @@
-"""The callbacks of a training: rows without repeats, the epoch, a quiet bar."""
+"""The callbacks of a training: rows without repeats, the epoch, what is measured when saving."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, Progress, read_rows
+from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, read_rows
 
 LOGS = {"loss": 0.5, "term/task": 0.25, "learning_rate": 0.1, "grad_norm": 1.0, "epoch": 0.5}
 
@@ -89,30 +89,6 @@ def test_the_data_get_their_epoch(args: TrainingArguments) -> None:
         assert examples[0]["epoch"] == expected
 
 
-def test_the_bar_shows_its_label_and_the_loss_and_prints_no_rows(
-    args: TrainingArguments, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bar, control = Progress("kd (seed 0)", watched=True), TrainerControl()
-    bar.on_log(args, _at(0), control, logs=LOGS)  # before it is open
-    bar.on_train_begin(args, _at(0), control)
-    bar.on_step_end(args, _at(1), control)
-    bar.on_log(args, _at(1), control, logs=LOGS)
-    bar.on_log(args, _at(1), control, logs={**LOGS, "iia_effective/middle": 0.25})
-    bar.on_log(args, _at(1), control, logs={**LOGS, "loss": 0.375})
-    bar.on_train_end(args, _at(1), control)
-    told = capsys.readouterr()
-    assert told.out == "" and "kd (seed 0)" in told.err and "loss=0.5000" in told.err
-    assert "loss=0.3750, iia_effective/middle=0.250" in told.err
-
-
-def test_only_the_first_process_has_a_bar(args: TrainingArguments, capsys: pytest.CaptureFixture[str]) -> None:
-    bar, control = Progress("kd", watched=True), TrainerControl()
-    bar.on_train_begin(args, _at(0, main=False), control)
-    bar.on_log(args, _at(0, main=False), control, logs=LOGS)
-    bar.on_train_end(args, _at(0, main=False), control)
-    assert capsys.readouterr() == ("", "")
-
-
 @pytest.mark.parametrize(
     ("strategy", "saved", "measured"), [("no", True, False), ("steps", False, False), ("steps", True, True)]
 )
@@ -123,29 +99,3 @@ def test_what_is_saved_is_measured_where_checkpoints_are(
     control = TrainerControl(should_save=saved)
     MeasureWhatIsSaved().on_step_end(args, TrainerState(), control)
     assert control.should_evaluate == measured
-
-
-@pytest.mark.parametrize(("steps", "lines"), [(10, 4), (1000, 4), (2, 2)])
-def test_a_log_file_gets_a_line_at_each_quarter(
-    args: TrainingArguments, capsys: pytest.CaptureFixture[str], steps: int, lines: int
-) -> None:
-    bar, control = Progress("kd (seed 0)"), TrainerControl()  # pytest's standard error is no terminal
-    for step in range(steps + 1):
-        state = TrainerState(global_step=step, is_world_process_zero=True, max_steps=steps)
-        if step:
-            bar.on_step_end(args, state, control)
-            bar.on_log(args, state, control, logs={**LOGS, "loss": 1 / step})
-        else:
-            bar.on_train_begin(args, state, control)
-    bar.on_train_end(args, state, control)
-    told = capsys.readouterr()
-    assert told.out == "" and len(told.err.splitlines()) == lines and "\r" not in told.err
-    assert told.err.splitlines()[-1] == f"kd (seed 0): step {steps} of {steps}, loss {1 / (steps - 1):.4f}"
-
-
-def test_only_the_first_process_writes_lines(args: TrainingArguments, capsys: pytest.CaptureFixture[str]) -> None:
-    bar, control = Progress("kd"), TrainerControl()
-    bar.on_train_begin(args, _at(0, main=False), control)
-    for step in range(1, 11):
-        bar.on_step_end(args, _at(step, main=False), control)
-    assert capsys.readouterr() == ("", "")

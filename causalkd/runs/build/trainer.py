@@ -20,8 +20,9 @@ from causalkd.runs.build.objectives import interchanging
 from causalkd.runs.build.sequences import on_policy, reply_ends
 from causalkd.runs.build.prepare import Data, build_collator, build_pairs, longest_row
 from causalkd.runs.build.training_arguments import arguments, best_by, freeze
-from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, Progress
+from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile
 from causalkd.training.precomputed import PrecomputedOutputs
+from causalkd.training.progress import Progress, TrainingProgress
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from causalkd.verification.measures.monitor import LiveAccuracy
@@ -51,11 +52,13 @@ def build_trainer(
     metrics: Path,
     memory: OutputCache | None = None,
     made: type[DistillationTrainer] = DistillationTrainer,
+    progress: TrainingProgress | None = None,
 ) -> DistillationTrainer:
     """Build a trainer whose checkpoints are kept in `folder` and whose terms are written to the file `metrics`.
 
     What the teacher says is remembered in `memory`, or as the training part asks.
-    With an alignment, batches have sources and positions where an objective intervenes.
+    With an alignment, batches have sources and positions where an objective intervenes. A training that is part of a
+    run shows its `progress` there.
     """
     intervening = interchanging(objectives)
     intervened = alignment if intervening else None
@@ -85,7 +88,8 @@ def build_trainer(
         _check_groups(recipe.data.group, training, trainer.args.world_size)
     for loud in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(loud)
-    trainer.add_callback(Progress(f"{name} (seed {seed})"))
+    role = "" if teacher is None else "student "
+    trainer.add_callback(Progress(f"{role}{name}, seed {seed}", progress))
     return trainer
 
 

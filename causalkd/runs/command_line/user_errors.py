@@ -63,3 +63,9 @@ def _end(message: str, code: int) -> NoReturn:
 def is_first_process() -> bool:
     """Whether this is the first of the processes that a launcher such as torchrun starts; only that one prints."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def leave_to_the_first() -> None:
+    """Ends every process but the first, which runs the command alone."""
+    if not is_first_process():
+        raise typer.Exit

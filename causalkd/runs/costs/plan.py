@@ -1,6 +1,7 @@
 """What a recipe will cost, worked out before anything starts: operations, memory, disk and time of every stage."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from causalkd.recipe.sections import StudentPart, TrainingPart
 from causalkd.runs.build.prepare import Data, build_alignment, build_collator, build_data, build_student, build_teacher
 from causalkd.runs.costs.step_flops import compares, step_flops
 from causalkd.training.flops import ForwardCost, Number, Shape
+from causalkd.training.progress import PlannedTraining, RunProgress
 
 _BYTES = 4  # of a float32
 _ADAM = 4  # weights, gradients and two moments
@@ -68,6 +70,12 @@ class Plan:
     def seconds_of(self, stage: StagePlan) -> Number:
         """How long a stage takes at this speed."""
         return stage.flops / self.speed / self.processes
+
+    def progress(self, done: Collection[str]) -> RunProgress:
+        """What shows how far the run is, of which the trainings of these names are done already."""
+        *trainings, verification = self.stages
+        planned = {stage.name: PlannedTraining(stage.steps, float(stage.flops_per_step)) for stage in trainings}
+        return RunProgress(planned, float(verification.flops), done)
 
     def line(self) -> str:
         """The plan in one line."""
@@ -145,7 +153,7 @@ def _teacher_stage(recipe: Recipe, training: TrainingPart, data: Data, teacher: 
     flops = 3 * ForwardCost(teacher).forward(shape) * training.gradient_accumulation
     size = _size_of(teacher)
     memory = _BYTES * _ADAM * size + _held(teacher, shape)
-    return StagePlan("teacher", size, _steps(training, data), flops, memory, _disk(size))
+    return StagePlan("teacher", size, steps_of(training, data), flops, memory, _disk(size))
 
 
 def _student_stage(
@@ -164,7 +172,7 @@ def _student_stage(
     memory = _BYTES * (taught + size + (_ADAM - 1) * learnt) + _held(student, shape)
     cache = training.teacher_cache
     disk = _disk(size) + (cache.max_mib * _MEBIBYTE if cache is not None and cache.on_disk else 0)
-    return StagePlan(part.name, size, _steps(training, data), flops, memory, disk)
+    return StagePlan(part.name, size, steps_of(training, data), flops, memory, disk)
 
 
 def _shape(recipe: Recipe, training: TrainingPart, data: Data, objectives: ObjectivesPart | None) -> Shape:
@@ -194,7 +202,8 @@ def _looks_everywhere(objectives: ObjectivesPart) -> bool:
     return any(getattr(part, "tokens", "") == "all" for part in objectives.chosen().values())
 
 
-def _steps(training: TrainingPart, data: Data) -> int:
+def steps_of(training: TrainingPart, data: Data) -> int:
+    """The optimizer steps of a training."""
     if training.steps is not None:
         return training.steps
     each = training.batch_size * training.gradient_accumulation * PartialState().num_processes

@@ -19,6 +19,7 @@ from causalkd.data.tasks.readers import read_jsonl
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs.build.prepare import build_batches, longest_row
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.build.sequences import reply_ends
 from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
 from causalkd.runs.folder.layout import write_whole
@@ -55,6 +56,7 @@ class _Asked(NamedTuple):
 
 
 @working_alone
+@no_bars_in_logs()
 def evaluate_run(
     path: str | Path,
     *,

@@ -23,6 +23,7 @@ from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
 from causalkd.runs.build.prepare import build_masking
+from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder, write_whole
@@ -34,6 +35,7 @@ from causalkd.verification.results.finite import finite_or_none
 FOLDER = "evaluations"
 
 
+@no_bars_in_logs()
 def evaluate_task(
     origin: str | Path,
     task: str,

@@ -215,7 +215,9 @@ def test_bad_input_gets_one_message_and_no_folder(case: str, checkpoints: Path, 
 
 
 def test_a_tracker_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("causalkd.runs.build.training_arguments.get_available_reporting_integrations", lambda: ["mlflow"])
+    monkeypatch.setattr(
+        "causalkd.runs.build.training_arguments.get_available_reporting_integrations", lambda: ["mlflow"]
+    )
     assert "tracker 'wandb' is not installed; install its package, or choose from mlflow" in (
         _told(tmp_path / "run", "training.report_to=[wandb]")
     )

@@ -1,0 +1,174 @@
+"""A student of a finished run is put on the hub: its model and card, the alignment it was verified with, the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import HFValidationError, HTTPError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id
+
+from causalkd.alignment.spec import Alignment
+from causalkd.errors import nearest
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.build.progress_bars import no_bars_in_logs
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.lock import working_alone
+from causalkd.runs.folder.manifest import MANIFEST, damage, recorded_files
+from causalkd.runs.trained_run import read_recipe
+from causalkd.verification.results.report import VerificationReport
+
+_CARD = "README.md"
+
+
+class Upload(NamedTuple):
+    """What is put on the hub."""
+
+    repo: str
+    private: bool
+    files: dict[str, Path]
+    """Where each file lies here, by its path in the repository."""
+    licensed: bool
+    """Whether the card names a licence."""
+
+    def lines(self) -> list[str]:
+        """What would be sent, a file a line, with its size."""
+        sizes = {name: path.stat().st_size for name, path in self.files.items()}
+        kind = "a private repository, unless it exists" if self.private else "a public repository"
+        head = f"{self.repo} ({kind}): {len(sizes)} files, {sum(sizes.values()):,} bytes"
+        return [head, *(f"  {name}  {size:,}" for name, size in sizes.items()), *self.advice()]
+
+    def advice(self) -> list[str]:
+        """What is left to the user."""
+        own = f"{self.files[_CARD]} names no licence; write `license: NAME` at its top, or choose one on the hub"
+        return [] if self.licensed else [own]
+
+
+@working_alone
+@no_bars_in_logs()
+def push(
+    path: str | Path,
+    repo: str,
+    *,
+    student: str | None = None,
+    seed: int | None = None,
+    public: bool = False,
+    dry_run: bool = False,
+    api: HfApi | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Upload:
+    """Put a student of a finished run on the hub, in one commit, with its card, the alignment and the report.
+
+    Everything is checked before anything is sent, and every recorded file is read for that. The report quotes some
+    held-out texts. The licence is left to the user.
+
+    Args:
+        path: The run folder.
+        repo: The repository, such as `user/name`; it is made if it does not exist.
+        student: The student's name; it must be given where the run has several.
+        seed: The student's seed; it must be given where the run has several.
+        public: Make a public repository, or write to one; private otherwise.
+        dry_run: Send nothing, and ask the hub nothing.
+        api: The hub; by default the one that the user is logged in to.
+        tell: Receives what is sent and where, one line at a time.
+
+    Raises:
+        ValueError: The run is unfinished or differs from what was written, it has no such student or several, or the
+            repository cannot be used.
+        OSError: The hub cannot be reached, or does not let the user write there.
+    """
+    upload = _checked(RunFolder(Path(path)), repo, student, seed, private=not public)
+    say = tell if tell is not None else _silent
+    if dry_run:
+        for line in upload.lines():
+            say(line)
+        return upload
+    try:
+        say(_sent(upload, HfApi() if api is None else api))
+    except HTTPError as error:
+        raise OSError(f"the hub did not take {repo}: {error}") from error
+    for line in upload.advice():
+        say(line)
+    return upload
+
+
+def _checked(folder: RunFolder, repo: str, student: str | None, seed: int | None, *, private: bool) -> Upload:
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise ValueError(f"{repo!r} cannot be a repository of the hub: {error}") from error
+    recipe = read_recipe(folder)
+    if not folder.report.is_file():
+        raise ValueError(
+            f"the run in {folder.path} is unfinished: {folder.report.name} is missing; continue it with the same "
+            f"`causalkd distill` call, or verify it: `causalkd verify {folder.path}`"
+        )
+    name, number = _chosen(recipe, student, seed)
+    place = folder.student(recipe, name, number)
+    if (fault := damage(place)) is not None:
+        raise ValueError(f"{place} is not as the run wrote it: {fault}; restore it from a copy, or train it again")
+    _check_report(folder, name, number)
+    card = place / _CARD
+    if not card.is_file():
+        raise ValueError(f"{card} is missing; `causalkd verify {folder.path}` writes it again")
+    model = sorted({*recorded_files(place), card} - {place / MANIFEST})
+    files = {path.relative_to(place).as_posix(): path for path in model}
+    reports = [folder.path / f"report.{kind}" for kind in ("json", "html", "md")]
+    files |= {path.name: path for path in (folder.alignment, *reports) if path.is_file()}
+    return Upload(repo, private, files, _names_licence(card))
+
+
+def _check_report(folder: RunFolder, name: str, seed: int) -> None:
+    """Refuses a report that is about other students, or another alignment, than those in the folder."""
+    report = VerificationReport.read(folder.report)
+    faults = []
+    if (name, seed) not in [(each.name, each.seed) for each in report.students]:
+        faults.append(f"does not mention {name}, seed {seed}")
+    if report.alignment != Alignment.from_yaml(folder.alignment):
+        faults.append(f"was made with another alignment than {folder.alignment.name}")
+    if faults:
+        raise ValueError(
+            f"{folder.report} {' and '.join(faults)}; `causalkd verify {folder.path}` measures the run again"
+        )
+
+
+def _chosen(recipe: Recipe, student: str | None, seed: int | None) -> tuple[str, int]:
+    """The one student and seed that are asked for."""
+    names, faults = [part.name for part in recipe.students], []
+    if student is None and len(names) > 1:
+        faults.append(f"the run has the students {', '.join(names)}; name one (--student)")
+    elif student is not None and student not in names:
+        faults.append(f"student {student!r} is not in this run; {nearest(student, names)}")
+    if seed is None and len(recipe.seeds) > 1:
+        faults.append(f"the run has the seeds {', '.join(map(str, recipe.seeds))}; name one (--seed)")
+    elif seed is not None and seed not in recipe.seeds:
+        faults.append(f"seed {seed} is not in this run; its seeds are {list(recipe.seeds)}")
+    if faults:
+        raise ValueError("\n".join(faults))
+    return student or names[0], recipe.seeds[0] if seed is None else seed
+
+
+def _names_licence(card: Path) -> bool:
+    text = card.read_text(encoding="utf-8")
+    head = text.split("---")[1] if text.startswith("---") else ""
+    return any(line.startswith("license:") for line in head.splitlines())
+
+
+def _sent(upload: Upload, api: HfApi) -> str:
+    """Makes the repository and the commit; a line that says where it is."""
+    try:
+        known = api.repo_info(upload.repo)
+    except RepositoryNotFoundError:
+        known = None
+    if known is not None and upload.private and not known.private:
+        raise ValueError(
+            f"{upload.repo} exists and is public; allow that (--public), make it private on the hub, or name another"
+        )
+    api.create_repo(upload.repo, private=upload.private, exist_ok=True)
+    added = [CommitOperationAdd(name, str(path)) for name, path in upload.files.items()]
+    done = api.create_commit(upload.repo, added, commit_message="Student, card, alignment and report")
+    return f"sent {len(added)} files: {done.commit_url}"
+
+
+def _silent(line: str) -> None:
+    """Drops the line."""

@@ -1,0 +1,152 @@
+"""Runs the notebooks and keeps their outputs, without anything of one machine: `python -m tests.notebooks.store`."""
+
+import base64
+import io
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SECONDS = 900
+"""For one cell, on a busy machine; a whole notebook takes less than a minute on an idle one."""
+WIDGETS = "application/vnd.jupyter.widget-view+json"
+_OF_A_MACHINE = (
+    (re.compile(r"(?:/[\w.+-]+)+/tmp[a-z0-9_]{8}\b"), "folder"),  # made by tempfile
+    (re.compile(r"\btmp[a-z0-9_]{8}\b"), "folder"),
+    (re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x"),
+)
+_TIMED = re.compile(r"^.*(?:train_runtime|_per_second).*\n?", flags=re.MULTILINE)
+"""What transformers prints of a training that is done."""
+
+
+def read(path: Path) -> NotebookNode:
+    """A notebook."""
+    return nbformat.read(path, as_version=4)
+
+
+def executed(path: Path, folder: Path) -> NotebookNode:
+    """A notebook after all its cells have run, in a folder where it may write."""
+    notebook = cleared(read(path))
+    with _environment(folder):
+        NotebookClient(
+            notebook,
+            timeout=SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+            coalesce_streams=True,
+        ).execute()
+    return notebook
+
+
+def cleared(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without outputs."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def stripped(notebook: NotebookNode) -> NotebookNode:
+    """The notebook with the outputs that are the same wherever it runs: no widgets, bars, times, paths or addresses."""
+    notebook.metadata = nbformat.from_dict({key: notebook.metadata[key] for key in ("kernelspec",)})
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = [kept for output in cell.outputs if (kept := _kept(output)) is not None]
+            cell.execution_count = None
+    return notebook
+
+
+def shape(notebook: NotebookNode) -> list[list[tuple[str, ...]]]:
+    """For each cell the kinds of its outputs, each with the heads of its tables."""
+    return [[_shape(output) for output in cell.get("outputs", [])] for cell in notebook.cells]
+
+
+def dpi(png: str) -> float:
+    """The resolution of a figure, in the form that a notebook keeps."""
+    return Image.open(io.BytesIO(base64.b64decode(png))).info["dpi"][0]
+
+
+def _kept(output: NotebookNode) -> NotebookNode | None:
+    if output.output_type == "stream":
+        output.text = _TIMED.sub("", _anywhere(output.text))
+        return output if output.name == "stdout" and output.text.strip() else None
+    if WIDGETS in output.data:
+        return None
+    output.metadata = {}
+    if output.output_type == "execute_result":
+        output.execution_count = None
+    for kind, content in output.data.items():
+        if isinstance(content, str) and kind != "image/png":
+            output.data[kind] = _anywhere(content)
+    return output
+
+
+def _anywhere(text: str) -> str:
+    for pattern, instead in _OF_A_MACHINE:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def _shape(output: NotebookNode) -> tuple[str, ...]:
+    if output.output_type == "stream":
+        return ("stream", output.name, *_heads(output.text))
+    found = [kind for kind in sorted(output.data) if kind != "text/plain"] or ["text/plain"]
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", output.data.get("text/html", ""))
+    return (output.output_type, *found, *heads)
+
+
+def _heads(text: str) -> Iterator[str]:
+    """The lines above the rules of tables, without the space between columns."""
+    lines = text.splitlines()
+    for head, rule in pairwise(lines):
+        if re.fullmatch(r"[-─ |:]{8,}", rule) and head.strip():
+            yield " ".join(head.split())
+
+
+@contextmanager
+def _environment(folder: Path) -> Iterator[None]:
+    """The kernel writes below a folder and asks the network for nothing."""
+    given = {
+        "PYTHONPATH": os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part),
+        "HF_HUB_OFFLINE": "1",
+        "TMPDIR": str(folder),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
+    }
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def main(names: list[str]) -> None:
+    """Runs and stores the notebooks whose names begin so; all of them if no name is given."""
+    for path in NOTEBOOKS:
+        if not names or path.name.startswith(tuple(names)):
+            began = time.perf_counter()
+            with tempfile.TemporaryDirectory() as folder:
+                notebook = stripped(executed(path, Path(folder)))
+            nbformat.write(notebook, path)
+            print(f"{path.name}: {time.perf_counter() - began:.0f} s, {path.stat().st_size:,} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+from transformers.utils import logging
+
+from causalkd.runs.build.progress_bars import no_bars_in_logs
+from tests.shrunk import SHRUNK
+
+ROOT = Path(__file__).parents[3]
+FROM_PYTHON = """
+import sys
+from pathlib import Path
+from causalkd import distill, finetune
+from tests.runs.test_finetune import recipe
+from tests.shrunk import RESUMED, shrunk
+distill(shrunk("quickstart", Path(sys.argv[1]), *RESUMED))
+finetune(recipe(Path(sys.argv[1]) / "tuned"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _as_a_user_has_them():
+    logging.enable_progress_bar()
+    datasets.enable_progress_bars()
+    yield
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def _drawn() -> tuple[bool, bool]:
+    return logging.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
+
+
+def test_there_are_none_in_a_log_and_they_come_back():
+    with no_bars_in_logs():  # pytest's standard error is no terminal
+        assert _drawn() == (False, False)
+        with no_bars_in_logs():
+            assert _drawn() == (False, False)
+        assert _drawn() == (False, False)
+    assert _drawn() == (True, True)
+
+
+def test_they_come_back_after_an_error_and_stay_as_the_user_has_them():
+    datasets.disable_progress_bars()
+    with pytest.raises(KeyError), no_bars_in_logs():
+        raise KeyError
+    assert _drawn() == (True, False)
+
+
+def test_a_decorated_function_has_none():
+    assert no_bars_in_logs()(_drawn)() == (False, False)
+
+
+def test_a_terminal_keeps_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with no_bars_in_logs():
+        assert _drawn() == (True, True)
+
+
+def _log(*arguments: str) -> list[str]:
+    """The lines of everything that a process writes into one file, where a carriage return ends a line too."""
+    done = subprocess.run(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, check=True
+    )
+    assert b"\r" not in done.stdout, done.stdout.decode()
+    return done.stdout.decode().splitlines()
+
+
+def test_a_distillation_that_is_piped_writes_few_lines_and_no_bar(tmp_path: Path):
+    changes = [part for change in (*SHRUNK["quickstart"], f"output={tmp_path}") for part in ("--set", change)]
+    lines = _log("-m", "causalkd", "distill", "quickstart", *changes)
+    assert len(lines) < 60 and sum(", step " in line for line in lines) == 3
+    assert not any(bar in line for line in lines for bar in ("Loading weights", "model shards", "it/s", "%|"))
+
+
+def test_commands_that_are_called_from_python_write_no_bar_either(tmp_path: Path):
+    lines = _log("-c", FROM_PYTHON, str(tmp_path))
+    assert [line.split(",")[0] for line in lines if ", step " in line] == ["teacher", "student only", "model"]
+    assert len(lines) < 10, lines
