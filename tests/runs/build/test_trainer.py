@@ -10,8 +10,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.trainer import _memory, build_trainer, task_only
 from causalkd.runs.build.prepare import build_alignment, build_data, build_student, build_teacher
+from causalkd.runs.build.trainer import _memory, build_trainer, task_only
 from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress, read_rows
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
