@@ -12,7 +12,8 @@ from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.trainer import _memory, build_trainer, task_only
 from causalkd.runs.build.prepare import build_alignment, build_data, build_student, build_teacher
-from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress, read_rows
+from causalkd.training.callbacks import EpochOfData, MetricsFile, read_rows
+from causalkd.training.progress import Progress
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.shrunk import SHRUNK, TINY
