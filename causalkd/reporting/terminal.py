@@ -43,7 +43,9 @@ MEANING = (
 def as_text(report: VerificationReport) -> str:
     """The report as plain text of at most 100 columns; a report of two students has at most 40 lines."""
     file = io.StringIO()
-    console = Console(file=file, width=WIDTH, color_system=None, force_terminal=False, highlight=False)
+    console = Console(
+        file=file, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False, highlight=False
+    )
     for sentence in verdict(report):
         console.print(Text(sentence))
     console.print()

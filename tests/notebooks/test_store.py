@@ -1,9 +1,13 @@
 """What is kept of a notebook's outputs, and what makes the shape of two the same."""
 
+import base64
+import io
+
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
-from tests.notebooks.store import WIDGETS, cleared, shape, stripped
+from tests.notebooks.store import WIDGETS, cleared, dpi, shape, stripped
 
 TABLE = "student  seed\n─────────────\nkd          0\n"
 
@@ -30,6 +34,7 @@ def test_what_belongs_to_one_machine_or_moment_is_not_kept():
             _text(f"{{'loss': 0.1}}\n{{'train_runtime': 3.2, 'train_steps_per_second': 9}}\n{TABLE}"),
             _text("output: /var/run/x/tmpab12_c9z/quickstart, <object at 0x7f00aabbcc>\n"),
             _shown({WIDGETS: {"model_id": "1"}, "text/plain": "bar"}),
+            _shown({"text/html": "<progress value='1'></progress> [1/1 00:35]", "text/plain": "<HTML object>"}),
             _shown({"text/html": '<iframe src="tmpab12_c9z/report.html">', "text/plain": "<IFrame at 0x7f00aabbcc>"}),
         )
     )
@@ -44,6 +49,17 @@ def test_what_belongs_to_one_machine_or_moment_is_not_kept():
     assert page.metadata == {}
     nbformat.validate(found)
     assert stripped(nbformat.from_dict(found)) == found
+
+
+def test_a_figure_is_kept_in_fewer_bytes_at_its_resolution_and_only_once():
+    file = io.BytesIO()
+    Image.radial_gradient("L").convert("RGBA").save(file, "PNG", dpi=(100, 100))
+    png = base64.b64encode(file.getvalue()).decode()
+    (kept,) = stripped(_notebook(_shown({"image/png": png}))).cells[1].outputs
+    smaller = kept.data["image/png"]
+    assert len(smaller) < len(png) and abs(dpi(smaller) - 100) < 0.1
+    (again,) = stripped(_notebook(_shown({"image/png": smaller}))).cells[1].outputs
+    assert again.data["image/png"] == smaller
 
 
 def test_other_numbers_have_the_same_shape_and_other_columns_or_kinds_do_not():

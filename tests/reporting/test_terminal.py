@@ -94,3 +94,9 @@ def test_names_are_no_markup():
 def test_text_of_a_report_without_rows(report):
     empty = dataclasses.replace(report, interchange=(), differences=())
     assert "diito" in as_text(empty) and as_text(empty).startswith("Nothing can be concluded")
+
+
+def test_it_is_text_in_a_notebook_too(report, monkeypatch):
+    wanted = as_text(report)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert as_text(report) == wanted

@@ -10,9 +10,9 @@ from transformers import TrainerState
 
 from causalkd.files.whole_files import write_whole
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.runs.build.interruption import Stopping
 from causalkd.runs.folder.checkpoints import Spent, WholeCheckpoints, resumable
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.build.interruption import Stopping
 from causalkd.runs.folder.manifest import write_manifest
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer

@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 
-from causalkd.runs.build import trainer as build
 from causalkd.runs import distill as runs
-from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.build import trainer as build
 from causalkd.runs.build.interruption import Stopped, Stopping, terminable
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.training.callbacks import read_rows
 from tests.shrunk import RESUMED, shrunk
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.runs.build.prepare import build_data, build_teacher
+from causalkd.runs.build.train import finish_training
 from causalkd.runs.build.trainer import build_trainer, task_only
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import damage
-from causalkd.runs.build.prepare import build_data, build_teacher
-from causalkd.runs.build.train import finish_training
 from tests.runs.test_finetune import RECIPE
 
 
