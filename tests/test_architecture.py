@@ -133,6 +133,15 @@ def _project_files() -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
+def test_git_ignores_no_module() -> None:
+    listing = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "causalkd", "analysis", "tests"]
+    try:
+        found = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True, text=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this tree is not a git checkout")
+    assert not [name for name in found if name.endswith((".py", ".yaml", ".j2"))]
+
+
 def test_no_file_names_a_registry_or_a_machine() -> None:
     faults = []
     for path in _project_files():

@@ -29,6 +29,8 @@ _ROWS = 8
 """Students and seeds that have a row each; of more, only the means over seeds are shown."""
 _FEW = 4
 """Rows of the tables about the task metric, the heads among them; longer ones are in report.md."""
+_DIFFERENCES = 2
+"""Lines about differences in the task metric."""
 _COMPARISONS = 4
 _NAME = 20
 """Characters of a student's name in a table."""
@@ -41,7 +43,9 @@ MEANING = (
 def as_text(report: VerificationReport) -> str:
     """The report as plain text of at most 100 columns; a report of two students has at most 40 lines."""
     file = io.StringIO()
-    console = Console(file=file, width=WIDTH, color_system=None, force_terminal=False, highlight=False)
+    console = Console(
+        file=file, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False, highlight=False
+    )
     for sentence in verdict(report):
         console.print(Text(sentence))
     console.print()
@@ -122,7 +126,7 @@ def _metric_differences(report: VerificationReport) -> list[str]:
         f"[{row.low:+.3f}, {row.high:+.3f}] on {row.rows} rows{chance(row.p_value)}"
         for row in rows
     ]
-    return lines if len(lines) < _FEW else []
+    return lines if len(lines) <= _DIFFERENCES else []
 
 
 def _comparisons(report: VerificationReport) -> list[str]:

@@ -236,3 +236,4 @@ def _train_student(
         name=part.name, seed=seed, folder=folder.work(name), metrics=folder.metrics, progress=whole.of(name),
     )  # fmt: skip
     finish_training(trainer, folder, name, goal, tell)
+    whole.finish(name)

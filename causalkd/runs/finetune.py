@@ -94,6 +94,7 @@ def _train(
         name="model", seed=seed, folder=folder.work(name), metrics=folder.metrics, progress=whole.of(name),
     )  # fmt: skip
     finish_training(trainer, folder, name, goal, tell)
+    whole.finish(name)
 
 
 def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder) -> FinetuneResults:

@@ -62,16 +62,17 @@ def run_pipeline(
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / PIPELINE, recipe.to_yaml())
     PartialState().wait_for_everyone()
-    for run in recipe.runs():
+    runs = recipe.runs()
+    for number, run in enumerate(runs, start=1):
         if run.name in changed or not RunFolder(run.folder).finished:
-            _say(tell, f"stage 1: {run.name}")
+            _say(tell, f"stage 1, run {number} of {len(runs)}: {run.name}")
             distill(run, overwrite=run.name in changed, page=page, tell=tell)
-    for subject in recipe.subjects():
-        for task in recipe.finetune.tasks:
-            wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
-            if name in changed or not RunFolder(wanted.folder).finished:
-                _say(tell, f"stage 2: {name}")
-                finetune(wanted, overwrite=name in changed, tell=tell)
+    tunings = [(subject, task) for subject in recipe.subjects() for task in recipe.finetune.tasks]
+    for number, (subject, task) in enumerate(tunings, start=1):
+        wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
+        if name in changed or not RunFolder(wanted.folder).finished:
+            _say(tell, f"stage 2, run {number} of {len(tunings)}: {name}")
+            finetune(wanted, overwrite=name in changed, tell=tell)
     found = _results(recipe)
     if PartialState().is_main_process:
         write_whole(folder / "results.md", pipeline_markdown(found))

@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import HFValidationError, HTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    HFValidationError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of whatever client the library uses
+    RepositoryNotFoundError,
+)
 from huggingface_hub.utils import validate_repo_id
 
 from causalkd.alignment.spec import Alignment
@@ -134,18 +138,18 @@ def _check_report(folder: RunFolder, name: str, seed: int) -> None:
 
 def _chosen(recipe: Recipe, student: str | None, seed: int | None) -> tuple[str, int]:
     """The one student and seed that are asked for."""
-    names, faults = [part.name for part in recipe.students], []
+    names, seeds, faults = [part.name for part in recipe.students], list(recipe.seeds), []
     if student is None and len(names) > 1:
         faults.append(f"the run has the students {', '.join(names)}; name one (--student)")
     elif student is not None and student not in names:
         faults.append(f"student {student!r} is not in this run; {nearest(student, names)}")
-    if seed is None and len(recipe.seeds) > 1:
-        faults.append(f"the run has the seeds {', '.join(map(str, recipe.seeds))}; name one (--seed)")
-    elif seed is not None and seed not in recipe.seeds:
-        faults.append(f"seed {seed} is not in this run; its seeds are {list(recipe.seeds)}")
+    if seed is None and len(seeds) > 1:
+        faults.append(f"the run has the seeds {', '.join(map(str, seeds))}; name one (--seed)")
+    elif seed is not None and seed not in seeds:
+        faults.append(f"seed {seed} is not in this run; its seeds are {seeds}")
     if faults:
         raise ValueError("\n".join(faults))
-    return student or names[0], recipe.seeds[0] if seed is None else seed
+    return student or names[0], seeds[0] if seed is None else seed
 
 
 def _names_licence(card: Path) -> bool:

@@ -25,13 +25,13 @@ class PlannedTraining(NamedTuple):
 
 
 class RunProgress:
-    """How far the trainings of a run are, and how long the rest will take.
+    """How far the trainings of a run are, one after the other, and how long the rest will take.
 
     Only what this process has trained is measured. A training that is to come is reckoned by its cost, at the seconds
     that a unit of cost has taken so far.
 
     Args:
-        trainings: Every training of the run by its name, in their order.
+        trainings: Every training of the run by its name.
         after: The cost of what follows the last training, in the same unit.
         done: The names of those that are done already.
         clock: Tells seconds.
@@ -52,9 +52,9 @@ class RunProgress:
         """One of its trainings."""
         return TrainingProgress(self, name)
 
-    def place(self, name: str) -> str:
-        """Which training of how many it is, such as "3 of 5"."""
-        return f"{list(self._trainings).index(name) + 1} of {len(self._trainings)}"
+    def place(self) -> str:
+        """Which training of how many comes next, such as "3 of 5"."""
+        return f"{len(self._done & self._trainings.keys()) + 1} of {len(self._trainings)}"
 
     def now(self) -> float:
         """Seconds, from any moment."""
@@ -92,8 +92,8 @@ class TrainingProgress:
 
     @property
     def place(self) -> str:
-        """Which training of how many it is."""
-        return self._run.place(self._name)
+        """Which training of how many it is, if it is the next."""
+        return self._run.place()
 
     def begin(self, step: int, steps: int) -> None:
         """Starts the clock at a step, of so many in all."""
@@ -106,10 +106,6 @@ class TrainingProgress:
         self._run.note(self._name, step - self._at, now - self._last)
         self._seconds += now - self._last
         self._at, self._last = step, now
-
-    def end(self) -> None:
-        """Notes that the training is done."""
-        self._run.finish(self._name)
 
     def seconds_left(self) -> float | None:
         """Seconds until the whole run is done; None before the first step."""
@@ -191,8 +187,6 @@ class Progress(ProgressCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Closes the bar."""
-        if self._training is not None and state.global_step >= state.max_steps:
-            self._training.end()
         if self.training_bar is not None:
             super().on_train_end(args, state, control)
 

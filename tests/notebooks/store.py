@@ -80,18 +80,30 @@ def dpi(png: str) -> float:
     return Image.open(io.BytesIO(base64.b64decode(png))).info["dpi"][0]
 
 
+def _smaller(png: str) -> str:
+    """A figure in 256 colours, which look the same in a third of the bytes."""
+    image = Image.open(io.BytesIO(base64.b64decode(png)))
+    if image.mode == "P":
+        return png
+    paper = Image.new("RGBA", image.size, "white")
+    paper.alpha_composite(image.convert("RGBA"))
+    file = io.BytesIO()
+    paper.convert("RGB").quantize(256).save(file, "PNG", optimize=True, dpi=image.info["dpi"])
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def _kept(output: NotebookNode) -> NotebookNode | None:
     if output.output_type == "stream":
         output.text = _TIMED.sub("", _anywhere(output.text))
         return output if output.name == "stdout" and output.text.strip() else None
-    if WIDGETS in output.data:
+    if WIDGETS in output.data or "<progress" in output.data.get("text/html", ""):
         return None
     output.metadata = {}
     if output.output_type == "execute_result":
         output.execution_count = None
     for kind, content in output.data.items():
-        if isinstance(content, str) and kind != "image/png":
-            output.data[kind] = _anywhere(content)
+        if isinstance(content, str):
+            output.data[kind] = _smaller(content) if kind == "image/png" else _anywhere(content)
     return output
 
 

@@ -22,7 +22,8 @@ def report():
 @pytest.mark.parametrize("names", [("kd", "diito"), (LONG, f"{LONG}b"), ("طالب", "学生")])
 def test_two_students_are_one_screen(seeds, names):
     report = example_report(names, seeds=seeds)
-    scores = [TaskScoreRow(name, None, 0.91, 0.88, 0.93) for name in ("teacher", *names)]
+    scores = [TaskScoreRow("teacher", None, 0.91, 0.88, 0.93)]
+    scores += [TaskScoreRow(name, seed, 0.91, 0.88, 0.93) for name in names for seed in range(seeds)]
     compared = [TaskDifferenceRow(names[1], seed, names[0], 0.0, -0.01, 0.01, 0.3, 2000) for seed in range(seeds)]
     for each in (report, dataclasses.replace(report, task_scores=tuple(scores), task_differences=tuple(compared))):
         lines = as_text(each).splitlines()
@@ -93,3 +94,9 @@ def test_names_are_no_markup():
 def test_text_of_a_report_without_rows(report):
     empty = dataclasses.replace(report, interchange=(), differences=())
     assert "diito" in as_text(empty) and as_text(empty).startswith("Nothing can be concluded")
+
+
+def test_it_is_text_in_a_notebook_too(report, monkeypatch):
+    wanted = as_text(report)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert as_text(report) == wanted

@@ -91,6 +91,7 @@ def test_every_model_has_every_task_in_one_table(finished: tuple[PipelineRecipe,
             own = FinetuneResults.read(recipe.folder / scores.folder / "finetune.json")
             assert (scores.mean, scores.seeds) == (own.mean(own.metric), 1) and own.task == task
         assert row.average() == pytest.approx(sum(scores.mean for scores in row.tasks.values()) / 3)
+    assert "stage 1, run 2 of 2: late" in printed and "stage 2, run 9 of 9: late-diito/squad" in printed
     table = (recipe.folder / "results.md").read_text()
     assert all(name in table and name in printed for name in ("middle-diito", "late-diito", *TASKS, "average"))
     assert "answer\\_f1" in table or "answer_f1" in table

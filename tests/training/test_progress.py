@@ -65,7 +65,8 @@ def test_what_is_to_come_is_reckoned_by_its_cost(run: RunProgress, clock: Clock)
 
 
 def test_the_steps_of_a_training_are_reckoned_by_its_own_seconds(run: RunProgress, clock: Clock) -> None:
-    _steps(run, clock, "teacher", 0, 100, 100, 4.0).end()
+    _steps(run, clock, "teacher", 0, 100, 100, 4.0)
+    run.finish("teacher")
     student = _steps(run, clock, "kd-seed0", 0, 10, 50, 7.0)
     # 470 s for a cost of 210 so far, and 120 + 20 are to come after the 40 steps that are left.
     assert student.seconds_left() == pytest.approx(40 * 7 + 470 / 210 * 140)
@@ -79,7 +80,8 @@ def test_what_was_done_before_is_neither_to_come_nor_measured(clock: Clock) -> N
 
 
 def test_the_time_that_passes_between_trainings_counts_for_none(run: RunProgress, clock: Clock) -> None:
-    _steps(run, clock, "teacher", 0, 100, 100, 4.0).end()
+    _steps(run, clock, "teacher", 0, 100, 100, 4.0)
+    run.finish("teacher")
     clock.time += 1000
     assert _steps(run, clock, "kd-seed0", 0, 50, 50, 2.0).seconds_left() == 2 * 140
 
@@ -97,7 +99,7 @@ def test_the_bar_shows_which_model_its_loss_and_the_time_left(
     bar.on_log(args, _at(1, 50), control, logs={**LOGS, "loss": 0.375})
     bar.on_train_end(args, _at(1, 50), control)
     told = capsys.readouterr()
-    assert told.out == "" and "student kd, seed 0: 2 of 3" in told.err
+    assert told.out == "" and "student kd, seed 0: 1 of 3" in told.err
     left = 49 * 2 + 2 * (200 + 120 + 20)  # the teacher is not done here
     assert f"loss 0.5000, about {left / 60:.0f} min left for the run" in told.err
     assert "loss 0.3750, iia_effective/middle 0.250, about 13 min left" in told.err
@@ -171,3 +173,12 @@ def test_only_the_first_process_writes_lines(args: TrainingArguments, capsys: py
 )
 def test_a_time_has_the_unit_of_people(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_a_training_has_the_place_after_all_that_are_done_whatever_their_order(run: RunProgress) -> None:
+    assert run.of("teacher").place == "1 of 3"
+    run.finish("teacher")
+    run.finish("teacher")  # also where another run has trained it
+    assert run.of("diito-seed0").place == "2 of 3"
+    run.finish("diito-seed0")
+    assert run.of("kd-seed0").place == "3 of 3"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers import trainer as trainers
+from transformers.trainer_callback import PrinterCallback
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
@@ -86,7 +87,7 @@ def build_trainer(
     )
     if intervened is not None and recipe.data.sources == "batch":
         _check_groups(recipe.data.group, training, trainer.args.world_size)
-    for loud in (ProgressCallback, PrinterCallback):
+    for loud in (trainers.DEFAULT_PROGRESS_CALLBACK, PrinterCallback):  # the first is another one in a notebook
         trainer.remove_callback(loud)
     role = "" if teacher is None else "student "
     trainer.add_callback(Progress(f"{role}{name}, seed {seed}", progress))

@@ -12,7 +12,8 @@ from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.prepare import build_alignment, build_data, build_student, build_teacher
 from causalkd.runs.build.trainer import _memory, build_trainer, task_only
-from causalkd.training.callbacks import EpochOfData, MetricsFile, Progress, read_rows
+from causalkd.training.callbacks import EpochOfData, MetricsFile, read_rows
+from causalkd.training.progress import Progress
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.shrunk import SHRUNK, TINY
@@ -84,6 +85,17 @@ def test_nobody_is_reported_to_and_no_row_is_printed(parts: dict[str, Any], tmp_
     assert trainer.args.report_to == []
     assert {type(each) for each in callbacks} >= {EpochOfData, MetricsFile, Progress}
     assert not [each for each in callbacks if type(each) in (ProgressCallback, PrinterCallback)]
+
+
+def test_the_display_of_transformers_in_a_notebook_does_not_stand_beside_the_bar(
+    parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OfNotebooks(ProgressCallback):
+        """Stands in for the callback that transformers chooses there."""
+
+    monkeypatch.setattr("transformers.trainer.DEFAULT_PROGRESS_CALLBACK", OfNotebooks)
+    callbacks = _trainer(parts, tmp_path).callback_handler.callbacks
+    assert [type(each) for each in callbacks if isinstance(each, ProgressCallback)] == [Progress]
 
 
 @pytest.mark.parametrize(("student", "sources"), [(0, False), (1, True)])

@@ -36,3 +36,13 @@ def test_the_table_and_the_line_name_numbers_with_units(tmp_path: Path) -> None:
 
 def test_the_speed_is_measured_where_none_is_given(tmp_path: Path) -> None:
     assert plan(shrunk("quickstart", tmp_path / "run")).speed > 1e6
+
+
+def test_the_time_left_is_reckoned_by_the_plan(tmp_path: Path) -> None:
+    found = plan(shrunk("quickstart", tmp_path / "run"), speed=1e9)
+    run = found.progress(["teacher"])
+    assert run.of("kd-seed0").place == "2 of 3"
+    _, student, other, verification = found.stages
+    run.note("kd-seed0", student.steps, 12.0)
+    expected = 12.0 / student.flops * (other.flops + verification.flops)
+    assert run.seconds_after("kd-seed0") == pytest.approx(expected)
