@@ -38,7 +38,7 @@
     const [head, body] = [table.tHead, table.tBodies[0]], rows = [...(body?.rows ?? [])];
     if (!head || rows.length < 2) {
       const place = table.closest(".scroll");
-      if (place) Object.assign(place, { tabIndex: 0, role: "region", ariaLabel: table.caption?.textContent ?? "Table" });
+      if (place) Object.assign(place, { tabIndex: 0, role: "group", ariaLabel: table.caption?.textContent ?? "Table" });
       continue;
     }
     for (const [cell, column] of columns(head)) {
