@@ -90,6 +90,7 @@ class Browser:
 
     def paper(self, file: Path) -> None:
         """Writes the page as PDF, as it is printed on A4."""
+        self._call("Emulation.setEmulatedMedia", media="print")
         found = self._call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
         file.write_bytes(base64.b64decode(found["data"]))
 

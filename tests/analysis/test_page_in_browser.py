@@ -40,6 +40,8 @@ MEASURE = r"""(() => {
     cut: PRINTED ? [...document.querySelectorAll("table, svg")].filter(far).map(said) : [],
     folded: PRINTED ? [...document.querySelectorAll("details:not(.long) table, .view")].filter(each =>
       !each.checkVisibility()).map(said) : [],
+    narrow: [...document.querySelectorAll(".track")].filter(each =>
+      each.getBoundingClientRect().width < 100).map(said),
     empty: [...document.querySelectorAll("figure > svg")].filter(each =>
       each.getBoundingClientRect().height < 40).map(said),
     unnamed: [...document.querySelectorAll("figure")].filter(each => !each.getAttribute("aria-label")).map(said),
@@ -51,7 +53,7 @@ MEASURE = r"""(() => {
     background: style(document.body).backgroundColor,
   };
 })()"""
-NO_FAULT = {"wider": 0} | {key: [] for key in ("wide", "cut", "folded", "empty", "unnamed", "cards", "faint")}
+NO_FAULT = {"wider": 0} | {key: [] for key in ("wide", "cut", "folded", "narrow", "empty", "unnamed", "cards", "faint")}
 STOPS = """(() => {
   const stops = [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")].filter(each =>
     each.checkVisibility() && (each.type !== "radio" || each.checked));

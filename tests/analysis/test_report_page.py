@@ -9,7 +9,7 @@ import pytest
 from analysis.report_page import render
 from analysis.sorting import sorting
 from causalkd.reporting.explanation import explanation, not_concluded
-from causalkd.reporting.tables import learning_maps
+from causalkd.reporting.tables import learning_maps, no_numbers
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.report import TeacherResult
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskScoreRow
@@ -268,3 +268,12 @@ def test_a_report_that_compares_no_effective_iia_has_its_table_of_differences(re
     rows = tuple(dataclasses.replace(row, measure="iia") for row in report.differences)
     page = render(dataclasses.replace(report, differences=rows))
     assert "Seed by seed" in page and not _Page(page).open
+
+
+def test_what_gave_no_finite_number_is_listed_as_the_verdict_says(small):
+    lost = dataclasses.replace(small.students[0], task_metric=float("nan"))
+    report = dataclasses.replace(small, students=(lost,))
+    assert any("they are listed below" in sentence for sentence in verdict(report))
+    (line,) = no_numbers(report)
+    page = html_module.unescape(render(report))
+    assert line in page.split("<nav")[1] and "Measurements without a finite number" not in render(small)
