@@ -1,13 +1,17 @@
-"""The attribution section of a report's page: its figures and tables."""
+"""The attribution section of a report's page: its figures, tables and texts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from analysis.attribution_maps import agreement_by_layer
-from analysis.coloured_text import disagreements
+import numpy as np
+
+from analysis.attribution_maps import STRONGEST, agreement_by_layer, signed_shares
+from analysis.coloured_text import cosine
 from analysis.style import Draw
+from analysis.text_views import SHOWN_TEXTS, SHOWN_VIEWS, Line, Passage, TextViews, View, coloured_words
 from causalkd.attribution.maps import AttributionMap
+from causalkd.verification.measures.map_scores import text_agreement
 from causalkd.verification.results.attribution import TEACHER, AgreementRow, AttributionResults, GapRow
 
 
@@ -43,23 +47,60 @@ def gap_lines(results: AttributionResults) -> list[GapRow]:
     return list({(row.model, row.seed): row for row in reversed(results.completeness)}.values())[::-1]
 
 
-def attribution_figures(results: AttributionResults, maps: Mapping[str, AttributionMap]) -> list[tuple[Draw, str]]:
-    """The functions that draw the figures, and their captions; texts are shown where there are maps, for first
-    seeds.
-
-    Args:
-        results: What was measured.
-        maps: Every model's map at the embedding's output, by the name of its folder.
-    """
+def attribution_figures(results: AttributionResults) -> list[tuple[Draw, str]]:
+    """The functions that draw the figures, and their captions."""
     caption = (
         "After the last block only the position that the head reads has any attribution, and maps differ in its sign."
     )
     by_layer = partial(agreement_by_layer, results)
-    figures: list[tuple[Draw, str]] = [(by_layer, f"The teacher is at the same relative depth. {caption}")]
+    return [(by_layer, f"The teacher is at the same relative depth. {caption}")]
+
+
+def attribution_texts(results: AttributionResults, maps: Mapping[str, AttributionMap]) -> TextViews | None:
+    """The texts on which the students' maps are farthest from the teacher's, coloured by both; None without maps.
+
+    Args:
+        results: What was measured; of each student, the first seed is shown.
+        maps: Every model's map at the embedding's output, by the name of its folder.
+    """
     seeds = {row.student: row.seed for row in reversed(results.agreement)}  # the first seed stays
-    for name in dict.fromkeys(row.student for row in results.agreement):
-        student = maps.get(f"{name}-seed{seeds[name]}")
-        if TEACHER in maps and student is not None:
-            shown = partial(disagreements, maps[TEACHER], student, name)
-            figures.append((shown, f"The texts on which the teacher and {name}, seed {seeds[name]}, disagree most."))
-    return figures
+    folders = {name: f"{name}-seed{seeds[name]}" for name in dict.fromkeys(row.student for row in results.agreement)}
+    students = {name: maps[folder] for name, folder in folders.items() if folder in maps}
+    if TEACHER not in maps or not students:
+        return None
+    teacher = maps[TEACHER]
+    cosines = np.stack([text_agreement(teacher, each) for each in students.values()])
+    chosen = np.argsort(cosines.mean(0))[:SHOWN_TEXTS].tolist()  # those not defined come last
+    shown = range(min(len(teacher.views), SHOWN_VIEWS))
+    views = tuple(_view(teacher, students, number, chosen) for number in shown)
+    rest = f" {len(teacher.views) - len(views)} more views are not shown." if len(teacher.views) > len(views) else ""
+    key = (
+        f"The {len(chosen)} of {len(teacher.mask)} texts on which the students' maps are farthest from the teacher's, "
+        "by their mean cosine. Blue tokens speak for what is explained; red, underlined ones speak against it. The "
+        f"stronger the colour, the larger the token's share of the text's attribution; the whole strength is "
+        f"{STRONGEST:.0%}. First seeds.{rest}"
+    )
+    return TextViews("attribution", "Explained", key, views)
+
+
+def _view(teacher: AttributionMap, students: Mapping[str, AttributionMap], view: int, texts: Sequence[int]) -> View:
+    names = set(teacher.views[view])
+    passages = []
+    for text in texts:
+        what = "" if len(names) == 1 else f": {teacher.views[view][text]}"
+        lines = [_line(TEACHER, teacher, text, view, "")]
+        for name, each in students.items():
+            lines.append(_line(name, each, text, view, f"cosine {_signed(cosine(teacher, each, text, view))}"))
+        passages.append(Passage(f"Text {text}{what}", tuple(lines)))
+    return View(names.pop() if len(names) == 1 else f"view {view + 1}", tuple(passages))
+
+
+def _line(name: str, found: AttributionMap, text: int, view: int, note: str) -> Line:
+    here = found.mask[text].nonzero()[:, 0].tolist()
+    shares = signed_shares(found.scores[view, text, here].double().numpy()).tolist()
+    tokens = [found.tokens[text][position] for position in here]
+    return Line(name, note, coloured_words(tokens, shares, map(_signed, shares), STRONGEST))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")

@@ -72,7 +72,7 @@ def disagreements(teacher: AttributionMap, student: AttributionMap, name: str = 
     n, average = int((~np.isnan(cosines)).sum()), float(np.nanmean(cosines))
     passages = [Passage(f"lowest cosines of {n} texts, whose mean is {_signed(average)}; chance is 0")]
     for text in worst.tolist():
-        by_view = [_cosine(teacher, student, text, view) for view in range(len(teacher.views))]
+        by_view = [cosine(teacher, student, text, view) for view in range(len(teacher.views))]
         view = int(np.argmin(by_view))
         lowest = f"view {teacher.views[view][text]}: {_signed(by_view[view])}"
         passages.append(Passage(f"text {text}: cosine {_signed(float(cosines[text]))}; {lowest}"))
@@ -80,7 +80,8 @@ def disagreements(teacher: AttributionMap, student: AttributionMap, name: str = 
     return draw_passages(passages)
 
 
-def _cosine(teacher: AttributionMap, student: AttributionMap, text: int, view: int) -> float:
+def cosine(teacher: AttributionMap, student: AttributionMap, text: int, view: int) -> float:
+    """The cosine of two models' maps of one text under one view; 0 where one of them is 0 everywhere."""
     one, other = (each.scores[view, text].where(teacher.mask[text], 0).double().numpy() for each in (teacher, student))
     size = np.linalg.norm(one) * np.linalg.norm(other)
     return float(one @ other / size) if size else 0.0

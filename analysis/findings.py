@@ -6,6 +6,7 @@ from analysis.grids import Find, find_grids
 from analysis.training_curves import Metrics
 from causalkd.reporting.headline import percent
 from causalkd.reporting.markdown_text import isolated
+from causalkd.reporting.standing import Evidence, standings
 from causalkd.reporting.summary import mean, summaries
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.report import Measure, VerificationReport
@@ -27,11 +28,13 @@ def of_task(report: VerificationReport) -> str:
 
 def of_sites(report: VerificationReport) -> str:
     """Aligned sites beside the others."""
-    found = {each.name: each for each in summaries(report)}
-    aligned = _listed({name: each.aligned.iia_effective for name, each in found.items()}, percent)
-    other = {name: each.other.iia_effective for name, each in found.items()}
-    beside = f", and at the other sites {_listed(other, percent)}" if any(v is not None for v in other.values()) else ""
-    return f"At the aligned sites, effective IIA is {aligned}{beside}."
+    found = standings(report)
+    aligned, other = ({name: kinds[kind].accuracy for name, kinds in found.items()} for kind in (0, 1))
+    beside = (
+        f", and {_at(found, 1)} it is {_listed(other, percent)}" if any(v is not None for v in other.values()) else ""
+    )
+    place = _at(found, 0)
+    return f"{place[0].upper()}{place[1:].removesuffix(',')}, effective IIA is {_listed(aligned, percent)}{beside}."
 
 
 def of_grids(report: VerificationReport, measure: Measure, find: Find = find_grids) -> str:
@@ -124,6 +127,13 @@ def of_teaching(results: TeachingResults) -> str:
     names = dict.fromkeys(each.student for each in results.students)
     shares = {name: mean(each.target_share for each in results.students if each.student == name) for name in names}
     return f"The target-oriented term's share of forward KL is {_listed(shares, percent)}."
+
+
+def _at(found: Mapping[str, tuple[Evidence, Evidence]], kind: int) -> str:
+    """The aligned sites, or the others, and how a mean over them weighs them."""
+    word = ("aligned", "other")[kind]
+    most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
+    return f"on average over the {word} sites{most.weighing}," if most.weighing else f"at the {word} sites"
 
 
 def _number(value: float | None) -> str:

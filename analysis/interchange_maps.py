@@ -12,7 +12,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from analysis.grids import Find, Grid, find_grids
-from analysis.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, OUTLINE, SHARE_MAP, readable_on, styled, tip
+from analysis.style import (
+    CHANCE,
+    DIFFERENCE_MAP,
+    FAINT,
+    INK,
+    MUTED,
+    OUTLINE,
+    SHARE_MAP,
+    readable_on,
+    shortened,
+    styled,
+    tip,
+)
 from causalkd.reporting.summary import mean
 from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
 
@@ -58,7 +70,7 @@ def interchange_maps(
         for ax, grid, name in zip(line, grids, names, strict=True):
             _draw(ax, grid, measure, shades, above_baseline)
             where = f"\npositions of {grid.positions!r}" if rows > 1 else ""
-            ax.set_title(f"{name}, seed {students[name]}{where}", color=INK)
+            ax.set_title(f"{shortened(name)}\nseed {students[name]}{where}", color=INK)
             ax.set_xlabel(grid.axes[1])
         _name_teacher_layers(line[0], grids[0])
         _count_pairs(line[-1], grids[-1], measure)

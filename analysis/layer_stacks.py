@@ -7,7 +7,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.colors import to_hex, to_rgba
 
-from analysis.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on
+from analysis.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on, shortened
 from causalkd.reporting.headline import percent
 from causalkd.reporting.summary import mean
 from causalkd.verification.results.baselines import explaining
@@ -108,7 +108,7 @@ def _depths(report: VerificationReport, student: str) -> tuple[int, int]:
 
 
 def _heading(x: float, text: str) -> Markup:
-    shown = text if len(text) <= _LETTERS else f"{text[: _LETTERS - 6]}…{text[-5:]}"
+    shown = shortened(text, _LETTERS)
     return Markup("<g><title>{}</title>{}</g>").format(text, _label(x + _BOX / 2, 14.0, shown, "ink", 13.0))
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import findings
-from analysis.attribution_section import agreement_lines, attribution_figures, gap_lines
+from analysis.attribution_section import agreement_lines, attribution_figures, attribution_texts, gap_lines
 from analysis.downloads import downloads
 from analysis.grids import find_grids, find_heads
 from analysis.interchange_maps import interchange_maps
@@ -21,8 +21,10 @@ from analysis.layer_stacks import layer_stacks, scale
 from analysis.page_tables import cell_lines, environment_facts, truth_tables
 from analysis.score_bars import bar_groups, key_to
 from analysis.site_scores import site_scores
+from analysis.sorting import sorting
 from analysis.style import Draw, student_colours, to_svg
-from analysis.teaching_section import teaching_figures
+from analysis.teaching_section import teaching_figures, teaching_texts
+from analysis.text_views import SHOWN_VIEWS
 from analysis.training_curves import Metrics, terms, training_curves
 from causalkd.attribution.maps import AttributionMap
 from causalkd.reporting.attribution_tables import distance_rows
@@ -30,7 +32,7 @@ from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.headline import named_students, percent
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import learning_maps, task_certainty
+from causalkd.reporting.tables import learning_maps, left_out, no_numbers, site_means, task_certainty
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import Measure, VerificationReport
@@ -49,10 +51,11 @@ _MEASURES: dict[Measure, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as it stands in the page."""
+    """A figure as it stands in the page; narrow ones share a line by `width`, how wide they were meant, in CSS."""
 
     svg: Markup
     caption: str
+    width: str = "40rem"
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,16 @@ def render(
     return template.render(
         report=report,
         summaries=summaries(report),
+        site_means=[*site_means(report), *left_out(report)],
+        no_numbers=no_numbers(report),
         certainty=task_certainty(report),
         verdict=verdict(report),
         explanation=explanation(report),
         not_concluded=not_concluded(report),
         stacks=[layer_stacks(report, name) for name in named_students(report)],
         scale=scale(),
+        sort=sorting(),
+        shown_views=SHOWN_VIEWS,
         bars=bars,
         key=key_to(bars),
         contents=_contents(report, sections),
@@ -200,7 +207,7 @@ def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap])
     results = report.attribution
     if results is None:
         return None
-    figures = attribution_figures(results, maps)
+    figures = attribution_figures(results)
     pictures = [_picture(f"attribution{number}", *figure) for number, figure in enumerate(figures)]
     return {
         "settings": asdict(results.settings),
@@ -209,6 +216,7 @@ def _attribution(report: VerificationReport, maps: Mapping[str, AttributionMap])
         "gaps": gap_lines(results),
         "map_distances": distance_rows(results) if results.map_distances else [],
         "pictures": pictures,
+        "texts": attribution_texts(results, maps),
     }
 
 
@@ -219,12 +227,18 @@ def _teaching(report: VerificationReport, metrics: Metrics) -> dict[str, Any] | 
         return None
     figures = teaching_figures(results, metrics)
     pictures = [_picture(f"teaching{number}", *figure) for number, figure in enumerate(figures)]
-    return {"results": results, "tokens": len(results.tokens.uncertainty), "pictures": pictures}
+    return {
+        "results": results,
+        "tokens": len(results.tokens.uncertainty),
+        "pictures": pictures,
+        "texts": teaching_texts(results),
+    }
 
 
 def _picture(name: str, draw: Draw, caption: str) -> Picture:
     try:
-        return Picture(_as_wide(to_svg(draw(), name)), caption)
+        figure = draw()
+        return Picture(_as_wide(to_svg(figure, name)), caption, f"{72 * figure.get_figwidth():.0f}pt")
     except Exception as error:  # of any kind: no figure is worth the report that it illustrates
         reason = str(error).strip().partition("\n")[0][:200]
         told = f"This figure could not be drawn ({type(error).__name__}: {reason}). The numbers are in the tables."

@@ -42,9 +42,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class BarGroup:
-    """The bars of all students at the sites of one kind."""
+    """The bars of all students at the sites of one kind; `which` says what sites these are, where it must be said."""
 
     title: str
+    which: str
     bars: tuple[Bar, ...]
 
 
@@ -58,7 +59,7 @@ def bar_groups(report: VerificationReport) -> list[BarGroup]:
             notes = {name: _note(report, name) if aligned else "" for name in found}
             bars = tuple(_bar(name, colours[name], kinds[kind], notes[name]) for name, kinds in found.items())
             most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
-            groups.append(BarGroup(_title(most, aligned), bars))
+            groups.append(BarGroup(_title(most, aligned), most.which.lstrip(", "), bars))
     return groups
 
 
@@ -77,8 +78,7 @@ def _title(most: Evidence, aligned: bool) -> str:
         return f"At {word} sites: fewer than {FEW_PAIRS} effective pairs"
     if most.measured == 1:
         return "At the aligned site" if aligned else "At the one other site"
-    kept = "" if most.sites == most.measured else f" (with at least {FEW_PAIRS} effective pairs)"
-    return f"At {most.counted} {word} sites{kept}"
+    return f"{'At' if most.sites == 1 else 'On average over'} {most.counted} {word} sites"
 
 
 def _note(report: VerificationReport, name: str) -> str:

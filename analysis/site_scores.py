@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.style import FAINT, INK, MUTED, student_colours, styled
+from analysis.style import FAINT, INK, MUTED, shortened, student_colours, styled
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import VerificationReport
@@ -78,4 +78,4 @@ def _name_axes(ax: Axes, title: str, counted: list[SiteScores]) -> None:
 
 def _label(name: str, students: list[StudentSummary]) -> str:
     seeds = sum(summary.name == name for summary in students)
-    return f"{name}\n{seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{shortened(name)}\n{seeds} seed{'s' if seeds > 1 else ''}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from analysis.sorting import sorting
 from analysis.study_figure import study_figure
 from analysis.style import save, to_svg
 from causalkd.files.whole_files import write_whole
@@ -38,6 +39,7 @@ def study_page(table: StudyTable) -> str:
         rows=[row_cells(table, row) for row in table.rows],
         difference_heads=difference_heads(table),
         differences=[difference_cells(each) for each in table.differences],
+        sort=sorting(),
         meaning=MEANING.replace("*", ""),
     )
 

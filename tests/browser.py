@@ -1,4 +1,4 @@
-"""Chromium without a window, driven over a pipe: pages at a width, dark or on paper, and keys that are pressed."""
+"""Chromium without a window, driven over a pipe: pages at a width, in the dark or on paper, and pressed keys."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from fcntl import F_DUPFD, fcntl
 from pathlib import Path
+from select import select
 from typing import Any
 
 CHROMIUM = next(
@@ -14,9 +15,11 @@ CHROMIUM = next(
 )
 _OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
-    *("--host-resolver-rules=MAP * ~NOTFOUND", "--no-first-run", "--force-color-profile=srgb"),
+    *("--host-resolver-rules=MAP * ~NOTFOUND", "--no-first-run", "--hide-scrollbars"),
 )
 _HEIGHT = 900
+_PATIENCE = 60
+"""Seconds after which the browser is taken to be stuck."""
 
 
 class Browser:
@@ -46,7 +49,7 @@ class Browser:
         self.said: list[str] = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
+        for domain in ("Page", "Runtime", "Network", "Log", "Inspector"):
             self._call(f"{domain}.enable")
 
     def close(self) -> None:
@@ -87,6 +90,7 @@ class Browser:
 
     def paper(self, file: Path) -> None:
         """Writes the page as PDF, as it is printed on A4."""
+        self._call("Emulation.setEmulatedMedia", media="print")
         found = self._call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
         file.write_bytes(base64.b64decode(found["data"]))
 
@@ -116,8 +120,9 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
-            read = os.read(self._from, 1 << 20)
-            assert read, "the browser ended"
+            ready, _, _ = select([self._from], [], [], _PATIENCE)
+            read = os.read(self._from, 1 << 20) if ready else b""
+            assert read, "the browser ended" if ready else f"the browser said nothing for {_PATIENCE} seconds"
             self._rest += read
         one, self._rest = self._rest.split(b"\0", 1)
         return json.loads(one)
@@ -125,7 +130,9 @@ class Browser:
     def _note(self, event: dict[str, Any]) -> None:
         self._events.append(event)
         found = event["params"]
-        if event["method"] == "Network.requestWillBeSent" and found["request"]["url"] != found["documentURL"]:
-            self.fetched.append(found["request"]["url"])
+        assert event["method"] != "Inspector.targetCrashed", "the page crashed"
+        if event["method"] == "Network.requestWillBeSent":
+            address = found["request"]["url"]
+            self.fetched += [address] if address != found["documentURL"] and not address.startswith("data:") else []
         if event["method"] in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
             self.said.append(json.dumps(found)[:500])

@@ -28,7 +28,7 @@ def headline(report: VerificationReport) -> str:
         return _nothing(report, kind)
     leaders = _leaders(here)
     own = here[leaders[0]]
-    place = _place(own.sites, kind)
+    place = _place(own, kind)
     above = any(each.above for each in here.values())
     where = f"{place}," if above else f"There is no evidence of alignment {place[0].lower()}{place[1:]}:"
     claim = _tied(report, leaders, here) if len(leaders) > 1 else _single(report, leaders[0], here, kind)
@@ -97,12 +97,12 @@ def _nothing(report: VerificationReport, kind: int) -> str:
     )
 
 
-def _place(sites: int, kind: int) -> str:
+def _place(own: Evidence, kind: int) -> str:
+    if own.sites == 1:
+        return "At the aligned site" if kind == 0 else "At one site, which was not trained"
     if kind == 0:
-        return "At the aligned site" if sites == 1 else f"On average over {sites} aligned sites"
-    return (
-        "At one site, which was not trained" if sites == 1 else f"On average over {sites} sites, none of them trained"
-    )
+        return f"On average over {own.sites} aligned sites{own.weighing}"
+    return f"On average over {own.sites} sites{own.weighing}, none of them trained"
 
 
 def _beside_baselines(own: Evidence) -> str:
@@ -195,9 +195,9 @@ def _reversal(report: VerificationReport, best: str) -> str:
     theirs = other[top]
     if percent(theirs.accuracy) == percent(own.accuracy):
         return ""
-    sites = "the one other site" if own.sites == 1 else f"the {own.sites} other sites"
+    sites = "at the one other site" if own.sites == 1 else f"on average over the {own.sites} other sites"
     return (
-        f"; at {sites if own.sites == theirs.sites else 'the other sites'} {isolated(top)} scores higher "
+        f"; {sites if own.sites == theirs.sites else 'on average over the other sites'} {isolated(top)} scores higher "
         f"({percent(theirs.accuracy)} against {percent(own.accuracy)}, not tested; best baseline "
         f"{span([theirs.baseline, own.baseline])})"
     )

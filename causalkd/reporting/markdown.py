@@ -11,7 +11,9 @@ from causalkd.reporting.tables import (
     MEANING,
     differences_between,
     learning_maps,
+    left_out,
     no_numbers,
+    site_means,
     tables,
     teacher_line,
     unreachable,
@@ -45,7 +47,7 @@ def as_markdown(report: VerificationReport) -> str:
     ]
     for table in tables(report):
         parts += [f"## {plain(table.title)}", pipes(table.rows)]
-    parts += map(plain, (*unreachable(report), *no_numbers(report)))
+    parts += map(plain, (*unreachable(report), *site_means(report), *left_out(report), *no_numbers(report)))
     compared = differences_between(report)
     if compared:
         parts += [f"## {DIFFERENCES}", bullets([*reference_sentences(report), *compared])]

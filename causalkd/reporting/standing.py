@@ -17,7 +17,7 @@ from causalkd.verification.statistics.aggregate import mean, sd
 from causalkd.verification.statistics.evidence import is_above
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
-_Key = tuple[str, str, int | None, int, int]
+SiteKey = tuple[str, str, int | None, int, int]
 
 
 class _Measured(NamedTuple):
@@ -47,6 +47,7 @@ class Evidence:
         baseline_name: The key of the baseline that is the best one at every site in every seed; None where they differ.
         levels: The mean over the sites of each seed.
         measured: How many sites of the kind can reach the output, those among them that say nothing.
+        pairs: The fewest and the most effective pairs of a site in the means, over the seeds; each site counts alike.
     """
 
     sites: int
@@ -61,11 +62,32 @@ class Evidence:
     baseline_name: str | None = None
     levels: tuple[float, ...] = ()
     measured: int = 0
+    pairs: tuple[int, int] = (0, 0)
 
     @property
     def counted(self) -> str:
         """The number of sites in the means; of how many, where some have too few effective pairs."""
         return f"{self.sites}" if self.sites == self.measured else f"{self.sites} of {self.measured}"
+
+    @property
+    def weighing(self) -> str:
+        """The clause that says how a mean over sites weighs them; empty where they have equally many pairs."""
+        return "" if self.sites < 2 else alike(self.pairs)
+
+    @property
+    def which(self) -> str:
+        """The clause that says which sites are in a mean, and how it weighs them, where either must be said."""
+        if self.sites == self.measured:
+            return self.weighing
+        fewest, most = self.pairs
+        alike = f" ({fewest:,} to {most:,}, each counted alike)" if self.weighing else ""
+        return f" that have at least {FEW_PAIRS} effective pairs{alike}"
+
+
+def alike(pairs: tuple[int, int]) -> str:
+    """That sites with the fewest and the most effective pairs count alike; empty where the numbers are equal."""
+    fewest, most = pairs
+    return "" if fewest == most else f", each counted alike ({fewest:,} to {most:,} effective pairs)"
 
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
@@ -86,6 +108,7 @@ def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:
     best = [_best(seed.baselines) for site in found for seed in site]
     only = found[0][0].real if len(found) == len(seeds) == 1 else None
     names = {None if row is None else row.baseline for row in best}
+    counts = [seed.real.effective_pairs for site in found for seed in site]
     return Evidence(
         len(found),
         len(above),
@@ -98,7 +121,8 @@ def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:
         None if only is None else only.iia_effective_high,
         names.pop() if len(names) == 1 else None,
         tuple(level for level in levels if level is not None),
-        len({_key(row) for row in rows[0] if row.reachable and row.baseline == "measured"}) if rows else 0,
+        len({site_of(row) for row in rows[0] if row.reachable and row.baseline == "measured"}) if rows else 0,
+        (min(counts, default=0), max(counts, default=0)),
     )
 
 
@@ -117,15 +141,15 @@ def is_trained_there(report: VerificationReport, name: str) -> bool | None:
     return False if known and len(known) == len(chosen) else None
 
 
-def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
+def _sites(rows: Sequence[InterchangeRow]) -> dict[SiteKey, _Measured]:
     """What was measured at each site, where there are enough effective pairs and a baseline."""
-    real: dict[_Key, InterchangeRow] = {}
-    baselines: dict[_Key, list[InterchangeRow]] = {}
-    other_layer: dict[_Key, list[InterchangeRow]] = {}
+    real: dict[SiteKey, InterchangeRow] = {}
+    baselines: dict[SiteKey, list[InterchangeRow]] = {}
+    other_layer: dict[SiteKey, list[InterchangeRow]] = {}
     for row in rows:
         if not row.reachable or row.effective_pairs < FEW_PAIRS:
             continue
-        key = _key(row)
+        key = site_of(row)
         if row.baseline == "measured":
             real[key] = row
         elif row.baseline in explaining():
@@ -135,7 +159,8 @@ def _sites(rows: Sequence[InterchangeRow]) -> dict[_Key, _Measured]:
     return {k: _Measured(row, baselines[k], other_layer.get(k, [])) for k, row in real.items() if k in baselines}
 
 
-def _key(row: InterchangeRow) -> _Key:
+def site_of(row: InterchangeRow) -> SiteKey:
+    """What tells the sites of a student apart."""
     return row.pair, row.component, row.head, row.teacher_layer, row.student_layer
 
 

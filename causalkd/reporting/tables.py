@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from causalkd.recipe.objectives import OBJECTIVES
+from causalkd.reporting.standing import alike, site_of
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import (
@@ -13,6 +14,7 @@ from causalkd.verification.results.report import (
     StudentResult,
     VerificationReport,
 )
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 10  # measurements without a number
 DIFFERENCES = "Differences of effective IIA at aligned sites, 95 % interval and p of a paired test"
@@ -87,6 +89,33 @@ def unreachable(report: VerificationReport) -> list[str]:
     lost = [row for row in report.interchange if not row.reachable]
     cells = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
     return [f"{len(cells)} sites cannot reach the output and count in no mean."] if cells else []
+
+
+def site_means(report: VerificationReport) -> list[str]:
+    """How the means over sites weigh them, where several sites of a kind have different numbers of pairs."""
+    pairs = _pairs_in_means(report)
+    clause = alike((min(pairs), max(pairs))) if pairs else ""
+    return [f"A mean over sites is one over all that have effective pairs{clause}."] if clause else []
+
+
+def left_out(report: VerificationReport) -> list[str]:
+    """That the sentences look at fewer sites than the tables, where they do."""
+    few = any(count < FEW_PAIRS for count in _pairs_in_means(report))
+    said = f"The sentences leave out sites with fewer than {FEW_PAIRS} effective pairs; the means of the tables do not."
+    return [said] if few else []
+
+
+def _pairs_in_means(report: VerificationReport) -> list[int]:
+    """The numbers of effective pairs of the sites of which there are several of a kind."""
+    found = []
+    for aligned in (True, False):
+        rows = [
+            row
+            for row in report.interchange
+            if row.aligned == aligned and row.baseline == "measured" and row.reachable and row.effective_pairs
+        ]
+        found += [row.effective_pairs for row in rows] if len(set(map(site_of, rows))) > 1 else []
+    return found
 
 
 def no_numbers(report: VerificationReport) -> list[str]:

@@ -13,6 +13,7 @@ from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.reporting.tables import (
     chance,
     differences_between,
+    left_out,
     no_numbers,
     number,
     task_certainty,
@@ -57,6 +58,7 @@ def as_text(report: VerificationReport) -> str:
     for line in (
         *_metric_differences(report),
         *unreachable(report),
+        *left_out(report),
         *no_numbers(report),
         *_comparisons(report),
         MEANING,

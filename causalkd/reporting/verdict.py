@@ -12,7 +12,6 @@ from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.reporting.summary import few_pairs
 from causalkd.verification.results.report import VerificationReport
-from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 4
 """So many students are named in the sentence about the other sites."""
@@ -69,9 +68,8 @@ def _other_sites(report: VerificationReport, found: Mapping[str, tuple[Evidence,
     if not here or not any(row.aligned for row in report.interchange):
         return []
     most = max(here.values(), key=lambda each: each.sites)
-    kept = "" if most.sites == most.measured else f" that have at least {FEW_PAIRS} effective pairs"
     one = "At the one other site" if most.measured == 1 else f"At the {most.counted} other sites"
-    where = f"{one if most.sites == 1 else f'On average over the {most.counted} other sites'}{kept}"
+    where = f"{one if most.sites == 1 else f'On average over the {most.counted} other sites'}{most.which}"
     place = f"{where}, where no student was trained with interventions"
     if len(here) > _NAMED:
         above = sum(each.above > 0 for each in here.values())

@@ -28,7 +28,7 @@ def test_axes_carry_names_and_every_layer(report):
     assert [ax.get_xlabel() for ax in (left, right)] == ["student layer (block_output)"] * 2
     assert [tick.get_text() for tick in left.get_yticklabels()] == ["0", "1", "2", "3"]
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["0", "1"]
-    assert [ax.get_title() for ax in (left, right)] == ["kd, seed 0", "diito, seed 0"]
+    assert [ax.get_title() for ax in (left, right)] == ["kd\nseed 0", "diito\nseed 0"]
 
 
 def test_cells_show_their_value(report):

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from analysis.report_page import render
+from analysis.sorting import sorting
 from causalkd.reporting.explanation import explanation, not_concluded
-from causalkd.reporting.tables import learning_maps
+from causalkd.reporting.tables import learning_maps, no_numbers
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.report import TeacherResult
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskScoreRow
@@ -66,7 +67,8 @@ def html(report):
 def test_the_page_is_whole_and_fetches_nothing(html):
     page = _Page(html)
     assert page.open == []
-    assert page.fetched == [] and "script" not in page.tags and "link" not in page.tags
+    assert page.fetched == [] and page.tags.count("script") == 1 and "link" not in page.tags
+    assert f"<script>{sorting()}</script>" in html
     assert "@import" not in html and not re.findall(r"url\((?!#)", html)
     assert len(page.ids) == len(set(page.ids))
 
@@ -109,7 +111,7 @@ def test_single_pairs_without_metrics_give_a_page_without_maps_and_curves(report
 def test_names_are_text_not_markup(small):
     named = dataclasses.replace(small, teacher=TeacherResult("<script>x</script>", "classification", "f1", None))
     html = render(named)
-    assert "<script>" not in html and "&lt;script&gt;" in html
+    assert "<script>x" not in html and "&lt;script&gt;" in html
 
 
 def test_the_planted_causal_model_has_a_table_where_it_is_known():
@@ -192,7 +194,9 @@ def test_attribution_maps_have_a_part_of_their_own(small, html):
     html = render(report, maps=maps)
     page = _Page(html)
     assert page.open == [] and page.fetched == [] and len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") == 8  # the student beside the teacher, scores, four maps, agreement, texts
+    assert page.tags.count("svg") == 7  # the student beside the teacher, scores, four maps, agreement
+    assert html.count('type="radio"') == 3 and html.count('class="view"') == 3 and html.count(" checked>") == 1
+    assert "Explained: <bdi>contradiction</bdi>" in html and ">word0</span>" in html
     for words in ("every class: entailment", "0.350 to 0.450", "kd (untrained)", "random order", "attention", "sdpa"):
         assert words in html
     assert "AD-KD's own term" not in html
@@ -210,7 +214,8 @@ def test_teaching_modes_have_a_part_of_their_own(small):
     )
     assert "The teaching mode of each token" not in without
     assert _Page(page).open == [] and "over 5 labelled tokens of 3 training texts" in page
-    assert page.count('aria-label="Teaching modes: ') == 4 and "blue: easy" in page
+    assert page.count('aria-label="Teaching modes: ') == 2 and "Blue tokens are easy" in page
+    assert page.count('name="teaching-view"') == 3 and 'title="hard, uncertainty 0.750">ann</span>' in page
     assert "<b>TKD</b>" in page and "<td>0.500</td><td>10</td>" in page
 
 
@@ -263,3 +268,12 @@ def test_a_report_that_compares_no_effective_iia_has_its_table_of_differences(re
     rows = tuple(dataclasses.replace(row, measure="iia") for row in report.differences)
     page = render(dataclasses.replace(report, differences=rows))
     assert "Seed by seed" in page and not _Page(page).open
+
+
+def test_what_gave_no_finite_number_is_listed_as_the_verdict_says(small):
+    lost = dataclasses.replace(small.students[0], task_metric=float("nan"))
+    report = dataclasses.replace(small, students=(lost,))
+    assert any("they are listed below" in sentence for sentence in verdict(report))
+    (line,) = no_numbers(report)
+    page = html_module.unescape(render(report))
+    assert line in page.split("<nav")[1] and "Measurements without a finite number" not in render(small)

@@ -13,7 +13,11 @@ def test_bars_are_the_numbers_of_the_verdict():
     aligned, other = bar_groups(report)
     assert (aligned.title, other.title) == (
         "At the aligned site",
-        "At 3 of 5 other sites (with at least 30 effective pairs)",
+        "On average over 3 of 5 other sites",
+    )
+    assert (aligned.which, other.which) == (
+        "",
+        "that have at least 30 effective pairs (360 to 420, each counted alike)",
     )
     for group, kind in ((aligned, True), (other, False)):
         for bar in group.bars:

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from causalkd.reporting.standing import is_trained_there, standing, standings
+from causalkd.reporting.standing import alike, is_trained_there, standing, standings
 from tests.example_report import example_report
 from tests.two_sites import at_another_layer, two_sites
 
@@ -58,3 +58,11 @@ def test_objectives_tell_who_was_trained_at_the_aligned_sites():
     report = example_report(seeds=2)
     assert (is_trained_there(report, "diito"), is_trained_there(report, "kd")) == (True, False)
     assert is_trained_there(two_sites(lambda *_: 0.8), "student") is None
+
+
+def test_a_mean_over_sites_says_that_it_counts_them_alike():
+    other = standing(example_report(), "kd", aligned=False)
+    assert other.pairs == (360, 420)
+    assert other.weighing == ", each counted alike (360 to 420 effective pairs)"
+    assert standing(example_report(), "kd", aligned=True).weighing == "", "there is one site"
+    assert alike((76, 1059)) == ", each counted alike (76 to 1,059 effective pairs)" and alike((9, 9)) == ""

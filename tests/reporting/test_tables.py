@@ -1,16 +1,23 @@
 import dataclasses
+import html
 
 import pytest
 
+from analysis.findings import of_sites
+from analysis.report_page import render
+from analysis.score_bars import bar_groups
 from causalkd.recipe.objectives import OBJECTIVES, ObjectiveEntry, TaskPart, register_objective, unregister_objective
+from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import learning_maps, tables
+from causalkd.reporting.tables import learning_maps, left_out, site_means, tables
 from causalkd.reporting.terminal import as_text
+from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
 from tests.example_report import example_report
+from tests.two_sites import two_sites
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +87,43 @@ def test_any_objective_that_says_it_trains_on_maps_has_its_costs_told(trains_map
 def test_only_adkd_trains_on_maps_and_an_objective_that_nobody_knows_says_nothing(report):
     assert [name for name, entry in OBJECTIVES.items() if entry.trains_maps] == ["adkd"]
     assert learning_maps([dataclasses.replace(report.students[0], objectives={"gone": 1.0})]) == []
+
+
+def _uneven(aligned: bool):
+    """A report whose sites of one kind have 76 and 1,059 effective pairs, and of the other kind one site."""
+    report = two_sites(lambda name, seed, first: 0.9 if first else 0.6)
+    rows = []
+    for row in report.interchange:
+        alone = dataclasses.replace(row, aligned=not aligned, teacher_layer=2)
+        weights = {0: 76, 1: 1059}
+        several = dataclasses.replace(row, aligned=aligned, effective_pairs=weights[row.teacher_layer])
+        rows += [several, alone] if row.teacher_layer else [several]
+    return dataclasses.replace(report, interchange=tuple(rows))
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_mean_over_uneven_sites_says_that_it_counts_them_alike_wherever_it_is_shown(aligned):
+    report = _uneven(aligned)
+    clause, value = "each counted alike (76 to 1,059 effective pairs)", "75.0%"
+    (told,) = (sentence for sentence in verdict(report) if clause in sentence)
+    assert value in told and (told == headline(report)) == aligned
+    (group,) = (group for group in bar_groups(report) if clause in group.which)
+    assert group.bars[0].value == pytest.approx(0.75)
+    assert clause in of_sites(report) and value in of_sites(report)
+    line = f"A mean over sites is one over all that have effective pairs, {clause}."
+    assert site_means(report) == [line]
+    for text in (as_text(report), as_markdown(report), html.unescape(render(report))):
+        assert " ".join(told.split()) in " ".join(text.split()) and "0.750" in text
+        assert (line in " ".join(text.split())) == (text != as_text(report)), "in a terminal the sentence must do"
+
+
+def test_even_sites_need_no_word_and_sites_that_only_the_tables_count_are_told():
+    even = two_sites(lambda *_: 0.8)
+    assert site_means(even) == left_out(even) == [] and left_out(_uneven(False)) == []
+    report = _uneven(False)
+    rows = [dataclasses.replace(r, effective_pairs=12) if r.effective_pairs == 76 else r for r in report.interchange]
+    few = dataclasses.replace(report, interchange=tuple(rows))
+    (line,) = left_out(few)
+    assert line.startswith("The sentences leave out sites with fewer than 30 effective pairs")
+    for text in (as_text(few), as_markdown(few), html.unescape(render(few))):
+        assert line in " ".join(text.split())
