@@ -117,7 +117,7 @@ def _shape(output: NotebookNode) -> tuple[str, ...]:
     if output.output_type == "stream":
         return ("stream", output.name, *_heads(output.text))
     found = [kind for kind in sorted(output.data) if kind != "text/plain"] or ["text/plain"]
-    heads = re.findall(r"<th[^>]*>(.*?)</th>", output.data.get("text/html", ""))
+    heads = re.findall(r"<th(?:\s[^>]*)?>(.*?)</th>", output.data.get("text/html", ""))
     return (output.output_type, *found, *heads)
 
 

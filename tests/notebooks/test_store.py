@@ -77,7 +77,7 @@ def test_other_numbers_have_the_same_shape_and_other_columns_or_kinds_do_not():
 
 def test_the_heads_of_a_table_in_html_are_in_the_shape():
     one, other = (
-        shape(_notebook(_shown({"text/html": f"<table><tr><th scope='col'>{head}</th></tr></table>"})))
+        shape(_notebook(_shown({"text/html": f"<table><thead><tr><th scope='col'>{head}</th></tr></thead></table>"})))
         for head in ("accuracy", "seed")
     )
     assert one[1] == [("display_data", "text/html", "accuracy")] and one != other
