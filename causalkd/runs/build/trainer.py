@@ -65,6 +65,7 @@ def build_trainer(
     freeze(student, training.freeze)
     watch = None
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
+        _check_outside(training, alignment, teacher, student)
         watch = _live(recipe, data, teacher, student, alignment)
     examples = ExampleSet(data.train.examples)
     trainer = made(
@@ -75,6 +76,7 @@ def build_trainer(
         memory or _memory(training.teacher_cache, teacher, folder),
         watch,
         best_by(training.metric_for_best_model, recipe.data, data, student),
+        training.compile_blocks,
         args=arguments(training, folder, seed),
         train_dataset=examples,
         eval_dataset=ExampleSet(data.heldout.examples),
@@ -87,6 +89,21 @@ def build_trainer(
         trainer.remove_callback(loud)
     trainer.add_callback(Progress(f"{name} (seed {seed})"))
     return trainer
+
+
+def _check_outside(
+    training: TrainingPart, alignment: Alignment, teacher: HookedModel, student: HookedModel
+) -> None:
+    """Refuses compiled blocks where accuracies are measured inside them while training."""
+    if not training.compile_blocks:
+        return
+    sites = [site for pair in resolve(alignment, teacher, student).pairs for site in pair.student]
+    points = [each.hook_point for site in sites for each in (site, site.source or site) if each.hook_point.is_inside]
+    if points:
+        raise ValueError(
+            f"training.compile_blocks is true, but the alignment names {points[0].name}, inside a block, where the "
+            "live accuracies hook in, which compiled code would leave out; align block outputs or leave it out"
+        )
 
 
 def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from causalkd.losses import decoupled as uncertainty
 from causalkd.losses import divergence
+from causalkd.losses.decoupled import atkd, hard_tokens
+from causalkd.losses.gold_odds import uncertainty
 from tests.benchmarks.measure import Step, paired_ratios, step_memory
 from tests.benchmarks.row import Row
 from tests.benchmarks.setting import Setting
@@ -28,8 +29,7 @@ def _plain(student: Tensor, teacher: Tensor, gold: Tensor) -> Tensor:
 
 
 def _atkd(student: Tensor, teacher: Tensor, gold: Tensor) -> Tensor:
-    hard = uncertainty.hard_tokens(uncertainty.uncertainty(teacher, gold))
-    return uncertainty.atkd(student, teacher, gold, hard)
+    return atkd(student, teacher, gold, hard_tokens(uncertainty(teacher, gold)))
 
 
 def _without_gold(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
