@@ -68,8 +68,8 @@ def integrated_gradients(
     """The attributions of a batch, without a graph and in eval mode, by default at the embedding output.
 
     Costs the blocks up to the hook point, then for each step the blocks after it, forward and, for each view, backward
-    (for all K classes K − 1 times), and one more forward for the gap. Steps go through the model together, as many as
-    `_POSITIONS` allow; memory does not grow with more of them.
+    (for all K classes K − 1 times), and as much once more at the start of the path. Steps go through the model
+    together, as many as 8,192 positions hold; memory does not grow with more of them.
 
     Raises:
         ValueError: Fewer than one step, no such hook point, a view of no class or token, or a missing baseline.
@@ -118,18 +118,22 @@ def _along(
     steps: int,
 ) -> Attributions:
     """The attributions along one path, its steps in groups that go through the model together."""
-    with entered(path.model, path.hook_point, start, path.boundary):
-        logits = path.model.run(path.inputs, logits_at=path.logits_at(views)).logits
-    check_views(views, path.model.task, logits.shape[-1], target)
-    at_start = view_values(logits, views, target)
-    total = torch.zeros(())
-    for first in range(1, steps + 1, together := max(1, _POSITIONS // max(1, here[..., 0].numel()))):
+    rows, total, at_start = len(here), torch.zeros(()), torch.zeros(())
+    together = max(1, _POSITIONS // max(1, here[..., 0].numel()))
+    for first in range(0, steps + 1, together):
         numbers = range(first, min(first + together, steps + 1))
-        hidden = torch.cat([start + number / steps * (here - start) for number in numbers])
-        logits, gradients = path.repeated(len(numbers)).gradients(hidden, views.repeated(len(numbers)), target)
-        total = total + gradients.unflatten(1, (len(numbers), len(here))).sum(1)
+        points = torch.cat([start + number / steps * (here - start) for number in numbers])
+        of_all = views.repeated(len(numbers))
+        hidden, logits = path.repeated(len(numbers)).run(points, of_all)
+        if first == 0:
+            check_views(views, path.model.task, logits.shape[-1], target)
+            at_start = view_values(logits[:rows].detach(), views, target)
+        gradients = view_gradients(logits, hidden, of_all, target).unflatten(1, (len(numbers), rows))
+        # The sum is a right one: the start itself is not in it.
+        total = total + gradients[:, 1 if first == 0 else 0 :].sum(1)
+    at_end = view_values(logits[-rows:].detach(), views, target)
     values = (here - start) * (total / steps)
-    gap = values.sum((-2, -1)) - (view_values(logits[-len(here) :], views, target) - at_start)
+    gap = values.sum((-2, -1)) - (at_end - at_start)
     return Attributions(values, gap, attention_of(path.model))
 
 
@@ -176,10 +180,14 @@ class Path:
         self, hidden: Float[Tensor, "batch pos width"], views: Views, target: Target
     ) -> tuple[Tensor, Float[Tensor, "view batch pos width"]]:
         """Logits at these hidden states and the views' gradients with respect to them, both without a graph."""
+        hidden, logits = self.run(hidden, views)
+        return logits.detach(), view_gradients(logits, hidden, views, target)
+
+    def run(self, hidden: Float[Tensor, "batch pos width"], views: Views) -> tuple[Tensor, Tensor]:
+        """The hidden states as a leaf of a graph, and the logits at the views' positions in it."""
         hidden = hidden.detach().requires_grad_()
         with torch.enable_grad(), entered(self.model, self.hook_point, hidden, self.boundary):
-            logits = self.model.run(self.inputs, logits_at=self.logits_at(views), graph=True).logits
-        return logits.detach(), view_gradients(logits, hidden, views, target)
+            return hidden, self.model.run(self.inputs, logits_at=self.logits_at(views), graph=True).logits
 
 
 def view_gradients(

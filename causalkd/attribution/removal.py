@@ -15,7 +15,7 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 
 # Of texts in one forward the longest is at most this much longer than the shortest: padding costs as much as a token.
-_LONGER = 1.5
+_LONGER = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -162,6 +162,8 @@ class TrainingPart(OptimizerPart):
     """Whether to batch rows of similar length together, which saves padding."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Whether to use mixed precision where the device has it."""
+    compile_blocks: bool = False
+    """Whether to compile the student's blocks with torch.compile; refused where an objective looks inside them."""
     logging_steps: int = Field(default=25, ge=1, le=MOST_STEPS)
     """Steps between two rows of metrics.jsonl."""
     teacher_cache: TeacherCachePart | None = None

@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.attention import twice_differentiable
+from causalkd.models.hooks.compiled_blocks import compiled_blocks
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, move_to
@@ -23,7 +24,7 @@ from causalkd.objectives.terms import terms_of
 from causalkd.objectives.window import Window
 from causalkd.training.objective_parameters import Learned
 from causalkd.training.term_sums import TermSums, Unlogged
-from causalkd.training.trainer_checks import check_objectives, check_saving, check_settings
+from causalkd.training.trainer_checks import check_compiled, check_objectives, check_saving, check_settings
 from causalkd.training.unreached import Unreached
 
 _DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
@@ -44,6 +45,7 @@ class DistillationTrainer(Trainer):
         memory: Keeps the teacher's outputs between epochs; None computes them again.
         watch: Given the step, measures what is logged together with the terms; called whenever they are logged.
         measure: Measures the student where the arguments ask for an evaluation (`eval_strategy`), by name of metric.
+        compile_blocks: Whether the student's blocks are compiled while it is trained (see `compiled_blocks`).
         **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
@@ -60,6 +62,7 @@ class DistillationTrainer(Trainer):
         memory: OutputCache | None = None,
         watch: Callable[[int], Mapping[str, float]] | None = None,
         measure: Callable[[], Mapping[str, float]] | None = None,
+        compile_blocks: bool = False,
         **trainer: Any,
     ) -> None:
         if not objectives:
@@ -87,6 +90,10 @@ class DistillationTrainer(Trainer):
             sequences is not None,
         )
         check_objectives(self.objectives, setup, sharded=self.is_fsdp_enabled)
+        if compile_blocks:
+            sharded, on_policy = self.is_fsdp_enabled, sequences is not None
+            check_compiled(self.objectives, self.args, sharded=sharded, on_policy=on_policy)
+        self._compiled = compile_blocks
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
@@ -98,6 +105,11 @@ class DistillationTrainer(Trainer):
         self.add_callback(_Continue(self._continue_terms))
         if teacher is not None:
             move_to(teacher, self.args.device)
+
+    def train(self, *given: Any, **named: Any) -> Any:
+        """Trains, between compiled blocks where that was asked for."""
+        with compiled_blocks(self.student) if self._compiled else nullcontext():
+            return super().train(*given, **named)
 
     def compute_loss(
         self,

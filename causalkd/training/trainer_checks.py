@@ -65,6 +65,38 @@ def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, *
         raise ValueError("\n".join(faults))
 
 
+def check_compiled(
+    objectives: Mapping[str, Weighted], args: TrainingArguments, *, sharded: bool, on_policy: bool
+) -> None:
+    """Refuses what is not known to be right between compiled blocks.
+
+    Args:
+        objectives: All objectives of a training.
+        args: The Trainer's arguments.
+        sharded: Whether FSDP spreads the student's weights over processes.
+        on_policy: Whether responses are written during training.
+
+    Raises:
+        ValueError: Lists every reason.
+    """
+    faults = []
+    for name, each in objectives.items():
+        required = each.objective.requirements()
+        inside = [point.name for point in required.student if point.is_inside]
+        if required.second_order:
+            faults.append(f"{name} differentiates the student twice, and torch compiles no second derivative")
+        if inside:
+            faults.append(f"{name} hooks into {inside[0]}, inside a block, which compiled code would leave out")
+    if args.activation_checkpointing:
+        faults.append("blocks that are computed twice (activation_checkpointing) were not tested compiled")
+    if sharded:
+        faults.append("FSDP's hooks inside blocks would be left out")
+    if on_policy:
+        faults.append("writing responses with compiled blocks was not tested")
+    if faults:
+        raise ValueError("compile_blocks cannot be used here; leave it out:\n" + "\n".join(faults))
+
+
 def check_saving(student: HookedModel) -> None:
     """Writes all of a checkpoint except the weights into a temporary folder.
 

@@ -143,11 +143,11 @@ def test_steps_go_together_as_positions_allow(monkeypatch: pytest.MonkeyPatch) -
     points = [model.hook_point("block_input", 0), model.hook_point("attention_output", 1)]
     found, calls = [], []
     model.model.register_forward_pre_hook(lambda *_: calls.append(None))
-    for positions, forwards in ((1, 7), (3 * 12, 3), (2**13, 1)):
+    for positions, forwards in ((1, 8), (3 * 12, 3), (2**13, 1)):
         monkeypatch.setattr(integrated, "_POSITIONS", positions)
         calls.clear()
         found.append(integrated.attributions_at(model, inputs, class_views(LABELS, 2), points, steps=7))
-        assert len(calls) == 1 + len(points) * (1 + forwards)  # read once; the start of each path, and its steps
+        assert len(calls) == 1 + len(points) * forwards  # read once; the start of each path and its steps
     for other in found[1:]:
         for one, each in zip(found[0], other, strict=True):
             torch.testing.assert_close(each.values, one.values, rtol=1e-12, atol=1e-12)

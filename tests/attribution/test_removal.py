@@ -13,7 +13,7 @@ def _removal(positions: int) -> tuple[Removal, list[tuple[int, int]]]:
     """And the shapes of what goes through the model."""
     model = HookedModel(tiny("bert", "classification", dtype=torch.float64), task="classification", role="teacher")
     inputs = tiny_inputs(3, 12)
-    inputs["attention_mask"][0, 5:] = 0
+    inputs["attention_mask"][0, 4:] = 0
     views, shapes = class_views(LABELS, 3), []
     can_go = removable(model, inputs, views).flatten(0, 1)
     model.model.register_forward_pre_hook(
@@ -27,7 +27,7 @@ def test_what_is_given_twice_is_computed_once_and_texts_of_one_length_go_togethe
     rows = torch.arange(9).repeat(2)
     with torch.no_grad():
         twice = removal.values(rows, torch.zeros_like(removal.can_go).repeat(2, 1))
-    assert min(shapes) == (3, 5) and sum(rows for rows, _ in shapes) == 9
+    assert min(shapes) == (3, 4) and sum(rows for rows, _ in shapes) == 9
     assert torch.equal(twice[:9], twice[9:])
 
 

@@ -65,6 +65,7 @@ def trainer(
     terms: dict[str, Weighted] | None = None,
     group: int = 8,
     rows: list[dict[str, Any]] | None = None,
+    compile_blocks: bool = False,
     **options: Any,
 ) -> DistillationTrainer:
     """Six steps over two epochs of three batches, unless the options say otherwise."""
@@ -91,6 +92,7 @@ def trainer(
         train_dataset=data,
         data_collator=PairingCollator(rows, ALIGNMENT.policies(), PAD, group=group),
         callbacks=[EpochOfData(data)],
+        compile_blocks=compile_blocks,
     )
 
 

@@ -1,6 +1,7 @@
 """DistillationTrainer: the sum of its terms, repeatable to the bit, resumable, the teacher untouched."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ from transformers import AutoModelForSequenceClassification
 
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
+from causalkd.models.hooks.compiled_blocks import compiled_blocks
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.base import Requirements, StepContext, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
+from causalkd.training import trainer as module
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import tiny, tiny_inputs
 from tests.training.small import examples, logged, models, objectives, same, trainer, weights
@@ -215,3 +218,18 @@ def test_maps_are_not_learned_in_shards(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ValueError, match=r"adkd differentiates the student twice, and FSDP takes its parameters away"):
         trainer(tmp_path, pair, {"adkd": Weighted(1.0, ADKD(*pair))})
     assert trainer(tmp_path, pair, {"kd": Weighted(1.0, ResponseKD())}).is_fsdp_enabled
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_a_student_of_compiled_blocks_learns_the_same_and_is_saved_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "compiled_blocks", partial(compiled_blocks, backend="eager"))
+    found = []
+    for compiled in (False, True):
+        teacher, student = models(dropout=0.0)
+        terms = objectives(teacher, student)
+        trained = trainer(tmp_path, (teacher, student), terms, compile_blocks=compiled, max_steps=2)
+        trained.train()
+        found.append(student.model.state_dict())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-6)

@@ -6,12 +6,13 @@ import pytest
 from torch import Tensor
 from transformers import TrainingArguments
 
+from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
-from causalkd.training.trainer_checks import check_objectives, check_saving, check_settings
+from causalkd.training.trainer_checks import check_compiled, check_objectives, check_saving, check_settings
 from tests.tiny import tiny
 from tests.training.small import models, trainer
 
@@ -86,3 +87,32 @@ def test_a_student_that_cannot_be_saved_is_refused_before_it_is_trained(tmp_path
             {"task": Weighted(1.0, TaskLoss())},
             args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"),
         )
+
+
+def test_what_compiled_blocks_would_leave_out_is_refused_all_at_once(tmp_path: Path) -> None:
+    teacher, student = models()
+    inside = student.hook_point("mlp_output", 0)
+    terms = {"twice": Weighted(1.0, _Twice()), "hidden": Weighted(1.0, _Inside((inside,)))}
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", activation_checkpointing=True)
+    with pytest.raises(ValueError) as caught:
+        check_compiled(terms, args, sharded=True, on_policy=True)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 6 and lines[0] == "compile_blocks cannot be used here; leave it out:"
+    assert lines[1] == "twice differentiates the student twice, and torch compiles no second derivative"
+    assert lines[2] == f"hidden hooks into {inside.name}, inside a block, which compiled code would leave out"
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    with pytest.raises(ValueError, match="twice differentiates the student twice"):
+        DistillationTrainer(student, terms, teacher, args=args, compile_blocks=True)
+
+
+class _Inside:
+    """An objective that looks at hook points of the student."""
+
+    def __init__(self, points: tuple[HookPoint, ...]) -> None:
+        self._points = points
+
+    def requirements(self) -> Requirements:
+        return Requirements(student=self._points)
+
+    def __call__(self, run: StepContext) -> Tensor:
+        return run.student_run.logits.sum()

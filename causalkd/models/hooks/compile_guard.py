@@ -52,4 +52,6 @@ def refuse_compiled_blocks(model: nn.Module, blocks: Iterable[nn.Module]) -> Non
 
 
 def _stands_compiled(block: nn.Module) -> bool:
-    return "_orig_mod" in dict(block.named_children())  # the result of torch.compile
+    if "_orig_mod" in dict(block.named_children()):  # the result of torch.compile on the block
+        return True
+    return hasattr(vars(block).get("forward"), "_torchdynamo_orig_callable")  # or on its forward

@@ -69,6 +69,7 @@ def build_trainer(
     freeze(student, training.freeze)
     watch = None
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
+        _check_outside(training, alignment, teacher, student)
         watch = _live(recipe, data, teacher, student, alignment)
     examples = ExampleSet(data.train.examples)
     trainer = made(
@@ -79,6 +80,7 @@ def build_trainer(
         memory or _memory(training.teacher_cache, teacher, folder),
         watch,
         best_by(training.metric_for_best_model, recipe.data, data, student),
+        training.compile_blocks,
         args=arguments(training, folder, seed),
         train_dataset=examples,
         eval_dataset=ExampleSet(data.heldout.examples),
@@ -92,6 +94,21 @@ def build_trainer(
     role = "" if teacher is None else "student "
     trainer.add_callback(Progress(f"{role}{name}, seed {seed}", progress))
     return trainer
+
+
+def _check_outside(
+    training: TrainingPart, alignment: Alignment, teacher: HookedModel, student: HookedModel
+) -> None:
+    """Refuses compiled blocks where accuracies are measured inside them while training."""
+    if not training.compile_blocks:
+        return
+    sites = [site for pair in resolve(alignment, teacher, student).pairs for site in pair.student]
+    points = [each.hook_point for site in sites for each in (site, site.source or site) if each.hook_point.is_inside]
+    if points:
+        raise ValueError(
+            f"training.compile_blocks is true, but the alignment names {points[0].name}, inside a block, where the "
+            "live accuracies hook in, which compiled code would leave out; align block outputs or leave it out"
+        )
 
 
 def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: Path) -> TeacherCache | None:

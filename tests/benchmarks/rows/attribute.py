@@ -21,8 +21,8 @@ def forwards(setting: Setting, measure: Callable[[HookedModel, list[AttributionB
     texts, steps = (4, 4) if setting.rounds == SMOKE.rounds else (_TEXTS, 32)
     shape = replace(SMOKE, teacher_layers=6, student_layers=3, tokens=_LONGEST, task="classification")
     models = [
-        HookedModel(model.eval(), task="classification", role=role)
-        for model, role in ((teacher_of(shape), "teacher"), (student_of(shape), "student"))
+        HookedModel(teacher_of(shape), task="classification", role="teacher"),
+        HookedModel(student_of(shape).eval(), task="classification", role="student"),
     ]
     generator = torch.Generator().manual_seed(0)
     lengths = torch.linspace(_SHORTEST, _LONGEST, texts).long()

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from causalkd.losses import decoupled as uncertainty
-from causalkd.losses import divergence
+from causalkd.losses import decoupled, divergence
+from causalkd.losses.gold_odds import uncertainty
 from tests.benchmarks.measure import Step, paired_ratios, step_memory
 from tests.benchmarks.row import Row
 from tests.benchmarks.setting import Setting
@@ -28,8 +28,7 @@ def _plain(student: Tensor, teacher: Tensor, gold: Tensor) -> Tensor:
 
 
 def _atkd(student: Tensor, teacher: Tensor, gold: Tensor) -> Tensor:
-    hard = uncertainty.hard_tokens(uncertainty.uncertainty(teacher, gold))
-    return uncertainty.atkd(student, teacher, gold, hard)
+    return decoupled.atkd(student, teacher, gold, decoupled.hard_tokens(uncertainty(teacher, gold)))
 
 
 def _without_gold(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
@@ -55,7 +54,7 @@ def _step(loss: Loss, setting: Setting) -> Step:
 
 plain = partial(_step, _plain)
 atkd = partial(_step, _atkd)
-dkd = partial(_step, uncertainty.dkd)
+dkd = partial(_step, decoupled.dkd)
 forward_kl = partial(_step, _without_gold(divergence.forward_kl))
 reverse_kl = partial(_step, _without_gold(divergence.reverse_kl))
 jensen_shannon = partial(_step, _without_gold(divergence.jensen_shannon))

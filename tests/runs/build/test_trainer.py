@@ -6,18 +6,30 @@ from typing import Any
 import pytest
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.prepare import build_alignment, build_data, build_student, build_teacher
-from causalkd.runs.build.trainer import _memory, build_trainer, task_only
+from causalkd.runs.build.trainer import _check_outside, _memory, build_trainer, task_only
 from causalkd.training.callbacks import EpochOfData, MetricsFile, read_rows
 from causalkd.training.progress import Progress
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.shrunk import SHRUNK, TINY
 from tests.tiny import tiny
+
+MLP = Alignment.from_yaml(
+    """
+    name: inside
+    positions: {policy: consecutive, fraction: 0.3}
+    pairs:
+      - name: mlp
+        teacher: [{layer: 1, component: mlp_output, unit: pos}]
+        student: [{layer: 0, component: mlp_output, unit: pos}]
+    """
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +125,13 @@ def test_a_teacher_learns_its_task_alone(parts: dict[str, Any], tmp_path: Path) 
         name="teacher", seed=0, folder=tmp_path, metrics=tmp_path / "metrics.jsonl",
     )  # fmt: skip
     assert list(trainer.objectives) == ["task"] and trainer.teacher is None
+
+
+def test_blocks_are_compiled_where_nothing_looks_inside_them(parts: dict[str, Any], tmp_path: Path) -> None:
+    assert _trainer(parts, tmp_path, compile_blocks=True)._compiled and not _trainer(parts, tmp_path)._compiled
+    teacher = parts["teacher"]
+    student = build_student(parts["recipe"].students[0], teacher, parts["data"], 3)
+    given = TrainingPart.model_validate({"steps": 2, "compile_blocks": True})
+    with pytest.raises(ValueError, match="compile_blocks is true, but the alignment names .*mlp.*, inside a block"):
+        _check_outside(given, MLP, teacher, student)
+    _check_outside(given.model_copy(update={"compile_blocks": False}), MLP, teacher, student)
