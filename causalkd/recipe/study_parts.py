@@ -99,7 +99,14 @@ class ChoosePart(Part):
         return self
 
     def faults(self, recipe: Recipe) -> list[str]:
-        """Fields that students of a recipe lack, so that they would be given an objective instead of a setting."""
+        """Why settings cannot be chosen for a recipe: students that lack a field would be given an objective instead of
+        a setting, and of a recipe that holds out training examples, these would be trained on.
+        """
+        if recipe.data.heldout_share is not None:
+            return [
+                f"choose: data.heldout_share is {recipe.data.heldout_share}, so settings would be chosen on rows that "
+                "the study holds out; leave it out, and the validation split is held out"
+            ]
         named = {field.split(".")[1] for field in self.fields if field.startswith("objectives.")}
         return [
             f"choose.fields: the student {part.name!r} has no objective {name!r}; every student needs every field"

@@ -93,6 +93,7 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
         ({"recipe": "quickstat"}, "did you mean quickstart?"),
         ({"choose": {"fields": {"training.learningrate": [1]}}}, "did you mean learning_rate?"),
         ({"choose": {"fields": {"objectives.diito.weight": [1.0]}}}, "the student 'kd' has no objective 'diito'"),
+        ({"choose": {"fields": RATES}, "grid": {"data.heldout_share": [0.1]}}, "chosen on rows that the study holds"),
         ({"choose": {"fields": RATES}, "grid": RATES}, "is in `grid` and in `choose.fields`"),
         ({"power": {"pilot_seeds": 3}, "seeds": [0, 1]}, "power needs 3 seeds, there are 2"),
         ({"power": {"sd": {"f1": 0.1}}}, "power needs 2 seeds, there are 1"),

@@ -65,7 +65,7 @@ def test_both_splits_with_the_tokenizer_of_the_teacher(data: Data, tmp_path: Pat
 
 
 def test_a_share_of_the_training_rows_is_held_out_and_the_validation_rows_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"a text {n},{'ab'[n % 2]}\n" for n in range(20)))
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"{'fox ' * (n + 1)},{'ab'[n % 2]}\n" for n in range(20)))
     bert_like().save_pretrained(tmp_path / "tokenizer")
     part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
     given = DataPart.model_validate(
