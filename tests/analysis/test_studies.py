@@ -46,7 +46,7 @@ def test_ad_kd_is_compared_at_equal_epochs_and_at_equal_compute(task: str) -> No
     assert (epochs.budget.unit, compute.budget.unit) == ("epochs", "operations")
 
 
-@pytest.mark.parametrize("name", ["adkd-epochs", "adkd-compute-stsb"])
+@pytest.mark.parametrize("name", ["adkd-epochs", pytest.param("adkd-compute-stsb", marks=pytest.mark.slow)])
 def test_a_shrunk_study_of_ad_kd_has_a_table(data: Path, name: str) -> None:
     content = {
         **CONTENTS[name],
