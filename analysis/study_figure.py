@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.style import CHANCE, INK, MUTED, student_colours, styled
 from causalkd.reporting.study_measures import BASELINE, TEACHER
-from causalkd.reporting.study_table import Row, StudyTable
+from causalkd.reporting.study_types import Row, StudyTable
 
 _MOST_PANELS = 6
 _PANEL = (4.2, 2.6)

@@ -16,11 +16,12 @@ from causalkd.reporting.study_formats import (
     MEANING,
     difference_cells,
     difference_heads,
+    further_tables,
     row_cells,
     row_heads,
     table_markdown,
 )
-from causalkd.reporting.study_table import StudyTable
+from causalkd.reporting.study_types import StudyTable
 from causalkd.runs.study import read_study, run_study
 
 
@@ -38,7 +39,8 @@ def study_page(table: StudyTable) -> str:
         heads=row_heads(table),
         rows=[row_cells(table, row) for row in table.rows],
         difference_heads=difference_heads(table),
-        differences=[difference_cells(each) for each in table.differences],
+        differences=[difference_cells(table, each) for each in table.differences],
+        further=[(title, text.replace("*", ""), *rest) for title, text, *rest in further_tables(table)],
         sort=sorting(),
         meaning=MEANING.replace("*", ""),
     )
@@ -51,9 +53,16 @@ def write_page(table: StudyTable, folder: Path) -> None:
         save(study_figure(table), folder / "study.svg")
 
 
-def study_with_page(file: Path, only_table: bool, retry_failed: bool, tell: Callable[[str], None]) -> str:
-    """Runs a study, or only sums up what is finished of it, and writes its page; the table as Markdown."""
+def study_with_page(
+    file: Path, only_table: bool, retry_failed: bool, tell: Callable[[str], None], only_power: bool = False
+) -> str:
+    """Runs a study, or only its pilot, or only sums up what is finished of it, and writes its page; the table as
+    Markdown.
+    """
     study = Study.load(file)
-    table = read_study(study) if only_table else run_study(study, retry_failed=retry_failed, tell=tell)
+    if only_table:
+        table = read_study(study)
+    else:
+        table = run_study(study, retry_failed=retry_failed, only_power=only_power, page=write_page, tell=tell)
     write_page(table, study.folder)
     return f"{table_markdown(table)}\n{study.folder / 'study.html'}"

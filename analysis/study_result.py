@@ -17,11 +17,12 @@ from causalkd.reporting.study_formats import (
     MEANING,
     difference_cells,
     difference_heads,
+    further_tables,
     row_cells,
     row_heads,
     table_lines,
 )
-from causalkd.reporting.study_table import StudyTable
+from causalkd.reporting.study_types import StudyTable
 from causalkd.runs.study import read_study
 
 
@@ -72,8 +73,12 @@ def result_page(table: StudyTable, words: Words, figure: str) -> str:
         "\n".join(table_lines(row_heads(shown), [row_cells(shown, row) for row in rows])),
         f"![Every seed a point, the mean a line]({figure})",
         f"Differences, paired over seeds. {MEANING}",
-        "\n".join(table_lines(difference_heads(table), [difference_cells(each) for each in differences])),
+        "\n".join(table_lines(difference_heads(table), [difference_cells(table, each) for each in differences])),
         f"**Power.** {_power(table, words)}",
+        *(
+            f"**{title}.** {meaning}\n\n" + "\n".join(table_lines(*rest))
+            for title, meaning, *rest in further_tables(table)
+        ),
         f"**What it shows.** {words.shows.strip()}",
         *([f"**The claim.** {words.claim.strip()}"] if words.claim else []),
         f"**What it does not show.** {words.limits.strip()}",

@@ -90,12 +90,13 @@ def study(
     file: Annotated[Path, typer.Argument(help="The study's YAML file.", callback=Path.expanduser)],
     table: Annotated[bool, typer.Option("--table", help="Run nothing; sum up what is finished.")] = False,
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
+    power: Annotated[bool, typer.Option("--power", help="Stop when it is calculated what can be shown.")] = False,
 ) -> None:
     """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it."""
     leave_to_the_first()
     with user_errors():
         study_with_page = import_module("analysis.study_page").study_with_page
-        typer.echo(study_with_page(file, table, retry_failed, partial(typer.echo, err=True)))
+        typer.echo(study_with_page(file, table, retry_failed, partial(typer.echo, err=True), power))
 
 
 @app.command()

@@ -23,7 +23,7 @@ def merged(base: Any, change: Any) -> Any:
 
 
 def apply_change(data: dict[str, Any], change: str) -> None:
-    """Puts `a.b.0.c=value` into the data; the value is read as YAML.
+    """Puts `a.b.0.c=value` into the data; the value is read as YAML. In the place of an item of a list `*` is each.
 
     Raises:
         ValueError: There is no value, it is no YAML, or there is no such place.
@@ -39,6 +39,12 @@ def apply_change(data: dict[str, Any], change: str) -> None:
     target: Any = data
     for depth, key in enumerate(parents):
         _check_holds_keys(target, parents[:depth], change)
+        if key == "*" and isinstance(target, list):
+            rest = path.split(".")[depth + 1 :]
+            for item in target:
+                _check_holds_keys(item, parents[: depth + 1], change)
+                apply_change(item, f"{'.'.join(rest)}={value}")
+            return
         if isinstance(target, list):
             target = target[_key(target, key, change)]
         else:

@@ -65,6 +65,8 @@ class DataPart(Part):
     """Largest number of training examples, drawn by `seed`; None means all."""
     eval_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
     """Largest number of held-out examples; None means all."""
+    heldout_share: float | None = Field(default=None, gt=0, lt=1)
+    """Hold out this share of the training examples, drawn by `seed`; the validation split is then not read."""
     max_length: int | None = Field(default=None, ge=3, le=MOST_TOKENS)
     """Longest row in tokens; what is longer is cut, and the number of such rows is reported. None for 128, or what the
     tokenizer takes where that is less."""

@@ -7,66 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, listed, nearest, read_yaml
-from causalkd.recipe.recipe import Recipe, shipped_recipes
-from causalkd.recipe.sections import MOST_ROWS, MOST_STEPS, NAME, Listed, LocalPath, Part, Seed
+from causalkd.recipe.overrides import apply_change
+from causalkd.recipe.recipe import Recipe, read_mapping, shipped_recipes
+from causalkd.recipe.sections import NAME, Listed, LocalPath, Part, Seed
+from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart
 
-Unit = Literal["steps", "epochs", "block_forwards", "minutes"]
-_LENGTHS = ("steps", "epochs")
-
-
-class BudgetPart(Part):
-    """What every student of every cell may spend on its training: one of these keys."""
-
-    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
-    """Equal steps: optimizer steps."""
-    epochs: float | None = Field(default=None, gt=0, le=MOST_STEPS)
-    """Equal epochs: passes over the training examples."""
-    block_forwards: float | None = Field(default=None, gt=0)
-    """Equal compute: forwards of one block over one row, teacher and student together, a trained block three times.
-    Each student gets as many whole steps as its cost per step allows, which is measured beforehand on a few steps."""
-    minutes: float | None = Field(default=None, gt=0)
-    """Equal time: the same, by the wall-clock time of a step on the machine that begins the study."""
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> "BudgetPart":
-        given = [unit for unit in BudgetPart.model_fields if getattr(self, unit) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give one of {', '.join(BudgetPart.model_fields)}; got {', '.join(given) or 'none'}")
-        return self
-
-    @property
-    def unit(self) -> Unit:
-        """Which of the keys is given."""
-        return next(unit for unit in ("steps", "epochs", "block_forwards", "minutes") if getattr(self, unit))
-
-    @property
-    def amount(self) -> int | float:
-        """How much of it."""
-        return getattr(self, self.unit)
-
-
-class EvaluationPart(Part):
-    """A task on which the models of each cell are measured, beside the recipe's own."""
-
-    task: str
-    """Name in the task table."""
-    split: str = "validation"
-    """One of its labelled splits."""
-    limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)
-    """Most rows; None for all."""
-    max_length: int | None = Field(default=None, ge=1)
-    """Most tokens of a row; None for 128, or what the model takes."""
-
-    @property
-    def label(self) -> str:
-        """What it is called in tables."""
-        return f"{self.task}/{self.split}"
+LENGTHS = ("steps", "epochs")
+"""The units of a budget that are keys of a training."""
 
 
 class Study(Part):
@@ -89,6 +42,10 @@ class Study(Part):
     references: Listed[str] = ()
     """Whom the others are compared with, one or several: a student, with which the others of each variant are compared;
     a variant, with whose students those of the same name are compared; or one `VARIANT/STUDENT`. None for the first."""
+    choose: ChoosePart | None = None
+    """Settings that are chosen for each method beforehand; None takes them as the recipe has them."""
+    power: PowerPart | None = None
+    """What the smallest difference that can be shown is calculated from beforehand; None calculates none."""
     measure_at: Mapping[str, Alignment] = {}
     """Alignments at whose declared pairs the students of every cell are measured as well, whatever they were trained
     on: so variants with different alignments are compared, and at sites and positions that none of them saw."""
@@ -115,6 +72,11 @@ class Study(Part):
             for name in names
             if not re.match(NAME, name)
         ]
+        wanted = 0 if self.power is None else self.power.pilot_seeds or 2
+        if wanted > len(self.seeds):
+            faults.append(f"power needs {wanted} seeds, there are {len(self.seeds)}; give more `seeds`")
+        both = set(self.grid) & set(self.choose.fields if self.choose else ())
+        faults += [f"{field} is in `grid` and in `choose.fields`; leave it in one of them" for field in sorted(both)]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -143,10 +105,27 @@ class Study(Part):
         if study.recipe not in shipped_recipes() and beside.is_file():
             study = study.model_copy(update={"recipe": str(beside)})
         study.cells()
+        study.choosing().cells()
         return study
 
-    def cells(self) -> tuple["Cell", ...]:
+    def choosing(self) -> "Study":
+        """The study in which the settings are chosen: the same grid, with each setting that is tried, on parts of the
+        training examples; the study itself where none are chosen.
+        """
+        part = self.choose
+        if part is None:
+            return self
+        tried = {f"students.*.{field}": values for field, values in part.fields.items()}
+        changes: dict[str, Any] = {"choose": None, "power": None, "evaluate": (), "measure_at": {}}
+        changes |= {"grid": {HELD_OUT: (part.share,), **self.grid, **tried}, "seeds": part.seeds}
+        changes |= {"name": f"{self.name[:90]}-choosing", "output": str(self.folder / "choosing")}
+        return self.model_copy(update={**changes, "budget": part.budget or self.budget})
+
+    def cells(self, chosen: "Choices | None" = None) -> tuple["Cell", ...]:
         """Every cell of the grid, seeds innermost.
+
+        Args:
+            chosen: The settings of each method in each setting of the grid, by `choice_key`.
 
         Raises:
             ValueError: Recipes that cannot be used, every fault of each; or a reference that does not exist.
@@ -156,7 +135,7 @@ class Study(Part):
             for values in product(*self.grid.values()):
                 setting = dict(zip(self.grid, values, strict=True))
                 try:
-                    recipe = Recipe.load(self.recipe, _as_set({**changes, **setting}))
+                    recipe = self._recipe(variant, {**changes, **setting}, chosen or {}, setting)
                 except ValueError as error:
                     faults.append(f"{_named(variant, setting)}{error}")
                     continue
@@ -166,18 +145,33 @@ class Study(Part):
         self._check_references(cells)
         return tuple(cells)
 
+    def _recipe(
+        self, variant: str, changes: Mapping[str, Any], chosen: "Choices", setting: Mapping[str, Any]
+    ) -> Recipe:
+        data = read_mapping(self.recipe, _as_set(changes))
+        recipe = Recipe.parse(data, self.recipe)
+        faults = [] if self.choose is None else self.choose.faults(recipe)
+        if faults:
+            raise ValueError("; ".join(faults))
+        for number, part in enumerate(recipe.students):
+            for change in _as_set(chosen.get(choice_key(variant, part.name, setting), {})):
+                apply_change(data["students"][number], change)
+        return Recipe.parse(data, self.recipe)
+
     def _cell(self, variant: str, setting: Mapping[str, Any], recipe: Recipe, seed: int) -> "Cell":
         seeded: dict[str, Any] = {"seeds": (seed,), "output": None}
         if self.teacher_seeds:
             seeded["teacher"] = recipe.teacher.model_copy(update={"seed": seed})
         recipe = recipe.model_copy(update=seeded)
-        if self.budget is not None and self.budget.unit in _LENGTHS:
+        if self.budget is not None and self.budget.unit in LENGTHS:
             recipe = with_length(
                 recipe, {part.name: {self.budget.unit: self.budget.amount} for part in recipe.students}
             )
         # Without defaults, so that a version with a further key finds the cells of the one before.
         content = recipe.model_dump(mode="json", exclude={"name", "output"}, exclude_defaults=True)
         budget = None if self.budget is None else self.budget.model_dump(mode="json")
+        if budget is not None and budget["operations"] is None:
+            del budget["operations"]  # which is newer than the others
         digest = hashlib.sha256(json.dumps([content, budget], sort_keys=True).encode()).hexdigest()[:10]
         name = f"{variant or recipe.name}-seed{seed}-{digest}"
         output = str(self.folder / "cells" / name)
@@ -190,6 +184,17 @@ class Study(Part):
         ]
         if faults:
             raise ValueError(f"references: {'; '.join(faults)}")
+
+
+HELD_OUT = "data.heldout_share"
+"""The field that makes a recipe hold out a part of its training examples."""
+Choices = Mapping[str, Mapping[str, Any]]
+"""The chosen fields of students, by `choice_key`."""
+
+
+def choice_key(variant: str, student: str, setting: Mapping[str, Any]) -> str:
+    """Names one student of one variant in one setting of the study's own grid."""
+    return json.dumps([variant, student, dict(setting)], sort_keys=True, default=str)
 
 
 @dataclass(frozen=True)
@@ -224,7 +229,7 @@ def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]
     """
     students = []
     for part in recipe.students:
-        own = {key: value for key, value in part.training.items() if key not in _LENGTHS}
+        own = {key: value for key, value in part.training.items() if key not in LENGTHS}
         students.append(part.model_copy(update={"training": {**own, **lengths[part.name]}}))
     return recipe.model_copy(update={"students": tuple(students)})
 

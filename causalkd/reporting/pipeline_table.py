@@ -3,6 +3,13 @@
 from causalkd.reporting.markdown_text import plain
 from causalkd.reporting.tables import columns, number
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
+from causalkd.verification.statistics.paired_difference import paired_difference
+
+_MEANING = (
+    "Each student is compared with the first of its run. *p* is that of the paired t-test, not adjusted for the number "
+    "of tasks; *visible* is the smallest true difference that as many seeds, spread as these are, show with a "
+    "probability of 80 %."
+)
 
 
 def pipeline_lines(found: PipelineResults) -> list[str]:
@@ -23,7 +30,37 @@ def pipeline_markdown(found: PipelineResults) -> str:
     if found.stage1_metrics:
         kinds = ", ".join(sorted(set(found.stage1_metrics.values())))
         lines.append(f"- stage 1: {plain(kinds)} of the distilled student on the held-out text of its run")
+    differences = _differences(found)
+    if differences:
+        heads = ("run", "student", "reference", "task", "seeds", "difference", "95 %", "p", "visible")
+        lines += ["", "## Differences, paired over the seeds of stage 1", "", _MEANING, ""]
+        lines += [_line(heads), f"|{' --- |' * len(heads)}", *(_line(row) for row in differences)]
     return "\n".join([*lines, ""])
+
+
+def _differences(found: PipelineResults) -> list[tuple[str, ...]]:
+    """Every student of a run of several seeds beside the run's first, on each task and in stage 1."""
+    scores: dict[tuple[str, str], dict[int, ModelScores]] = {}
+    for row in found.rows:
+        if row.run is not None and row.student is not None and row.seed is not None:
+            scores.setdefault((row.run, row.student), {})[row.seed] = row
+    firsts = {run: student for run, student in reversed(scores)}
+    lines = []
+    for (run, student), rows in scores.items():
+        others = scores[run, firsts[run]]
+        for task in ("stage 1", *found.tasks) if student != firsts[run] else ():
+            pairs = [(_score(rows[seed], task), _score(others[seed], task)) for seed in rows if seed in others]
+            known = [(one, other) for one, other in pairs if one is not None and other is not None]
+            paired = paired_difference([one for one, _ in known], [other for _, other in known])
+            if paired is not None and paired.seeds > 1:
+                interval = f"{number(paired.low)} to {number(paired.high)}"
+                ends = (f"{paired.mean:+.3f}", interval, number(paired.p_value), number(paired.visible))
+                lines.append((run, student, firsts[run], task, str(paired.seeds), *ends))
+    return lines
+
+
+def _score(row: ModelScores, task: str) -> float | None:
+    return row.stage1 if task == "stage 1" else row.tasks[task].mean
 
 
 def _rows(found: PipelineResults) -> list[tuple[str, ...]]:

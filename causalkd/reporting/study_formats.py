@@ -8,7 +8,8 @@ from typing import Any
 
 from causalkd.files.whole_files import write_whole
 from causalkd.reporting.study_measures import COSTS
-from causalkd.reporting.study_table import Difference, Row, StudyTable, said
+from causalkd.reporting.study_table import said
+from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
 from causalkd.verification.statistics.aggregate import mean, sd
 
 MEANING = (
@@ -16,7 +17,19 @@ MEANING = (
     "Hochberg). *Visible* is the smallest true difference that as many seeds, spread as these are, show with a "
     "probability of 80 %. *p, rows* is that of the same test over the rows of the data, scored one by one and averaged "
     "over the seeds. A finding has a q below 0.05, a size no smaller than visible and, where there is one, a *p, rows* "
-    "below 0.05."
+    "below 0.05. Where differences were planned, a finding is no smaller than *planned* either."
+)
+CHOICE = (
+    "Each method tried the same settings, each with the same seeds and the same budget, on parts of the training "
+    "examples; the rows that the study holds out were not read. The best that has a result of every seed was taken, "
+    "the first of equals."
+)
+PLAN = (
+    "Calculated before the other cells were run. *Smallest* is the smallest true difference that the paired t-test "
+    "over the planned seeds finds with a probability of 80 %, if differences spread as *sd* says; *at most* is the "
+    "same for the spread that the true one exceeds with a probability of 20 %, since few seeds tell it roughly. *Over "
+    "examples* is the smallest that shows over the rows, or over the pairs of one run. What is smaller than *smallest* "
+    "is not called a finding."
 )
 
 
@@ -32,18 +45,22 @@ def write_table(table: StudyTable, folder: Path) -> None:
 def table_csv(table: StudyTable) -> str:
     """One number a line: means with their spread, then differences with their interval and tests."""
     heads = ("kind", "method", "reference", "setting", "measure", "seeds", "value", "sd")
-    heads = (*heads, "low", "high", "p", "q", "visible", "p_over_rows", "found")
+    heads = (*heads, "low", "high", "p", "q", "visible", "p_over_rows", "planned", "found")
     lines: list[Sequence[Any]] = [heads]
     for row in table.rows:
         for name, values in {**row.values, **row.costs}.items():
             one = ("mean", row.method, "", said(row.setting), name, len(row.seeds), mean(values), sd(values))
-            lines.append((*one, *[""] * 7))
+            lines.append((*one, *[""] * 8))
+    for choice in table.chosen:
+        for tried in choice.tried:
+            setting = said({**choice.setting, **tried.fields})
+            one = ("tried", choice.method, "", setting, choice.measure, len(tried.values), mean(tried.values))
+            lines.append((*one, sd(tried.values), *[""] * 7, choice.fields == tried.fields))
     for each in table.differences:
         over = each.over_seeds
+        ends = (each.p_over_rows, each.planned, each.found)
         one = ("difference", each.method, each.reference, said(each.setting), each.measure, over.seeds, over.mean)
-        lines.append(
-            (*one, over.sd, over.low, over.high, over.p_value, each.q_value, over.visible, each.p_over_rows, each.found)
-        )
+        lines.append((*one, over.sd, over.low, over.high, over.p_value, each.q_value, over.visible, *ends))
     return _csv(lines)
 
 
@@ -54,7 +71,9 @@ def table_markdown(table: StudyTable) -> str:
     lines = [f"# {table.name}", "", budget, "", *table_lines(row_heads(table), rows)]
     if table.differences:
         lines += ["", "## Differences, paired over seeds", "", MEANING, ""]
-        lines += table_lines(difference_heads(table), [difference_cells(each) for each in table.differences])
+        lines += table_lines(difference_heads(table), [difference_cells(table, each) for each in table.differences])
+    for title, meaning, heads, cells in further_tables(table):
+        lines += ["", f"## {title}", "", meaning, "", *table_lines(heads, cells)]
     if table.failures:
         lines += ["", "## Cells without a result", ""]
         lines += [f"- `{cell}`: {' '.join(fault.split())[:500]}" for cell, fault in table.failures.items()]
@@ -84,11 +103,12 @@ def difference_heads(table: StudyTable) -> list[str]:
         "q",
         "visible",
         "p, rows",
+        *(["planned"] if table.planned else []),
         "finding",
     ]
 
 
-def difference_cells(each: Difference) -> list[str]:
+def difference_cells(table: StudyTable, each: Difference) -> list[str]:
     """One difference."""
     over = each.over_seeds
     interval = "–" if over.low is None or over.high is None else f"{_number(over.low)} to {_number(over.high)}"
@@ -98,8 +118,44 @@ def difference_cells(each: Difference) -> list[str]:
         *(each.method, each.reference, *_begin(each)[1:], each.measure, _number(over.mean, "+"), interval),
         *(_chance(over.p_value), _chance(each.q_value), "–" if over.visible is None else _number(over.visible)),
         _chance(each.p_over_rows),
+        *(["–" if each.planned is None else _number(each.planned)] if table.planned else []),
         ("yes" if each.found else "no") + pairs,
     ]
+
+
+def further_tables(table: StudyTable) -> list[tuple[str, str, list[str], list[list[str]]]]:
+    """Title, meaning, heads and rows of the settings that were chosen and of the differences that were planned."""
+    found = []
+    if table.planned:
+        heads = ["method", "reference", "setting", "measure", "pilot seeds", "sd", "seeds", "smallest", "at most"]
+        rows = [_planned(each, table) for each in table.planned]
+        found.append(("Smallest differences that can be shown", PLAN, [*heads, "over examples"], rows))
+    if table.chosen:
+        heads = ["method", "setting", "tried", "measure", "mean", "seeds", "chosen"]
+        found.append(("Settings chosen", CHOICE, heads, [line for each in table.chosen for line in _choice(each)]))
+    return found
+
+
+def _planned(each: Planned, table: StudyTable) -> list[str]:
+    known = each.measure in table.measures or not table.measures
+    return [
+        *(each.method or "any", each.reference or "any", said(each.setting)),
+        each.measure + ("" if known else " (not measured)"),
+        "given" if each.pilot_seeds is None else str(each.pilot_seeds),
+        *(_number(each.sd), str(each.seeds), _number(each.smallest)),
+        *("–" if value is None else _number(value) for value in (each.at_most, each.over_examples)),
+    ]
+
+
+def _choice(each: Choice) -> list[list[str]]:
+    lines = []
+    for one in each.tried:
+        middle, taken = mean(one.values), each.fields == one.fields
+        seeds = f"{len(one.values)} of {one.seeds}"
+        known = "–" if middle is None else _number(middle)
+        begin = [each.method, said(each.setting), said(one.fields)]
+        lines.append([*begin, each.measure, known, seeds, "yes" if taken else "no"])
+    return lines
 
 
 def _csv(lines: Sequence[Sequence[Any]]) -> str:

@@ -58,3 +58,11 @@ def test_a_change_names_its_place() -> None:
     assert data == {"a": {"b": [{"name": "x", "c": [2, 3]}]}}
     with pytest.raises(ValueError, match="'y' is not an item of a list of 1; items are numbered from 0, or named: x"):
         apply_change(data, "a.b.y.c=1")
+
+
+def test_a_star_is_every_item() -> None:
+    data = {"a": [{"name": "x", "b": {"c": 1, "d": 2}}, {"name": "y"}], "s": [1, 2]}
+    apply_change(data, "a.*.b.c=[2, 3]")
+    assert data["a"] == [{"name": "x", "b": {"c": [2, 3], "d": 2}}, {"name": "y", "b": {"c": [2, 3]}}]
+    with pytest.raises(ValueError, match=r"s\.\* is 1 and holds no keys"):
+        apply_change(data, "s.*.b=1")

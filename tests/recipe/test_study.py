@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from causalkd.recipe.study import Study
+from causalkd.recipe.study import Study, choice_key
 
 ALIGNMENT = {
     "name": "x",
     "positions": {"policy": "all"},
     "pairs": [{"name": "p", "teacher": [{"layer": 0}], "student": [{"layer": 0}]}],
 }
+
+
+RATES = {"training.learning_rate": [1e-3, 2e-3]}
 
 
 def _study(folder: Path, **keys: Any) -> Study:
@@ -77,7 +80,7 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
         ({"seed": [1]}, "did you mean seeds?"),
         (
             {"budget": {"steps": 1, "minutes": 2}},
-            "give one of steps, epochs, block_forwards, minutes; got steps, minutes",
+            "give one of steps, epochs, block_forwards, operations, minutes; got steps, minutes",
         ),
         ({"budget": {}}, "got none"),
         ({"seeds": [1, 1]}, "seeds are named twice"),
@@ -88,10 +91,16 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
         ({"measure_at": {"a/b": ALIGNMENT}}, "place of measure_at 'a/b' is no name"),
         ({"references": ["kdd"]}, "there is no 'kdd'; did you mean kd?"),
         ({"recipe": "quickstat"}, "did you mean quickstart?"),
+        ({"choose": {"fields": {"training.learningrate": [1]}}}, "did you mean learning_rate?"),
+        ({"choose": {"fields": {"objectives.diito.weight": [1.0]}}}, "the student 'kd' has no objective 'diito'"),
+        ({"choose": {"fields": RATES}, "grid": {"data.heldout_share": [0.1]}}, "chosen on rows that the study holds"),
+        ({"choose": {"fields": RATES}, "grid": RATES}, "is in `grid` and in `choose.fields`"),
+        ({"power": {"pilot_seeds": 3}, "seeds": [0, 1]}, "power needs 3 seeds, there are 2"),
+        ({"power": {"sd": {"f1": 0.1}}}, "power needs 2 seeds, there are 1"),
     ],
 )
 def test_faults_are_told_before_anything_runs(tmp_path: Path, keys: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=r"study|recipe|reference") as error:
+    with pytest.raises(ValueError, match=r"study|recipe|reference|choose") as error:
         _study(tmp_path, **keys)
     assert words in str(error.value)
 
@@ -102,3 +111,33 @@ def test_a_written_study_reads_back_equal(tmp_path: Path) -> None:
     file.write_text(json.dumps(study.model_dump(mode="json", exclude_defaults=True)))
     assert Study.load(file) == study
     assert study.evaluate[0].label == "mrpc/validation"
+
+
+def test_settings_are_chosen_in_a_study_of_its_own_on_the_training_examples(tmp_path: Path) -> None:
+    choose = {"fields": RATES, "share": 0.2, "seeds": [7], "budget": {"steps": 3}}
+    grid = {"data.train_limit": [100, 200]}
+    study = _study(
+        tmp_path, choose=choose, grid=grid, seeds=[0, 1], power={"pilot_seeds": 2}, evaluate=[{"task": "mrpc"}]
+    )
+    choosing = study.choosing()
+    assert (choosing.evaluate, choosing.choose, choosing.power) == ((), None, None)
+    cells = choosing.cells()
+    assert len(cells) == 4 and {cell.seed for cell in cells} == {7}
+    assert {cell.recipe.data.heldout_share for cell in cells} == {0.2}
+    for cell in cells:
+        trainings = [cell.recipe.training_of(part) for part in cell.recipe.students]
+        assert {(each.steps, each.learning_rate) for each in trainings} == {
+            (3, cell.setting["students.*.training.learning_rate"])
+        }
+    assert choosing.folder == study.folder / "choosing"
+    assert all(cell.recipe.data.heldout_share is None for cell in study.cells())
+    assert _study(tmp_path).choosing() == _study(tmp_path)
+
+
+def test_what_is_chosen_is_of_one_student_in_one_setting(tmp_path: Path) -> None:
+    study = _study(tmp_path, choose={"fields": RATES}, grid={"data.train_limit": [100, 200]})
+    chosen = {choice_key("", "kd", {"data.train_limit": 100}): {"training.learning_rate": 9e-3}}
+    before, after = study.cells(), study.cells(chosen)
+    kd, diito = (after[0].recipe.training_of(part).learning_rate for part in after[0].recipe.students)
+    assert (kd, diito) == (9e-3, before[0].recipe.training.learning_rate)
+    assert after[0].name != before[0].name and after[1] == before[1]

@@ -1,5 +1,10 @@
 """The table of a pipeline: a row a model, a column a task, in text and in Markdown."""
 
+from dataclasses import replace
+
+import pytest
+from scipy.stats import ttest_rel
+
 from causalkd.reporting.pipeline_table import pipeline_lines, pipeline_markdown
 from tests.verification.results.test_pipeline import results, scores
 
@@ -25,3 +30,20 @@ def test_markdown_says_what_the_columns_are() -> None:
     assert lines[4] == "| kd | 10.000 | 0.500 ± 0.125 | 0.250 | 0.375 |"
     assert "- rte: accuracy on 16 held-out examples, mean ± standard deviation over 2 seeds" in lines
     assert any(line.startswith("- stage 1: perplexity") for line in lines)
+
+
+def test_students_of_several_seeds_are_compared_in_pairs() -> None:
+    values = {"kd": (0.50, 0.52, 0.51), "diito": (0.60, 0.63, 0.64)}
+    names = [(student, seed) for student in values for seed in range(3)]
+    made = results(**{f"{student}-{seed}": {"rte": scores(values[student][seed])} for student, seed in names})
+    rows = [
+        replace(row, run="mlm", student=student, seed=seed)
+        for row, (student, seed) in zip(made.rows, names, strict=True)
+    ]
+    lines = pipeline_markdown(replace(made, rows=tuple(rows))).splitlines()
+    (line,) = (line for line in lines if line.startswith("| mlm | diito | kd | rte | 3 | "))
+    cells = [cell.strip() for cell in line.split("|")]
+    expected = ttest_rel(values["diito"], values["kd"])
+    assert float(cells[6]) == pytest.approx(sum(values["diito"]) / 3 - sum(values["kd"]) / 3, abs=5e-4)
+    assert float(cells[8]) == pytest.approx(expected.pvalue, abs=5e-4)
+    assert not any("paired" in line for line in pipeline_markdown(made).splitlines())

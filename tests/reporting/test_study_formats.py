@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from causalkd.reporting.study_formats import table_csv, table_markdown, write_table
+from causalkd.reporting.study_power import planned_differences
 from causalkd.reporting.study_table import study_table
+from causalkd.reporting.study_types import Choice, Tried
 from tests.example_study import ACCURACIES, FAILURE, example_results, example_study
 
 
@@ -42,3 +44,23 @@ def test_all_files_are_written(tmp_path: Path) -> None:
     names = {path.name for path in tmp_path.iterdir()}
     assert {"table.json", "table.csv", "table.md", "seconds.csv"} <= names
     assert len((tmp_path / "seconds.csv").read_text().splitlines()) == 1 + 6
+
+
+def test_what_was_chosen_and_planned_stands_in_every_form(tmp_path: Path) -> None:
+    study = example_study(tmp_path, power={"sd": {"accuracy": 0.02, "f1": 0.5}})
+    tried = (Tried({"training.batch_size": 4}, (0.5, 0.7), 2), Tried({"training.batch_size": 8}, (0.9,), 2))
+    choice = Choice("one", "only", "one", {}, "accuracy", tried, tried[0].fields)
+    planned = planned_differences(study, None)
+    table = study_table(study, example_results(study), [choice], planned)
+    text = table_markdown(table)
+    assert "| one |  | training.batch_size = 4 | accuracy | 0.600 | 2 of 2 | yes |" in text
+    assert "| one |  | training.batch_size = 8 | accuracy | 0.900 | 1 of 2 | no |" in text
+    smallest = f"{planned[0].smallest:.3f}"
+    assert f"| any | any |  | accuracy | given | 0.020 | 3 | {smallest} | – | – |" in text
+    assert "| f1 (not measured) | given |" in text and "| p, rows | planned | finding |" in text
+    lines = list(csv.DictReader(table_csv(table).splitlines()))
+    assert all(None not in line and None not in line.values() for line in lines)
+    settings = [(line["setting"], line["value"], line["found"]) for line in lines if line["kind"] == "tried"]
+    assert settings == [("training.batch_size = 4", "0.6", "True"), ("training.batch_size = 8", "0.9", "False")]
+    (difference,) = (line for line in lines if (line["kind"], line["measure"]) == ("difference", "accuracy"))
+    assert float(difference["planned"]) == planned[0].smallest

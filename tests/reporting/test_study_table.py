@@ -9,6 +9,7 @@ from scipy.stats import ttest_rel
 
 from causalkd.reporting.study_table import study_table
 from causalkd.verification.results.report import DifferenceRow
+from causalkd.verification.statistics.paired_difference import paired_difference
 from tests.example_study import ACCURACIES, FAILURE, example_results, example_study
 
 
@@ -74,6 +75,9 @@ def test_students_of_one_run_are_also_compared_over_pairs(tmp_path: Path) -> Non
     # The made-up means do not differ, so no pairwise finding has the sign of the mean.
     assert found["effective IIA at declared pairs"].seeds_beyond_chance == 0
     assert found["accuracy"].seeds_beyond_chance is None
+    # Intervals of width 0.1: a standard error of 0.1 / 3.92, and what it shows with a probability of 80 % is 2.8 of it.
+    assert found["effective IIA at declared pairs"].visible_over_examples == pytest.approx(0.0715, abs=1e-4)
+    assert found["accuracy"].visible_over_examples is None
 
 
 def test_the_seconds_are_beside_the_table_and_not_in_it(tmp_path: Path) -> None:
@@ -122,5 +126,7 @@ def test_another_task_is_also_compared_over_its_rows(tmp_path: Path) -> None:
     found = {each.measure: each for each in study_table(study, results).differences}
     expected = ttest_rel(scores["other"], scores["one"]).pvalue
     assert found["accuracy on mrpc/test"].p_over_rows == pytest.approx(expected)
+    unit = paired_difference(scores["other"], scores["one"])
+    assert unit is not None and found["accuracy on mrpc/test"].visible_over_examples == pytest.approx(unit.visible)
     assert found["accuracy"].p_over_rows is None
     assert found["accuracy"].found and not replace(found["accuracy"], p_over_rows=0.2).found

@@ -30,3 +30,5 @@ Metric = Literal[
     "perplexity",
 ]
 """The metric of a task; `causalkd.verification.measures.task_metrics` computes them."""
+LESS_IS_BETTER: tuple[Metric, ...] = ("perplexity",)
+"""The metrics of which a lower value is a better one."""

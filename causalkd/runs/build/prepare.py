@@ -25,7 +25,7 @@ from causalkd.data.pairs.selection import (
     same_segments,
 )
 from causalkd.data.tasks.generated import generated_task
-from causalkd.data.tasks.loading import Examples, load_examples
+from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.errors import nearest
 from causalkd.models.absent_teacher import AbsentTeacher
@@ -59,7 +59,7 @@ class Data:
 
 
 def build_data(part: DataPart, teacher: TeacherPart) -> Data:
-    """Load both splits of the recipe's task, with the teacher's tokenizer.
+    """Load both splits of the recipe's task, with the teacher's tokenizer, or both parts of its training split.
 
     Raises:
         ValueError: The task is unknown, its data are missing, a split is empty, both are the same rows, or a metric is
@@ -73,16 +73,47 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
         return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
 
     train = _in_order_of(load("train", part.train_limit), teacher)
+    if part.heldout_share is None:
+        heldout = _in_order_of(load("validation", part.eval_limit), teacher)
+        _check_apart(train, heldout, part)
+    else:
+        train, heldout = _divided(train, part)
     check_metrics(train.kind, (train.metric, *train.further), train.labels)
     if part.packing:
         train = replace(train, examples=_packed(train, longest))
-    heldout = _in_order_of(load("validation", part.eval_limit), teacher)
+    return Data(train, heldout, tokenizer)
+
+
+def _check_apart(train: Examples, heldout: Examples, part: DataPart) -> None:
     if heldout.origin == train.origin and part.path is not None:
         raise ValueError(
             f"the training and the validation split are the same rows, {train.origin}, so models would be measured on "
             "what they learn from. Name other rows as `data.splits.validation`, or a part: {part_of: train, share: 0.1}"
         )
-    return Data(train, heldout, tokenizer)
+
+
+def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
+    """The training examples without those that are held out, and these, at most as many as `eval_limit` says."""
+    if train.kind == "question_answering":
+        raise ValueError(
+            "data.heldout_share: the windows of one question would be on both sides; give `path` with `splits` instead"
+        )
+    size = len(train.examples)
+    number = round((part.heldout_share or 0) * size)
+    if not 2 <= number <= size - 2:
+        raise ValueError(
+            f"data.heldout_share: {part.heldout_share} of {size} training examples are {number}; hold out at least 2, "
+            "and leave at least 2"
+        )
+    drawn = drawn_rows(size, number, part.seed)
+    out = [drawn[place] for place in drawn_rows(number, part.eval_limit, part.seed)]
+    kept = sorted(set(range(size)) - set(drawn))
+    remaining, heldout = ([train.examples[row] for row in rows] for rows in (kept, out))
+    origin = f"the training split, {train.origin}"
+    return (
+        replace(train, examples=remaining, origin=f"{origin}, without {number} that are held out"),
+        replace(train, examples=heldout, origin=f"{origin}, held out"),
+    )
 
 
 def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:

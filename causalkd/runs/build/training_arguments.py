@@ -12,6 +12,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
+from causalkd.data.tasks.kinds import LESS_IS_BETTER
 from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import DataPart, TrainingPart
@@ -20,7 +21,6 @@ from causalkd.verification.measures.metrics import REPORTED_BESIDE
 from causalkd.verification.measures.task_metrics import evaluate
 
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
-_LESS_IS_BETTER = ("perplexity",)
 _EVALUATED = 64
 """Rows of a forward pass when a checkpoint is measured."""
 
@@ -68,7 +68,7 @@ def best_by(
 
     def measure() -> dict[str, float]:
         found = evaluate(student, batches, data.heldout.metric, examples=data.heldout.examples).metrics[metric]
-        return {metric: (math.inf if metric in _LESS_IS_BETTER else -math.inf) if found is None else found}
+        return {metric: (math.inf if metric in LESS_IS_BETTER else -math.inf) if found is None else found}
 
     return measure
 
@@ -139,5 +139,5 @@ def _saving(training: TrainingPart) -> dict[str, Any]:
     if metric is None:
         return found
     found |= {"eval_strategy": "epoch"} if by_epoch else {"eval_strategy": "steps", "eval_steps": training.save_steps}
-    better = metric not in _LESS_IS_BETTER
+    better = metric not in LESS_IS_BETTER
     return found | {"load_best_model_at_end": True, "metric_for_best_model": metric, "greater_is_better": better}

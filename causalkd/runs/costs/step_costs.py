@@ -12,12 +12,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
-from causalkd.recipe.study import BudgetPart, with_length
+from causalkd.recipe.study import with_length
+from causalkd.recipe.study_parts import BudgetPart
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.preflight import preflight
 from causalkd.runs.build.prepare import build_student, longest_row
 from causalkd.runs.build.sequences import reply_ends, taught_data
 from causalkd.runs.build.trainer import build_trainer
+from causalkd.runs.costs.plan import planned
 from causalkd.training.compute import BlockForwards
 
 STEPS = 12
@@ -33,10 +35,13 @@ class StepCost:
     """Teacher and student together; a trained block counts three times."""
     seconds: float
     """Wall-clock time."""
+    operations: float
+    """Floating-point operations, reckoned from the shapes of the batches; see `causalkd.runs.costs.plan`."""
 
     def steps(self, budget: BudgetPart) -> int:
         """How many whole steps a budget allows, at least one."""
-        each = self.block_forwards if budget.unit == "block_forwards" else self.seconds / 60
+        costs = {"block_forwards": self.block_forwards, "operations": self.operations, "minutes": self.seconds / 60}
+        each = costs[budget.unit]
         return max(int(budget.amount / each), 1)
 
 
@@ -56,6 +61,7 @@ def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
     (part,) = (each for each in recipe.students if each.name == part.name)
     prepared, alignment = preflight(recipe)
     data, teacher = prepared.data, prepared.teacher
+    stages = planned(recipe, data, teacher, alignment, speed=1.0).stages
     seed, training = recipe.seeds[0], recipe.training_of(part)
     with tempfile.TemporaryDirectory() as place, torch.random.fork_rng():
         folder = Path(place)
@@ -71,7 +77,8 @@ def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
         trainer.add_callback(clock)
         with counter.counting(trainer.student, trainer.teacher):
             trainer.train()
-    return StepCost(counter.total / STEPS, statistics.median(clock.seconds[1:]))
+    (stage,) = (each for each in stages if each.name == f"{part.name}-seed{seed}")
+    return StepCost(counter.total / STEPS, statistics.median(clock.seconds[1:]), float(stage.flops_per_step))
 
 
 class _Clock(TrainerCallback):

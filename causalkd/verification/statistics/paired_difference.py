@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import nct, t
+from scipy.stats import chi2, nct, norm, t
 
 from causalkd.verification.statistics.intervals import LEVEL
 
@@ -55,7 +55,34 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
     error = sd / float(np.sqrt(number))
     half = float(t.ppf((1 + LEVEL) / 2, number - 1)) * error
     p_value = None if error == 0 else float(2 * t.sf(abs(mean) / error, number - 1))
-    return PairedDifference(number, mean, sd, mean - half, mean + half, p_value, _effect(number) * error)
+    return PairedDifference(number, mean, sd, mean - half, mean + half, p_value, smallest_difference(sd, number))
+
+
+def smallest_difference(sd: float, number: int) -> float:
+    """The smallest true mean difference that the test of so many units finds at 5 % with a probability of 80 %.
+
+    Args:
+        sd: Standard deviation of the units' differences.
+        number: How many units there are or will be, at least 2.
+    """
+    return _effect(number) * sd / float(np.sqrt(number))
+
+
+def interval_visible(widths: Sequence[float]) -> float | None:
+    """The smallest true difference that shows over many units, of which only 95 % intervals are known.
+
+    Args:
+        widths: Widths of the intervals of differences; their mean counts. None is returned for none.
+    """
+    if not widths:
+        return None
+    both = norm.ppf((1 + LEVEL) / 2)
+    return float(np.mean(widths) / (2 * both) * (both + norm.ppf(POWER)))
+
+
+def upper_sd(sd: float, number: int) -> float:
+    """The standard deviation that the true one exceeds with a probability of 20 %, where `number` units gave `sd`."""
+    return sd * float(np.sqrt((number - 1) / chi2.ppf(1 - POWER, number - 1)))
 
 
 @cache

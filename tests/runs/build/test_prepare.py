@@ -1,6 +1,7 @@
 """Parts of a recipe become objects: data, models, alignments, batches."""
 
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,46 @@ def test_both_splits_with_the_tokenizer_of_the_teacher(data: Data, tmp_path: Pat
     planted_model().save_pretrained(tmp_path)
     part = TeacherPart(model=str(tmp_path))
     assert build_data(DataPart(train_limit=2, eval_limit=2), part).tokenizer.name_or_path == str(tmp_path)
+
+
+def test_a_share_of_the_training_rows_is_held_out_and_the_validation_rows_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"{'fox ' * (n + 1)},{'ab'[n % 2]}\n" for n in range(20)))
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
+    given = DataPart.model_validate(
+        {
+            **{"path": str(tmp_path / "t.csv"), "kind": "classification", "tokenizer": str(tmp_path / "tokenizer")},
+            **{"splits": {"train": str(tmp_path / "t.csv"), "validation": str(tmp_path / "none.csv")}},
+        }
+    )
+    whole, *_ = (build_data(given.model_copy(update={"splits": {"train": given.path}}), part).train.examples,)
+    data = build_data(given.model_copy(update={"heldout_share": 0.25}), part)
+    again, other = (build_data(given.model_copy(update={"heldout_share": 0.25, "seed": s}), part) for s in (0, 1))
+    both = [*data.train.examples, *data.heldout.examples]
+    assert (len(data.train.examples), len(data.heldout.examples)) == (15, 5)
+    assert all(one in both for one in whole) and not any(one in data.train.examples for one in data.heldout.examples)
+    assert again.heldout.examples == data.heldout.examples != other.heldout.examples
+    limited = build_data(given.model_copy(update={"heldout_share": 0.25, "eval_limit": 3}), part)
+    assert len(limited.heldout.examples) == 3 and limited.train.examples == data.train.examples
+    assert all(example in data.heldout.examples for example in limited.heldout.examples)
+    with pytest.raises(ValueError, match=r"data.heldout_share: 0.01 of 20 training examples are 0; hold out at least 2"):
+        build_data(given.model_copy(update={"heldout_share": 0.01}), part)
+
+
+def test_the_windows_of_a_question_are_not_divided(tmp_path: Path) -> None:
+    rows = [{"question": f"who {n}", "context": "he", "answers": {"text": ["he"], "answer_start": [0]}} for n in range(9)]
+    (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
+    given = DataPart(
+        path=str(tmp_path / "t.jsonl"),
+        kind="question_answering",
+        tokenizer=str(tmp_path / "tokenizer"),
+        max_length=16,
+        heldout_share=0.3,
+    )
+    with pytest.raises(ValueError, match="windows of one question would be on both sides"):
+        build_data(given, part)
 
 
 def test_the_seed_of_the_data(recipe: Recipe, data: Data) -> None:

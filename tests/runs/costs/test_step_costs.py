@@ -1,5 +1,5 @@
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.study import BudgetPart
+from causalkd.recipe.study_parts import BudgetPart
 from causalkd.runs.costs.step_costs import StepCost, step_costs
 from tests.shrunk import RESUMED
 
@@ -16,7 +16,18 @@ def test_a_step_costs_what_training_counts() -> None:
 
 
 def test_a_budget_buys_whole_steps() -> None:
-    cost = StepCost(block_forwards=30.0, seconds=0.5)
+    cost = StepCost(block_forwards=30.0, seconds=0.5, operations=2e6)
     assert cost.steps(BudgetPart(block_forwards=100)) == 3
     assert cost.steps(BudgetPart(minutes=0.1)) == 12
+    assert cost.steps(BudgetPart(operations=1e7)) == 5
     assert cost.steps(BudgetPart(block_forwards=1)) == 1
+
+
+def test_the_backward_passes_of_maps_count_as_operations() -> None:
+    students = (
+        "students=[{name: kd, layers: [0, 1], objectives: {response_kd: {}}},"
+        " {name: adkd, layers: [0, 1], objectives: {response_kd: {}, adkd: {views: label, target: loss, steps: 1}}}]"
+    )
+    costs = step_costs(Recipe.load("quickstart", [*RESUMED, students]))
+    assert costs["adkd"].block_forwards == costs["kd"].block_forwards
+    assert costs["adkd"].operations > 1.3 * costs["kd"].operations

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from causalkd.verification.statistics.paired_difference import paired_difference
+from causalkd.verification.statistics.paired_difference import interval_visible, paired_difference, upper_sd
 
 
 def test_it_is_the_paired_t_test() -> None:
@@ -37,3 +37,22 @@ def test_one_seed_says_how_much_and_not_how_surely() -> None:
 def test_equal_differences_have_no_p() -> None:
     found = paired_difference([1.0, 2.0], [0.5, 1.5])
     assert found is not None and found.p_value is None and found.low == found.high == found.mean == 0.5
+
+
+@pytest.mark.parametrize("number", [2, 3, 8])
+def test_the_upper_spread_is_exceeded_once_in_five(number: int) -> None:
+    drawn = np.random.default_rng(number).normal(0.0, 1.0, (20000, number)).std(axis=1, ddof=1)
+    exceeded = np.mean([upper_sd(float(each), number) < 1.0 for each in drawn])
+    assert exceeded == pytest.approx(0.2, abs=0.01)
+
+
+def test_what_shows_over_many_units_is_read_from_their_interval() -> None:
+    assert interval_visible([]) is None
+    generator = np.random.default_rng(0)
+    drawn = generator.normal(0.0, 1.0, (2000, 400))
+    width = 2 * 1.959964 / np.sqrt(400)
+    visible = interval_visible([width, width])
+    assert visible is not None
+    errors = drawn.std(axis=1, ddof=1) / np.sqrt(400)
+    found = np.mean(np.abs(drawn.mean(axis=1) + visible) > 1.966 * errors)
+    assert found == pytest.approx(0.8, abs=0.03)

@@ -1,0 +1,61 @@
+"""Which settings each method of a study is given: the best of those that were tried on the training examples."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from causalkd.data.tasks.kinds import LESS_IS_BETTER
+from causalkd.recipe.study import Choices, Study, choice_key
+from causalkd.reporting.study_measures import BASELINE, TEACHER
+from causalkd.reporting.study_table import StudyTable, said
+from causalkd.reporting.study_types import Choice, Row, Tried
+from causalkd.verification.statistics.aggregate import mean
+
+
+def choices(study: Study, table: StudyTable) -> tuple[Choice, ...]:
+    """The choice of every method in every setting of the study's grid.
+
+    Args:
+        study: The study, with `choose`.
+        table: The finished table of `study.choosing()`.
+
+    Raises:
+        ValueError: `choose.by` is no measure of the students.
+    """
+    part = study.choose
+    assert part is not None
+    metric = _metric(part.by, table)
+    rows = {(row.method, said(row.setting)): row for row in table.rows}
+    found: dict[str, tuple[tuple[str, str, str, Mapping[str, Any]], dict[str, Tried]]] = {}
+    for cell in study.choosing().cells():
+        own = {field: cell.setting[field] for field in study.grid}
+        fields = {field: cell.setting[f"students.*.{field}"] for field in part.fields}
+        for student in cell.recipe.students:
+            method = cell.method(student.name)
+            one = _tried(fields, rows[method, said(cell.setting)], metric)
+            names = (cell.variant, student.name, method, own)
+            found.setdefault(choice_key(cell.variant, student.name, own), (names, {}))[1][said(fields)] = one
+    return tuple(Choice(*names, metric, tuple(tried.values()), _best(metric, tried)) for names, tried in found.values())
+
+
+def as_changes(chosen: Sequence[Choice]) -> Choices:
+    """The fields that the cells of the study are made with."""
+    return {choice_key(each.variant, each.student, each.setting): each.fields for each in chosen if each.fields}
+
+
+def _metric(given: str | None, table: StudyTable) -> str:
+    known = [name for name in table.measures if not name.startswith((TEACHER, BASELINE))]
+    if given is not None and known and given not in known:
+        raise ValueError(f"choose.by is {given!r}, which was not measured; there are {', '.join(known)}")
+    return given or next(iter(known), "the metric of the task")
+
+
+def _tried(fields: Mapping[str, Any], row: Row, metric: str) -> Tried:
+    values = row.values.get(metric, (None,) * len(row.seeds))
+    return Tried(fields, tuple(value for value in values if value is not None), len(row.seeds) + len(row.failed))
+
+
+def _best(metric: str, tried: Mapping[str, Tried]) -> Mapping[str, Any] | None:
+    """The fields of the best setting that has a result of every seed, the first of equals."""
+    sign = -1 if metric.partition(" on ")[0] in LESS_IS_BETTER else 1
+    complete = [(each, sign * (mean(each.values) or 0.0)) for each in tried.values() if each.is_complete]
+    return max(complete, key=lambda one: one[1])[0].fields if complete else None

@@ -1,0 +1,149 @@
+"""The cells of a study in its folder: which are settled, how one is run, why one failed, and what came of it."""
+
+import errno
+import json
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from causalkd.files.whole_files import write_whole
+from causalkd.recipe.study import Cell, Study
+from causalkd.reporting.study_measures import CellResult
+from causalkd.runs.distill import distill
+from causalkd.runs.evaluation.row_scores import row_scores
+from causalkd.runs.evaluation.tasks import FOLDER, evaluate_task
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.runs.verify import verified
+from causalkd.verification.results.report import VerificationReport
+
+Tell = Callable[[str], None]
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+"""Faults that say nothing of a cell: the worker stops, and the cell is run again by the next."""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Where the parts of a study lie."""
+
+    path: Path
+
+    @property
+    def teachers(self) -> Path:
+        """The store of teachers that cells share."""
+        return self.path / "teachers"
+
+    @property
+    def log(self) -> Path:
+        """Which process began which cell, and when, as JSON lines."""
+        return self.path / "cells.jsonl"
+
+    def lock(self, name: str) -> FileLock:
+        """The lock of a cell, or of a part of the study; the system lets go of it when its holder is killed."""
+        (self.path / "locks").mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / "locks" / f"{name}.lock", timeout=0)
+
+    def failure(self, cell: Cell) -> Path:
+        """Why a cell failed."""
+        return self.path / "failures" / f"{cell.name}.json"
+
+    def is_settled(self, cell: Cell, study: Study) -> bool:
+        """Whether a cell is finished, or has failed."""
+        run = RunFolder(cell.recipe.folder)
+        wanted = [
+            _evaluation(run, cell, name, task.task, task.split) for name in _models(cell) for task in study.evaluate
+        ]
+        wanted += [_elsewhere(run, place) for place in study.measure_at]
+        return self.failure(cell).is_file() or (run.report.is_file() and all(file.is_file() for file in wanted))
+
+
+def attempted(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> bool:
+    """Runs a cell, unless another worker holds it; whether it was this one that did."""
+    try:
+        with folder.lock(cell.name):
+            if folder.is_settled(cell, study):
+                return True
+            _run(study, folder, cell, tell)
+            return True
+    except Timeout:
+        return False
+
+
+def _run(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> None:
+    began = {"cell": cell.name, "process": os.getpid(), "host": socket.gethostname(), "time": time.time()}
+    with folder.log.open("ab", buffering=0) as log:
+        log.write(f"{json.dumps(began)}\n".encode())  # in one call, so that no other process's row comes between
+    tell(f"{cell.name} begins")
+    try:
+        run = RunFolder(cell.recipe.folder)
+        if not run.report.is_file():
+            distill(cell.recipe, teachers=folder.teachers, tell=tell)
+        for task in study.evaluate:
+            evaluate_task(run.path, task.task, task.split, limit=task.limit, max_length=task.max_length)
+        _measure_elsewhere(study, run)
+    except Exception as error:  # of any kind: it is the cell's result, and the other cells go on
+        record_failure(folder, cell, error, tell)
+    else:
+        tell(f"{cell.name} is finished")
+
+
+def record_failure(folder: StudyFolder, cell: Cell, error: Exception, tell: Tell) -> None:
+    """Writes why a cell failed; raises what says nothing of the cell, such as a full disk."""
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        raise error
+    said = {"error": f"{type(error).__name__}: {error}", "traceback": "".join(traceback.format_exception(error))}
+    folder.failure(cell).parent.mkdir(exist_ok=True)
+    write_whole(folder.failure(cell), json.dumps(said, indent=1))
+    tell(f"{cell.name} failed: {error}")
+
+
+def _measure_elsewhere(study: Study, run: RunFolder) -> None:
+    """Verifies a finished run at each alignment of the study, at the declared pairs alone."""
+    wanted = {place: each for place, each in study.measure_at.items() if not _elsewhere(run, place).is_file()}
+    if not wanted:
+        return
+    trained = TrainedRun.load(run.path)
+    part = trained.recipe.verification.model_copy(update={"components": ()})
+    recipe = trained.recipe.model_copy(update={"verification": part})
+    for place, alignment in wanted.items():
+        _elsewhere(run, place).parent.mkdir(exist_ok=True)
+        verified(replace(trained, alignment=alignment, recipe=recipe)).write(_elsewhere(run, place))
+
+
+def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
+    """What came of a cell, from its folder; where it has failed or is not finished, why there is no result."""
+    run = RunFolder(cell.recipe.folder)
+    if folder.failure(cell).is_file():
+        error = json.loads(folder.failure(cell).read_text(encoding="utf-8"))["error"]
+        return CellResult(cell, None, {}, {}, {}, error)
+    if not folder.is_settled(cell, study):
+        return CellResult(cell, None, {}, {}, {}, "it is not finished")
+    evaluations: dict[str, dict[str, float | None]] = {}
+    rows: dict[tuple[str, str], tuple[float, ...]] = {}
+    for name in _models(cell):
+        for task in study.evaluate:
+            found = json.loads(_evaluation(run, cell, name, task.task, task.split).read_text(encoding="utf-8"))
+            scores = {f"{metric} on {task.label}": value for metric, value in found["metrics"].items()}
+            evaluations.setdefault(name, {}).update(scores)
+            rows[name, task.label] = row_scores(run.path / FOLDER / found["predictions"])
+    elsewhere = {place: VerificationReport.read(_elsewhere(run, place)) for place in study.measure_at}
+    return CellResult(cell, VerificationReport.read(run.report), evaluations, elsewhere, rows, None)
+
+
+def _models(cell: Cell) -> list[str]:
+    return ["teacher", *(part.name for part in cell.recipe.students)]
+
+
+def _evaluation(run: RunFolder, cell: Cell, name: str, task: str, split: str) -> Path:
+    model = name if name == "teacher" else f"{name}-seed{cell.seed}"
+    return run.path / FOLDER / f"{model}-{task}-{split}.json"
+
+
+def _elsewhere(run: RunFolder, place: str) -> Path:
+    return run.path / FOLDER / f"at-{place}.json"

@@ -1,0 +1,64 @@
+"""A cell of a study: what is measured of it, and how its failure is reported."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from causalkd.runs.study import run_study
+from causalkd.runs.study_cells import StudyFolder
+from causalkd.verification.results.report import VerificationReport
+from tests.small_study import VARIANTS, begun, small_study
+
+
+def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+    beyond = {
+        **VARIANTS["kd"],
+        "data.max_length": 17,
+    }  # more than there are: only the cell's run finds out
+    study = small_study(tmp_path, variants={**VARIANTS, "beyond": beyond}, seeds=[0])
+    table = run_study(study)
+    failed = [cell for cell in study.cells() if cell.variant == "beyond"]
+    assert list(table.failures) == [failed[0].name] and "max_length 17 is more" in table.failures[failed[0].name]
+    rows = {row.method: row for row in table.rows}
+    assert rows["beyond"].failed == (0,) and rows["beyond"].seeds == () and rows["kd"].seeds == (0,)
+    markdown = (study.folder / "table.md").read_text()
+    assert "0 (1 without a result)" in markdown and "max_length 17 is more" in markdown
+    once = begun(study)
+    run_study(study)
+    assert begun(study) == once, "a failed cell is not run again unless that is asked for"
+    run_study(study, retry_failed=True)
+    assert begun(study) == once + Counter({failed[0].name: 1})
+
+
+def test_other_tasks_are_measured_beside(tmp_path: Path) -> None:
+    study = small_study(tmp_path, seeds=[0], evaluate=[{"task": "planted", "limit": 6}])
+    table = run_study(study)
+    (cell, _) = study.cells()
+    stored = json.loads((cell.recipe.folder / "evaluations" / "student-seed0-planted-validation.json").read_text())
+    assert table.rows[0].values["accuracy on planted/validation"] == (stored["metrics"]["accuracy"],)
+    assert "teacher's accuracy on planted/validation" in table.rows[0].values
+    (difference,) = (each for each in table.differences if each.measure == "accuracy on planted/validation")
+    assert difference.p_over_rows is None or 0 <= difference.p_over_rows <= 1
+
+
+def test_students_are_measured_at_alignments_that_they_were_not_trained_on(tmp_path: Path) -> None:
+    place = {"layer": 0, "component": "mlp_output"}
+    elsewhere = {
+        "name": "elsewhere",
+        "positions": {"policy": "all"},
+        "pairs": [{"name": "mlp", "teacher": [place], "student": [place]}],
+    }
+    study = small_study(tmp_path, seeds=[0], measure_at={"mlp": elsewhere})
+    table = run_study(study)
+    (cell, _) = study.cells()
+    file = cell.recipe.folder / "evaluations" / "at-mlp.json"
+    report = VerificationReport.read(file)
+    assert {(row.pair, row.component) for row in report.interchange} == {("mlp", "mlp_output")}
+    (row,) = (row for row in report.interchange if row.baseline == "measured")
+    measured = None if row.iia_effective is None else (row.iia_effective,)  # the tiny teacher may not react at all
+    assert table.rows[0].values.get("effective IIA at mlp") == measured
+    written = file.read_bytes()
+    file.unlink()  # as after a kill between the run's own report and this measurement
+    assert not StudyFolder(study.folder).is_settled(cell, study)
+    run_study(study)
+    assert file.read_bytes() == written and begun(study)[cell.name] == 2
