@@ -175,7 +175,26 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     features = Features({name: Value("string") for name in first})
     if not further:
         return Dataset.from_dict({name: [] for name in first}, features)
-    return _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
+    rows = _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
+    if separator == "\t":
+        _refuse_swallowed_lines(rows, paths)
+    return rows
+
+
+def _refuse_swallowed_lines(rows: "Dataset", paths: list[Path]) -> None:
+    """Refuses values with a tab and a line's end: a quote that nobody meant as one makes a value of whole lines."""
+    import pyarrow.compute as pc
+
+    for column in rows.column_names:
+        values = rows.with_format("arrow")[column]
+        places = pc.indices_nonzero(pc.match_substring_regex(values, r"(?s)\t.*\n|\n.*\t")).to_pylist()
+        if places:
+            value = rows[places[0]][column]
+            raise ValueError(
+                f"{', '.join(map(str, paths[:3]))}: row {places[0] + 1}, column {column!r} holds tabs and ends of "
+                f"lines, since a quote begins the value: {value[:60]!r}. Write a quote at the start of a value twice "
+                'and in quotes, """so""", or convert the file to JSON Lines'
+            )
 
 
 def _read_json(paths: list[Path]) -> "Dataset | None":
