@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from causalkd.errors import fault_lines, is_file, listed
 from causalkd.files.strict_yaml import dump_text
+from causalkd.recipe.commands import refusal
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.overrides import apply_change
 from causalkd.recipe.recipe import Recipe, read_mapping
@@ -173,7 +174,7 @@ class PipelineRecipe(Part):
                         faults.append(str(error))
                 if not faults:
                     return pipeline
-        raise ValueError(listed(f"pipeline {origin} cannot be used", faults))
+        raise ValueError(listed(refusal("pipeline", origin, "pipeline", data), faults))
 
     def to_yaml(self) -> str:
         """The complete pipeline, defaults and recipes included; loads to an equal one."""

@@ -1,6 +1,7 @@
 """What a model is measured on: a task by its name, or the `data` of a YAML file, such as a recipe."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,13 @@ class AskedTask:
             return cls(name, given, given.task, given.label_names(), *further)
         spec = task_spec(given)
         return cls(name, given, spec.kind, spec.labels, *further)
+
+    def for_labels_of(self, names: Sequence[str]) -> "AskedTask":
+        """The task with all labels of a model, in its order, where own data that declare none have some of them."""
+        own = self.given
+        if not isinstance(own, OwnData) or own.labels or not self.labels or not set(self.labels) <= set(names):
+            return self
+        return replace(self, given=replace(own, labels=tuple(names)), labels=tuple(names))
 
     def load(
         self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int

@@ -6,6 +6,7 @@ import pytest
 
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.runs.evaluation.asked_task import AskedTask
+from tests.data.tiny_tokenizers import bert_like
 
 
 def test_a_name_is_a_task() -> None:
@@ -28,6 +29,26 @@ def test_a_file_holds_data(tmp_path: Path, whole: bool) -> None:
     file.write_text("data: {task: rte, max_length: 64, eval_limit: 5}")
     asked = AskedTask.of(str(file))
     assert (asked.name, asked.given, asked.max_length, asked.limit) == ("rte", "rte", 64, 5)
+
+
+def test_rows_without_some_of_a_models_labels_are_numbered_by_the_model(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("text,label\n" + "a cat,yes\na dog,no\n" * 10)
+    asked = AskedTask.of(_block(tmp_path, ""))
+    names = ("no", "maybe", "yes")
+    fitted = asked.for_labels_of(names)
+    assert fitted.labels == names and isinstance(fitted.given, OwnData)
+    found = fitted.load("test", bert_like(), None, None, 64)
+    assert found.labels == names and {each["label"] for each in found.examples} == {0, 2}
+    assert asked.for_labels_of(("Yes", "no")) is asked  # another name
+    declared = AskedTask.of(_block(tmp_path, "labels: ['no', 'yes'], "))
+    assert declared.for_labels_of(names) is declared
+    assert AskedTask.of("mrpc").for_labels_of(names).labels == ("not_equivalent", "equivalent")
+
+
+def _block(folder: Path, labels: str) -> str:
+    file = folder / "mine.yaml"
+    file.write_text(f"{{path: {folder}/mine.csv, kind: classification, {labels}splits: {{test: train}}}}")
+    return str(file)
 
 
 def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:

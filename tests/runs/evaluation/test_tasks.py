@@ -156,6 +156,21 @@ def test_ones_own_data_are_measured_by_a_file_with_labels_in_the_models_order(tm
     assert row["metrics"]["accuracy"] == metrics.accuracy_score(table["label"][:], table["prediction"][:])
 
 
+def test_rows_may_lack_a_label_of_the_model(tmp_path: Path) -> None:
+    rows = [{"words": ["a", "fox"], "tags": ["O", "B-x"]}] * 4
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{{path: {tmp_path}/rows.jsonl, kind: token_classification, splits: {{test: train}}}}")
+    model = tiny("bert", "token_classification", labels=3)
+    model.resize_token_embeddings(len(bert_like()))
+    model.config.id2label = {0: "O", 1: "B-x", 2: "I-x"}
+    model.config.label2id = {"O": 0, "B-x": 1, "I-x": 2}
+    HookedModel(model, bert_like(), task="token_classification", role="student").save_pretrained(tmp_path / "model")
+    (row,) = evaluate_task(tmp_path / "model", str(file), "test", out=tmp_path / "out")
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    assert table["label"][:] == [["O", "B-x"]] * 4 and row["examples"] == 4
+
+
 def test_several_labels_a_row_are_stored_as_names(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("text,rude,long\n" + "".join(f"the fox {n},{n % 2},1\n" for n in range(6)))
     file = tmp_path / "mine.yaml"
