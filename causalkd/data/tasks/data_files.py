@@ -158,9 +158,13 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     headers, further = {}, False
     for file in paths:
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            lines = csv.reader(opened, delimiter=separator)
-            headers[file] = next(lines, [])
-            further = further or next(lines, None) is not None
+            try:
+                headers[file] = next(csv.reader(opened, delimiter=separator), [])
+            except csv.Error as error:
+                raise ValueError(
+                    f"{file} has no first line with the names of its columns ({error}). Write one, with closed quotes"
+                ) from None
+            further = further or any(line.strip() for line in opened)
     first = headers[paths[0]]
     other = [str(file) for file, header in headers.items() if header != first]
     twice = sorted({name for name in first if first.count(name) > 1})

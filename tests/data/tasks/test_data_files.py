@@ -26,6 +26,15 @@ def test_every_value_of_a_table_is_the_text_in_the_file(tmp_path: Path) -> None:
     assert table.select([1]).numbers == [1] and table.select([1]).select([0]).numbers == [1]
 
 
+def test_a_document_of_any_length_is_a_value(tmp_path: Path) -> None:
+    long = "word " * 60_000
+    (tmp_path / "a.csv").write_text(f"text,label\n{long},x\n")
+    assert read_files([tmp_path / "a.csv"]).rows[0] == {"text": long, "label": "x"}
+    (tmp_path / "b.csv").write_text(f'text,"label\n{long},x\n')
+    with pytest.raises(ValueError, match=r"b\.csv has no first line with the names of its columns .field larger"):
+        read_files([tmp_path / "b.csv"])
+
+
 def test_a_quote_that_swallows_lines_is_refused(tmp_path: Path) -> None:
     """Two values that begin with a quote would be one value of all lines between them."""
     (tmp_path / "a.tsv").write_text('text\tlabel\na fox\t0\n"a cat\t1\na dog\t0\n"a bird\t1\n')
