@@ -20,6 +20,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from causalkd.data.tasks.own_data import OwnData
+from causalkd.data.tasks.registry import task_spec
 from causalkd.files.strict_yaml import dump_text
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Cell, Study, with_length
@@ -28,6 +30,7 @@ from causalkd.reporting.study_measures import CellResult
 from causalkd.reporting.study_table import StudyTable, study_table
 from causalkd.runs.costs.step_costs import StepCost, step_costs
 from causalkd.runs.distill import distill
+from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.evaluation.row_scores import row_scores
 from causalkd.runs.evaluation.tasks import FOLDER, evaluate_task
 from causalkd.runs.folder.layout import RunFolder
@@ -94,6 +97,7 @@ def run_study(study: Study, *, retry_failed: bool = False, tell: Tell | None = N
         OSError: The machine could not write.
     """
     folder, cells = StudyFolder(study.folder), study.cells()
+    _check(study, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     write_whole(folder.path / "study.yaml", dump_text(study.model_dump(mode="json", exclude_defaults=True)))
     if retry_failed:
@@ -107,6 +111,27 @@ def run_study(study: Study, *, retry_failed: bool = False, tell: Tell | None = N
         if not any([_attempted(study, folder, cell, tell or _silent) for cell in waiting]):
             time.sleep(_POLL_SECONDS)
     return _summed_up(study, folder, cells)
+
+
+def _check(study: Study, folder: StudyFolder) -> None:
+    """Refuses tasks that do not exist, before anything is trained, and a folder that holds something else.
+
+    Raises:
+        ValueError: One of these.
+    """
+    for part in study.evaluate:
+        try:
+            asked = AskedTask.of(part.task)
+        except ValueError as error:
+            raise ValueError(f"evaluate: {error}") from None
+        splits = asked.given.known_splits if isinstance(asked.given, OwnData) else task_spec(asked.given).splits
+        if part.split not in splits:
+            raise ValueError(f"evaluate: {part.task} has no split {part.split!r}; choose one of {', '.join(splits)}")
+    path = folder.path
+    # Another worker may be writing the study's file, whose draft begins with a dot.
+    holds = path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()))
+    if holds and not (path / "study.yaml").is_file():
+        raise ValueError(f"{path} holds something that is no study; choose another `output`")
 
 
 def read_study(study: Study) -> StudyTable:

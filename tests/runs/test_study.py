@@ -208,3 +208,21 @@ def test_students_are_measured_at_alignments_that_they_were_not_trained_on(tmp_p
     assert not StudyFolder(study.folder).is_settled(cell, study)
     run_study(study)
     assert file.read_bytes() == written and _begun(study)[cell.name] == 2
+
+
+def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path) -> None:
+    for asked, message in (
+        ({"task": "mrcp"}, "evaluate: there is no task 'mrcp'"),
+        ({"task": "rte", "split": "test"}, "evaluate: rte has no split 'test'; choose one of train, validation"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_study(small_study(tmp_path, evaluate=[asked]))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").write_text("a note")
+    with pytest.raises(ValueError, match="out holds something that is no study; choose another `output`"):
+        run_study(small_study(tmp_path))
+    (tmp_path / "out").unlink()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "recipe.yaml").write_text("name: a run\n")
+    with pytest.raises(ValueError, match="out holds something that is no study"):
+        run_study(small_study(tmp_path))

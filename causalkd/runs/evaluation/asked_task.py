@@ -40,6 +40,10 @@ class AskedTask:
             ValueError: There is no such task or file, or every fault of the block, one a line.
         """
         if Path(task).suffix not in (".yaml", ".yml"):
+            if Path(task).is_file():
+                raise ValueError(
+                    f"{task} is no YAML file; name one with a `data` block for it, which `causalkd data {task}` prints"
+                )
             spec = task_spec(task)
             return cls(task, task, spec.kind, spec.labels)
         if not Path(task).is_file():
@@ -68,6 +72,6 @@ class AskedTask:
         self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int
     ) -> Examples:
         """The examples of a split, no longer than `allowed` tokens; arguments that are not None replace the task's."""
-        longest = max_length or self.max_length
-        rows = limit or self.limit
+        longest = self.max_length if max_length is None else max_length
+        rows = self.limit if limit is None else limit
         return load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)

@@ -38,6 +38,8 @@ def test_rows_without_some_of_a_models_labels_are_numbered_by_the_model(tmp_path
     fitted = asked.for_labels_of(names)
     assert fitted.labels == names and isinstance(fitted.given, OwnData)
     found = fitted.load("test", bert_like(), None, None, 64)
+    with pytest.raises(ValueError, match="limit 0 leaves no examples"):
+        fitted.load("test", bert_like(), 0, None, 64)
     assert found.labels == names and {each["label"] for each in found.examples} == {0, 2}
     assert asked.for_labels_of(("Yes", "no")) is asked  # another name
     declared = AskedTask.of(_block(tmp_path, "labels: ['no', 'yes'], "))
@@ -61,6 +63,9 @@ def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:
 def test_a_file_that_is_absent_and_a_block_that_is_no_mapping_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no file .*absent.yaml; name a YAML file with a `data` block"):
         AskedTask.of(str(tmp_path / "absent.yaml"))
+    (tmp_path / "rows.csv").write_text("text,label\n")
+    with pytest.raises(ValueError, match=r"rows.csv is no YAML file; .* which `causalkd data .*rows.csv` prints"):
+        AskedTask.of(str(tmp_path / "rows.csv"))
     (tmp_path / "words.yaml").write_text("data: reviews.csv")
     with pytest.raises(ValueError, match=r"the data of .*words.yaml cannot be used"):
         AskedTask.of(str(tmp_path / "words.yaml"))
