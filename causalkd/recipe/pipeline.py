@@ -155,6 +155,9 @@ class PipelineRecipe(Part):
         if isinstance(runs, list | tuple):
             parsed = []
             for number, run in enumerate(runs):
+                if not isinstance(run, Mapping | Recipe):
+                    faults.append(f"distill[{number}]: {run!r} given, but a recipe is a name, a file or keys")
+                    continue
                 try:
                     parsed.append(run if isinstance(run, Recipe) else Recipe.parse(run, f"distill[{number}]"))
                 except ValueError as error:

@@ -111,9 +111,6 @@ class Recipe(Part):
         Raises:
             ValueError: The data have faults; all are listed, one per line.
         """
-        if not isinstance(data, Mapping):
-            fault = f"{data!r} given, but a recipe is a mapping of keys"
-            raise ValueError(listed(f"recipe {origin} cannot be used", [fault]))
         given, (data, faults) = data, _with_alignment(data)
         try:
             recipe = cls.model_validate(data)
