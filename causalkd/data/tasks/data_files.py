@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,11 +188,11 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
 
 def _refuse_swallowed_lines(rows: "Dataset", paths: list[Path]) -> None:
     """Refuses values with a tab and a line's end: a quote that nobody meant as one makes a value of whole lines."""
-    import pyarrow.compute as pc
-
+    compute: Any = import_module("pyarrow.compute")
     for column in rows.column_names:
         values = rows.with_format("arrow")[column]
-        places = pc.indices_nonzero(pc.match_substring_regex(values, r"(?s)\t.*\n|\n.*\t")).to_pylist()
+        found = compute.match_substring_regex(values, r"(?s)\t.*\n|\n.*\t")
+        places = compute.indices_nonzero(found).to_pylist()
         if places:
             value = rows[places[0]][column]
             raise ValueError(
