@@ -118,13 +118,13 @@ def verify(
 @app.command()
 def attribute(
     run: RunArgument,
-    limit: Annotated[int, typer.Option(help="Largest number of held-out texts.")] = 32,
-    steps: Annotated[int, typer.Option(help="Number of integration steps of integrated gradients.")] = 32,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of held-out texts.")] = 32,
+    steps: Annotated[int, typer.Option(min=1, help="Number of integration steps of integrated gradients.")] = 32,
     baseline: Annotated[
         Literal["mean", "[MASK]", "zero"],
         typer.Option(help="The baseline of integrated gradients; [MASK] needs the fewest steps, zero is AD-KD's."),
     ] = "mean",
-    portions: Annotated[int, typer.Option(help="Portions in which tokens are removed for faithfulness.")] = 8,
+    portions: Annotated[int, typer.Option(min=1, help="Portions in which tokens are removed for faithfulness.")] = 8,
 ) -> None:
     """Compute attribution maps, and teaching modes for causal LMs, and add both to a run's report."""
     leave_to_the_first()
@@ -147,7 +147,7 @@ def evaluate(
         typer.Option(help="Measure a task, such as mrpc, or the data of a YAML file, instead of a run's causal LMs."),
     ] = None,
     split: Annotated[str, typer.Option(help="The labelled split of the task to use.")] = "validation",
-    max_length: Annotated[int | None, typer.Option(help="Longest row of the task in tokens.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Longest row of the task in tokens.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder to write; default: the model's evaluations.", callback=at_home)
     ] = None,
@@ -159,7 +159,7 @@ def evaluate(
             callback=at_home,
         ),
     ] = [],  # noqa: B006
-    stride: Annotated[int | None, typer.Option(help="Tokens that a row of text moves on by, for perplexity.")] = None,
+    stride: Annotated[int | None, typer.Option(min=1, help="Tokens that a row of text moves on by.")] = None,
     one_mask_a_row: Annotated[
         bool, typer.Option(help="Mask every token of a masked LM's text once and alone.")
     ] = False,
@@ -170,8 +170,8 @@ def evaluate(
     shots: Annotated[int | None, typer.Option(help="Examples in a harness task's prompt; its own number else.")] = None,
     harness_batch: Annotated[str, typer.Option(help="Rows of a harness task's forward pass: a number or auto.")] = "1",
     chat_template: Annotated[bool, typer.Option(help="Put harness prompts into the model's chat template.")] = False,
-    limit: Annotated[int | None, typer.Option(help="Largest number of rows of each.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Longest response in tokens.")] = 128,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of rows of each.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest response in tokens.")] = 128,
 ) -> None:
     """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
     leave_to_the_first()
@@ -205,7 +205,7 @@ def search(
     student: Annotated[str | None, typer.Option(help="The student to search; by default the first.")] = None,
     seed: Annotated[int | None, typer.Option(help="The student's seed; by default the first.")] = None,
     component: Annotated[str, typer.Option(help="The component to intervene on in every layer.")] = "block_output",
-    rank: Annotated[int | None, typer.Option(help="Learn a subspace of this rank per student layer.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Learn a subspace of this rank per student layer.")] = None,
 ) -> None:
     """Find the teacher layer of each student layer; write supported ones to RUN/found_alignment.yaml."""
     leave_to_the_first()

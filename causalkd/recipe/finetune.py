@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from causalkd.errors import fault_lines, listed
 from causalkd.files.strict_yaml import dump_text
+from causalkd.recipe.commands import refusal
 from causalkd.recipe.recipe import read_mapping
 from causalkd.recipe.sections import (
     MOST_ROWS,
@@ -89,7 +90,8 @@ class FinetuneRecipe(Part):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise ValueError(listed(f"recipe {origin} cannot be used", fault_lines(error, cls))) from None
+            headline = refusal("recipe", origin, "finetune", data)
+            raise ValueError(listed(headline, fault_lines(error, cls))) from None
 
     def to_yaml(self) -> str:
         """The complete recipe, defaults included; loads to an equal one."""

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from causalkd.errors import fault_lines, is_file, listed
 from causalkd.files.strict_yaml import dump_text
+from causalkd.recipe.commands import refusal
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.overrides import apply_change
 from causalkd.recipe.recipe import Recipe, read_mapping
@@ -154,6 +155,9 @@ class PipelineRecipe(Part):
         if isinstance(runs, list | tuple):
             parsed = []
             for number, run in enumerate(runs):
+                if not isinstance(run, Mapping | Recipe):
+                    faults.append(f"distill[{number}]: {run!r} given, but a recipe is a name, a file or keys")
+                    continue
                 try:
                     parsed.append(run if isinstance(run, Recipe) else Recipe.parse(run, f"distill[{number}]"))
                 except ValueError as error:
@@ -173,7 +177,7 @@ class PipelineRecipe(Part):
                         faults.append(str(error))
                 if not faults:
                     return pipeline
-        raise ValueError(listed(f"pipeline {origin} cannot be used", faults))
+        raise ValueError(listed(refusal("pipeline", origin, "pipeline", data), faults))
 
     def to_yaml(self) -> str:
         """The complete pipeline, defaults and recipes included; loads to an equal one."""

@@ -12,6 +12,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml
 from causalkd.files.html_table import html_table
 from causalkd.files.strict_yaml import dump_text
+from causalkd.recipe.commands import refusal
 from causalkd.recipe.overrides import apply_change, merged
 from causalkd.recipe.sections import (
     NAME,
@@ -110,7 +111,7 @@ class Recipe(Part):
         Raises:
             ValueError: The data have faults; all are listed, one per line.
         """
-        data, faults = _with_alignment(data)
+        given, (data, faults) = data, _with_alignment(data)
         try:
             recipe = cls.model_validate(data)
         except ValidationError as error:
@@ -123,7 +124,7 @@ class Recipe(Part):
                     faults += fault_lines(error, TrainingPart, f"students[{number}].training")
             if not faults:
                 return recipe
-        raise ValueError(listed(f"recipe {origin} cannot be used", faults))
+        raise ValueError(listed(refusal("recipe", origin, "distill", given), faults))
 
     def to_yaml(self) -> str:
         """The complete recipe as YAML, defaults included; it loads to an equal recipe."""

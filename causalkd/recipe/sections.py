@@ -12,6 +12,7 @@ from causalkd.data.tasks.registry import TaskName
 from causalkd.errors import nearest
 from causalkd.models.config_bounds import MOST_LAYERS, beyond_bounds
 from causalkd.models.hooks.hook_points import COMPONENTS
+from causalkd.recipe.label_name import LabelName
 from causalkd.recipe.objectives import MOST_TOKENS, ObjectivesPart, Part
 from causalkd.recipe.passed_on import Listed, LoadingPart, OptimizerPart
 
@@ -50,7 +51,7 @@ class DataPart(Part):
     columns: Mapping[str, str | Listed[str]] = {}
     """The column of `path` for each thing a row of the kind has, such as `text` and `label`; `text` may be two columns,
     the texts of a pair. Columns with the usual names are found."""
-    labels: Listed[str] = ()
+    labels: Listed[LabelName] = ()
     """Names of the classes or tags of `path` in the order of their numbers; default: sorted, from the training rows."""
     splits: Mapping[str, str | SplitPart] = {}
     """The source of `train`, `validation` and `test` of `path`: a file, a split, or a part of another split. By

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, listed, nearest, read_yaml
+from causalkd.recipe.commands import refusal
 from causalkd.recipe.overrides import apply_change
 from causalkd.recipe.recipe import Recipe, read_mapping, shipped_recipes
 from causalkd.recipe.sections import NAME, Listed, LocalPath, Part, Seed
@@ -97,10 +98,12 @@ class Study(Part):
         if not isinstance(data, dict):
             raise ValueError(f"a study is a mapping of keys, {source} holds {type(data).__name__}")
         try:
-            given = {name: Alignment.model_validate(each) for name, each in (data.get("measure_at") or {}).items()}
-            study = cls.model_validate({**data, "measure_at": given})
+            places = data.get("measure_at") or {}
+            if isinstance(places, dict):
+                places = {name: Alignment.model_validate(each) for name, each in places.items()}
+            study = cls.model_validate({**data, "measure_at": places})
         except ValidationError as error:
-            raise ValueError(listed(f"study {source} cannot be used", fault_lines(error, cls))) from None
+            raise ValueError(listed(refusal("study", source, "study", data), fault_lines(error, cls))) from None
         beside = Path(source).parent / study.recipe
         if study.recipe not in shipped_recipes() and beside.is_file():
             study = study.model_copy(update={"recipe": str(beside)})

@@ -5,6 +5,7 @@ FOLDER/teacher/                            its configuration and tokenizer, with
 FOLDER/students/NAME-seedS/                where students that are cut from the teacher begin
 """
 
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from causalkd.runs.build.prepare import Data, build_start, build_student
 from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.build.trainer import build_trainer
 from causalkd.training.precomputed import INDEX, PrecomputedOutputs, Shards, write_index
-from causalkd.training.teacher_cache import digest_of
+from causalkd.training.teacher_cache import digest_of, weights_digest
 from causalkd.training.trainer import DistillationTrainer
 
 TEACHER, STUDENTS = "teacher", "students"
@@ -55,6 +56,7 @@ def precompute(
         ValueError: A fault in the recipe, or its teacher's outputs cannot be known before training.
     """
     _check_can_be_known(recipe)
+    _check_folder(folder)
     process = PartialState()
     prepared, alignment = preflight(recipe)
     data, teacher = prepared.data, prepared.teacher
@@ -81,7 +83,8 @@ def precompute(
             shards.flush()
     process.wait_for_everyone()
     if process.is_main_process:
-        write_index(folder, teacher=digest.hex(), top_k=top_k, recipe=recipe.model_dump(mode="json"))
+        described = {"teacher": digest.hex(), "weights": weights_digest(teacher).hex(), "top_k": top_k}
+        write_index(folder, **described, recipe=recipe.model_dump(mode="json"))
     process.wait_for_everyone()
 
 
@@ -101,6 +104,19 @@ def _check_can_be_known(recipe: Recipe) -> None:
             faults.append(f"student {part.name!r} has a `teacher_cache`, which would keep the same again; leave it out")
     if faults:
         raise ValueError("a teacher's outputs cannot be precomputed: " + "; ".join(faults))
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder that holds anything but a teacher's outputs, finished or not."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, so outputs cannot be written there; choose another --out")
+    ours = re.compile(rf"{re.escape(INDEX)}|{TEACHER}|{STUDENTS}|outputs-.*\.safetensors|\..*")
+    foreign = [entry.name for entry in folder.glob("*") if not ours.fullmatch(entry.name)]
+    if foreign:
+        raise ValueError(
+            f"{folder} holds {', '.join(sorted(foreign)[:5])}, so it is no folder of a teacher's outputs; choose "
+            "another --out"
+        )
 
 
 def _record(

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from causalkd.data.tasks.own_data import OwnData
+from causalkd.data.tasks.registry import task_spec
 from causalkd.files.strict_yaml import dump_text
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import LENGTHS, Cell, Study, with_length
@@ -27,6 +29,7 @@ from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import Choice, Planned, StudyTable
 from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.costs.step_costs import StepCost, step_costs
+from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.study_cells import StudyFolder, Tell, attempted, cell_result, record_failure
 
 _POLL_SECONDS = 0.5
@@ -63,6 +66,7 @@ def run_study(
     if only_power and study.power is None:
         raise ValueError(f"study {study.name!r} has no `power`: give it `pilot_seeds`, or `sd` for its measures")
     folder, tell = StudyFolder(study.folder), tell or _silent
+    _check(study, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     write_whole(folder.path / "study.yaml", dump_text(study.model_dump(mode="json", exclude_defaults=True)))
     chosen: tuple[Choice, ...] = ()
@@ -83,6 +87,27 @@ def run_study(
             return table
     _run_all(study, folder, cells, tell)
     return _summed_up(study, folder, cells, chosen)
+
+
+def _check(study: Study, folder: StudyFolder) -> None:
+    """Refuses tasks that do not exist, before anything is trained, and a folder that holds something else.
+
+    Raises:
+        ValueError: One of these.
+    """
+    for part in study.evaluate:
+        try:
+            asked = AskedTask.of(part.task)
+        except ValueError as error:
+            raise ValueError(f"evaluate: {error}") from None
+        splits = asked.given.known_splits if isinstance(asked.given, OwnData) else task_spec(asked.given).splits
+        if part.split not in splits:
+            raise ValueError(f"evaluate: {part.task} has no split {part.split!r}; choose one of {', '.join(splits)}")
+    path = folder.path
+    # Another worker may be writing the study's file, whose draft begins with a dot.
+    holds = path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()))
+    if holds and not (path / "study.yaml").is_file():
+        raise ValueError(f"{path} holds something that is no study; choose another `output`")
 
 
 def read_study(study: Study) -> StudyTable:

@@ -21,6 +21,8 @@ from causalkd.runs.build.prepared import Prepared
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST, damage
+from causalkd.training.precomputed import INDEX, read_index
+from causalkd.training.teacher_cache import weights_digest
 
 
 class Trained(NamedTuple):
@@ -65,6 +67,7 @@ class TrainedRun:
         folder = RunFolder(Path(path))
         recipe = read_recipe(folder)
         # Whatever students learned from, they are measured beside the teacher itself.
+        outputs = recipe.teacher.outputs
         recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": None})})
         data = build_data(recipe.data, recipe.teacher) if prepared is None else prepared.data
         changed = changed_data(folder, data)
@@ -79,6 +82,8 @@ class TrainedRun:
             teacher = build_teacher(recipe.teacher, data, "teacher")
         else:
             teacher = load_trained_run(folder.teacher, data, "teacher", recipe.teacher)
+        if outputs is not None:
+            _check_same_teacher(teacher, Path(outputs), recipe.teacher.model)
         students = tuple(
             Trained(part, seed, load_trained_run(folder.student(recipe, part.name, seed), data, "student"))
             for part in recipe.students
@@ -91,6 +96,18 @@ class TrainedRun:
         for student in students:
             share_entries(teacher, student.model)
         return cls(folder, recipe, data, Alignment.from_yaml(folder.alignment), teacher, students)
+
+
+def _check_same_teacher(teacher: HookedModel, outputs: Path, name: str | None) -> None:
+    """Refuses to measure students beside another teacher than the one whose precomputed outputs they learned from."""
+    if not (outputs / INDEX).is_file():  # they may be gone once the students are trained
+        return
+    before = read_index(outputs).get("weights")
+    if before is not None and before != weights_digest(teacher).hex():
+        raise ValueError(
+            f"the outputs in {outputs} are of a teacher with other weights than `teacher.model` {name!r}, beside which "
+            "students are measured; name that teacher, or call `causalkd precompute` with this recipe again"
+        )
 
 
 def finished_models(folder: RunFolder) -> list[Path]:

@@ -187,6 +187,13 @@ def _together(name: str, rows: list[Tensor], counted: Tensor) -> Tensor:
 def digest_of(model: HookedModel) -> bytes:
     """Tells a model from others: its architecture, configuration, attention and weights."""
     found = hashlib.sha256(f"{model.architecture} {attention_of(model)} {model.model.config.to_json_string()}".encode())
+    found.update(weights_digest(model))
+    return found.digest()
+
+
+def weights_digest(model: HookedModel) -> bytes:
+    """Tells the weights of a model from others, whatever library or folder they come from."""
+    found = hashlib.sha256()
     for name, tensor in sorted(model.model.state_dict().items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(_bytes(tensor.cpu()))

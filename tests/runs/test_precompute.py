@@ -92,3 +92,33 @@ def test_what_cannot_be_known_before_training_is_refused(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"holds no precomputed outputs that are finished"):
         runs.distill(_recipe(tmp_path, "quickstart", "run", f"teacher.outputs={tmp_path / 'teacher'}"))
     assert torch.is_grad_enabled() and not (tmp_path / "run").exists()
+
+
+def test_outputs_of_another_student_or_teacher_are_refused(tmp_path: Path) -> None:
+    """The student is cut from the teacher when its outputs are written, and measured beside it at the end."""
+    planted_model(num_hidden_layers=4).save_pretrained(tmp_path / "teacher")
+    small = ("students.only.objectives={response_kd: {}}", "students.only.training={steps: 1}")
+    outputs = tmp_path / "outputs"
+    precompute(_recipe(tmp_path, "quickstart", "never", *small), outputs)
+    there = (*small, f"teacher.outputs={outputs}")
+    with pytest.raises(ValueError, match=r"for \{'layers': \[1, 3\], .* is now \{'layers': \[0, 3\], .*seed 0; call"):
+        runs.distill(_recipe(tmp_path, "quickstart", "other", *there, "students.only.layers=[0, 3]"))
+    with pytest.raises(ValueError, match=r"seeds \[0\], and student 'only' is now .*, seed 4; call `causalkd"):
+        runs.distill(_recipe(tmp_path, "quickstart", "other", *there, "seeds=[4]"))
+    with pytest.raises(ValueError, match="were written for no such student, and student 'new' is now"):
+        runs.distill(_recipe(tmp_path, "quickstart", "other", *there, "students.only.name=new"))
+    shutil.rmtree(tmp_path / "teacher")
+    planted_model(num_hidden_layers=4, initializer_range=0.5).save_pretrained(tmp_path / "teacher")
+    with pytest.raises(ValueError, match=r"are of a teacher with other weights than `teacher.model` .*teacher"):
+        runs.distill(_recipe(tmp_path, "quickstart", "beside", *there))
+
+
+def test_outputs_are_written_over_nothing_else(tmp_path: Path) -> None:
+    planted_model(num_hidden_layers=4).save_pretrained(tmp_path / "teacher")
+    recipe = _recipe(tmp_path, "quickstart", "never")
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds note.txt, so it is no folder of a teacher's outputs; choose another"):
+        precompute(recipe, tmp_path)
+    with pytest.raises(ValueError, match=r"note.txt is a file, so outputs cannot be written there"):
+        precompute(recipe, tmp_path / "note.txt")
+    assert {path.name for path in tmp_path.iterdir()} == {"note.txt", "teacher"}

@@ -106,3 +106,21 @@ def test_equal_compute_gives_the_cheaper_method_more_steps(tmp_path: Path) -> No
     assert steps["kd"] == 700 // (2 * 4 * 8)  # two blocks, 3 + 1 forwards each, of eight rows
     assert steps["diito"] < steps["kd"]  # type: ignore[operator]
     assert all(550 < each <= 760 for each in spent.values() if each is not None)
+
+
+def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path) -> None:
+    for asked, message in (
+        ({"task": "mrcp"}, "evaluate: there is no task 'mrcp'"),
+        ({"task": "rte", "split": "test"}, "evaluate: rte has no split 'test'; choose one of train, validation"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_study(small_study(tmp_path, evaluate=[asked]))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").write_text("a note")
+    with pytest.raises(ValueError, match="out holds something that is no study; choose another `output`"):
+        run_study(small_study(tmp_path))
+    (tmp_path / "out").unlink()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "recipe.yaml").write_text("name: a run\n")
+    with pytest.raises(ValueError, match="out holds something that is no study"):
+        run_study(small_study(tmp_path))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,9 +159,13 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     headers, further = {}, False
     for file in paths:
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            lines = csv.reader(opened, delimiter=separator)
-            headers[file] = next(lines, [])
-            further = further or next(lines, None) is not None
+            try:
+                headers[file] = next(csv.reader(opened, delimiter=separator), [])
+            except csv.Error as error:
+                raise ValueError(
+                    f"{file} has no first line with the names of its columns ({error}). Write one, with closed quotes"
+                ) from None
+            further = further or any(line.strip() for line in opened)
     first = headers[paths[0]]
     other = [str(file) for file, header in headers.items() if header != first]
     twice = sorted({name for name in first if first.count(name) > 1})
@@ -175,7 +180,26 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     features = Features({name: Value("string") for name in first})
     if not further:
         return Dataset.from_dict({name: [] for name in first}, features)
-    return _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
+    rows = _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
+    if separator == "\t":
+        _refuse_swallowed_lines(rows, paths)
+    return rows
+
+
+def _refuse_swallowed_lines(rows: "Dataset", paths: list[Path]) -> None:
+    """Refuses values with a tab and a line's end: a quote that nobody meant as one makes a value of whole lines."""
+    compute: Any = import_module("pyarrow.compute")
+    for column in rows.column_names:
+        values = rows.with_format("arrow")[column]
+        found = compute.match_substring_regex(values, r"(?s)\t.*\n|\n.*\t")
+        places = compute.indices_nonzero(found).to_pylist()
+        if places:
+            value = rows[places[0]][column]
+            raise ValueError(
+                f"{', '.join(map(str, paths[:3]))}: row {places[0] + 1}, column {column!r} holds tabs and ends of "
+                f"lines, since a quote begins the value: {value[:60]!r}. Write a quote at the start of a value twice "
+                'and in quotes, """so""", or convert the file to JSON Lines'
+            )
 
 
 def _read_json(paths: list[Path]) -> "Dataset | None":

@@ -113,7 +113,8 @@ class OwnData:
         found = find_files(self.path)
         if not found:
             if Path(self.path).suffix or Path(self.path).is_absolute() or Path(self.path).is_dir():
-                raise ValueError(f"there is no data file at {self.path!r}. Correct `path`")
+                place = "" if Path(self.path).is_absolute() else f", seen from {Path.cwd()}"
+                raise ValueError(f"there is no data file at {self.path!r}{place}. Correct `path`")
             return {name: name for name in hub_splits(self.path, self.config, self.revision)}
         named: dict[str, list[Path]] = {}
         for file in found:

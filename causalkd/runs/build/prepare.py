@@ -39,6 +39,7 @@ from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 from causalkd.runs.build.tokenizers import completed, tokenizer_of, with_padding
+from causalkd.training.precomputed import read_index
 from causalkd.verification.measures.metrics import check_metrics
 
 _LONGEST = 128
@@ -177,6 +178,7 @@ def build_start(part: StudentPart, teacher: HookedModel, data: Data, seed: int) 
     """An untrained student without adapters; of an absent teacher, the one that was cut from it while it was there."""
     task = teacher.task
     if isinstance(teacher, AbsentTeacher) and part.model is None:
+        _check_start(part, seed, teacher.folder.parent)
         start = teacher.folder.parent / "students" / f"{part.name}-seed{seed}"
         return completed(load_model(start, task=task, role="student", labels=data.labels), data.tokenizer)
     if part.model is not None:
@@ -184,6 +186,22 @@ def build_start(part: StudentPart, teacher: HookedModel, data: Data, seed: int) 
         loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
         return completed(loaded, data.tokenizer)
     return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
+
+
+def _check_start(part: StudentPart, seed: int, outputs: Path) -> None:
+    """Refuses a student that was cut from the teacher in another way when the teacher's outputs were written."""
+    made = read_index(outputs)["recipe"]
+    before = next((each for each in made["students"] if each["name"] == part.name), None)
+    keys = ("layers", "every", "width")
+    now = part.model_dump(mode="json")
+    if before is None or seed not in made["seeds"] or any(before[key] != now[key] for key in keys):
+        known = (
+            "no such student" if before is None else f"{ {key: before[key] for key in keys} }, seeds {made['seeds']}"
+        )
+        raise ValueError(
+            f"the outputs in {outputs} were written for {known}, and student {part.name!r} is now "
+            f"{ {key: now[key] for key in keys} }, seed {seed}; call `causalkd precompute` with this recipe again"
+        )
 
 
 def build_alignment(given: Alignment | str, teacher: HookedModel, student: HookedModel) -> Alignment:

@@ -96,9 +96,7 @@ def build_trainer(
     return trainer
 
 
-def _check_outside(
-    training: TrainingPart, alignment: Alignment, teacher: HookedModel, student: HookedModel
-) -> None:
+def _check_outside(training: TrainingPart, alignment: Alignment, teacher: HookedModel, student: HookedModel) -> None:
     """Refuses compiled blocks where accuracies are measured inside them while training."""
     if not training.compile_blocks:
         return

@@ -1,6 +1,7 @@
 """What a model is measured on: a task by its name, or the `data` of a YAML file, such as a recipe."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,10 @@ class AskedTask:
             ValueError: There is no such task or file, or every fault of the block, one a line.
         """
         if Path(task).suffix not in (".yaml", ".yml"):
+            if Path(task).is_file():
+                raise ValueError(
+                    f"{task} is no YAML file; name one with a `data` block for it, which `causalkd data {task}` prints"
+                )
             spec = task_spec(task)
             return cls(task, task, spec.kind, spec.labels)
         if not Path(task).is_file():
@@ -56,10 +61,17 @@ class AskedTask:
         spec = task_spec(given)
         return cls(name, given, spec.kind, spec.labels, *further)
 
+    def for_labels_of(self, names: Sequence[str]) -> "AskedTask":
+        """The task with all labels of a model, in its order, where own data that declare none have some of them."""
+        own = self.given
+        if not isinstance(own, OwnData) or own.labels or not self.labels or not set(self.labels) <= set(names):
+            return self
+        return replace(self, given=replace(own, labels=tuple(names)), labels=tuple(names))
+
     def load(
         self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int
     ) -> Examples:
         """The examples of a split, no longer than `allowed` tokens; arguments that are not None replace the task's."""
-        longest = max_length or self.max_length
-        rows = limit or self.limit
+        longest = self.max_length if max_length is None else max_length
+        rows = self.limit if limit is None else limit
         return load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)

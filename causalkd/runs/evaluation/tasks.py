@@ -77,7 +77,8 @@ def evaluate_task(
     rows = []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
-        examples = asked.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
+        fitted = asked.for_labels_of(label_names(model))
+        examples = fitted.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples)
@@ -162,8 +163,8 @@ def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:
 
 
 def _same_labels(own: Sequence[str], asked: AskedTask) -> bool:
-    """Whether a model has the labels of the task, where a row has them also in another order."""
-    given, wanted = ([label.casefold() for label in labels] for labels in (own, asked.labels))
+    """Whether a model has the labels of the task, in any order where a row has one; see `for_labels_of`, too."""
+    given, wanted = ([label.casefold() for label in labels] for labels in (own, asked.for_labels_of(own).labels))
     any_order = asked.kind in ("classification", "multi_label")
     return sorted(given) == sorted(wanted) if any_order else given == wanted
 

@@ -10,7 +10,8 @@ def other_kind(path: Path) -> str | None:
     """What is at a path that is no run with students, and what to do; None for such a run, finished or not."""
     folder = RunFolder(path)
     if path.is_file():
-        return f"{path} is a file; name the folder of a run, such as {path.parent}"
+        near = f": {path.parent}" if RunFolder(path.parent).recipe.is_file() else ", such as runs/quickstart"
+        return f"{path} is a file; name the folder of a run{near}"
     if folder.holds_finetuning():
         if not folder.finished:
             return f"{path} holds an unfinished fine-tuning; continue it with the same `causalkd finetune` call"

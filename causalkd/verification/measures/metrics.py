@@ -1,6 +1,7 @@
 """The metrics of every task, computed from predictions and their labels."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,6 +132,8 @@ METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
 }
 """The tasks that each metric fits, and the function that computes it."""
 
+_ENTITY_TAG = re.compile(r"O|[BIES](-.+)?")
+"""A tag that says where an entity begins and goes on, or that there is none."""
 REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
     "f1": ("accuracy",),
     "micro_f1": ("macro_f1", "accuracy", "label_accuracy"),
@@ -163,5 +166,12 @@ def check_metrics(task: Task, names: Sequence[str], labels: Sequence[str] = ()) 
     ]
     if "f1" in names and task == "classification" and len(labels) > 2:
         faults.append(f"metric 'f1' is of the second of two classes, and there are {len(labels)}; use macro_f1")
+    other = [label for label in labels if not _ENTITY_TAG.fullmatch(label)]
+    entities = [name for name in names if name.startswith("entity_")]
+    if entities and other:
+        faults.append(
+            f"metric {entities[0]!r} is of entities, whose tags are O and such as B-person and I-person, and there are "
+            f"{', '.join(other[:5])}; use accuracy: `metrics: [accuracy]` in `data`"
+        )
     if faults:
         raise ValueError("\n".join(faults))

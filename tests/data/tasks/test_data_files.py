@@ -26,6 +26,24 @@ def test_every_value_of_a_table_is_the_text_in_the_file(tmp_path: Path) -> None:
     assert table.select([1]).numbers == [1] and table.select([1]).select([0]).numbers == [1]
 
 
+def test_a_document_of_any_length_is_a_value(tmp_path: Path) -> None:
+    long = "word " * 60_000
+    (tmp_path / "a.csv").write_text(f"text,label\n{long},x\n")
+    assert read_files([tmp_path / "a.csv"]).rows[0] == {"text": long, "label": "x"}
+    (tmp_path / "b.csv").write_text(f'text,"label\n{long},x\n')
+    with pytest.raises(ValueError, match=r"b\.csv has no first line with the names of its columns .field larger"):
+        read_files([tmp_path / "b.csv"])
+
+
+def test_a_quote_that_swallows_lines_is_refused(tmp_path: Path) -> None:
+    """Two values that begin with a quote would be one value of all lines between them."""
+    (tmp_path / "a.tsv").write_text('text\tlabel\na fox\t0\n"a cat\t1\na dog\t0\n"a bird\t1\n')
+    with pytest.raises(ValueError, match=r"a\.tsv: row 2, column 'text' holds tabs and ends of lines, since a quote"):
+        read_files([tmp_path / "a.tsv"])
+    (tmp_path / "b.tsv").write_text('text\tlabel\n"a\tcat"\t1\n"a\nfox"\t0\n"""so"" it is"\t1\n')
+    assert read_files([tmp_path / "b.tsv"]).rows["text"][:] == ["a\tcat", "a\nfox", '"so" it is']
+
+
 def test_a_folder_a_pattern_and_a_file_are_found(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "notes.md"):
         (tmp_path / name).write_text("the fox")

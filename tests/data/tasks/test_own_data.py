@@ -225,6 +225,8 @@ def test_columns_and_splits_that_are_not_there_are_named(tmp_path: Path) -> None
         loaded(OwnData(str(path), "classification", {"text": "one", "label": "two"}, splits={"train": "b.csv"}))
     with pytest.raises(ValueError, match="there is no data file at"):
         loaded(OwnData(str(tmp_path / "none.csv"), "classification"))
+    with pytest.raises(ValueError, match=r"there is no data file at 'none.csv', seen from /.*\. Correct `path`"):
+        loaded(OwnData("none.csv", "classification"))
 
 
 def test_what_is_drawn_for_one_split_is_not_in_the_other(tmp_path: Path) -> None:

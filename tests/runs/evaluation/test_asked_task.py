@@ -6,6 +6,7 @@ import pytest
 
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.runs.evaluation.asked_task import AskedTask
+from tests.data.tiny_tokenizers import bert_like
 
 
 def test_a_name_is_a_task() -> None:
@@ -30,6 +31,28 @@ def test_a_file_holds_data(tmp_path: Path, whole: bool) -> None:
     assert (asked.name, asked.given, asked.max_length, asked.limit) == ("rte", "rte", 64, 5)
 
 
+def test_rows_without_some_of_a_models_labels_are_numbered_by_the_model(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("text,label\n" + "a cat,yes\na dog,no\n" * 10)
+    asked = AskedTask.of(_block(tmp_path, ""))
+    names = ("no", "maybe", "yes")
+    fitted = asked.for_labels_of(names)
+    assert fitted.labels == names and isinstance(fitted.given, OwnData)
+    found = fitted.load("test", bert_like(), None, None, 64)
+    with pytest.raises(ValueError, match="limit 0 leaves no examples"):
+        fitted.load("test", bert_like(), 0, None, 64)
+    assert found.labels == names and {each["label"] for each in found.examples} == {0, 2}
+    assert asked.for_labels_of(("Yes", "no")) is asked  # another name
+    declared = AskedTask.of(_block(tmp_path, "labels: ['no', 'yes'], "))
+    assert declared.for_labels_of(names) is declared
+    assert AskedTask.of("mrpc").for_labels_of(names).labels == ("not_equivalent", "equivalent")
+
+
+def _block(folder: Path, labels: str) -> str:
+    file = folder / "mine.yaml"
+    file.write_text(f"{{path: {folder}/mine.csv, kind: classification, {labels}splits: {{test: train}}}}")
+    return str(file)
+
+
 def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("data: {path: mine.csv, kind: classes, max_lenght: 9}")
@@ -40,6 +63,9 @@ def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:
 def test_a_file_that_is_absent_and_a_block_that_is_no_mapping_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no file .*absent.yaml; name a YAML file with a `data` block"):
         AskedTask.of(str(tmp_path / "absent.yaml"))
+    (tmp_path / "rows.csv").write_text("text,label\n")
+    with pytest.raises(ValueError, match=r"rows.csv is no YAML file; .* which `causalkd data .*rows.csv` prints"):
+        AskedTask.of(str(tmp_path / "rows.csv"))
     (tmp_path / "words.yaml").write_text("data: reviews.csv")
     with pytest.raises(ValueError, match=r"the data of .*words.yaml cannot be used"):
         AskedTask.of(str(tmp_path / "words.yaml"))

@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from causalkd.runs.distill import verify
+from causalkd.runs.evaluation.harness import _manager
 from causalkd.runs.evaluation.language_models import _texts, evaluate_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.trained_run import TrainedRun
@@ -28,7 +29,9 @@ def stories(quickstart_lm: FinishedRun, tmp_path_factory: pytest.TempPathFactory
 def _harness_tasks(*names: str) -> ModuleType:
     """A harness that knows some tasks."""
     tasks = ModuleType("lm_eval.tasks")
-    tasks.TaskManager = lambda: SimpleNamespace(all_tasks=list(names))
+    known = SimpleNamespace(all_tasks=list(names), load=lambda names: None)
+    tasks.TaskManager = lambda include_path: known
+    _manager.cache_clear()
     return tasks
 
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from causalkd.cli import app
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs.evaluation.tasks import evaluate_task
+from causalkd.verification.results.report import VerificationReport
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.oracles import squad_rules
 from tests.shrunk import FinishedRun
@@ -89,7 +90,7 @@ def test_every_model_of_a_run_is_measured(quickstart: FinishedRun, tmp_path: Pat
 
 def test_a_run_is_measured_as_in_its_report(quickstart: FinishedRun, tmp_path: Path) -> None:
     """The same rows, read by the task's name."""
-    part, report = quickstart.recipe.data, quickstart.report
+    part, report = quickstart.recipe.data, VerificationReport.read(quickstart.folder.report)
     given = f"task: {part.task}\nmax_length: {part.max_length}\neval_limit: {part.eval_limit}\nseed: {part.seed}\n"
     (tmp_path / "same.yaml").write_text(given)
     rows = evaluate_task(quickstart.folder.path, str(tmp_path / "same.yaml"), out=tmp_path)
@@ -112,9 +113,9 @@ def test_stored_predictions_give_the_metric_of_every_kind(tmp_path: Path, kind: 
         "token_classification": [{"words": words[n : n + 5], "tags": ["B-x", "O", "B-x", "O", "O"]} for n in range(12)],
         "causal_lm": [{"text": " ".join(words[n:])} for n in range(12)],
     }
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[kind]))
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[kind]))
     file = tmp_path / "mine.yaml"
-    file.write_text(f"{{path: {tmp_path}/rows.jsonl, kind: {kind}, max_length: 16, splits: {{test: train}}}}")
+    file.write_text(f"{{path: {tmp_path}/mine.jsonl, kind: {kind}, max_length: 16, splits: {{test: train}}}}")
     folder = tmp_path / "model"
     if kind == "causal_lm":
         model, tokenizer = tiny("gpt2", kind), gpt2_like()
@@ -154,6 +155,21 @@ def test_ones_own_data_are_measured_by_a_file_with_labels_in_the_models_order(tm
     table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
     assert table["label"][:] == ["No", "Yes"] * 4, "not by the place in the file's own order"
     assert row["metrics"]["accuracy"] == metrics.accuracy_score(table["label"][:], table["prediction"][:])
+
+
+def test_rows_may_lack_a_label_of_the_model(tmp_path: Path) -> None:
+    rows = [{"words": ["a", "fox"], "tags": ["O", "B-x"]}] * 4
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{{path: {tmp_path}/mine.jsonl, kind: token_classification, splits: {{test: train}}}}")
+    model = tiny("bert", "token_classification", labels=3)
+    model.resize_token_embeddings(len(bert_like()))
+    model.config.id2label = {0: "O", 1: "B-x", 2: "I-x"}
+    model.config.label2id = {"O": 0, "B-x": 1, "I-x": 2}
+    HookedModel(model, bert_like(), task="token_classification", role="student").save_pretrained(tmp_path / "model")
+    (row,) = evaluate_task(tmp_path / "model", str(file), "test", out=tmp_path / "out")
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    assert table["label"][:] == [["O", "B-x"]] * 4 and row["examples"] == 4
 
 
 def test_several_labels_a_row_are_stored_as_names(tmp_path: Path) -> None:

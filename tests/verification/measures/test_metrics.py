@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from sklearn import metrics
 
-from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions
+from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions, check_metrics
 from causalkd.verification.measures.squad import QuestionAnswer
 from tests.oracles import squad_rules
 
@@ -107,3 +107,11 @@ def test_a_constant_has_no_correlation():
 def test_metrics_that_stand_beside_each_other_fit_the_same_tasks():
     for name, others in REPORTED_BESIDE.items():
         assert all(set(METRICS[name][0]) <= set(METRICS[other][0]) for other in others)
+
+
+def test_entities_need_tags_that_begin_and_end_them() -> None:
+    tags = ("O", "B-x", "I-x", "E-x", "S-y", "B", "I")
+    check_metrics("token_classification", ("entity_f1", "entity_recall"), tags)
+    check_metrics("token_classification", ("accuracy",), ("NOUN", "VERB"))
+    with pytest.raises(ValueError, match=r"'entity_f1' is of entities, .* there are NOUN, VERB; use accuracy: `m"):
+        check_metrics("token_classification", ("entity_f1",), ("O", "NOUN", "VERB"))
