@@ -7,22 +7,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
 from causalkd.files.refusals import refused
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.head_labels import LABELLED, NEW_HEAD, label_names, set_labels
+from causalkd.models.heads import auto_class
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
@@ -30,15 +22,10 @@ from causalkd.models.self_test import self_test
 from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import TASK_TYPES, Task
 
-AUTO: dict[Task, Any] = {
-    "masked_lm": AutoModelForMaskedLM,
-    "causal_lm": AutoModelForCausalLM,
-    "classification": AutoModelForSequenceClassification,
-    "multi_label": AutoModelForSequenceClassification,
-    "regression": AutoModelForSequenceClassification,
-    "token_classification": AutoModelForTokenClassification,
-    "question_answering": AutoModelForQuestionAnswering,
-}
+_OTHER_TOKENIZERS = (
+    ". An intervention needs positions that both models share. Only `causalkd.objectives.uld.ULD`, in Python, takes "
+    "language models of different tokenizers"
+)
 
 
 def load_model(
@@ -97,7 +84,7 @@ def load_model(
 
 
 def _config_with_head(name: str | Path, task: Task, revision: str | None) -> PreTrainedConfig:
-    if task not in AUTO:
+    if task not in TASK_TYPES:
         raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASK_TYPES))}")
     config = read_config(name, revision)
     possible = tasks_of(name, revision)
@@ -119,7 +106,9 @@ def _stock_model(
         what, unread = f"no {config.model_type} can be made of checkpoint {name}", (OSError, SafetensorError)
         try:
             with refused(what, "correct its config.json", passing=unread):
-                made = AUTO[task].from_pretrained(locate(name), config=config, trust_remote_code=False, **options)
+                made = auto_class(config, task).from_pretrained(
+                    locate(name), config=config, trust_remote_code=False, **options
+                )
         except unread as error:
             raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
     model, found = made
@@ -168,7 +157,7 @@ def fresh_model(
         torch.manual_seed(seed)
         what = f"transformers cannot build a {config.model_type} of this configuration"
         with refused(what, "correct its sizes and names"):
-            model = AUTO[task].from_config(config, trust_remote_code=False)
+            model = auto_class(config, task).from_config(config, trust_remote_code=False)
     _let_end_token_learn(model, tokenizer)
     return HookedModel(model, tokenizer, task=task, role=role)
 
@@ -193,10 +182,15 @@ def trainable(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def check_pair(teacher: HookedModel, student: HookedModel) -> None:
+def check_pair(teacher: HookedModel, student: HookedModel, *, same_tokens: bool = True) -> None:
     """Refuses a teacher and a student whose outputs cannot be compared.
 
     Vocabularies of one tokenizer may be padded to different sizes: see `share_entries`.
+
+    Args:
+        teacher: The frozen model.
+        student: The model being trained.
+        same_tokens: Whether both must read the same tokens, as for interventions and for comparing predictions.
 
     Raises:
         ValueError: Task, vocabulary, tokenizer or labels differ; lists every difference.
@@ -204,20 +198,7 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
     faults = []
     if teacher.task != student.task:
         faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
-    entries = shared_entries(teacher, student)
-    sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
-    if entries is not None and min(teacher.vocabulary, student.vocabulary) < entries:
-        faults.append(
-            f"{sizes}, and the tokenizer of both {entries}, some of which a model lacks; give it more, by "
-            f"resize_token_embeddings({entries}), or use a model that was trained with this tokenizer"
-        )
-    elif entries is None and teacher.vocabulary != student.vocabulary:
-        faults.append(
-            f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
-            "student_from_teacher"
-        )
-    elif entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
-        faults.append("the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both")
+    faults += _token_faults(teacher, student) if same_tokens else []
     if teacher.task in LABELLED and label_names(teacher) != label_names(student):
         faults.append(
             f"the teacher's labels are {list(label_names(teacher))}, the student's {list(label_names(student))}; "
@@ -225,6 +206,27 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
         )
     if faults:
         raise ValueError("teacher and student do not fit:\n" + "\n".join(f"- {fault}" for fault in faults))
+
+
+def _token_faults(teacher: HookedModel, student: HookedModel) -> list[str]:
+    entries = shared_entries(teacher, student)
+    sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
+    if entries is not None and min(teacher.vocabulary, student.vocabulary) < entries:
+        return [
+            f"{sizes}, and the tokenizer of both {entries}, some of which a model lacks; give it more, by "
+            f"resize_token_embeddings({entries}), or use a model that was trained with this tokenizer"
+        ]
+    if entries is None and teacher.vocabulary != student.vocabulary:
+        return [
+            f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
+            f"student_from_teacher{_OTHER_TOKENIZERS}"
+        ]
+    if entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
+        return [
+            "the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both"
+            + _OTHER_TOKENIZERS
+        ]
+    return []
 
 
 def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
