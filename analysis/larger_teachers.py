@@ -19,7 +19,8 @@ from analysis.teaching_modes import larger_teachers
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.reporting.tables import columns
-from causalkd.runs.build.prepare import Data, build_data, build_rows, build_teacher
+from causalkd.runs.build.data import Data, build_data
+from causalkd.runs.build.prepare import build_rows, build_teacher
 from causalkd.runs.build.trainer import build_trainer, task_only
 from causalkd.verification.measures.teaching_modes import teaching_modes
 from causalkd.verification.results.teaching import TeachingModes

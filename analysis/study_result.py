@@ -76,8 +76,8 @@ def result_page(table: StudyTable, words: Words, figure: str) -> str:
         "\n".join(table_lines(difference_heads(table), [difference_cells(table, each) for each in differences])),
         f"**Power.** {_power(table, words)}",
         *(
-            f"**{title}.** {meaning}\n\n" + "\n".join(table_lines(*rest))
-            for title, meaning, *rest in further_tables(table)
+            f"**{title}.** {meaning}\n\n" + "\n".join(table_lines(heads, lines))
+            for title, meaning, heads, lines in further_tables(table)
         ),
         f"**What it shows.** {words.shows.strip()}",
         *([f"**The claim.** {words.claim.strip()}"] if words.claim else []),

@@ -44,8 +44,7 @@ class DataPart(Part):
     task: TaskName | None = "planted"
     """Name of a registered task (`planted`, `planted_lm`, `sst2`, `mnli`, `squad`, …); None with `path`."""
     path: LocalPath | None = None
-    """Instead of `task`: a file, a folder, a pattern of files, or the name of a hub data set. Files are CSV, TSV, JSON,
-    JSON Lines, Parquet, Arrow, plain text, CoNLL or SQuAD's JSON."""
+    """Instead of `task`: files, a folder or a hub name; CSV, TSV, JSON (Lines), Parquet, Arrow, text, CoNLL, SQuAD."""
     kind: Kind | None = None
     """What the rows of `path` are used for."""
     columns: Mapping[str, str | Listed[str]] = {}
@@ -54,8 +53,7 @@ class DataPart(Part):
     labels: Listed[LabelName] = ()
     """Names of the classes or tags of `path` in the order of their numbers; default: sorted, from the training rows."""
     splits: Mapping[str, str | SplitPart] = {}
-    """The source of `train`, `validation` and `test` of `path`: a file, a split, or a part of another split. By
-    default `validation` is a tenth of `train`."""
+    """The source of each split: a file, a split of `path`, or a part of another one, as by default of `train`."""
     config: str | None = None
     """Configuration of the hub data set."""
     revision: str | None = None

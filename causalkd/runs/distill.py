@@ -23,12 +23,13 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card
+from causalkd.runs.build.data import Data, longest_row
 from causalkd.runs.build.data_identity import changed_data
 from causalkd.runs.build.hub_names import base_model, datasets
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.opening import begin, hold
 from causalkd.runs.build.preflight import preflight
-from causalkd.runs.build.prepare import Data, build_student, longest_row
+from causalkd.runs.build.prepare import build_student
 from causalkd.runs.build.prepared import Prepared
 from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.build.sequences import reply_ends, taught_data

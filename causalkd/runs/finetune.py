@@ -17,9 +17,10 @@ from accelerate import PartialState
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
 from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.runs.build.data import Data
 from causalkd.runs.build.opening import begin, hold
 from causalkd.runs.build.preflight import preflight_finetuning
-from causalkd.runs.build.prepare import Data, batches_of, build_teacher
+from causalkd.runs.build.prepare import batches_of, build_teacher
 from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.build.train import best_step, finish_training
 from causalkd.runs.build.trainer import build_trainer, task_only

@@ -15,8 +15,9 @@ from causalkd.models.vocabularies import share_entries
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TeacherPart
+from causalkd.runs.build.data import Data, build_data
 from causalkd.runs.build.data_identity import changed_data
-from causalkd.runs.build.prepare import Data, build_data, build_teacher
+from causalkd.runs.build.prepare import build_teacher
 from causalkd.runs.build.prepared import Prepared
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder

@@ -16,7 +16,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs import finetune as runs
 from causalkd.runs.build import trainer as build
-from causalkd.runs.build.prepare import build_data, build_teacher
+from causalkd.runs.build.data import build_data
+from causalkd.runs.build.prepare import build_teacher
 from causalkd.runs.distill import distill, verify
 from causalkd.runs.evaluation.tasks import evaluate_task
 from causalkd.runs.folder.layout import RunFolder

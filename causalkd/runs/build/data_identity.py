@@ -6,7 +6,7 @@ from typing import Any
 
 from causalkd.data.tasks.loading import Examples
 from causalkd.files.whole_files import write_whole
-from causalkd.runs.build.prepare import Data
+from causalkd.runs.build.data import Data
 from causalkd.runs.folder.layout import RunFolder
 
 SPLITS = ("train", "heldout")

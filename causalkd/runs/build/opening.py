@@ -8,8 +8,8 @@ from accelerate import PartialState
 from causalkd.alignment.spec import Alignment
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
+from causalkd.runs.build.data import Data
 from causalkd.runs.build.data_identity import changed_data, write_identity
-from causalkd.runs.build.prepare import Data
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data

@@ -1,7 +1,6 @@
-"""Build the objects of a recipe: data, models, batches. The objects take flat arguments, never a recipe."""
+"""Build the objects of a recipe: models, alignments, batches. The objects take flat arguments, never a recipe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from causalkd.alignment.presets import READY_MADE, preset
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch, Example
 from causalkd.data.masking import Masking
-from causalkd.data.packing import pack
 from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.data.pairs.selection import (
     Fits,
@@ -25,11 +23,10 @@ from causalkd.data.pairs.selection import (
     same_segments,
 )
 from causalkd.data.tasks.generated import generated_task
-from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
-from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.data.tasks.loading import Examples
 from causalkd.errors import nearest
 from causalkd.models.absent_teacher import AbsentTeacher
-from causalkd.models.checkpoints import has_head, read_config
+from causalkd.models.checkpoints import has_head
 from causalkd.models.configs import make_config
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config
@@ -38,107 +35,9 @@ from causalkd.models.lora import add_lora
 from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
-from causalkd.runs.build.tokenizers import completed, tokenizer_of, with_padding
+from causalkd.runs.build.data import Data
+from causalkd.runs.build.tokenizers import completed
 from causalkd.training.precomputed import read_index
-from causalkd.verification.measures.metrics import check_metrics
-
-_LONGEST = 128
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """A task's examples, and the tokenizer that they were made with."""
-
-    train: Examples
-    heldout: Examples
-    tokenizer: PreTrainedTokenizerBase
-
-    @property
-    def labels(self) -> tuple[str, ...] | None:
-        """Label names, where the task has labels."""
-        return self.train.labels or None
-
-
-def build_data(part: DataPart, teacher: TeacherPart) -> Data:
-    """Load both splits of the recipe's task, with the teacher's tokenizer, or both parts of its training split.
-
-    Raises:
-        ValueError: The task is unknown, its data are missing, a split is empty, both are the same rows, or a metric is
-            for another kind.
-    """
-    tokenizer = with_padding(tokenizer_of(part, teacher))
-    longest = longest_row(part, tokenizer)
-    given = data_of(part)
-
-    def load(split: str, limit: int | None) -> Examples:
-        return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
-
-    train = _in_order_of(load("train", part.train_limit), teacher)
-    if part.heldout_share is None:
-        heldout = _in_order_of(load("validation", part.eval_limit), teacher)
-        _check_apart(train, heldout, part)
-    else:
-        train, heldout = _divided(train, part)
-    check_metrics(train.kind, (train.metric, *train.further), train.labels)
-    if part.packing:
-        train = replace(train, examples=_packed(train, longest))
-    return Data(train, heldout, tokenizer)
-
-
-def _check_apart(train: Examples, heldout: Examples, part: DataPart) -> None:
-    if heldout.origin == train.origin and part.path is not None:
-        raise ValueError(
-            f"the training and the validation split are the same rows, {train.origin}, so models would be measured on "
-            "what they learn from. Name other rows as `data.splits.validation`, or a part: {part_of: train, share: 0.1}"
-        )
-
-
-def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
-    """The training examples without those that are held out, and these, at most as many as `eval_limit` says."""
-    if train.kind == "question_answering":
-        raise ValueError(
-            "data.heldout_share: the windows of one question would be on both sides; give `path` with `splits` instead"
-        )
-    size = len(train.examples)
-    number = round((part.heldout_share or 0) * size)
-    if not 2 <= number <= size - 2:
-        raise ValueError(
-            f"data.heldout_share: {part.heldout_share} of {size} training examples are {number}; hold out at least 2, "
-            "and leave at least 2"
-        )
-    drawn = drawn_rows(size, number, part.seed)
-    out = [drawn[place] for place in drawn_rows(number, part.eval_limit, part.seed)]
-    kept = sorted(set(range(size)) - set(drawn))
-    remaining, heldout = ([train.examples[row] for row in rows] for rows in (kept, out))
-    origin = f"the training split, {train.origin}"
-    return (
-        replace(train, examples=remaining, origin=f"{origin}, without {number} that are held out"),
-        replace(train, examples=heldout, origin=f"{origin}, held out"),
-    )
-
-
-def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
-    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
-    if teacher.origin is None:
-        return examples
-    own: dict[Any, str] = dict(read_config(teacher.origin).id2label or {})
-    return examples.in_label_order([own[number] for number in range(len(own))])
-
-
-def data_of(part: DataPart) -> str | OwnData:
-    """The name of the recipe's task, or `your own data`."""
-    if part.path is None or part.kind is None:
-        return part.data_name
-    splits = {
-        name: found if isinstance(found, str) else PartOf(found.part_of, found.share, found.seed)
-        for name, found in part.splits.items()
-    }
-    return OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, part.metrics)
-
-
-def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The longest row in tokens."""
-    return part.max_length or min(_LONGEST, tokenizer.model_max_length)
 
 
 def build_teacher(part: TeacherPart, data: Data, role: Role) -> HookedModel:
@@ -300,10 +199,3 @@ def batches_of(
     collator = build_collator(part, examples, tokenizer, None, seed)
     rows = list(ExampleSet(examples.examples))
     return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
-
-
-def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:
-    try:
-        return pack(train.examples, longest)
-    except ValueError as error:
-        raise ValueError(f"data.packing: {error}") from None

@@ -12,7 +12,7 @@ from causalkd.data.tasks.instructions import reply_end
 from causalkd.models.generation import Mixture, Sampling
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import DataPart, SequencesPart
-from causalkd.runs.build.prepare import Data
+from causalkd.runs.build.data import Data
 from causalkd.runs.folder.layout import write_whole
 from causalkd.training.on_policy import OnPolicy, written_by_teacher
 

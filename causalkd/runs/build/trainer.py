@@ -17,8 +17,9 @@ from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
+from causalkd.runs.build.data import Data, longest_row
 from causalkd.runs.build.objectives import interchanging
-from causalkd.runs.build.prepare import Data, build_collator, build_pairs, longest_row
+from causalkd.runs.build.prepare import build_collator, build_pairs
 from causalkd.runs.build.sequences import on_policy, reply_ends
 from causalkd.runs.build.training_arguments import arguments, best_by, freeze
 from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile

@@ -11,9 +11,9 @@ import pytest
 
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
+from causalkd.runs.build.data import Data, build_data
 from causalkd.runs.build.data_identity import changed_data, identity, write_identity
 from causalkd.runs.build.preflight import preflight
-from causalkd.runs.build.prepare import Data, build_data
 from causalkd.runs.folder.layout import RunFolder
 from tests.shrunk import RESUMED, FinishedRun, interrupted, shrunk
 

@@ -244,7 +244,7 @@ def test_data_without_a_token_to_learn(data: Path, checkpoints: Path, tmp_path: 
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").touch()
     message = _told(tmp_path / "file" / "run")
     assert "a run cannot be written to" in message and "choose another `output`" in message
 
@@ -255,8 +255,8 @@ def test_data_that_are_not_there(data: Path, checkpoints: Path, tmp_path: Path) 
 
 
 def test_a_max_length_beyond_the_positions(data: Path, checkpoints: Path, tmp_path: Path) -> None:
-    changes = ("data.max_length=40", "teacher.config.max_position_embeddings=32")
-    message = _told(tmp_path / "run", *_on_words("sst2", checkpoints / "bert_words", "bert", *changes))
+    changes = ("bert", "data.max_length=40", "teacher.config.max_position_embeddings=32")
+    message = _told(tmp_path / "run", *_on_words("sst2", checkpoints / "bert_words", *changes))
     assert "data.max_length is 40" in message and "has 32 positions; set it to 32 or less" in message
 
 
@@ -287,9 +287,8 @@ def test_what_fits_passes(
 
 
 def test_a_teacher_from_a_checkpoint_and_a_student_without_the_head(checkpoints: Path, tmp_path: Path) -> None:
-    changes = (*FROM_CHECKPOINT, f"teacher.model={checkpoints / 'fits'}")
-    changes += (OTHER_STUDENT, f"students.kd.model={checkpoints / 'headless'}")
-    preflight(shrunk("quickstart", tmp_path / "run", *changes))
+    changes = (f"teacher.model={checkpoints / 'fits'}", OTHER_STUDENT, f"students.kd.model={checkpoints / 'headless'}")
+    preflight(shrunk("quickstart", tmp_path / "run", *FROM_CHECKPOINT, *changes))
 
 
 def test_nothing_stays_of_a_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Parts of a recipe become objects: data, models, alignments, batches."""
 
 import copy
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,19 @@ from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.data.tasks.loading import load_examples
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart, TrainingPart
+from causalkd.recipe.sections import StudentPart, TeacherPart, TrainingPart
+from causalkd.runs.build.data import Data, build_data
 from causalkd.runs.build.prepare import (
-    Data,
     build_alignment,
     build_collator,
-    build_data,
     build_masking,
     build_pairs,
     build_rows,
     build_student,
     build_teacher,
-    data_of,
 )
-from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
+from tests.data.tiny_tokenizers import WORDS, bert_like
 from tests.shrunk import SHRUNK, TINY, planted_model
-from tests.tiny import tiny
 
 
 @pytest.fixture(scope="module")
@@ -54,82 +50,6 @@ def _student(**settings: Any) -> StudentPart:
 
 def _weights(model: HookedModel) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.model.parameters()])
-
-
-def test_both_splits_with_the_tokenizer_of_the_teacher(data: Data, tmp_path: Path) -> None:
-    assert (len(data.train.examples), len(data.heldout.examples)) == (96, 24)
-    assert data.labels == PlantedNLI().label_names and data.train.examples[0] != data.heldout.examples[0]
-    planted_model().save_pretrained(tmp_path)
-    part = TeacherPart(model=str(tmp_path))
-    assert build_data(DataPart(train_limit=2, eval_limit=2), part).tokenizer.name_or_path == str(tmp_path)
-
-
-def test_a_share_of_the_training_rows_is_held_out_and_the_validation_rows_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"{'fox ' * (n + 1)},{'ab'[n % 2]}\n" for n in range(20)))
-    bert_like().save_pretrained(tmp_path / "tokenizer")
-    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
-    given = DataPart.model_validate(
-        {
-            **{"path": str(tmp_path / "t.csv"), "kind": "classification", "tokenizer": str(tmp_path / "tokenizer")},
-            **{"splits": {"train": str(tmp_path / "t.csv"), "validation": str(tmp_path / "none.csv")}},
-        }
-    )
-    whole, *_ = (build_data(given.model_copy(update={"splits": {"train": given.path}}), part).train.examples,)
-    data = build_data(given.model_copy(update={"heldout_share": 0.25}), part)
-    again, other = (build_data(given.model_copy(update={"heldout_share": 0.25, "seed": s}), part) for s in (0, 1))
-    both = [*data.train.examples, *data.heldout.examples]
-    assert (len(data.train.examples), len(data.heldout.examples)) == (15, 5)
-    assert all(one in both for one in whole) and not any(one in data.train.examples for one in data.heldout.examples)
-    assert again.heldout.examples == data.heldout.examples != other.heldout.examples
-    limited = build_data(given.model_copy(update={"heldout_share": 0.25, "eval_limit": 3}), part)
-    assert len(limited.heldout.examples) == 3 and limited.train.examples == data.train.examples
-    assert all(example in data.heldout.examples for example in limited.heldout.examples)
-    with pytest.raises(
-        ValueError, match=r"data.heldout_share: 0.01 of 20 training examples are 0; hold out at least 2"
-    ):
-        build_data(given.model_copy(update={"heldout_share": 0.01}), part)
-
-
-def test_the_windows_of_a_question_are_not_divided(tmp_path: Path) -> None:
-    rows = [
-        {"question": f"who {n}", "context": "he", "answers": {"text": ["he"], "answer_start": [0]}} for n in range(9)
-    ]
-    (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    bert_like().save_pretrained(tmp_path / "tokenizer")
-    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
-    given = DataPart(
-        path=str(tmp_path / "t.jsonl"),
-        kind="question_answering",
-        tokenizer=str(tmp_path / "tokenizer"),
-        max_length=16,
-        heldout_share=0.3,
-    )
-    with pytest.raises(ValueError, match="windows of one question would be on both sides"):
-        build_data(given, part)
-
-
-def test_the_seed_of_the_data(recipe: Recipe, data: Data) -> None:
-    other = build_data(recipe.data.model_copy(update={"seed": 1}), recipe.teacher)
-    assert other.train.examples[0] != data.train.examples[0]
-
-
-def test_an_end_token_stands_in_for_padding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "lm").mkdir()
-    for name in ("enwiki_gensim.txt", "wikitext2.raw.valid.txt"):
-        (tmp_path / "lm" / name).write_text(WORDS * 3)
-    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
-    gpt2_like().save_pretrained(tmp_path / "tokenizer")
-    part = TeacherPart.model_validate({"config": {"model_type": "gpt2"}, "training": {}})
-    data = build_data(DataPart(task="wikitext_causal_lm", max_length=8, tokenizer=str(tmp_path / "tokenizer")), part)
-    assert data.tokenizer.pad_token == "<|endoftext|>" and data.labels is None
-
-
-def test_a_tokenizer_that_cannot_fill_rows_up(tmp_path: Path) -> None:
-    tokenizer = bert_like().__class__(tokenizer_object=bert_like().backend_tokenizer)
-    tokenizer.save_pretrained(tmp_path)
-    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
-    with pytest.raises(ValueError, match="has neither a padding nor an end token to fill rows up with; give it a padd"):
-        build_data(DataPart(task="sst2", tokenizer=str(tmp_path)), part)
 
 
 def test_a_fresh_teacher_has_the_configuration_the_seed_and_the_labels(recipe: Recipe, data: Data) -> None:
@@ -271,43 +191,3 @@ def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: Hook
         chosen(torch.arange(24) < 3, pair_selection="both_right")
     with pytest.raises(ValueError, match="variable 'mood' is not in a causal model of the task 'planted'"):
         chosen(pair_selection="other_variable", variable="mood")
-
-
-def test_labels_take_the_order_of_the_teachers_checkpoint(tmp_path: Path) -> None:
-    model = tiny("bert", "classification", labels=2)
-    model.config.id2label = {0: "Good", 1: "bad"}
-    model.save_pretrained(tmp_path / "teacher")
-    bert_like().save_pretrained(tmp_path / "teacher")
-    (tmp_path / "a.csv").write_text("text,label\n" + "the fox,good\na cat,bad\n" * 5)
-    part = DataPart.model_validate({"path": str(tmp_path / "a.csv"), "kind": "classification"})
-    data = build_data(part, TeacherPart(model=str(tmp_path / "teacher")))
-    assert data.train.labels == data.heldout.labels == ("good", "bad")
-    named = load_examples(data_of(part), "train", bert_like())
-    assert named.labels == ("bad", "good")
-    assert [data.train.labels[e["label"]] for e in data.train.examples] == [
-        named.labels[e["label"]] for e in named.examples
-    ]
-
-
-def test_metrics_of_another_kind_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f"a b {n},{'xyz'[n % 3]}\n" for n in range(30)))
-    bert_like().save_pretrained(tmp_path / "tokenizer")
-    given = {"path": str(tmp_path / "mine.csv"), "kind": "classification", "tokenizer": str(tmp_path / "tokenizer")}
-    teacher = TeacherPart(config={"model_type": "bert"}, training=TrainingPart(steps=1))
-    for metrics, message in ((("pearson",), "is for regression"), (("accuracy", "f1"), "there are 3; use macro_f1")):
-        with pytest.raises(ValueError, match=message):
-            build_data(DataPart(**given, metrics=metrics), teacher)
-    data = build_data(DataPart(**given, metrics=("macro_f1", "accuracy")), teacher)
-    assert (data.heldout.metric, data.heldout.further) == ("macro_f1", ("accuracy",))
-
-
-def test_a_model_is_not_measured_on_what_it_learns_from(tmp_path: Path) -> None:
-    bert_like().save_pretrained(tmp_path)
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_text("text,label\n" + "the fox,a\na cat,b\n" * 4)
-    own = {"path": str(tmp_path / "a.csv"), "kind": "classification", "tokenizer": str(tmp_path)}
-    fresh = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {"steps": 1}})
-    for same in ("train", "a.csv"):
-        with pytest.raises(ValueError, match=r"are the same rows, .*a\.csv, so models would be measured on what they"):
-            build_data(DataPart.model_validate({**own, "splits": {"validation": same}}), fresh)
-    assert build_data(DataPart.model_validate({**own, "splits": {"validation": "b.csv"}}), fresh).labels == ("a", "b")

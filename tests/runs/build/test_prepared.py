@@ -11,7 +11,7 @@ import torch
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
-from causalkd.runs.build import prepare, prepared
+from causalkd.runs.build import data, prepare, prepared
 from tests.shrunk import RESUMED, interrupted, planted_model, shrunk
 
 ONE_STUDENT = (*RESUMED, "teacher.training.steps=1", "students.only.training.steps=1")
@@ -31,7 +31,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, call)
 
-    counted(prepare, "load_examples", lambda _, split, *more, **named: split)
+    counted(data, "load_examples", lambda _, split, *more, **named: split)
     for module in (prepared, trained_run):
         counted(module, "build_teacher", lambda part, data, role: "teacher")
     counted(prepare, "student_from_teacher", lambda teacher, **named: "student")

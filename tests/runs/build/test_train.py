@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs.build.prepare import build_data, build_teacher
+from causalkd.runs.build.data import build_data
+from causalkd.runs.build.prepare import build_teacher
 from causalkd.runs.build.train import finish_training
 from causalkd.runs.build.trainer import build_trainer, task_only
 from causalkd.runs.folder.layout import RunFolder

@@ -10,8 +10,9 @@ from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
+from causalkd.runs.build.data import build_data
 from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.prepare import build_alignment, build_data, build_student, build_teacher
+from causalkd.runs.build.prepare import build_alignment, build_student, build_teacher
 from causalkd.runs.build.trainer import _check_outside, _memory, build_trainer, task_only
 from causalkd.training.callbacks import EpochOfData, MetricsFile, read_rows
 from causalkd.training.progress import Progress
@@ -132,6 +133,6 @@ def test_blocks_are_compiled_where_nothing_looks_inside_them(parts: dict[str, An
     teacher = parts["teacher"]
     student = build_student(parts["recipe"].students[0], teacher, parts["data"], 3)
     given = TrainingPart.model_validate({"steps": 2, "compile_blocks": True})
-    with pytest.raises(ValueError, match="compile_blocks is true, but the alignment names .*mlp.*, inside a block"):
+    with pytest.raises(ValueError, match=r"compile_blocks is true, but the alignment names .*mlp.*, inside a block"):
         _check_outside(given, MLP, teacher, student)
     _check_outside(given.model_copy(update={"compile_blocks": False}), MLP, teacher, student)

@@ -11,7 +11,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.sections import TrainingPart
 from causalkd.runs.build import training_arguments
-from causalkd.runs.build.prepare import Data, build_data, build_teacher
+from causalkd.runs.build.data import Data, build_data
+from causalkd.runs.build.prepare import build_teacher
 from causalkd.runs.build.training_arguments import arguments, best_by, freeze
 from tests.runs.test_finetune import RECIPE
 

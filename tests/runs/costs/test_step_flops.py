@@ -8,8 +8,9 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from causalkd.recipe.recipe import Recipe
+from causalkd.runs.build.data import build_data
 from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.prepare import build_alignment, build_data, build_student, build_teacher
+from causalkd.runs.build.prepare import build_alignment, build_student, build_teacher
 from causalkd.runs.build.trainer import build_trainer
 from causalkd.runs.costs.plan import plan
 from tests.shrunk import shrunk
