@@ -9,9 +9,9 @@ import torch
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.models.checkpoints import read_config, read_tokenizer
+from causalkd.models.heads import auto_class
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import AUTO
 from causalkd.task_types import Task
 
 _PLACES = "hook_points.json"
@@ -33,7 +33,7 @@ class AbsentTeacher(HookedModel):
         with refused(f"{places} cannot be read", "call `causalkd precompute` again"):
             found = tuple(HookPoint(**each) for each in json.loads(places.read_text(encoding="utf-8")))
         with torch.device("meta"):
-            model = AUTO[task].from_config(config, trust_remote_code=False)
+            model = auto_class(config, task).from_config(config, trust_remote_code=False)
         super().__init__(model, tokenizer, task=task, role="teacher")
         self.folder = folder
         self._hook_points = found  # as they were measured when the teacher was there

@@ -7,6 +7,7 @@ every architecture that TransformerLens or our table knows, and registered with 
 `boot_transformers` works on the model as well.
 """
 
+import itertools
 from functools import cache
 from typing import Any
 
@@ -23,23 +24,14 @@ from transformer_lens.model_bridge.generalized_components import (
     UnembeddingBridge,
 )
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel
-from transformers.models.auto import modeling_auto
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from causalkd.models.architectures import Architecture, architecture_of, refusal_of
+from causalkd.models.heads import HEAD_NAMES, head_classes
 
 # The modules where heads other than language-model heads keep their last linear map.
 _HEAD_MODULES = ("score", "classifier.out_proj", "classifier", "qa_outputs")
-_LANGUAGE_MODELS: tuple[Any, ...] = (
-    modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-)
-_HEADS: tuple[Any, ...] = (
-    *_LANGUAGE_MODELS,
-    modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-    modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
-    modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
-)
+_LANGUAGE_MODELS = (HEAD_NAMES["masked_lm"][0], HEAD_NAMES["causal_lm"][0])
 
 
 class DistilBertArchitectureAdapter(ArchitectureAdapter):
@@ -143,7 +135,7 @@ def _named_adapters() -> dict[str, type[ArchitectureAdapter]]:
     """
     known = {**factory.SUPPORTED_ARCHITECTURES, "DistilBertForMaskedLM": DistilBertArchitectureAdapter}
     made: dict[str, type[ArchitectureAdapter]] = {"DistilBertForMaskedLM": DistilBertArchitectureAdapter}
-    for heads in _HEADS:
+    for heads in itertools.chain.from_iterable(HEAD_NAMES.values()):
         for model_type, architecture in heads.items():
             names = [models.get(model_type, "") for models in _LANGUAGE_MODELS]
             base = next((known[name] for name in names if isinstance(name, str) and name in known), None)
@@ -152,13 +144,10 @@ def _named_adapters() -> dict[str, type[ArchitectureAdapter]]:
     return made
 
 
-def language_model_of(config: type) -> type[PreTrainedModel] | None:
+def language_model_of(config: type[PreTrainedConfig]) -> type[PreTrainedModel] | None:
     """The language model of an adapter whose body this type of configuration makes."""
-    for mapping in (MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING):
-        found: Any = mapping.get(config, None)
-        if isinstance(found, type) and found.__name__ in factory.SUPPORTED_ARCHITECTURES:
-            return found
-    return None
+    found = (*head_classes(config, "masked_lm"), *head_classes(config, "causal_lm"))
+    return next((model for model in found if model.__name__ in factory.SUPPORTED_ARCHITECTURES), None)
 
 
 def register_adapters() -> None:
@@ -215,7 +204,9 @@ def _fitted(model: PreTrainedModel, architecture: str) -> ArchitectureAdapter:
     described = architecture_of(model.config.model_type)
     if described is not None:
         return TabledAdapter(config, described, model.base_model_prefix)
-    adapter = factory.ArchitectureAdapterFactory.select_architecture_adapter(config)
+    # Some adapters demand libraries that read images, which a model needs for nothing when it is given text alone.
+    known = factory.SUPPORTED_ARCHITECTURES[architecture]
+    adapter: ArchitectureAdapter = type(known.__name__, (known,), {"required_libraries": []})(config)
     if architecture in _named_adapters():  # those of TransformerLens change the model here
         adapter.prepare_model(model)
     return adapter

@@ -2,38 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_FOR_QUESTION_ANSWERING_MAPPING,
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
-    AutoConfig,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from causalkd.files.refusals import json_fault, refused
 from causalkd.models.config_bounds import beyond_bounds
+from causalkd.models.heads import head_classes
 from causalkd.models.packaged_weights import PACKAGED, packaged_folder
 from causalkd.task_types import TASK_TYPES, Task
 
 _WORDS = "tokenizer.json"
 _BESIDE_WORDS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
-
-# The class of each head by the class of the configuration.
-_HEADS: dict[Task, Any] = {
-    "masked_lm": MODEL_FOR_MASKED_LM_MAPPING,
-    "causal_lm": MODEL_FOR_CAUSAL_LM_MAPPING,
-    "classification": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    "multi_label": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    "regression": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    "token_classification": MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
-    "question_answering": MODEL_FOR_QUESTION_ANSWERING_MAPPING,
-}
 
 
 def locate(name: str | Path) -> str:
@@ -163,8 +142,7 @@ def has_head(name: str | Path, task: Task, revision: str | None = None) -> bool:
         ValueError: No such checkpoint.
     """
     config = read_config(name, revision)
-    head = _HEADS[task].get(type(config), None)
-    return head is not None and head.__name__ in (config.architectures or ())
+    return any(head.__name__ in (config.architectures or ()) for head in head_classes(type(config), task))
 
 
 def tasks_of(name: str | Path, revision: str | None = None) -> tuple[Task, ...]:
@@ -174,7 +152,7 @@ def tasks_of(name: str | Path, revision: str | None = None) -> tuple[Task, ...]:
         ValueError: No such checkpoint, or its architecture has none of them.
     """
     config = read_config(name, revision)
-    possible: list[Task] = [task for task in TASK_TYPES if type(config) in _HEADS[task]]
+    possible: list[Task] = [task for task in TASK_TYPES if head_classes(type(config), task)]
     if not possible:
         raise ValueError(f"{name} is a {config.model_type}, which is no language model; name another checkpoint")
     return tuple(sorted(possible, key=lambda task: not has_head(name, task, revision)))

@@ -85,7 +85,9 @@ def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedCo
     total = text.num_hidden_layers
     for name in [name for name in for_blocks if not _OF_NO_BLOCK.search(name)]:
         for_blocks[name] = _for_blocks(name, for_blocks[name], total, chosen)
-    for_blocks[text.attribute_map.get("num_hidden_layers", "num_hidden_layers")] = len(chosen)
+    depth = text.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+    if depth in for_blocks:  # some configurations count the entries of a list instead
+        for_blocks[depth] = len(chosen)
     try:
         kept = type(config).from_dict(copy.deepcopy(settings))
     except (ValueError, KeyError, TypeError, StrictDataclassError) as error:

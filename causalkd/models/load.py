@@ -7,38 +7,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
 from causalkd.files.refusals import refused
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.head_labels import LABELLED, NEW_HEAD, label_names, set_labels
+from causalkd.models.heads import auto_class
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
 from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import TASK_TYPES, Task
-
-AUTO: dict[Task, Any] = {
-    "masked_lm": AutoModelForMaskedLM,
-    "causal_lm": AutoModelForCausalLM,
-    "classification": AutoModelForSequenceClassification,
-    "multi_label": AutoModelForSequenceClassification,
-    "regression": AutoModelForSequenceClassification,
-    "token_classification": AutoModelForTokenClassification,
-    "question_answering": AutoModelForQuestionAnswering,
-}
 
 
 def load_model(
@@ -97,7 +79,7 @@ def load_model(
 
 
 def _config_with_head(name: str | Path, task: Task, revision: str | None) -> PreTrainedConfig:
-    if task not in AUTO:
+    if task not in TASK_TYPES:
         raise ValueError(f"task {task!r} does not exist; {nearest(task, list(TASK_TYPES))}")
     config = read_config(name, revision)
     possible = tasks_of(name, revision)
@@ -119,7 +101,9 @@ def _stock_model(
         what, unread = f"no {config.model_type} can be made of checkpoint {name}", (OSError, SafetensorError)
         try:
             with refused(what, "correct its config.json", passing=unread):
-                made = AUTO[task].from_pretrained(locate(name), config=config, trust_remote_code=False, **options)
+                made = auto_class(config, task).from_pretrained(
+                    locate(name), config=config, trust_remote_code=False, **options
+                )
         except unread as error:
             raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
     model, found = made
@@ -168,7 +152,7 @@ def fresh_model(
         torch.manual_seed(seed)
         what = f"transformers cannot build a {config.model_type} of this configuration"
         with refused(what, "correct its sizes and names"):
-            model = AUTO[task].from_config(config, trust_remote_code=False)
+            model = auto_class(config, task).from_config(config, trust_remote_code=False)
     _let_end_token_learn(model, tokenizer)
     return HookedModel(model, tokenizer, task=task, role=role)
 

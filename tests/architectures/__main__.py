@@ -1,14 +1,20 @@
 """Writes the compatibility table: `python -m tests.architectures`."""
 
+import argparse
+import contextlib
+import io
+import json
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import transformers
+from transformer_lens.factories import architecture_adapter_factory
 
-from tests.architectures.checks import COLUMNS, RIGHT, Cells, check
-from tests.architectures.zoo import TRANSFORMER_LENS, model_types, tasks_of
+from causalkd.task_types import Task
+from tests.architectures.checks import COLUMNS, CRASHED, NONE, RIGHT, WRONG, Cells, check
+from tests.architectures.zoo import TRANSFORMER_LENS, heads
 
 PAGE = Path(__file__).parents[2] / "analysis" / "results" / "architectures.md"
 _INTRODUCTION = """# Architectures
@@ -25,20 +31,46 @@ reason, or wrong.
   forwards with plain hooks.
 - cut: a student of the first and the last block computes what the teacher does with its other blocks left out.
 - save: the saved folder is read again by `load_model`, every weight to the bit, and predicts the same.
+- DIITO, AD-KD, ATKD: one step of the trainer with this objective alone has a finite loss and moves every parameter on
+  which the stock model's logits depend. A dash: the method does not exist for the head.
+
+Models that also read images or sound are given text alone. transformers runs no hybrid of attention and recurrent
+blocks without a block of attention, so the tiny hybrids have one among the first and the last block.
 """
 
 
-def main(types: Iterable[str] = ()) -> None:
-    """Runs every check and writes the page; of the types given, only prints their rows."""
+def main(arguments: Iterable[str] = ()) -> None:
+    """Runs every check and writes the page; of the types given, only prints their rows.
+
+    With `--rows FILE`, each row is added to that file as soon as it is known, and what it holds already is not run
+    again: a run that was interrupted goes on.
+    """
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
-    chosen = tuple(types)
-    rows = [_checked(model_type, task) for model_type in chosen or model_types() for task in tasks_of(model_type)]
-    if chosen:
+    given = argparse.ArgumentParser(prog="python -m tests.architectures")
+    given.add_argument("types", nargs="*", help="types of models whose rows are printed; without any, all are written")
+    given.add_argument("--rows", type=Path, help="a file of rows that are known, to which new ones are added")
+    asked = given.parse_args([*arguments])
+    chosen = [head for head in heads() if not asked.types or head[0] in asked.types]
+    known = {} if asked.rows is None else _known(asked.rows)
+    rows = [known.get(head) or _noted(_checked(*head), head, asked.rows) for head in chosen]
+    if asked.types:
         sys.stdout.write(_table(rows, {}))
     else:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(page(rows), encoding="utf-8")
+
+
+def _known(file: Path) -> dict[tuple[str, ...], Cells]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {tuple(head): Cells(*row) for head, row in map(json.loads, lines)}
+
+
+def _noted(row: Cells, head: Iterable[str], file: Path | None) -> Cells:
+    if file is not None:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps([[*head], row]) + "\n")
+    return row
 
 
 def page(rows: Iterable[Cells]) -> str:
@@ -47,11 +79,12 @@ def page(rows: Iterable[Cells]) -> str:
     table = _table(rows, reasons)
     right = [row for row in rows if _is_right(row)]
     types = {row.model_type for row in right}
+    faults = sum(result.startswith((WRONG, CRASHED)) for row in rows for result in row.results.values())
     return "\n".join(
         [
             _INTRODUCTION.format(layers=3),
             f"**What it shows.** {len(right)} of {len(rows)} heads, of {len(types)} architectures, are right in every "
-            "cell. It does not show training: that optimizer steps of each method move every parameter.\n",
+            f"cell; {faults} cells are wrong or crash.\n",
             table,
             "## Reasons\n",
             *(f"{number}. {reason}" for reason, number in reasons.items()),
@@ -62,16 +95,17 @@ def page(rows: Iterable[Cells]) -> str:
     )
 
 
-def _checked(model_type: str, task: str) -> Cells:
+def _checked(model_type: str, task: Task, head: str) -> Cells:
     try:
-        return check(model_type, task)
+        with contextlib.redirect_stdout(io.StringIO()):  # the Trainer prints what it logs
+            return check(model_type, task, head)
     except ImportError as error:
         missing = f"not tried: {' '.join(str(error).split())}"
-        return Cells(model_type, task, "", (), dict.fromkeys(COLUMNS, missing))
+        return Cells(model_type, task, head, (), dict.fromkeys(COLUMNS, missing))
 
 
 def _is_right(row: Cells) -> bool:
-    return set(row.results.values()) == {RIGHT}
+    return set(row.results.values()) <= {RIGHT, NONE} and RIGHT in row.results.values()
 
 
 def _table(rows: Iterable[Cells], reasons: dict[str, int]) -> str:
@@ -87,29 +121,42 @@ def _table(rows: Iterable[Cells], reasons: dict[str, int]) -> str:
 
 
 def _cell(result: str, reasons: dict[str, int]) -> str:
-    if result == RIGHT:
-        return RIGHT
+    if result in (RIGHT, NONE):
+        return result
     kind, _, reason = " ".join(result.split()).partition(": ")
     return f"{kind} ({reasons.setdefault(reason, len(reasons) + 1)})"
 
 
 def _transformer_lens(rows: Mapping[str, Cells]) -> list[str]:
-    lacking = {name: _why_not(name, rows) for name in TRANSFORMER_LENS}
-    right = [name for name, reason in lacking.items() if reason is None]
-    lines = [f"{len(right)} of {len(lacking)} are right in every cell: {', '.join(sorted(right))}.\n", "The rest:\n"]
-    return lines + [f"- {name}: {reason}" for name, reason in sorted(lacking.items()) if reason is not None]
+    whole = [name for name in TRANSFORMER_LENS if name in rows and _is_right(rows[name])]
+    renamed = {name: other for name in TRANSFORMER_LENS if name not in whole and (other := _other_name(name, rows))}
+    rest = [name for name in TRANSFORMER_LENS if name not in whole and name not in renamed]
+    return [
+        f"{len(whole) + len(renamed)} of {len(TRANSFORMER_LENS)} are right in every cell. {len(whole)} are classes of "
+        f"transformers: {', '.join(sorted(whole))}.\n",
+        f"{len(renamed)} are other names of such a class, as which transformers loads their checkpoints: "
+        f"{', '.join(f'{name} ({other})' for name, other in sorted(renamed.items()))}.\n",
+        "The rest:\n",
+        *(f"- {name}: {_why_not(name, rows)}" for name in sorted(rest)),
+    ]
 
 
-def _why_not(name: str, rows: Mapping[str, Cells]) -> str | None:
+def _other_name(name: str, rows: Mapping[str, Cells]) -> str | None:
+    """The right class for which TransformerLens has the same adapter, or the same name in other letters."""
+    known = architecture_adapter_factory.SUPPORTED_ARCHITECTURES
+    same = (o for o in rows if known.get(o) is known[name] or o.lower() == name.lower())
+    return next((other for other in sorted(same) if _is_right(rows[other]) and rows[other].task == "causal_lm"), None)
+
+
+def _why_not(name: str, rows: Mapping[str, Cells]) -> str:
     if name in rows:
-        wrong = [f"{column}: {' '.join(rows[name].results[column].split())}" for column in COLUMNS]
-        wrong = [each for each in wrong if not each.endswith(f": {RIGHT}")]
-        return wrong[0] if wrong else None
+        cells = ((column, " ".join(rows[name].results[column].split())) for column in COLUMNS)
+        return next(f"{column}: {result}" for column, result in cells if result not in (RIGHT, NONE))
     if not hasattr(transformers, name):
-        return "transformers has no such class: its code comes with a checkpoint, or it has another name there"
+        return "transformers has no such class: its code comes with a checkpoint"
     found = getattr(transformers, name)
     if found.config_class().is_encoder_decoder:
-        return "an encoder-decoder model, which is refused: a layer's number names a block of either"
+        return "an encoder with a decoder, which is refused: it has two stacks, so a layer's number names two blocks"
     if found.main_input_name != "input_ids":
         return f"reads {found.main_input_name}, not text"
     return "no head that transformers loads for text alone"

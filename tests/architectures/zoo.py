@@ -1,16 +1,15 @@
 """Tiny random models of every architecture and head that causalkd's table or TransformerLens names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import torch
 from transformer_lens.factories import architecture_adapter_factory
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
-from transformers.models.auto import modeling_auto
 
 from causalkd.models.architectures import architecture_of
-from causalkd.models.load import AUTO
+from causalkd.models.heads import HEAD_NAMES, auto_class
 from causalkd.task_types import Task
 from tests.tiny import HEADS, LABELS, PAD, POSITIONS, VOCABULARY, WIDTH, _widen
 
@@ -36,10 +35,13 @@ _SIZES: dict[str, Any] = {
     **{"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCABULARY, "laurel_rank": 4},
 }
 _LATENT = {"qk_rope_head_dim": 8, "head_dim": 8, "num_key_value_heads": HEADS, "n_shared_experts": 1}
-_HYBRID = {"layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+# transformers runs no hybrid without a block of full attention, so a student of the first and the last block has one.
+_HYBRID = {"num_hidden_layers": 4, "layer_types": ["linear_attention", "full_attention"] * 2}
+_SECTIONS = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}}
 # What differs from that, by type.
 _APART: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "num_layers": 4, "window_size": 16},
+    "emu3": {"vocabulary_map": {"<image>": 5, "<|extra_200|>": 6}},
     "mamba2": {"head_dim": 8, "num_heads": 8},
     "phi": {"partial_rotary_factor": 0.5},
     "persimmon": {"partial_rotary_factor": 0.5},
@@ -51,9 +53,18 @@ _APART: dict[str, dict[str, Any]] = {
     "qwen3_5_text": _HYBRID,
     "qwen3_5_moe_text": _HYBRID,
     "olmo_hybrid": _HYBRID,
-    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    "qwen2_5_vl_text": _SECTIONS,
+    "glm4v_text": _SECTIONS,
+    "granitemoehybrid": _HYBRID,
     "bamba": {"attn_layer_indices": [1]},
-    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_dt_rank": 4, "use_mamba_kernels": False},
+    # Blocks 0 and 3 are of the kinds that blocks 0 and 1 have.
+    "jamba": {
+        "num_hidden_layers": 4,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "mamba_dt_rank": 4,
+        "use_mamba_kernels": False,
+    },
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 8},
     "deepseek_v2": _LATENT,
     "deepseek_v3": _LATENT,
@@ -63,7 +74,7 @@ _APART: dict[str, dict[str, Any]] = {
     "dots1": {"n_shared_experts": 1, "first_k_dense_replace": 1},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"], "num_dense_layers": 1},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"]},
-    "lfm2": _HYBRID | {"layer_types": ["conv", "full_attention", "conv"]},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
     "smollm3": {"no_rope_layers": [1, 0, 1], "no_rope_layer_interval": 2},
 }
 
@@ -71,7 +82,7 @@ _APART: dict[str, dict[str, Any]] = {
 def model_types() -> tuple[str, ...]:
     """Every type of model that has a language model which causalkd's table or TransformerLens names."""
     named: dict[str, None] = {}
-    for mapping in (modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES, modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+    for mapping in (*HEAD_NAMES["masked_lm"], *HEAD_NAMES["causal_lm"]):
         for model_type, name in mapping.items():
             if name in TRANSFORMER_LENS or architecture_of(model_type) is not None or model_type == "distilbert":
                 named[model_type] = None
@@ -81,18 +92,19 @@ def model_types() -> tuple[str, ...]:
 @cache
 def tasks_of(model_type: str) -> tuple[Task, ...]:
     """The heads that transformers has for a type of models; a regression's is that of a classification."""
-    tables: Mapping[Task, Mapping[str, Any]] = {
-        "masked_lm": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-        "causal_lm": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        "classification": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-        "token_classification": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
-        "question_answering": modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
-    }
-    return tuple(task for task, names in tables.items() if model_type in names)
+    return tuple(task for task in HEAD_NAMES if any(model_type in names for names in HEAD_NAMES[task]))
 
 
-def tiny_config(model_type: str, task: Task) -> PreTrainedConfig:
-    """A configuration of a tiny model."""
+def heads() -> Iterator[tuple[str, Task, str]]:
+    """Every row of the table: type of model, task and the class of the head, of which a task can have several."""
+    for model_type in model_types():
+        for task in tasks_of(model_type):
+            for name in dict.fromkeys(names[model_type] for names in HEAD_NAMES[task] if model_type in names):
+                yield model_type, task, name
+
+
+def tiny_config(model_type: str, task: Task, head: str | None = None) -> PreTrainedConfig:
+    """A configuration of a tiny model; `head` is the class of its head, the usual one where it is None."""
     made = CONFIG_MAPPING[model_type]
     plain = made()
     nested = {key: type(part) for key, part in vars(plain).items() if isinstance(part, PreTrainedConfig)}
@@ -102,13 +114,21 @@ def tiny_config(model_type: str, task: Task) -> PreTrainedConfig:
         inner = getattr(plain, text)
         smaller = {"depth": 1, "num_hidden_layers": 1, "hidden_size": WIDTH, "num_heads": HEADS}
         smaller |= {"num_attention_heads": HEADS, "intermediate_size": WIDTH, "out_hidden_size": WIDTH}
+        smaller |= {"base_channels": 4, "num_res_blocks": 1, "codebook_size": 8}
+        smaller |= {"encoder_layers": 1, "d_model": WIDTH, "encoder_ffn_dim": WIDTH, "encoder_attention_heads": HEADS}
         values = {
-            key: {k: v for k, v in smaller.items() if k in vars(plain)[key].to_dict()} for key in nested if key != text
+            key: {"model_type": part.model_type} | {k: v for k, v in smaller.items() if k in part.to_dict()}
+            for key, part in vars(plain).items()
+            if key in nested and key != text
         }
+        values |= {key: WIDTH for key in ("projector_hidden_size", "out_hidden_size") if key in vars(plain)}
+        values |= {key: value for key, value in _APART.get(model_type, {}).items() if key in vars(plain)}
         values[text] = nested[text](**_values(inner, inner.model_type)).to_dict()
     config = made(**values)
     if task == "causal_lm" and "masked_lm" in tasks_of(model_type):
         config.is_decoder = True
+    if head is not None:
+        config.architectures = [head]
     config.num_labels = {"question_answering": 2}.get(task, LABELS)
     return config
 
@@ -122,11 +142,11 @@ def _values(plain: PreTrainedConfig, model_type: str) -> dict[str, Any]:
     return {**off, **sized, **kinds, **_APART.get(model_type, {})}
 
 
-def tiny_of(model_type: str, task: Task) -> PreTrainedModel:
-    """A stock model in eval mode, from a fixed seed; the caller's random state is left as it was."""
-    config = tiny_config(model_type, task)
+def tiny_of(model_type: str, task: Task, head: str | None = None, seed: int = 0) -> PreTrainedModel:
+    """A stock model in eval mode, from a seed; the caller's random state is left as it was."""
+    config = tiny_config(model_type, task, head)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = AUTO[task].from_config(config, dtype=torch.float32)
+        torch.manual_seed(seed)
+        model = auto_class(config, task).from_config(config, dtype=torch.float32)
         _widen(model)
     return model.eval()

@@ -24,7 +24,7 @@ class MeasuredHookPoints(NamedTuple):
     Attributes:
         hook_points: The hook points that are passed exactly once, with their widths.
         body: Path of the module that gives the head the last hidden states: the outermost called module around the
-            blocks.
+            blocks that returns no logits.
         returned: For each block the length of the tuple that it returns; None where it returns its hidden states alone.
     """
 
@@ -177,7 +177,7 @@ def _seen(passing: Any) -> _Seen:
 
 
 def _note_called(called: dict[str, bool], name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-    called[name] = True
+    called[name] = called[name] or not (isinstance(output, Mapping) and "logits" in output)
 
 
 def _note_returned(returned: list[int | None], module: nn.Module, args: tuple[Any, ...], output: Any) -> None:

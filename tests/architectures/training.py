@@ -1,0 +1,108 @@
+"""One step of the trainer with each method on a tiny pair of models: does every parameter move that can?"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from transformers import TrainingArguments
+
+from causalkd.alignment.resolve import resolve
+from causalkd.alignment.spec import Alignment, Site, SitePair
+from causalkd.data.batch import Batch
+from causalkd.data.pairs.draw_positions import PositionPolicy
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.adkd import ADKD
+from causalkd.objectives.atkd import ATKD
+from causalkd.objectives.base import Objective, Weighted
+from causalkd.objectives.diito import DIITO
+from causalkd.task_types import Task
+from causalkd.training.trainer import DistillationTrainer
+from tests.architectures.inputs import BASE, positions, stock_logits
+from tests.objectives.steps import labels_of
+
+# A parameter on which the logits depend less than by this part of the strongest need not move: a key's bias, to which
+# attention is blind, has a gradient of rounding alone.
+_STRONG = 1e-5
+_ALIGNMENT = Alignment(
+    name="tests",
+    positions=PositionPolicy(policy="all"),
+    pairs=(SitePair(name="middle", teacher=(Site(layer=1),), student=(Site(layer=1),)),),
+)
+
+
+def _diito(teacher: HookedModel, student: HookedModel) -> Objective:
+    return DIITO(resolve(_ALIGNMENT, teacher, student), teacher, student)
+
+
+def _adkd(teacher: HookedModel, student: HookedModel) -> Objective:
+    return ADKD(teacher, student, views=2 if student.task.endswith("_lm") else "all")
+
+
+def _atkd(teacher: HookedModel, student: HookedModel) -> Objective:
+    return ATKD()
+
+
+class Method(NamedTuple):
+    """A method of distillation and the heads that it exists for."""
+
+    objective: Callable[[HookedModel, HookedModel], Objective]
+    tasks: tuple[Task, ...]
+
+
+_TOKENS_AND_CLASSES: tuple[Task, ...] = ("masked_lm", "causal_lm", "classification", "token_classification")
+METHODS: Mapping[str, Method] = {
+    "DIITO": Method(_diito, (*_TOKENS_AND_CLASSES, "question_answering")),
+    "AD-KD": Method(_adkd, ("masked_lm", "causal_lm", "classification")),
+    "ATKD": Method(_atkd, _TOKENS_AND_CLASSES),
+}
+
+
+def unmoved(name: str, teacher: HookedModel, student: HookedModel) -> str | None:
+    """What of a student one step of a method leaves where it was, though its logits depend on it; None for nothing.
+
+    Raises:
+        ValueError: The method refuses these models, or its loss is not a finite number.
+    """
+    student.model.train()
+    depends = _depends(student)
+    before = {key: weight.detach().clone() for key, weight in student.model.named_parameters()}
+    batch = Batch(
+        BASE, labels_of(student.task, BASE), positions={"middle": positions()}, source_rows=torch.tensor([1, 2, 0])
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            max_steps=1,
+            learning_rate=1e-2,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+            dataloader_pin_memory=False,
+            disable_tqdm=True,
+            max_grad_norm=0.0,
+        )
+        DistillationTrainer(
+            student,
+            {name: Weighted(1.0, METHODS[name].objective(teacher, student))},
+            teacher,
+            args=arguments,
+            train_dataset=[{}] * 8,  # type: ignore[arg-type]
+            data_collator=lambda _: batch.tensors(),
+        ).train()
+    still = [key for key, weight in student.model.named_parameters() if torch.equal(weight, before[key])]
+    left = [key for key in still if key in depends]
+    return f"{len(left)} parameters do not move, such as {left[0]}" if left else None
+
+
+def _depends(student: HookedModel) -> set[str]:
+    """The parameters on which the stock model's logits at real tokens depend."""
+    logits = stock_logits(student, BASE)
+    weights = torch.linspace(-1, 1, logits.numel()).reshape(logits.shape).sin()
+    trained = {key: weight for key, weight in student.model.named_parameters() if weight.requires_grad}
+    found = torch.autograd.grad(
+        (weights * logits).sum(), list(trained.values()), allow_unused=True, materialize_grads=True
+    )
+    sizes = [gradient.abs().max().item() for gradient in found]
+    return {key for key, size in zip(trained, sizes, strict=True) if size > _STRONG * max(sizes)}
