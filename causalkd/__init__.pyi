@@ -44,6 +44,7 @@ from .objectives.diito import DIITOHidden as DIITOHidden
 from .objectives.hidden_kd import HiddenKD as HiddenKD
 from .objectives.response_kd import ResponseKD as ResponseKD
 from .objectives.response_kd import TaskLoss as TaskLoss
+from .objectives.uld import ULD as ULD
 from .recipe.finetune import FinetuneRecipe as FinetuneRecipe
 from .recipe.objectives import ObjectiveEntry as ObjectiveEntry
 from .recipe.objectives import register_objective as register_objective

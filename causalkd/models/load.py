@@ -22,6 +22,11 @@ from causalkd.models.self_test import self_test
 from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import TASK_TYPES, Task
 
+_OTHER_TOKENIZERS = (
+    ". An intervention needs positions that both models share. Only `causalkd.objectives.uld.ULD`, in Python, takes "
+    "language models of different tokenizers"
+)
+
 
 def load_model(
     name: str | Path,
@@ -177,10 +182,15 @@ def trainable(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def check_pair(teacher: HookedModel, student: HookedModel) -> None:
+def check_pair(teacher: HookedModel, student: HookedModel, *, same_tokens: bool = True) -> None:
     """Refuses a teacher and a student whose outputs cannot be compared.
 
     Vocabularies of one tokenizer may be padded to different sizes: see `share_entries`.
+
+    Args:
+        teacher: The frozen model.
+        student: The model being trained.
+        same_tokens: Whether both must read the same tokens, as for interventions and for comparing predictions.
 
     Raises:
         ValueError: Task, vocabulary, tokenizer or labels differ; lists every difference.
@@ -188,20 +198,7 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
     faults = []
     if teacher.task != student.task:
         faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
-    entries = shared_entries(teacher, student)
-    sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
-    if entries is not None and min(teacher.vocabulary, student.vocabulary) < entries:
-        faults.append(
-            f"{sizes}, and the tokenizer of both {entries}, some of which a model lacks; give it more, by "
-            f"resize_token_embeddings({entries}), or use a model that was trained with this tokenizer"
-        )
-    elif entries is None and teacher.vocabulary != student.vocabulary:
-        faults.append(
-            f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
-            "student_from_teacher"
-        )
-    elif entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
-        faults.append("the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both")
+    faults += _token_faults(teacher, student) if same_tokens else []
     if teacher.task in LABELLED and label_names(teacher) != label_names(student):
         faults.append(
             f"the teacher's labels are {list(label_names(teacher))}, the student's {list(label_names(student))}; "
@@ -209,6 +206,27 @@ def check_pair(teacher: HookedModel, student: HookedModel) -> None:
         )
     if faults:
         raise ValueError("teacher and student do not fit:\n" + "\n".join(f"- {fault}" for fault in faults))
+
+
+def _token_faults(teacher: HookedModel, student: HookedModel) -> list[str]:
+    entries = shared_entries(teacher, student)
+    sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
+    if entries is not None and min(teacher.vocabulary, student.vocabulary) < entries:
+        return [
+            f"{sizes}, and the tokenizer of both {entries}, some of which a model lacks; give it more, by "
+            f"resize_token_embeddings({entries}), or use a model that was trained with this tokenizer"
+        ]
+    if entries is None and teacher.vocabulary != student.vocabulary:
+        return [
+            f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
+            f"student_from_teacher{_OTHER_TOKENIZERS}"
+        ]
+    if entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
+        return [
+            "the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both"
+            + _OTHER_TOKENIZERS
+        ]
+    return []
 
 
 def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:

@@ -55,6 +55,8 @@ class Requirements(NamedTuple):
     """What else it asks of the teacher's base run."""
     refusal: Callable[[TrainingSetup], str | None] = _accept
     """Why it cannot be trained in a setup, and what to change; None where it can."""
+    same_tokens: bool = True
+    """Whether the teacher must read the student's own tokens, and so have its tokenizer."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""
@@ -200,4 +202,5 @@ def hook_points_of(objectives: Mapping[str, Weighted]) -> Requirements:
         _MOST_FIRST[min(_MOST_FIRST.index(each.logits) for each in kept)],
         second_order=any(each.second_order for each in kept),
         teacher_query=queries[0] if queries else None,
+        same_tokens=any(each.same_tokens for each in kept),
     )

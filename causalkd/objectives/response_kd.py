@@ -88,7 +88,7 @@ class TaskLoss:
 
     def requirements(self) -> Requirements:
         """The logits that have a label."""
-        return Requirements(logits="labelled", refusal=_written)
+        return Requirements(logits="labelled", refusal=_written, same_tokens=False)
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step.

@@ -108,6 +108,18 @@ class ADKDPart(Part):
     """The teacher's hook point, where it differs because the teacher has more blocks; None means `hook_point`."""
 
 
+class ULDPart(Part):
+    """ULD: the student's sorted probabilities of the next token learn from the teacher's, whatever their entries mean.
+
+    Both models of a recipe read the same tokens; in Python the objective also takes a teacher of another tokenizer.
+    """
+
+    weight: float = Field(default=1.0, ge=0)
+    """The weight of the term; with 0 it is only logged."""
+    temperature: float = Field(default=1.0, gt=0)
+    """The temperature T, dividing both models' logits."""
+
+
 class TaskPart(Part):
     """The task loss against the labels."""
 
@@ -206,6 +218,7 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
     "diito": ObjectiveEntry(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True),
     "diito_hidden": ObjectiveEntry(DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True),
     "adkd": ObjectiveEntry(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS, trains_maps=True),
+    "uld": ObjectiveEntry(ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student")),
 }
 """Every objective by its key."""
 

@@ -72,7 +72,7 @@ class DistillationTrainer(Trainer):
         if student.role != "student":
             raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
         if teacher is not None:
-            check_pair(teacher, student)
+            check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens)
             share_entries(teacher, student)
         args = trainer.get("args")
         check_settings(args, trainer)

@@ -114,7 +114,7 @@ def tiny_config(model_type: str, task: Task, head: str | None = None) -> PreTrai
         inner = getattr(plain, text)
         smaller = {"depth": 1, "num_hidden_layers": 1, "hidden_size": WIDTH, "num_heads": HEADS}
         smaller |= {"num_attention_heads": HEADS, "intermediate_size": WIDTH, "out_hidden_size": WIDTH}
-        smaller |= {"base_channels": 4, "num_res_blocks": 1, "codebook_size": 8}
+        smaller |= {"base_channels": 32, "num_res_blocks": 1, "codebook_size": 8}
         smaller |= {"encoder_layers": 1, "d_model": WIDTH, "encoder_ffn_dim": WIDTH, "encoder_attention_heads": HEADS}
         values = {
             key: {"model_type": part.model_type} | {k: v for k, v in smaller.items() if k in part.to_dict()}
