@@ -192,7 +192,7 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
         )
     try:
         return _fitted(model, architecture)
-    except (AttributeError, KeyError, NotImplementedError, TypeError) as error:
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"TransformerLens' adapter for {architecture} does not take this configuration "
             f"({type(error).__name__}: {error}); use another architecture"

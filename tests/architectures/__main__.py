@@ -13,6 +13,7 @@ import transformers
 from transformer_lens.factories import architecture_adapter_factory
 
 from causalkd.task_types import Task
+from tests.architectures import options
 from tests.architectures.checks import COLUMNS, CRASHED, NONE, RIGHT, WRONG, Cells, check
 from tests.architectures.zoo import TRANSFORMER_LENS, heads
 
@@ -38,6 +39,12 @@ Models that also read images or sound are given text alone. transformers runs no
 blocks without a block of attention, so the tiny hybrids have one among the first and the last block.
 """
 
+_HELD = """## Ways of holding a model
+
+A tiny Llama with the same checks, as a teacher and as a student. A quantised teacher teaches a student that is cut from
+it, whose weights are dequantised; bitsandbytes is installed for these rows alone. Adapters are merged when saved.
+"""
+
 
 def main(arguments: Iterable[str] = ()) -> None:
     """Runs every check and writes the page; of the types given, only prints their rows.
@@ -58,7 +65,7 @@ def main(arguments: Iterable[str] = ()) -> None:
         sys.stdout.write(_table(rows, {}))
     else:
         PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page(rows), encoding="utf-8")
+        PAGE.write_text(page(rows, _options()), encoding="utf-8")
 
 
 def _known(file: Path) -> dict[tuple[str, ...], Cells]:
@@ -73,7 +80,7 @@ def _noted(row: Cells, head: Iterable[str], file: Path | None) -> Cells:
     return row
 
 
-def page(rows: Iterable[Cells]) -> str:
+def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
     """The compatibility table, and what became of each class that TransformerLens has an adapter for."""
     rows, reasons = list(rows), {}
     table = _table(rows, reasons)
@@ -86,6 +93,8 @@ def page(rows: Iterable[Cells]) -> str:
             f"**What it shows.** {len(right)} of {len(rows)} heads, of {len(types)} architectures, are right in every "
             f"cell; {faults} cells are wrong or crash.\n",
             table,
+            _HELD,
+            _held_table(held, reasons),
             "## Reasons\n",
             *(f"{number}. {reason}" for reason, number in reasons.items()),
             "\n## The classes that TransformerLens has adapters for\n",
@@ -117,6 +126,26 @@ def _table(rows: Iterable[Cells], reasons: dict[str, int]) -> str:
         ]
         components = "all" if len(row.components) == 7 else ", ".join(row.components)
         lines.append(f"| {row.model_type} | {row.architecture} | {row.task} | {components} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _options() -> dict[str, dict[str, str]]:
+    """The results of every way of holding a model."""
+    found = {}
+    for name in {**options.OPTIONS, **options.QUANTIZED}:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                found[name] = options.check_option(name)
+        except ImportError as error:
+            found[name] = dict.fromkeys(options.COLUMNS, f"not tried: {' '.join(str(error).split())}")
+    return found
+
+
+def _held_table(held: Mapping[str, Mapping[str, str]], reasons: dict[str, int]) -> str:
+    lines = ["| a tiny Llama | " + " | ".join(options.COLUMNS) + " |", "|---" * (1 + len(options.COLUMNS)) + "|"]
+    for name, results in held.items():
+        cells = [_cell(results[column], reasons) for column in options.COLUMNS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

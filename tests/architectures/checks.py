@@ -17,6 +17,7 @@ from causalkd.alignment.spec import Site
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
+from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
 from causalkd.models.students import student_from_teacher
 from causalkd.task_types import Task
@@ -53,10 +54,10 @@ def check(model_type: str, task: Task, head: str | None = None) -> Cells:
         return Cells(model_type, task, name, (), dict.fromkeys(COLUMNS, refusal))
     components = tuple(c for c in COMPONENTS if any(hook_point.component == c for hook_point in model.hook_points()))
     results = {
-        "load": _result(lambda: _logits_are_stock(model)),
-        "interchange": _result(lambda: _interchanges(model, components)),
-        "cut": _result(lambda: _cut(tiny_of(model_type, task, head), task)),
-        "save": _result(lambda: _saved(model)),
+        "load": result_of(lambda: logits_are_stock(model)),
+        "interchange": result_of(lambda: interchanges(model, components)),
+        "cut": result_of(lambda: _cut(tiny_of(model_type, task, head), task)),
+        "save": result_of(lambda: saved(model)),
         **dict(_trained(model, tiny_of(model_type, task, head, seed=1))),
     }
     return Cells(model_type, task, name, components, results)
@@ -67,7 +68,8 @@ def expected(task: Task) -> dict[str, str]:
     return {column: NONE if column in METHODS and task not in METHODS[column].tasks else RIGHT for column in COLUMNS}
 
 
-def _result(fault: Callable[[], str | None]) -> str:
+def result_of(fault: Callable[[], str | None]) -> str:
+    """Right, refused with the reason, wrong with the fault that was found, or crashed."""
     try:
         found = fault()
     except ValueError as error:
@@ -83,17 +85,18 @@ def _trained(model: HookedModel, stock: PreTrainedModel) -> Iterator[tuple[str, 
     for name, method in METHODS.items():
         student = HookedModel(copy.deepcopy(stock), task=model.task, role="student")
         right = model.task in method.tasks
-        yield name, _result(partial(unmoved, name, teacher, student)) if right else NONE
+        yield name, result_of(partial(unmoved, name, teacher, student)) if right else NONE
 
 
-def _logits_are_stock(model: HookedModel) -> str | None:
+def logits_are_stock(model: HookedModel) -> str | None:
+    """How the logits differ from those of the stock model."""
     with torch.no_grad():
         found, expected = real(model.run(BASE).logits), stock_logits(model, BASE)
     apart = _apart(expected, found)
     return None if apart <= _ROUNDING else f"logits differ by {apart:.1g}"
 
 
-def _interchanges(model: HookedModel, components: Iterable[str]) -> str | None:
+def interchanges(model: HookedModel, components: Iterable[str]) -> str | None:
     """The first component whose interchange is not that of plain hooks in value and gradient, or does nothing."""
     plain = stock_logits(model, BASE)
     for component in components:
@@ -180,12 +183,15 @@ def _left_out(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
     return hidden if isinstance(output, Tensor) else type(output)([hidden, *output[1:]])
 
 
-def _saved(model: HookedModel) -> str | None:
+def saved(model: HookedModel) -> str | None:
+    """What differs in a model that was saved and read again."""
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         model.save_pretrained(folder)
         again = load_model(Path(folder), task=model.task, role="teacher")
         weights = again.model.state_dict()
-        changed = [name for name, one in model.model.state_dict().items() if not torch.equal(one, weights[name])]
+        changed = [
+            name for name, one in plain_model(model.model).state_dict().items() if not torch.equal(one, weights[name])
+        ]
         apart = _apart(model.run(BASE).logits, again.run(BASE).logits)
     if changed:
         return f"{changed[0]} comes back otherwise"
@@ -194,6 +200,8 @@ def _saved(model: HookedModel) -> str | None:
 
 def _gradient(model: HookedModel, logits: Tensor) -> Tensor:
     parameters = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
+    if not parameters:  # a teacher's
+        return torch.zeros(1)
     weights = torch.linspace(-1, 1, logits.numel()).reshape(logits.shape)
     found = torch.autograd.grad((weights * logits).sum(), parameters, allow_unused=True, materialize_grads=True)
     return torch.cat([gradient.flatten() for gradient in found])

@@ -99,7 +99,10 @@ def heads() -> Iterator[tuple[str, Task, str]]:
     """Every row of the table: type of model, task and the class of the head, of which a task can have several."""
     for model_type in model_types():
         for task in tasks_of(model_type):
-            for name in dict.fromkeys(names[model_type] for names in HEAD_NAMES[task] if model_type in names):
+            usual, *further = HEAD_NAMES[task]
+            # The further tables also hold encoders with a decoder, which are no causal language models.
+            tables = [usual] if further and CONFIG_MAPPING[model_type]().is_encoder_decoder else [usual, *further]
+            for name in dict.fromkeys(names[model_type] for names in tables if model_type in names):
                 yield model_type, task, name
 
 
