@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
 
 import numpy as np
 
@@ -103,4 +104,4 @@ def _line(name: str, found: AttributionMap, text: int, view: int, note: str) -> 
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    return "nan" if isnan(value) else f"{value:+.3f}".replace("-", "−")

@@ -187,7 +187,10 @@ def saved(model: HookedModel) -> str | None:
     """What differs in a model that was saved and read again."""
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         model.save_pretrained(folder)
-        again = load_model(Path(folder), task=model.task, role="teacher")
+        try:
+            again = load_model(Path(folder), task=model.task, role="teacher")
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"checkpoint {folder}", "the saved checkpoint")) from None
         weights = again.model.state_dict()
         changed = [
             name for name, one in plain_model(model.model).state_dict().items() if not torch.equal(one, weights[name])

@@ -224,7 +224,7 @@ def test_the_planted_task_is_generated() -> None:
 
 
 def test_the_planted_task_needs_its_own_vocabulary_and_room() -> None:
-    with pytest.raises(ValueError, match=r"vocabulary of its own.*Give PlantedNLI\(\).tokenizer\(\)"):
+    with pytest.raises(ValueError, match=r"vocabulary of its own.*is PlantedNLI\(\)\.tokenizer\(\)"):
         load_examples("planted", "train", bert_like())
     with pytest.raises(ValueError, match=r"has 11 tokens a row, more than max_length 8: allow as many"):
         load_examples("planted", "train", PlantedNLI().tokenizer(), limit=3, max_length=8)
