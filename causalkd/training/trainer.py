@@ -23,6 +23,7 @@ from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
 from causalkd.objectives.window import Window
 from causalkd.training.objective_parameters import Learned
+from causalkd.training.sharding import is_sharded, not_finite, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
 from causalkd.training.trainer_checks import check_compiled, check_objectives, check_saving, check_settings
 from causalkd.training.unreached import Unreached
@@ -110,6 +111,11 @@ class DistillationTrainer(Trainer):
         """Trains, between compiled blocks where that was asked for."""
         with compiled_blocks(self.student) if self._compiled else nullcontext():
             return super().train(*given, **named)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Accelerate's own, which also shards on CPUs where FSDP is asked for."""
+        super().create_accelerator_and_postprocess()
+        self.is_fsdp_enabled = is_sharded(self.args, self.accelerator.state)
 
     def compute_loss(
         self,
@@ -201,9 +207,7 @@ class DistillationTrainer(Trainer):
         if self._sums.count and "loss" in logs:
             means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
             logs |= {f"term/{name}": mean for name, mean in means.items()}
-            spoilt = [
-                name for name in ("loss", *(n for n in logs if n.startswith("term/"))) if not math.isfinite(logs[name])
-            ]
+            spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
             if spoilt:
                 raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
             logs |= self._watch(self.state.global_step) if self._watch is not None else {}
@@ -220,8 +224,7 @@ class DistillationTrainer(Trainer):
         Raises:
             ValueError: A weight is not a finite number.
         """
-        spoilt = [name for name, weight in self.student.model.named_parameters() if not weight.isfinite().all()]
-        if spoilt:
+        if spoilt := not_finite(self.student.model):
             raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -233,8 +236,9 @@ class DistillationTrainer(Trainer):
         return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
+        weights = state_dict and whole_weights(state_dict)
         if self.args.should_save:
+            super()._save(output_dir, weights)
             self._learned.save(Path(output_dir or str(self.args.output_dir)))
 
     def _load_best_model(self) -> None:
@@ -250,8 +254,7 @@ class DistillationTrainer(Trainer):
         self._learned.load(Path(resume_from_checkpoint))
         self._unlogged = Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
 
-    # Every process calls it for every checkpoint.
-    def _save_rng_state(self, output_dir: str) -> None:
+    def _save_rng_state(self, output_dir: str) -> None:  # every process calls it for every checkpoint
         super()._save_rng_state(output_dir)
         sums, count = self._sums.totals(), self._sums.count
         unlogged = Unlogged(sums, count, self._tr_loss.item(), self._globalstep_last_logged)

@@ -13,7 +13,7 @@ from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.build.data import build_data
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.prepare import build_alignment, build_student, build_teacher
-from causalkd.runs.build.trainer import _check_outside, _memory, build_trainer, task_only
+from causalkd.runs.build.trainer import _check_is_whole, _check_outside, _memory, build_trainer, task_only
 from causalkd.training.callbacks import EpochOfData, MetricsFile, read_rows
 from causalkd.training.progress import Progress
 from causalkd.training.teacher_cache import TeacherCache
@@ -136,3 +136,8 @@ def test_blocks_are_compiled_where_nothing_looks_inside_them(parts: dict[str, An
     with pytest.raises(ValueError, match=r"compile_blocks is true, but the alignment names .*mlp.*, inside a block"):
         _check_outside(given, MLP, teacher, student)
     _check_outside(given.model_copy(update={"compile_blocks": False}), MLP, teacher, student)
+
+
+def test_a_run_refuses_a_sharded_student() -> None:
+    with pytest.raises(ValueError, match="FSDP was asked for, but a run's checkpoints are made by processes that hold"):
+        _check_is_whole(is_sharded=True)
