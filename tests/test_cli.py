@@ -151,7 +151,8 @@ def test_attribute_adds_maps_that_the_report_keeps(copied: Path, monkeypatch: py
     assert as_text(report) in done.stdout and as_markdown(report) in done.stdout
     found = report.attribution
     assert found is not None and (found.settings.texts, found.settings.baseline) == (3, "zero")
-    assert "steps is 0, but a path has at least 1" in _refusal("attribute", copied, "--steps", "0")
+    refused = _run("attribute", copied, "--steps", "0")
+    assert refused.exit_code == 2 and "'--steps'" in refused.stderr
 
 
 def test_report_prints_the_report_and_draws_its_page_again(copied: Path) -> None:

@@ -30,7 +30,7 @@ from causalkd.reporting.study_types import Choice, Planned, StudyTable
 from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.costs.step_costs import StepCost, step_costs
 from causalkd.runs.evaluation.asked_task import AskedTask
-from causalkd.runs.study_cells import StudyFolder, Tell, attempted, cell_result, record_failure
+from causalkd.runs.study_cells import OWN, StudyFolder, Tell, attempted, cell_result, record_failure
 
 _POLL_SECONDS = 0.5
 """How often a worker looks again whether cells that others hold are done."""
@@ -105,7 +105,8 @@ def _check(study: Study, folder: StudyFolder) -> None:
             raise ValueError(f"evaluate: {part.task} has no split {part.split!r}; choose one of {', '.join(splits)}")
     path = folder.path
     # Another worker may be writing the study's file, whose draft begins with a dot.
-    holds = path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()))
+    entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
     if holds and not (path / "study.yaml").is_file():
         raise ValueError(f"{path} holds something that is no study; choose another `output`")
 

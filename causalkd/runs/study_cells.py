@@ -27,6 +27,10 @@ Tell = Callable[[str], None]
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 """Faults that say nothing of a cell: the worker stops, and the cell is run again by the next."""
 
+OWN = frozenset({"cells", "cells.jsonl", "choosing", "failures", "locks", "teachers", "step_costs.json", "seconds.csv"})
+OWN |= {f"{name}.{ending}" for name in ("table", "study") for ending in ("json", "csv", "md", "yaml", "html", "svg")}
+"""What a study writes into its folder."""
+
 
 @dataclass(frozen=True)
 class StudyFolder:

@@ -133,9 +133,11 @@ def test_the_command_stops_when_it_is_calculated_what_can_be_shown(tmp_path: Pat
 
 def test_equal_time_gives_as_many_steps_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter((1.0, 2.0))
-    monkeypatch.setattr("causalkd.runs.study.step_costs", lambda recipe: {"student": StepCost(64, next(seconds), 1e6)})
+    costs = (StepCost(64.0, each, 1e6) for each in seconds)
+    monkeypatch.setattr("causalkd.runs.study.step_costs", lambda recipe: {"student": next(costs)})
     study = small_study(tmp_path, seeds=[0], budget={"minutes": 0.1})
     table = run_study(study)
+    assert not table.failures
     assert {row.method: row.costs["steps"] for row in table.rows} == {"kd": (6,), "diito": (3,)}
     assert table.budget == "Equal time: 0.1 minutes for each student."
 
