@@ -92,6 +92,7 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
             _INTRODUCTION.format(layers=3),
             f"**What it shows.** {len(right)} of {len(rows)} heads, of {len(types)} architectures, are right in every "
             f"cell; {faults} cells are wrong or crash.\n",
+            _LIMITS,
             table,
             _HELD,
             _held_table(held, reasons),
@@ -102,6 +103,12 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
             "",
         ]
     )
+
+
+_LIMITS = """\
+**What it does not show.** The models are tiny and random: nothing is said of real checkpoints, of long texts, of speed,
+or of devices other than a CPU. One step of training shows that gradients arrive, not that a method helps.
+"""
 
 
 def _checked(model_type: str, task: Task, head: str) -> Cells:

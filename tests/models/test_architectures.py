@@ -12,7 +12,7 @@ from causalkd.models.adapters import adapter_for
 from causalkd.models.architectures import Architecture, architecture_of, refusal_of, register_architecture
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
-from tests.architectures.checks import _interchanges
+from tests.architectures.checks import interchanges
 from tests.architectures.toy import ToyConfig, ToyForCausalLM
 from tests.architectures.zoo import tiny_of
 from tests.tiny import VOCABULARY
@@ -37,7 +37,7 @@ def test_an_unknown_architecture_is_added_with_one_entry(toy: ToyForCausalLM, tm
     assert (model.n_layers, model.width, model.decodes, len(model.hook_points())) == (3, 8, True, 19)
     assert model.hook_point("mlp_output", 1).module == "body.layers.1.down"
     assert (
-        _interchanges(model, [hook_point.component for hook_point in model.hook_points() if hook_point.layer == 1])
+        interchanges(model, [hook_point.component for hook_point in model.hook_points() if hook_point.layer == 1])
         is None
     )
 

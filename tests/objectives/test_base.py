@@ -15,7 +15,7 @@ def test_the_hook_points_of_all_objectives_once() -> None:
     kept = hook_points_of({"a": Weighted(1.0, one), "b": Weighted(0.0, other), "c": Weighted(1.0, ResponseKD())})
     assert kept.teacher == (teacher.hook_point("block_output", 1), teacher.hook_point("block_output", 2))
     assert kept.student == (student.hook_point("block_output", 0), student.hook_point("block_output", 1))
-    assert hook_points_of({"task": Weighted(1.0, TaskLoss())}) == Requirements(logits="labelled")
+    assert hook_points_of({"task": Weighted(1.0, TaskLoss())}) == Requirements(logits="labelled", same_tokens=False)
 
 
 def test_without_a_teacher() -> None:

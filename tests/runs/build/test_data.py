@@ -15,10 +15,12 @@ from tests.shrunk import SHRUNK, TINY, planted_model
 from tests.tiny import tiny
 
 
+@pytest.fixture(scope="module")
 def recipe() -> Recipe:
     return Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY])
 
 
+@pytest.fixture(scope="module")
 def data(recipe: Recipe) -> Data:
     return build_data(recipe.data, recipe.teacher)
 

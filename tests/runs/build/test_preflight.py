@@ -126,7 +126,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "empty folder": ((OTHER_STUDENT, "students.kd.model={checkpoints}/empty"), ("no checkpoint '", "config.json")),
     "teacher without the head": (
         (*FROM_CHECKPOINT, "teacher.model={checkpoints}/headless"),
-        ("no weights", "classifier.weight, which the classification head needs", "With `teacher.training` it gets a"),
+        ("no weights", "classifier.weight, which the classification head needs", "with `teacher.training` in a recipe"),
     ),
     "teacher's labels": (
         (*FROM_CHECKPOINT, "teacher.model={checkpoints}/labels"),
