@@ -9,6 +9,9 @@ from typing import NoReturn
 
 import typer
 
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+"""What launchers such as torchrun tell a process of its place among others."""
+
 
 @contextmanager
 def user_errors() -> Iterator[None]:
@@ -28,6 +31,7 @@ def user_errors() -> Iterator[None]:
     set_verbosity_of_datasets(CRITICAL)  # its errors are raised too, and end here
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    from causalkd.processes.processes import FailedElsewhere
     from causalkd.runs.build.interruption import Stopped, terminable
     from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
 
@@ -35,6 +39,8 @@ def user_errors() -> Iterator[None]:
         with terminable():
             yield
             sys.stdout.flush()
+    except FailedElsewhere:
+        sys.exit(2)
     except ValueError as error:
         _end(str(error), 2)
     except KeyboardInterrupt as error:
@@ -66,6 +72,8 @@ def is_first_process() -> bool:
 
 
 def leave_to_the_first() -> None:
-    """Ends every process but the first, which runs the command alone."""
+    """Ends every process but the first, which runs the command alone and waits for no other."""
     if not is_first_process():
         raise typer.Exit
+    for name in LAUNCHED:
+        os.environ.pop(name, None)

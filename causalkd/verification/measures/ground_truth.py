@@ -6,7 +6,7 @@ one prediction per pair, a causal LM one at each labelled token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -87,6 +87,17 @@ def ground_truth(
     return found.rows()
 
 
+@dataclass
+class _Notes:
+    """What is known of the batches so far; a list has an entry for each of them."""
+
+    counterfactual: dict[Intervention, list[Tensor]]
+    permuted: dict[Intervention, list[Tensor]]
+    plain: list[Tensor] = field(default_factory=list)
+    per_pair: list[Tensor] = field(default_factory=list)
+    """How often the model predicts on each pair."""
+
+
 class GroundTruth:
     """Observes a model in every layer, at the positions of each site pair.
 
@@ -116,22 +127,17 @@ class GroundTruth:
             for layer, intervention in layer_interventions(model, component, drawn).items()
         }
         self.interventions = dict.fromkeys(self._by_layer.values())
-        self._plain: list[Tensor] = []
-        self._per_pair: list[Tensor] = []
-        self._counterfactual: dict[Intervention, list[Tensor]] = {
-            intervention: [] for intervention in self.interventions
-        }
-        self._permuted: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
+        self.noted = _Notes(*({intervention: [] for intervention in self.interventions} for _ in range(2)))
 
     def start(self, passes: ModelPass) -> None:
         """Counts what the model predicts for the bases."""
-        self._plain.append(passes.plain.choice)
-        self._per_pair.append(passes.plain.row.bincount(minlength=len(passes.batch.counted)))
+        self.noted.plain.append(passes.plain.choice.cpu())
+        self.noted.per_pair.append(passes.plain.row.bincount(minlength=len(passes.batch.counted)).cpu())
 
     def update(self, intervene: Intervened) -> None:
         """Counts what it predicts after an intervention, and with another row's source."""
-        self._counterfactual[intervene.intervention].append(intervene.answer.predictions.choice)
-        self._permuted[intervene.intervention].append(intervene.permuted.choice)
+        self.noted.counterfactual[intervene.intervention].append(intervene.answer.predictions.choice.cpu())
+        self.noted.permuted[intervene.intervention].append(intervene.permuted.choice.cpu())
 
     def rows(self) -> tuple[GroundTruthRow, ...]:
         """One row for each variable, site pair and layer.
@@ -139,15 +145,16 @@ class GroundTruth:
         Raises:
             ValueError: The model and the causal model predict at different positions.
         """
-        _check(torch.cat(self._per_pair).cpu(), self._answers)
-        unmoved = torch.cat(self._plain).cpu()
+        noted = self.noted
+        _check(torch.cat(noted.per_pair), self._answers)
+        unmoved = torch.cat(noted.plain)
         found: list[GroundTruthRow] = []
         for variable, truth in self._answers.counterfactual.items():
             effective = truth != self._answers.plain
             guessed = modal_matches(truth, effective.float())[1].bool()
             for (layer, pair), intervention in self._by_layer.items():
-                parts = (self._counterfactual[intervention], self._permuted[intervention])
-                right, other = (torch.cat(each).cpu() == truth for each in parts)
+                parts = (noted.counterfactual[intervention], noted.permuted[intervention])
+                right, other = (torch.cat(each) == truth for each in parts)
                 baselines: dict[BaselineName, Tensor] = {
                     "no_intervention": unmoved == truth,
                     "permuted_source": other,
