@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from causalkd.files.whole_files import write_whole
-from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.processes.processes import all_processes
+from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.pipeline import PipelineRecipe, Subject
 from causalkd.recipe.recipe import Recipe
 from causalkd.reporting.pipeline_table import pipeline_markdown

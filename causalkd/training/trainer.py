@@ -23,6 +23,7 @@ from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
 from causalkd.objectives.window import Window
 from causalkd.training.objective_parameters import Learned
+from causalkd.training.sharding import is_finite, shard_on_cpu, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
 from causalkd.training.trainer_checks import check_compiled, check_objectives, check_saving, check_settings
 from causalkd.training.unreached import Unreached
@@ -110,6 +111,12 @@ class DistillationTrainer(Trainer):
         """Trains, between compiled blocks where that was asked for."""
         with compiled_blocks(self.student) if self._compiled else nullcontext():
             return super().train(*given, **named)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Accelerate's own, which also shards on CPUs where FSDP is asked for."""
+        super().create_accelerator_and_postprocess()
+        shard_on_cpu(self.args, self.accelerator.state)
+        self.is_fsdp_enabled = getattr(self.accelerator.state, "fsdp_plugin", None) is not None
 
     def compute_loss(
         self,
@@ -220,7 +227,7 @@ class DistillationTrainer(Trainer):
         Raises:
             ValueError: A weight is not a finite number.
         """
-        spoilt = [name for name, weight in self.student.model.named_parameters() if not weight.isfinite().all()]
+        spoilt = [name for name, is_right in is_finite(self.student.model).items() if not is_right]
         if spoilt:
             raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
 
@@ -233,8 +240,10 @@ class DistillationTrainer(Trainer):
         return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
+        # The weights of a sharded student are put together by all processes, of which the first one saves them.
+        state_dict = None if state_dict is None else whole_weights(state_dict)
         if self.args.should_save:
+            super()._save(output_dir, state_dict)
             self._learned.save(Path(output_dir or str(self.args.output_dir)))
 
     def _load_best_model(self) -> None:

@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import TrainingSetup, Weighted
+from causalkd.training.sharding import sharding_faults
 
 _OWN_LOSS = "the loss is the weighted sum of the objectives"
 _NOT_MEASURED = (
@@ -118,7 +119,7 @@ def check_saving(student: HookedModel) -> None:
 
 
 def _faults(args: TrainingArguments) -> list[str]:
-    faults = []
+    faults = sharding_faults(args)
     if args.n_gpu > 1:
         faults.append(
             f"one process sees {args.n_gpu} accelerators and would split each batch between copies of the model, "

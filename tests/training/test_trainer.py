@@ -12,7 +12,6 @@ from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.compiled_blocks import compiled_blocks
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.base import Requirements, StepContext, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training import trainer as module
@@ -203,21 +202,6 @@ def test_what_cannot_be_trained() -> None:
     other = HookedModel(tiny("bert", "classification", labels=2), task="classification", role="student")
     with pytest.raises(ValueError, match=r"the teacher's labels are .*; load both with the same labels"):
         DistillationTrainer(other, {"response_kd": Weighted(1.0, ResponseKD())}, teacher)
-
-
-def test_maps_are_not_learned_in_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FSDP needs several accelerators; what the Trainer says of it is enough."""
-    prepare = DistillationTrainer.create_accelerator_and_postprocess
-
-    def sharded(self: DistillationTrainer) -> None:
-        prepare(self)
-        self.is_fsdp_enabled = True
-
-    monkeypatch.setattr(DistillationTrainer, "create_accelerator_and_postprocess", sharded)
-    pair = models()
-    with pytest.raises(ValueError, match=r"adkd differentiates the student twice, and FSDP takes its parameters away"):
-        trainer(tmp_path, pair, {"adkd": Weighted(1.0, ADKD(*pair))})
-    assert trainer(tmp_path, pair, {"kd": Weighted(1.0, ResponseKD())}).is_fsdp_enabled
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")

@@ -88,6 +88,12 @@ def build_trainer(
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
         callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed), MeasureWhatIsSaved()],
     )
+    if trainer.is_fsdp_enabled:
+        raise ValueError(
+            "FSDP was asked for, but a run's checkpoints are made by processes that hold the whole student; leave FSDP "
+            "out (accelerate launch without --use_fsdp, or torchrun), or train with `DistillationTrainer` in Python, "
+            "whose `save_model` writes a stock checkpoint of a sharded student"
+        )
     if intervened is not None and recipe.data.sources == "batch":
         _check_groups(recipe.data.group, training, trainer.args.world_size)
     for loud in (trainers.DEFAULT_PROGRESS_CALLBACK, PrinterCallback):  # the first is another one in a notebook

@@ -1,0 +1,36 @@
+"""Students sharded by FSDP2 over two processes learn what whole ones learn, and are saved as stock checkpoints."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from tests.training.sharded import FSDP, TRAININGS
+from tests.training.small import models, objectives, trainer
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_sharded_students_learn_what_whole_ones_learn(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "tests.training.sharded", str(tmp_path)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    start = models(dropout=0.0, dtype=torch.float64)[1].model.state_dict()
+    for name in TRAININGS:
+        whole, sharded = (
+            AutoModelForSequenceClassification.from_pretrained(tmp_path / f"{name}-{kind}", dtype=torch.float64)
+            for kind in ("whole", "sharded")
+        )
+        weights, others = whole.state_dict(), sharded.state_dict()
+        assert weights.keys() == others.keys() == start.keys()
+        assert max((start[key] - weight).abs().max() for key, weight in weights.items()) > 1e-4
+        assert max((weight - others[key]).abs().max() for key, weight in weights.items()) < 1e-12, name
+
+
+def test_one_process_holds_the_whole_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")  # put back afterwards
+    pair = models()
+    assert not trainer(tmp_path, pair, objectives(*pair), **FSDP).is_fsdp_enabled
