@@ -37,8 +37,7 @@ def _contents(base: Path) -> dict[str, str]:
 def _measured(processes: int, base: Path, planted: FinishedRun, stories: FinishedRun) -> tuple[dict[str, str], str]:
     base.mkdir()
     (base / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _PROMPTS))
-    # 40 pairs in batches of 13: the last has one row, and takes a source from the one before.
-    folders = [_copy(planted, base / "planted", 13), _copy(stories, base / "stories", 6)]
+    folders = [_copy(planted, base / "planted", 6), _copy(stories, base / "stories", 6)]
     program = [sys.executable, "-m", "tests.runs.shared_work", str(processes), *map(str, folders)]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
