@@ -45,19 +45,22 @@ def sharding_faults(args: TrainingArguments) -> list[str]:
     return faults
 
 
-def shard_on_cpu(args: TrainingArguments, state: AcceleratorState) -> None:
-    """Gives the processes of a training on the CPU the plugin by which they shard the student, if it is asked for.
+def is_sharded(args: TrainingArguments, state: AcceleratorState) -> bool:
+    """Whether the processes of a training shard the student.
+
+    Those on a CPU are given accelerate's plugin for it here, if it is asked for.
 
     Args:
         args: Of the training.
         state: accelerate's state of the processes.
     """
     if state.distributed_type != DistributedType.MULTI_CPU or not _is_asked(args):
-        return
+        return getattr(state, "fsdp_plugin", None) is not None
     plugin = FullyShardedDataParallelPlugin(**(getattr(args, "fsdp_plugin_args", None) or {}))
     if args.bf16 or args.fp16:
         plugin.set_mixed_precision("bf16" if args.bf16 else "fp16")
     state.distributed_type, state.fsdp_plugin = DistributedType.FSDP, plugin
+    return True
 
 
 def whole(weight: Tensor) -> Tensor:
@@ -68,13 +71,16 @@ def whole(weight: Tensor) -> Tensor:
 
 
 def whole_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights of a state dict as plain tensors; every process asks for them."""
+    """The weights of a state dict as plain tensors.
+
+    Those of a sharded student are put together by all processes, of which the first one then saves them.
+    """
     return {name: whole(weight) if isinstance(weight, Tensor) else weight for name, weight in weights.items()}
 
 
-def is_finite(model: torch.nn.Module) -> dict[str, bool]:
-    """Whether each weight of a model, sharded or not, holds nothing but finite numbers; every process asks for it."""
-    return {name: bool(whole(weight).isfinite().all()) for name, weight in model.named_parameters()}
+def not_finite(model: torch.nn.Module) -> list[str]:
+    """The weights of a model, sharded or not, that hold what is no finite number; every process asks for them."""
+    return [name for name, weight in model.named_parameters() if not whole(weight).isfinite().all()]
 
 
 def _is_asked(args: TrainingArguments) -> bool:

@@ -23,7 +23,7 @@ from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
 from causalkd.objectives.window import Window
 from causalkd.training.objective_parameters import Learned
-from causalkd.training.sharding import is_finite, shard_on_cpu, whole_weights
+from causalkd.training.sharding import is_sharded, not_finite, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
 from causalkd.training.trainer_checks import check_compiled, check_objectives, check_saving, check_settings
 from causalkd.training.unreached import Unreached
@@ -115,8 +115,7 @@ class DistillationTrainer(Trainer):
     def create_accelerator_and_postprocess(self) -> None:
         """Accelerate's own, which also shards on CPUs where FSDP is asked for."""
         super().create_accelerator_and_postprocess()
-        shard_on_cpu(self.args, self.accelerator.state)
-        self.is_fsdp_enabled = getattr(self.accelerator.state, "fsdp_plugin", None) is not None
+        self.is_fsdp_enabled = is_sharded(self.args, self.accelerator.state)
 
     def compute_loss(
         self,
@@ -208,9 +207,7 @@ class DistillationTrainer(Trainer):
         if self._sums.count and "loss" in logs:
             means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
             logs |= {f"term/{name}": mean for name, mean in means.items()}
-            spoilt = [
-                name for name in ("loss", *(n for n in logs if n.startswith("term/"))) if not math.isfinite(logs[name])
-            ]
+            spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
             if spoilt:
                 raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
             logs |= self._watch(self.state.global_step) if self._watch is not None else {}
@@ -227,8 +224,7 @@ class DistillationTrainer(Trainer):
         Raises:
             ValueError: A weight is not a finite number.
         """
-        spoilt = [name for name, is_right in is_finite(self.student.model).items() if not is_right]
-        if spoilt:
+        if spoilt := not_finite(self.student.model):
             raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -240,7 +236,6 @@ class DistillationTrainer(Trainer):
         return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        # The weights of a sharded student are put together by all processes, of which the first one saves them.
         state_dict = None if state_dict is None else whole_weights(state_dict)
         if self.args.should_save:
             super()._save(output_dir, state_dict)

@@ -23,7 +23,6 @@ def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
         ValueError: Another process is at work there, or a finished run is there that is not to be overwritten.
     """
 
-
     def keep_others_out() -> bool:
         if not folder.holds_anything():
             return False
@@ -64,7 +63,6 @@ def begin(
     Raises:
         ValueError: The folder holds something else than an unfinished run of this recipe, or cannot be written.
     """
-
 
     def open_folder() -> None:
         if not is_held:

@@ -113,9 +113,7 @@ def measure_maps(
         maps.append(at_depths)
         faithful.append(Faithfulness(*(values.cpu() for values in vars(of_first).values())))
     maps, faithful = processes.together((maps, faithful))
-    return ModelAttributions(
-        tuple(map(AttributionMap.join, zip(*maps, strict=True))), Faithfulness.join(faithful)
-    )
+    return ModelAttributions(tuple(map(AttributionMap.join, zip(*maps, strict=True))), Faithfulness.join(faithful))
 
 
 def depths(model: HookedModel) -> list[HookPoint]:

@@ -99,9 +99,7 @@ class _OneOf(Processes):
 
 def test_shares_of_the_batches_note_what_one_process_notes_bit_for_bit(setting):
     teacher, student, alignment, _ = setting
-    batches = pairs_of(teacher, student, n=17, batch_size=4)[
-        1
-    ]
+    batches = pairs_of(teacher, student, n=17, batch_size=4)[1]
     assert [len(batch.counted) for batch in batches] == [4, 4, 4, 4, 1]
     shares = [_OneOf(3, rank) for rank in range(3)]
     alone, *others = (_noted(setting, alignment, batches, processes) for processes in (Processes(), *shares))
