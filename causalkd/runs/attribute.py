@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from causalkd.processes.processes import all_processes
 from causalkd.runs.build.prepare import build_collator
 from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.distill import Page, write_pages
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.folder.map_files import replace_maps
 from causalkd.runs.map_distances import map_distances
@@ -111,15 +113,17 @@ def attribute(
     results = dataclasses.replace(results, teaching=teaching, map_distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
     report = dataclasses.replace(report, attribution=results)
-
-    def write() -> None:
-        assert report.attribution is not None
-        replace_maps(run.folder, {TEACHER: teacher.maps, **maps}, report.attribution.to_json())
-        write_pages(page, report, run.folder)
-        report.write(run.folder.report)
-
-    processes.in_first(write)
+    processes.in_first(partial(_write, run.folder, {TEACHER: teacher.maps, **maps}, report, page))
     return report
+
+
+def _write(
+    folder: RunFolder, maps: dict[str, tuple[AttributionMap, ...]], report: VerificationReport, page: Page | None
+) -> None:
+    assert report.attribution is not None
+    replace_maps(folder, maps, report.attribution.to_json())
+    write_pages(page, report, folder)
+    report.write(folder.report)
 
 
 def _explained(

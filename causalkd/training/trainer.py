@@ -236,9 +236,9 @@ class DistillationTrainer(Trainer):
         return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        state_dict = None if state_dict is None else whole_weights(state_dict)
+        weights = state_dict and whole_weights(state_dict)
         if self.args.should_save:
-            super()._save(output_dir, state_dict)
+            super()._save(output_dir, weights)
             self._learned.save(Path(output_dir or str(self.args.output_dir)))
 
     def _load_best_model(self) -> None:
@@ -254,8 +254,7 @@ class DistillationTrainer(Trainer):
         self._learned.load(Path(resume_from_checkpoint))
         self._unlogged = Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
 
-    # Every process calls it for every checkpoint.
-    def _save_rng_state(self, output_dir: str) -> None:
+    def _save_rng_state(self, output_dir: str) -> None:  # every process calls it for every checkpoint
         super()._save_rng_state(output_dir)
         sums, count = self._sums.totals(), self._sums.count
         unlogged = Unlogged(sums, count, self._tr_loss.item(), self._globalstep_last_logged)

@@ -88,12 +88,7 @@ def build_trainer(
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
         callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed), MeasureWhatIsSaved()],
     )
-    if trainer.is_fsdp_enabled:
-        raise ValueError(
-            "FSDP was asked for, but a run's checkpoints are made by processes that hold the whole student; leave FSDP "
-            "out (accelerate launch without --use_fsdp, or torchrun), or train with `DistillationTrainer` in Python, "
-            "whose `save_model` writes a stock checkpoint of a sharded student"
-        )
+    _check_is_whole(trainer)
     if intervened is not None and recipe.data.sources == "batch":
         _check_groups(recipe.data.group, training, trainer.args.world_size)
     for loud in (trainers.DEFAULT_PROGRESS_CALLBACK, PrinterCallback):  # the first is another one in a notebook
@@ -113,6 +108,15 @@ def _check_outside(training: TrainingPart, alignment: Alignment, teacher: Hooked
         raise ValueError(
             f"training.compile_blocks is true, but the alignment names {points[0].name}, inside a block, where the "
             "live accuracies hook in, which compiled code would leave out; align block outputs or leave it out"
+        )
+
+
+def _check_is_whole(trainer: DistillationTrainer) -> None:
+    if trainer.is_fsdp_enabled:
+        raise ValueError(
+            "FSDP was asked for, but a run's checkpoints are made by processes that hold the whole student; leave FSDP "
+            "out (accelerate launch without --use_fsdp, or torchrun), or train with `DistillationTrainer` in Python, "
+            "whose `save_model` writes a stock checkpoint of a sharded student"
         )
 
 
