@@ -30,7 +30,8 @@ def test_sharded_students_learn_what_whole_ones_learn(tmp_path: Path) -> None:
         assert max((weight - others[key]).abs().max() for key, weight in weights.items()) < 1e-12, name
 
 
-def test_one_process_holds_the_whole_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_alone_has_nobody_to_share_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")  # put back afterwards
     pair = models()
-    assert not trainer(tmp_path, pair, objectives(*pair), **FSDP).is_fsdp_enabled
+    with pytest.raises(ValueError, match="Using fsdp only works in distributed training"):
+        trainer(tmp_path, pair, objectives(*pair), **FSDP)
