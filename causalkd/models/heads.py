@@ -36,7 +36,7 @@ _AUTO: Mapping[Task, tuple[Any, ...]] = {
 # Some of their models are encoders with a decoder, which are no causal language models of the text they are given.
 _OF_MORE_THAN_TEXT = (AutoModelForMultimodalLM, AutoModelForSeq2SeqLM)
 
-HEAD_NAMES: Mapping[Task, tuple[Mapping[Any, Any], ...]] = {
+HEAD_NAMES: Mapping[Task, tuple[Any, ...]] = {
     "masked_lm": (modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,),
     "causal_lm": (
         modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,

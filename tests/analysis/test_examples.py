@@ -14,7 +14,7 @@ from causalkd.verification.results.baselines import BASELINES
 
 ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "analysis" / "examples"
-QUICKSTART, ADKD = GALLERY / "quickstart.html", GALLERY / "adkd.html"
+QUICKSTART = GALLERY / "quickstart.html"
 RESULTS = ROOT / "analysis" / "results" / "README.md"
 
 
@@ -62,20 +62,3 @@ def test_every_baseline_is_beside_the_aligned_site() -> None:
     trained = {row["baseline"] for row in rows if row["aligned"] == "True"}
     # The alignment has one pair, so there is no other whose site could be taken.
     assert trained == {"measured", *BASELINES} - {"shuffled_alignment"}
-
-
-def _said(value: float, digits: int) -> str:
-    """A share as prose has it: without the zero."""
-    return f"{value:.{digits}f}".removeprefix("0")
-
-
-def test_the_page_of_adkd_has_maps_and_the_words_beside_it_have_its_numbers() -> None:
-    page, words = ADKD.read_text(encoding="utf-8"), " ".join(RESULTS.read_text(encoding="utf-8").split())
-    distances = {(row["student"], row["baseline"]): float(row["distance"]) for row in _table(page, "map-distances.csv")}
-    nearer, other, untrained = (
-        _said(distances[key], 4) for key in (("adkd", "measured"), ("kd", "measured"), ("kd", "untrained_student"))
-    )
-    assert f"a distance of {nearer} against {other}, and {untrained} for an untrained student" in words
-    assert {row["student"] for row in _table(page, "agreement.csv")} == {"kd", "adkd"}
-    assert "Which tokens the predictions depend on" in page
-    assert "no evidence of alignment" in html.unescape(page.split("<h1>")[1].split("</h1>")[0])

@@ -86,6 +86,9 @@ def model_types() -> tuple[str, ...]:
         for model_type, name in mapping.items():
             if name in TRANSFORMER_LENS or architecture_of(model_type) is not None or model_type == "distilbert":
                 named[model_type] = None
+    # Encoders with a decoder are listed where the usual tables have them: all are refused for the same reason.
+    usual = {**HEAD_NAMES["masked_lm"][0], **HEAD_NAMES["causal_lm"][0]}
+    named = {each: None for each in named if each in usual or not CONFIG_MAPPING[each]().is_encoder_decoder}
     return tuple(sorted(named))
 
 

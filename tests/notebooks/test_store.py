@@ -15,7 +15,11 @@ TABLE = "student  seed\n─────────────\nkd          0\n
 def _notebook(*outputs):
     cell = new_code_cell("f()", execution_count=3, metadata={"execution": {"iopub.status.busy": "2026"}})
     cell.outputs = list(outputs)
-    metadata = {"kernelspec": {"name": "python3"}, "language_info": {"version": "3.11.9"}, "widgets": {"state": 1}}
+    metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "language_info": {"name": "python", "version": "3.11.9"},
+        "widgets": {"state": 1},
+    }
     return new_notebook(cells=[new_markdown_cell("# A"), cell], metadata=metadata)
 
 
@@ -53,7 +57,8 @@ def test_what_belongs_to_one_machine_or_moment_is_not_kept():
 
 def test_a_figure_is_kept_in_fewer_bytes_at_its_resolution_and_only_once():
     file = io.BytesIO()
-    Image.radial_gradient("L").convert("RGBA").save(file, "PNG", dpi=(100, 100))
+    steep = Image.linear_gradient("L")
+    Image.merge("RGB", (Image.radial_gradient("L"), steep, steep.rotate(90))).save(file, "PNG", dpi=(100, 100))
     png = base64.b64encode(file.getvalue()).decode()
     (kept,) = stripped(_notebook(_shown({"image/png": png}))).cells[1].outputs
     smaller = kept.data["image/png"]

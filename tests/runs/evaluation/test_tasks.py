@@ -89,11 +89,9 @@ def test_every_model_of_a_run_is_measured(quickstart: FinishedRun, tmp_path: Pat
 
 
 def test_a_run_is_measured_as_in_its_report(quickstart: FinishedRun, tmp_path: Path) -> None:
-    """The same rows, read by the task's name."""
-    part, report = quickstart.recipe.data, VerificationReport.read(quickstart.folder.report)
-    given = f"task: {part.task}\nmax_length: {part.max_length}\neval_limit: {part.eval_limit}\nseed: {part.seed}\n"
-    (tmp_path / "same.yaml").write_text(given)
-    rows = evaluate_task(quickstart.folder.path, str(tmp_path / "same.yaml"), out=tmp_path)
+    """The same rows, as the recipe in the folder says."""
+    report = VerificationReport.read(quickstart.folder.report)
+    rows = evaluate_task(quickstart.folder.path, str(quickstart.folder.recipe), out=tmp_path)
     expected = [report.teacher.task_metric, *(student.task_metric for student in report.students)]
     assert [row["metrics"]["accuracy"] for row in rows] == expected
 
