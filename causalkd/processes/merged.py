@@ -20,7 +20,8 @@ def merged(parts: Sequence[T]) -> T:
     rest: Sequence[Any] = parts
     if is_dataclass(first) and not isinstance(first, type):
         values = {field.name: merged([getattr(part, field.name) for part in rest]) for field in fields(first)}
-        return type(first)(**values)
+        rebuilt: Any = type(first)(**values)
+        return rebuilt
     found: Any = parts[-1]
     if isinstance(first, tuple):
         found = tuple(merged(items) for items in zip(*rest, strict=True))

@@ -57,7 +57,10 @@ class TeacherNotes:
     @classmethod
     def of(cls, interventions: Iterable[Intervention]) -> "TeacherNotes":
         """No batch yet."""
-        return cls(*({intervention: [] for intervention in interventions} for _ in range(4)))
+        keys = tuple(interventions)
+        return cls(
+            {key: [] for key in keys}, {key: [] for key in keys}, {key: [] for key in keys}, {key: [] for key in keys}
+        )
 
 
 class TeacherCounterfactuals:

@@ -127,7 +127,7 @@ class GroundTruth:
             for layer, intervention in layer_interventions(model, component, drawn).items()
         }
         self.interventions = dict.fromkeys(self._by_layer.values())
-        self.noted = _Notes(*({intervention: [] for intervention in self.interventions} for _ in range(2)))
+        self.noted = _Notes({each: [] for each in self.interventions}, {each: [] for each in self.interventions})
 
     def start(self, passes: ModelPass) -> None:
         """Counts what the model predicts for the bases."""
