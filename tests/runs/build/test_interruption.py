@@ -59,8 +59,9 @@ def test_a_training_stops_after_its_step_and_continues_as_if_it_had_not(tmp_path
 def test_a_second_signal_stops_at_once() -> None:
     stopping = Stopping()
     with pytest.raises(Stopped), stopping.listening():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        # Raised in this thread, so that the first is noted before the second comes.
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         pytest.fail("the second signal did nothing")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -68,7 +69,7 @@ def test_a_second_signal_stops_at_once() -> None:
 def test_elsewhere_a_termination_is_an_interrupt() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped), terminable():
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
