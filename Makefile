@@ -41,7 +41,7 @@ demo: $(INSTALLED)  ## train and verify the quickstart; ends in runs/quickstart
 test: $(INSTALLED)  ## run the tests, minutes; ARGS='-k name' picks some
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-test-fast: $(INSTALLED)  ## run what trains nothing, a minute; to use while working
+test-fast: $(INSTALLED)  ## run what trains nothing, a minute and a half; to use while working
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not trains' $(FAST) $(ARGS)
 
 test-slow: $(INSTALLED)  ## run the slow tests too
