@@ -11,18 +11,8 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, TeacherPart, TrainingPart
 from causalkd.runs.build.data import Data, build_data, data_of
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
-from tests.shrunk import SHRUNK, TINY, planted_model
+from tests.shrunk import planted_model
 from tests.tiny import tiny
-
-
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY])
-
-
-@pytest.fixture(scope="module")
-def data(recipe: Recipe) -> Data:
-    return build_data(recipe.data, recipe.teacher)
 
 
 def test_both_splits_with_the_tokenizer_of_the_teacher(data: Data, tmp_path: Path) -> None:

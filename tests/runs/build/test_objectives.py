@@ -9,20 +9,9 @@ from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.data import Data, build_data
+from causalkd.runs.build.data import Data
 from causalkd.runs.build.objectives import build_objectives
 from causalkd.runs.build.prepare import build_alignment, build_student, build_teacher
-from tests.shrunk import SHRUNK, TINY
-
-
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY])
-
-
-@pytest.fixture(scope="module")
-def data(recipe: Recipe) -> Data:
-    return build_data(recipe.data, recipe.teacher)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from causalkd.data.tasks.loading import load_examples
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TeacherPart, TrainingPart
-from causalkd.runs.build.data import Data, build_data
+from causalkd.runs.build.data import Data
 from causalkd.runs.build.prepare import (
     build_alignment,
     build_collator,
@@ -26,17 +26,7 @@ from causalkd.runs.build.prepare import (
     build_teacher,
 )
 from tests.data.tiny_tokenizers import WORDS, bert_like
-from tests.shrunk import SHRUNK, TINY, planted_model
-
-
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
-    return Recipe.load("quickstart", [*SHRUNK["quickstart"], *TINY])
-
-
-@pytest.fixture(scope="module")
-def data(recipe: Recipe) -> Data:
-    return build_data(recipe.data, recipe.teacher)
+from tests.shrunk import planted_model
 
 
 @pytest.fixture(scope="module")
