@@ -19,9 +19,9 @@ from analysis.teaching_modes import larger_teachers
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.reporting.tables import columns
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.prepare import build_rows, build_teacher
-from causalkd.runs.build.trainer import build_trainer, task_only
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.prepare import build_rows, build_teacher
+from causalkd.runs.setup.trainer import build_trainer, task_only
 from causalkd.verification.measures.teaching_modes import teaching_modes
 from causalkd.verification.results.teaching import TeachingModes
 

@@ -15,8 +15,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import model_from_config
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs import distill as runs
-from causalkd.runs.build import trainer as build
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup import trainer as set_up
 from causalkd.task_types import Task
 
 _TEACHER = "teacher.training"
@@ -144,12 +144,12 @@ def interrupted(name: str, step: int, after_saving: bool = False) -> Callable[..
     """A `build_trainer` whose training of `name` is interrupted at the end of a step, or right after saving at it."""
 
     def build_trainer(*args: Any, **options: Any) -> Any:
-        trainer = build.build_trainer(*args, **options)
+        trainer = set_up.build_trainer(*args, **options)
         if options["name"] == name:
             trainer.add_callback(Interrupt(step, after_saving))
         return trainer
 
-    assert runs.build_trainer is build.build_trainer
+    assert runs.build_trainer is set_up.build_trainer
     return build_trainer
 
 

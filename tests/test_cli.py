@@ -20,7 +20,7 @@ from causalkd.recipe.recipe import Recipe, shipped_pipelines, shipped_recipes
 from causalkd.reporting.attribution_tables import as_markdown
 from causalkd.reporting.terminal import as_text
 from causalkd.runs import distill as runs
-from causalkd.runs.build.interruption import Stopped
+from causalkd.runs.setup.interruption import Stopped
 from causalkd.task_types import Task
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import FinishedRun

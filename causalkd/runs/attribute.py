@@ -16,12 +16,12 @@ from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import untrained_copy
-from causalkd.runs.build.prepare import build_collator
-from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.distill import Page, write_pages
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.folder.map_files import replace_maps
 from causalkd.runs.map_distances import map_distances
+from causalkd.runs.setup.prepare import build_collator
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.teaching import teaching_of
 from causalkd.runs.trained_run import Trained, TrainedRun
 from causalkd.task_types import Task

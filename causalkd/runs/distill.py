@@ -23,18 +23,6 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card
-from causalkd.runs.build.data import Data, longest_row
-from causalkd.runs.build.data_identity import changed_data
-from causalkd.runs.build.hub_names import base_model, datasets
-from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.opening import begin, hold
-from causalkd.runs.build.preflight import preflight
-from causalkd.runs.build.prepare import build_student
-from causalkd.runs.build.prepared import Prepared
-from causalkd.runs.build.progress_bars import no_bars_in_logs
-from causalkd.runs.build.sequences import reply_ends, taught_data
-from causalkd.runs.build.train import finish_training
-from causalkd.runs.build.trainer import build_trainer, task_only
 from causalkd.runs.costs.plan import planned
 from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
 from causalkd.runs.folder.layout import RunFolder, write_whole
@@ -43,6 +31,18 @@ from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.map_files import first_maps
 from causalkd.runs.folder.shared_teachers import place_teacher
 from causalkd.runs.folder.stages import TEACHER, goals
+from causalkd.runs.setup.data import Data, longest_row
+from causalkd.runs.setup.data_identity import changed_data
+from causalkd.runs.setup.hub_names import base_model, datasets
+from causalkd.runs.setup.objectives import build_objectives
+from causalkd.runs.setup.opening import begin, hold
+from causalkd.runs.setup.preflight import preflight
+from causalkd.runs.setup.prepare import build_student
+from causalkd.runs.setup.prepared import Prepared
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.sequences import reply_ends, taught_data
+from causalkd.runs.setup.train import finish_training
+from causalkd.runs.setup.trainer import build_trainer, task_only
 from causalkd.runs.trained_run import TrainedRun, load_trained_run
 from causalkd.runs.verify import verified
 from causalkd.training.callbacks import read_rows

@@ -17,19 +17,19 @@ from accelerate import PartialState
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs.build.data import Data
-from causalkd.runs.build.opening import begin, hold
-from causalkd.runs.build.preflight import preflight_finetuning
-from causalkd.runs.build.prepare import batches_of, build_teacher
-from causalkd.runs.build.progress_bars import no_bars_in_logs
-from causalkd.runs.build.train import best_step, finish_training
-from causalkd.runs.build.trainer import build_trainer, task_only
 from causalkd.runs.costs.plan import steps_of
 from causalkd.runs.evaluation.tasks import FOLDER, described, measured, write_predictions
 from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.stages import goals, model_stage
+from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.opening import begin, hold
+from causalkd.runs.setup.preflight import preflight_finetuning
+from causalkd.runs.setup.prepare import batches_of, build_teacher
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.train import best_step, finish_training
+from causalkd.runs.setup.trainer import build_trainer, task_only
 from causalkd.runs.trained_run import load_trained_run
 from causalkd.training.progress import PlannedTraining, RunProgress
 from causalkd.verification.measures.environment import environment

@@ -16,14 +16,14 @@ from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.pipeline import PipelineRecipe, Subject
 from causalkd.recipe.recipe import Recipe
 from causalkd.reporting.pipeline_table import pipeline_markdown
-from causalkd.runs.build.preflight import preflight, preflight_finetuning
-from causalkd.runs.build.prepare import build_student
-from causalkd.runs.build.prepared import Prepared
-from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.distill import Page, distill
 from causalkd.runs.finetune import finetune
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST
+from causalkd.runs.setup.preflight import preflight, preflight_finetuning
+from causalkd.runs.setup.prepare import build_student
+from causalkd.runs.setup.prepared import Prepared
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
 from causalkd.verification.results.report import VerificationReport

@@ -22,12 +22,12 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
-from causalkd.runs.build.data import Data
-from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.preflight import preflight, try_a_step
-from causalkd.runs.build.prepare import build_start, build_student
-from causalkd.runs.build.progress_bars import no_bars_in_logs
-from causalkd.runs.build.trainer import build_trainer
+from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.objectives import build_objectives
+from causalkd.runs.setup.preflight import preflight, try_a_step
+from causalkd.runs.setup.prepare import build_start, build_student
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.trainer import build_trainer
 from causalkd.training.precomputed import INDEX, PrecomputedOutputs, Shards, write_index
 from causalkd.training.teacher_cache import digest_of, weights_digest
 from causalkd.training.trainer import DistillationTrainer

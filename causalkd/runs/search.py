@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from causalkd.errors import nearest
-from causalkd.runs.build.prepare import build_pairs
-from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.folder.lock import working_alone
+from causalkd.runs.setup.prepare import build_pairs
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.trained_run import Trained, TrainedRun
 from causalkd.verification.search.search import Search, search
 from causalkd.verification.search.subspace_search import check_rank, learn_subspaces

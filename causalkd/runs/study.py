@@ -27,9 +27,9 @@ from causalkd.reporting.study_measures import CellResult
 from causalkd.reporting.study_power import planned_differences
 from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import Choice, Planned, StudyTable
-from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.costs.step_costs import StepCost, step_costs
 from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.study_cells import OWN, StudyFolder, Tell, attempted, cell_result, record_failure
 
 _POLL_SECONDS = 0.5

@@ -6,7 +6,7 @@ from dataclasses import replace
 from causalkd.alignment.resolve import resolve
 from causalkd.recipe.objectives import DKDPart, ObjectivesPart, ResponseKDPart
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.prepare import build_batches, build_pairs
+from causalkd.runs.setup.prepare import build_batches, build_pairs
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import rightly_answered
 from causalkd.verification.measures.teaching_modes import accuracies_by_mode, modes_of_all

@@ -15,13 +15,13 @@ from causalkd.models.vocabularies import share_entries
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TeacherPart
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.data_identity import changed_data
-from causalkd.runs.build.prepare import build_teacher
-from causalkd.runs.build.prepared import Prepared
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST, damage
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.data_identity import changed_data
+from causalkd.runs.setup.prepare import build_teacher
+from causalkd.runs.setup.prepared import Prepared
 from causalkd.training.precomputed import INDEX, read_index
 from causalkd.training.teacher_cache import weights_digest
 

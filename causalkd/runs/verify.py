@@ -11,8 +11,8 @@ from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import Batch
 from causalkd.data.tasks.generated import causal_model
 from causalkd.recipe.sections import StudentPart
-from causalkd.runs.build.objectives import interchanging
-from causalkd.runs.build.prepare import build_pairs, build_rows
+from causalkd.runs.setup.objectives import interchanging
+from causalkd.runs.setup.prepare import build_pairs, build_rows
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
 from causalkd.verification.interventions.passes import ObservedModel, run_passes

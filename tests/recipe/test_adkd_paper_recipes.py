@@ -7,10 +7,10 @@ import pytest
 from causalkd.models.configs import make_config
 from causalkd.models.load import model_from_config
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.preflight import preflight
-from causalkd.runs.build.train import best_step
 from causalkd.runs.distill import distill
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.preflight import preflight
+from causalkd.runs.setup.train import best_step
 from causalkd.training.callbacks import read_rows
 from tests.data.tiny_tokenizers import bert_like
 from tests.official_files import write_official_files

@@ -7,8 +7,8 @@ import pytest
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.preflight import preflight
 from causalkd.runs.distill import distill
+from causalkd.runs.setup.preflight import preflight
 from tests.data.tiny_tokenizers import llama_like
 from tests.shrunk import OF_HUB_MODELS, shrunk
 from tests.tiny import tiny

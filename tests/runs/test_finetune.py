@@ -15,12 +15,12 @@ from causalkd.cli import app
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs import finetune as runs
-from causalkd.runs.build import trainer as build
-from causalkd.runs.build.data import build_data
-from causalkd.runs.build.prepare import build_teacher
 from causalkd.runs.distill import distill, verify
 from causalkd.runs.evaluation.tasks import evaluate_task
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup import trainer as set_up
+from causalkd.runs.setup.data import build_data
+from causalkd.runs.setup.prepare import build_teacher
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.finetuning import FinetuneResults
 from tests.shrunk import RESUMED, Interrupt, planted_model, shrunk
@@ -88,7 +88,7 @@ def test_seeds_differ_and_the_same_seed_is_the_same(tuned: RunFolder, tmp_path: 
 @pytest.mark.parametrize("step", [3, 8])
 def test_an_interrupted_run_ends_as_one_that_was_not(tuned: RunFolder, tmp_path: Path, step: int) -> None:
     def build_trainer(*args: Any, **options: Any) -> Any:
-        trainer = build.build_trainer(*args, **options)
+        trainer = set_up.build_trainer(*args, **options)
         trainer.add_callback(Interrupt(step, after_saving=step == 8))
         return trainer
 
@@ -154,7 +154,7 @@ def _measured_as(monkeypatch: pytest.MonkeyPatch, scores: dict[int, float]) -> N
     """Checkpoints get these scores, by step."""
 
     def build_trainer(*args: Any, **options: Any) -> Any:
-        trainer = build.build_trainer(*args, **options)
+        trainer = set_up.build_trainer(*args, **options)
         trainer._measure = lambda: {"accuracy": scores[trainer.state.global_step]}
         return trainer
 

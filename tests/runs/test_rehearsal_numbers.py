@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.runs.build.preflight import preflight
+from causalkd.runs.setup.preflight import preflight
 from tests.shrunk import TINY, shrunk
 
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from causalkd.cli import app
 from causalkd.recipe.study import Study
-from causalkd.runs.build import data as build
 from causalkd.runs.costs.step_costs import StepCost
+from causalkd.runs.setup import data as set_up
 from causalkd.runs.study import read_study, run_study
 from causalkd.runs.study_cells import StudyFolder
 from tests.small_study import FORK, VARIANTS, begun, kill_while_it_runs, small_study, tables_of
@@ -34,14 +34,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_the_held_out_rows_are_not_read_while_settings_are_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, read, load = _study(tmp_path), [], build.load_examples
+    study, read, load = _study(tmp_path), [], set_up.load_examples
 
     def of_training(task: object, split: str, *rest: object, **options: object) -> object:
         read.append(split)
         assert split == "train", "the rows that the study holds out are not to be read"
         return load(task, split, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(build, "load_examples", of_training)
+    monkeypatch.setattr(set_up, "load_examples", of_training)
     table = run_study(study.choosing())
     assert not table.failures and set(read) == {"train"}
     for cell in study.choosing().cells():
@@ -49,7 +49,7 @@ def test_the_held_out_rows_are_not_read_while_settings_are_chosen(
         assert (data["train"]["rows"], data["heldout"]["rows"]) == (30, 8)  # 10 of 40, of which `eval_limit` takes 8
         assert data["heldout"]["origin"].startswith("the training split, ")
     with pytest.raises(AssertionError, match="not to be read"):
-        build.build_data(study.cells()[0].recipe.data, study.cells()[0].recipe.teacher)
+        set_up.build_data(study.cells()[0].recipe.data, study.cells()[0].recipe.teacher)
 
 
 def test_the_choice_is_written_down_and_used(whole: Study) -> None:

@@ -85,7 +85,7 @@ def check(
         from causalkd.errors import nearest
         from causalkd.models.checkpoints import tasks_of
         from causalkd.models.load import load_model
-        from causalkd.runs.build.prepare import build_alignment
+        from causalkd.runs.setup.prepare import build_alignment
         from causalkd.task_types import TASK_TYPES
 
         if task is not None and task not in TASK_TYPES:

@@ -28,8 +28,8 @@ def user_errors() -> Iterator[None]:
     set_verbosity_of_datasets(CRITICAL)  # its errors are raised too, and end here
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    from causalkd.runs.build.interruption import Stopped, terminable
     from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
+    from causalkd.runs.setup.interruption import Stopped, terminable
 
     try:
         with terminable():

@@ -17,9 +17,9 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.prepare import build_alignment, build_collator, build_student, build_teacher
 from causalkd.runs.costs.step_flops import compares, step_flops
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.prepare import build_alignment, build_collator, build_student, build_teacher
 from causalkd.training.flops import ForwardCost, Number, Shape
 from causalkd.training.progress import PlannedTraining, RunProgress
 

@@ -14,13 +14,13 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
 from causalkd.recipe.study import with_length
 from causalkd.recipe.study_parts import BudgetPart
-from causalkd.runs.build.data import longest_row
-from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.preflight import preflight
-from causalkd.runs.build.prepare import build_student
-from causalkd.runs.build.sequences import reply_ends, taught_data
-from causalkd.runs.build.trainer import build_trainer
 from causalkd.runs.costs.plan import planned
+from causalkd.runs.setup.data import longest_row
+from causalkd.runs.setup.objectives import build_objectives
+from causalkd.runs.setup.preflight import preflight
+from causalkd.runs.setup.prepare import build_student
+from causalkd.runs.setup.sequences import reply_ends, taught_data
+from causalkd.runs.setup.trainer import build_trainer
 from causalkd.training.compute import BlockForwards
 
 STEPS = 12

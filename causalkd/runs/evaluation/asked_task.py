@@ -14,7 +14,7 @@ from causalkd.data.tasks.registry import task_spec
 from causalkd.errors import fault_lines, listed
 from causalkd.recipe.recipe import read_mapping
 from causalkd.recipe.sections import DataPart
-from causalkd.runs.build.data import data_of
+from causalkd.runs.setup.data import data_of
 from causalkd.task_types import Task
 
 

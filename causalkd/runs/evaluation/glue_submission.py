@@ -10,10 +10,10 @@ from causalkd.data.tasks.glue_tests import GLUE_TESTS, unlabelled_rows
 from causalkd.data.tasks.loading import USUAL_LENGTH, Examples
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.head_labels import label_names
-from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.evaluation.tasks import evaluation_batches, evaluation_folder, subjects_of
 from causalkd.runs.folder.layout import write_whole
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.verification.measures.task_metrics import choices
 
 FOLDER = "glue"

@@ -18,13 +18,13 @@ from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
 from causalkd.data.tasks.readers import read_jsonl
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.runs.build.data import longest_row
-from causalkd.runs.build.prepare import build_batches
-from causalkd.runs.build.progress_bars import no_bars_in_logs
-from causalkd.runs.build.sequences import reply_ends
 from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.folder.lock import working_alone
+from causalkd.runs.setup.data import longest_row
+from causalkd.runs.setup.prepare import build_batches
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.sequences import reply_ends
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import distinct, mean_words, predict_texts, rouge_l
 

@@ -22,11 +22,11 @@ from causalkd.models.checkpoints import load_tokenizer, read_config
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
-from causalkd.runs.build.prepare import build_masking
-from causalkd.runs.build.progress_bars import no_bars_in_logs
 from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder, write_whole
+from causalkd.runs.setup.prepare import build_masking
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.trained_run import TrainedRun, finished_models
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.task_metrics import answers_of

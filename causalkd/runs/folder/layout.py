@@ -90,7 +90,7 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """What the run's data are; see `causalkd.runs.build.data_identity`."""
+        """What the run's data are; see `causalkd.runs.setup.data_identity`."""
         return self.path / "data.json"
 
     @property

@@ -1,7 +1,7 @@
 import pytest
 
-from causalkd.runs.build.interruption import Stopped
 from causalkd.runs.command_line.user_errors import is_first_process, user_errors
+from causalkd.runs.setup.interruption import Stopped
 
 
 @pytest.mark.parametrize(

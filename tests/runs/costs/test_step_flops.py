@@ -8,11 +8,11 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.data import build_data
-from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.prepare import build_alignment, build_student, build_teacher
-from causalkd.runs.build.trainer import build_trainer
 from causalkd.runs.costs.plan import plan
+from causalkd.runs.setup.data import build_data
+from causalkd.runs.setup.objectives import build_objectives
+from causalkd.runs.setup.prepare import build_alignment, build_student, build_teacher
+from causalkd.runs.setup.trainer import build_trainer
 from tests.shrunk import shrunk
 
 RECIPES: dict[str, tuple[str, str, tuple[str, ...]]] = {

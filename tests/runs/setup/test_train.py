@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs.build.data import build_data
-from causalkd.runs.build.prepare import build_teacher
-from causalkd.runs.build.train import finish_training
-from causalkd.runs.build.trainer import build_trainer, task_only
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import damage
+from causalkd.runs.setup.data import build_data
+from causalkd.runs.setup.prepare import build_teacher
+from causalkd.runs.setup.train import finish_training
+from causalkd.runs.setup.trainer import build_trainer, task_only
 from tests.runs.test_finetune import RECIPE
 
 

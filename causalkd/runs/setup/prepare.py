@@ -35,8 +35,8 @@ from causalkd.models.lora import add_lora
 from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
-from causalkd.runs.build.data import Data
-from causalkd.runs.build.tokenizers import completed
+from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.tokenizers import completed
 from causalkd.training.precomputed import read_index
 
 

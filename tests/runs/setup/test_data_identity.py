@@ -11,10 +11,10 @@ import pytest
 
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.data_identity import changed_data, identity, write_identity
-from causalkd.runs.build.preflight import preflight
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.data_identity import changed_data, identity, write_identity
+from causalkd.runs.setup.preflight import preflight
 from tests.shrunk import RESUMED, FinishedRun, interrupted, shrunk
 
 

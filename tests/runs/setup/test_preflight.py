@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from causalkd.cli import app
-from causalkd.runs.build.preflight import preflight
+from causalkd.runs.setup.preflight import preflight
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.shrunk import SHRUNK, TINY, planted_model, shrunk
 
@@ -216,7 +216,7 @@ def test_bad_input_gets_one_message_and_no_folder(case: str, checkpoints: Path, 
 
 def test_a_tracker_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "causalkd.runs.build.training_arguments.get_available_reporting_integrations", lambda: ["mlflow"]
+        "causalkd.runs.setup.training_arguments.get_available_reporting_integrations", lambda: ["mlflow"]
     )
     assert "tracker 'wandb' is not installed; install its package, or choose from mlflow" in (
         _told(tmp_path / "run", "training.report_to=[wandb]")

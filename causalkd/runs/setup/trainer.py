@@ -17,11 +17,11 @@ from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
-from causalkd.runs.build.data import Data, longest_row
-from causalkd.runs.build.objectives import interchanging
-from causalkd.runs.build.prepare import build_collator, build_pairs
-from causalkd.runs.build.sequences import on_policy, reply_ends
-from causalkd.runs.build.training_arguments import arguments, best_by, freeze
+from causalkd.runs.setup.data import Data, longest_row
+from causalkd.runs.setup.objectives import interchanging
+from causalkd.runs.setup.prepare import build_collator, build_pairs
+from causalkd.runs.setup.sequences import on_policy, reply_ends
+from causalkd.runs.setup.training_arguments import arguments, best_by, freeze
 from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile
 from causalkd.training.precomputed import PrecomputedOutputs
 from causalkd.training.progress import Progress, TrainingProgress

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from causalkd.runs import distill as runs
-from causalkd.runs.build import trainer as build
-from causalkd.runs.build.interruption import Stopped, Stopping, terminable
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup import trainer as set_up
+from causalkd.runs.setup.interruption import Stopped, Stopping, terminable
 from causalkd.training.callbacks import read_rows
 from tests.shrunk import RESUMED, shrunk
 
@@ -27,7 +27,7 @@ class _Signal(TrainerCallback):
 
 
 def _signalled(*args: Any, **options: Any) -> Any:
-    trainer = build.build_trainer(*args, **options)
+    trainer = set_up.build_trainer(*args, **options)
     if options["name"] == "only":
         trainer.add_callback(_Signal())
     return trainer

@@ -8,11 +8,11 @@ from accelerate import PartialState
 from causalkd.alignment.spec import Alignment
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.data import Data
-from causalkd.runs.build.data_identity import changed_data, write_identity
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data
+from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.data_identity import changed_data, write_identity
 
 
 def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:

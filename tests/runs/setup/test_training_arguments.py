@@ -10,10 +10,10 @@ from transformers import TrainingArguments
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.sections import TrainingPart
-from causalkd.runs.build import training_arguments
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.prepare import build_teacher
-from causalkd.runs.build.training_arguments import arguments, best_by, freeze
+from causalkd.runs.setup import training_arguments
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.prepare import build_teacher
+from causalkd.runs.setup.training_arguments import arguments, best_by, freeze
 from tests.runs.test_finetune import RECIPE
 
 

@@ -10,9 +10,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import SequencesPart
-from causalkd.runs.build.data import build_data
-from causalkd.runs.build.preflight import preflight
-from causalkd.runs.build.sequences import on_policy, taught_data
+from causalkd.runs.setup.data import build_data
+from causalkd.runs.setup.preflight import preflight
+from causalkd.runs.setup.sequences import on_policy, taught_data
 from causalkd.training.on_policy import OnPolicy
 from tests.shrunk import planted_model, shrunk
 from tests.training.test_on_policy import ROWS, batch, model

@@ -2,7 +2,7 @@ import pytest
 
 from causalkd.models.packaged_weights import PACKAGED
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.hub_names import base_model, datasets
+from causalkd.runs.setup.hub_names import base_model, datasets
 
 HUB = "google-bert/bert-base-uncased"
 

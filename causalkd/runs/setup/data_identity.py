@@ -6,8 +6,8 @@ from typing import Any
 
 from causalkd.data.tasks.loading import Examples
 from causalkd.files.whole_files import write_whole
-from causalkd.runs.build.data import Data
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.data import Data
 
 SPLITS = ("train", "heldout")
 

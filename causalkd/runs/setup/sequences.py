@@ -12,8 +12,8 @@ from causalkd.data.tasks.instructions import reply_end
 from causalkd.models.generation import Mixture, Sampling
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import DataPart, SequencesPart
-from causalkd.runs.build.data import Data
 from causalkd.runs.folder.layout import write_whole
+from causalkd.runs.setup.data import Data
 from causalkd.training.on_policy import OnPolicy, written_by_teacher
 
 _BATCH = 32

@@ -3,7 +3,7 @@
 import pytest
 
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.data import Data, build_data
+from causalkd.runs.setup.data import Data, build_data
 from tests.shrunk import SHRUNK, TINY
 
 

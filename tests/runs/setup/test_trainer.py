@@ -10,10 +10,10 @@ from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
-from causalkd.runs.build.data import build_data
-from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.prepare import build_alignment, build_student, build_teacher
-from causalkd.runs.build.trainer import _check_is_whole, _check_outside, _memory, build_trainer, task_only
+from causalkd.runs.setup.data import build_data
+from causalkd.runs.setup.objectives import build_objectives
+from causalkd.runs.setup.prepare import build_alignment, build_student, build_teacher
+from causalkd.runs.setup.trainer import _check_is_whole, _check_outside, _memory, build_trainer, task_only
 from causalkd.training.callbacks import EpochOfData, MetricsFile, read_rows
 from causalkd.training.progress import Progress
 from causalkd.training.teacher_cache import TeacherCache

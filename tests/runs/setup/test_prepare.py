@@ -15,8 +15,8 @@ from causalkd.data.tasks.loading import load_examples
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TeacherPart, TrainingPart
-from causalkd.runs.build.data import Data
-from causalkd.runs.build.prepare import (
+from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.prepare import (
     build_alignment,
     build_collator,
     build_masking,

@@ -11,7 +11,7 @@ import torch
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
-from causalkd.runs.build import data, prepare, prepared
+from causalkd.runs.setup import data, prepare, prepared
 from tests.shrunk import RESUMED, interrupted, planted_model, shrunk
 
 ONE_STUDENT = (*RESUMED, "teacher.training.steps=1", "students.only.training.steps=1")

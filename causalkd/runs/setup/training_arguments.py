@@ -16,8 +16,8 @@ from causalkd.data.tasks.kinds import LESS_IS_BETTER
 from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import DataPart, TrainingPart
-from causalkd.runs.build.data import Data
-from causalkd.runs.build.prepare import batches_of
+from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.prepare import batches_of
 from causalkd.verification.measures.metrics import REPORTED_BESIDE
 from causalkd.verification.measures.task_metrics import evaluate
 

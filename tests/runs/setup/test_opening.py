@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.opening import begin, hold
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.opening import begin, hold
 from tests.runs.test_finetune import RECIPE
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.prepare import build_teacher
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.prepare import build_teacher
 
 
 @dataclass(frozen=True, eq=False)

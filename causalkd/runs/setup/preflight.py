@@ -15,12 +15,12 @@ from causalkd.models.load import check_pair
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart, TrainingPart
-from causalkd.runs.build.data import Data, build_data
-from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.prepare import build_alignment, build_pairs, build_student, build_teacher
-from causalkd.runs.build.prepared import Prepared, prepare
-from causalkd.runs.build.trainer import build_trainer, task_only
 from causalkd.runs.folder.stages import MODEL, TEACHER
+from causalkd.runs.setup.data import Data, build_data
+from causalkd.runs.setup.objectives import build_objectives
+from causalkd.runs.setup.prepare import build_alignment, build_pairs, build_student, build_teacher
+from causalkd.runs.setup.prepared import Prepared, prepare
+from causalkd.runs.setup.trainer import build_trainer, task_only
 from causalkd.training.trainer import DistillationTrainer
 
 

@@ -10,7 +10,7 @@ from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.models.checkpoints import read_config
 from causalkd.recipe.sections import DataPart, TeacherPart
-from causalkd.runs.build.tokenizers import tokenizer_of, with_padding
+from causalkd.runs.setup.tokenizers import tokenizer_of, with_padding
 from causalkd.verification.measures.metrics import check_metrics
 
 _LONGEST = 128

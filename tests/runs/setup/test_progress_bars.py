@@ -6,7 +6,7 @@ import datasets
 import pytest
 from transformers.utils import logging
 
-from causalkd.runs.build.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from tests.shrunk import SHRUNK
 
 ROOT = Path(__file__).parents[3]

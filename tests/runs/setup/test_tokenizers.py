@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from causalkd.recipe.sections import DataPart, TeacherPart, TrainingPart
-from causalkd.runs.build.tokenizers import completed, tokenizer_of, with_padding
+from causalkd.runs.setup.tokenizers import completed, tokenizer_of, with_padding
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
 from tests.shrunk import planted_model
 

@@ -9,7 +9,7 @@ from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.data.tasks.loading import load_examples
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, TeacherPart, TrainingPart
-from causalkd.runs.build.data import Data, build_data, data_of
+from causalkd.runs.setup.data import Data, build_data, data_of
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.shrunk import planted_model
 from tests.tiny import tiny

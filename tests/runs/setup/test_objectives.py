@@ -9,9 +9,9 @@ from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.build.data import Data
-from causalkd.runs.build.objectives import build_objectives
-from causalkd.runs.build.prepare import build_alignment, build_student, build_teacher
+from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.objectives import build_objectives
+from causalkd.runs.setup.prepare import build_alignment, build_student, build_teacher
 
 
 @pytest.fixture(scope="module")
