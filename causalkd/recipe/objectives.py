@@ -1,7 +1,6 @@
 """The table of objectives that a recipe can name, and their settings: strict, frozen data whose fields are the manual.
 
-One entry declares an objective: recipes, their schema, the trainer and the tests know it from here. What it costs
-beside a forward pass of both models, `causalkd plan` counts in `runs/step_flops.py`.
+One entry declares an objective: recipes, their schema, the trainer, `causalkd plan` and the tests know it from here.
 """
 
 from collections.abc import Callable, Iterator
@@ -198,6 +197,10 @@ class ObjectiveEntry:
         interchanges: Whether it intervenes, and so needs sources and positions in its batches.
         trains_maps: Whether it trains on attribution maps, and so needs second derivatives, eager attention and
             backward passes that block-forwards do not count; a report says so.
+        reads_teacher: Whether it compares the student with the teacher.
+        cost: The operations that it adds to the forward passes of both models and the student's backward pass, as a
+            function of its settings and a `causalkd.runs.costs.step_flops.Step`, or where that is; None where it adds
+            none worth planning. Objectives of the same cost share what they run, so it is counted once.
     """
 
     settings: type[Part]
@@ -205,19 +208,30 @@ class ObjectiveEntry:
     takes: tuple[Given, ...] = ()
     interchanges: bool = False
     trains_maps: bool = False
+    reads_teacher: bool = True
+    cost: Callable[..., Any] | str | None = None
 
 
+_INTERCHANGE_COST = "causalkd.runs.costs.step_flops:interchange_cost"
 _ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
 _MODELS: tuple[Given, ...] = ("teacher", "student", "seed")
 OBJECTIVES: dict[str, ObjectiveEntry] = {
-    "task": ObjectiveEntry(TaskPart, "causalkd.objectives.response_kd:TaskLoss"),
+    "task": ObjectiveEntry(TaskPart, "causalkd.objectives.response_kd:TaskLoss", reads_teacher=False),
     "response_kd": ObjectiveEntry(ResponseKDPart, "causalkd.objectives.response_kd:ResponseKD"),
     "atkd": ObjectiveEntry(ATKDPart, "causalkd.objectives.atkd:ATKD"),
     "dkd": ObjectiveEntry(DKDPart, "causalkd.objectives.atkd:DKD"),
     "hidden_kd": ObjectiveEntry(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
-    "diito": ObjectiveEntry(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True),
-    "diito_hidden": ObjectiveEntry(DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True),
-    "adkd": ObjectiveEntry(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS, trains_maps=True),
+    "diito": ObjectiveEntry(
+        DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True, cost=_INTERCHANGE_COST
+    ),
+    "diito_hidden": ObjectiveEntry(
+        DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True, cost=_INTERCHANGE_COST
+    ),
+    "adkd": ObjectiveEntry(
+        *(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),
+        trains_maps=True,
+        cost="causalkd.runs.costs.step_flops:maps_cost",
+    ),
     "uld": ObjectiveEntry(ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student")),
 }
 """Every objective by its key."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from causalkd.alignment.resolve import ResolvedAlignment, resolve
+from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
@@ -17,7 +17,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
-from causalkd.runs.costs.step_flops import compares, step_flops
+from causalkd.runs.costs.step_flops import Step, compares, step_flops
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.prepare import build_alignment, build_collator, build_student, build_teacher
 from causalkd.training.flops import ForwardCost, Number, Shape
@@ -138,10 +138,10 @@ def planned(
     for part in recipe.students:
         student = build_student(part, teacher, data, recipe.seeds[0])
         training = recipe.training_of(part)
-        resolved = resolve(alignment, teacher, student)
         shape = _shape(recipe, training, data, part.objectives)
         tokens = max(tokens, shape.tokens * training.gradient_accumulation)
-        stage = _student_stage(part, training, data, teacher, student, resolved, shape, recipe.data.sources)
+        step = Step(teacher, student, resolve(alignment, teacher, student), shape, recipe.data.sources)
+        stage = _student_stage(part, training, data, step)
         stages += [replace(stage, name=f"{part.name}-seed{seed}") for seed in recipe.seeds]
         last = student
     stages.append(_verification_stage(recipe, data, teacher, last, len(recipe.students) * len(recipe.seeds)))
@@ -161,16 +161,12 @@ def _student_stage(
     part: StudentPart,
     training: TrainingPart,
     data: Data,
-    teacher: HookedModel,
-    student: HookedModel,
-    resolved: ResolvedAlignment,
-    shape: Shape,
-    sources: str,
+    step: Step,
 ) -> StagePlan:
-    flops = step_flops(part.objectives, teacher, student, resolved, shape, sources) * training.gradient_accumulation
-    size, taught = _size_of(student), _size_of(teacher) if compares(part.objectives) else 0
-    learnt = sum(weight.numel() for weight in student.model.parameters() if weight.requires_grad)
-    memory = _BYTES * (taught + size + (_ADAM - 1) * learnt) + _held(student, shape)
+    flops = step_flops(part.objectives, step) * training.gradient_accumulation
+    size, taught = _size_of(step.student), _size_of(step.teacher) if compares(part.objectives) else 0
+    learnt = sum(weight.numel() for weight in step.student.model.parameters() if weight.requires_grad)
+    memory = _BYTES * (taught + size + (_ADAM - 1) * learnt) + _held(step.student, step.shape)
     cache = training.teacher_cache
     disk = _disk(size) + (cache.max_mib * _MEBIBYTE if cache is not None and cache.on_disk else 0)
     return StagePlan(part.name, size, steps_of(training, data), flops, memory, disk)

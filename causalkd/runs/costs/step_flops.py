@@ -1,44 +1,47 @@
 """How many floating-point operations a step of a student's training costs, by its objectives."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from causalkd.alignment.interchange import hook_points_needed, read_hook_points
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.recipe.objectives import ADKDPart, ObjectivesPart
+from causalkd.recipe.objectives import OBJECTIVES, ADKDPart, DIITOHiddenPart, DIITOPart, ObjectivesPart
+from causalkd.tables import imported
 from causalkd.training.flops import ForwardCost, Number, Shape
 
 
-def step_flops(
-    objectives: ObjectivesPart,
-    teacher: HookedModel,
-    student: HookedModel,
-    alignment: ResolvedAlignment,
-    shape: Shape,
-    sources: str = "batch",
-) -> Number:
+@dataclass(frozen=True)
+class Step:
+    """What a micro-batch is computed with: both models, the alignment, the batch's shape, where sources come from."""
+
+    teacher: HookedModel
+    student: HookedModel
+    alignment: ResolvedAlignment
+    shape: Shape
+    sources: str = "batch"
+
+
+def step_flops(objectives: ObjectivesPart, step: Step) -> Number:
     """Operations of a micro-batch: forwards of both models, what the objectives add, and the backward pass."""
-    taught, learnt = ForwardCost(teacher), ForwardCost(student)
-    total = 3 * learnt.forward(shape) + (taught.forward(shape) if compares(objectives) else 0.0)
-    # DIITO's two objectives share what they run.
+    total = 3 * ForwardCost(step.student).forward(step.shape)
+    total += ForwardCost(step.teacher).forward(step.shape) if compares(objectives) else 0.0
     chosen = objectives.chosen()
-    interchanging = chosen.get("diito") or chosen.get("diito_hidden")
-    if interchanging is not None:
-        each = [
-            _interchange(pair, teacher, student, shape, sources, interchanging.crossway) for pair in alignment.pairs
-        ]
-        total += sum(each) if interchanging.pairs == "all" else sum(each) / len(each)
-    if "adkd" in chosen:
-        total += _maps(chosen["adkd"], teacher, student, shape)
-    return total
+    # Objectives of the same cost share what they run, so the first one's settings stand for all.
+    costs = {OBJECTIVES[name].cost: part for name, part in reversed(chosen.items())}
+    return total + sum(imported(cost)(part, step) for cost, part in costs.items() if cost is not None)
 
 
-def _interchange(
-    pair: ResolvedPair, teacher: HookedModel, student: HookedModel, shape: Shape, sources: str, crossway: bool
-) -> Number:
-    total = 0.0
-    for model, sites, learns in ((teacher, pair.teacher, False), (student, pair.student, True)):
+def interchange_cost(part: DIITOPart | DIITOHiddenPart, step: Step) -> Number:
+    """Operations of the interchange interventions on both models, and of what is learned through them."""
+    each = [_interchange(pair, step, part.crossway) for pair in step.alignment.pairs]
+    return sum(each) if part.pairs == "all" else sum(each) / len(each)
+
+
+def _interchange(pair: ResolvedPair, step: Step, crossway: bool) -> Number:
+    total, shape, sources = 0.0, step.shape, step.sources
+    for model, sites, learns in ((step.teacher, pair.teacher, False), (step.student, pair.student, True)):
         cost = ForwardCost(model)
         first = _first_block(hook_points_needed(model, sites))
         after, before = cost.blocks(shape, model.n_layers - first) + cost.head(shape), cost.blocks(shape, first)
@@ -60,20 +63,20 @@ def _first_block(hook_points: Sequence[HookPoint]) -> int:
     return first.layer + (first.component == "block_output")
 
 
-def _maps(part: ADKDPart, teacher: HookedModel, student: HookedModel, shape: Shape) -> Number:
-    """A map of K views takes K − 1 backward passes to the entry, without gradients of weights; a student's are
-    differentiated.
+def maps_cost(part: ADKDPart, step: Step) -> Number:
+    """Operations of both models' attribution maps.
 
-    Each further step of the path is a forward with its passes anew, which the student runs twice. A backward pass to
-    the entry costs a forward, and to differentiate it costs two more, as of a forward.
+    A map of K views takes K − 1 backward passes to the entry, without gradients of weights; a student's are
+    differentiated. Each further step of the path is a forward with its passes anew, which the student runs twice. A
+    backward pass to the entry costs a forward, and to differentiate it costs two more, as of a forward.
     """
-    classes = student.model.config.num_labels or 1
+    classes = step.student.model.config.num_labels or 1
     views = part.views if isinstance(part.views, int) else max(1, classes - 1) if part.views == "all" else 1
     further = part.steps - 1
-    taught, once = ForwardCost(teacher).forward(shape), ForwardCost(student).forward(shape)
+    taught, once = ForwardCost(step.teacher).forward(step.shape), ForwardCost(step.student).forward(step.shape)
     return taught * (views + further * (1 + views)) + once * (3 * views + further * (4 + 4 * views))
 
 
 def compares(objectives: ObjectivesPart) -> bool:
     """Whether some objective looks at the teacher."""
-    return set(objectives.chosen()) != {"task"}
+    return any(OBJECTIVES[name].reads_teacher for name in objectives.chosen())

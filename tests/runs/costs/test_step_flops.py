@@ -7,12 +7,22 @@ from typing import Any
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
+from causalkd.alignment.resolve import resolve
+from causalkd.recipe.objectives import (
+    ObjectiveEntry,
+    ObjectivesPart,
+    TaskPart,
+    register_objective,
+    unregister_objective,
+)
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.costs.plan import plan
+from causalkd.runs.costs.step_flops import Step, step_flops
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.objectives import build_objectives
 from causalkd.runs.setup.prepare import build_alignment, build_student, build_teacher
 from causalkd.runs.setup.trainer import build_trainer
+from causalkd.training.flops import Shape
 from tests.shrunk import shrunk
 
 RECIPES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -69,3 +79,19 @@ def test_the_planned_operations_are_the_counted_ones(name: str, tmp_path: Path) 
     (stage,) = [stage for stage in plan(recipe, speed=1e9).stages if stage.name == "only-seed0"]
     assert stage.flops_per_step == pytest.approx(_counted(recipe), rel=0.15)
     assert not (tmp_path / "never").exists()
+
+
+def test_an_objective_brings_its_own_cost(tmp_path: Path) -> None:
+    recipe = shrunk("quickstart", tmp_path / "never")
+    data = build_data(recipe.data, recipe.teacher)
+    teacher = build_teacher(recipe.teacher, data, "teacher")
+    student = build_student(recipe.students[0], teacher, data, 0)
+    resolved = resolve(build_alignment(recipe.alignment, teacher, student), teacher, student)
+    step = Step(teacher, student, resolved, Shape(rows=2, width=4, predicted=2))
+    register_objective("costly", ObjectiveEntry(TaskPart, "nowhere:Costly", cost=lambda part, step: 5.0 * part.weight))
+    try:
+        alone, beside = ({"response_kd": {}}, {"response_kd": {}, "costly": {"weight": 3.0}})
+        first, second = (step_flops(ObjectivesPart.model_validate(each), step) for each in (alone, beside))
+    finally:
+        unregister_objective("costly")
+    assert second - first == 15.0
