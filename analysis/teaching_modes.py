@@ -1,6 +1,4 @@
-"""Figures of teaching modes: how uncertain teachers are, the parts of the loss that remain, and which tokens are
-hard.
-"""
+"""Figures of teaching modes: how uncertain teachers are, what parts of the loss remain, which tokens are hard."""
 
 from collections.abc import Mapping, Sequence
 

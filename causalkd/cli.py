@@ -1,4 +1,4 @@
-"""The command line: commands are functions of this module or `runs.planning_commands`; `--help` is their manual."""
+"""The command line: every command is a function here or in `runs/command_line`; `--help` is their manual."""
 
 from collections.abc import Callable
 from functools import partial

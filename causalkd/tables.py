@@ -1,4 +1,4 @@
-"""Tables of what comes in kinds: one entry declares a kind, and schemas and messages are made from the table."""
+"""Tables of objectives, divergences, tasks and baselines: how an entry is added, and how a recipe names one."""
 
 from collections.abc import Mapping
 from importlib import import_module

@@ -1,5 +1,6 @@
 """Fixtures of all tests: threads, the folder of real data, the pretrained weights."""
 
+import gc
 import importlib.util
 import os
 from pathlib import Path
@@ -7,10 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from beartype import BeartypeConf, BeartypeDecorPlace
+from beartype.claw import beartype_packages
 
 if TYPE_CHECKING:
     from tests.shrunk import FinishedRun
 
+# Before anything of the package is imported; what holds tensors is checked by jaxtyping, as pyproject.toml says.
+beartype_packages(
+    ("causalkd.files", "causalkd.recipe", "causalkd.reporting", "causalkd.runs", "causalkd.verification.results"),
+    conf=BeartypeConf(claw_decor_place_func=BeartypeDecorPlace.FIRST),  # below other decorators
+)
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 NO_DATA = "set CAUSALKD_DATA to the folder of real data"
@@ -26,6 +34,12 @@ def _weights(package: str, inside: str) -> Path | None:
     spec = importlib.util.find_spec(package)
     folders = [] if spec is None else spec.submodule_search_locations or []
     return next((Path(folder) / inside for folder in folders if (Path(folder) / inside).exists()), None)
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what is loaded by now out of garbage collections: every training asks for a whole one."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

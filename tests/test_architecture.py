@@ -73,6 +73,12 @@ def test_few_files_lie_outside_the_rooms() -> None:
     assert len(found) <= ROOT_FILES, f"{ROOT_FILES} files are allowed at the root of causalkd; put {found} into rooms"
 
 
+def test_the_first_line_of_a_module_is_a_sentence() -> None:
+    firsts = {str(path): (ast.get_docstring(_parse(path)) or "").split("\n")[0] for path in SOURCES}
+    cut = {name: first for name, first in firsts.items() if not first.endswith((".", "?", "`"))}
+    assert not cut, f"the first line alone is read in a list of files; end it: {cut}"
+
+
 def test_nothing_is_printed_at_import() -> None:
     calls = [(path, call) for path in SOURCES for call in _calls_at_import(_parse(path))]
     prints = [f"{path}:{call.lineno}" for path, call in calls if getattr(call.func, "id", "") == "print"]

@@ -88,24 +88,24 @@ def _check_values(values: int) -> None:
 
 def _check_size(root: yaml.Node) -> None:
     """Refuses a value that is too large when each alias is expanded."""
-    sizes: dict[int, tuple[int, int]] = {}
-    above: set[int] = set()
-
-    def size(node: yaml.Node) -> tuple[int, int]:
-        if id(node) in above:
-            raise ValueError("an alias is used inside the value that it names, which never ends; write the value out")
-        if id(node) not in sizes:
-            above.add(id(node))
-            inside = [size(child) for child in _children(node)]
-            above.remove(id(node))
-            own = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
-            sizes[id(node)] = 1 + sum(values for values, _ in inside), own + sum(length for _, length in inside)
-        return sizes[id(node)]
-
-    values, characters = size(root)
+    values, characters = _size(root, {}, set())
     _check_values(values)
     if characters > MOST_CHARACTERS:
         raise ValueError(f"its values have {characters:,} characters, aliases counted in full; shorten it")
+
+
+def _size(node: yaml.Node, sizes: dict[int, tuple[int, int]], above: set[int]) -> tuple[int, int]:
+    """How many values and characters a node stands for; each is counted once and kept in `sizes`."""
+    key = id(node)
+    if key in above:
+        raise ValueError("an alias is used inside the value that it names, which never ends; write the value out")
+    if key not in sizes:
+        above.add(key)
+        inside = [_size(child, sizes, above) for child in _children(node)]
+        above.remove(key)
+        own = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        sizes[key] = 1 + sum(values for values, _ in inside), own + sum(length for _, length in inside)
+    return sizes[key]
 
 
 def _children(node: yaml.Node) -> list[yaml.Node]:

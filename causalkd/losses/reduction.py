@@ -1,4 +1,4 @@
-"""The mean over what counts."""
+"""The mean of a loss over the positions that a mask says count."""
 
 import torch
 from jaxtyping import Bool, Float

@@ -1,5 +1,4 @@
-"""The settings of a configuration that depend on the number of a block, and how they change when blocks are left
-out.
+"""The settings that depend on the number of a block, and how they change when blocks are left out.
 
 Stock configurations hold such settings in many forms. What has one entry a block (`layer_types`, `no_rope_layers`,
 `mlp_layer_types`, GPT-Neo's run-length coded `attention_types`) follows the kept blocks whatever its name is. Counts of

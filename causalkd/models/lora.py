@@ -1,5 +1,4 @@
-"""Training with low-rank adapters (LoRA): a student's own weights stay fixed, and small factors added to them are
-trained.
+"""Low-rank adapters (LoRA): a student's own weights stay fixed, and small factors added to them are trained.
 
 Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models". The adapters are those of peft, put into the stock
 model in place, so that its class, its hook points and every objective stay what they are.

@@ -1,5 +1,6 @@
-"""ULD: the student's next-token predictions learn from a teacher of any tokenizer (Boizard et al. 2024, arXiv
-2402.12030).
+"""ULD: the student's next-token predictions learn from a teacher of any tokenizer.
+
+Boizard et al. 2024, arXiv 2402.12030.
 """
 
 import torch

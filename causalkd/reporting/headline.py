@@ -1,4 +1,4 @@
-"""The headline of a report: the comparison that the run was made for, as strong as its numbers and no stronger.
+"""The first sentence of a report and of its page: what the run was made to compare, no stronger than its numbers.
 
 The headline names the student with the highest accuracy on effective pairs at the aligned sites, or those that tie for
 it, its interval or its spread over seeds, its best baseline, how far it is from the student that it is compared with,

@@ -1,1 +1,1 @@
-"""The commands: each turns a recipe or a run folder into files of a run folder."""
+"""What each command does: a recipe or a run folder becomes files of a run folder. Their options are in `cli.py`."""

@@ -76,6 +76,7 @@ def run_study(
     if retry_failed:
         for cell in cells:
             folder.failure(cell).unlink(missing_ok=True)
+    _tell_of_failures(folder, cells, tell)
     _fail_without_choice(folder, cells, chosen, tell)
     cells = _within_budget(study, folder, cells, tell)
     if study.power is not None:
@@ -87,6 +88,12 @@ def run_study(
             return table
     _run_all(study, folder, cells, tell)
     return _summed_up(study, folder, cells, chosen)
+
+
+def _tell_of_failures(folder: StudyFolder, cells: Sequence[Cell], tell: Tell) -> None:
+    failed = sum(folder.failure(cell).is_file() for cell in cells)
+    if failed:
+        tell(f"{failed} of {len(cells)} cells failed in an earlier call and are left; --retry-failed runs them again")
 
 
 def _check(study: Study, folder: StudyFolder) -> None:

@@ -1,6 +1,4 @@
-"""A cache of the teacher's outputs for each row between epochs: they do not change, because a teacher has no
-dropout.
-"""
+"""The teacher's outputs for each row, kept between epochs: a teacher has no dropout, so they do not change."""
 
 import hashlib
 import sqlite3

@@ -1,6 +1,4 @@
-"""The checks of a DistillationTrainer before the first step: settings without effect, a student that cannot be
-saved.
-"""
+"""What a DistillationTrainer checks before its first step: settings without effect, a student that cannot be saved."""
 
 import tempfile
 from collections.abc import Mapping

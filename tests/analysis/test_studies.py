@@ -63,7 +63,8 @@ def test_a_shrunk_study_of_ad_kd_has_a_table(data: Path, name: str) -> None:
             **{"verification.pairs": 8, "verification.batch_size": 4, "training.logging_steps": 1},
         }
     }
-    content["choose"] = {**content["choose"], "share": 0.2, "budget": {"steps": 1}}
+    choice = {"fields": {"training.learning_rate": [5.0e-5]}, "share": 0.2, "budget": {"steps": 1}}
+    content["choose"] = {**content["choose"], **choice}
     content["budget"] = {"epochs": 1} if "epochs" in content["budget"] else {"operations": 4e7}
     (data / "study.yaml").write_text(yaml.safe_dump(content))
     told = CliRunner().invoke(app, ["study", str(data / "study.yaml")], catch_exceptions=False)

@@ -23,10 +23,12 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None
     assert rows["beyond"].failed == (0,) and rows["beyond"].seeds == () and rows["kd"].seeds == (0,)
     markdown = (study.folder / "table.md").read_text()
     assert "0 (1 without a result)" in markdown and "max_length 17 is more" in markdown
-    once = begun(study)
-    run_study(study)
+    once, told = begun(study), []
+    run_study(study, tell=told.append)
     assert begun(study) == once, "a failed cell is not run again unless that is asked for"
-    run_study(study, retry_failed=True)
+    assert told == ["1 of 3 cells failed in an earlier call and are left; --retry-failed runs them again"]
+    run_study(study, retry_failed=True, tell=told.append)
+    assert told[1] == f"{failed[0].name} begins"
     assert begun(study) == once + Counter({failed[0].name: 1})
 
 

@@ -1,5 +1,4 @@
-"""The pyvene part of an alignment: pyvene's configs as plain values, and its table of models, filled from
-TransformerLens.
+"""The pyvene part of an alignment: its configs, and its table of models, made from TransformerLens' adapters.
 
 The only importer of pyvene. Imported lazily, because pyvene takes seconds to import and prints while it does.
 """

@@ -1,5 +1,4 @@
-"""Text of any size as blocks of tokens: read piece by piece and kept in a file, so that memory holds only a little
-of it.
+"""Text of any size as blocks of tokens: read piece by piece and kept in a file, so that little of it is in memory.
 
 A document is a file of text, a row of a table, or a part of a text that starts with a pattern.
 """

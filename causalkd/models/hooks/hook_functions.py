@@ -57,6 +57,11 @@ def leaving(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple | list) else output
 
 
+def note_state(states: dict[int, Tensor], current: Callable[[], Tensor], layer: int, _: Tensor) -> None:
+    """Notes the state of the generator of random numbers when a block begins."""
+    states[layer] = current()
+
+
 def keep_first(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, tensor: Tensor) -> None:
     """Keeps the first tensor at a hook point: what a repeated forward pass computes again is not kept."""
     kept.setdefault(hook_point, tensor)

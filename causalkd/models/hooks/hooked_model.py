@@ -193,14 +193,12 @@ class HookedModel:
             partial(hook_calls.on_stack, hidden, logits_at)
         )
 
-        def note_state(layer: int, _: Tensor) -> None:
-            states[layer] = self.generator_state()
-
         recorders: list[tuple[HookPoint, Hook]] = [
             (hook_point, partial(hook_calls.keep_first, kept, hook_point)) for hook_point in keep
         ]
         if self.training:
-            recorders += [(self.hook_point("block_input", layer), partial(note_state, layer)) for layer in entries]
+            note = partial(hook_calls.note_state, states, self.generator_state)
+            recorders += [(self.hook_point("block_input", layer), partial(note, layer)) for layer in entries]
         try:
             with self._mode(graph), self.hooks(recorders), self._head.left_out() as entered:  # these depend on it
                 given = stock_inputs(self.model, inputs, decodes=self.decodes)

@@ -1,4 +1,4 @@
-"""A recipe's objectives become objects, as the table of objectives says."""
+"""A recipe's objectives become objects, as the table in `recipe/objectives.py` says."""
 
 from collections.abc import Iterable
 

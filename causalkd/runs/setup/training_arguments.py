@@ -1,4 +1,4 @@
-"""A recipe's training becomes transformers' TrainingArguments, and the model what they are about."""
+"""A recipe's training becomes transformers' TrainingArguments: rates, lengths, when checkpoints are written."""
 
 import math
 import os

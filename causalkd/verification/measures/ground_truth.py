@@ -174,11 +174,8 @@ def _row(
     effective: Bool[Tensor, "items"],
     baselines: Mapping[BaselineName, Bool[Tensor, "items"]],
 ) -> GroundTruthRow:
-    def by_pair(items: Bool[Tensor, "items"]) -> Float[np.ndarray, "pairs"]:
-        return np.bincount(pair.numpy(), weights=items.double().numpy())
-
-    counts, matches = by_pair(effective), by_pair(right & effective)
-    others = {baseline: by_pair(other & effective) for baseline, other in baselines.items()}
+    counts, matches = _by_pair(pair, effective), _by_pair(pair, right & effective)
+    others = {baseline: _by_pair(pair, other & effective) for baseline, other in baselines.items()}
     (interval,) = intervals(matches[None], counts[None])
     best = max(others.values(), key=np.sum)
     return GroundTruthRow(
@@ -192,6 +189,10 @@ def _row(
         baselines={baseline: _share(other, counts) for baseline, other in others.items()},
         p_value=paired_permutation_p(matches, best) if interval else None,
     )
+
+
+def _by_pair(pair: LabelPredictions, items: Bool[Tensor, "items"]) -> Float[np.ndarray, "pairs"]:
+    return np.bincount(pair.numpy(), weights=items.double().numpy())
 
 
 def _share(matches: Float[np.ndarray, "pairs"], counts: Float[np.ndarray, "pairs"]) -> float | None:

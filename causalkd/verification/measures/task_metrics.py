@@ -1,6 +1,4 @@
-"""How a model behaves without any intervention: its task metric, and how often it predicts what the teacher
-predicts.
-"""
+"""How a model behaves without any intervention: its task metric, and how often it agrees with the teacher."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

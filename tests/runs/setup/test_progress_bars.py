@@ -7,7 +7,7 @@ import pytest
 from transformers.utils import logging
 
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
-from tests.shrunk import SHRUNK
+from tests.shrunk import SHRUNK, TINY
 
 ROOT = Path(__file__).parents[3]
 FROM_PYTHON = """
@@ -70,7 +70,7 @@ def _log(*arguments: str) -> list[str]:
 
 
 def test_a_distillation_that_is_piped_writes_few_lines_and_no_bar(tmp_path: Path):
-    changes = [part for change in (*SHRUNK["quickstart"], f"output={tmp_path}") for part in ("--set", change)]
+    changes = [part for change in (*SHRUNK["quickstart"], *TINY, f"output={tmp_path}") for part in ("--set", change)]
     lines = _log("-m", "causalkd", "distill", "quickstart", *changes)
     assert len(lines) < 60 and sum(", step " in line for line in lines) == 3
     assert not any(bar in line for line in lines for bar in ("Loading weights", "model shards", "it/s", "%|"))
