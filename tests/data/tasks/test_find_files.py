@@ -1,4 +1,6 @@
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,21 +63,27 @@ def test_hidden_folders_environments_and_links_to_folders_are_not_entered(tmp_pa
     assert find_files(f"{tmp_path}/.cache/**") == [tmp_path / ".cache/b.csv"]
 
 
-def test_a_folder_is_searched_to_any_depth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file in more folders than Python has frames; they are taken away again, since pytest cannot."""
     monkeypatch.chdir(tmp_path)
-    deep = "/".join(["d"] * 1500)
-    for _ in range(1500):
+    depth = sys.getrecursionlimit() + 100
+    for _ in range(depth):
         os.mkdir("d")
         os.chdir("d")
     Path("a.csv").touch()
-    monkeypatch.chdir(tmp_path)
-    assert find_files(".") == find_files("**/*.csv") == [Path(deep) / "a.csv"]
-    for _ in range(1500):
+    os.chdir(tmp_path)
+    yield Path("/".join(["d"] * depth), "a.csv")
+    for _ in range(depth):
         os.chdir("d")
     Path("a.csv").unlink()
-    for _ in range(1500):
+    for _ in range(depth):
         os.chdir("..")
         os.rmdir("d")
+
+
+def test_a_folder_is_searched_to_any_depth(deep: Path) -> None:
+    assert find_files(".") == find_files("**/*.csv") == [deep]
 
 
 @pytest.mark.parametrize("pattern", ["", "/**", "/**/*.csv", "/*/*"])
