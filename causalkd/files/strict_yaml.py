@@ -40,6 +40,12 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
             _check_size(node)
         return node
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # a date that does not exist, a number of too many digits
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
@@ -69,9 +75,9 @@ def load_text(text: str) -> Any:
         return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
-        raise ValueError(f"{line}{error.problem or error.context}") from None
+        raise ValueError(f"{line}{error.problem or error.context}; correct the YAML there") from None
     except yaml.YAMLError as error:  # a control character
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(f"{' '.join(str(error).split())}; leave that character out") from None
     except RecursionError:
         raise ValueError("its brackets or indents are nested too deeply to be read; write it flatter") from None
 

@@ -38,22 +38,25 @@ def test_what_is_written_is_read_back(value: Any) -> None:
         pytest.param("- " * 5000 + "a", "nested too deeply", id="deep dashes"),
         pytest.param("x" * (MOST_CHARACTERS + 1), f"at most {MOST_CHARACTERS:,} are read", id="long"),
         pytest.param("[" + "1, " * (MOST_VALUES + 1) + "]", f"more than {MOST_VALUES:,}", id="many"),
-        pytest.param("a: 1\nb: 2\na: 3", "line 3: key 'a' is written twice", id="twice"),
+        pytest.param("a: 1\nb: 2\na: 3", "line 3: key 'a' is written twice; correct the YAML there", id="twice"),
         pytest.param("[1, 2]: 3", "line 1: found unhashable key", id="unhashable"),
-        pytest.param("a: " + "9" * 5000, "", id="a number of 5,000 digits"),
-        pytest.param("a: 2024-13-45", "month must be", id="no month"),
+        pytest.param("a: " + "9" * 5000, "line 1: Exceeds the limit", id="a number of 5,000 digits"),
+        pytest.param("b: 1\na: 2024-13-45", "line 2: month must be in 1..12; correct the YAML", id="no month"),
+        pytest.param("a: [1\nb: 2", "line 2: expected ',' or ']', but got ':'; correct the YAML there", id="no YAML"),
+        pytest.param("a: \0", "special characters are not allowed", id="null"),
+        pytest.param("a: \0", "; leave that character out", id="null's advice"),
     ],
 )
 def test_what_has_no_bounds_is_refused_soon(text: str, message: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError) as caught:
         load_text(text)
     assert message in str(caught.value)
     assert len(str(caught.value)) < 2000
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_many_keys_are_read_in_linear_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert len(load_text("\n".join(f"key{number}: 1" for number in range(40_000)))) == 40_000
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20

@@ -11,6 +11,7 @@ from tests.shrunk import RESUMED, planted_model, shrunk
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--tries", type=int, default=1000, help="how many, shared among the kinds")
+parser.add_argument("--first", type=int, default=0, help="the first seed of each kind")
 parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
 given = parser.parse_args()
 with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
@@ -19,6 +20,5 @@ with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
     planted_model(num_hidden_layers=2).save_pretrained(base / "model")
     inputs = Inputs(base, base / "finished", base / "model")
     for kind in given.kinds:
-        amount = given.tries // len(given.kinds)
-        found = faults(inputs, kind, iter(range(amount)))
-        print(f"{kind}: {amount} tries, {len(found)} faults", *found, sep="\n  ", flush=True)
+        found = faults(inputs, kind, range(given.first, given.first + -(-given.tries // len(given.kinds))))
+        print(f"{kind}: {found}", *found.faults, sep="\n  ", flush=True)

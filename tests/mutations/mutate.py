@@ -1,11 +1,12 @@
 """Inputs that are wrong in a drawn way: text, values of YAML and JSON, files of folders."""
 
+import copy
 import json
 import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -30,7 +31,7 @@ def mutated(value: Any, drawn: random.Random) -> Any:
         holder[_text(str(key), drawn)] = holder.pop(key)
     elif kind == 2:
         other, of = drawn.choice(places)
-        holder[key] = other[of]
+        holder[key] = copy.deepcopy(other[of])
     else:
         holder[key] = drawn.choice(VALUES)
     return value
@@ -43,27 +44,41 @@ def mutated_text(text: str, drawn: random.Random) -> str:
     return text
 
 
-def mutated_folder(origin: Path, copy: Path, drawn: random.Random) -> str:
-    """A copy of a folder in which one file is damaged; says which and how."""
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(origin, copy)
-    path = drawn.choice(sorted(each for each in copy.rglob("*") if each.is_file()))
+class Damage(NamedTuple):
+    """What was done to one file of a folder."""
+
+    path: Path
+    """Seen from the folder."""
+    how: str
+    changed: bool
+    """Whether the file holds other bytes than before."""
+
+
+def mutated_folder(origin: Path, folder: Path, drawn: random.Random) -> Damage:
+    """A copy of a folder in which one file is damaged."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(origin, folder)
+    path = drawn.choice(sorted(each for each in folder.rglob("*") if each.is_file()))
     whole, kind = path.read_bytes(), drawn.randrange(5)
     cut = drawn.randrange(len(whole) + 1)
     if kind == 0:
+        how = "deleted"
         path.unlink()
     elif kind == 1:
+        how = f"cut at {cut}"
         path.write_bytes(whole[:cut])
     elif kind == 2:
+        how = f"changed at {cut}"
         path.write_bytes(whole[:cut] + bytes([drawn.randrange(256)]) + whole[cut + 1 :])
-    elif kind == 3 and path.suffix == ".json":
-        path.write_text(json.dumps(mutated({"file": json.loads(whole)}, drawn).get("file")))
-    elif kind == 3 and path.suffix == ".yaml":
-        path.write_text(yaml.safe_dump(mutated(yaml.safe_load(whole), drawn)))
+    elif kind == 3 and path.suffix in (".json", ".yaml"):
+        how = "mutated"
+        read, write = (json.loads, json.dumps) if path.suffix == ".json" else (yaml.safe_load, yaml.safe_dump)
+        path.write_text(write(mutated({"file": read(whole)}, drawn).get("file")))
     else:
+        how = "made a folder"
         path.unlink()
         path.mkdir()
-    return f"{path.relative_to(copy)}, damage {kind} at {cut}"
+    return Damage(path.relative_to(folder), how, not path.is_file() or path.read_bytes() != whole)
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -1,22 +1,37 @@
 """Mutated inputs, put to the command line: each ends well, or with one short paragraph and never with a traceback."""
 
+import json
 import random
+import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 from typer.testing import CliRunner
 
 from causalkd.cli import app
 from causalkd.recipe.recipe import Recipe
+from tests.mutations import accepted
 from tests.mutations.mutate import VALUES, mutated, mutated_folder, mutated_text
 
 LONGEST_MESSAGE, LONGEST_TIME = 2000, 20.0
-_ROWS = "text,label\nthe fox ran,1\na lazy dog,0\nbirds sing,1\nthe cat sat,0\n"
+LONGEST_WAIT = 300.0
+"""Seconds on the clock, which is generous since other processes may hold the processor; the other is of work."""
+_ADVICE = re.compile(
+    r"\b(add|call|change|check|choose|clear|continue|convert|correct|copy|did you mean|declare|delete|give|has keys"
+    r"|install|keep|leave|load|make|move|must be|name|needs?|put|raise|rename|required|resolve|run|save|see|set|should"
+    r"|shorten|take|train|try|use|wait|write)\b",
+    re.IGNORECASE,
+)
+"""Words of what is to be done about a fault."""
+_ENDS = {0: "accepted", 2: "refused", 3: "could not be done"}
 
 
 class Try(NamedTuple):
@@ -24,24 +39,49 @@ class Try(NamedTuple):
 
     name: str
     arguments: list[str]
+    accepted: Callable[[str], str | None] = lambda told: None
+    """What is wrong with a call that ended well and printed this; None where nothing is."""
 
 
-def fault_of(one: Try) -> str | None:
+@dataclass
+class Found:
+    """How the calls of one kind ended, and what was wrong with them, a line each."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def __str__(self):
+        ends = ", ".join(f"{count} {name}" for name, count in sorted(self.ends.items()))
+        return f"{self.ends.total()} tries ({ends}), slowest {self.slowest:.1f} s, {len(self.faults)} faults"
+
+
+def fault_of(one: Try, found: Found) -> str | None:
     """What is wrong with how a call ended; None where nothing is."""
-    began = time.perf_counter()
+    began, clock = time.process_time(), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         done = CliRunner().invoke(app, one.arguments)
-    took = time.perf_counter() - began
-    told = done.stderr.rpartition("causalkd: ")[2]
+    took = time.process_time() - began
+    found.slowest = max(found.slowest, took)
+    found.ends[_ENDS.get(done.exit_code, "failed")] += 1
+    told = done.stderr.rpartition("causalkd: ")[2].strip()
     if done.exception is not None and not isinstance(done.exception, SystemExit):
-        return f"{one.name}: {type(done.exception).__name__}: {str(done.exception)[:300]}"
-    if took > LONGEST_TIME:
-        return f"{one.name}: took {took:.0f} s"
-    if done.exit_code and len(told) > LONGEST_MESSAGE:
-        return f"{one.name}: a message of {len(told)} characters"
-    if done.exit_code not in (0, 2, 3):
-        return f"{one.name}: exit code {done.exit_code}: {told[:300]}"
+        return f"{type(done.exception).__name__}: {str(done.exception)[:300]}"
+    if took > LONGEST_TIME or time.perf_counter() - clock > LONGEST_WAIT:
+        return f"took {took:.0f} s"
+    if done.exit_code == 0:
+        return one.accepted(done.stdout)
+    if done.exit_code not in _ENDS:
+        return f"exit code {done.exit_code}: {told[:300]}"
+    return _message_fault(told)
+
+
+def _message_fault(told: str) -> str | None:
+    if len(told) > LONGEST_MESSAGE:
+        return f"a message of {len(told)} characters: {told[:300]}"
+    if not told or "\n\n" in told or not _ADVICE.search(told):
+        return f"no paragraph that says what to do: {told[:300]!r}"
     return None
 
 
@@ -62,59 +102,90 @@ def _recipe(inputs: Inputs, drawn: random.Random) -> Try:
     text = yaml.safe_dump(mutated(inputs.recipe, drawn), allow_unicode=True)
     if drawn.random() < 0.3:
         text = mutated_text(yaml.safe_dump(inputs.recipe), drawn)
-    return Try(f"recipe {text!r}", ["plan", _written(inputs.base / "recipe.yaml", text), "--speed", "1e9"])
+    return recipe_try(inputs, text)
+
+
+def recipe_try(inputs: Inputs, text: str) -> Try:
+    """A recipe of this text."""
+    path = _written(inputs.base / "recipe.yaml", text)
+    return Try(f"recipe {text!r}", ["plan", str(path), "--speed", "1e9"], partial(accepted.of_recipe, path))
 
 
 def _alignment(inputs: Inputs, drawn: random.Random) -> Try:
     text = yaml.safe_dump(mutated(inputs.alignment, drawn), allow_unicode=True)
     if drawn.random() < 0.3:
         text = mutated_text(yaml.safe_dump(inputs.alignment), drawn)
+    return alignment_try(inputs, text)
+
+
+def alignment_try(inputs: Inputs, text: str) -> Try:
+    """An alignment of this text."""
+    path = _written(inputs.base / "alignment.yaml", text)
     models = ["--teacher", str(inputs.checkpoint), "--student", str(inputs.checkpoint)]
-    return Try(f"alignment {text!r}", ["check", _written(inputs.base / "alignment.yaml", text), *models])
+    return Try(f"alignment {text!r}", ["check", str(path), *models], partial(accepted.of_alignment, path))
+
+
+_SENTENCES = (("the fox ran", 1), ("a lazy dog", 0), ("birds sing", 1), ("the cat sat", 0))
+_OBJECTS = [{"text": text, "label": label} for text, label in _SENTENCES]
+_FILES = {
+    "rows.csv": "text,label\n" + "".join(f"{text},{label}\n" for text, label in _SENTENCES),
+    "rows.tsv": "text\tlabel\n" + "".join(f'"{text}"\t{label}\n' for text, label in _SENTENCES),
+    "rows.jsonl": "".join(json.dumps(row) + "\n" for row in _OBJECTS),
+    "rows.json": json.dumps(_OBJECTS),
+    "rows.txt": "".join(f"{text}\n" for text, _ in _SENTENCES),
+    "rows.conll": "".join("".join(f"{word} O\n" for word in text.split()) + "\n" for text, _ in _SENTENCES),
+}
 
 
 def _data(inputs: Inputs, drawn: random.Random) -> Try:
-    text = mutated_text(_ROWS, drawn)
-    name = drawn.choice(("rows.csv", "rows.tsv", "rows.jsonl", "rows.json", "rows.txt", "rows.conll"))
-    return Try(f"data {name} {text!r}", ["data", _written(inputs.base / name, text)])
+    name, other = drawn.choice(list(_FILES)), drawn.choice(list(_FILES))
+    return data_try(inputs, name, mutated_text(_FILES[other if drawn.random() < 0.1 else name], drawn))
+
+
+def data_try(inputs: Inputs, name: str, text: str) -> Try:
+    """A file of data of this name and text."""
+    path = _written(inputs.base / name, text)
+    return Try(f"data {name} {text!r}", ["data", str(path)], partial(accepted.of_data, path))
 
 
 def _checkpoint(inputs: Inputs, drawn: random.Random) -> Try:
     damage = mutated_folder(inputs.checkpoint, inputs.base / "checkpoint", drawn)
     models = ["--teacher", str(inputs.base / "checkpoint"), "--student", str(inputs.checkpoint)]
-    return Try(f"checkpoint {damage}", ["check", "middle", *models])
+    needed = ["*.safetensors"] if damage.how.startswith(("cut", "deleted", "made")) else []
+    return Try(f"checkpoint, {damage}", ["check", "middle", *models], lambda told: accepted.of_models(needed, damage))
 
 
 def _run(inputs: Inputs, drawn: random.Random) -> Try:
     damage = mutated_folder(inputs.run, inputs.base / "run", drawn)
     command = drawn.choice(("report", "verify"))
-    return Try(f"{command} of a run with {damage}", [command, str(inputs.base / "run")])
+    needed = {"report": ["report.json"] if damage.how in ("deleted", "made a folder") else []}.get(
+        command, ["teacher/*", "student*/**/*", "*.yaml"]
+    )
+    return Try(
+        f"{command} of a run, {damage}",
+        [command, str(inputs.base / "run")],
+        lambda told: accepted.of_models(needed, damage),
+    )
+
+
+_WORDS = (
+    *("--set", "--task", "--limit", "--steps", "--out", "--teacher", "--student", "--speed", "--kind", "quickstart"),
+    *(str(each) for each in VALUES),
+    *("training.steps=true", "seeds=[0, 0]", "a.b.c=1", "students.0.name=x"),
+)
+_COMMANDS = ("plan", "check", "data", "report", "verify", "evaluate", "search", "attribute")
 
 
 def _arguments(inputs: Inputs, drawn: random.Random) -> Try:
-    command = drawn.choice(("plan", "check", "data", "report", "verify", "evaluate", "search", "attribute"))
-    words = [
-        "--set",
-        "--task",
-        "--limit",
-        "--steps",
-        "--out",
-        "--teacher",
-        "--student",
-        "--speed",
-        "--kind",
-        "quickstart",
-    ]
-    words += [str(each) for each in VALUES] + ["training.steps=true", "seeds=[0, 0]", "a.b.c=1", "students.0.name=x"]
-    given = [command, *(drawn.choice(words) for _ in range(drawn.randrange(1, 5)))]
+    given = [drawn.choice(_COMMANDS), *(drawn.choice(_WORDS) for _ in range(drawn.randrange(1, 5)))]
     return Try(f"arguments {given}", given)
 
 
-def _written(path: Path, text: str) -> str:
+def _written(path: Path, text: str) -> Path:
     if path.is_dir():
         shutil.rmtree(path)
-    path.write_text(text, encoding="utf-8", errors="replace")
-    return str(path)
+    path.write_text(text, encoding="utf-8", errors="replace", newline="")
+    return path
 
 
 KINDS: dict[str, Callable[[Inputs, random.Random], Try]] = {
@@ -127,10 +198,11 @@ KINDS: dict[str, Callable[[Inputs, random.Random], Try]] = {
 }
 
 
-def faults(inputs: Inputs, kind: str, seeds: Iterator[int]) -> list[str]:
-    """What goes wrong with the mutated inputs of these seeds, a line each."""
-    found = []
+def faults(inputs: Inputs, kind: str, seeds: Iterable[int]) -> Found:
+    """How the calls with the mutated inputs of these seeds end."""
+    found = Found()
     for seed in seeds:
-        told: Any = fault_of(inputs.tries(kind, random.Random(f"{kind} {seed}")))
-        found += [f"seed {seed}: {told}"] if told is not None else []
+        one = inputs.tries(kind, random.Random(f"{kind} {seed}"))
+        told = fault_of(one, found)
+        found.faults += [f"seed {seed}: {told}: {one.name}"] if told is not None else []
     return found

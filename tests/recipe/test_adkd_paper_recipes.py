@@ -4,17 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.models.configs import make_config
-from causalkd.models.load import model_from_config
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.distill import distill
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.preflight import preflight
 from causalkd.runs.setup.train import best_step
 from causalkd.training.callbacks import read_rows
-from tests.data.tiny_tokenizers import bert_like
-from tests.official_files import write_official_files
-from tests.shrunk import shrunk
+from tests import stand_ins
 
 # α, T, whether T falls, β, K, learning rate, batch and epochs, of the scripts that the authors have released.
 RELEASED = {
@@ -29,16 +25,13 @@ RELEASED = {
 }
 
 
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """What puts tiny models, pretrained as masked LMs are, in the place of those of the hub."""
-    monkeypatch.setenv("CAUSALKD_DATA", str(write_official_files(tmp_path / "data")))
-    for name, layers in (("teacher", 3), ("student", 2)):
-        sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "num_hidden_layers": layers}
-        config = make_config({"model_type": "bert", **sizes}, bert_like())
-        model_from_config(config, bert_like(), task="masked_lm", role="student").save_pretrained(tmp_path / name)
-    students = (f"students.{name}.model={tmp_path / 'student'}" for name in ("kd", "adkd"))
-    return (f"teacher.model={tmp_path / 'teacher'}", *students, "students.adkd.objectives.adkd.top_k=12")
+@pytest.fixture(autouse=True)
+def official_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAUSALKD_DATA", str(stand_ins.data(tmp_path)))
+
+
+def _recipe(task: str, folder: Path) -> Recipe:
+    return Recipe.load(f"adkd-{task}", [*stand_ins.changes(f"adkd-{task}", folder), f"output={folder / 'run'}"])
 
 
 @pytest.mark.parametrize("task", RELEASED)
@@ -62,17 +55,17 @@ def test_settings_are_those_of_the_release(task: str) -> None:
 
 @pytest.mark.trains
 @pytest.mark.parametrize("task", [task for task in RELEASED if task not in ("qqp", "stsb")])
-def test_every_student_takes_a_step(task: str, tmp_path: Path, models: tuple[str, ...]) -> None:
+def test_every_student_takes_a_step(task: str, tmp_path: Path) -> None:
     """A rehearsal: the teacher's step and each student's."""
-    prepared, _ = preflight(shrunk(f"adkd-{task}", tmp_path / "run", *models))
+    prepared, _ = preflight(_recipe(task, tmp_path))
     assert len(prepared.data.train.examples) == 24 and len(prepared.data.heldout.examples) == 12
 
 
 @pytest.mark.trains
 @pytest.mark.parametrize("task", ["qqp", "stsb"])
-def test_the_best_checkpoint_of_two_epochs_is_kept(task: str, tmp_path: Path, models: tuple[str, ...]) -> None:
+def test_the_best_checkpoint_of_two_epochs_is_kept(task: str, tmp_path: Path) -> None:
     """A loss of weight 0 is logged; a regression has one map."""
-    recipe = shrunk(f"adkd-{task}", tmp_path / "run", *models)
+    recipe = _recipe(task, tmp_path)
     report = distill(recipe)
     assert [student.name for student in report.students] == ["kd", "adkd"]
     folder = RunFolder(tmp_path / "run")

@@ -5,15 +5,12 @@ from pathlib import Path
 import pytest
 
 from causalkd.alignment.presets import preset
-from causalkd.models.configs import make_config
-from causalkd.models.load import model_from_config
 from causalkd.recipe.pipeline import PipelineRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.distill import distill
 from causalkd.runs.pipeline import _preflight
 from causalkd.training.callbacks import read_rows
-from tests.data.tiny_tokenizers import bert_like
-from tests.official_files import write_official_files
+from tests import stand_ins
 from tests.shrunk import SHRUNK, shrunk
 
 NAMES = tuple(name for name in SHRUNK if name.startswith("diito-bert"))
@@ -31,15 +28,8 @@ PAPER = {
 
 @pytest.fixture
 def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CAUSALKD_DATA", str(write_official_files(tmp_path / "data")))
-    tokenizer = type(bert_like())(tokenizer_object=bert_like().backend_tokenizer, **bert_like().special_tokens_map)
-    tokenizer.model_max_length = 512
-    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16, "num_hidden_layers": 12}
-    model = model_from_config(
-        make_config({"model_type": "bert", **sizes}, tokenizer), tokenizer, task="masked_lm", role="student"
-    )
-    model.save_pretrained(tmp_path / "teacher")
-    return tmp_path / "teacher"
+    monkeypatch.setenv("CAUSALKD_DATA", str(stand_ins.data(tmp_path)))
+    return stand_ins.masked_lm(tmp_path / "teacher", 12)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,12 +1,13 @@
 """Conversations as examples of a causal LM: the assistant's turns are labelled, as the chat template writes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.instructions import apply_template
+from causalkd.data.tasks.labelled_tokens import LabelledTokens
 from causalkd.data.tasks.tokenise import Tokenised
 
 
@@ -18,22 +19,25 @@ def conversation_examples(
     Rows are cut to fit; those without a labelled token left are left out and counted. Segments are `prompt`, up to
     the first labelled token, and `response`. Raises ValueError where there is no template, or it refuses a row.
     """
-    examples, cut = [], 0
-    for number, messages in enumerate(conversations, 1):
-        text, spans = _written(messages, tokenizer, number)
-        batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        ids, offsets = list(batch["input_ids"]), batch["offset_mapping"]
-        labels = [
-            token if any(start <= first and last <= stop and first < last for start, stop in spans) else IGNORED
-            for token, (first, last) in zip(ids, offsets, strict=True)
-        ]
-        ids, labels, long = ids[:max_length], labels[:max_length], len(ids) > max_length
-        learnt = [place for place, label in enumerate(labels) if label != IGNORED and place > 0]
-        if not learnt:
-            continue
-        cut += long
-        segments = {"prompt": (0, learnt[0]), "response": (learnt[0], len(ids))}
-        examples.append({"input_ids": ids, "label": [IGNORED, *labels[1:]], "segments": segments})
+    cut = 0
+
+    def kept() -> Iterator[tuple[list[int], list[int]]]:
+        nonlocal cut
+        for number, messages in enumerate(conversations, 1):
+            text, spans = _written(messages, tokenizer, number)
+            batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            ids, offsets = list(batch["input_ids"]), batch["offset_mapping"]
+            labels = [
+                token if any(start <= first and last <= stop and first < last for start, stop in spans) else IGNORED
+                for token, (first, last) in zip(ids, offsets, strict=True)
+            ]
+            # Nothing is before a first token to predict it from.
+            ids, labels, long = ids[:max_length], [IGNORED, *labels[1:max_length]], len(ids) > max_length
+            if any(label != IGNORED for label in labels):
+                cut += long
+                yield ids, labels
+
+    examples = LabelledTokens(kept())
     return Tokenised(examples, cut, left_out=len(conversations) - len(examples))
 
 

@@ -3,38 +3,18 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalkd.data.tasks import readers as files
+from causalkd.data.tasks.find_files import FORMATS
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-FORMATS: Mapping[str, str] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".txt": "text",
-    ".text": "text",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob": "conll",
-}
-"""The format of a file by the end of its name."""
-_SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val", "eval"),
-    "test": ("test",),
-}
-"""How the name of a file in a folder, or of a split on the hub, shows which split it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +35,6 @@ class Table:
     def columns(self) -> list[str]:
         """The names of the columns."""
         return list(self.rows.column_names)
-
-
-def find_files(path: str) -> list[Path]:
-    """The files that a path, a folder or a glob pattern names, in order of their names; none for a hub name."""
-    place = Path(path)
-    if place.is_file():
-        return [place]
-    if place.is_dir():
-        return sorted(file for file in place.rglob("*") if file.is_file() and file.suffix.lower() in FORMATS)
-    return sorted(Path(file) for file in glob(path, recursive=True) if Path(file).is_file())
-
-
-def split_of(name: str) -> str | None:
-    """The split that the name of a file or of a hub's split shows, if any."""
-    words = "".join(letter if letter.isalpha() else " " for letter in name.lower()).split()
-    return next((split for split, known in _SPLIT_NAMES.items() if set(words) & set(known)), None)
 
 
 def format_of(file: Path) -> str:
@@ -99,11 +63,9 @@ def read_files(paths: Sequence[Path]) -> Table:
 
     Raises ValueError where they differ in format, or a file cannot be read.
     """
-    formats = {file: format_of(file) for file in paths}
-    if len(set(formats.values())) != 1:
-        listed = ", ".join(f"{file.name} ({name})" for file, name in list(formats.items())[:5])
-        raise ValueError(f"files of several formats cannot be one split: {listed}. Give files of one format")
-    name = formats[paths[0]]
+    name = _one_format({file: FORMATS.get(file.suffix.lower()) or format_of(file) for file in paths})
+    if name == "json":
+        name = _one_format({file: format_of(file) for file in paths})
     origin = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
     written = [file for file in paths if file.stat().st_size]
     try:
@@ -113,6 +75,15 @@ def read_files(paths: Sequence[Path]) -> Table:
     if rows is None or not len(rows):
         raise ValueError(f"{origin} is empty: it has no rows. Give a file with one row or more")
     return Table(rows, origin)
+
+
+def _one_format(formats: Mapping[Path, str]) -> str:
+    examples = {name: file.name for file, name in reversed(formats.items())}
+    if len(examples) > 1:
+        counts = Counter(formats.values())
+        listed = ", ".join(f"{counts[name]:,} {name} such as {file}" for name, file in examples.items())
+        raise ValueError(f"files of several formats cannot be one split: {listed}. Give files of one format")
+    return next(iter(examples))
 
 
 def hub_splits(name: str, config: str | None, revision: str | None) -> list[str]:
@@ -137,15 +108,16 @@ def read_hub(name: str, config: str | None, revision: str | None, split: str) ->
 
 
 def _of_hub(name: str, ask: Callable[[], Any]) -> Any:
+    if Path(name).is_dir():  # the library would search all of it
+        raise ValueError(
+            f"{name!r} is a folder without a file of a known format; the names of such files end in "
+            f"{', '.join(FORMATS)}, and hidden folders and virtual environments are not searched. Name another "
+            "folder, or a file"
+        )
     try:
         return ask()
     # ConnectionError is an OSError, and so is FileNotFoundError, of which DatasetNotFoundError is a subclass.
     except (OSError, ValueError) as error:
-        if Path(name).is_dir():
-            raise ValueError(
-                f"{name!r} is a folder without a file of a known format; the names of such files end in "
-                f"{', '.join(FORMATS)}. Name another folder, or a file"
-            ) from None
         raise ValueError(
             f"{name!r} is neither a file, a folder or a pattern here, nor a data set that can be loaded from the hub "
             f"({type(error).__name__}: {error}). Correct `path`, or load it once where there is a network"

@@ -173,7 +173,7 @@ def _blocks(
     separator = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
     stream: list[int] = []
     begun = False
-    at_once = _AT_ONCE if isinstance(text, FileText) else 1000
+    at_once = 1000 if isinstance(text, RowText) else 1 if alone else _AT_ONCE
     for first in range(0, len(order), at_once):
         parts = [
             part

@@ -1,18 +1,21 @@
 """Instructions with responses as examples of a causal LM: only the response is labelled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import special_tokens_around, token_ids
+from causalkd.data.tasks.labelled_tokens import LabelledTokens
 from causalkd.data.tasks.tokenise import Tokenised
 from causalkd.files.refusals import refused
 
 PromptStyle = Literal["alpaca", "chat"]
 """The format of an instruction: Stanford Alpaca's plain text, or the tokenizer's own chat template."""
 
+_AT_ONCE = 1000
+"""The number of rows that are tokenised at once; what a tokenizer says of a row is far larger than its tokens."""
 _WITH_INPUT = """Below is an instruction that describes a task, paired with an input that provides further context. \
 Write a response that appropriately completes the request.
 
@@ -89,17 +92,20 @@ def instruction_examples(
     Responses are cut to fit. Rows without a token of response, or whose prompt fills the whole length, are left out and
     counted. Raises ValueError where no row remains, the tokenizer has no end token, or as `prompt_ids` does.
     """
-    end = reply_end(tokenizer, style)
-    responses = token_ids(tokenizer, [row.response for row in rows])
-    examples: list[dict[str, Any]] = []
-    cut = 0
-    for prompt, response in zip(prompt_ids(rows, tokenizer, style), responses, strict=True):
-        if not response or len(prompt) >= max_length:
-            continue
-        ids = (prompt + response + end)[:max_length]
-        cut += len(prompt) + len(response) + len(end) > max_length
-        segments = {"prompt": (0, len(prompt)), "response": (len(prompt), len(ids))}
-        examples.append({"input_ids": ids, "label": [IGNORED] * len(prompt) + ids[len(prompt) :], "segments": segments})
+    end, cut = reply_end(tokenizer, style), 0
+
+    def kept() -> Iterator[tuple[list[int], list[int]]]:
+        nonlocal cut
+        for first in range(0, len(rows), _AT_ONCE):
+            some = rows[first : first + _AT_ONCE]
+            responses = token_ids(tokenizer, [row.response for row in some])
+            for prompt, response in zip(prompt_ids(some, tokenizer, style), responses, strict=True):
+                if response and len(prompt) < max_length:
+                    ids = (prompt + response + end)[:max_length]
+                    cut += len(prompt) + len(response) + len(end) > max_length
+                    yield ids, [IGNORED] * len(prompt) + ids[len(prompt) :]
+
+    examples = LabelledTokens(kept())
     if not examples:
         raise ValueError(
             f"none of {len(rows)} rows has a response and a prompt shorter than max_length {max_length}. Give a "

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_files, read_hub, split_of
+from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
+from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
 from causalkd.data.tasks.labels import declared_names, flagged, flat, in_order, is_missing, named
 from causalkd.data.tasks.row_checks import check_rows
@@ -258,7 +259,7 @@ class OwnData:
         here = self.sources.get(name)
         if isinstance(here, list):
             return here
-        if here is not None or not find_files(self.path):
+        if here is not None or not any(isinstance(source, list) for source in self.sources.values()):
             return []
         folder = Path(self.path) if Path(self.path).is_dir() else Path(self.path).parent
         files = find_files(str(folder / name)) or find_files(name)

@@ -8,8 +8,9 @@ import numpy as np
 import yaml
 from transformers import PreTrainedTokenizerBase
 
-from causalkd.data.tasks.data_files import Table, find_files, hub_splits, read_files, read_hub, split_of
+from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
 from causalkd.data.tasks.encode import token_ids
+from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.labels import is_missing, scores

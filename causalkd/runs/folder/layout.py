@@ -230,9 +230,9 @@ class RunFolder:
             self.path.mkdir(exist_ok=True)
 
     def _check_is_run(self) -> None:
-        _, foreign = self._contents()
         wanted = (self.recipe,) if self.holds_finetuning() else (self.recipe, self.alignment)
         lacking = [path.name for path in wanted if not path.is_file()]
+        foreign = [] if lacking else self._contents()[1]  # a folder of the user's may be endless
         if foreign or lacking:
             named = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
             holds = f"holds {named}" if foreign else f"has no {' and no '.join(lacking)}"

@@ -3,20 +3,12 @@ from pathlib import Path
 import datasets
 import pytest
 
-from causalkd.data.tasks.data_files import find_files, format_of, hub_splits, read_files, split_of
+from causalkd.data.tasks.data_files import format_of, hub_splits, read_files
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-
-
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [("train", "train"), ("my_dev-2", "validation"), ("validation_matched", "validation"), ("tested", None)],
-)
-def test_a_name_says_its_split(name: str, split: str | None) -> None:
-    assert split_of(name) == split
 
 
 def test_every_value_of_a_table_is_the_text_in_the_file(tmp_path: Path) -> None:
@@ -42,14 +34,6 @@ def test_a_quote_that_swallows_lines_is_refused(tmp_path: Path) -> None:
         read_files([tmp_path / "a.tsv"])
     (tmp_path / "b.tsv").write_text('text\tlabel\n"a\tcat"\t1\n"a\nfox"\t0\n"""so"" it is"\t1\n')
     assert read_files([tmp_path / "b.tsv"]).rows["text"][:] == ["a\tcat", "a\nfox", '"so" it is']
-
-
-def test_a_folder_a_pattern_and_a_file_are_found(tmp_path: Path) -> None:
-    for name in ("b.txt", "a.txt", "notes.md"):
-        (tmp_path / name).write_text("the fox")
-    both = [tmp_path / "a.txt", tmp_path / "b.txt"]
-    assert find_files(str(tmp_path)) == both == find_files(f"{tmp_path}/*.txt")
-    assert find_files(str(both[0])) == both[:1] and find_files("glue") == []
 
 
 def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
@@ -113,7 +97,17 @@ def test_an_empty_file_among_others_adds_no_rows(tmp_path: Path) -> None:
     assert list(read_files([tmp_path / "a.jsonl", tmp_path / "b.jsonl"]).rows) == [{"text": "a"}]
 
 
-def test_a_folder_without_files_of_a_known_format_is_not_taken_for_a_hub_name(tmp_path: Path) -> None:
+def test_a_folder_without_files_of_a_known_format_is_not_taken_for_a_hub_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library would search the whole folder, however large it is."""
+    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_, **__: pytest.fail("the hub was asked"))
     (tmp_path / "notes.md").write_text("the fox")
     with pytest.raises(ValueError, match=r"is a folder without a file of a known format; .*Name another folder"):
         hub_splits(str(tmp_path), None, None)
+
+
+def test_files_of_several_formats_are_counted_before_one_is_opened(tmp_path: Path) -> None:
+    named = [tmp_path / name for name in ("a.json", "b.csv", "c.csv")]
+    with pytest.raises(ValueError, match=r"several formats .*: 2 csv such as b\.csv, 1 json such as a\.json\. Give"):
+        read_files(named)

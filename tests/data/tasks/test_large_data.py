@@ -19,11 +19,11 @@ import torch, transformers, datasets
 from transformers import AutoTokenizer
 from causalkd.data.tasks.loading import load_examples
 from causalkd.data.tasks.own_data import OwnData
-path, kind, tokenizer, limit = sys.argv[1:]
+path, kind, tokenizer, limit, longest = sys.argv[1:]
 tokenizer = AutoTokenizer.from_pretrained(tokenizer)
 before = time.process_time()
 own = OwnData(path, kind, splits={"validation": "train"})
-found = load_examples(own, "train", tokenizer, limit=int(limit) or None, max_length=64)
+found = load_examples(own, "train", tokenizer, limit=int(limit) or None, max_length=int(longest))
 rows, last = len(found.examples), found.examples[-1]
 print(json.dumps({
     "rows": rows, "tokens": len(last["input_ids"]), "seconds": time.process_time() - before,
@@ -32,10 +32,10 @@ print(json.dumps({
 """
 
 
-def _loaded(folder: Path, file: Path, kind: str, limit: int = 0) -> dict[str, float]:
+def _loaded(folder: Path, file: Path, kind: str, limit: int = 0, longest: int = 64) -> dict[str, float]:
     """What a process that loads the file says of itself; the cache is the folder's."""
     environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
-    call = [sys.executable, "-c", _LOADED, str(file), kind, str(folder / "tokenizer"), str(limit)]
+    call = [sys.executable, "-c", _LOADED, str(file), kind, str(folder / "tokenizer"), str(limit), str(longest)]
     done = subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -62,7 +62,9 @@ def test_two_hundred_thousand_instructions(tmp_path: Path) -> None:
         for number in range(200_000):
             row = {"instruction": f"say {number}", "input": "", "output": " ".join(draw.choices(words, k=20))}
             file.write(json.dumps(row) + "\n")
-    gpt2_like().save_pretrained(tmp_path / "tokenizer")
-    found = _loaded(tmp_path, tmp_path / "rows.jsonl", "instructions")
+    tokenizer = gpt2_like()
+    tokenizer.model_max_length = 512
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    found = _loaded(tmp_path, tmp_path / "rows.jsonl", "instructions", longest=512)
     print(f"\ninstructions {found}")
     assert found["rows"] > 190_000 and found["megabytes"] < 1536

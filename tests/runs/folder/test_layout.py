@@ -88,6 +88,13 @@ def test_a_folder_that_lacks_what_a_run_has_is_left_as_it_is(run: RunFolder, lac
     assert run.report.is_file()
 
 
+def test_a_folder_that_is_no_run_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "teacher").mkdir()
+    monkeypatch.setattr(os, "walk", lambda *_, **__: pytest.fail("searched"))
+    with pytest.raises(ValueError, match=r"has no recipe\.yaml and no alignment\.yaml, so it is not exactly a run"):
+        RunFolder(tmp_path).clear()
+
+
 def test_a_fine_tuning_has_no_alignment_and_can_be_overwritten(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.start(FinetuneRecipe.parse({"name": "tuned", "model": "minilm-l6", "training": {}}), None)

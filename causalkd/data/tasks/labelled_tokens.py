@@ -1,0 +1,43 @@
+"""Rows of tokens of which some are to be learnt, in five bytes a token."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any, overload
+
+from causalkd.data.batch import IGNORED
+
+
+class LabelledTokens(Sequence[dict[str, Any]]):
+    """Examples of a causal LM, each made when it is asked for; a slice shares the memory of the whole.
+
+    Segments are `prompt`, up to the first token that is to be learnt, and `response`.
+    """
+
+    def __init__(self, rows: Iterable[tuple[Sequence[int], Sequence[int]]]):
+        """Keeps rows of tokens and of labels, which are the token itself where it is to be learnt and else -100."""
+        self._ids, self._learnt, self._ends = array("i"), bytearray(), array("q", [0])
+        for ids, label in rows:
+            self._ids.extend(ids)
+            self._learnt.extend(token != IGNORED for token in label)
+            self._ends.append(len(self._ids))
+        self._rows: Sequence[int] = range(len(self._ends) - 1)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, number: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, number: slice) -> "LabelledTokens": ...
+    def __getitem__(self, number: int | slice) -> "dict[str, Any] | LabelledTokens":
+        if isinstance(number, slice):
+            chosen = LabelledTokens(())
+            chosen._ids, chosen._learnt, chosen._ends = self._ids, self._learnt, self._ends
+            chosen._rows = self._rows[number]
+            return chosen
+        row = self._rows[number]
+        start, stop = self._ends[row], self._ends[row + 1]
+        ids, learnt = self._ids[start:stop].tolist(), self._learnt[start:stop]
+        label = [token if wanted else IGNORED for token, wanted in zip(ids, learnt, strict=True)]
+        prompt = learnt.index(1)
+        return {"input_ids": ids, "label": label, "segments": {"prompt": (0, prompt), "response": (prompt, len(ids))}}
