@@ -41,8 +41,7 @@ def distill(
 
         parsed = Recipe.load(recipe, set_)
         report = runs.distill(parsed, overwrite=overwrite, page=_page(), tell=partial(typer.echo, err=True))
-        if is_first_process():
-            _print_report(report, parsed.folder)
+        _print_report(report, parsed.folder)
 
 
 @app.command()
@@ -107,7 +106,6 @@ def verify(
     ] = False,
 ) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""
-    leave_to_the_first()
     with user_errors():
         from causalkd.runs import distill as runs
 
@@ -127,7 +125,6 @@ def attribute(
     portions: Annotated[int, typer.Option(min=1, help="Portions in which tokens are removed for faithfulness.")] = 8,
 ) -> None:
     """Compute attribution maps, and teaching modes for causal LMs, and add both to a run's report."""
-    leave_to_the_first()
     with user_errors():
         from causalkd.runs import attribute as attributions
 
@@ -174,7 +171,8 @@ def evaluate(
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest response in tokens.")] = 128,
 ) -> None:
     """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
-    leave_to_the_first()
+    if submission:
+        leave_to_the_first()
     with user_errors():
         if task is not None and submission:
             from causalkd.runs.evaluation.glue_submission import write_submission
@@ -263,4 +261,5 @@ def _page() -> Callable[..., str]:
 def _print_report(found: Any, folder: Path) -> None:
     from causalkd.reporting.printed import printed
 
-    typer.echo(printed(found, folder))
+    if is_first_process():
+        typer.echo(printed(found, folder))

@@ -1,5 +1,7 @@
 """Tiny teachers, students and held-out pairs of random tokens, for measuring interchange accuracy."""
 
+from collections.abc import Sequence
+
 import torch
 
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
@@ -53,7 +55,7 @@ def examples(task: Task, n: int = 40, seed: int = 0) -> list[dict]:
 
 def pairs_of(
     teacher: HookedModel, student: HookedModel, alignment: str = MIDDLE, n: int = 40, batch_size: int = 16
-) -> tuple[ResolvedAlignment, list[Batch]]:
+) -> tuple[ResolvedAlignment, Sequence[Batch]]:
     """The alignment against these models, and batches of `n` pairs with the positions it asks for."""
     declared = Alignment.from_yaml(alignment)
     rows = examples(teacher.task)

@@ -12,6 +12,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
 from causalkd.files.refusals import refused
+from causalkd.models.aligned_weights import align
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
 from causalkd.models.head_labels import LABELLED, NEW_HEAD, label_names, set_labels
 from causalkd.models.heads import auto_class
@@ -119,6 +120,7 @@ def _stock_model(
             f"needs. Fine-tune it on the task first; they start at random {NEW_HEAD}"
         )
     check_in_memory(model, str(name))
+    align(model)
     return model
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from transformers import PreTrainedConfig
+
 from causalkd.models.block_copies import check_copy, copy_weights
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.layer_settings import chosen_blocks, keep_blocks, set_width
@@ -35,12 +37,9 @@ def student_from_teacher(
         ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, a width no head fits, a teacher
             whose weights cannot be had as plain numbers, or blocks that would compute something else in a student.
     """
-    chosen = chosen_blocks(teacher.n_layers, layers, every)
-    given = _plain(teacher)
-    config = keep_blocks(given.model.config, chosen)
+    given, chosen = _plain(teacher), chosen_blocks(teacher.n_layers, layers, every)
+    config = cut_config(given, layers=layers, every=every, width=width)
     narrower = width is not None and width != teacher.width
-    if width is not None and narrower:
-        set_width(config, width, teacher.width, teacher.n_heads)
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
     left = copy_weights(given, student, chosen)
     move_to(student, given.model.device)
@@ -48,6 +47,20 @@ def student_from_teacher(
         check_copy(given, student, chosen, left)
     move_to(student, given.model.device, trainable(given.model.dtype))
     return student
+
+
+def cut_config(
+    teacher: HookedModel, *, layers: Sequence[int] | None = None, every: int | None = None, width: int | None = None
+) -> PreTrainedConfig:
+    """The configuration of the student that `student_from_teacher` makes of the same arguments.
+
+    Raises:
+        ValueError: Not exactly one of `layers` and `every`, a layer the teacher lacks, or a width no head fits.
+    """
+    config = keep_blocks(teacher.model.config, chosen_blocks(teacher.n_layers, layers, every))
+    if width is not None and width != teacher.width:
+        set_width(config, width, teacher.width, teacher.n_heads)
+    return config
 
 
 def _plain(model: HookedModel) -> HookedModel:

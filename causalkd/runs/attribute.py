@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,9 @@ from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import untrained_copy
+from causalkd.processes.processes import all_processes
 from causalkd.runs.distill import Page, write_pages
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.folder.map_files import replace_maps
 from causalkd.runs.map_distances import map_distances
@@ -80,38 +83,47 @@ def attribute(
         page: Makes report.html; None leaves it as it is.
         tell: Receives one line for each next model, and for each model whose maps are not complete.
 
+    Several processes (torchrun, accelerate launch) share the texts; the first one writes.
+
     Raises:
         ValueError: The folder holds no finished run, the head predicts no classes or tokens, or a number is too small.
     """
+    processes = all_processes()
     check_steps(steps)
     check_portions(portions, _RANDOM_ORDERS)
     run = TrainedRun.load(path)
     report = VerificationReport.read(run.folder.report)
     questions = ask(run, limit)
     taught = spread(len(run.data.train.examples), limit)
-    teaching = teaching_of(run, taught) if run.teacher.task == "causal_lm" else None
+    teaching = teaching_of(run, taught, processes) if run.teacher.task == "causal_lm" else None
     how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
-    say = tell or (lambda line: None)
+    say = tell if tell is not None and processes.is_first else lambda line: None
 
     def measured(name: str, model: HookedModel) -> ModelAttributions:
         say(f"maps of {name}")
-        return measure_maps(model, questions, how)
+        return measure_maps(model, questions, how, processes)
 
     teacher = measured(TEACHER, run.teacher)
     students = _explained(run.students, measured, how.seed)
     results = _results(questions, how, run.teacher.task, teacher, students)
     for line in large_gaps(results.completeness, steps, baseline):
         say(line)
-    distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS))
+    distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS), processes)
     results = dataclasses.replace(results, teaching=teaching, map_distances=distances)
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
     report = dataclasses.replace(report, attribution=results)
-    assert report.attribution is not None
-    replace_maps(run.folder, {TEACHER: teacher.maps, **maps}, report.attribution.to_json())
-    write_pages(page, report, run.folder)
-    report.write(run.folder.report)
+    processes.in_first(partial(_write, run.folder, {TEACHER: teacher.maps, **maps}, report, page))
     return report
+
+
+def _write(
+    folder: RunFolder, maps: dict[str, tuple[AttributionMap, ...]], report: VerificationReport, page: Page | None
+) -> None:
+    assert report.attribution is not None
+    replace_maps(folder, maps, report.attribution.to_json())
+    write_pages(page, report, folder)
+    report.write(folder.report)
 
 
 def _explained(

@@ -14,11 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from causalkd.alignment.spec import Alignment
 from causalkd.attribution.maps import AttributionMap
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.processes.processes import FailedElsewhere, Processes, all_processes
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
 from causalkd.reporting.markdown import as_markdown
@@ -65,7 +64,8 @@ def distill(
     """Train the students of a recipe and verify them; an interrupted run of the same recipe continues where it stopped.
 
     All faults of the recipe, the data and the models are reported before anything is trained. Started
-    in several processes (torchrun, accelerate launch) they train together; the first one writes and verifies.
+    in several processes (torchrun, accelerate launch) they train together and share the verification; the first one
+    writes.
 
     Args:
         recipe: The recipe of the run.
@@ -77,7 +77,8 @@ def distill(
     Raises:
         ValueError: The recipe has a fault, or the folder holds another or a finished run.
     """
-    folder, processes = RunFolder(recipe.folder), PartialState()
+    folder, processes = RunFolder(recipe.folder), all_processes()
+    tell = tell if processes.is_first else None
     check_inputs_outside(recipe)
     check_names_fit(recipe)
     with ExitStack() as held:
@@ -87,24 +88,24 @@ def distill(
         recipe = recipe.model_copy(update={"alignment": alignment})
         begin(folder, held, recipe, data, alignment, is_held=is_held, overwrite=overwrite, tell=tell)
         plan = planned(recipe, data, prepared.teacher, alignment)
-        if tell is not None and processes.is_main_process:
+        if tell is not None:
             tell(plan.line())
         done = [name for name, goal in goals(folder, recipe).items() if (goal / MANIFEST).is_file()]
         prepared = _train(recipe, prepared, alignment, folder, teachers, plan.progress(done), tell)
-        if processes.is_main_process:
-            shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
-            try:
-                # Of an absent teacher, which cannot be measured, the checkpoint is read.
-                known = prepared if recipe.teacher.outputs is None else None
-                _verify(folder.path, page, prepared=known)
-            except ValueError as error:
-                needed = ", and the teacher itself must be there again" if recipe.teacher.outputs is not None else ""
-                raise ValueError(
-                    f"{error}\nAll models are trained and kept; you may change `verification`{needed} before the same "
-                    "`causalkd distill` call continues here"
-                ) from error
-            folder.settle()
-        processes.wait_for_everyone()
+        processes.in_first(partial(shutil.rmtree, folder.path / "unfinished", ignore_errors=True))
+        try:
+            # Of an absent teacher, which cannot be measured, the checkpoint is read.
+            known = prepared if recipe.teacher.outputs is None else None
+            _verify(folder.path, page, processes, prepared=known)
+        except FailedElsewhere:
+            raise
+        except ValueError as error:
+            needed = ", and the teacher itself must be there again" if recipe.teacher.outputs is not None else ""
+            raise ValueError(
+                f"{error}\nAll models are trained and kept; you may change `verification`{needed} before the same "
+                "`causalkd distill` call continues here"
+            ) from error
+        processes.in_first(folder.settle)
         return VerificationReport.read(folder.report)
 
 
@@ -125,31 +126,39 @@ def verify(
         accept_changed_data: Whether to measure on data other than those that the run was made with.
         tell: Receives one line for each difference in the data.
 
+    Several processes (torchrun, accelerate launch) share the work; the first one writes.
+
     Raises:
         ValueError: The folder holds no run, or one whose training is unfinished, or whose data have changed.
     """
-    return _verify(path, page, accept_changed_data, tell)
+    return _verify(path, page, all_processes(), accept_changed_data, tell)
 
 
 def _verify(
     path: str | Path,
     page: Page | None,
+    processes: Processes,
     accept_changed_data: bool = False,
     tell: Callable[[str], None] | None = None,
     prepared: Prepared | None = None,
 ) -> VerificationReport:
     run = TrainedRun.load(path, accept_changed_data, prepared)
-    if tell is not None:
+    if tell is not None and processes.is_first:
         for line in changed_data(run.folder, run.data).values():
             tell(f"other data than the run's: {line}")
-    report = verified(run)
+    report = verified(run, processes)
+    processes.in_first(partial(_write, page, report, run))
+    return report
+
+
+def _write(page: Page | None, report: VerificationReport, run: TrainedRun) -> None:
+    """Writes the report, its pages and a card of every student."""
     write_pages(page, report, run.folder)
     for part, seed, _ in run.students:
         (result,) = (each for each in report.students if (each.name, each.seed) == (part.name, seed))
         card = model_card(report, result, base_model(run.recipe, part), datasets(run.recipe))
         write_whole(run.folder.student(run.recipe, part.name, seed) / "README.md", card)
     report.write(run.folder.report)
-    return report
 
 
 def write_pages(page: Page | None, report: VerificationReport, folder: RunFolder) -> None:

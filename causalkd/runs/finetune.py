@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from accelerate import PartialState
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
+from causalkd.processes.processes import Processes, all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs.costs.plan import steps_of
 from causalkd.runs.evaluation.tasks import FOLDER, described, measured, write_predictions
@@ -43,7 +45,7 @@ def finetune(
     """Trains a model on a task with every seed and measures it; an interrupted run of the recipe continues.
 
     Everything that can be wrong with the recipe, the data and the model is found before anything is trained. Started in
-    several processes (torchrun, accelerate launch) they train together; the first one writes and measures.
+    several processes (torchrun, accelerate launch) they train together and share the measuring; the first one writes.
 
     Args:
         recipe: What to do.
@@ -53,7 +55,8 @@ def finetune(
     Raises:
         ValueError: A fault in the recipe, or the folder holds another or a finished run.
     """
-    folder, processes = RunFolder(recipe.folder), PartialState()
+    folder, processes = RunFolder(recipe.folder), all_processes()
+    tell = tell if processes.is_first else None
     check_inputs_outside(recipe)
     check_names_fit(recipe)
     with ExitStack() as held:
@@ -63,11 +66,14 @@ def finetune(
         whole = _progress(recipe, data, folder)
         for seed in recipe.seeds:
             _train(recipe, seed, data, folder, whole, tell)
-        if processes.is_main_process:
-            shutil.rmtree(folder.path / "unfinished", ignore_errors=True)
-            _scored(recipe, data, folder).write(folder.finetuned)
+        processes.in_first(partial(shutil.rmtree, folder.path / "unfinished", ignore_errors=True))
+        found = _scored(recipe, data, folder, processes)
+
+        def write() -> None:
+            found.write(folder.finetuned)
             folder.settle()
-        processes.wait_for_everyone()
+
+        processes.in_first(write)
         return FinetuneResults.read(folder.finetuned)
 
 
@@ -98,7 +104,7 @@ def _train(
     whole.finish(name)
 
 
-def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder) -> FinetuneResults:
+def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder, processes: Processes) -> FinetuneResults:
     """Every trained model on the held-out split; its predictions are written."""
     batches = batches_of(recipe.data, data.heldout, data.tokenizer, recipe.eval_batch_size)
     scores, split, measured_with = [], {}, {}
@@ -106,9 +112,9 @@ def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder) -> FinetuneRe
         origin, name = folder.model(recipe, seed), model_stage(seed)
         model = load_trained_run(origin, data, "teacher")
         _to_device(model)
-        answers, metrics = measured(model, batches, data.heldout)
+        answers, metrics = measured(model, batches, data.heldout, processes)
         file = Path(FOLDER) / f"{name}-validation.parquet"
-        write_predictions(answers, model.task, folder.path / file)
+        processes.in_first(partial(write_predictions, answers, model.task, folder.path / file))
         cost, place = folder.read_cost(name), str(origin.relative_to(folder.path))
         spent = (cost.steps, cost.seconds, cost.block_forwards, best_step(folder, name))
         scores.append(SeedScores(seed, place, metrics, str(file), *spent))

@@ -14,13 +14,18 @@ from causalkd.models.students import untrained_copy
 from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.base import StepContext
 from causalkd.objectives.teacher_outputs import TeacherOutputs
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.recipe.objectives import ADKDPart
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.verification.results.attribution import MapDistanceRow
 
 
-def map_distances(run: TrainedRun, batches: Sequence[Batch]) -> tuple[MapDistanceRow, ...]:
+def map_distances(
+    run: TrainedRun,
+    batches: Sequence[Batch],
+    processes: Processes = ALONE,
+) -> tuple[MapDistanceRow, ...]:
     """Each student's distance from the teacher in every `adkd` term of the recipe, beside that of an untrained student.
 
     Empty for a recipe without `adkd`. Each term costs the teacher's maps once, those of each student, and those of
@@ -29,8 +34,9 @@ def map_distances(run: TrainedRun, batches: Sequence[Batch]) -> tuple[MapDistanc
     Args:
         run: The run whose models are measured.
         batches: Held-out texts, on the models' device; the batching does not change the result.
+        processes: Who shares the batches.
     """
-    return tuple(row for names, part in _terms(run).items() for row in _rows(run, names, part, batches))
+    return tuple(row for names, part in _terms(run).items() for row in _rows(run, names, part, batches, processes))
 
 
 def _terms(run: TrainedRun) -> dict[str, ADKDPart]:
@@ -45,14 +51,20 @@ def _terms(run: TrainedRun) -> dict[str, ADKDPart]:
     return {", ".join(given): parts[settings] for settings, given in names.items()}
 
 
-def _rows(run: TrainedRun, trained_on_it: str, part: ADKDPart, batches: Sequence[Batch]) -> list[MapDistanceRow]:
+def _rows(
+    run: TrainedRun, trained_on_it: str, part: ADKDPart, batches: Sequence[Batch], processes: Processes
+) -> list[MapDistanceRow]:
     settings, memory = part.model_dump(exclude={"weight"}), TeacherCache(run.teacher)
     texts = sum(len(batch.inputs["input_ids"]) for batch in batches)
     untrained: dict[tuple[str, int, int, int], float] = {}
     rows = []
 
     def term(model: HookedModel) -> float:
-        return _term(ADKD(run.teacher, model, **settings), run.teacher, model, batches, memory)
+        objective = ADKD(run.teacher, model, **settings)
+        mine = [batches[number] for number in processes.share(len(batches))]
+        parts = processes.together(_parts(objective, run.teacher, model, mine, memory))
+        # Added up in the order of the batches, so that the sum is the same for any number of processes.
+        return sum(part for part, _ in parts) / max(sum(count for _, count in parts), 1)
 
     for student in run.students:
         name, seed, model = student.part.name, student.seed, student.model
@@ -64,17 +76,17 @@ def _rows(run: TrainedRun, trained_on_it: str, part: ADKDPart, batches: Sequence
     return rows
 
 
-def _term(
+def _parts(
     objective: ADKD, teacher: HookedModel, student: HookedModel, batches: Sequence[Batch], memory: TeacherCache
-) -> float:
-    """The term as if all batches were one: the batches are weighted by their positions."""
-    kept, total, amount = objective.requirements(), 0.0, 0
+) -> list[tuple[float, int]]:
+    """The term of each batch times its positions, and these: all batches together are weighted by their positions."""
+    kept, parts = objective.requirements(), []
     for batch in batches:
         at = kept.logits_at(student.task, batch)
         with torch.no_grad(), evaluating([student]):
             run = student.run(batch.inputs, kept.student, logits_at=at)
             teacher_outputs = TeacherOutputs(teacher, batch, kept.teacher, at, kept.teacher_query, memory)
             count = int(kept.amount(student.task, batch))
-            total += count * objective(StepContext(student, batch, run, teacher, teacher_outputs)).item()
-        amount += count
-    return total / max(amount, 1)
+            term = objective(StepContext(student, batch, run, teacher, teacher_outputs)).item()
+        parts.append((count * term, count))
+    return parts

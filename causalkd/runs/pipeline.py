@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelerate import PartialState
-
 from causalkd.files.whole_files import write_whole
+from causalkd.processes.processes import all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.pipeline import PipelineRecipe, Subject
 from causalkd.recipe.recipe import Recipe
@@ -50,7 +49,7 @@ def run_pipeline(
     Raises:
         ValueError: A fault in the pipeline or one of its runs, or the folder holds runs of other recipes.
     """
-    folder = recipe.folder
+    folder, processes = recipe.folder, all_processes()
     changed = _changed(recipe, _before(recipe))
     if changed and not overwrite:
         raise ValueError(
@@ -58,10 +57,12 @@ def run_pipeline(
             "those, choose another `output`, or replace these runs (--overwrite)"
         )
     _preflight(recipe, changed, tell)
-    if PartialState().is_main_process:
+
+    def begin() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / PIPELINE, recipe.to_yaml())
-    PartialState().wait_for_everyone()
+
+    processes.in_first(begin)
     runs = recipe.runs()
     for number, run in enumerate(runs, start=1):
         if run.name in changed or not RunFolder(run.folder).finished:
@@ -74,14 +75,17 @@ def run_pipeline(
             _say(tell, f"stage 2, run {number} of {len(tunings)}: {name}")
             finetune(wanted, overwrite=name in changed, tell=tell)
     found = _results(recipe)
-    if PartialState().is_main_process:
+
+    def write() -> None:
         write_whole(folder / "results.md", pipeline_markdown(found))
         found.write(folder / "results.json")
+
+    processes.in_first(write)
     return found
 
 
 def _say(tell: Tell, line: str) -> None:
-    if tell is not None and PartialState().is_main_process:
+    if tell is not None and all_processes().is_first:
         tell(line)
 
 

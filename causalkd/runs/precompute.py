@@ -8,6 +8,7 @@ FOLDER/students/NAME-seedS/                where students that are cut from the 
 import re
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from causalkd.files.whole_files import replace_folder
 from causalkd.models.absent_teacher import describe_teacher
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
+from causalkd.processes.processes import all_processes
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
 from causalkd.runs.setup.data import Data
@@ -58,23 +60,25 @@ def precompute(
     """
     _check_can_be_known(recipe)
     _check_folder(folder)
-    process = PartialState()
+    processes, device = all_processes(), PartialState().device
     prepared, alignment = preflight(recipe)
     data, teacher = prepared.data, prepared.teacher
-    assert process.device is not None
-    move_to(teacher, process.device)
+    assert device is not None
+    move_to(teacher, device)
     digest = digest_of(teacher)
-    if process.is_main_process:
+
+    def begin() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / INDEX).unlink(missing_ok=True)  # until all is there
         replace_folder(folder / TEACHER, lambda draft: describe_teacher(teacher, draft))
-    process.wait_for_everyone()
-    shards = Shards(folder, process.process_index)
+
+    processes.in_first(begin)
+    shards = Shards(folder, processes.rank)
     memory = PrecomputedOutputs(teacher, shards, digest, top_k=top_k, is_all=False)
     for seed in recipe.seeds:
         for part in recipe.students:
             name = f"{part.name}-seed{seed}"
-            if process.is_main_process:
+            if processes.is_first:
                 if tell is not None:
                     tell(f"outputs of the teacher for {name}")
                 if part.model is None:
@@ -82,11 +86,9 @@ def precompute(
                     replace_folder(folder / STUDENTS / name, start.save_pretrained)
             _record(recipe, part, seed, data, alignment, teacher, memory)
             shards.flush()
-    process.wait_for_everyone()
-    if process.is_main_process:
-        described = {"teacher": digest.hex(), "weights": weights_digest(teacher).hex(), "top_k": top_k}
-        write_index(folder, **described, recipe=recipe.model_dump(mode="json"))
-    process.wait_for_everyone()
+    processes.wait()
+    described = {"teacher": digest.hex(), "weights": weights_digest(teacher).hex(), "top_k": top_k}
+    processes.in_first(partial(write_index, folder, **described, recipe=recipe.model_dump(mode="json")))
 
 
 def _check_can_be_known(recipe: Recipe) -> None:

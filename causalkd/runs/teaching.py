@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from causalkd.alignment.resolve import resolve
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.recipe.objectives import DKDPart, ObjectivesPart, ResponseKDPart
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.setup.prepare import build_batches, build_pairs
@@ -17,7 +18,11 @@ _FORWARD_KL = ResponseKDPart(temperature=1.0, tokens="labelled")
 _TKD = DKDPart(alpha=1.0, beta=0.0)
 
 
-def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
+def teaching_of(
+    run: TrainedRun,
+    numbers: Sequence[int],
+    processes: Processes = ALONE,
+) -> TeachingResults:
     """The teaching modes of some training texts, and each student's interchange accuracy by mode on held-out pairs.
 
     Costs a forward of the teacher and of every student for each text, and for each pair one of base and of source,
@@ -27,17 +32,18 @@ def teaching_of(run: TrainedRun, numbers: Sequence[int]) -> TeachingResults:
         run: A run of causal LMs.
         numbers: Numbers of training examples. Their labels are the data's own responses, also where the students were
             trained on sequences that a model had written.
+        processes: Who shares the texts and the pairs.
     """
     fraction = _hard_fraction(run.recipe)
     split = run.data.train
     chosen = replace(split, examples=[split.examples[number] for number in numbers])
     texts = build_batches(run.recipe, chosen, run.data.tokenizer)
-    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
+    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run, processes))
 
     models = [student.model for student in run.students]
-    modes = modes_of_all(run.teacher, models, texts, fraction)
+    modes = modes_of_all(run.teacher, models, texts, fraction, processes)
     subjects = [(model, resolve(run.alignment, run.teacher, model)) for model in models]
-    accuracies = accuracies_by_mode(run.teacher, subjects, pairs, fraction)
+    accuracies = accuracies_by_mode(run.teacher, subjects, pairs, fraction, processes)
     students = tuple(
         StudentModes.of(student.part.name, student.seed, own, accuracy)
         for student, own, accuracy in zip(run.students, modes, accuracies, strict=True)

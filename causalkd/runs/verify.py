@@ -10,6 +10,7 @@ from torch import Tensor
 from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import Batch
 from causalkd.data.tasks.generated import causal_model
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.recipe.sections import StudentPart
 from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_pairs, build_rows
@@ -39,17 +40,21 @@ from causalkd.verification.results.report import (
 Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 
 
-def verified(run: TrainedRun) -> VerificationReport:
+def verified(
+    run: TrainedRun,
+    processes: Processes = ALONE,
+) -> VerificationReport:
     """Measure the students of a run, and its teacher, on the held-out pairs that its recipe selects.
 
-    Held in memory at once, for one batch: the base and source activations at every site of a model,
+    Several processes share the batches of rows and pairs, and each returns the whole report, which is that of one
+    process. Held in memory at once, for one batch: the base and source activations at every site of a model,
     and the teacher's counted logits for every intervention; so give a causal LM with a large vocabulary small
     batches and few components.
     """
-    taught, results, certainty = _results(run)
-    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run))
+    taught, results, certainty = _results(run, processes)
+    pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run, processes))
     watch = _Watch.of(run, pairs)
-    run_passes(watch.observed(), pairs)
+    run_passes(watch.observed(), pairs, processes)
     rows, compared = watch.interchange()
     return VerificationReport(
         teacher=taught,
@@ -78,13 +83,16 @@ def _intervenes(part: StudentPart) -> bool:
     return bool(interchanging(part.objectives.chosen()))
 
 
-def rightly_answered(run: TrainedRun) -> Tensor | None:
+def rightly_answered(
+    run: TrainedRun,
+    processes: Processes = ALONE,
+) -> Tensor | None:
     """Which held-out examples every model predicts correctly, where the recipe selects pairs of such examples."""
     if run.recipe.verification.pair_selection != "both_right":
         return None
     rows = build_rows(run.recipe, run.data)
     models = (run.teacher, *(student.model for student in run.students))
-    return torch.stack([right_rows(model, rows) for model in models]).all(0)
+    return torch.stack([right_rows(model, rows, processes) for model in models]).all(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,17 +209,17 @@ def _distinct(rows: list[Row]) -> tuple[Row, ...]:
     return tuple(found.values())
 
 
-def _results(run: TrainedRun) -> tuple[TeacherResult, tuple[StudentResult, ...], TaskCertainty]:
+def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tuple[StudentResult, ...], TaskCertainty]:
     recipe, teacher = run.recipe, run.teacher
     metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
     examples = run.data.heldout.examples
     further = run.data.heldout.further
-    of_task = evaluate(teacher, rows, metric, examples=examples, further=further)
+    of_task = evaluate(teacher, rows, metric, examples=examples, further=further, processes=processes)
     taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric))
-    found, of_teacher, behaviours = [], choices(teacher, rows), {}
+    found, of_teacher, behaviours = [], choices(teacher, rows, processes), {}
     for part, seed, student in run.students:
-        behaviour = evaluate(student, rows, metric, of_teacher, examples, further)
+        behaviour = evaluate(student, rows, metric, of_teacher, examples, further, processes)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)

@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 from causalkd.objectives.base import Weighted
 from causalkd.training.sharding import not_finite, whole
 from causalkd.training.trainer import DistillationTrainer
-from tests.training.job import job
+from tests.processes.job import job
 from tests.training.processes import GROUP, ROWS, STEPS, TERMS
 from tests.training.small import models, trainer
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from causalkd.data.batch import Batch, Example, Inputs, NestedTensors, PaddingSide, pad, pad_labels
+from causalkd.data.made_batches import MadeBatches
 from causalkd.data.masking import Masking
 from causalkd.data.pairs.draw_positions import RowFacts, check_rows, draw_positions
 from causalkd.data.pairs.position_policy import PositionPolicy
@@ -123,6 +124,22 @@ class PairingCollator:
         source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
         return Batch(inputs, labels, source_inputs, None, self._positions(facts, source_facts, key, epoch), base)
 
+    def in_order(self, size: int) -> MadeBatches:
+        """Batches of `size` of the examples, in their order."""
+        rows = ExampleSet(self.examples)
+        return MadeBatches(len(rows), size, lambda here: Batch.from_tensors(self([rows[number] for number in here])))
+
+    def of_pairs(
+        self, base: Int[Tensor, "pairs"], source: Int[Tensor, "pairs"], key: Int[Tensor, "pairs"], size: int
+    ) -> MadeBatches:
+        """Batches of `size` of these pairs, in their order; see `pair`."""
+
+        def make(rows: range) -> Batch:
+            here = slice(rows.start, rows.stop)
+            return self.pair(base[here], source[here], key[here])
+
+        return MadeBatches(len(base), size, make)
+
     def _pad(self, rows: Sequence[Example], index: Index, epoch: int) -> tuple[Inputs, Tensor | None, RowFacts]:
         inputs = pad(rows, self.pad_id, self.side)
         counted = inputs["attention_mask"].bool()
@@ -194,17 +211,14 @@ def pair_batches(
     side: PaddingSide = "right",
     seed: int = 0,
     masking: Masking | None = None,
-) -> list[Batch]:
+) -> Sequence[Batch]:
     """Batches of pairs with separate sources, for verification; positions are drawn by the number of the pair.
 
-    Raises ValueError as `PairingCollator` does.
+    Each batch is made when it is asked for, so that a million pairs need the memory of one batch. Raises ValueError as
+    `PairingCollator` does.
     """
     collator = PairingCollator(examples, policies, pad_id, side, "dataset", seed=seed, masking=masking)
-    keys = torch.arange(len(pairs[0]))
-    return [
-        collator.pair(base, source, key)
-        for base, source, key in zip(*(part.split(batch_size) for part in (*pairs, keys)), strict=True)
-    ]
+    return collator.of_pairs(*pairs, torch.arange(len(pairs[0])), batch_size)
 
 
 def segment_spans(examples: Sequence[Example]) -> dict[str, Int[Tensor, "batch 2"]]:

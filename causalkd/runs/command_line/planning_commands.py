@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from causalkd.runs.command_line.arguments import RecipeArgument, SetOption, at_home
-from causalkd.runs.command_line.user_errors import user_errors
+from causalkd.runs.command_line.user_errors import is_first_process, user_errors
 
 RecipeKind = Literal["distill", "finetune", "pipeline", "study"]
 
@@ -45,7 +45,9 @@ def plan(
         from causalkd.recipe.recipe import Recipe
         from causalkd.runs.costs.plan import plan as planned
 
-        typer.echo(planned(Recipe.load(recipe, set_), speed).table())
+        table = planned(Recipe.load(recipe, set_), speed).table()
+        if is_first_process():
+            typer.echo(table)
 
 
 def data(

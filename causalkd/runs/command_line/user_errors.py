@@ -9,45 +9,61 @@ from typing import NoReturn
 
 import typer
 
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+"""What launchers such as torchrun tell a process of its place among others."""
+
 
 @contextmanager
 def user_errors() -> Iterator[None]:
     """A fault of the user or of the machine that happens inside ends the process with its message, without a traceback.
 
     Exit codes: 2 for a fault of the user, 3 for one of the machine, 128 and its number for a signal. Progress bars and
-    warnings of libraries are turned off.
+    warnings of libraries are turned off. Of several processes only the one that fails first says why.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from datasets import disable_progress_bars
     from datasets.utils.logging import CRITICAL
     from datasets.utils.logging import set_verbosity as set_verbosity_of_datasets
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     disable_progress_bars()
     set_verbosity_of_datasets(CRITICAL)  # its errors are raised too, and end here
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
-    from causalkd.runs.setup.interruption import Stopped, terminable
+    from causalkd.processes.first_fault import is_first_fault
+    from causalkd.processes.processes import FailedElsewhere
+    from causalkd.runs.setup.interruption import terminable
 
     try:
         with terminable():
             yield
             sys.stdout.flush()
-    except ValueError as error:
-        _end(str(error), 2)
-    except KeyboardInterrupt as error:
-        number = error.signal if isinstance(error, Stopped) else signal.SIGINT
-        _end(
-            f"stopped by {number.name}; call the same command again, and a training continues from its last checkpoint",
-            128 + number,
-        )
-    except (OSError, MemoryError, RuntimeError, SafetensorError) as error:
-        fault = environment_fault(error)
-        if fault is None:
+    except (Exception, KeyboardInterrupt) as error:
+        message, code = _ending(error)
+        if isinstance(error, FailedElsewhere) or not is_first_fault():
+            sys.exit(code)
+        if message is None:
             raise
-        _end(fault, EXIT_CODE)
+        _end(message, code)
+
+
+def _ending(error: BaseException) -> tuple[str | None, int]:
+    """What a command says at its end after an error, and its exit code; no message for a fault of the program."""
+    from safetensors import SafetensorError
+
+    from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
+    from causalkd.runs.setup.interruption import Stopped
+
+    if isinstance(error, ValueError):
+        return str(error), 2
+    if isinstance(error, KeyboardInterrupt):
+        number = error.signal if isinstance(error, Stopped) else signal.SIGINT
+        said = "call the same command again, and a training continues from its last checkpoint"
+        return f"stopped by {number.name}; {said}", 128 + number
+    if isinstance(error, OSError | MemoryError | RuntimeError | SafetensorError):
+        fault = environment_fault(error)
+        return fault, 1 if fault is None else EXIT_CODE
+    return None, 1
 
 
 def _end(message: str, code: int) -> NoReturn:
@@ -66,6 +82,8 @@ def is_first_process() -> bool:
 
 
 def leave_to_the_first() -> None:
-    """Ends every process but the first, which runs the command alone."""
+    """Ends every process but the first, which runs the command alone and waits for no other."""
     if not is_first_process():
         raise typer.Exit
+    for name in LAUNCHED:
+        os.environ.pop(name, None)

@@ -17,9 +17,10 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
+from causalkd.runs.costs.outlines import outline
 from causalkd.runs.costs.step_flops import Step, compares, step_flops
 from causalkd.runs.setup.data import Data, build_data
-from causalkd.runs.setup.prepare import build_alignment, build_collator, build_student, build_teacher
+from causalkd.runs.setup.prepare import build_alignment, build_collator, build_teacher
 from causalkd.training.flops import ForwardCost, Number, Shape
 from causalkd.training.progress import PlannedTraining, RunProgress
 
@@ -124,19 +125,19 @@ def plan(recipe: Recipe, speed: Number | None = None) -> Plan:
     """
     data = build_data(recipe.data, recipe.teacher)
     teacher = build_teacher(recipe.teacher, data, "teacher")
-    student = build_student(recipe.students[0], teacher, data, recipe.seeds[0])
+    student = outline(recipe.students[0], teacher, data)
     return planned(recipe, data, teacher, build_alignment(recipe.alignment, teacher, student), speed)
 
 
 def planned(
     recipe: Recipe, data: Data, teacher: HookedModel, alignment: Alignment, speed: Number | None = None
 ) -> Plan:
-    """The plan of a recipe whose parts are built already; see `plan`."""
+    """The plan of a recipe whose data and teacher are built already; no student is built. See `plan`."""
     stages, tokens = [], 0.0
     if recipe.teacher.training is not None:
         stages.append(_teacher_stage(recipe, recipe.teacher.training, data, teacher))
     for part in recipe.students:
-        student = build_student(part, teacher, data, recipe.seeds[0])
+        student = outline(part, teacher, data)
         training = recipe.training_of(part)
         shape = _shape(recipe, training, data, part.objectives)
         tokens = max(tokens, shape.tokens * training.gradient_accumulation)

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
 from causalkd.data.tasks.readers import read_jsonl
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.processes.processes import Processes, all_processes
 from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.folder.lock import working_alone
@@ -48,12 +50,13 @@ class _Prompts(NamedTuple):
 class _Asked(NamedTuple):
     """All data that every model is measured on, read before the first measurement."""
 
-    texts: dict[str, list[Batch]]
+    texts: dict[str, Sequence[Batch]]
     prompts: list[_Prompts]
     harness: Sequence[str]
     options: HarnessOptions
     limit: int | None
     max_tokens: int
+    processes: Processes
 
 
 @working_alone
@@ -72,7 +75,7 @@ def evaluate_run(
     """Measure a run's teacher and students and write `evaluation.json` and their responses into its folder.
 
     Everything is read, and its length checked, before the first model is measured; what is measured of a model is
-    written before the next.
+    written before the next. Several processes (torchrun, accelerate launch) share the texts and the prompts.
 
     Args:
         path: The run folder; its models are causal LMs.
@@ -88,6 +91,12 @@ def evaluate_run(
     Raises:
         ValueError: There is no finished run of causal LMs, a task or file cannot be read, or the harness is missing.
     """
+    processes = all_processes()
+    if harness and processes.count > 1:
+        raise ValueError(
+            f"{', '.join(harness)} were asked for in {processes.count} processes, but the harness asks its tasks in "
+            "one; call the same command without torchrun or accelerate launch"
+        )
     run = TrainedRun.load(path)
     if run.data.heldout.kind != "causal_lm":
         raise ValueError(
@@ -100,15 +109,16 @@ def evaluate_run(
     for subject in subjects:
         for given in files:
             _fitting(subject.model, given, max_tokens)
-    asked = _Asked(_texts(run, texts, limit), files, harness, options, limit, max_tokens)
+    asked = _Asked(_texts(run, texts, limit), files, harness, options, limit, max_tokens, processes)
     rows = []
     for subject in subjects:
         for row in _measurements(run, subject, asked):
             rows.append({"model": subject.name, **row})
-            if tell is not None:
+            if tell is not None and processes.is_first:
                 tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items()))
         stored = [{key: _finite(value) for key, value in row.items()} for row in rows]
-        write_whole(run.folder.path / "evaluation.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
+        text = json.dumps(stored, indent=1, allow_nan=False) + "\n"
+        processes.in_first(partial(write_whole, run.folder.path / "evaluation.json", text))
     return rows
 
 
@@ -132,7 +142,7 @@ def _subjects(run: TrainedRun) -> Iterator[_Subject]:
         yield _Subject(f"{part.name}-seed{seed}", model, run.folder.student(run.recipe, part.name, seed))
 
 
-def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, list[Batch]]:
+def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, Sequence[Batch]]:
     """The run's own held-out rows by the name of its task, and the test rows of others, cut to what all models take."""
     part, tokenizer = run.recipe.data, run.data.tokenizer
     models = [run.teacher, *(student.model for student in run.students)]
@@ -183,31 +193,36 @@ def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int
 
 def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator[dict[str, Any]]:
     for name, batches in asked.texts.items():
-        found = predict_texts(subject.model, batches, run.data.tokenizer)
+        found = predict_texts(subject.model, batches, run.data.tokenizer, asked.processes)
         per_byte = found.perplexity_per_byte
         yield {"texts": name, "perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
     for prompts in asked.prompts:
-        yield _responses(run, subject, prompts, asked.max_tokens)
+        yield _responses(run, subject, prompts, asked)
     for task, scores in harness_scores(_checkpoint(run, subject), asked.harness, asked.options, asked.limit).items():
         yield {"harness": task, **{name: value for name, value in scores.items() if isinstance(value, int | float)}}
 
 
-def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens: int) -> dict[str, Any]:
+def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, asked: _Asked) -> dict[str, Any]:
     """Writes a model's responses to the prompts of a file, and compares them with the references."""
-    kept = _fitting(subject.model, prompts, max_tokens)
+    kept = _fitting(subject.model, prompts, asked.max_tokens)
     answers = _written(
         subject.model,
         [prompts.ids[number] for number in kept],
-        Sampling(max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
+        Sampling(asked.max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
+        asked.processes,
     )
     rows = [prompts.given[number] for number in kept]
     goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}.jsonl"
-    goal.parent.mkdir(exist_ok=True)
     lines = [
         {"instruction": row.instruction, "input": row.input, "reference": row.response, "response": answer}
         for row, answer in zip(rows, answers, strict=True)
     ]
-    write_whole(goal, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+    def write() -> None:
+        goal.parent.mkdir(exist_ok=True)
+        write_whole(goal, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+    asked.processes.in_first(write)
     return {
         "prompts": prompts.name,
         "rouge_l": rouge_l([row.response for row in rows], answers),
@@ -219,18 +234,20 @@ def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, max_tokens
     }
 
 
-def _written(model: HookedModel, prompts: Sequence[list[int]], sampling: Sampling) -> list[str]:
+def _written(model: HookedModel, prompts: Sequence[list[int]], sampling: Sampling, processes: Processes) -> list[str]:
     """The likeliest continuation of each prompt; prompts of similar length are continued together."""
     assert model.tokenizer is not None
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    answers = [""] * len(prompts)
-    for batch in (order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)):
+    batches = [order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)]
+    answers: dict[int, str] = {}
+    for batch in (batches[number] for number in processes.share(len(batches))):
         padded = pad([{"input_ids": prompts[number]} for number in batch], 0, "left")
         inputs = {name: tensor.to(model.model.device) for name, tensor in padded.items()}
         found = continue_prompts(model, inputs, sampling, seed=0)
         for number, ids, new in zip(batch, found.inputs["input_ids"], found.new, strict=True):
             answers[number] = str(model.tokenizer.decode(ids[new], skip_special_tokens=True)).strip()
-    return answers
+    answers = processes.together(answers)
+    return [answers[number] for number in range(len(prompts))]
 
 
 def _checkpoint(run: TrainedRun, subject: _Subject) -> str | Path:

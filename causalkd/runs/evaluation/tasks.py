@@ -7,6 +7,7 @@ FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import Batch
 from causalkd.data.masking import Masking
-from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.pairs.collator import PairingCollator
 from causalkd.data.tasks.loading import Examples
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.scored_rows import one_mask_each, overlapping_rows
@@ -22,6 +23,7 @@ from causalkd.models.checkpoints import load_tokenizer, read_config
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
+from causalkd.processes.processes import ALONE, Processes, all_processes
 from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder, write_whole
@@ -51,6 +53,8 @@ def evaluate_task(
 ) -> list[dict[str, Any]]:
     """Measures a checkpoint, or the models of a run, and writes what was found and every prediction.
 
+    Several processes (torchrun, accelerate launch) share the rows; the first one writes.
+
     Args:
         origin: A run folder, also of a fine-tuning, or a checkpoint with the head of the task: a folder or a name.
         task: The task, such as `mrpc`, or a YAML file: a recipe, or a `data` block of your own data.
@@ -68,7 +72,7 @@ def evaluate_task(
     Raises:
         ValueError: The task, split or model does not exist, or the model's head is for another task.
     """
-    asked = AskedTask.of(task)
+    asked, processes = AskedTask.of(task), all_processes()
     _check_scoring(asked, stride, one_mask_a_row)
     folder = evaluation_folder(origin, out)
     subjects = list(subjects_of(origin, asked))
@@ -81,17 +85,22 @@ def evaluate_task(
         examples = fitted.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
-        answers, metrics = measured(model, batches, examples)
+        answers, metrics = measured(model, batches, examples, processes)
         file = "-".join([name, asked.name, split, *way])
         facts = {"model": name, "task": asked.name, "split": split, **scoring}
         rows.append({**facts, **described(examples, answers), "metrics": metrics})
-        write_predictions(answers, model.task, folder / f"{file}.parquet")
         stored = {**rows[-1], "metrics": {each: finite_or_none(value) for each, value in metrics.items()}}
         stored |= {"predictions": f"{file}.parquet"}
-        write_whole(folder / f"{file}.json", json.dumps(stored, indent=1, allow_nan=False) + "\n")
-        if tell is not None:
+        processes.in_first(partial(_write, folder / file, answers, model.task, stored))
+        if tell is not None and processes.is_first:
             tell(_line(name, asked.name, split, metrics, examples))
     return rows
+
+
+def _write(file: Path, answers: LabelPredictions, kind: str, stored: Mapping[str, Any]) -> None:
+    """Writes the predictions of a model and what was measured of them."""
+    write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"))
+    write_whole(file.with_name(f"{file.name}.json"), json.dumps(stored, indent=1, allow_nan=False) + "\n")
 
 
 def evaluation_folder(origin: str | Path, out: str | Path | None) -> Path:
@@ -180,21 +189,22 @@ def _ready(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[Hook
 
 def evaluation_batches(
     examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int, *, masked: bool = True
-) -> list[Batch]:
+) -> Sequence[Batch]:
     """All examples in their order, without sources; masked as in training unless they are masked already."""
     assert isinstance(tokenizer.pad_token_id, int)
     side = "left" if tokenizer.padding_side == "left" else "right"
     masking = build_masking(examples, tokenizer) if masked else None
-    collator = PairingCollator(examples.examples, {}, tokenizer.pad_token_id, side, masking=masking)
-    rows = list(ExampleSet(examples.examples))
-    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
+    return PairingCollator(examples.examples, {}, tokenizer.pad_token_id, side, masking=masking).in_order(size)
 
 
 def measured(
-    model: HookedModel, batches: Sequence[Batch], examples: Examples
+    model: HookedModel,
+    batches: Sequence[Batch],
+    examples: Examples,
+    processes: Processes = ALONE,
 ) -> tuple[LabelPredictions, dict[str, float | None]]:
     """Every prediction of a model for some examples, and the metrics of their task, the one that judges it first."""
-    answers = answers_of(model, batches, examples.metric, examples.examples)
+    answers = answers_of(model, batches, examples.metric, examples.examples, processes)
     names = reported(examples.metric, examples.further)
     check_metrics(model.task, names, examples.labels)
     return answers, {each: METRICS[each][1](answers) for each in names}

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from causalkd.files.whole_files import write_whole
+from causalkd.processes.processes import all_processes
 from causalkd.runs.folder.layout import LOCK, WORKER, RunFolder
 
 P = ParamSpec("P")
@@ -44,14 +45,25 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable[Concatenate[str | Path, P], R]:
-    """Decorates a function whose first argument is a run's folder, so that it keeps other processes out meanwhile."""
+    """Decorates a function whose first argument is a run's folder, so that it keeps other processes out meanwhile.
+
+    Of the processes of one job the first one keeps out the others, which are those of other jobs.
+    """
 
     @wraps(function)
     def alone(path: str | Path, *args: P.args, **options: P.kwargs) -> R:
         if not RunFolder(Path(path)).recipe.is_file():  # the function itself reports that this is not a run
             return function(path, *args, **options)
-        with locked(Path(path)):
-            return function(path, *args, **options)
+        processes = all_processes()
+        with ExitStack() as held:
+
+            def hold() -> None:
+                held.enter_context(locked(Path(path)))
+
+            processes.in_first(hold)
+            found = function(path, *args, **options)
+            processes.wait()  # nobody reads any more
+            return found
 
     return alone
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from accelerate import PartialState
-
 from causalkd.alignment.spec import Alignment
+from causalkd.processes.processes import all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder
@@ -23,9 +22,14 @@ def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
     Raises:
         ValueError: Another process is at work there, or a finished run is there that is not to be overwritten.
     """
-    is_held = PartialState().is_main_process and folder.holds_anything()
-    if is_held:
+
+    def keep_others_out() -> bool:
+        if not folder.holds_anything():
+            return False
         held.enter_context(locked(folder.path))
+        return True
+
+    is_held = all_processes().in_first(keep_others_out)
     if not overwrite:
         _refuse_finished(folder)
     return is_held
@@ -59,15 +63,16 @@ def begin(
     Raises:
         ValueError: The folder holds something else than an unfinished run of this recipe, or cannot be written.
     """
-    processes = PartialState()
-    if processes.is_main_process:
+
+    def open_folder() -> None:
         if not is_held:
             _make(folder, held)
         _open(folder, recipe, data, alignment, overwrite)
         for split in (data.train, data.heldout):
             if tell is not None:
                 tell(split.summary())
-    processes.wait_for_everyone()
+
+    all_processes().in_first(open_folder)
 
 
 def _refuse_finished(folder: RunFolder) -> None:

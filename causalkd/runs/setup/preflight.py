@@ -1,6 +1,7 @@
 """A rehearsal: everything a run needs is tried on two rows, so that faults show before it begins."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -195,7 +196,7 @@ def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
         raise ValueError("\n".join(faults))
 
 
-def _check_positions(alignment: Alignment, pairs: list[Batch]) -> None:
+def _check_positions(alignment: Alignment, pairs: Sequence[Batch]) -> None:
     """Refuses site pairs that select no position at all: they train nothing, and their accuracy would be perfect."""
     policies = alignment.policies()
     faults = [

@@ -12,7 +12,7 @@ from causalkd.alignment.presets import READY_MADE, preset
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch, Example
 from causalkd.data.masking import Masking
-from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.pairs.collator import PairingCollator
 from causalkd.data.pairs.selection import (
     Fits,
     both,
@@ -138,8 +138,10 @@ def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Mas
     return Masking.from_tokenizer(tokenizer) if examples.kind == "masked_lm" else None
 
 
-def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor | None = None) -> list[Batch]:
+def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor | None = None) -> Sequence[Batch]:
     """The held-out pairs of verification, the short ones first, so that little of a batch is padding.
+
+    A batch is made when it is asked for, so that the number of pairs is not bounded by memory.
 
     Args:
         recipe: Gives the number of pairs, their selection and their batch size.
@@ -159,8 +161,7 @@ def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor 
     lengths = torch.tensor([len(example["input_ids"]) for example in examples])
     # Positions are drawn by the number of the pair, so the order of pairs does not change them.
     keys = torch.argsort(torch.maximum(lengths[base], lengths[source]), stable=True)
-    split = (numbers.split(part.batch_size) for numbers in (base[keys], source[keys], keys))
-    return [collator.pair(*numbers) for numbers in zip(*split, strict=True)]
+    return collator.of_pairs(base[keys], source[keys], keys, part.batch_size)
 
 
 def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) -> Fits:
@@ -182,20 +183,21 @@ def _fitting(recipe: Recipe, examples: Sequence[Example], right: Tensor | None) 
     return named[choose](examples) if choose in named else lambda base, source: base != source
 
 
-def build_rows(recipe: Recipe, data: Data) -> list[Batch]:
+def build_rows(recipe: Recipe, data: Data) -> Sequence[Batch]:
     """Batches of the held-out rows, without sources."""
     return build_batches(recipe, data.heldout, data.tokenizer)
 
 
-def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> list[Batch]:
+def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Sequence[Batch]:
     """Batches of some examples as verification makes them, without sources."""
     return batches_of(recipe.data, examples, tokenizer, recipe.verification.batch_size, recipe.verification.seed)
 
 
 def batches_of(
     part: DataPart, examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int, seed: int = 0
-) -> list[Batch]:
-    """Batches of `size` examples, without sources; `seed` draws the masks of a masked LM."""
-    collator = build_collator(part, examples, tokenizer, None, seed)
-    rows = list(ExampleSet(examples.examples))
-    return [Batch.from_tensors(collator(rows[start : start + size])) for start in range(0, len(rows), size)]
+) -> Sequence[Batch]:
+    """Batches of `size` examples, without sources; `seed` draws the masks of a masked LM.
+
+    A batch is made when it is asked for.
+    """
+    return build_collator(part, examples, tokenizer, None, seed).in_order(size)

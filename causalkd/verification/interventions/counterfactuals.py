@@ -201,19 +201,21 @@ def _differ(
     return False
 
 
+@dataclass
 class Reach:
     """Which interventions cannot reach the output: they changed activations and never a counted logit."""
 
-    def __init__(self) -> None:
-        self._moved: set[Intervention] = set()
-        self._differed: set[Intervention] = set()
+    moved: set[Intervention] = field(default_factory=set)
+    """Those that changed a counted logit."""
+    differed: set[Intervention] = field(default_factory=set)
+    """Those that changed an activation."""
 
     def update(self, intervention: Intervention, answer: Counterfactual) -> None:
         """Takes one batch into account."""
         if answer.moved:
-            self._moved.add(intervention)
+            self.moved.add(intervention)
         if answer.differed:
-            self._differed.add(intervention)
+            self.differed.add(intervention)
 
     def __contains__(self, intervention: Intervention) -> bool:
-        return intervention in self._moved or intervention not in self._differed
+        return intervention in self.moved or intervention not in self.differed

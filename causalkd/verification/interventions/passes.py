@@ -1,13 +1,14 @@
 """One pass over held-out pairs serves every measurement: each intervention is run once and given to all observers."""
 
 from collections.abc import Collection, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, SourceReadings
 from causalkd.verification.interventions.plan import Intervention
 
@@ -19,6 +20,9 @@ class Metric(Protocol):
     It keeps nothing of a vocabulary's size beyond the intervention it sees; `TeacherCounterfactuals` does, until
     the next batch.
     """
+
+    noted: Any
+    """All that it has noted of the batches so far, on the host, in a shape that `merged` puts together."""
 
     @property
     def interventions(self) -> Collection[Intervention]:
@@ -64,15 +68,32 @@ class ObservedModel:
                     observer.update(intervene)
 
 
-def run_passes(observed: Sequence[ObservedModel], batches: Sequence[Batch]) -> None:
+def run_passes(
+    observed: Sequence[ObservedModel],
+    batches: Sequence[Batch],
+    processes: Processes = ALONE,
+) -> None:
     """Run all batches of held-out pairs through all models; a batch goes from one model to the next in the given
     order.
 
     So an observer of a later model can compare with what one of an earlier model has kept of the batch. Modes stay as
     they were. Costs, for each model, a base run, a source run up to the last site that is read, and the blocks after
     the first site of each intervention for each different prediction that is asked for.
+
+    Args:
+        observed: The models and their observers.
+        batches: Held-out pairs; in every process the same.
+        processes: Who shares the batches. At the end the observers of each have noted what was seen by all, in the
+            order of the batches.
     """
+    # A batch of one row takes a source from the one before.
+    mine = processes.share(len(batches), lambda number: len(batches[number].counted) > 1)
     with torch.no_grad(), evaluating([each.model for each in observed]):
-        for batch, following in zip(batches, [*batches[1:], None], strict=True):
+        for number in mine:
+            batch, following = batches[number], batches[number + 1] if number + 1 < len(batches) else None
             for each in observed:
                 each.see(batch, following)
+    observers = [observer for each in observed for observer in each.observers]
+    everything = processes.together(tuple(each.noted for each in observers))
+    for observer, noted in zip(observers, everything, strict=True):
+        observer.noted = noted

@@ -35,7 +35,7 @@ class Intervention:
         return (self.positions, *((part.hook_point, _part(part)) for part in each))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Comparison:
     """One teacher intervention compared with one student intervention; its fields identify a report row."""
 

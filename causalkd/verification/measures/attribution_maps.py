@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from causalkd.attribution.agreement import random_scores
 from causalkd.attribution.faithfulness import Faithfulness, faithfulness
 from causalkd.attribution.integrated_gradients import Baseline
 from causalkd.attribution.maps import AttributionMap, attribution_maps
@@ -14,6 +15,7 @@ from causalkd.attribution.targets import CLASSES, TOKENS, Target, Views, class_v
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.predictions import counted_positions
 
 
@@ -82,18 +84,36 @@ class ModelAttributions:
     faithfulness: Faithfulness
 
 
-def measure_maps(model: HookedModel, questions: Sequence[AttributionBatch], how: How) -> ModelAttributions:
-    """The maps of one model at every depth; for the costs see `integrated_gradients` and `faithfulness`."""
+def measure_maps(
+    model: HookedModel,
+    questions: Sequence[AttributionBatch],
+    how: How,
+    processes: Processes = ALONE,
+) -> ModelAttributions:
+    """The maps of one model at every depth; for the costs see `integrated_gradients` and `faithfulness`.
+
+    Args:
+        model: The model that is explained.
+        questions: What is to be explained; in every process the same.
+        how: The settings.
+        processes: Who shares the questions; each then knows the maps of all.
+    """
     target: Target = "logit" if model.task == "regression" else "probability"
-    points = depths(model)
-    by_batch = [
-        attribution_maps(model, q.batch.inputs, q.views, points, steps=how.steps, baseline=how.baseline, target=target)
-        for q in questions
-    ]
-    parts = list(zip(*by_batch, strict=True))
-    generator = torch.Generator().manual_seed(how.seed)
-    found = [_faithfulness(model, q, first, how, generator) for q, first in zip(questions, parts[0], strict=True)]
-    return ModelAttributions(tuple(map(AttributionMap.join, parts)), Faithfulness.join(found))
+    mine, generator = processes.share(len(questions)), torch.Generator().manual_seed(how.seed)
+    points, maps, faithful = depths(model), [], []
+    for number, q in enumerate(questions):
+        if number not in mine:  # its random orders are drawn as they are in the process that has it
+            for _ in range(how.random_orders):
+                random_scores(q.batch.counted.double(), generator)
+            continue
+        at_depths = attribution_maps(
+            model, q.batch.inputs, q.views, points, steps=how.steps, baseline=how.baseline, target=target
+        )
+        of_first = _faithfulness(model, q, at_depths[0], how, generator)
+        maps.append(at_depths)
+        faithful.append(Faithfulness(*(values.cpu() for values in vars(of_first).values())))
+    maps, faithful = processes.together((maps, faithful))
+    return ModelAttributions(tuple(map(AttributionMap.join, zip(*maps, strict=True))), Faithfulness.join(faithful))
 
 
 def depths(model: HookedModel) -> list[HookPoint]:

@@ -1,7 +1,8 @@
 """Counters that run while batches pass: the teacher's counterfactuals, and how often a student's equal them."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -39,6 +40,29 @@ class MeasurementPlan:
         )
 
 
+@dataclass
+class TeacherNotes:
+    """What is known of the teacher on the batches so far; a list has an entry for each of them."""
+
+    counts: dict[Intervention, list[np.ndarray]]
+    effective_counts: dict[Intervention, list[np.ndarray]]
+    choices: dict[Intervention, list[Tensor]]
+    effective: dict[Intervention, list[Tensor]]
+    reach: Reach = field(default_factory=Reach)
+    rows: list[Tensor] = field(default_factory=list)
+    """The row of its batch that each item belongs to."""
+    sizes: list[int] = field(default_factory=list)
+    """The rows of each batch."""
+
+    @classmethod
+    def of(cls, interventions: Iterable[Intervention]) -> "TeacherNotes":
+        """No batch yet."""
+        keys = tuple(interventions)
+        return cls(
+            {key: [] for key in keys}, {key: [] for key in keys}, {key: [] for key in keys}, {key: [] for key in keys}
+        )
+
+
 class TeacherCounterfactuals:
     """Observes the teacher. Holds all its counterfactuals of the present batch, and what is needed of earlier ones."""
 
@@ -46,48 +70,52 @@ class TeacherCounterfactuals:
         asked = tuple(asked)
         self.interventions = dict.fromkeys(comparison.teacher for each in asked for comparison in each.comparisons)
         self.repeated = {comparison.teacher for each in asked for comparison in each.with_ceiling}
-        self.reach = Reach()
+        self.noted = TeacherNotes.of(self.interventions)
         self.plain: Tensor | None = None
         self.now: dict[Intervention, Predictions] = {}
         self.effective: dict[Intervention, Tensor] = {}
         self.ceiling: dict[Intervention, Predictions] = {}
-        self.counts: dict[Intervention, list[np.ndarray]] = {intervention: [] for intervention in self.interventions}
-        self.effective_counts: dict[Intervention, list[np.ndarray]] = {
-            intervention: [] for intervention in self.interventions
-        }
-        self._choices: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
-        self._effective: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
-        self._rows: list[Tensor] = []
-        self._pairs = 0
         self.rows = 0
 
     def start(self, passes: ModelPass) -> None:
         """Drops the previous batch."""
         self.now, self.effective, self.ceiling = {}, {}, {}
         self.plain, self.rows = passes.plain.choice, len(passes.batch.counted)
-        self._rows.append(passes.plain.row + self._pairs)
-        self._pairs += self.rows
+        self.noted.rows.append(passes.plain.row.cpu())
+        self.noted.sizes.append(self.rows)
 
     def update(self, intervene: Intervened) -> None:
         """Adds the counterfactual of one intervention."""
         intervention, plain, found = intervene.intervention, intervene.plain, intervene.answer.predictions
-        self.reach.update(intervention, intervene.answer)
+        self.noted.reach.update(intervention, intervene.answer)
         self.now[intervention] = found
         if intervention in self.repeated:
             self.ceiling[intervention] = intervene.repeated
         effective = (~same(found.choice, plain.choice)).float()
         self.effective[intervention] = effective
-        self.counts[intervention].append(_by_row(torch.ones_like(effective), plain, self.rows))
-        self.effective_counts[intervention].append(_by_row(effective, plain, self.rows))
-        self._choices[intervention].append(found.choice)
-        self._effective[intervention].append(effective)
+        self.noted.counts[intervention].append(_by_row(torch.ones_like(effective), plain, self.rows))
+        self.noted.effective_counts[intervention].append(_by_row(effective, plain, self.rows))
+        self.noted.choices[intervention].append(found.choice.cpu())
+        self.noted.effective[intervention].append(effective.cpu())
 
     def modal(self, intervention: Intervention) -> tuple[np.ndarray, np.ndarray]:
         """Matches and effective matches by pair of the best constant guesses."""
-        tallies = modal_matches(torch.cat(self._choices[intervention]), torch.cat(self._effective[intervention]))
-        rows = torch.cat(self._rows)
-        whole, effective = (torch.zeros(self._pairs, device=rows.device).index_add(0, rows, t) for t in tallies)
-        return whole.double().cpu().numpy(), effective.double().cpu().numpy()
+        noted = self.noted
+        tallies = modal_matches(torch.cat(noted.choices[intervention]), torch.cat(noted.effective[intervention]))
+        starts = [0, *accumulate(noted.sizes)]
+        rows = torch.cat([row + start for row, start in zip(noted.rows, starts, strict=False)])
+        whole, effective = (torch.zeros(starts[-1]).index_add(0, rows, tally) for tally in tallies)
+        return whole.double().numpy(), effective.double().numpy()
+
+
+@dataclass
+class TableNotes:
+    """What is known of a student on the batches so far; a list has an entry for each of them."""
+
+    still: dict[Comparison, list[np.ndarray]]
+    tallies: dict[tuple[Comparison, BaselineName], list[np.ndarray]] = field(default_factory=dict)
+    """Of shape (3, batch): matches, effective matches, divergence."""
+    reach: Reach = field(default_factory=Reach)
 
 
 class Table:
@@ -104,9 +132,7 @@ class Table:
         self.interventions = dict.fromkeys(
             [*self.own, *(intervention for intervention in other if intervention is not None)]
         )
-        self.reach = Reach()
-        self._tallies: dict[tuple[Comparison, BaselineName], list[np.ndarray]] = {}  # of shape (3, batch)
-        self._still: dict[Comparison, list[np.ndarray]] = {comparison: [] for comparison in asked.comparisons}
+        self.noted = TableNotes({comparison: [] for comparison in asked.comparisons})
 
     def start(self, passes: ModelPass) -> None:
         """Counts the baselines that need no prediction of the student."""
@@ -116,7 +142,7 @@ class Table:
     def update(self, intervene: Intervened) -> None:
         """Counts the counterfactual of one intervention in the student, and the baselines of that intervention."""
         intervention, plain, found = intervene.intervention, intervene.plain, intervene.answer.predictions
-        self.reach.update(intervention, intervene.answer)
+        self.noted.reach.update(intervention, intervene.answer)
         for baseline in (MEASURED, "wrong_layer", "shuffled_alignment"):
             self._tally(baseline, intervention, found)
         self._note_still(intervention, same(found.choice, plain.choice))
@@ -147,31 +173,31 @@ class Table:
         match = same(given.choice, found.choice).float()
         parts = (match, match * effective, divergence(given, found))
         by_row = np.stack([_by_row(part, given, self.truth.rows) for part in parts])
-        self._tallies.setdefault((comparison, baseline), []).append(by_row)
+        self.noted.tallies.setdefault((comparison, baseline), []).append(by_row)
 
     def _note_still(self, intervention: Intervention, stays: Bool[Tensor, "item"]) -> None:
         """Counts where neither model's prediction changes, for every comparison with this student intervention."""
         for comparison in self.asked.comparisons:
             if comparison.student == intervention:
                 still = stays.float() * (1 - self.truth.effective[comparison.teacher])
-                self._still[comparison].append(_by_row(still, self.truth.now[comparison.teacher], self.truth.rows))
+                self.noted.still[comparison].append(_by_row(still, self.truth.now[comparison.teacher], self.truth.rows))
 
     def measurement(self) -> Measurement:
         """The scores of every comparison under every baseline."""
-        truth, scores = self.truth, []
+        truth, noted, scores = self.truth.noted, self.noted, []
         for comparison in self.asked.comparisons:
-            reachable = comparison.teacher in truth.reach and comparison.student in self.reach
+            reachable = comparison.teacher in truth.reach and comparison.student in noted.reach
             counts, effective_counts = (
                 np.concatenate(parts[comparison.teacher]) for parts in (truth.counts, truth.effective_counts)
             )
             for baseline in self.asked.scored:
                 if baseline == "majority_class":
-                    (matches, effective), kl = truth.modal(comparison.teacher), None
-                elif (comparison, baseline) in self._tallies:
-                    matches, effective, kl = np.concatenate(self._tallies[comparison, baseline], axis=1)
+                    (matches, effective), kl = self.truth.modal(comparison.teacher), None
+                elif (comparison, baseline) in noted.tallies:
+                    matches, effective, kl = np.concatenate(noted.tallies[comparison, baseline], axis=1)
                 else:  # There is no other layer or pair.
                     continue
-                still = np.concatenate(self._still[comparison]) if baseline == MEASURED else None
+                still = np.concatenate(noted.still[comparison]) if baseline == MEASURED else None
                 scores.append(
                     Score(comparison, baseline, reachable, matches, counts, effective, effective_counts, kl, still)
                 )
@@ -184,6 +210,7 @@ class UntrainedCounter:
     def __init__(self, tables: Iterable[Table]) -> None:
         self.tables = tuple(tables)
         self.interventions = dict.fromkeys(intervention for table in self.tables for intervention in table.own)
+        self.noted = None  # the tables note it
 
     def start(self, passes: ModelPass) -> None:
         """Needs nothing of the base run alone."""

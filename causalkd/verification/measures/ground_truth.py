@@ -6,7 +6,7 @@ one prediction per pair, a causal LM one at each labelled token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -48,12 +48,16 @@ class KnownAnswers:
     @classmethod
     def of(cls, causal_model: CausalModel, variables: Sequence[str], batches: Sequence[Batch]) -> "KnownAnswers":
         """Run the causal model on every pair; the batches have separate sources."""
-        bases = [row for batch in batches for row in _rows(batch.inputs)]
-        sources = [row for batch in batches for row in _rows(batch.source or {})]
-        plain = causal_model(bases, bases, variables[0]).reshape(len(bases), -1)
-        counterfactual = {name: torch.from_numpy(causal_model(bases, sources, name)).flatten() for name in variables}
-        pair = torch.arange(len(bases)).repeat_interleave(plain.shape[1])
-        return cls(pair, torch.from_numpy(plain).flatten(), counterfactual)
+        plain: list[Tensor] = []
+        counterfactual: dict[str, list[Tensor]] = {name: [] for name in variables}
+        for batch in batches:
+            bases, sources = _rows(batch.inputs), _rows(batch.source or {})
+            plain.append(torch.from_numpy(causal_model(bases, bases, variables[0])).reshape(len(bases), -1))
+            for name, found in counterfactual.items():
+                found.append(torch.from_numpy(causal_model(bases, sources, name)).flatten())
+        answers = torch.cat(plain)
+        pair = torch.arange(len(answers)).repeat_interleave(answers.shape[1])
+        return cls(pair, answers.flatten(), {name: torch.cat(found) for name, found in counterfactual.items()})
 
 
 def ground_truth(
@@ -87,6 +91,17 @@ def ground_truth(
     return found.rows()
 
 
+@dataclass
+class _Notes:
+    """What is known of the batches so far; a list has an entry for each of them."""
+
+    counterfactual: dict[Intervention, list[Tensor]]
+    permuted: dict[Intervention, list[Tensor]]
+    plain: list[Tensor] = field(default_factory=list)
+    per_pair: list[Tensor] = field(default_factory=list)
+    """How often the model predicts on each pair."""
+
+
 class GroundTruth:
     """Observes a model in every layer, at the positions of each site pair.
 
@@ -116,22 +131,17 @@ class GroundTruth:
             for layer, intervention in layer_interventions(model, component, drawn).items()
         }
         self.interventions = dict.fromkeys(self._by_layer.values())
-        self._plain: list[Tensor] = []
-        self._per_pair: list[Tensor] = []
-        self._counterfactual: dict[Intervention, list[Tensor]] = {
-            intervention: [] for intervention in self.interventions
-        }
-        self._permuted: dict[Intervention, list[Tensor]] = {intervention: [] for intervention in self.interventions}
+        self.noted = _Notes({each: [] for each in self.interventions}, {each: [] for each in self.interventions})
 
     def start(self, passes: ModelPass) -> None:
         """Counts what the model predicts for the bases."""
-        self._plain.append(passes.plain.choice)
-        self._per_pair.append(passes.plain.row.bincount(minlength=len(passes.batch.counted)))
+        self.noted.plain.append(passes.plain.choice.cpu())
+        self.noted.per_pair.append(passes.plain.row.bincount(minlength=len(passes.batch.counted)).cpu())
 
     def update(self, intervene: Intervened) -> None:
         """Counts what it predicts after an intervention, and with another row's source."""
-        self._counterfactual[intervene.intervention].append(intervene.answer.predictions.choice)
-        self._permuted[intervene.intervention].append(intervene.permuted.choice)
+        self.noted.counterfactual[intervene.intervention].append(intervene.answer.predictions.choice.cpu())
+        self.noted.permuted[intervene.intervention].append(intervene.permuted.choice.cpu())
 
     def rows(self) -> tuple[GroundTruthRow, ...]:
         """One row for each variable, site pair and layer.
@@ -139,15 +149,16 @@ class GroundTruth:
         Raises:
             ValueError: The model and the causal model predict at different positions.
         """
-        _check(torch.cat(self._per_pair).cpu(), self._answers)
-        unmoved = torch.cat(self._plain).cpu()
+        noted = self.noted
+        _check(torch.cat(noted.per_pair), self._answers)
+        unmoved = torch.cat(noted.plain)
         found: list[GroundTruthRow] = []
         for variable, truth in self._answers.counterfactual.items():
             effective = truth != self._answers.plain
             guessed = modal_matches(truth, effective.float())[1].bool()
             for (layer, pair), intervention in self._by_layer.items():
-                parts = (self._counterfactual[intervention], self._permuted[intervention])
-                right, other = (torch.cat(each).cpu() == truth for each in parts)
+                parts = (noted.counterfactual[intervention], noted.permuted[intervention])
+                right, other = (torch.cat(each) == truth for each in parts)
                 baselines: dict[BaselineName, Tensor] = {
                     "no_intervention": unmoved == truth,
                     "permuted_source": other,

@@ -64,7 +64,7 @@ class Departures:
     ) -> None:
         self._teacher, self._truth, self._name, self._seed, self._most = teacher, truth, name, seed, most
         self._declared = declared_interventions(alignment)
-        self._found: dict[str, list[Departure]] = {pair: [] for pair in self._declared}
+        self.noted: dict[str, list[Departure]] = {pair: [] for pair in self._declared}
         self.interventions = {own for _, own in self._declared.values()}
 
     def start(self, passes: ModelPass) -> None:
@@ -74,11 +74,11 @@ class Departures:
         """Looks for mismatches at a declared pair."""
         for pair, (taught, own) in self._declared.items():
             if own == intervene.intervention:
-                self._found[pair] = self._largest([*self._found[pair], *self._departures(pair, taught, intervene)])
+                self.noted[pair] = self._largest([*self.noted[pair], *self._departures(pair, taught, intervene)])
 
     def rows(self) -> tuple[Departure, ...]:
         """The largest mismatches of each declared pair, the largest first."""
-        return tuple(departure for found in self._found.values() for departure in found)
+        return tuple(departure for found in self.noted.values() for departure in self._largest(found))
 
     def _largest(self, found: list[Departure]) -> list[Departure]:
         return sorted(found, key=lambda each: -each.kl)[: self._most]

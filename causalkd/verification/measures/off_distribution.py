@@ -6,6 +6,7 @@ own base and source are left out of that set, so an intervention that changes no
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,44 +51,52 @@ def distances(
     return found.rows()
 
 
+@dataclass
+class _States:
+    """What is known of the batches so far."""
+
+    counterfactual: dict[Intervention, list[Tensor]]
+    clean: dict[_Key, Tensor] = field(default_factory=dict)
+    """The state of each base, by its tokens."""
+    involved: list[tuple[_Key, _Key]] = field(default_factory=list)
+    """The base and the source of each pair."""
+
+
 class Distances:
     """Observes one intervention for each site pair, by the pair's name; keeps a state of each pair of rows."""
 
     def __init__(self, declared: Mapping[str, Intervention], *, name: str, seed: int | None = None) -> None:
         self._declared, self._name, self._seed = declared, name, seed
         self.interventions = set(declared.values())
-        self._clean: dict[_Key, Tensor] = {}
-        self._involved: list[tuple[_Key, _Key]] = []
-        self._counterfactual: dict[Intervention, list[Tensor]] = {
-            intervention: [] for intervention in self.interventions
-        }
+        self.noted = _States({intervention: [] for intervention in self.interventions})
 
     def start(self, passes: ModelPass) -> None:
         """Adds the states of the bases."""
         batch, base = passes.batch, passes.base
         assert batch.source is not None
         bases = _keys(batch.inputs)
-        self._involved += zip(bases, _keys(batch.source), strict=True)
-        self._clean |= zip(bases, _states(base.hidden, batch.inputs["attention_mask"]), strict=True)
+        self.noted.involved += zip(bases, _keys(batch.source), strict=True)
+        states = _states(base.hidden, batch.inputs["attention_mask"])
+        self.noted.clean |= zip(bases, (state.clone() for state in states), strict=True)
 
     def update(self, intervene: Intervened) -> None:
         """Adds the counterfactual states."""
         real = intervene.passes.batch.inputs["attention_mask"]
-        self._counterfactual[intervene.intervention].append(_states(intervene.answer.hidden, real))
+        self.noted.counterfactual[intervene.intervention].append(_states(intervene.answer.hidden, real))
 
     def rows(self) -> tuple[DistanceRow, ...]:
         """One row for each site pair; empty for fewer than four different bases."""
-        if len(self._clean) < _FEWEST:
+        clean, involved = self.noted.clean, self.noted.involved
+        if len(clean) < _FEWEST:
             return ()
-        own = _own(self._involved, list(self._clean))
-        pool = torch.stack(list(self._clean.values()))
+        own = _own(involved, list(clean))
+        pool = torch.stack(list(clean.values()))
         compared = {
             intervention: _compared(pool, torch.cat(states), own)
-            for intervention, states in self._counterfactual.items()
+            for intervention, states in self.noted.counterfactual.items()
         }
-        pairs = len(self._involved)
         return tuple(
-            DistanceRow(self._name, self._seed, pair, *compared[intervention], pairs)
+            DistanceRow(self._name, self._seed, pair, *compared[intervention], len(involved))
             for pair, intervention in self._declared.items()
         )
 

@@ -1,7 +1,8 @@
 """How a model behaves without any intervention: its task metric, and how often it agrees with the teacher."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,6 +13,7 @@ from causalkd.data.token_mask import TOKEN_TASKS, targets
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.predictions import (
     Predictions,
     counted_logits,
@@ -49,6 +51,7 @@ def evaluate(
     taught: Sequence[Tensor] | None = None,
     examples: Sequence[Example] | None = None,
     further: Sequence[str] = (),
+    processes: Processes = ALONE,
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
@@ -62,25 +65,30 @@ def evaluate(
         examples: The examples of the batches. Question answering needs them; tags count at every one of their words,
             not only at those that the model sees.
         further: Metrics that are reported besides the usual ones.
+        processes: Who shares the batches; each then knows what all have measured.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
     """
     names = reported(metric, further)
     check_metrics(model.task, names, label_names(model))
-    answers, share, rows = _collect(model, batches, metric, taught, examples)
+    answers, share, rows = _collect(model, batches, metric, taught, examples, processes)
     found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
     return Behaviour(found[metric], share, rows, found, answers)
 
 
 def answers_of(
-    model: HookedModel, batches: Sequence[Batch], metric: str, examples: Sequence[Example] | None = None
+    model: HookedModel,
+    batches: Sequence[Batch],
+    metric: str,
+    examples: Sequence[Example] | None = None,
+    processes: Processes = ALONE,
 ) -> LabelPredictions:
     """Every prediction of a model with its label, from which each metric of its task is computed.
 
     Arguments, cost and errors are those of `evaluate`.
     """
-    return _collect(model, batches, metric, None, examples)[0]
+    return _collect(model, batches, metric, None, examples, processes)[0]
 
 
 def _collect(
@@ -89,6 +97,7 @@ def _collect(
     metric: str,
     taught: Sequence[Tensor] | None,
     examples: Sequence[Example] | None,
+    processes: Processes,
 ) -> tuple[LabelPredictions, float | None, int]:
     check_metrics(model.task, (metric,))
     if model.task == "question_answering" and examples is None:
@@ -98,17 +107,17 @@ def _collect(
     parts: list[LabelPredictions] = []
     windows: list[WindowAnswer] = []
     agreed: list[Tensor] = []
-    rows = 0
+    starts = [0, *accumulate(len(batch.counted) for batch in batches)]
     with torch.no_grad(), evaluating([model]):
-        for batch, others in zip(batches, taught or [None] * len(batches), strict=True):
-            batch = batch.to(model.model.device)
+        for number in processes.share(len(batches)):
+            batch = batches[number].to(model.model.device)
             logits, found = _predicted(model, batch)
-            parts.append(_answers(model, batch, found, rows))
+            parts.append(_answers(model, batch, found, starts[number]))
             if model.task == "question_answering" and examples is not None:
                 windows += window_answers(logits, batch, examples)
-            if others is not None:
-                agreed.append(same(others, found.choice.cpu()))
-            rows += len(batch.counted)
+            if taught is not None:
+                agreed.append(same(taught[number], found.choice.cpu()))
+    parts, windows, agreed = processes.together((parts, windows, agreed))
     if not parts:
         raise ValueError("no batch was given; a task metric needs at least one labelled row")
     together = _join(parts)
@@ -119,28 +128,37 @@ def _collect(
         numbers = torch.cat([batch.numbers for batch in batches]).tolist()
         together = replace(together, tags=_tags(together, None if examples is None else [examples[n] for n in numbers]))
     share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
-    return together, share, rows
+    return together, share, starts[-1]
 
 
-def choices(model: HookedModel, batches: Iterable[Batch]) -> list[Tensor]:
+def choices(
+    model: HookedModel,
+    batches: Sequence[Batch],
+    processes: Processes = ALONE,
+) -> list[Tensor]:
     """A model's predictions, batch by batch, on the host. Costs one forward pass per batch; modes stay as they were."""
     with torch.no_grad(), evaluating([model]):
-        return [predict(model, batch.to(model.model.device)).choice.cpu() for batch in batches]
+        mine = (batches[number].to(model.model.device) for number in processes.share(len(batches)))
+        return processes.together([predict(model, batch).choice.cpu() for batch in mine])
 
 
-def right_rows(model: HookedModel, batches: Iterable[Batch]) -> Bool[Tensor, "row"]:
-    """The rows of which a model predicts every counted prediction correctly."""
+def right_rows(
+    model: HookedModel,
+    batches: Sequence[Batch],
+    processes: Processes = ALONE,
+) -> Bool[Tensor, "row"]:
+    """The rows of which a model predicts every counted prediction correctly, on the host."""
     found: list[Tensor] = []
     with torch.no_grad(), evaluating([model]):
-        for batch in batches:
-            batch = batch.to(model.model.device)
+        for number in processes.share(len(batches)):
+            batch = batches[number].to(model.model.device)
             answers = _answers(model, batch, predict(model, batch), 0)
             gold = answers.gold
             choice = spans(answers.choice) if model.task == "question_answering" else answers.choice
             right = (choice == gold).all(1) if gold.dim() == 2 else same(choice, gold)
             wrong = torch.zeros(len(batch.counted)).index_add(0, answers.row, (~right).float())
             found.append(wrong == 0)
-    return torch.cat(found)
+    return torch.cat(processes.together(found))
 
 
 def predict(model: HookedModel, batch: Batch) -> Predictions:

@@ -5,6 +5,7 @@ one both terms.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from jaxtyping import Int
@@ -17,6 +18,7 @@ from causalkd.losses.decoupled import decoupled, hard_tokens
 from causalkd.losses.gold_odds import log_odds
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
@@ -35,7 +37,11 @@ def teaching_modes(
 
 
 def modes_of_all(
-    teacher: HookedModel, students: Sequence[HookedModel], batches: Sequence[Batch], hard_fraction: float = 0.5
+    teacher: HookedModel,
+    students: Sequence[HookedModel],
+    batches: Sequence[Batch],
+    hard_fraction: float = 0.5,
+    processes: Processes = ALONE,
 ) -> list[TeachingModes]:
     """The teaching mode of every labelled token and each student's distance in it. Costs one forward of each model.
 
@@ -44,6 +50,7 @@ def modes_of_all(
         students: The models that are compared with it.
         batches: Labelled texts.
         hard_fraction: The share of hard tokens, over all batches together.
+        processes: Who shares the batches; each then knows what all have measured.
 
     Raises:
         ValueError: The heads predict no tokens, or the batches have no labels.
@@ -51,17 +58,18 @@ def modes_of_all(
     _check(teacher, batches)
     tokens: list[tuple[Tensor, ...]] = []
     terms: list[list[tuple[Tensor, Tensor]]] = []
-    texts = 0
+    starts = [0, *accumulate(len(batch.counted) for batch in batches)]
     with torch.no_grad(), evaluating([teacher, *students]):
-        for batch in batches:
-            of_batch, of_students = _of_batch(teacher, students, batch.to(teacher.model.device), texts)
-            tokens.append(of_batch)
-            terms.append(of_students)
-            texts += len(batch.counted)
-    text, position, odds = (torch.cat(each).cpu() for each in zip(*tokens, strict=True))
+        for number in processes.share(len(batches)):
+            batch = batches[number].to(teacher.model.device)
+            of_batch, of_students = _of_batch(teacher, students, batch, starts[number])
+            tokens.append(tuple(each.cpu() for each in of_batch))
+            terms.append([(target.cpu(), diversity.cpu()) for target, diversity in of_students])
+    tokens, terms = processes.together((tokens, terms))
+    text, position, odds = (torch.cat(each) for each in zip(*tokens, strict=True))
     of_tokens = [each.numpy() for each in (text, position, odds.sigmoid(), hard_tokens(odds, fraction=hard_fraction))]
     return [
-        TeachingModes(*of_tokens, *(torch.cat(each).cpu().numpy() for each in zip(*own, strict=True)))
+        TeachingModes(*of_tokens, *(torch.cat(each).numpy() for each in zip(*own, strict=True)))
         for own in zip(*terms, strict=True)
     ]
 
@@ -79,7 +87,11 @@ def accuracy_by_mode(
 
 
 def accuracies_by_mode(
-    teacher: HookedModel, students: Sequence[Subject], batches: Sequence[Batch], hard_fraction: float = 0.5
+    teacher: HookedModel,
+    students: Sequence[Subject],
+    batches: Sequence[Batch],
+    hard_fraction: float = 0.5,
+    processes: Processes = ALONE,
 ) -> list[tuple[ModeAccuracy, ...]]:
     """Each student's interchange accuracy at the declared pairs, over the teacher's easy and its hard tokens of base.
 
@@ -90,6 +102,7 @@ def accuracies_by_mode(
         students: The students, each with the pairs resolved against the teacher and it.
         batches: Labelled held-out pairs, with a source and positions for every declared pair.
         hard_fraction: The share of hard tokens, over all batches together.
+        processes: Who shares the batches; each then knows what all have measured.
 
     Raises:
         ValueError: The heads predict no tokens, or the batches have no labels.
@@ -100,13 +113,13 @@ def accuracies_by_mode(
     )
     odds, matches = _Odds(), [_Matches(truth, alignment) for _, alignment in students]
     of_students = [ObservedModel(student, each) for (student, _), each in zip(students, matches, strict=True)]
-    run_passes([ObservedModel(teacher, truth, odds), *of_students], batches)
-    hard = hard_tokens(torch.cat(odds.found), fraction=hard_fraction)
+    run_passes([ObservedModel(teacher, truth, odds), *of_students], batches, processes)
+    hard = hard_tokens(torch.cat(odds.noted), fraction=hard_fraction)
     modes: dict[Mode, Tensor] = {"easy": ~hard, "hard": hard}
     return [
         tuple(
             _accuracy(name, mode, *torch.cat(parts, 1)[:, chosen])
-            for name, parts in each.found.items()
+            for name, parts in each.noted.items()
             for mode, chosen in modes.items()
         )
         for each in matches
@@ -118,11 +131,11 @@ class _Odds:
 
     def __init__(self) -> None:
         self.interventions: tuple[Intervention, ...] = ()
-        self.found: list[Tensor] = []
+        self.noted: list[Tensor] = []
 
     def start(self, passes: ModelPass) -> None:
         base = passes.base
-        self.found.append(-log_odds(base.item_logits, _labels(passes.model, passes.batch, base.logits_at)))
+        self.noted.append(-log_odds(base.item_logits, _labels(passes.model, passes.batch, base.logits_at)).cpu())
 
     def update(self, intervene: Intervened) -> None:
         """Needs no intervention."""
@@ -134,7 +147,7 @@ class _Matches:
     def __init__(self, truth: TeacherCounterfactuals, alignment: ResolvedAlignment) -> None:
         self._truth, self._declared = truth, declared_interventions(alignment)
         self.interventions = {own for _, own in self._declared.values()}
-        self.found: dict[str, list[Tensor]] = {pair: [] for pair in self._declared}
+        self.noted: dict[str, list[Tensor]] = {pair: [] for pair in self._declared}
 
     def start(self, passes: ModelPass) -> None:
         """Needs nothing of the base run alone."""
@@ -143,7 +156,7 @@ class _Matches:
         for pair, (taught, own) in self._declared.items():
             if own == intervene.intervention:
                 match = same(self._truth.now[taught].choice, intervene.answer.predictions.choice)
-                self.found[pair].append(torch.stack([match, self._truth.effective[taught].bool()]))
+                self.noted[pair].append(torch.stack([match, self._truth.effective[taught].bool()]).cpu())
 
 
 def _check(model: HookedModel, batches: Sequence[Batch]) -> None:

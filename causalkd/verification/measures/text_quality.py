@@ -1,7 +1,7 @@
 """How well a causal LM predicts texts, and how the texts that it writes compare with references."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from causalkd.data.batch import IGNORED, Batch
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.measures.words import Words
 
 
@@ -35,24 +36,31 @@ class Prediction:
         return _exponential(self.nats / self.bytes)
 
 
-def predict_texts(model: HookedModel, batches: Iterable[Batch], tokenizer: PreTrainedTokenizerBase) -> Prediction:
+def predict_texts(
+    model: HookedModel,
+    batches: Sequence[Batch],
+    tokenizer: PreTrainedTokenizerBase,
+    processes: Processes = ALONE,
+) -> Prediction:
     """How well a causal LM predicts the labelled tokens. Costs one forward pass per batch.
 
     Raises ValueError where nothing is labelled.
     """
-    nats, tokens, written = 0.0, 0, 0
+    parts: list[tuple[float, int, int]] = []
     with torch.no_grad(), evaluating([model]):
-        for batch in batches:
-            batch = batch.to(model.model.device)
+        for number in processes.share(len(batches)):
+            batch = batches[number].to(model.model.device)
             assert batch.labels is not None
             gold = batch.labels[:, 1:]
             counts = (gold != IGNORED) & batch.counted[:, 1:]
             logits = model.run(batch.inputs).logits[:, :-1][counts]
             wanted = gold[counts]
-            nats += float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum"))
-            tokens += len(wanted)
+            nats = float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum"))
             rows = [row[here].tolist() for row, here in zip(gold, counts, strict=True)]
-            written += sum(len(text.encode()) for text in tokenizer.batch_decode(rows, skip_special_tokens=True))
+            written = sum(len(text.encode()) for text in tokenizer.batch_decode(rows, skip_special_tokens=True))
+            parts.append((nats, len(wanted), written))
+    # Added up in the order of the batches, so that the sum is the same for any number of processes.
+    nats, tokens, written = (sum(each) for each in zip((0.0, 0, 0), *processes.together(parts), strict=True))
     if not tokens or not written:
         raise ValueError("no token is labelled, so nothing can be scored; give texts, or instructions with responses")
     return Prediction(nats, tokens, written)

@@ -1,5 +1,8 @@
 import pytest
+from torch.distributed import TCPStore
 
+from causalkd.processes.first_fault import is_first_fault
+from causalkd.processes.processes import FailedElsewhere
 from causalkd.runs.command_line.user_errors import is_first_process, user_errors
 from causalkd.runs.setup.interruption import Stopped
 
@@ -32,3 +35,18 @@ def test_one_of_several_processes_is_the_first(monkeypatch: pytest.MonkeyPatch, 
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
     assert is_first_process() == first
+
+
+@pytest.mark.parametrize("error", [ValueError("its own"), RuntimeError("its own"), FailedElsewhere("the first's")])
+def test_a_process_is_silent_about_a_fault_that_another_one_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    launcher = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    given = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launcher.port)}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    if not isinstance(error, FailedElsewhere):
+        assert is_first_fault()  # the other process
+    with pytest.raises(SystemExit) as ended, user_errors():
+        raise error
+    assert ended.value.code and capsys.readouterr() == ("", "")

@@ -23,7 +23,7 @@ def unverified(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-def _fails(run: object) -> None:
+def _fails(*_: object) -> None:
     raise MemoryError
 
 

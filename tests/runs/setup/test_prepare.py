@@ -1,6 +1,7 @@
 """Parts of a recipe become objects: data, models, alignments, batches."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def test_held_out_pairs_and_rows(recipe: Recipe, teacher: HookedModel, data: Dat
 def test_pairs_of_the_kind_that_the_recipe_chooses(recipe: Recipe, teacher: HookedModel, data: Data) -> None:
     alignment = build_alignment(recipe.alignment, teacher, build_student(recipe.students[0], teacher, data, 0))
 
-    def chosen(right: torch.Tensor | None = None, **kind: str) -> list[Batch]:
+    def chosen(right: torch.Tensor | None = None, **kind: str) -> Sequence[Batch]:
         verification = recipe.verification.model_copy(update=kind)
         return build_pairs(recipe.model_copy(update={"verification": verification}), data, alignment, right)
 

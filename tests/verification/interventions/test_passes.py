@@ -1,9 +1,14 @@
 """Each intervention is run once for any number of observers, and its tensors are freed after it."""
 
+import pickle
 import weakref
 
+import numpy as np
 import pytest
+import torch
 
+from causalkd.processes.merged import merged
+from causalkd.processes.processes import Processes
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import declared_interventions, layer_interventions, plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
@@ -29,6 +34,8 @@ def _tables(setting, components):
 
 class _Watching:
     """Asks for every prediction of its interventions, and records which of them are still alive."""
+
+    noted = None
 
     def __init__(self, interventions):
         self.interventions, self.living, self.source_readings, self._refs = set(interventions), [], [], []
@@ -81,3 +88,43 @@ def test_nothing_outlives_its_intervention_but_sources_before_a_single_row(setti
     assert watching.living == [0] * 6
     assert watching.source_readings == [True] * 4 + [False] * 2
     assert observed._earlier is None
+
+
+class _OneOf(Processes):
+    """A process that keeps what it noted, for the test to put together."""
+
+    def together(self, mine):
+        return mine
+
+
+def test_shares_of_the_batches_note_what_one_process_notes_bit_for_bit(setting):
+    teacher, student, alignment, _ = setting
+    batches = pairs_of(teacher, student, n=17, batch_size=4)[1]
+    assert [len(batch.counted) for batch in batches] == [4, 4, 4, 4, 1]
+    shares = [_OneOf(3, rank) for rank in range(3)]
+    alone, *others = (_noted(setting, alignment, batches, processes) for processes in (Processes(), *shares))
+    found = merged(others)
+    assert pickle.dumps(_plain(found)) == pickle.dumps(_plain(alone))
+
+
+def _noted(setting, alignment, batches, processes):
+    teacher, student = setting[:2]
+    truth, (table,) = _tables(setting, ["block_output"])
+    taught, own = declared_interventions(alignment)["middle"]
+    distances = [Distances({"middle": intervention}, name="m") for intervention in (taught, own)]
+    observed = [ObservedModel(teacher, truth, distances[0]), ObservedModel(student, table, distances[1])]
+    run_passes(observed, batches, processes)
+    return tuple(observer.noted for observer in (truth, table, *distances))
+
+
+def _plain(value):
+    """Notes as lists of numbers, in their order."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return [_plain(each) for each in value.values()]
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, set):
+        return len(value)
+    return _plain(vars(value)) if hasattr(value, "__dict__") else value

@@ -1,0 +1,34 @@
+"""Batches that are made when they are asked for, so that any number of rows costs the memory of one batch."""
+
+from collections.abc import Callable, Sequence
+from typing import overload
+
+from causalkd.data.batch import Batch
+
+
+class MadeBatches(Sequence[Batch]):
+    """Batches of `size` neighbouring rows, the last one of what is left; each is made anew whenever it is asked for.
+
+    Args:
+        rows: How many rows there are.
+        size: How many of them are a batch.
+        make: Makes the batch of the rows of a range; every time the same.
+    """
+
+    def __init__(self, rows: int, size: int, make: Callable[[range], Batch]) -> None:
+        self._rows, self._size, self._make = rows, size, make
+
+    def __len__(self) -> int:
+        return -(-self._rows // self._size)
+
+    @overload
+    def __getitem__(self, number: int) -> Batch: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Batch]: ...
+
+    def __getitem__(self, number: int | slice) -> Batch | list[Batch]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(len(self))[number]]
+        start = range(0, self._rows, self._size)[number]
+        return self._make(range(start, min(start + self._size, self._rows)))
