@@ -89,6 +89,7 @@ class TabledAdapter(ArchitectureAdapter):
     def __init__(self, cfg: Any, architecture: Architecture, body: str) -> None:
         super().__init__(cfg)
         cfg.attention_dir = "causal" if architecture.causal else "bidirectional"
+        self.repeats = architecture.repeats
         start = f"{body}." if body else ""
         self._paths = {"embed": start + architecture.embedding, "blocks": start + architecture.blocks}
         self._inside = {"attn.o": architecture.attention_output, "mlp.out": architecture.mlp_output}
@@ -203,6 +204,9 @@ def _fitted(model: PreTrainedModel, architecture: str) -> ArchitectureAdapter:
     config = build_bridge_config_from_hf(model.config, architecture, model.name_or_path or architecture, model.dtype)
     described = architecture_of(model.config.model_type)
     if described is not None:
+        for name, value in described.requires.items():
+            if getattr(model.config, name) != value:
+                raise ValueError(f"{name} is {getattr(model.config, name)!r}, where it must be {value!r}")
         return TabledAdapter(config, described, model.base_model_prefix)
     # Some adapters demand libraries that read images, which a model needs for nothing when it is given text alone.
     known = factory.SUPPORTED_ARCHITECTURES[architecture]

@@ -4,7 +4,8 @@ An entry gives the paths of four modules in a stock model. Every head that trans
 from it. Whether the entry is right is measured on each model: see `models.hooks.measure` and `self_test`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Architecture:
         mlp_output: Path of the MLP's last linear map inside a block, or of a mixture of experts; None where it has
             none.
         causal: Whether a token sees only itself and the tokens before it.
+        repeats: Whether the model calls its blocks more often than once: consecutive layers share a block.
+        requires: Settings of the configuration that must have these values for the paths to be right.
     """
 
     embedding: str
@@ -26,6 +29,8 @@ class Architecture:
     attention_output: str | None = None
     mlp_output: str | None = None
     causal: bool = True
+    repeats: bool = False
+    requires: Mapping[str, object] = field(default_factory=dict)
 
 
 _BERT_LIKE = Architecture(
@@ -37,7 +42,15 @@ _MIXTURE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp")
 # The key is the `model_type` of the configuration.
 _ARCHITECTURES: dict[str, Architecture] = {
     # Encoders.
-    "albert": Architecture("embeddings.word_embeddings", "encoder.albert_layer_groups", causal=False),
+    "albert": Architecture(
+        "embeddings.word_embeddings",
+        "encoder.albert_layer_groups",
+        "albert_layers.0.attention.dense",
+        "albert_layers.0.ffn_output",
+        causal=False,
+        repeats=True,
+        requires={"inner_group_num": 1},
+    ),
     "xlm-roberta": _BERT_LIKE,
     "xlm-roberta-xl": _BERT_LIKE,
     "camembert": _BERT_LIKE,
