@@ -15,6 +15,7 @@ from transformer_lens.factories import architecture_adapter_factory
 from causalkd.task_types import Task
 from tests.architectures import options
 from tests.architectures.checks import COLUMNS, CRASHED, NONE, RIGHT, WRONG, Cells, check
+from tests.architectures.training import UNMOVED
 from tests.architectures.zoo import TRANSFORMER_LENS, heads
 
 PAGE = Path(__file__).parents[2] / "analysis" / "results" / "architectures.md"
@@ -32,11 +33,15 @@ reason, or wrong.
   forwards with plain hooks.
 - cut: a student of the first and the last block computes what the teacher does with its other blocks left out.
 - save: the saved folder is read again by `load_model`, every weight to the bit, and predicts the same.
-- DIITO, AD-KD, ATKD: one step of the trainer with this objective alone has a finite loss and moves every parameter on
-  which the stock model's logits depend. A dash: the method does not exist for the head.
+- DIITO, AD-KD, ATKD: two steps of the trainer with this objective alone have finite losses and move every trainable
+  parameter, except those listed below. A dash: the method does not exist for the head.
 
 Models that also read images or sound are given text alone. transformers runs no hybrid of attention and recurrent
 blocks without a block of attention, so the tiny hybrids have one among the first and the last block.
+
+No step moves what these parts of a name say:
+
+{unmoved}
 """
 
 _HELD = """## Ways of holding a model
@@ -89,7 +94,7 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
     faults = sum(result.startswith((WRONG, CRASHED)) for row in rows for result in row.results.values())
     return "\n".join(
         [
-            _INTRODUCTION.format(layers=3),
+            _INTRODUCTION.format(layers=3, unmoved=_unmoved()),
             f"**What it shows.** {len(right)} of {len(rows)} heads, of {len(types)} architectures, are right in every "
             f"cell; {faults} cells are wrong or crash.\n",
             _LIMITS,
@@ -107,8 +112,15 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
 
 _LIMITS = """\
 **What it does not show.** The models are tiny and random: nothing is said of real checkpoints, of long texts, of speed,
-or of devices other than a CPU. One step of training shows that gradients arrive, not that a method helps.
+or of devices other than a CPU. Two steps of training show that gradients arrive, not that a method helps.
 """
+
+
+def _unmoved() -> str:
+    """The exceptions of the columns of training, by reason."""
+    reasons = dict.fromkeys(UNMOVED.values())
+    parts = {reason: ", ".join(part for part, why in UNMOVED.items() if why == reason) for reason in reasons}
+    return "\n".join(f"- {names}: {reason}" for reason, names in parts.items())
 
 
 def _checked(model_type: str, task: Task, head: str) -> Cells:
