@@ -39,6 +39,9 @@ _BERT_LIKE = Architecture(
 _LLAMA_LIKE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp.down_proj")
 _MIXTURE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp")
 
+# The decoder of an encoder with a decoder, alone.
+_DECODER = Architecture("decoder.embed_tokens", "decoder.layers", "self_attn.out_proj", "fc2")
+
 # The key is the `model_type` of the configuration.
 _ARCHITECTURES: dict[str, Architecture] = {
     # Encoders.
@@ -69,6 +72,7 @@ _ARCHITECTURES: dict[str, Architecture] = {
     "modernbert": Architecture("embeddings.tok_embeddings", "layers", "attn.Wo", "mlp.Wo", causal=False),
     "eurobert": Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp.down_proj", causal=False),
     # Decoders.
+    **dict.fromkeys(("bart", "mbart", "blenderbot", "marian", "pegasus"), _DECODER),
     "biogpt": Architecture("embed_tokens", "layers", "self_attn.out_proj", "fc2"),
     "ctrl": Architecture("w", "h", "multi_head_attention.dense", "ffn.2"),
     "diffllama": _LLAMA_LIKE,

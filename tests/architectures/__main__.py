@@ -104,7 +104,7 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
             "## Reasons\n",
             *(f"{number}. {reason}" for reason, number in reasons.items()),
             "\n## The classes that TransformerLens has adapters for\n",
-            *_transformer_lens({row.architecture: row for row in rows}),
+            *_transformer_lens(_by_class(rows)),
             "",
         ]
     )
@@ -173,6 +173,11 @@ def _cell(result: str, reasons: dict[str, int]) -> str:
         return result
     kind, _, reason = " ".join(result.split()).partition(": ")
     return f"{kind} ({reasons.setdefault(reason, len(reasons) + 1)})"
+
+
+def _by_class(rows: Iterable[Cells]) -> dict[str, Cells]:
+    """The row of each class: the right one, where several types of models have the class."""
+    return {row.architecture: row for row in sorted(rows, key=_is_right)}
 
 
 def _transformer_lens(rows: Mapping[str, Cells]) -> list[str]:

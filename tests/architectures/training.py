@@ -28,6 +28,8 @@ UNMOVED: Mapping[str, str] = {
     **dict.fromkeys(("audio_tower", "vision_tower", "vision_model", "visual", "vqmodel"), "reads no text"),
     **dict.fromkeys(("multi_modal_projector", "connector", "vision_adapter", "vision_projection"), "reads no text"),
     "image_newline": "reads no text",
+    "encoder_attn": "reads what an encoder computed, which a decoder alone has not",
+    "encoder_attn_layer_norm": "reads what an encoder computed, which a decoder alone has not",
     "indexer": "ranks the tokens to attend to, and an order has no gradient",
 }
 _ALIGNMENT = Alignment(
