@@ -178,14 +178,9 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
     """
     register_adapters()
     architecture = type(model).__name__
-    if model.config.is_encoder_decoder:
-        raise ValueError(
-            f"{architecture} is an encoder-decoder model: it has two stacks of blocks, so a layer's number names two "
-            "blocks; choose a model that is an encoder or a decoder alone"
-        )
-    refusal = refusal_of(model.config.model_type)
+    refusal = refusal_of(model.config)
     if refusal is not None:
-        raise ValueError(f"{architecture} is refused: {refusal}; use another architecture")
+        raise ValueError(f"{architecture} {refusal}")
     if not is_known(type(model)):
         raise ValueError(
             f"{architecture} has no TransformerLens adapter, so its hook points have no names. Use one of the "

@@ -7,6 +7,8 @@ from it. Whether the entry is right is measured on each model: see `models.hooks
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from transformers import PreTrainedConfig
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -85,16 +87,20 @@ _ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+_TWO_STACKS = (
+    "is an encoder-decoder model: it has two stacks of blocks, so a layer's number names two blocks; choose a model "
+    "that is an encoder or a decoder alone"
+)
 # Model types that no entry can describe, and the reason.
 _REFUSED: dict[str, str] = {
-    "youtu": "transformers sets the embedding of its padding token to zero whenever it loads one, so a saved student "
-    "would not come back as it was",
+    "youtu": "is refused: transformers sets the embedding of its padding token to zero whenever it loads one, so a "
+    "saved student would not come back as it was; use another architecture",
 }
 
 
-def refusal_of(model_type: str) -> str | None:
-    """Why no model of a type can be used; None where it can, as far as is known."""
-    return _REFUSED.get(model_type)
+def refusal_of(config: PreTrainedConfig) -> str | None:
+    """What is said of a model that cannot be used, after its name; None where it can be, as far as is known."""
+    return _TWO_STACKS if config.is_encoder_decoder else _REFUSED.get(config.model_type)
 
 
 def register_architecture(model_type: str, architecture: Architecture) -> None:

@@ -22,8 +22,9 @@ def self_test(model: HookedModel) -> None:
     """Refuses a model on which hooks, padding or a forward pass that starts late do not do what they must.
 
     A stock forward and one with hooks must agree; a short row must come out of a padded batch as it does alone, padded
-    on the right and, of a decoder that takes it, on the left; activations put back where they were read, and a forward that starts
-    at the middle or the last block, must change nothing. Differences are relative to the size of what is compared.
+    on the right and, of a decoder that takes it, on the left; activations put back where they were read, and a forward
+    that starts at the middle or the last block, must change nothing. Differences are relative to the size of what is
+    compared.
 
     Costs eight forwards of at most twelve tokens.
 

@@ -42,6 +42,11 @@ blocks without a block of attention, so the tiny hybrids have one among the firs
 No step moves what these parts of a name say:
 
 {unmoved}
+
+Encoders with a decoder are refused by every command in the same words. An alignment, a recipe and a report name a layer
+by its number, which they have twice, and their batches, losses and positions would need the decoder's tokens beside the
+encoder's: a second kind of every table here, for models that no method of the papers is about. A decoder of theirs that
+was saved alone, such as a BartForCausalLM, is one of the rows.
 """
 
 _HELD = """## Ways of holding a model
