@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import sys
@@ -129,6 +130,7 @@ def _unmoved() -> str:
 
 
 def _checked(model_type: str, task: Task, head: str) -> Cells:
+    gc.freeze()  # every training collects garbage, and what is imported by now stays
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the Trainer prints what it logs
             return check(model_type, task, head)
