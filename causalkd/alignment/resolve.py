@@ -237,7 +237,7 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
     faults = []
     for index, site in enumerate(sites):
         for other in sites[:index]:
-            if (site.hook_point.module, site.hook_point.side) != (other.hook_point.module, other.hook_point.side):
+            if _tensor(site) != _tensor(other):
                 continue
             shared = sorted(set(_column_list(site)) & set(_column_list(other)))
             if shared:
@@ -245,6 +245,11 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
                     f"{path}: two sites write columns {_ranges(shared)} of {site.hook_point.name}; keep one of them"
                 )
     return faults
+
+
+def _tensor(site: ResolvedSite) -> tuple[int, str, str]:
+    """What tells the tensors of a forward pass apart; layers can share a module."""
+    return site.hook_point.layer, site.hook_point.module, site.hook_point.side
 
 
 def _column_list(site: ResolvedSite) -> list[int]:

@@ -88,6 +88,7 @@ class TabledAdapter(ArchitectureAdapter):
     def __init__(self, cfg: Any, architecture: Architecture, body: str) -> None:
         super().__init__(cfg)
         cfg.attention_dir = "causal" if architecture.causal else "bidirectional"
+        self.repeats = architecture.repeats
         start = f"{body}." if body else ""
         self._paths = {"embed": start + architecture.embedding, "blocks": start + architecture.blocks}
         self._inside = {"attn.o": architecture.attention_output, "mlp.out": architecture.mlp_output}
@@ -176,14 +177,9 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
     """
     register_adapters()
     architecture = type(model).__name__
-    if model.config.is_encoder_decoder:
-        raise ValueError(
-            f"{architecture} is an encoder-decoder model: it has two stacks of blocks, so a layer's number names two "
-            "blocks; choose a model that is an encoder or a decoder alone"
-        )
-    refusal = refusal_of(model.config.model_type)
+    refusal = refusal_of(model.config)
     if refusal is not None:
-        raise ValueError(f"{architecture} is refused: {refusal}; use another architecture")
+        raise ValueError(f"{architecture} {refusal}")
     if not is_known(type(model)):
         raise ValueError(
             f"{architecture} has no TransformerLens adapter, so its hook points have no names. Use one of the "
@@ -202,6 +198,9 @@ def _fitted(model: PreTrainedModel, architecture: str) -> ArchitectureAdapter:
     config = build_bridge_config_from_hf(model.config, architecture, model.name_or_path or architecture, model.dtype)
     described = architecture_of(model.config.model_type)
     if described is not None:
+        for name, value in described.requires.items():
+            if getattr(model.config, name) != value:
+                raise ValueError(f"{name} is {getattr(model.config, name)!r}, where it must be {value!r}")
         return TabledAdapter(config, described, model.base_model_prefix)
     # Some adapters demand libraries that read images, which a model needs for nothing when it is given text alone.
     known = factory.SUPPORTED_ARCHITECTURES[architecture]

@@ -4,7 +4,10 @@ An entry gives the paths of four modules in a stock model. Every head that trans
 from it. Whether the entry is right is measured on each model: see `models.hooks.measure` and `self_test`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Architecture:
         mlp_output: Path of the MLP's last linear map inside a block, or of a mixture of experts; None where it has
             none.
         causal: Whether a token sees only itself and the tokens before it.
+        repeats: Whether the model calls its blocks more often than once: consecutive layers share a block.
+        requires: Settings of the configuration that must have these values for the paths to be right.
     """
 
     embedding: str
@@ -26,6 +31,8 @@ class Architecture:
     attention_output: str | None = None
     mlp_output: str | None = None
     causal: bool = True
+    repeats: bool = False
+    requires: Mapping[str, object] = field(default_factory=dict)
 
 
 _BERT_LIKE = Architecture(
@@ -34,10 +41,21 @@ _BERT_LIKE = Architecture(
 _LLAMA_LIKE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp.down_proj")
 _MIXTURE = Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp")
 
+# The decoder of an encoder with a decoder, alone.
+_DECODER = Architecture("decoder.embed_tokens", "decoder.layers", "self_attn.out_proj", "fc2")
+
 # The key is the `model_type` of the configuration.
 _ARCHITECTURES: dict[str, Architecture] = {
     # Encoders.
-    "albert": Architecture("embeddings.word_embeddings", "encoder.albert_layer_groups", causal=False),
+    "albert": Architecture(
+        "embeddings.word_embeddings",
+        "encoder.albert_layer_groups",
+        "albert_layers.0.attention.dense",
+        "albert_layers.0.ffn_output",
+        causal=False,
+        repeats=True,
+        requires={"inner_group_num": 1},
+    ),
     "xlm-roberta": _BERT_LIKE,
     "xlm-roberta-xl": _BERT_LIKE,
     "camembert": _BERT_LIKE,
@@ -56,6 +74,7 @@ _ARCHITECTURES: dict[str, Architecture] = {
     "modernbert": Architecture("embeddings.tok_embeddings", "layers", "attn.Wo", "mlp.Wo", causal=False),
     "eurobert": Architecture("embed_tokens", "layers", "self_attn.o_proj", "mlp.down_proj", causal=False),
     # Decoders.
+    **dict.fromkeys(("bart", "mbart", "blenderbot", "marian", "pegasus"), _DECODER),
     "biogpt": Architecture("embed_tokens", "layers", "self_attn.out_proj", "fc2"),
     "ctrl": Architecture("w", "h", "multi_head_attention.dense", "ffn.2"),
     "diffllama": _LLAMA_LIKE,
@@ -68,16 +87,20 @@ _ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+_TWO_STACKS = (
+    "is an encoder-decoder model: it has two stacks of blocks, so a layer's number names two blocks; choose a model "
+    "that is an encoder or a decoder alone"
+)
 # Model types that no entry can describe, and the reason.
 _REFUSED: dict[str, str] = {
-    "youtu": "transformers sets the embedding of its padding token to zero whenever it loads one, so a saved student "
-    "would not come back as it was",
+    "youtu": "is refused: transformers sets the embedding of its padding token to zero whenever it loads one, so a "
+    "saved student would not come back as it was; use another architecture",
 }
 
 
-def refusal_of(model_type: str) -> str | None:
-    """Why no model of a type can be used; None where it can, as far as is known."""
-    return _REFUSED.get(model_type)
+def refusal_of(config: PreTrainedConfig) -> str | None:
+    """What is said of a model that cannot be used, after its name; None where it can be, as far as is known."""
+    return _TWO_STACKS if config.is_encoder_decoder else _REFUSED.get(config.model_type)
 
 
 def register_architecture(model_type: str, architecture: Architecture) -> None:

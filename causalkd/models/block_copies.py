@@ -4,7 +4,7 @@ The check knows no architectures. The teacher computes each chosen block alone, 
 from the output of the block before it, and the student is compared block by block.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,10 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
     taken: dict[str, Tensor] = {}
     fresh: list[str] = []
     used: set[str] = set()
+    # The teacher's block behind each block of the student, which several layers can share.
+    behind = {block: teacher.layers.calls[layer] for block, layer in zip(student.layers.calls, chosen, strict=True)}
     for name, parameter in student.model.state_dict().items():
-        origin = _origin(name, prefix, chosen)
+        origin = _origin(name, prefix, behind)
         weight = given.get(origin)
         if weight is not None and weight.shape != parameter.shape and origin == name:
             weight = _of_blocks(weight, parameter.shape, teacher.n_layers, chosen)
@@ -46,7 +48,7 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
     # Assigned, because a teacher can keep some weights in another precision than the rest.
     student.model.load_state_dict(taken, strict=False, assign=True)
     student.model.tie_weights()
-    wanted = {name for name in given if not name.startswith(prefix) or _layer(name, prefix) in chosen}
+    wanted = {name for name in given if not name.startswith(prefix) or _layer(name, prefix) in behind.values()}
     return tuple(dict.fromkeys([*sorted(wanted - used), *fresh]))
 
 
@@ -99,18 +101,18 @@ def _layer(name: str, prefix: str) -> int:
     return int(name.removeprefix(prefix).split(".", 1)[0])
 
 
-def _origin(name: str, prefix: str, chosen: Sequence[int]) -> str:
+def _origin(name: str, prefix: str, behind: Mapping[int, int]) -> str:
     if not name.startswith(prefix):
         return name
     index, rest = name.removeprefix(prefix).split(".", 1)
-    return f"{prefix}{chosen[int(index)]}.{rest}"
+    return f"{prefix}{behind[int(index)]}.{rest}"
 
 
 def _differing_attributes(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> Iterator[str]:
     """Modules and plain attributes that differ: a window longer than the test row shows in no forward pass."""
     for number, layer in enumerate(chosen):
-        theirs = dict(teacher.blocks[layer].named_modules())
-        for name, module in student.blocks[number].named_modules():
+        theirs = dict(teacher.layers[layer].named_modules())
+        for name, module in student.layers[number].named_modules():
             counterpart = theirs.get(name)
             if counterpart is None or type(module) is not type(counterpart):
                 kinds = f"{type(module).__name__}, the teacher's {type(counterpart).__name__}"

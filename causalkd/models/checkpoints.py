@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from causalkd.files.refusals import json_fault, refused
+from causalkd.models.architectures import refusal_of
 from causalkd.models.config_bounds import beyond_bounds
 from causalkd.models.heads import head_classes
 from causalkd.models.packaged_weights import PACKAGED, packaged_folder
@@ -149,9 +150,12 @@ def tasks_of(name: str | Path, revision: str | None = None) -> tuple[Task, ...]:
     """The tasks that a checkpoint's architecture has heads for, those it was saved with first.
 
     Raises:
-        ValueError: No such checkpoint, or its architecture has none of them.
+        ValueError: No such checkpoint, or its architecture has none of them, or is one that cannot be used.
     """
     config = read_config(name, revision)
+    refusal = refusal_of(config)
+    if refusal is not None:
+        raise ValueError(f"{(config.architectures or [config.model_type])[0]} {refusal}; {name} was given")
     possible: list[Task] = [task for task in TASK_TYPES if head_classes(type(config), task)]
     if not possible:
         raise ValueError(f"{name} is a {config.model_type}, which is no language model; name another checkpoint")

@@ -21,6 +21,7 @@ from transformers import (
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import check_padding
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,13 @@ def continue_prompts(
         mixture: The model that samples a share of the tokens.
 
     Raises:
-        ValueError: The model does not generate text, has no tokenizer, or a prompt leaves no room.
+        ValueError: The model does not generate text, has no tokenizer or takes no prompts of different lengths, or a
+            prompt leaves no room.
     """
     pad, ends = _special_ids(model, sampling)
     models = [model] if mixture is None else [model, mixture.model]
+    for each in models:
+        check_padding(each.model, prompts["attention_mask"].bool())
     lengths, longest = prompts["attention_mask"].sum(1), _longest(models, sampling)
     most = (longest - lengths).clamp(max=sampling.max_tokens)
     if int(most.min()) < 1:

@@ -81,10 +81,10 @@ def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedCo
     settings.pop("quantization_config", None)
     text = config.get_text_config()
     for_blocks = settings if text is config else settings[_text_key(config, text)]
-    total = text.num_hidden_layers
+    depth = _depth(text)
+    total = getattr(text, depth)
     for name in [name for name in for_blocks if not _OF_NO_BLOCK.search(name)]:
         for_blocks[name] = _for_blocks(name, for_blocks[name], total, chosen)
-    depth = text.attribute_map.get("num_hidden_layers", "num_hidden_layers")
     if depth in for_blocks:  # some configurations count the entries of a list instead
         for_blocks[depth] = len(chosen)
     try:
@@ -118,6 +118,15 @@ def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
     # Settings with an entry per block were carried over; settings that are unset or 0 do nothing.
     in_use = {name for name, value in config.to_dict().items() if value and not isinstance(value, list | dict)}
     return tuple(sorted(in_use & read))
+
+
+def _depth(text: PreTrainedConfig) -> str:
+    """The setting with the number of blocks; a decoder alone may have the configuration of an encoder with a decoder,
+    whose `num_hidden_layers` are those of the encoder.
+    """
+    if "decoder_layers" in vars(text) and not text.is_encoder_decoder:
+        return "decoder_layers"
+    return text.attribute_map.get("num_hidden_layers", "num_hidden_layers")
 
 
 def _text_key(config: PreTrainedConfig, text: PreTrainedConfig) -> str:

@@ -24,7 +24,8 @@ from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import TASK_TYPES, Task
 
 _OTHER_TOKENIZERS = (
-    ". An intervention needs positions that both models share. Only `causalkd.objectives.uld.ULD`, in Python, takes "
+    ". Rows are tokenised once, for both models. An intervention needs positions that both models share, and so does "
+    "every objective that compares their predictions or maps; only `causalkd.objectives.uld.ULD`, in Python, takes "
     "language models of different tokenizers"
 )
 

@@ -10,6 +10,7 @@ from causalkd.models.hooks.forward import ForwardOutput, Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.measure import can_run, few_tokens, still
+from causalkd.models.hooks.model_inputs import takes_left_padding
 from causalkd.models.hooks.split_head import logits_of
 
 _LONG = 6  # tokens of the longer row, or as many as the model has positions; the shorter row has two fewer
@@ -21,8 +22,9 @@ def self_test(model: HookedModel) -> None:
     """Refuses a model on which hooks, padding or a forward pass that starts late do not do what they must.
 
     A stock forward and one with hooks must agree; a short row must come out of a padded batch as it does alone, padded
-    on the right and, of a decoder, on the left; activations put back where they were read, and a forward that starts
-    at the middle or the last block, must change nothing. Differences are relative to the size of what is compared.
+    on the right and, of a decoder that takes it, on the left; activations put back where they were read, and a forward
+    that starts at the middle or the last block, must change nothing. Differences are relative to the size of what is
+    compared.
 
     Costs eight forwards of at most twelve tokens.
 
@@ -68,7 +70,7 @@ def _faults(model: HookedModel) -> list[str]:
         *_resumed(model, padded, run, limit),
         *_put_back(model, padded, run, limit),
     ]
-    if model.decodes:
+    if model.decodes and takes_left_padding(model.model):
         left = model.run(_padded(model, both, "left"))
         ends = left.hidden[1:, -n_short:]
         faults.append(_fault("a row that is padded on the left differs from the row alone", short.hidden, ends, limit))

@@ -63,11 +63,12 @@ class ForwardCost:
 
     @cached_property
     def _block_weights(self) -> int:
-        return sum(_weights(module) for block in self._model.blocks for module in block.modules())
+        return sum(_weights(module) for block in self._model.layers for module in block.modules())
 
     @cached_property
     def _head_weights(self) -> int:
-        return sum(map(_weights, self._model.model.modules())) - self._block_weights
+        in_blocks = sum(map(_weights, self._model.blocks.modules()))
+        return sum(map(_weights, self._model.model.modules())) - in_blocks
 
 
 def _weights(module: nn.Module) -> int:

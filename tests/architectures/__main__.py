@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import sys
@@ -15,6 +16,7 @@ from transformer_lens.factories import architecture_adapter_factory
 from causalkd.task_types import Task
 from tests.architectures import options
 from tests.architectures.checks import COLUMNS, CRASHED, NONE, RIGHT, WRONG, Cells, check
+from tests.architectures.training import UNMOVED
 from tests.architectures.zoo import TRANSFORMER_LENS, heads
 
 PAGE = Path(__file__).parents[2] / "analysis" / "results" / "architectures.md"
@@ -32,11 +34,20 @@ reason, or wrong.
   forwards with plain hooks.
 - cut: a student of the first and the last block computes what the teacher does with its other blocks left out.
 - save: the saved folder is read again by `load_model`, every weight to the bit, and predicts the same.
-- DIITO, AD-KD, ATKD: one step of the trainer with this objective alone has a finite loss and moves every parameter on
-  which the stock model's logits depend. A dash: the method does not exist for the head.
+- DIITO, AD-KD, ATKD: two steps of the trainer with this objective alone have finite losses and move every trainable
+  parameter, except those listed below. A dash: the method does not exist for the head.
 
 Models that also read images or sound are given text alone. transformers runs no hybrid of attention and recurrent
 blocks without a block of attention, so the tiny hybrids have one among the first and the last block.
+
+No step moves what these parts of a name say:
+
+{unmoved}
+
+Encoders with a decoder are refused by every command in the same words. An alignment, a recipe and a report name a layer
+by its number, which they have twice, and their batches, losses and positions would need the decoder's tokens beside the
+encoder's: a second kind of every table here, for models that no method of the papers is about. A decoder of theirs that
+was saved alone, such as a BartForCausalLM, is one of the rows.
 """
 
 _HELD = """## Ways of holding a model
@@ -89,7 +100,7 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
     faults = sum(result.startswith((WRONG, CRASHED)) for row in rows for result in row.results.values())
     return "\n".join(
         [
-            _INTRODUCTION.format(layers=3),
+            _INTRODUCTION.format(layers=3, unmoved=_unmoved()),
             f"**What it shows.** {len(right)} of {len(rows)} heads, of {len(types)} architectures, are right in every "
             f"cell; {faults} cells are wrong or crash.\n",
             _LIMITS,
@@ -99,7 +110,7 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
             "## Reasons\n",
             *(f"{number}. {reason}" for reason, number in reasons.items()),
             "\n## The classes that TransformerLens has adapters for\n",
-            *_transformer_lens({row.architecture: row for row in rows}),
+            *_transformer_lens(_by_class(rows)),
             "",
         ]
     )
@@ -107,11 +118,19 @@ def page(rows: Iterable[Cells], held: Mapping[str, Mapping[str, str]]) -> str:
 
 _LIMITS = """\
 **What it does not show.** The models are tiny and random: nothing is said of real checkpoints, of long texts, of speed,
-or of devices other than a CPU. One step of training shows that gradients arrive, not that a method helps.
+or of devices other than a CPU. Two steps of training show that gradients arrive, not that a method helps.
 """
 
 
+def _unmoved() -> str:
+    """The exceptions of the columns of training, by reason."""
+    reasons = dict.fromkeys(UNMOVED.values())
+    parts = {reason: ", ".join(part for part, why in UNMOVED.items() if why == reason) for reason in reasons}
+    return "\n".join(f"- {names}: {reason}" for reason, names in parts.items())
+
+
 def _checked(model_type: str, task: Task, head: str) -> Cells:
+    gc.freeze()  # every training collects garbage, and what is imported by now stays
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the Trainer prints what it logs
             return check(model_type, task, head)
@@ -161,6 +180,11 @@ def _cell(result: str, reasons: dict[str, int]) -> str:
         return result
     kind, _, reason = " ".join(result.split()).partition(": ")
     return f"{kind} ({reasons.setdefault(reason, len(reasons) + 1)})"
+
+
+def _by_class(rows: Iterable[Cells]) -> dict[str, Cells]:
+    """The row of each class: the right one, where several types of models have the class."""
+    return {row.architecture: row for row in sorted(rows, key=_is_right)}
 
 
 def _transformer_lens(rows: Mapping[str, Cells]) -> list[str]:

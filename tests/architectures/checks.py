@@ -1,6 +1,7 @@
 """The checks of one head of one architecture: four results, each right, refused with the reason, or wrong."""
 
 import copy
+import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -96,12 +97,15 @@ def logits_are_stock(model: HookedModel) -> str | None:
     return None if apart <= _ROUNDING else f"logits differ by {apart:.1g}"
 
 
-def interchanges(model: HookedModel, components: Iterable[str]) -> str | None:
-    """The first component whose interchange is not that of plain hooks in value and gradient, or does nothing."""
+def interchanges(model: HookedModel, components: Iterable[str], asked: int = 1) -> str | None:
+    """The first component whose interchange is not that of plain hooks in value and gradient, or does nothing.
+
+    In the layer asked for, or in the first that has the component.
+    """
     plain = stock_logits(model, BASE)
     for component in components:
         layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == component]
-        layer = 1 if 1 in layers else layers[0]
+        layer = asked if asked in layers else layers[0]
         unit = "h.pos" if component.startswith("head_") else "pos"
         site = resolve_site(Site(layer=layer, component=component, unit=unit), model)
         columns = None if site.columns is None else site.columns.tolist()
@@ -122,6 +126,7 @@ def interchanges(model: HookedModel, components: Iterable[str]) -> str | None:
 def _slow_interchange(model: HookedModel, hook_point: HookPoint, columns: list[int] | None) -> Tensor:
     """The counterfactual logits of two plain stock forwards."""
     given: list[Tensor] = []
+    component = hook_point.component
 
     def keep(tensor: Tensor) -> None:
         given.append(tensor.clone())  # some models overwrite it
@@ -134,10 +139,18 @@ def _slow_interchange(model: HookedModel, hook_point: HookPoint, columns: list[i
         return result
 
     for function, inputs in ((keep, SOURCE), (write, BASE)):
-        handle = _hook(model.model.get_submodule(hook_point.module), hook_point.side, function)
+        sharing = [p.layer for p in model.hook_points() if (p.module, p.component) == (hook_point.module, component)]
+        turn = sharing.index(hook_point.layer)
+        handle = _hook(model.model.get_submodule(hook_point.module), hook_point.side, _in_turn(turn, function))
         logits = all_logits(model, inputs)
         handle.remove()
     return logits
+
+
+def _in_turn(turn: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function at one of the calls of a module in a forward pass, counted from 0: layers can share a block."""
+    calls = itertools.count()
+    return lambda *given: function(*given) if next(calls) == turn else None
 
 
 def _hook(module: nn.Module, side: str, function: Callable[[Tensor], Tensor | None]) -> Any:
@@ -167,7 +180,12 @@ def _cut(stock: PreTrainedModel, task: Task) -> str | None:
     teacher = HookedModel(stock, task=task, role="teacher")
     student = student_from_teacher(teacher, layers=[0, teacher.n_layers - 1])
     student.model.eval()
-    handles = [block.register_forward_hook(_left_out, with_kwargs=True) for block in list(teacher.blocks)[1:-1]]
+    calls = teacher.layers.calls
+    handles = [
+        teacher.blocks[block].register_forward_hook(_in_turn(calls[:layer].count(block), _left_out), with_kwargs=True)
+        for layer, block in enumerate(calls)
+        if 0 < layer < teacher.n_layers - 1
+    ]
     with torch.no_grad():
         expected, found = stock_logits(teacher, BASE), stock_logits(student, BASE)
     for handle in handles:

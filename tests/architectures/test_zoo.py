@@ -33,11 +33,11 @@ CHEAP: tuple[tuple[str, Task], ...] = (
     ("electra", "classification"),
     ("mpnet", "question_answering"),
     ("deberta-v2", "masked_lm"),
+    ("albert", "classification"),
     ("modernbert", "masked_lm"),
 )
 # What cannot be hooked by a layer's number, what cannot be padded on the left, what would not be saved as it is.
 REFUSED = {
-    "albert": "calls a block 3 times in one forward",
     "bart": "is an encoder-decoder model",
     "rwkv": "a row that is padded on the left differs from the row alone",
     "deepseek_v4": "is not a tensor of rows, positions and columns",

@@ -32,6 +32,7 @@ _SIZES: dict[str, Any] = {
     **{"mamba_d_head": 8, "mamba_n_groups": 1, "mamba_expand": 2, "num_heads": 8, "n_groups": 1, "chunk_size": 16},
     **{"mamba_chunk_size": 16, "type_vocab_size": 2, "word_embed_proj_dim": WIDTH, "initializer_range": 0.2},
     **{"index_topk": 64, "index_head_dim": 8, "index_n_heads": 2, "moe_latent_size": None, "max_seq_len": POSITIONS},
+    **{"decoder_layers": LAYERS, "decoder_ffn_dim": 2 * WIDTH, "decoder_attention_heads": HEADS},
     **{"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCABULARY, "laurel_rank": 4},
 }
 _LATENT = {"qk_rope_head_dim": 8, "head_dim": 8, "num_key_value_heads": HEADS, "n_shared_experts": 1}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, BertConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, ModernBertConfig
 
 from causalkd.models import architectures
 from causalkd.models.adapters import adapter_for
@@ -58,7 +58,7 @@ def test_one_entry_is_enough_for_every_head() -> None:
 
 def test_what_transformer_lens_knows_needs_no_entry() -> None:
     assert architecture_of("llama") is None and architecture_of(BertConfig.model_type) is None
-    assert architecture_of("modernbert") is not None and refusal_of("modernbert") is None
+    assert architecture_of("modernbert") is not None and refusal_of(ModernBertConfig()) is None
 
 
 def test_a_type_that_cannot_be_trusted_is_refused_with_the_reason() -> None:

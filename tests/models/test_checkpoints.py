@@ -6,7 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import CONFIG_MAPPING
+from typer.testing import CliRunner
 
+from causalkd.cli import app
 from causalkd.models.checkpoints import (
     find_tokenizer,
     has_head,
@@ -17,7 +20,7 @@ from causalkd.models.checkpoints import (
     tasks_of,
 )
 from causalkd.models.load import load_model
-from causalkd.task_types import Task
+from causalkd.task_types import TASK_TYPES, Task
 from tests.architectures.zoo import tiny_of
 from tests.data.tiny_tokenizers import bert_like
 from tests.tiny import MODELS, TASKS_OF, tiny
@@ -52,6 +55,30 @@ def test_the_head_a_checkpoint_was_saved_with(saved: Path) -> None:
 def test_the_tasks_a_checkpoint_could_do(saved: Path, name: str, first: Task, others: set[Task]) -> None:
     tasks = tasks_of(saved / name)
     assert tasks[0] == first and others <= set(tasks)
+
+
+# The encoders with a decoder that TransformerLens names.
+ENCODER_DECODERS = (
+    *("bart", "blenderbot", "florence2", "led", "longt5", "m2m_100", "marian", "mbart", "mt5", "pegasus"),
+    *("switch_transformers", "t5", "t5gemma", "t5gemma2"),
+)
+
+
+@pytest.mark.parametrize("kind", ENCODER_DECODERS)
+def test_an_encoder_with_a_decoder_is_refused_before_its_weights_are_read(kind: str, tmp_path: Path) -> None:
+    CONFIG_MAPPING[kind](architectures=["Named"]).save_pretrained(tmp_path)
+    refused = "Named is an encoder-decoder model: .* choose a model that is an encoder or a decoder alone"
+    with pytest.raises(ValueError, match=refused):
+        tasks_of(tmp_path)
+    for task in TASK_TYPES:
+        with pytest.raises(ValueError, match=refused):
+            load_model(tmp_path, task=task, role="teacher")
+
+
+def test_the_command_line_refuses_an_encoder_with_a_decoder(tmp_path: Path) -> None:
+    CONFIG_MAPPING["t5"](architectures=["T5ForConditionalGeneration"]).save_pretrained(tmp_path)
+    done = CliRunner().invoke(app, ["check", "middle", "--teacher", str(tmp_path), "--student", str(tmp_path)])
+    assert done.exit_code == 2 and "T5ForConditionalGeneration is an encoder-decoder model" in done.output
 
 
 @pytest.mark.parametrize("architecture", TASKS_OF)

@@ -8,6 +8,7 @@ from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
 from causalkd.models.generation import Mixture, Sampling, continue_prompts, left_padded
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.vocabularies import share_entries
+from tests.architectures.zoo import tiny_of
 from tests.tiny import VOCABULARY as TINY_VOCABULARY
 from tests.tiny import tiny
 
@@ -185,3 +186,16 @@ def test_what_cannot_write_is_refused():
     long = {name: tensor.repeat(1, 8) for name, tensor in PROMPTS.items()}
     with pytest.raises(ValueError, match="prompts of 40 tokens leave no room in"):
         continue_prompts(model(), long, Sampling(3), seed=0)
+
+
+def test_a_decoder_that_cannot_be_padded_on_the_left_writes_after_prompts_of_one_length():
+    stock = tiny_of("bart", "causal_lm")
+    writer = HookedModel(stock, PlantedLM().tokenizer(), task="causal_lm", role="student")
+    with pytest.raises(ValueError, match="generate from prompts of one length"):
+        continue_prompts(writer, PROMPTS, Sampling(4, 0.0), seed=0)
+    whole = {name: tensor[1:2] for name, tensor in PROMPTS.items()}
+    found = continue_prompts(writer, whole, Sampling(4, 0.0), seed=0)
+    ids = found.inputs["input_ids"]
+    with torch.no_grad():
+        likeliest = stock(ids).logits.argmax(-1)
+    assert torch.equal(ids[found.new], likeliest[:, :-1][found.new[:, 1:]])

@@ -47,6 +47,12 @@ def test_settings_follow_the_kept_blocks(kind: str, settings: dict[str, Any], ex
     assert same.to_dict() == kept.to_dict()
 
 
+def test_the_blocks_of_a_decoder_alone_are_not_those_of_the_encoder_it_lacks() -> None:
+    sizes = {"d_model": 32, "encoder_layers": 3, "decoder_layers": 4}
+    kept = keep_blocks(CONFIG_MAPPING["bart"](**sizes, is_encoder_decoder=False, is_decoder=True), [1, 3])
+    assert (kept.encoder_layers, kept.decoder_layers) == (3, 2)
+
+
 def test_a_count_of_first_blocks_stays_where_they_do_not_come_first() -> None:
     config = _config("deepseek_v3", first_k_dense_replace=2)
     assert keep_blocks(config, [3, 0]).first_k_dense_replace == 2

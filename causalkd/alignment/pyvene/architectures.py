@@ -14,7 +14,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from causalkd.alignment.basis import Basis, orthonormal
-from causalkd.models.adapters import adapter_for, is_known
+from causalkd.models.adapters import TabledAdapter, adapter_for, is_known
 from causalkd.models.hooks.find_hook_points import find_hook_points
 from causalkd.models.hooks.hook_points import HookPoint
 
@@ -141,9 +141,14 @@ def teach_model(model: PreTrainedModel) -> None:
     """Make pyvene accept the class of this model; for a class whose default config does not make a model.
 
     Raises:
-        ValueError: TransformerLens has no adapter for the class.
+        ValueError: TransformerLens has no adapter for the class, or its layers share blocks.
     """
     adapter = adapter_for(model)
+    if isinstance(adapter, TabledAdapter) and adapter.repeats:
+        raise ValueError(
+            f"the layers of {type(model).__name__} share a block, and pyvene names a layer by its block; use "
+            "causalkd's own interchange, which counts the calls"
+        )
     blocks = adapter.translate_transformer_lens_path("blocks")
     hook_points = [hook_point for hook_point in find_hook_points(adapter, model) if hook_point.layer == 0]
     dimensions = _dimensions(model.config, {hook_point.component: hook_point for hook_point in hook_points})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 
+from causalkd.models.adapters import TabledAdapter
 from causalkd.models.hooks.hook_points import INSIDE_BLOCK, INSTEAD, HookPoint
 
 
@@ -30,7 +31,7 @@ def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[
     Raises:
         ValueError: The adapter's list of blocks is not in the model.
     """
-    blocks = block_list(adapter, model)
+    blocks = blocks_of_layers(adapter, model)
     embedding = module_at(model, adapter, "embed")
     if embedding is not None:
         # Not always the blocks' width: OPT can project.
@@ -39,14 +40,14 @@ def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[
     heads = adapter.cfg.n_heads
     for layer, (component, (inside, side)) in itertools.product(range(len(blocks)), INSIDE_BLOCK.items()):
         for part in (inside, *([INSTEAD[inside]] if inside in INSTEAD else ())):
-            path = f"blocks.{layer}.{part}".rstrip(".")
-            found = module_at(model, adapter, path)
+            found = module_at(model, adapter, f"blocks.{blocks[layer]}.{part}".rstrip("."))
             if found is None:
                 continue
             width = _input_width(found[1]) if inside and side == "input" else adapter.cfg.d_model
             by_head = component.startswith("head_")
             if width is None or (by_head and not (isinstance(heads, int) and heads and width % heads == 0)):
                 continue
+            path = f"blocks.{layer}.{part}".rstrip(".")
             name = f"{path}.hook_{'in' if side == 'input' else 'out'}"
             yield HookPoint(name, component, layer, found[0], side, width, heads if by_head else 1)
 
@@ -65,6 +66,17 @@ def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:
             "or use another architecture"
         )
     return found[1]
+
+
+def blocks_of_layers(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[int, ...]:
+    """For each layer the index of the block that computes it: its own, unless consecutive layers share a block.
+
+    Raises:
+        ValueError: The adapter's list of blocks is not in the model.
+    """
+    blocks = len(block_list(adapter, model))
+    layers = adapter.cfg.n_layers if isinstance(adapter, TabledAdapter) and adapter.repeats else blocks
+    return tuple(layer * blocks // layers for layer in range(layers))
 
 
 def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tuple[str, nn.Module] | None:

@@ -19,13 +19,14 @@ from causalkd.errors import nearest
 from causalkd.models.adapters import TabledAdapter, adapter_for, is_causal
 from causalkd.models.hooks import hook_functions as hook_calls
 from causalkd.models.hooks.compile_guard import refuse_compiled
-from causalkd.models.hooks.find_hook_points import block_list, possible_places
+from causalkd.models.hooks.find_hook_points import blocks_of_layers, possible_places
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
 from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent
 from causalkd.models.hooks.measure import measured
 from causalkd.models.hooks.model_inputs import stock_inputs
+from causalkd.models.hooks.repeated_blocks import BlocksByLayer
 from causalkd.models.hooks.split_head import SplitHead
 from causalkd.models.plain_weights import plain_model
 from causalkd.task_types import Task
@@ -54,8 +55,9 @@ class HookedModel:
         self.role: Role = role
         self.adapter = adapter_for(model)
         self.architecture = type(model).__name__
-        self.n_layers = len(block_list(self.adapter, model))
-        self._blocks_path = self.adapter.translate_transformer_lens_path("blocks")
+        blocks = self.adapter.translate_transformer_lens_path("blocks")
+        self.layers = BlocksByLayer(model, blocks, blocks_of_layers(self.adapter, model))
+        self.n_layers = len(self.layers)
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
         self.entries: int | None = None  # the number of vocabulary entries that have a logit: see `share_entries`
@@ -64,7 +66,7 @@ class HookedModel:
         # A decoder would otherwise build a key-value cache that is not used here.
         self.options: Mapping[str, bool] = {"use_cache": False} if takes_cache else {}
         self._hook_points, self._body, self._returned = measured(
-            model, self._blocks_path, possible_places(self.adapter, model), self.options
+            model, blocks, self.layers.calls, possible_places(self.adapter, model), self.options
         )
         self._head = SplitHead(model, task, self.options)
         if role == "teacher":
@@ -76,10 +78,8 @@ class HookedModel:
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The stock model's own list of blocks."""
-        blocks = self.model.get_submodule(self._blocks_path)
-        assert isinstance(blocks, nn.ModuleList)
-        return blocks
+        """The stock model's own list of blocks; shorter than `layers` where layers share a block."""
+        return self.layers.stock
 
     @property
     def vocabulary(self) -> int:
@@ -122,8 +122,9 @@ class HookedModel:
         plain: list[tuple[HookPoint, Hook]] = []
         repeated: dict[int, list[tuple[HookPoint, Hook]]] = {}
         with ExitStack() as stack:
+            stack.enter_context(self.layers.apart())
             for hook_point, hook in hooks:
-                block = self.blocks[hook_point.layer]
+                block = self.layers[hook_point.layer]
                 refuse_compiled(self.model, block, hook_point)
                 if hook_point.is_inside and hook_point.side == "output":  # some flatten rows and positions, as OPT does
                     remember = partial(hook_calls.remember_shape, shapes, hook_point.layer)
@@ -132,7 +133,7 @@ class HookedModel:
                 inside.append((hook_point, hook))
             stack.enter_context(self._registered(plain, shapes))
             for layer, group in repeated.items():
-                stack.enter_context(in_every_forward(self.blocks[layer], partial(self._registered, group, shapes)))
+                stack.enter_context(in_every_forward(self.layers[layer], partial(self._registered, group, shapes)))
             yield
 
     @contextmanager
@@ -140,9 +141,7 @@ class HookedModel:
         handles: list[Any] = []
         try:
             for hook_point, hook in hooks:
-                handles.append(
-                    hook_calls.register(self.model.get_submodule(hook_point.module), hook_point, hook, shapes)
-                )
+                handles.append(hook_calls.register(self.layers.module(hook_point), hook_point, hook, shapes))
             yield
         finally:
             for handle in handles:
@@ -154,17 +153,18 @@ class HookedModel:
 
         Pass-throughs replace these blocks meanwhile, because some architectures index the stock list by layer.
         """
-        blocks = self.blocks
-        skipped = list(blocks[:layer])
-        try:
-            for index in range(layer):
-                held = hidden if index == layer - 1 else None
-                blocks[index] = PassThrough(skipped[index], held, self._returned[index])
-            with self.hooks([(self.hook_point("block_input", 0), lambda _: hidden)]) if layer == 0 else nullcontext():
-                yield
-        finally:
-            for index, block in enumerate(skipped):
-                blocks[index] = block
+        with self.layers.apart():
+            skipped = [self.layers[index] for index in range(layer)]
+            entry = [(self.hook_point("block_input", 0), lambda _: hidden)] if layer == 0 else []
+            try:
+                for index in range(layer):
+                    held = hidden if index == layer - 1 else None
+                    self.layers[index] = PassThrough(skipped[index], held, self._returned[index])
+                with self.hooks(entry):
+                    yield
+            finally:
+                for index, block in enumerate(skipped):
+                    self.layers[index] = block
 
     def run(
         self,
@@ -284,7 +284,7 @@ class HookedModel:
 
     def _is_repeated(self, hook_point: HookPoint) -> bool:
         # A teacher's forward passes are in eval mode, whatever mode its blocks are in.
-        return hook_point.is_inside and self.role == "student" and is_repeated(self.blocks[hook_point.layer])
+        return hook_point.is_inside and self.role == "student" and is_repeated(self.layers[hook_point.layer])
 
     @contextmanager
     def _mode(self, graph: bool = False) -> Iterator[None]:

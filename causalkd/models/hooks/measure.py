@@ -25,7 +25,8 @@ class MeasuredHookPoints(NamedTuple):
         hook_points: The hook points that are passed exactly once, with their widths.
         body: Path of the module that gives the head the last hidden states: the outermost called module around the
             blocks that returns no logits.
-        returned: For each block the length of the tuple that it returns; None where it returns its hidden states alone.
+        returned: For each layer the length of the tuple that its block returns; None where it returns its hidden states
+            alone.
     """
 
     hook_points: tuple[HookPoint, ...]
@@ -34,27 +35,32 @@ class MeasuredHookPoints(NamedTuple):
 
 
 def measured(
-    model: PreTrainedModel, blocks_path: str, possible: Iterable[HookPoint], options: Mapping[str, bool]
+    model: PreTrainedModel,
+    blocks_path: str,
+    calls: Sequence[int],
+    possible: Iterable[HookPoint],
+    options: Mapping[str, bool],
 ) -> MeasuredHookPoints:
     """Measure the hook points of a model, in one forward pass of three tokens that leaves nothing behind.
 
     Args:
         model: A stock model.
         blocks_path: Path of its list of blocks.
+        calls: For each layer the index of the block that computes it.
         possible: The candidates; of several for a component, the first that works counts.
         options: Further arguments of the forward pass.
 
     Raises:
-        ValueError: The forward pass fails, or some blocks are not called exactly once with hidden states.
+        ValueError: The forward pass fails, or the blocks are not called once for each layer with hidden states.
     """
     possible, blocks = tuple(possible), list(model.get_submodule(blocks_path).children())
     parts = blocks_path.split(".")
     around = [".".join(parts[:depth]) for depth in range(1, len(parts))]
     if not can_run(model):
-        return MeasuredHookPoints(_first(possible), around[-1] if around else "", (None,) * len(blocks))
+        return MeasuredHookPoints(_first(possible), around[-1] if around else "", (None,) * len(calls))
     seen: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
-    returned: dict[int, list[int | None]] = defaultdict(list)
-    handles = [block.register_forward_hook(partial(_note_returned, returned[i])) for i, block in enumerate(blocks)]
+    returned: list[tuple[int, int | None]] = []
+    handles = [block.register_forward_hook(partial(_note_returned, returned, i)) for i, block in enumerate(blocks)]
     for name, side in dict.fromkeys((hook_point.module, hook_point.side) for hook_point in possible):
         module, passed = model.get_submodule(name), seen[name, side]
         if side == "input":
@@ -74,10 +80,10 @@ def measured(
     finally:
         for handle in handles:
             handle.remove()
-    hook_points = _first(_sized(possible, seen))
-    _check_blocks(type(model).__name__, returned, possible, hook_points)
+    hook_points = _first(_sized(possible, seen, calls))
+    _check_blocks(type(model).__name__, [block for block, _ in returned], calls, possible, hook_points)
     body = next((name for name, is_called in called.items() if is_called), "")
-    return MeasuredHookPoints(hook_points, body, tuple(returned[layer][0] for layer in range(len(blocks))))
+    return MeasuredHookPoints(hook_points, body, tuple(length for _, length in returned))
 
 
 def few_tokens(model: PreTrainedModel, rows: int = _ROWS, positions: int = _POSITIONS) -> dict[str, Tensor]:
@@ -121,18 +127,23 @@ class _Seen(NamedTuple):
     version: int
 
 
-def _sized(possible: Iterable[HookPoint], seen: Mapping[tuple[str, str], Sequence[_Seen]]) -> Iterator[HookPoint]:
+def _sized(
+    possible: Iterable[HookPoint], seen: Mapping[tuple[str, str], Sequence[_Seen]], calls: Sequence[int]
+) -> Iterator[HookPoint]:
     """The hook points that are passed once by a tensor with positions, with its width."""
     for hook_point in possible:
         passed = seen[hook_point.module, hook_point.side]
-        tensor = passed[0].tensor if len(passed) == 1 else None
+        in_block = hook_point.component != "token_embedding"
+        layers = [layer for layer, block in enumerate(calls) if block == calls[hook_point.layer]] if in_block else [0]
+        turn = layers.index(hook_point.layer)
+        tensor = passed[turn].tensor if len(passed) == len(layers) else None
         if not isinstance(tensor, Tensor) or not tensor.dim():
             continue
         *outer, width = tensor.shape
         # Some modules flatten rows and positions; their outputs are unflattened.
         is_flat = hook_point.is_inside and hook_point.side == "output" and outer == [_ROWS * _POSITIONS]
         if (outer == [_ROWS, _POSITIONS] or is_flat) and width % hook_point.heads == 0:
-            yield replace(hook_point, width=width, is_overwritten=tensor._version != passed[0].version)
+            yield replace(hook_point, width=width, is_overwritten=tensor._version != passed[turn].version)
 
 
 def _first(hook_points: Iterable[HookPoint]) -> tuple[HookPoint, ...]:
@@ -144,15 +155,15 @@ def _first(hook_points: Iterable[HookPoint]) -> tuple[HookPoint, ...]:
 
 def _check_blocks(
     name: str,
-    returned: Mapping[int, Sequence[int | None]],
+    called: Sequence[int],
+    calls: Sequence[int],
     possible: Iterable[HookPoint],
     hook_points: Iterable[HookPoint],
 ) -> None:
-    wrong = sorted({len(calls) for calls in returned.values()} - {1})
-    if wrong:
+    if list(called) != list(calls):
         raise ValueError(
-            f"{name} calls a block {' or '.join(map(str, wrong))} times in one forward, so a layer's number does not "
-            "name one activation; use an architecture that calls each block once"
+            f"{name} calls its blocks in the order {_listed(called)} in one forward, where {_listed(calls)} was "
+            "expected, so a layer's number does not name one activation; use another architecture"
         )
     names = {hook_point.name for hook_point in hook_points}
     boundaries = [hook_point.name for hook_point in possible if hook_point.component in ("block_input", "block_output")]
@@ -180,5 +191,11 @@ def _note_called(called: dict[str, bool], name: str, module: nn.Module, args: tu
     called[name] = called[name] or not (isinstance(output, Mapping) and "logits" in output)
 
 
-def _note_returned(returned: list[int | None], module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-    returned.append(len(output) if isinstance(output, tuple | list) else None)
+def _note_returned(
+    returned: list[tuple[int, int | None]], block: int, module: nn.Module, args: tuple[Any, ...], output: Any
+) -> None:
+    returned.append((block, len(output) if isinstance(output, tuple | list) else None))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers)) or "none"

@@ -18,6 +18,8 @@ from causalkd.models.hooks.forward import Inputs
 _COUNT_THEMSELVES = ("opt",)
 # They count positions from the one after that of padding.
 _COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text")
+# Decoders that count positions from the edge of the row and take no others, or in which padding enters a convolution.
+_PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "roformer", "recurrent_gemma")
 # Implementations that take a mask of every query and key.
 _TAKE_ANY_MASK = ("eager", "sdpa")
 
@@ -35,7 +37,8 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
         decodes: Whether the model is a decoder; others get the inputs as they are.
 
     Raises:
-        ValueError: Rows are packed and this model's attention cannot be kept inside documents.
+        ValueError: Rows are packed and this model's attention cannot be kept inside documents, or rows are padded on
+            the left and this decoder cannot read them.
     """
     packed = "documents" in inputs
     if packed:
@@ -43,6 +46,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     if not decodes:
         return inputs
     real = inputs["attention_mask"].bool()
+    check_padding(model, real)
     if not packed:
         if model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
             return inputs
@@ -56,6 +60,24 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     given = {name: tensor for name, tensor in inputs.items() if name != "documents"}
     positions = _positions_in_documents(documents) + _first_position(model.config)
     return {**given, "position_ids": positions, "attention_mask": mask}
+
+
+def takes_left_padding(model: PreTrainedModel) -> bool:
+    """Whether a decoder reads a row that is padded on the left as it reads the row alone."""
+    return model.config.model_type not in _PADDED_ON_THE_RIGHT
+
+
+def check_padding(model: PreTrainedModel, real: Bool[Tensor, "batch pos"]) -> None:
+    """Refuses rows that are padded on the left, for a decoder that would read them differently from the rows alone.
+
+    Raises:
+        ValueError: A row begins with padding.
+    """
+    if not takes_left_padding(model) and not bool(real[:, 0].all()):
+        raise ValueError(
+            f"a row is padded on the left, which a {model.config.model_type} decoder reads differently from the row "
+            "alone; pad rows on the right, and generate from prompts of one length"
+        )
 
 
 def _takes_positions(model: PreTrainedModel) -> bool:

@@ -4,6 +4,7 @@ from pyvene.models import modeling_utils
 from pyvene.models.intervenable_modelcard import type_to_dimension_mapping, type_to_module_mapping
 from pyvene.models.mlp.modelings_mlp import MLPConfig
 from transformers import (
+    AlbertForMaskedLM,
     BloomConfig,
     BloomForCausalLM,
     CohereForCausalLM,
@@ -17,6 +18,7 @@ from causalkd.alignment.pyvene.architectures import pyvene, teach_model, teach_p
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.pairs.draw_positions import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
+from tests.architectures.zoo import tiny_of
 from tests.tiny import MODELS, tiny, tiny_inputs
 
 BY_HEAD = "head_attention_value_output"
@@ -98,6 +100,13 @@ def test_a_class_that_nobody_knows():
         modeling_utils.type_to_dimension_mapping[ViTForImageClassification]
     with pytest.raises(ValueError, match="BertModel has no TransformerLens adapter"):
         teach_model(tiny("bert", "masked_lm").bert)
+
+
+def test_layers_that_share_a_block_are_none_that_pyvene_can_name():
+    teach_pyvene()
+    with pytest.raises(ValueError, match="the layers of AlbertForMaskedLM share a block"):
+        teach_model(tiny_of("albert", "masked_lm"))
+    assert AlbertForMaskedLM not in modeling_utils.type_to_module_mapping
 
 
 def test_pyvenes_other_entries_are_kept():

@@ -90,9 +90,12 @@ def test_the_output_of_a_mixture_of_experts_is_its_mlp_output() -> None:
     assert (hook_point.name, hook_point.module) == ("blocks.1.mlp.hook_out", "model.layers.1.mlp")
 
 
-def test_a_block_that_is_called_again_is_refused() -> None:
-    with pytest.raises(ValueError, match="AlbertForMaskedLM calls a block 3 times in one forward"):
-        HookedModel(tiny_of("albert", "masked_lm"), task="masked_lm", role="teacher")
+def test_blocks_that_are_not_called_once_in_their_order_are_refused() -> None:
+    stock = tiny("bert", "masked_lm")
+    blocks = stock.bert.encoder.layer
+    blocks[1] = blocks[0]
+    with pytest.raises(ValueError, match="BertForMaskedLM calls its blocks in the order 0, 0, 1 in one forward, where"):
+        HookedModel(stock, task="masked_lm", role="teacher")
 
 
 def test_a_model_that_does_not_run_is_refused() -> None:
@@ -124,7 +127,7 @@ def test_a_model_without_memory_is_named_without_a_forward() -> None:
     stock = tiny("bert", "classification")
     model = HookedModel(stock, task="classification", role="student")
     stock.to("meta")
-    found = measured(stock, "bert.encoder.layer", model.hook_points(), {})
+    found = measured(stock, "bert.encoder.layer", range(3), model.hook_points(), {})
     assert found.hook_points == model.hook_points() and found.returned == (None, None, None)
 
 

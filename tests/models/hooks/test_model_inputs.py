@@ -117,3 +117,19 @@ def test_a_packed_row_of_a_decoder_that_counts_from_padding():
 def test_an_encoder_is_no_decoder():
     for model_type in ("roberta", "modernbert", "deberta-v2"):
         assert not HookedModel(tiny_of(model_type, "masked_lm"), task="masked_lm", role="teacher").decodes
+
+
+@pytest.mark.parametrize("kind", ["bart", "recurrent_gemma"])
+def test_a_decoder_that_cannot_be_padded_on_the_left_refuses_it(kind):
+    """It counts positions from the edge of the row, or padding enters a convolution."""
+    model = HookedModel(tiny_of(kind, "causal_lm"), task="causal_lm", role="student")
+    right = pad(documents(), PAD, "right")
+    alone = pad(documents()[1:2], PAD, "right")
+    with torch.no_grad():
+        torch.testing.assert_close(model.run(right).logits[1:2, : LENGTHS[1]], model.run(alone).logits)
+        left = pad(documents(), PAD, "left")
+        assert (model.model(**left).logits[1:2, -LENGTHS[1] :] - model.run(alone).logits).abs().max() > 0.01
+        with pytest.raises(ValueError, match=f"padded on the left, which a {kind} decoder reads differently"):
+            model.run(left)
+        with pytest.raises(ValueError, match="padded on the left"):
+            model.read(left, [model.hook_point("block_output", 0)])
