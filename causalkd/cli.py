@@ -171,8 +171,7 @@ def evaluate(
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest response in tokens.")] = 128,
 ) -> None:
     """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
-    if submission:
-        leave_to_the_first()
+    leave_to_the_first(wanted=submission)
     with user_errors():
         if task is not None and submission:
             from causalkd.runs.evaluation.glue_submission import write_submission

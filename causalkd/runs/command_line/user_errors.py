@@ -81,8 +81,10 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def leave_to_the_first() -> None:
-    """Ends every process but the first, which runs the command alone and waits for no other."""
+def leave_to_the_first(*, wanted: bool = True) -> None:
+    """Ends every process but the first, which runs the command alone and waits for no other, where that is wanted."""
+    if not wanted:
+        return
     if not is_first_process():
         raise typer.Exit
     for name in LAUNCHED:

@@ -48,7 +48,7 @@ def test_a_verification_that_cannot_be_says_how_to_go_on(unverified: RunFolder, 
         pytest.MonkeyPatch.context() as patch,
         pytest.raises(ValueError, match=r"(?s)no such pairs.*you may change `verification`"),
     ):
-        patch.setattr(runs, "verified", lambda run: (_ for _ in ()).throw(ValueError("no such pairs")))
+        patch.setattr(runs, "verified", lambda *_: (_ for _ in ()).throw(ValueError("no such pairs")))
         runs.distill(shrunk("quickstart", moved, *RESUMED))
 
 

@@ -60,7 +60,7 @@ def test_verify_takes_other_data_only_on_purpose(
     monkeypatch.setattr(trained_run, "build_data", lambda *given: _replaced(build_data(*given), "heldout"))
     with pytest.raises(ValueError, match=r"have changed. heldout: .*24 rows.*--accept-changed-data"):
         runs.verify(path)
-    monkeypatch.setattr(runs, "verified", lambda run: quickstart_report)
+    monkeypatch.setattr(runs, "verified", lambda *_: quickstart_report)
     quickstart_report = runs.VerificationReport.read(quickstart.folder.report)
     runs.verify(path, accept_changed_data=True, tell=told.append)
     assert len(told) == 1 and told[0].startswith("other data than the run's: heldout: the run was made with 24 rows")
