@@ -72,9 +72,9 @@ $(WEIGHTS): $(INSTALLED) weights.txt
 
 lock:  ## write constraints.lock anew, after a change of constraints.txt
 	test -x $(LOCK)/bin/pip-compile || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python $(PIP) pip-tools; }
-	$(LOCK)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
-	  --no-emit-find-links --no-emit-trusted-host --constraint constraints.txt --extra dev --extra notebooks \
-	  --unsafe-package torch --output-file $(LOCK)/constraints.lock pyproject.toml
+	$(LOCK)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate --no-emit-options \
+	  --constraint constraints.txt --extra dev --extra notebooks --unsafe-package torch \
+	  --output-file $(LOCK)/constraints.lock pyproject.toml
 	{ grep '^#' constraints.lock; grep -v -e '^#' -e '^causalkd @' -e '^$$' $(LOCK)/constraints.lock; } > $(LOCK)/whole
 	mv $(LOCK)/whole constraints.lock
 

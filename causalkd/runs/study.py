@@ -17,6 +17,7 @@ from pathlib import Path
 
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.registry import task_spec
+from causalkd.files.refusals import refused
 from causalkd.files.strict_yaml import dump_text
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import LENGTHS, Cell, Study, with_length
@@ -177,7 +178,8 @@ def _within_budget(study: Study, folder: StudyFolder, cells: Sequence[Cell], tel
     file, budget = folder.path / "step_costs.json", study.budget
     found: dict[str, dict[str, StepCost]] = {}
     with folder.lock("step_costs").acquire(timeout=-1):
-        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        with refused(f"{file} is damaged", "delete it, and the costs are measured again"):
+            known = dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
         for cell in cells:
             key = _unseeded(study, cell)
             if folder.failure(cell).is_file():

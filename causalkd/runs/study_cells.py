@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.study_measures import CellResult
@@ -124,7 +125,8 @@ def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
     """What came of a cell, from its folder; where it has failed or is not finished, why there is no result."""
     run = RunFolder(cell.recipe.folder)
     if folder.failure(cell).is_file():
-        error = json.loads(folder.failure(cell).read_text(encoding="utf-8"))["error"]
+        with refused(f"{folder.failure(cell)} is damaged", "delete it, and the study runs the cell again"):
+            error = json.loads(folder.failure(cell).read_text(encoding="utf-8"))["error"]
         return CellResult(cell, None, {}, {}, {}, error)
     if not folder.is_settled(cell, study):
         return CellResult(cell, None, {}, {}, {}, "it is not finished")
@@ -132,10 +134,13 @@ def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
     rows: dict[tuple[str, str], tuple[float, ...]] = {}
     for name in _models(cell):
         for task in study.evaluate:
-            found = json.loads(_evaluation(run, cell, name, task.task, task.split).read_text(encoding="utf-8"))
-            scores = {f"{metric} on {task.label}": value for metric, value in found["metrics"].items()}
+            file = _evaluation(run, cell, name, task.task, task.split)
+            with refused(f"{file} is damaged", "delete it, and call the study again"):
+                found = json.loads(file.read_text(encoding="utf-8"))
+                scores = {f"{metric} on {task.label}": value for metric, value in found["metrics"].items()}
+                predictions = run.path / FOLDER / found["predictions"]
             evaluations.setdefault(name, {}).update(scores)
-            rows[name, task.label] = row_scores(run.path / FOLDER / found["predictions"])
+            rows[name, task.label] = row_scores(predictions)
     elsewhere = {place: VerificationReport.read(_elsewhere(run, place)) for place in study.measure_at}
     return CellResult(cell, VerificationReport.read(run.report), evaluations, elsewhere, rows, None)
 

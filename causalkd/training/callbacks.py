@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.pairs.collator import ExampleSet
+from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 
 _NOT_TERMS = (
@@ -63,9 +64,17 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines; empty where there is no file.
 
     A last line without its line break was left by a killed process, and is ignored.
+    Raises ValueError for a damaged line, with its number.
     """
-    written = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]
+    if not path.is_file():
+        return []
+    *written, _ = path.read_bytes().split(b"\n")
+    return [_row(line, f"{path}, line {number}") for number, line in enumerate(written, 1)]
+
+
+def _row(line: bytes, place: str) -> dict[str, Any]:
+    with refused(f"{place} is damaged", "delete this line, or put the file back from a copy"):
+        return dict(json.loads(line))
 
 
 class EpochOfData(TrainerCallback):

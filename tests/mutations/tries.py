@@ -26,8 +26,8 @@ LONGEST_WAIT = 300.0
 """Seconds on the clock, which is generous since other processes may hold the processor; the other is of work."""
 _ADVICE = re.compile(
     r"\b(add|call|change|check|choose|clear|continue|convert|correct|copy|did you mean|declare|delete|give|has keys"
-    r"|install|keep|leave|load|make|move|must be|name|needs?|put|raise|rename|required|resolve|run|save|see|set|should"
-    r"|shorten|take|train|try|use|wait|write)\b",
+    r"|install|keep|leave|load|make|move|must be|name|needs?|put|raise|rename|requires?d?|resolve|run|save|see|set"
+    r"|should|shorten|take|train|try|use|wait|write)\b",
     re.IGNORECASE,
 )
 """Words of what is to be done about a fault."""

@@ -4,8 +4,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from causalkd.runs.study import run_study
-from causalkd.runs.study_cells import StudyFolder
+from causalkd.runs.study_cells import StudyFolder, cell_result
 from causalkd.verification.results.report import VerificationReport
 from tests.small_study import VARIANTS, begun, small_study
 
@@ -30,6 +32,10 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None
     run_study(study, retry_failed=True, tell=told.append)
     assert told[1] == f"{failed[0].name} begins"
     assert begun(study) == once + Counter({failed[0].name: 1})
+    folder = StudyFolder(study.folder)
+    folder.failure(failed[0]).write_text("{")
+    with pytest.raises(ValueError, match=r"is damaged: .*; delete it, and the study runs the cell again"):
+        cell_result(study, folder, failed[0])
 
 
 def test_other_tasks_are_measured_beside(tmp_path: Path) -> None:

@@ -81,6 +81,16 @@ def test_a_kill_while_rows_are_dropped_keeps_them(
     assert path.read_text() == before
 
 
+@pytest.mark.parametrize("line", [b'{"step": 2, "lo\x01ss": 1}', b"5", b'{"step": ', b"", b"\xff"])
+def test_a_damaged_row_is_named_by_its_line(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + line + b'\n{"cut by a ki')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is damaged: .*; delete this line, or put the file"):
+        read_rows(path)
+    path.write_bytes(b'{"step": 1}\n{"cut by a ki')
+    assert read_rows(path) == [{"step": 1}]
+
+
 def test_the_data_get_their_epoch(args: TrainingArguments) -> None:
     examples = ExampleSet([{"input_ids": [1, 2]}])
     told = EpochOfData(examples)

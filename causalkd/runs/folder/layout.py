@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import read_yaml
+from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -286,7 +287,11 @@ class RunFolder:
                 os.rmdir(folder)
 
     def read_cost(self, name: str) -> Cost:
-        """The cost of a training."""
-        found = json.loads(self.cost(name).read_text()) if self.cost(name).is_file() else {"resumed": True}
-        whole = (None, None) if found.get("resumed") else (float(found["block_forwards"]), found["seconds"])
-        return Cost(*whole, found.get("steps"))
+        """The cost of a training; nothing is known of it without its file. Raises ValueError for a damaged one."""
+        file = self.cost(name)
+        if not file.is_file():
+            return Cost(None, None, None)
+        with refused(f"{file} is damaged", "put it back from a copy, or delete it: the cost is then unknown"):
+            found = json.loads(file.read_text(encoding="utf-8"))
+            whole = (None, None) if found.get("resumed") else (float(found["block_forwards"]), float(found["seconds"]))
+            return Cost(*whole, found.get("steps"))

@@ -9,6 +9,7 @@ from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.instructions import reply_end
+from causalkd.files.refusals import refused
 from causalkd.models.generation import Mixture, Sampling
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import DataPart, SequencesPart
@@ -78,7 +79,8 @@ def taught_data(
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(file, "".join(json.dumps(example) + "\n" for example in examples))
     processes.wait_for_everyone()
-    written = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with refused(f"{file} is damaged", "delete it, and the teacher writes again"):
+        written = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return replace(data, train=replace(data.train, examples=written))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import TrainerState
 
+from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs.folder.checkpoints import Spent, WholeCheckpoints, resumable
@@ -66,4 +67,6 @@ def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path
 
 def best_step(folder: RunFolder, name: str) -> int | None:
     """The step whose weights a training kept by their score on the held-out split; None where it kept the last ones."""
-    return json.loads(folder.cost(name).read_text()).get("best_step") if folder.cost(name).is_file() else None
+    file = folder.cost(name)
+    with refused(f"{file} is damaged", "put it back from a copy, or delete it: the step is then unknown"):
+        return json.loads(file.read_text(encoding="utf-8")).get("best_step") if file.is_file() else None

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from causalkd.alignment.spec import Alignment
+from causalkd.files.refusals import refused
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
@@ -262,7 +263,9 @@ class VerificationReport:
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"there is no report at {path}; `causalkd verify RUN` writes one into the run's folder")
-        return cls.from_json(path.read_text(encoding="utf-8"), str(path))
+        with refused(f"{path} is not text", "measure the run again with `causalkd verify RUN`"):
+            text = path.read_text(encoding="utf-8")
+        return cls.from_json(text, str(path))
 
 
 _REPORT = TypeAdapter(VerificationReport)

@@ -137,6 +137,15 @@ def test_what_a_training_cost(tmp_path: Path) -> None:
         assert folder.read_cost("kd-seed0") == expected
 
 
+@pytest.mark.parametrize("text", ['{"steps": 7, "sec', "[]", "{}", '{"block_forwards": null, "seconds": 1}', "\xff"])
+def test_a_damaged_cost_is_named_and_what_to_do(tmp_path: Path, text: str) -> None:
+    folder = RunFolder(tmp_path)
+    folder.cost("kd-seed0").parent.mkdir()
+    folder.cost("kd-seed0").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"costs/kd-seed0\.json is damaged: .*; put it back from a copy, or delete it"):
+        folder.read_cost("kd-seed0")
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_whole(path, "old — é")

@@ -65,6 +65,10 @@ def test_rows_fit_every_model_and_the_datas_length(few: str, longest: int, tmp_p
     data = replace(data, train=replace(data.train, examples=ROWS * 4))
     found = taught_data(SequencesPart(generator="teacher"), data, student, teacher, longest, tmp_path / "kept")
     assert max(len(row["input_ids"]) for row in found.train.examples) == room
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_text('{"input_ids": [1')
+    with pytest.raises(ValueError, match=r"\.jsonl is damaged: .*; delete it, and the teacher writes again"):
+        taught_data(SequencesPart(generator="teacher"), data, student, teacher, longest, tmp_path / "kept")
 
 
 CHANGES = {

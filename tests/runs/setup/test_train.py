@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import damage
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.prepare import build_teacher
-from causalkd.runs.setup.train import finish_training
+from causalkd.runs.setup.train import best_step, finish_training
 from causalkd.runs.setup.trainer import build_trainer, task_only
 from tests.runs.test_finetune import RECIPE
 
@@ -27,3 +29,12 @@ def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
     # Two blocks, each row of 8 batches of 8 counted three times, as a trained block is.
     assert (cost["steps"], cost["block_forwards"]) == (8, 2 * 3 * 8 * 8)
     assert not folder.work("model-seed0").exists()
+
+
+def test_the_best_step_of_a_damaged_cost_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert best_step(folder, "kd-seed0") is None
+    folder.cost("kd-seed0").parent.mkdir()
+    folder.cost("kd-seed0").write_text('{"best_step": 3')
+    with pytest.raises(ValueError, match=r"kd-seed0\.json is damaged: .*; put it back from a copy, or delete it"):
+        best_step(folder, "kd-seed0")

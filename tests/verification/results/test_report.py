@@ -72,6 +72,12 @@ def test_no_file_and_no_json_are_said_plainly(tmp_path):
         VerificationReport.from_json('{"teacher": ')
 
 
+def test_a_file_that_is_no_text_is_said_plainly(tmp_path):
+    (tmp_path / "report.json").write_bytes(b'{"name": "\xa7"}')
+    with pytest.raises(ValueError, match=r"report\.json is not text: 'utf-8' codec .*; measure the run again with"):
+        VerificationReport.read(tmp_path / "report.json")
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(report, tmp_path):
     path = tmp_path / "report.json"
     report.write(path)
