@@ -1,11 +1,17 @@
 """Plain sentences under a headline: what was intervened on, what effective IIA is, and what may not be concluded."""
 
+from collections.abc import Sequence
+
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.reporting.headline import span, where_it_counts
+from causalkd.reporting.headline import is_sure, span, where_it_counts
+from causalkd.reporting.markdown_text import isolated
+from causalkd.reporting.standing import is_trained_there, site_of
 from causalkd.reporting.summary import summaries
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import GRID, VerificationReport
 
+_NAMED = 4
+"""Of so many students it is said what they were trained with."""
 _COMPONENTS = {
     "block_output": "the output of a layer",
     "block_input": "the input of a layer",
@@ -30,6 +36,11 @@ _WITHOUT = {
 }
 """What reaches the level of a baseline; a baseline that is registered from outside has its own title."""
 
+_EXPECTED = (
+    "from an aligned site alone, where a student that was trained there is expected to score high: the other sites are "
+    "the independent evidence"
+)
+
 
 def explanation(report: VerificationReport) -> tuple[str, str]:
     """What a reader must know to understand the headline: what was done in this run, and what is counted."""
@@ -38,13 +49,16 @@ def explanation(report: VerificationReport) -> tuple[str, str]:
 
 def not_concluded(report: VerificationReport) -> tuple[str, ...]:
     """What the numbers do not show, each as the end of a sentence that begins with "You may not conclude"."""
-    seeds = len({student.seed for student in report.students})
+    seeds, names = ({getattr(student, key) for student in report.students} for key in ("seed", "name"))
+    trained = any(is_trained_there(report, name) is not False for name in names)
+    between = [row for row in report.differences if row.student != row.reference and row.measure == "iia_effective"]
+    unsure = len(names) > 1 and not (between and all(is_sure(report, row) for row in between))
     return (
-        f"that {'another seed' if seeds < 3 else 'other data or models'} would give the same",
+        f"that {'another seed' if len(seeds) < 3 else 'other data or models'} would give the same",
         "that the student computes as the teacher does at sites that were not measured",
         "that a student with a low score computes nothing as the teacher does",
-        "from an aligned site alone, where a student that was trained there is expected to score high: the other sites "
-        "are the independent evidence",
+        *(["that students are equal where no difference is shown: few pairs show only large ones"] if unsure else []),
+        *([_EXPECTED] if trained else []),
     )
 
 
@@ -67,8 +81,42 @@ def _what_was_done(report: VerificationReport) -> str:
     return (
         f"In the teacher and in the student, {where} was replaced{f' at {at}' if at else ''} by the one that the same "
         "model computes for another input, the source; this is an interchange intervention, and the prediction after "
-        "it is a counterfactual."
+        f"it is a counterfactual. {_aligned(report)}{_trained_with(report)}"
     )
+
+
+def _aligned(report: VerificationReport) -> str:
+    """What an aligned site is, where there are some."""
+    count = len({site_of(row) for row in report.interchange if row.aligned})
+    if not count:
+        return "A site is a layer of the teacher and one of the student, at which this is done."
+    which = "The aligned site is the pair of layers" if count == 1 else "The aligned sites are the pairs of layers"
+    return f"{which} that this run declares to correspond."
+
+
+def _trained_with(report: VerificationReport) -> str:
+    """What the students were trained with, so that a reader knows what is compared; nothing where they are many."""
+    found = {
+        student.name: [name for name, weight in student.objectives.items() if weight] for student in report.students
+    }
+    if len(found) > _NAMED or not all(found.values()):
+        return ""
+    shared = [name for name in next(iter(found.values())) if all(name in own for own in found.values())]
+    own = {
+        isolated(name): [each for each in names if each not in shared]
+        for name, names in found.items()
+        if names != shared
+    }
+    also = [f"{name}{' also' if shared else ''} with {_and(names)}" for name, names in own.items() if names]
+    everyone = "The student was" if len(found) == 1 else "Every student was"
+    start = [f"{everyone} trained with {_and(shared)}"] if shared else []
+    said = ", ".join([*start, *also] if shared else also)
+    return f" {said if shared else said.replace(' with ', ' was trained with ', 1)}."
+
+
+def _and(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _positions(policy: PositionPolicy) -> str:
@@ -89,5 +137,6 @@ def _what_is_counted(report: VerificationReport) -> str:
     )
     return (
         f"Effective IIA is counted on the pairs on which the intervention changes the teacher's prediction{pairs}: it "
-        f"is the share of them on which the student's prediction after its own intervention is the teacher's.{beat}"
+        "is the share of them on which the student, after its own intervention, predicts what the teacher predicts."
+        f"{beat}"
     )

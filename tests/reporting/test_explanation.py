@@ -31,6 +31,37 @@ def test_the_best_baseline_is_the_headline_s_and_has_a_name_where_it_is_one():
     assert without_computing_alike(mixed).endswith("as the teacher does")
 
 
+def test_what_the_students_were_trained_with_is_told():
+    first, second = example_report(seeds=1).students
+    report = example_report(seeds=1)
+
+    def told(*objectives):
+        students = tuple(dataclasses.replace(first, name=name, objectives=own) for name, own in objectives)
+        rows = tuple(dataclasses.replace(row, student=objectives[0][0]) for row in report.interchange if row.aligned)
+        return explanation(dataclasses.replace(report, students=students, interchange=rows, differences=()))[0]
+
+    kd, logged = {"task": 1.0, "response_kd": 1.0}, {"response_kd": 1.0, "dkd": 0.0}
+    assert second.name == "diito" and "correspond. Every student was trained with" in explanation(report)[0]
+    assert told(("kd", kd)).endswith(" The student was trained with task and response_kd.")
+    assert told(("kd", kd), ("diito", kd | {"diito": 0.5})).endswith(
+        " Every student was trained with task and response_kd, diito also with diito."
+    )
+    assert told(("kd", logged), ("atkd", {"atkd": 1.0})).endswith(" kd was trained with response_kd, atkd with atkd.")
+    assert told(("kd", kd), ("unknown", {})).endswith("correspond.")
+    assert told(*((f"s{number}", kd) for number in range(9))).endswith("correspond.")
+
+
+def test_what_may_not_be_concluded_is_of_this_run():
+    trained = example_report()
+    assert "was trained there" in not_concluded(trained)[-1]
+    assert not any("equal" in each for each in not_concluded(trained)), "every difference is beyond chance"
+    students = tuple(dataclasses.replace(each, objectives={"response_kd": 1.0}) for each in trained.students)
+    plain = not_concluded(dataclasses.replace(trained, students=students, differences=()))
+    assert not any("trained there" in each for each in plain)
+    assert plain[-1].startswith("that students are equal where no difference is shown")
+    assert not any("equal" in each for each in not_concluded(example_report(("kd",))))
+
+
 def test_with_three_seeds_other_data_are_the_doubt():
     assert "other data or models would give the same" in not_concluded(example_report(seeds=3))[0]
 
