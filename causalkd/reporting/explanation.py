@@ -35,6 +35,18 @@ _WITHOUT = {
     "norm_matched_random": "moving the activations as far in a random direction",
 }
 """What reaches the level of a baseline; a baseline that is registered from outside has its own title."""
+_LEARNED = {
+    "task": "the labels",
+    "response_kd": "the teacher's predictions",
+    "atkd": "the teacher's predictions by teaching modes",
+    "dkd": "both parts of the teacher's predictions",
+    "uld": "the teacher's sorted predictions",
+    "hidden_kd": "the teacher's hidden states",
+    "diito": "the teacher's counterfactual predictions",
+    "diito_hidden": "the teacher's counterfactual hidden states",
+    "adkd": "the teacher's attribution maps",
+}
+"""What a student learns from by an objective; one that is registered from outside has its key."""
 
 _EXPECTED = (
     "from an aligned site alone, where a student that was trained there is expected to score high: the other sites are "
@@ -57,7 +69,11 @@ def not_concluded(report: VerificationReport) -> tuple[str, ...]:
         f"that {'another seed' if len(seeds) < 3 else 'other data or models'} would give the same",
         "that the student computes as the teacher does at sites that were not measured",
         "that a student with a low score computes nothing as the teacher does",
-        *(["that students are equal where no difference is shown: few pairs show only large ones"] if unsure else []),
+        *(
+            ["that students are equal where no difference is shown: with few pairs, only a large one shows"]
+            if unsure
+            else []
+        ),
         *([_EXPECTED] if trained else []),
     )
 
@@ -95,27 +111,22 @@ def _aligned(report: VerificationReport) -> str:
 
 
 def _trained_with(report: VerificationReport) -> str:
-    """What the students were trained with, so that a reader knows what is compared; nothing where they are many."""
-    found = {
-        student.name: [name for name, weight in student.objectives.items() if weight] for student in report.students
-    }
+    """What the students learned from, so that a reader knows what is compared; nothing where they are many."""
+    found = {each.name: [name for name, weight in each.objectives.items() if weight] for each in report.students}
     if len(found) > _NAMED or not all(found.values()):
         return ""
     shared = [name for name in next(iter(found.values())) if all(name in own for own in found.values())]
-    own = {
-        isolated(name): [each for each in names if each not in shared]
-        for name, names in found.items()
-        if names != shared
-    }
-    also = [f"{name}{' also' if shared else ''} with {_and(names)}" for name, names in own.items() if names]
-    everyone = "The student was" if len(found) == 1 else "Every student was"
-    start = [f"{everyone} trained with {_and(shared)}"] if shared else []
-    said = ", ".join([*start, *also] if shared else also)
-    return f" {said if shared else said.replace(' with ', ' was trained with ', 1)}."
+    everyone = "The student" if len(found) == 1 else "Every student"
+    said = [f"{everyone} learned from {_and(shared)}"] if shared else []
+    for name, names in found.items():
+        own = [each for each in names if each not in shared]
+        if own:
+            said.append(f"{isolated(name)}{' also' if shared else ' learned'} from {_and(own)}")
+    return f" {'; '.join(said)}."
 
 
 def _and(names: Sequence[str]) -> str:
-    *most, last = names
+    *most, last = [_LEARNED.get(name, name) for name in names]
     return f"{', '.join(most)} and {last}" if most else last
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from causalkd.alignment.spec import Alignment
+from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.explanation import explanation, not_concluded, without_computing_alike
 from tests.example_report import example_report
 from tests.two_sites import two_sites
@@ -41,14 +42,21 @@ def test_what_the_students_were_trained_with_is_told():
         return explanation(dataclasses.replace(report, students=students, interchange=rows, differences=()))[0]
 
     kd, logged = {"task": 1.0, "response_kd": 1.0}, {"response_kd": 1.0, "dkd": 0.0}
-    assert second.name == "diito" and "correspond. Every student was trained with" in explanation(report)[0]
-    assert told(("kd", kd)).endswith(" The student was trained with task and response_kd.")
+    assert second.name == "diito" and "correspond. Every student learned from the" in explanation(report)[0]
+    assert told(("kd", kd)).endswith(" The student learned from the labels and the teacher's predictions.")
     assert told(("kd", kd), ("diito", kd | {"diito": 0.5})).endswith(
-        " Every student was trained with task and response_kd, diito also with diito."
+        " Every student learned from the labels and the teacher's predictions; diito also from the teacher's "
+        "counterfactual predictions."
     )
-    assert told(("kd", logged), ("atkd", {"atkd": 1.0})).endswith(" kd was trained with response_kd, atkd with atkd.")
+    assert told(("kd", logged), ("atkd", {"atkd": 1.0})).endswith(
+        " kd learned from the teacher's predictions; atkd learned from the teacher's predictions by teaching modes."
+    )
     assert told(("kd", kd), ("unknown", {})).endswith("correspond.")
     assert told(*((f"s{number}", kd) for number in range(9))).endswith("correspond.")
+    sentences = {told(("s", {key: 1.0})) for key in OBJECTIVES}
+    assert len(sentences) == len(OBJECTIVES), "each objective has its own words"
+    assert not any(f"from {key}" in each for each in sentences for key in OBJECTIVES), "words, not keys"
+    assert told(("s", {"from_outside": 1.0})).endswith("learned from from_outside.")
 
 
 def test_what_may_not_be_concluded_is_of_this_run():
