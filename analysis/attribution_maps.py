@@ -136,7 +136,7 @@ def _draw_chance(ax: Axes, rows: Sequence[AgreementRow], measure: str) -> None:
     for baseline, colour, style in (("random_map", CHANCE, "-"), ("untrained_student", MUTED, "--")):
         chosen = [row for row in rows if row.baseline == baseline]
         means = [mean(_of(row, measure).mean for row in chosen if row.layer == layer) for layer in layers]
-        ax.plot(layers, _known(means), color=colour, linestyle=style, linewidth=1.2, zorder=0)
+        ax.plot(layers, _known(means), color=colour, linestyle=style, linewidth=1.2, zorder=1)
 
 
 def _name_axes(ax: Axes, rows: Sequence[AgreementRow], measure: str, title: str) -> None:

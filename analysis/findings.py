@@ -1,12 +1,13 @@
 """The sentence that opens each section of a page and describes its figures: what they show, made from the numbers."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from analysis.grids import Find, find_grids
 from analysis.training_curves import Metrics
 from causalkd.reporting.headline import percent
 from causalkd.reporting.markdown_text import isolated
-from causalkd.reporting.standing import Evidence, standings
+from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.reporting.summary import mean, summaries
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.report import Measure, VerificationReport
@@ -22,7 +23,7 @@ def of_task(report: VerificationReport) -> str:
     metric = report.teacher.metric.replace("_", " ")
     values = {each.name: each.task_metric for each in summaries(report)}
     return (
-        f"On the task itself, {metric} is {_listed(values)}, and {_number(report.teacher.task_metric)} of the teacher."
+        f"On the task itself, {metric} is {_listed(values)}, and {_number(report.teacher.task_metric)} for the teacher."
     )
 
 
@@ -35,6 +36,17 @@ def of_sites(report: VerificationReport) -> str:
     )
     place = _at(found, 0)
     return f"{place[0].upper()}{place[1:].removesuffix(',')}, effective IIA is {_listed(aligned, percent)}{beside}."
+
+
+def meaning_of_sites(report: VerificationReport) -> str:
+    """What tells aligned sites from the others, by who was trained there."""
+    known = {name: is_trained_there(report, name) for name in dict.fromkeys(each.name for each in report.students)}
+    names = " and ".join(isolated(name) for name, was in known.items() if was)
+    if names:
+        return f"The aligned sites are in the objective of {names}: what is learned beyond them shows at the others."
+    if None in known.values():
+        return "A student that is trained with interventions is expected to score high at the aligned sites."
+    return "No student was trained with interventions, so the aligned sites are evidence as the others are."
 
 
 def of_grids(report: VerificationReport, measure: Measure, find: Find = find_grids) -> str:
@@ -53,7 +65,7 @@ def of_grids(report: VerificationReport, measure: Measure, find: Find = find_gri
         known = [(value, t, s) for value, t, s in cells if value is not None]
         if known:
             value, t, s = max(known)
-            said.append(f"{percent(value)} of {isolated(name)} at teacher {unit} {t} and student {unit} {s}")
+            said.append(f"{percent(value)} for {isolated(name)} at teacher {unit} {t} and student {unit} {s}")
     if not said:
         return "No pair counts in any cell."
     return f"{what} is highest with {'; '.join(said[:_NAMED])}{_and_more(said)}."
@@ -70,7 +82,7 @@ def of_training(metrics: Metrics) -> str:
     if not last:
         return "Each curve is one term of the loss, without its weight."
     said = [
-        f"{isolated(name)} ended at a loss of {_number(mean(ends.values()))} after {steps[name]} steps"
+        f"{isolated(name)} ended at {_loss(mean(ends.values()))} after {steps[name]} steps"
         for name, ends in last.items()
     ]
     return f"{'; '.join(said[:_NAMED])}{_and_more(said)}. Losses with different terms do not compare."
@@ -136,17 +148,22 @@ def _at(found: Mapping[str, tuple[Evidence, Evidence]], kind: int) -> str:
     return f"on average over the {word} sites{most.weighing}," if most.weighing else f"at the {word} sites"
 
 
+def _loss(value: float | None) -> str:
+    finite = value is not None and math.isfinite(value)
+    return f"a loss of {_number(value)}" if finite else "a loss that is no finite number"
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
 def _listed(values: Mapping[str, float | None], write: Callable[[float | None], str] = _number) -> str:
-    """The values by name, or their range where they are many."""
+    """The values, each with the name it is for, or their range where they are many."""
     known = [value for value in values.values() if value is not None]
     if len(values) > _NAMED and known:
         return f"between {write(min(known))} and {write(max(known))} ({len(values)} models)"
     said = {isolated(name): "no number" if value is None else write(value) for name, value in values.items()}
-    return ", ".join(f"{value} of {name}" for name, value in said.items())
+    return ", ".join(f"{value} for {name}" for name, value in said.items())
 
 
 def _and_more(said: Sequence[str]) -> str:

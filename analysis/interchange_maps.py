@@ -26,10 +26,12 @@ from analysis.style import (
     tip,
 )
 from causalkd.reporting.summary import mean
+from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
 
 _CELL = (0.62, 0.46)  # inches
 _NAMES = {"iia": "IIA", "iia_effective": "effective IIA"}
+_GUESS = BASELINES["majority_class"].title
 _OF = {"iia": "share of pairs", "iia_effective": "share of effective pairs"}
 
 
@@ -44,7 +46,7 @@ def interchange_maps(
     """The accuracy of every teacher layer against every student layer, for each student's first seed.
 
     Students are side by side, with one row of panels for each choice of positions. Beside each
-    teacher layer are the number of pairs that count there and the score of the best constant guess.
+    teacher layer are the number of pairs that count there and the score of always guessing the majority class.
 
     Args:
         report: The report with the numbers.
@@ -76,7 +78,7 @@ def interchange_maps(
         _count_pairs(line[-1], grids[-1], measure)
     level = 0.0 if above_baseline else _chance(every, measure)
     _colour_bar(figure, axes.ravel().tolist(), shades, level, measure, above_baseline)
-    named = "best baseline" if above_baseline else f"best guess (mean {level:.2f})" if level else None
+    named = "best baseline" if above_baseline else f"{_GUESS} (mean {level:.2f})" if level else None
     _legend(figure, every, measure, named)
     return figure
 
@@ -158,15 +160,13 @@ def _name_teacher_layers(ax: Axes, grid: Grid) -> None:
 
 
 def _count_pairs(ax: Axes, grid: Grid, measure: Measure) -> None:
-    """Writes beside each teacher layer, which alone decides them, the number of pairs and the score of the best
-    guess.
-    """
+    """Writes beside each teacher layer, which alone decides them, the number of pairs and the majority's score."""
     labels = []
     for layer in grid.teacher_layers:
         row = next(row for (t, _, baseline), row in grid.cells.items() if t == layer and baseline == "measured")
         guess = mean(grid.value(layer, s, measure, "majority_class") for s in grid.student_layers)
         counted = row.pairs if measure == "iia" else row.effective_pairs
-        labels.append(f"n = {counted}" + ("" if guess is None else f"\nguess {guess:.2f}"))
+        labels.append(f"n = {counted}" + ("" if guess is None else f"\n{_GUESS} {guess:.2f}"))
     right = ax.secondary_yaxis("right")
     right.set_yticks(range(len(labels)), labels, fontsize=8, color=MUTED)
     right.tick_params(length=0)
@@ -189,7 +189,7 @@ def _colour_bar(
 
 
 def _chance(grids: list[Grid], measure: Measure) -> float | None:
-    """The mean score of the best constant guess over reachable sites."""
+    """The mean score of the majority class over reachable sites."""
     cells = [(grid, key) for grid in grids for key, row in grid.cells.items() if key[2] == "measured" and row.reachable]
     return mean(grid.value(t, s, measure, "majority_class") for grid, (t, s, _) in cells)
 
@@ -204,8 +204,10 @@ def _legend(figure: Figure, grids: list[Grid], measure: Measure, level: str | No
     if any(not row.reachable for row in rows):
         style = {"facecolor": "white", "edgecolor": MUTED, "hatch": "////", "linewidth": 0}
         entries.append(Patch(**style, label="cannot reach the output"))
-    if measure == "iia_effective" and any(row.reachable and not row.effective_pairs for row in rows):
-        entries.append(Patch(facecolor=FAINT, label="no effective pair"))
+    blank = [row for row in rows if row.reachable and getattr(row, measure) is None]
+    if blank:
+        why = "no finite number" if any(row.effective_pairs for row in blank) else "no effective pair"
+        entries.append(Patch(facecolor=FAINT, label=why))
     if level is not None:
         entries.append(Line2D([], [], color=CHANCE, linewidth=2, label=level))
     columns = min(len(entries), max(int(figure.get_figwidth() / 2.1), 1))

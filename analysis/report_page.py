@@ -49,9 +49,13 @@ _MEASURES: dict[Measure, tuple[str, str]] = {
 }
 
 
+_NARROWEST = 0.8
+"""How much narrower than it was drawn a figure may be, to stand beside another one."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A figure as it stands in the page; narrow ones share a line by `width`, how wide they were meant, in CSS."""
+    """A figure as it stands in the page; narrow ones share a line by `width`, how narrow they may be, in CSS."""
 
     svg: Markup
     caption: str
@@ -112,6 +116,7 @@ def render(
         shown_views=SHOWN_VIEWS,
         bars=bars,
         key=key_to(bars),
+        seeds=len({student.seed for student in report.students}),
         contents=_contents(report, sections),
         findings=_findings(report),
         baseline_table=BASELINES,
@@ -135,7 +140,7 @@ def _sections(report: VerificationReport) -> list[Section]:
     scores = _picture(
         "scores", partial(site_scores, report), "Every seed is a point; a line is its 95% interval, for one site."
     )
-    meaning = "Aligned sites are in the objective: what is learned beyond it shows at the other sites."
+    meaning = findings.meaning_of_sites(report)
     sections = [Section("sites", "Aligned and other sites", findings.of_sites(report), meaning, (scores,))]
     if not any(find_grids(report, student.name, student.seed) for student in report.students):
         return sections
@@ -238,7 +243,7 @@ def _teaching(report: VerificationReport, metrics: Metrics) -> dict[str, Any] | 
 def _picture(name: str, draw: Draw, caption: str) -> Picture:
     try:
         figure = draw()
-        return Picture(_as_wide(to_svg(figure, name)), caption, f"{72 * figure.get_figwidth():.0f}pt")
+        return Picture(_as_wide(to_svg(figure, name)), caption, f"{_NARROWEST * 72 * figure.get_figwidth():.0f}pt")
     except Exception as error:  # of any kind: no figure is worth the report that it illustrates
         reason = str(error).strip().partition("\n")[0][:200]
         told = f"This figure could not be drawn ({type(error).__name__}: {reason}). The numbers are in the tables."

@@ -29,9 +29,10 @@ def site_scores(report: VerificationReport) -> Figure:
         ax.set_ylim(len(names) - 0.5, -0.5)
     marks = [
         Line2D(
-            [], [], linestyle="", marker=BASELINES[key].marker, color=MUTED, markersize=6, label=BASELINES[key].label
+            [], [], linestyle="", marker=BASELINES[key].marker, color=MUTED, markersize=6, label=BASELINES[key].title
         )
         for key in explaining()
+        if any(level.baselines[key] is not None for each in students for level in (each.aligned, each.other))
     ]
     seeds = Line2D([], [], linestyle="-", marker="o", color=INK, markersize=5, label="student, one seed")
     figure.legend(handles=[seeds, *marks], loc="outside lower center", ncols=3, fontsize=8)

@@ -69,6 +69,22 @@ def _long_names() -> str:
     return render(report, (), {k: dataclasses.replace(each, tokens=words, views=views) for k, each in maps.items()})
 
 
+def _nine_students() -> str:
+    """Nine students with three seeds each, whose differences are those of their scores."""
+    report = example_report(tuple(f"student-{number}-of-nine" for number in range(9)), seeds=3, gain=0)
+    scores = {
+        (row.student, row.seed): row.iia_effective or 0.0
+        for row in report.interchange
+        if row.aligned and row.baseline == "measured"
+    }
+    gaps = [scores[row.student, row.seed] - scores[row.reference, row.seed] for row in report.differences]
+    differences = tuple(
+        dataclasses.replace(row, difference=gap, low=gap - 0.04, high=gap + 0.05)
+        for row, gap in zip(report.differences, gaps, strict=True)
+    )
+    return _of(dataclasses.replace(report, differences=differences))
+
+
 def _diverged() -> str:
     """One student without a finite number."""
     report = example_report(("kd", "diito"), seeds=1)
@@ -95,7 +111,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "maps": with_maps,
     "language model": of_a_language_model,
     "one student": lambda: _of(example_report(("kd",), seeds=1)),
-    "nine students": lambda: _of(example_report(tuple(f"student-{number}-of-nine" for number in range(9)), seeds=3)),
+    "nine students": _nine_students,
     "deep models": lambda: _of(example_report((FORTY,), 1, (24, 12), (12, 6))),
     "long names": _long_names,
     "nothing significant": lambda: _of(two_sites(lambda *_: 0.51, q=0.6, students=("kd", "diito"))),

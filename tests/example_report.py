@@ -38,8 +38,11 @@ def example_report(
     layers: tuple[int, int] = (4, 2),
     trained: tuple[int, int] = (1, 0),
     pairs: int = 1200,
+    gain: float = 0.25,
 ) -> VerificationReport:
-    """Later students align better; the last block of either model is unreachable; layer 0 has no effective pair."""
+    """Later students align better, by `gain` more at the aligned site.
+
+    The last block of either model is unreachable; layer 0 has no effective pair."""
     random = np.random.default_rng(0)
     results, rows, differences = [], [], []
     for rank, name in enumerate(students):
@@ -49,7 +52,7 @@ def example_report(
                 for s in range(layers[1]):
                     here = (t, s) == trained
                     rows += [
-                        _row(name, seed, baseline, t, s, here, layers, pairs, rank, random)
+                        _row(name, seed, baseline, t, s, here, layers, pairs, rank, gain, random)
                         for baseline in CONTROL_NAMES
                     ]
             if rank:
@@ -88,10 +91,10 @@ def _objectives(name: str) -> dict[str, float]:
     return {"response_kd": 0.25, "task": 0.25} | ({"diito": 0.25} if name.startswith("diito") else {})
 
 
-def _row(name, seed, baseline, t, s, here, layers, pairs, rank, random) -> InterchangeRow:
+def _row(name, seed, baseline, t, s, here, layers, pairs, rank, gain, random) -> InterchangeRow:
     effective = 0 if t == 0 else 300 + 60 * t
     near = np.exp(-abs(t / layers[0] - (s + 1) / layers[1]) * 1.5)
-    strength = {"measured": 0.45 + 0.2 * near + 0.25 * rank * here + 0.05 * rank, "majority_class": 0.55}.get(
+    strength = {"measured": 0.45 + 0.2 * near + gain * rank * here + 0.05 * rank, "majority_class": 0.55}.get(
         baseline, 0.35
     )
     score = float(np.clip(strength + random.normal(0, 0.01), 0, 1))

@@ -82,7 +82,6 @@ def toy_divergence(student: Tensor, teacher: Tensor, mask: Tensor | None, temper
 TOY_BASELINE = Baseline(
     "toy_baseline",
     "toy title",
-    "toy label",
     "a prediction that never looks at the source",
     explains=True,
     predict=lambda found, seed: found.plain,

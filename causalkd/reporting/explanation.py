@@ -1,11 +1,17 @@
 """Plain sentences under a headline: what was intervened on, what effective IIA is, and what may not be concluded."""
 
+from collections.abc import Sequence
+
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.reporting.headline import span, where_it_counts
+from causalkd.reporting.headline import is_sure, span, where_it_counts
+from causalkd.reporting.markdown_text import isolated
+from causalkd.reporting.standing import is_trained_there, site_of
 from causalkd.reporting.summary import summaries
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import GRID, VerificationReport
 
+_NAMED = 4
+"""Of so many students it is said what they were trained with."""
 _COMPONENTS = {
     "block_output": "the output of a layer",
     "block_input": "the input of a layer",
@@ -29,6 +35,23 @@ _WITHOUT = {
     "norm_matched_random": "moving the activations as far in a random direction",
 }
 """What reaches the level of a baseline; a baseline that is registered from outside has its own title."""
+_LEARNED = {
+    "task": "the labels",
+    "response_kd": "the teacher's predictions",
+    "atkd": "the teacher's predictions by teaching modes",
+    "dkd": "both parts of the teacher's predictions",
+    "uld": "the teacher's sorted predictions",
+    "hidden_kd": "the teacher's hidden states",
+    "diito": "the teacher's counterfactual predictions",
+    "diito_hidden": "the teacher's counterfactual hidden states",
+    "adkd": "the teacher's attribution maps",
+}
+"""What a student learns from by an objective; one that is registered from outside has its key."""
+
+_EXPECTED = (
+    "from an aligned site alone, where a student that was trained there is expected to score high: the other sites are "
+    "the independent evidence"
+)
 
 
 def explanation(report: VerificationReport) -> tuple[str, str]:
@@ -38,13 +61,20 @@ def explanation(report: VerificationReport) -> tuple[str, str]:
 
 def not_concluded(report: VerificationReport) -> tuple[str, ...]:
     """What the numbers do not show, each as the end of a sentence that begins with "You may not conclude"."""
-    seeds = len({student.seed for student in report.students})
+    seeds, names = ({getattr(student, key) for student in report.students} for key in ("seed", "name"))
+    trained = any(is_trained_there(report, name) is not False for name in names)
+    between = [row for row in report.differences if row.student != row.reference and row.measure == "iia_effective"]
+    unsure = len(names) > 1 and not (between and all(is_sure(report, row) for row in between))
     return (
-        f"that {'another seed' if seeds < 3 else 'other data or models'} would give the same",
+        f"that {'another seed' if len(seeds) < 3 else 'other data or models'} would give the same",
         "that the student computes as the teacher does at sites that were not measured",
         "that a student with a low score computes nothing as the teacher does",
-        "from an aligned site alone, where a student that was trained there is expected to score high: the other sites "
-        "are the independent evidence",
+        *(
+            ["that students are equal where no difference is shown: with few pairs, only a large one shows"]
+            if unsure
+            else []
+        ),
+        *([_EXPECTED] if trained else []),
     )
 
 
@@ -67,8 +97,37 @@ def _what_was_done(report: VerificationReport) -> str:
     return (
         f"In the teacher and in the student, {where} was replaced{f' at {at}' if at else ''} by the one that the same "
         "model computes for another input, the source; this is an interchange intervention, and the prediction after "
-        "it is a counterfactual."
+        f"it is a counterfactual. {_aligned(report)}{_trained_with(report)}"
     )
+
+
+def _aligned(report: VerificationReport) -> str:
+    """What an aligned site is, where there are some."""
+    count = len({site_of(row) for row in report.interchange if row.aligned})
+    if not count:
+        return "A site is a layer of the teacher and one of the student, at which this is done."
+    which = "The aligned site is the pair of layers" if count == 1 else "The aligned sites are the pairs of layers"
+    return f"{which} that this run declares to correspond."
+
+
+def _trained_with(report: VerificationReport) -> str:
+    """What the students learned from, so that a reader knows what is compared; nothing where they are many."""
+    found = {each.name: [name for name, weight in each.objectives.items() if weight] for each in report.students}
+    if len(found) > _NAMED or not all(found.values()):
+        return ""
+    shared = [name for name in next(iter(found.values())) if all(name in own for own in found.values())]
+    everyone = "The student" if len(found) == 1 else "Every student"
+    said = [f"{everyone} learned from {_and(shared)}"] if shared else []
+    for name, names in found.items():
+        own = [each for each in names if each not in shared]
+        if own:
+            said.append(f"{isolated(name)}{' also' if shared else ' learned'} from {_and(own)}")
+    return f" {'; '.join(said)}."
+
+
+def _and(names: Sequence[str]) -> str:
+    *most, last = [_LEARNED.get(name, name) for name in names]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _positions(policy: PositionPolicy) -> str:
@@ -89,5 +148,6 @@ def _what_is_counted(report: VerificationReport) -> str:
     )
     return (
         f"Effective IIA is counted on the pairs on which the intervention changes the teacher's prediction{pairs}: it "
-        f"is the share of them on which the student's prediction after its own intervention is the teacher's.{beat}"
+        "is the share of them on which the student, after its own intervention, predicts what the teacher predicts."
+        f"{beat}"
     )

@@ -55,7 +55,12 @@ def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str,
     seeds = "one seed" if found[0].seeds == 1 else f"mean of {found[0].seeds} seeds"
     above = sum(each.above == each.sites for each in found)
     levels = span([each.baseline for each in found])
-    shown = "each above its best baseline" if above == len(found) else f"{above} of them above their best baselines"
+    some = (
+        f"{above} of them shown to be above their best baselines"
+        if above
+        else "none shown to be above its best baseline"
+    )
+    shown = "each above its best baseline" if above == len(found) else some
     others = [name for name in here if name not in leaders] if len(here) <= _NAMED else []
     beside = "".join(f"; beside {isolated(name)} ({percent(here[name].accuracy)})" for name in others)
     return (

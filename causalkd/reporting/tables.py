@@ -16,7 +16,7 @@ from causalkd.verification.results.report import (
 )
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
-_NAMED = 10  # measurements without a number
+_NAMED = 3  # measurements without a number
 DIFFERENCES = "Differences of effective IIA at aligned sites, 95 % interval and p of a paired test"
 MEANING = (
     "effective: on the n pairs whose intervention changed the teacher's prediction; specificity: share of the others "
@@ -121,7 +121,7 @@ def _pairs_in_means(report: VerificationReport) -> list[int]:
 def no_numbers(report: VerificationReport) -> list[str]:
     """A line about the measurements without a finite number, where there are some."""
     found = report.not_finite
-    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    more = f"; and {len(found) - _NAMED} more, which report.json lists" if len(found) > _NAMED else ""
     return [f"Measurements without a finite number: {'; '.join(found[:_NAMED])}{more}."] if found else []
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from PIL import Image
 
 from causalkd.verification.results.baselines import BASELINES
+from tests.thumbnails import KEY, digest
 
 ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "analysis" / "examples"
@@ -34,6 +36,12 @@ def test_every_page_of_the_gallery_is_one_file_and_is_linked(page: Path) -> None
     assert page.stat().st_size <= 1.5 * 2**20 and page.with_suffix(".png").stat().st_size <= 200 * 2**10
     assert not re.findall(r'(?:src|href)="(?!#|data:)', text) and "<script src" not in text
     assert f"(../examples/{page.name})" in RESULTS.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", sorted(GALLERY.glob("*.html")), ids=lambda page: page.stem)
+def test_every_picture_is_of_its_page(page: Path) -> None:
+    """Mended by `python -m tests.thumbnails`."""
+    assert Image.open(page.with_suffix(".png")).info[KEY] == digest(page)
 
 
 def test_the_quickstart_s_headline_has_the_numbers_of_its_table() -> None:

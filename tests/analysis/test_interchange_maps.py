@@ -54,11 +54,21 @@ def test_n_and_chance_are_drawn(report):
     (grid,) = find_grids(report, "diito", 0)
     svg = to_svg(interchange_maps(report))
     assert f"n = {grid.cells[1, 0, 'measured'].effective_pairs}" in svg
-    assert "best guess (mean 0.5" in svg
+    assert "majority class (mean 0.5" in svg
     assert "effective IIA (share of effective pairs)" in svg
     svg = to_svg(interchange_maps(report, "iia"))
     assert "n = 1200" in svg and "IIA (share of pairs)" in svg
     assert "best baseline" in to_svg(interchange_maps(report, above_baseline=True))
+
+
+def test_a_cell_without_a_value_says_why(report):
+    assert "no effective pair" in to_svg(interchange_maps(report))
+    rows = tuple(
+        dataclasses.replace(row, iia_effective=None) if row.baseline == "measured" else row
+        for row in report.interchange
+    )
+    lost = to_svg(interchange_maps(dataclasses.replace(report, interchange=rows)))
+    assert "no finite number" in lost and "no effective pair" not in lost
 
 
 def test_the_same_report_gives_the_same_bytes():

@@ -24,6 +24,12 @@ def test_every_seed_is_a_point_with_its_interval_and_baselines():
     assert {float(line.get_xdata()[0]) for line in points} == scores
 
 
+def test_the_legend_names_the_baselines_that_are_drawn_as_the_tables_do():
+    (legend,) = site_scores(example_report()).legends
+    named = {text.get_text() for text in legend.get_texts()}
+    assert {"majority class", "permuted source"} <= named and "random direction" not in named
+
+
 def test_a_report_without_other_sites_says_so():
     report = example_report(seeds=1)
     pairs = tuple(row for row in report.interchange if row.aligned)

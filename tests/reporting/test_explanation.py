@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from causalkd.alignment.spec import Alignment
+from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.explanation import explanation, not_concluded, without_computing_alike
 from tests.example_report import example_report
 from tests.two_sites import two_sites
@@ -29,6 +30,44 @@ def test_the_best_baseline_is_the_headline_s_and_has_a_name_where_it_is_one():
     mixed = dataclasses.replace(report, interchange=rows)
     assert "the best baseline (50.0% to 60.0%): " in explanation(mixed)[1]
     assert without_computing_alike(mixed).endswith("as the teacher does")
+
+
+def test_what_the_students_were_trained_with_is_told():
+    first, second = example_report(seeds=1).students
+    report = example_report(seeds=1)
+
+    def told(*objectives):
+        students = tuple(dataclasses.replace(first, name=name, objectives=own) for name, own in objectives)
+        rows = tuple(dataclasses.replace(row, student=objectives[0][0]) for row in report.interchange if row.aligned)
+        return explanation(dataclasses.replace(report, students=students, interchange=rows, differences=()))[0]
+
+    kd, logged = {"task": 1.0, "response_kd": 1.0}, {"response_kd": 1.0, "dkd": 0.0}
+    assert second.name == "diito" and "correspond. Every student learned from the" in explanation(report)[0]
+    assert told(("kd", kd)).endswith(" The student learned from the labels and the teacher's predictions.")
+    assert told(("kd", kd), ("diito", kd | {"diito": 0.5})).endswith(
+        " Every student learned from the labels and the teacher's predictions; diito also from the teacher's "
+        "counterfactual predictions."
+    )
+    assert told(("kd", logged), ("atkd", {"atkd": 1.0})).endswith(
+        " kd learned from the teacher's predictions; atkd learned from the teacher's predictions by teaching modes."
+    )
+    assert told(("kd", kd), ("unknown", {})).endswith("correspond.")
+    assert told(*((f"s{number}", kd) for number in range(9))).endswith("correspond.")
+    sentences = {told(("s", {key: 1.0})) for key in OBJECTIVES}
+    assert len(sentences) == len(OBJECTIVES), "each objective has its own words"
+    assert not any(f"from {key}" in each for each in sentences for key in OBJECTIVES), "words, not keys"
+    assert told(("s", {"from_outside": 1.0})).endswith("learned from from_outside.")
+
+
+def test_what_may_not_be_concluded_is_of_this_run():
+    trained = example_report()
+    assert "was trained there" in not_concluded(trained)[-1]
+    assert not any("equal" in each for each in not_concluded(trained)), "every difference is beyond chance"
+    students = tuple(dataclasses.replace(each, objectives={"response_kd": 1.0}) for each in trained.students)
+    plain = not_concluded(dataclasses.replace(trained, students=students, differences=()))
+    assert not any("trained there" in each for each in plain)
+    assert plain[-1].startswith("that students are equal where no difference is shown")
+    assert not any("equal" in each for each in not_concluded(example_report(("kd",))))
 
 
 def test_with_three_seeds_other_data_are_the_doubt():

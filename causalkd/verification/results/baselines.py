@@ -22,8 +22,7 @@ class Baseline:
 
     Attributes:
         key: The baseline's name in reports.
-        title: The short name that heads a column.
-        label: The name in the legend of a figure.
+        title: The short name, in columns, legends and sentences.
         description: What it is, as the end of a sentence that starts with the title.
         explains: Whether it explains an accuracy without an alignment; the measurement must exceed the best of these.
         predict: Computes its predictions from an intervened pass of the student
@@ -33,7 +32,6 @@ class Baseline:
 
     key: str
     title: str
-    label: str
     description: str
     explains: bool = False
     predict: Callable[[Any, int], Any] | None = None
@@ -46,7 +44,6 @@ BASELINES: dict[str, Baseline] = {
         Baseline(
             "no_intervention",
             "no intervention",
-            "no intervention",
             "the student's prediction on the base input, which shows how much agreement needs no intervention",
             explains=True,
             predict=lambda found, seed: found.plain,
@@ -55,7 +52,6 @@ BASELINES: dict[str, Baseline] = {
         Baseline(
             "permuted_source",
             "permuted source",
-            "source of another row",
             "the student receives the source of another row and the teacher the right one",
             explains=True,
             predict=lambda found, seed: found.permuted,
@@ -64,14 +60,12 @@ BASELINES: dict[str, Baseline] = {
         Baseline(
             "majority_class",
             "majority class",
-            "best constant guess",
             "the constant guess that is right most often",
             explains=True,
             marker="D",
         ),
         Baseline(
             "untrained_student",
-            "untrained student",
             "untrained student",
             "an untrained student of the same configuration; at a site with a `basis` it uses the directions of the "
             "trained student, and only `causalkd search --rank` lets it learn its own",
@@ -81,7 +75,6 @@ BASELINES: dict[str, Baseline] = {
         Baseline(
             "norm_matched_random",
             "random direction",
-            "random direction, same norm",
             "the student's activations move as far as in the intervention, but in a random direction",
             explains=True,
             predict=lambda found, seed: found.moved_elsewhere(seed),
@@ -90,18 +83,15 @@ BASELINES: dict[str, Baseline] = {
         Baseline(
             "wrong_layer",
             "other layer",
-            "other layer",
             "the student's intervention half of its depth away from the site; an accuracy that it reaches too does not "
             "depend on the site",
         ),
         Baseline(
             "shuffled_alignment",
             "other pair",
-            "other pair",
             "the student's intervention at the site of the next declared pair, where there are several",
         ),
         Baseline(
-            "ceiling",
             "ceiling",
             "ceiling",
             "the teacher instead of the student, run again from its inputs, which shows how high an accuracy can be",

@@ -17,7 +17,6 @@ from tests.example_report import example_report
 TOY = Baseline(
     "always_zero",
     "toy title",
-    "toy label",
     "a prediction that never looks at its input",
     explains=True,
     predict=lambda found, seed: found.plain,
