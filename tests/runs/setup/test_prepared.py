@@ -46,8 +46,7 @@ def test_data_and_teacher_are_built_once_in_a_run(tmp_path: Path, built: Counter
         "validation": 1,
         "teacher": 1,  # the learner; preflight has a frozen copy of it
         "teacher read": 1,  # once trained, for the students and for the verification
-        # Cut from the untrained teacher to be tried and for the plan, and from the trained one to be trained.
-        "student": 3,
+        "student": 2,  # cut from the untrained teacher to be tried, and from the trained one to be trained
         "student read": 1,  # verification measures what is stored
     }
 
