@@ -201,6 +201,8 @@ class ObjectiveEntry:
         cost: The operations that it adds to the forward passes of both models and the student's backward pass, as a
             function of its settings and a `causalkd.runs.costs.step_flops.Step`, or where that is; None where it adds
             none worth planning. Objectives of the same cost share what they run, so it is counted once.
+        held: What it holds in memory for the backward pass, in forward passes of the student besides the plain one, as
+            a function like `cost`.
     """
 
     settings: type[Part]
@@ -210,9 +212,13 @@ class ObjectiveEntry:
     trains_maps: bool = False
     reads_teacher: bool = True
     cost: Callable[..., Any] | str | None = None
+    held: Callable[..., Any] | str | None = None
 
 
-_INTERCHANGE_COST = "causalkd.runs.costs.step_flops:interchange_cost"
+_OF_INTERCHANGES = {
+    "cost": "causalkd.runs.costs.step_flops:interchange_cost",
+    "held": "causalkd.runs.costs.step_memory:interchange_held",
+}
 _ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
 _MODELS: tuple[Given, ...] = ("teacher", "student", "seed")
 OBJECTIVES: dict[str, ObjectiveEntry] = {
@@ -221,16 +227,15 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
     "atkd": ObjectiveEntry(ATKDPart, "causalkd.objectives.atkd:ATKD"),
     "dkd": ObjectiveEntry(DKDPart, "causalkd.objectives.atkd:DKD"),
     "hidden_kd": ObjectiveEntry(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
-    "diito": ObjectiveEntry(
-        DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True, cost=_INTERCHANGE_COST
-    ),
+    "diito": ObjectiveEntry(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True, **_OF_INTERCHANGES),
     "diito_hidden": ObjectiveEntry(
-        DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True, cost=_INTERCHANGE_COST
+        DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True, **_OF_INTERCHANGES
     ),
     "adkd": ObjectiveEntry(
         *(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),
         trains_maps=True,
         cost="causalkd.runs.costs.step_flops:maps_cost",
+        held="causalkd.runs.costs.step_memory:maps_held",
     ),
     "uld": ObjectiveEntry(ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student")),
 }

@@ -19,6 +19,7 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
 from causalkd.runs.costs.outlines import outline
 from causalkd.runs.costs.step_flops import Step, compares, step_flops
+from causalkd.runs.costs.step_memory import activations, forwards_held
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.prepare import build_alignment, build_collator, build_teacher
 from causalkd.training.flops import ForwardCost, Number, Shape
@@ -27,7 +28,6 @@ from causalkd.training.progress import PlannedTraining, RunProgress
 _BYTES = 4  # of a float32
 _ADAM = 4  # weights, gradients and two moments
 _KEPT = 2  # checkpoints of an unfinished training
-_ACTIVATIONS = (34, 5)  # bytes a token and unit of width, and a pair of positions and head, in 16 bits: see `_held`
 _SAMPLED = 16  # batches whose shapes are looked at
 _INTERCHANGES = 5  # of a side in verification: plain, permuted source, moved elsewhere, again, untrained
 _OF_HIDDEN_STATES = {"hidden_kd", "diito_hidden"}
@@ -154,7 +154,7 @@ def _teacher_stage(recipe: Recipe, training: TrainingPart, data: Data, teacher: 
     shape = _shape(recipe, training, data, None)
     flops = 3 * ForwardCost(teacher).forward(shape) * training.gradient_accumulation
     size = _size_of(teacher)
-    memory = _BYTES * _ADAM * size + _held(teacher, shape)
+    memory = _BYTES * _ADAM * size + activations(teacher, shape)
     return StagePlan("teacher", size, steps_of(training, data), flops, memory, _disk(size))
 
 
@@ -167,7 +167,8 @@ def _student_stage(
     flops = step_flops(part.objectives, step) * training.gradient_accumulation
     size, taught = _size_of(step.student), _size_of(step.teacher) if compares(part.objectives) else 0
     learnt = sum(weight.numel() for weight in step.student.model.parameters() if weight.requires_grad)
-    memory = _BYTES * (taught + size + (_ADAM - 1) * learnt) + _held(step.student, step.shape)
+    held = forwards_held(part.objectives, step) * activations(step.student, step.shape, part.objectives)
+    memory = _BYTES * (taught + size + (_ADAM - 1) * learnt) + held
     cache = training.teacher_cache
     disk = _disk(size) + (cache.max_mib * _MEBIBYTE if cache is not None and cache.on_disk else 0)
     return StagePlan(part.name, size, steps_of(training, data), flops, memory, disk)
@@ -229,14 +230,6 @@ def _verification_stage(
 
 def _size_of(model: HookedModel) -> int:
     return sum(weight.numel() for weight in model.model.parameters())
-
-
-def _held(model: HookedModel, shape: Shape) -> Number:
-    """Activations for the backward pass, by layer (Korthikanti et al. 2022, arXiv 2205.05198), and logits."""
-    linear, square = _ACTIVATIONS
-    inside = shape.tokens * (linear * model.width + square * model.n_heads * shape.width)
-    predicted = shape.predicted * model.vocabulary if model.task in TOKEN_TASKS else 0.0
-    return inside * model.n_layers * _BYTES / 2 + 2 * _BYTES * predicted
 
 
 def _disk(size: int) -> Number:

@@ -43,11 +43,11 @@ def _interchange(pair: ResolvedPair, step: Step, crossway: bool) -> Number:
     total, shape, sources = 0.0, step.shape, step.sources
     for model, sites, learns in ((step.teacher, pair.teacher, False), (step.student, pair.student, True)):
         cost = ForwardCost(model)
-        first = _first_block(hook_points_needed(model, sites))
+        first = first_block(hook_points_needed(model, sites))
         after, before = cost.blocks(shape, model.n_layers - first) + cost.head(shape), cost.blocks(shape, first)
         read = 0.0
         if sources == "dataset":
-            read = cost.blocks(shape, max(_first_block([point]) for point in read_hook_points(sites)))
+            read = cost.blocks(shape, max(first_block([point]) for point in read_hook_points(sites)))
         times = 3 if learns else 1
         total += times * (after + read)
         if crossway and sources == "batch":
@@ -57,7 +57,7 @@ def _interchange(pair: ResolvedPair, step: Step, crossway: bool) -> Number:
     return total
 
 
-def _first_block(hook_points: Sequence[HookPoint]) -> int:
+def first_block(hook_points: Sequence[HookPoint]) -> int:
     """The first block that follows the first of some places."""
     first = min(hook_points, key=lambda point: point.depth)
     return first.layer + (first.component == "block_output")
@@ -70,11 +70,16 @@ def maps_cost(part: ADKDPart, step: Step) -> Number:
     differentiated. Each further step of the path is a forward with its passes anew, which the student runs twice. A
     backward pass to the entry costs a forward, and to differentiate it costs two more, as of a forward.
     """
-    classes = step.student.model.config.num_labels or 1
-    views = part.views if isinstance(part.views, int) else max(1, classes - 1) if part.views == "all" else 1
+    views = passes_of_map(part, step)
     further = part.steps - 1
     taught, once = ForwardCost(step.teacher).forward(step.shape), ForwardCost(step.student).forward(step.shape)
     return taught * (views + further * (1 + views)) + once * (3 * views + further * (4 + 4 * views))
+
+
+def passes_of_map(part: ADKDPart, step: Step) -> int:
+    """The backward passes to the entry that a map of these settings takes at each step of its path."""
+    classes = step.student.model.config.num_labels or 1
+    return part.views if isinstance(part.views, int) else max(1, classes - 1) if part.views == "all" else 1
 
 
 def compares(objectives: ObjectivesPart) -> bool:

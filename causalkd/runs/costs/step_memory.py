@@ -1,0 +1,64 @@
+"""How much of a student's forward passes is held for the backward pass of a step, by its objectives."""
+
+from causalkd.alignment.interchange import hook_points_needed, read_hook_points
+from causalkd.alignment.resolve import ResolvedPair
+from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.recipe.objectives import OBJECTIVES, ADKDPart, DIITOHiddenPart, DIITOPart, ObjectivesPart
+from causalkd.runs.costs.step_flops import Step, first_block, passes_of_map
+from causalkd.tables import imported
+from causalkd.training.flops import Number, Shape
+
+_FLOAT = 4  # bytes
+_LINEAR, _SQUARE = 34, 5  # bytes a token and unit of width, and a pair of positions and head, in 16 bits
+
+
+def activations(model: HookedModel, shape: Shape, objectives: ObjectivesPart | None = None) -> Number:
+    """Bytes that one forward holds for its backward pass, by layer (Korthikanti et al. 2022, arXiv 2205.05198), and
+    its logits; not what losses hold of the vocabulary's size beside these.
+
+    Fused attention computes the weights of pairs of positions again when it needs them. Eager attention, which
+    attribution maps need, holds them.
+    """
+    eager = model.model.config._attn_implementation == "eager" or (objectives is not None and _trains_maps(objectives))
+    squares = _SQUARE * model.n_heads * shape.width if eager else 0.0
+    inside = shape.tokens * (_LINEAR * model.width + squares)
+    predicted = shape.predicted * model.vocabulary if model.task in TOKEN_TASKS else 0.0
+    return inside * model.n_layers * _FLOAT / 2 + 2 * _FLOAT * predicted
+
+
+def _trains_maps(objectives: ObjectivesPart) -> bool:
+    return any(OBJECTIVES[name].trains_maps for name in objectives.chosen())
+
+
+def forwards_held(objectives: ObjectivesPart, step: Step) -> Number:
+    """How many forwards of the student are held at once where most are: the plain one, and what objectives add."""
+    # Objectives that hold the same share it, so the first one's settings stand for all.
+    parts = {OBJECTIVES[name].held: part for name, part in reversed(objectives.chosen().items())}
+    return 1.0 + sum(imported(held)(part, step) for held, part in parts.items() if held is not None)
+
+
+def interchange_held(part: DIITOPart | DIITOHiddenPart, step: Step) -> Number:
+    """The blocks that are run anew for the interchange interventions on the student, in forwards of it."""
+    each = [_of_pair(pair, step, part.crossway) for pair in step.alignment.pairs]
+    return sum(each) if part.pairs == "all" else max(each)
+
+
+def _of_pair(pair: ResolvedPair, step: Step, crossway: bool) -> Number:
+    layers = step.student.n_layers
+    before = first_block(hook_points_needed(step.student, pair.student))
+    after, held = layers - before, layers - before
+    if step.sources == "dataset":
+        held += max(first_block([point]) for point in read_hook_points(pair.student))
+    if crossway:
+        held += after if step.sources == "batch" else before + after
+    return held / layers
+
+
+def maps_held(part: ADKDPart, step: Step) -> Number:
+    """The passes to the entry that the student's map is differentiated through, in forwards of it.
+
+    Steps of the path but the first are run again when their turn comes in the backward pass, so that one of them is
+    held at a time.
+    """
+    return min(part.steps, 2) * (1 + passes_of_map(part, step)) - 1
