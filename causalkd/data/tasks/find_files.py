@@ -106,6 +106,8 @@ class _Search:
                 for entry in found:
                     self._count(entry)
                     entries.append(entry)
+        except FileNotFoundError:  # deleted since it was listed
+            return []
         except OSError as error:
             raise ValueError(
                 f"{folder} cannot be read ({error.strerror}), so it is not known which data files lie in "

@@ -120,3 +120,17 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ValueError, match=r"closed cannot be read \(Permission denied\), .*pattern of files that you"):
         find_files(str(tmp_path))
     assert find_files(f"{tmp_path}/*.csv") == [tmp_path / "a.csv"]
+
+
+def test_a_folder_that_is_deleted_meanwhile_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (kept,) = _written(tmp_path, "a.csv")
+    (tmp_path / "gone").mkdir()
+    scandir = os.scandir
+
+    def gone(folder: Path) -> object:
+        if Path(folder).name == "gone":
+            (tmp_path / "gone").rmdir()
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert find_files(str(tmp_path)) == [kept]
