@@ -40,7 +40,7 @@ reason, or wrong.
 Models that also read images or sound are given text alone. transformers runs no hybrid of attention and recurrent
 blocks without a block of attention, so the tiny hybrids have one among the first and the last block.
 
-No step moves what these parts of a name say:
+A step need not move what these parts of a name, or of a type and a name, say:
 
 {unmoved}
 
