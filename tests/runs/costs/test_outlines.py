@@ -7,14 +7,8 @@ import pytest
 from causalkd.alignment.resolve import resolve
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.costs.outlines import outline
-<<<<<<< HEAD
-from causalkd.runs.costs.step_flops import Step, step_flops
-||||||| 1adce49
-from causalkd.runs.costs.step_flops import step_flops
-=======
 from causalkd.runs.costs.step_flops import Step, step_flops
 from causalkd.runs.costs.step_memory import forwards_held
->>>>>>> shared
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.prepare import build_alignment, build_student, build_teacher
 from causalkd.training.flops import ForwardCost, Shape
@@ -50,17 +44,6 @@ def test_it_costs_what_the_built_student_costs(name: str, student: str, tmp_path
     assert sizes[0] == sizes[1]
     shape, alignment = Shape(4, 9, 20), build_alignment("middle", teacher, built)
     assert ForwardCost(found).forward(shape) == ForwardCost(built).forward(shape)
-<<<<<<< HEAD
-    alignment = build_alignment("middle", teacher, built)
-    steps = [Step(teacher, each, resolve(alignment, teacher, each), shape) for each in (found, built)]
-    assert step_flops(part.objectives, steps[0]) == step_flops(part.objectives, steps[1])
-||||||| 1adce49
-    alignment = build_alignment("middle", teacher, built)
-    assert step_flops(part.objectives, teacher, found, resolve(alignment, teacher, found), shape) == step_flops(
-        part.objectives, teacher, built, resolve(alignment, teacher, built), shape
-    )
-=======
     steps = [Step(teacher, each, resolve(alignment, teacher, each), shape) for each in (built, found)]
     for cost in (step_flops, forwards_held):
         assert cost(part.objectives, steps[0]) == cost(part.objectives, steps[1])
->>>>>>> shared
