@@ -215,10 +215,8 @@ class ObjectiveEntry:
     held: Callable[..., Any] | str | None = None
 
 
-_OF_INTERCHANGES = {
-    "cost": "causalkd.runs.costs.step_flops:interchange_cost",
-    "held": "causalkd.runs.costs.step_memory:interchange_held",
-}
+_INTERCHANGE_COST = "causalkd.runs.costs.step_flops:interchange_cost"
+_INTERCHANGE_HELD = "causalkd.runs.costs.step_memory:interchange_held"
 _ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
 _MODELS: tuple[Given, ...] = ("teacher", "student", "seed")
 OBJECTIVES: dict[str, ObjectiveEntry] = {
@@ -227,9 +225,21 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
     "atkd": ObjectiveEntry(ATKDPart, "causalkd.objectives.atkd:ATKD"),
     "dkd": ObjectiveEntry(DKDPart, "causalkd.objectives.atkd:DKD"),
     "hidden_kd": ObjectiveEntry(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
-    "diito": ObjectiveEntry(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL, interchanges=True, **_OF_INTERCHANGES),
+    "diito": ObjectiveEntry(
+        DIITOPart,
+        "causalkd.objectives.diito:DIITO",
+        _ALL,
+        interchanges=True,
+        cost=_INTERCHANGE_COST,
+        held=_INTERCHANGE_HELD,
+    ),
     "diito_hidden": ObjectiveEntry(
-        DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL, interchanges=True, **_OF_INTERCHANGES
+        DIITOHiddenPart,
+        "causalkd.objectives.diito:DIITOHidden",
+        _ALL,
+        interchanges=True,
+        cost=_INTERCHANGE_COST,
+        held=_INTERCHANGE_HELD,
     ),
     "adkd": ObjectiveEntry(
         *(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.multiprocessing.spawn import start_processes
 
 
 def job(work: Callable[..., None], processes: int, *given: Any) -> None:
@@ -18,7 +19,7 @@ def job(work: Callable[..., None], processes: int, *given: Any) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = (work, processes, port, given)
-    torch.multiprocessing.start_processes(_one, arguments, nprocs=processes, start_method="fork")
+    start_processes(_one, arguments, nprocs=processes, start_method="fork")
 
 
 def _one(rank: int, work: Callable[..., None], processes: int, port: int, given: tuple[Any, ...]) -> None:

@@ -1,7 +1,7 @@
 """Of the processes of a job, the one that fails first says so."""
 
 import pytest
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from causalkd.processes.first_fault import is_first_fault
 

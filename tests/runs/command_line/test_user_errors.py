@@ -1,5 +1,5 @@
 import pytest
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from causalkd.processes.first_fault import is_first_fault
 from causalkd.processes.processes import FailedElsewhere
