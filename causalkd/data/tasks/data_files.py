@@ -78,7 +78,7 @@ def read_files(paths: Sequence[Path]) -> Table:
 
 
 def _one_format(formats: Mapping[Path, str]) -> str:
-    examples = {name: file.name for file, name in reversed(formats.items())}
+    examples = {name: file.name for file, name in reversed(list(formats.items()))}
     if len(examples) > 1:
         counts = Counter(formats.values())
         listed = ", ".join(f"{counts[name]:,} {name} such as {file}" for name, file in examples.items())
