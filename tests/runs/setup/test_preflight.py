@@ -26,8 +26,6 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planted_model(labels=("no", "yes")).save_pretrained(base / "labels")
     planted_model(labels=("neutral", "entailment", "contradiction")).save_pretrained(base / "order")
     planted_model(vocab_size=20).save_pretrained(base / "vocabulary")
-    planted_model().save_pretrained(base / "tokens")
-    bert_like().save_pretrained(base / "tokens")
     planted_model(max_position_embeddings=8).save_pretrained(base / "short")
     planted_model(num_hidden_layers=4).save_pretrained(base / "cut")
     (base / "cut" / "model.safetensors").write_bytes(b"cut")
@@ -147,15 +145,6 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "the teacher's vocabulary has 32 entries, the student's 20, and the tokenizer of both 32",
             "resize_token_embeddings(32)",
-        ),
-    ),
-    "student's tokenizer": (
-        (OTHER_STUDENT, "students.kd.model={checkpoints}/tokens"),
-        (
-            "student 'kd': teacher and student do not fit",
-            "the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both",
-            "Rows are tokenised once, for both models. An intervention needs positions that both models share",
-            "only `causalkd.objectives.uld.ULD`, in Python, takes language models of different tokenizers",
         ),
     ),
     "vocabulary of the data": (

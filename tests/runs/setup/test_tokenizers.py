@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from causalkd.cli import app
 from causalkd.recipe.sections import DataPart, TeacherPart, TrainingPart
 from causalkd.runs.setup.tokenizers import completed, tokenizer_of, with_padding
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
-from tests.shrunk import planted_model
+from tests.shrunk import SHRUNK, TINY, planted_model
 
 FRESH = TeacherPart(config={"model_type": "bert"}, training=TrainingPart(steps=1))
 
@@ -33,3 +35,19 @@ def test_the_end_token_stands_for_padding_where_there_is_none() -> None:
     model.tokenizer, model.model.config.pad_token_id = None, None
     assert completed(model, tokenizer).tokenizer is tokenizer
     assert model.model.config.pad_token_id == tokenizer.eos_token_id
+
+
+def test_a_student_of_another_tokenizer_is_refused_with_what_a_recipe_can_do(tmp_path: Path) -> None:
+    planted_model().save_pretrained(tmp_path / "other")
+    bert_like().save_pretrained(tmp_path / "other")
+    student = ("students.kd.layers=null", f"students.kd.model={tmp_path / 'other'}")
+    settings = [*SHRUNK["quickstart"], *TINY, f"output={tmp_path / 'run'}", *student]
+    done = CliRunner().invoke(app, ["distill", "quickstart", *(p for change in settings for p in ("--set", change))])
+    assert done.exit_code == 2 and not (tmp_path / "run").exists()
+    for part in (
+        "student 'kd': teacher and student do not fit",
+        "the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both",
+        "Rows are tokenised once, for both models. An intervention needs positions that both models share",
+        "only `causalkd.objectives.uld.ULD`, in Python, takes language models of different tokenizers",
+    ):
+        assert part in done.output, done.output
