@@ -85,21 +85,7 @@ def render(
     """
     names = dict.fromkeys(student.name for student in report.students)
     of_students = [row for name in names for row in metrics if row["student"] == name]  # not the teacher's own training
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {
-        "share": _share,
-        "signed": _signed,
-        "chance": _chance,
-        "count": _count,
-        "percent": percent,
-        "width": _width,
-        "code": _code,
-    }
-    template = environment.from_string(
-        resources.files("analysis").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
-    )
+    template = _template()
     sections, bars = [*_sections(report), *_curves(report, of_students)], bar_groups(report)
     return template.render(
         report=report,
@@ -133,6 +119,25 @@ def render(
         downloads=downloads(report, of_students),
         alignment=report.alignment.to_yaml(),
         facts=environment_facts(report),
+    )
+
+
+def _template() -> jinja2.Template:
+    """The template of the page, with its ways of writing numbers."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {
+        "share": _share,
+        "signed": _signed,
+        "chance": _chance,
+        "count": _count,
+        "percent": percent,
+        "width": _width,
+        "code": _code,
+    }
+    return environment.from_string(
+        resources.files("analysis").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     )
 
 

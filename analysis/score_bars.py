@@ -59,7 +59,7 @@ def bar_groups(report: VerificationReport) -> list[BarGroup]:
             notes = {name: _note(report, name) if aligned else "" for name in found}
             bars = tuple(_bar(name, colours[name], kinds[kind], notes[name]) for name, kinds in found.items())
             most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
-            groups.append(BarGroup(_title(most, aligned), most.which.lstrip(", "), bars))
+            groups.append(BarGroup(_title(most, aligned), most.which.lstrip(", ") if most.sites else "", bars))
     return groups
 
 

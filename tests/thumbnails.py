@@ -29,8 +29,10 @@ def write_picture(browser: Browser, page: Path) -> None:
     told.add_text(KEY, digest(page))
     browser.open(page.read_text("utf-8"))
     browser.picture(target, whole=False)
-    screen = Image.open(target).convert("RGB").crop((0, 0, 1280, 800)).resize(_SIZE, Image.Resampling.LANCZOS)
-    screen.quantize(64).save(target, pnginfo=told, optimize=True)
+    with Image.open(target) as whole:
+        screen = whole.convert("RGB").crop((0, 0, 1280, 800)).resize(_SIZE, Image.Resampling.LANCZOS)
+    few = screen.quantize(255, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # rare colours stay what they are
+    few.save(target, pnginfo=told, optimize=True)
 
 
 if __name__ == "__main__":

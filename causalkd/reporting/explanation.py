@@ -117,22 +117,26 @@ def _trained_with(report: VerificationReport) -> str:
         return ""
     shared = [name for name in next(iter(found.values())) if all(name in own for own in found.values())]
     everyone = "The student" if len(found) == 1 else "Every student"
-    said = [f"{everyone} learned from {_and(shared)}"] if shared else []
+    said = [f"{everyone} learned from {_learned(shared)}"] if shared else []
     for name, names in found.items():
         own = [each for each in names if each not in shared]
         if own:
-            said.append(f"{isolated(name)}{' also' if shared else ' learned'} from {_and(own)}")
+            said.append(f"{isolated(name)}{' also' if shared else ' learned'} from {_learned(own)}")
     return f" {'; '.join(said)}."
 
 
+def _learned(objectives: Sequence[str]) -> str:
+    return _and([_LEARNED.get(name, name) for name in objectives])
+
+
 def _and(names: Sequence[str]) -> str:
-    *most, last = [_LEARNED.get(name, name) for name in names]
+    *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def _positions(policy: PositionPolicy) -> str:
     if policy.policy == "segments":
-        return "the tokens of " + " and ".join(name.replace("_", " ") for name in policy.segments)
+        return f"the tokens of {_and([name.replace('_', ' ') for name in policy.segments])}"
     if policy.policy in ("first", "last") and (policy.maximum or 1) > 1:
         return f"the {policy.policy} {policy.maximum} tokens"
     return _POSITIONS.get(policy.policy, policy.policy)

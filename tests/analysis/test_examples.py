@@ -41,7 +41,8 @@ def test_every_page_of_the_gallery_is_one_file_and_is_linked(page: Path) -> None
 @pytest.mark.parametrize("page", sorted(GALLERY.glob("*.html")), ids=lambda page: page.stem)
 def test_every_picture_is_of_its_page(page: Path) -> None:
     """Mended by `python -m tests.thumbnails`."""
-    assert Image.open(page.with_suffix(".png")).info[KEY] == digest(page)
+    with Image.open(page.with_suffix(".png")) as picture:
+        assert picture.info[KEY] == digest(page)
 
 
 def test_the_quickstart_s_headline_has_the_numbers_of_its_table() -> None:

@@ -58,3 +58,11 @@ def test_a_diverged_student_has_neither_bar_nor_interval():
     rows = tuple(dataclasses.replace(row, iia_effective=float("nan")) for row in report.interchange)
     bar = bar_groups(dataclasses.replace(report, interchange=rows))[0].bars[0]
     assert (bar.value, bar.low, bar.high, bar.baseline) == (None, None, None, None)
+
+
+def test_sites_without_enough_pairs_are_not_said_to_have_them():
+    groups = bar_groups(two_sites(lambda *_: 0.7, effective=5))
+    assert [(group.title, group.which) for group in groups] == [
+        ("At aligned sites: fewer than 30 effective pairs", ""),
+        ("At other sites: fewer than 30 effective pairs", ""),
+    ]

@@ -81,6 +81,7 @@ def test_with_three_seeds_other_data_are_the_doubt():
         ("{policy: first}", "at the first token"),
         ("{policy: last, maximum: 3}", "at the last 3 tokens"),
         ("{policy: all}", "at every token"),
+        ("{policy: segments, segments: [place_1, place_2, asked]}", "at the tokens of place 1, place 2 and asked by"),
     ],
 )
 def test_positions_are_told_in_words(policy, said):
