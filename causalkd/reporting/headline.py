@@ -30,7 +30,8 @@ def headline(report: VerificationReport) -> str:
     own = here[leaders[0]]
     place = _place(own, kind)
     above = any(each.above for each in here.values())
-    where = f"{place}," if above else f"There is no evidence of alignment {place[0].lower()}{place[1:]}:"
+    nothing = f"Nothing shows that a student computes as the teacher does {place[0].lower()}{place[1:]};"
+    where = f"{place}," if above else nothing
     claim = _tied(report, leaders, here) if len(leaders) > 1 else _single(report, leaders[0], here, kind)
     return f"{where} {claim}.{_another_layer(leaders, here)}{_unmeasured(report, here)}"
 
@@ -62,7 +63,7 @@ def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str,
     )
     shown = "each above its best baseline" if above == len(found) else some
     others = [name for name in here if name not in leaders] if len(here) <= _NAMED else []
-    beside = "".join(f"; beside {isolated(name)} ({percent(here[name].accuracy)})" for name in others)
+    beside = "".join(f"; {isolated(name)} does on {percent(here[name].accuracy)}" for name in others)
     return (
         f"{names} tie: each predicts what the teacher predicts on {percent(found[0].accuracy)} {_COUNTED} "
         f"({certainties.pop() if len(certainties) == 1 else seeds}), {shown} ({levels}){beside}"

@@ -45,6 +45,8 @@ def test_a_copy_of_the_teacher_scores_one_and_is_above_its_baselines(copy_of_the
 def test_a_student_that_has_learnt_nothing_is_no_evidence(seed):
     student = untrained_copy(teacher_and_student()[1], seed)
     report = _report(student)
-    assert verdict(report)[0].startswith("There is no evidence of alignment at the aligned site: ")
+    assert verdict(report)[0].startswith(
+        "Nothing shows that a student computes as the teacher does at the aligned site;"
+    )
     trained = {row.baseline: row for row in report.interchange if row.aligned}
     assert trained["measured"].iia_effective <= trained["majority_class"].iia_effective + 0.1

@@ -32,7 +32,7 @@ def test_the_reference_that_wins_is_the_one_that_is_named():
 @pytest.mark.parametrize(("kd", "diito", "difference"), [(0.4, 0.38, -0.02), (0.3, 0.5, 0.2)])
 def test_a_null_run_opens_with_there_is_no_evidence(kd, diito, difference):
     found = headline(_two(kd, diito, difference, q=0.6))
-    assert found.startswith("There is no evidence of alignment at the aligned site: ")
+    assert found.startswith("Nothing shows that a student computes as the teacher does at the aligned site;")
     assert "which is not shown to be above its best baseline (majority class, 50.0%)" in found
     assert "it is not shown to score higher than" in found and "beyond chance" not in found and "more" not in found
 
@@ -158,7 +158,10 @@ def test_students_that_tie_are_not_named_as_the_highest_one_alone():
     assert "4 of 9 students tie: " in headline(many) and "highest" not in headline(many)
     assert named_students(many) == ["s5", "s6", "s7"]
     none = headline(two_sites(lambda *_: 0.4, students=TWO))
-    assert none.startswith("There is no evidence") and "none shown to be above its best baseline (50.0%)" in none
+    assert (
+        none.startswith("Nothing shows that a student computes as the teacher does")
+        and "none shown to be above its best baseline (50.0%)" in none
+    )
 
 
 def test_a_tie_says_for_how_many_the_layer_is_not_shown_to_matter():

@@ -40,7 +40,9 @@ def test_each_student_has_a_sentence_of_its_numbers():
     ],
 )
 def test_a_student_within_its_baselines_is_no_evidence(report):
-    assert verdict(report)[0].startswith("There is no evidence of alignment at the aligned site: ")
+    assert verdict(report)[0].startswith(
+        "Nothing shows that a student computes as the teacher does at the aligned site;"
+    )
     assert not any("One seed" in sentence for sentence in verdict(report))
 
 
@@ -57,7 +59,7 @@ def test_a_baseline_that_explains_everything_is_not_exceeded_by_a_perfect_score(
         dataclasses.replace(row, iia_effective=1.0, q_value=1.0) if row.baseline == "majority_class" else row
         for row in report.interchange
     ]
-    assert "no evidence" in verdict(dataclasses.replace(report, interchange=tuple(perfect)))[0]
+    assert "Nothing shows that" in verdict(dataclasses.replace(report, interchange=tuple(perfect)))[0]
 
 
 def test_only_students_that_do_as_well_elsewhere_are_named_as_such():
