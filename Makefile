@@ -43,13 +43,13 @@ demo: $(INSTALLED)  ## train and verify the quickstart; ends in runs/quickstart
 	$(BIN)/causalkd distill quickstart --overwrite
 
 test: $(INSTALLED)  ## run the tests, minutes; ARGS='-k name' picks some
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-fast: $(INSTALLED)  ## run what trains nothing, a minute and a half; to use while working
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not trains' $(FAST) $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not trains' $(FAST) $(ARGS)
 
 test-slow: $(INSTALLED)  ## run the slow tests too
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m 'slow or not slow' $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'slow or not slow' $(ARGS)
 
 lint: $(INSTALLED)  ## format check, ruff, types, import layers
 	$(BIN)/ruff format --check .
