@@ -13,6 +13,8 @@ from tests.training.processes import COUNTS, TRAININGS
 
 ROOT = Path(__file__).parent.parent.parent
 BOUNDS = {32: 1e-6, 64: 1e-12}
+_WITHOUT_GRADIENT = ".k_lin.bias"
+"""It adds the same to all scores of a query, so its gradient is rounding error alone, which AdamW divides by 1e-8."""
 _OF_THE_TRAINER = {"loss"}
 """Which transformers adds up in float32, whatever the model is in."""
 
@@ -38,7 +40,8 @@ def test_processes_learn_what_one_learns(found: Path, name: str, bits: int, proc
     one, several = (_read(found, count, name, bits) for count in (1, processes))
     assert {weight.dtype for weight in one["weights"].values()} == {torch.float32 if bits == 32 else torch.float64}
     for weight, tensor in one["weights"].items():
-        assert (tensor - several["weights"][weight]).abs().max() < BOUNDS[bits], weight
+        bound = BOUNDS[bits] * (1000 if weight.endswith(_WITHOUT_GRADIENT) else 1)
+        assert (tensor - several["weights"][weight]).abs().max() < bound, weight
     assert len(one["rows"]) == len(several["rows"]) > 0
     for row, other in zip(one["rows"], several["rows"], strict=True):
         assert row.keys() == other.keys() and len(row) == 1 + len(TRAININGS[name])
