@@ -10,13 +10,13 @@ import torch
 from beartype import BeartypeConf, BeartypeDecorPlace
 from beartype.claw import beartype_packages
 
+from tests.checked_rooms import PLAIN
 from tests.packaged_files import file_of
 
 if TYPE_CHECKING:
     from tests.shrunk import FinishedRun
 
-# Before anything of the package is imported; jaxtyping checks what holds tensors, as pyproject.toml says.
-PLAIN = ("files", "processes", "recipe", "reporting", "runs", "verification.results")
+# Before anything of the package is imported.
 beartype_packages(
     [f"causalkd.{room}" for room in PLAIN],
     conf=BeartypeConf(claw_decor_place_func=BeartypeDecorPlace.FIRST),  # below other decorators

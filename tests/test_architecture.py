@@ -13,6 +13,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 from causalkd.losses.decoupled import decoupled
+from tests.checked_rooms import PLAIN
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path.relative_to(ROOT) for name in ("causalkd", "analysis") for path in (ROOT / name).rglob("*.py"))
@@ -111,6 +112,15 @@ def test_no_checkpoint_runs_code_of_its_own() -> None:
 def test_every_module_is_mirrored_by_a_test() -> None:
     missing = {str(path): str(_mirror(path)) for path in MODULES if not (ROOT / _mirror(path)).is_file()}
     assert not missing, f"modules without their test file: {missing}"
+
+
+def test_the_types_of_every_room_are_checked() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    (shapes,) = [option.partition("=")[2] for option in options if option.startswith("--jaxtyping-packages")]
+    checked = [*shapes.split(",")[:-1], *(f"causalkd.{room}" for room in PLAIN)]
+    names = [".".join(path.with_suffix("").parts) for path in MODULES]
+    unchecked = [name for name in names if not any(name == room or name.startswith(f"{room}.") for room in checked)]
+    assert unchecked == ["causalkd.__main__", "causalkd.task_types"], "these define no function"
 
 
 def test_shapes_in_signatures_are_checked() -> None:

@@ -25,14 +25,14 @@ def digest(page: Path) -> str:
 
 def write_picture(browser: Browser, page: Path) -> None:
     """Writes the first screen of a page, 1280 pixels wide, beside it as a small PNG."""
-    target, told = page.with_suffix(".png"), PngInfo()
-    told.add_text(KEY, digest(page))
+    target, info = page.with_suffix(".png"), PngInfo()
+    info.add_text(KEY, digest(page))
     browser.open(page.read_text("utf-8"))
     browser.picture(target, whole=False)
     with Image.open(target) as whole:
         screen = whole.convert("RGB").crop((0, 0, 1280, 800)).resize(_SIZE, Image.Resampling.LANCZOS)
     few = screen.quantize(255, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # rare colours stay what they are
-    few.save(target, pnginfo=told, optimize=True)
+    few.save(target, pnginfo=info, optimize=True)
 
 
 if __name__ == "__main__":

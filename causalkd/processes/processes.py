@@ -67,7 +67,7 @@ class Processes:
         if self.count == 1:
             return [mine]
         found: list[Any] = [None] * self.count
-        with _losses_told():
+        with _losses_named():
             torch.distributed.all_gather_object(found, mine, group=self.group)
         return found
 
@@ -101,10 +101,10 @@ class Processes:
         self.gather(None)
 
     def _from_first(self, given: Any) -> Any:
-        told = [given]
-        with _losses_told():
-            torch.distributed.broadcast_object_list(told, src=0, group=self.group)
-        return told[0]
+        sent = [given]
+        with _losses_named():
+            torch.distributed.broadcast_object_list(sent, src=0, group=self.group)
+        return sent[0]
 
 
 ALONE = Processes()
@@ -112,7 +112,7 @@ ALONE = Processes()
 
 
 @contextmanager
-def _losses_told() -> Iterator[None]:
+def _losses_named() -> Iterator[None]:
     """A connection that breaks inside says that the process at its other end is gone."""
     try:
         yield

@@ -1,7 +1,7 @@
 """The page in a real browser, at the width of a desk, a phone and paper.
 
 The tests need Chromium (Debian: `apt-get install chromium`), and those of accessibility also axe-core, which `make
-weights` installs, or another `axe.min.js` whose path is in CAUSALKD_AXE. What is missing is told by the skipped tests.
+weights` installs, or another `axe.min.js` whose path is in CAUSALKD_AXE. The skipped tests say what is missing.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from causalkd.alignment.interchange import hook_points_needed, read_hook_points
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
@@ -27,10 +28,16 @@ def step_flops(objectives: ObjectivesPart, step: Step) -> Number:
     """Operations of a micro-batch: forwards of both models, what the objectives add, and the backward pass."""
     total = 3 * ForwardCost(step.student).forward(step.shape)
     total += ForwardCost(step.teacher).forward(step.shape) if compares(objectives) else 0.0
-    chosen = objectives.chosen()
-    # Objectives of the same cost share what they run, so the first one's settings stand for all.
-    costs = {OBJECTIVES[name].cost: part for name, part in reversed(chosen.items())}
-    return total + sum(imported(cost)(part, step) for cost, part in costs.items() if cost is not None)
+    return total + added(objectives, step, "cost")
+
+
+def added(objectives: ObjectivesPart, step: Step, column: Literal["cost", "held"]) -> Number:
+    """What objectives add, by a column of their table; see `ObjectiveEntry`.
+
+    Objectives with the same entry there share what they run, so the first one's settings stand for all.
+    """
+    parts = {getattr(OBJECTIVES[name], column): part for name, part in reversed(objectives.chosen().items())}
+    return sum(imported(adds)(part, step) for adds, part in parts.items() if adds is not None)
 
 
 def interchange_cost(part: DIITOPart | DIITOHiddenPart, step: Step) -> Number:

@@ -5,8 +5,7 @@ from causalkd.alignment.resolve import ResolvedPair
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.objectives import OBJECTIVES, ADKDPart, DIITOHiddenPart, DIITOPart, ObjectivesPart
-from causalkd.runs.costs.step_flops import Step, first_block, passes_of_map
-from causalkd.tables import imported
+from causalkd.runs.costs.step_flops import Step, added, first_block, passes_of_map
 from causalkd.training.flops import Number, Shape
 
 _FLOAT = 4  # bytes
@@ -33,9 +32,7 @@ def _trains_maps(objectives: ObjectivesPart) -> bool:
 
 def forwards_held(objectives: ObjectivesPart, step: Step) -> Number:
     """How many forwards of the student are held at once where most are: the plain one, and what objectives add."""
-    # Objectives that hold the same share it, so the first one's settings stand for all.
-    parts = {OBJECTIVES[name].held: part for name, part in reversed(objectives.chosen().items())}
-    return 1.0 + sum(imported(held)(part, step) for held, part in parts.items() if held is not None)
+    return 1.0 + added(objectives, step, "held")
 
 
 def interchange_held(part: DIITOPart | DIITOHiddenPart, step: Step) -> Number:
