@@ -61,6 +61,12 @@ def listed(headline: str, faults: Sequence[str], bullet: str = "- ") -> str:
     return "\n".join([f"{_cut(headline)}:", *lines])
 
 
+def few(names: Sequence[object], most: int = 12) -> str:
+    """The first of some names, separated by commas, and how many more there are."""
+    shown = ", ".join(map(str, names[:most]))
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _LINE else f"{text[: _LINE - 40]}… ({len(text) - _LINE + 40:,} more characters)"
 

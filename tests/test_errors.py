@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 
 from causalkd.alignment.spec import Alignment
-from causalkd.errors import fault_lines
+from causalkd.errors import fault_lines, few
 
 
 def test_one_error_lists_every_fault_with_the_nearest_valid_name():
@@ -83,3 +83,7 @@ def test_a_file_that_is_no_text(tmp_path: Path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"the alignment in .*mine\.yaml cannot be read: .*cannot be read as text"):
         Alignment.from_yaml(path)
+
+
+def test_many_names_are_shown_as_a_few_and_a_number():
+    assert few(["a", "b"]) == "a, b" and few(range(1014), 3) == "0, 1, 2 and 1,011 more"

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from causalkd.errors import nearest
+from causalkd.errors import few, nearest
 from causalkd.files.refusals import refused
 from causalkd.models.aligned_weights import align
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
@@ -117,7 +117,7 @@ def _stock_model(
     lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     if lacking and not new_head:
         raise ValueError(
-            f"checkpoint {name} has no weights of the right size for {', '.join(lacking)}, which the {task} head "
+            f"checkpoint {name} has no weights of the right size for {few(lacking)}, which the {task} head "
             f"needs. Fine-tune it on the task first; they start at random {NEW_HEAD}"
         )
     check_in_memory(model, str(name))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from causalkd.errors import few
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.plain_weights import has_adapters
 
@@ -80,7 +81,7 @@ def _targets(student: HookedModel, asked: Sequence[str] | None) -> list[str]:
         known = sorted({name.rpartition(".")[2] for name in names})
         raise ValueError(
             f"targets {list(asked)}: {', '.join(wrong) or 'none'} is not a linear layer in the blocks of "
-            f"{student.architecture}; it has {', '.join(known)}"
+            f"{student.architecture}; it has {few(known)}"
         )
     return [name for name in names if any(_ends(name, target) for target in asked)]
 

@@ -6,6 +6,7 @@ from causalkd.data.tasks.data_files import Table
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.labels import is_missing
 from causalkd.data.tasks.own_data import ROW_KINDS, TEXT_PAIRS
+from causalkd.errors import few
 
 SAMPLE = 2000
 """The number of rows that are looked at."""
@@ -38,7 +39,7 @@ def guess_kind(table: Table) -> Kind:
         if usual:
             return "causal_lm"
     raise ValueError(
-        f"{table.origin} has the columns {', '.join(table.columns)}, which are not named as those of any kind usually "
+        f"{table.origin} has the columns {few(table.columns)}, which are not named as those of any kind usually "
         f"are. Give --kind: {', '.join(ROW_KINDS)}"
     )
 

@@ -12,6 +12,7 @@ from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
 from causalkd.data.tasks.labels import declared_names, flagged, flat, in_order, is_missing, named
 from causalkd.data.tasks.row_checks import check_rows
+from causalkd.errors import few
 from causalkd.task_types import Task
 
 
@@ -190,7 +191,7 @@ class OwnData:
             faults.append(f"{', '.join(map(repr, twice))} would be used twice, which shows a model its own label")
         if faults:
             raise ValueError(
-                f"{table.origin} has the columns {', '.join(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
+                f"{table.origin} has the columns {few(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
                 "the recipe's `data`"
             )
         return found

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from causalkd.errors import few
+
 
 def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[str, ...]]:
     """The columns of a tab-separated file: by name, where its first line names them, or by number from 0.
@@ -21,7 +23,7 @@ def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[s
     for column in columns:
         if isinstance(column, str) and column not in table[0]:
             raise ValueError(
-                f"{path} has no column '{column}'; it has {', '.join(table[0])}. Give the file of the task"
+                f"{path} has no column '{column}'; it has {few(list(table[0]))}. Give the file of the task"
             )
         numbers.append(table[0].index(column) if isinstance(column, str) else column)
     named = isinstance(columns[0], str)

@@ -55,8 +55,9 @@ class HookedModel:
         self.role: Role = role
         self.adapter = adapter_for(model)
         self.architecture = type(model).__name__
+        of_layers = blocks_of_layers(self.adapter, model)
         blocks = self.adapter.translate_transformer_lens_path("blocks")
-        self.layers = BlocksByLayer(model, blocks, blocks_of_layers(self.adapter, model))
+        self.layers = BlocksByLayer(model, blocks, of_layers)
         self.n_layers = len(self.layers)
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
