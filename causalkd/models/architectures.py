@@ -81,6 +81,10 @@ _ARCHITECTURES: dict[str, Architecture] = {
     "helium": _LLAMA_LIKE,
     "ministral": _LLAMA_LIKE,
     "persimmon": Architecture("embed_tokens", "layers", "self_attn.dense", "mlp.dense_4h_to_h"),
+    # A language model inside a model that also reads images.
+    "qwen3_5": Architecture(
+        "language_model.embed_tokens", "language_model.layers", "self_attn.o_proj", "mlp.down_proj"
+    ),
     # Mixtures of experts.
     "dots1": _MIXTURE,
     "phimoe": _MIXTURE,

@@ -198,6 +198,7 @@ class ObjectiveEntry:
         trains_maps: Whether it trains on attribution maps, and so needs second derivatives, eager attention and
             backward passes that block-forwards do not count; a report says so.
         reads_teacher: Whether it compares the student with the teacher.
+        learns_from: What a student learns from by it, for sentences of a report; without it the key stands there.
         cost: The operations that it adds to the forward passes of both models and the student's backward pass, as a
             function of its settings and a `causalkd.runs.costs.step_flops.Step`, or where that is; None where it adds
             none worth planning. Objectives of the same cost share what they run, so it is counted once.
@@ -211,6 +212,7 @@ class ObjectiveEntry:
     interchanges: bool = False
     trains_maps: bool = False
     reads_teacher: bool = True
+    learns_from: str = ""
     cost: Callable[..., Any] | str | None = None
     held: Callable[..., Any] | str | None = None
 
@@ -220,15 +222,29 @@ _INTERCHANGE_HELD = "causalkd.runs.costs.step_memory:interchange_held"
 _ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
 _MODELS: tuple[Given, ...] = ("teacher", "student", "seed")
 OBJECTIVES: dict[str, ObjectiveEntry] = {
-    "task": ObjectiveEntry(TaskPart, "causalkd.objectives.response_kd:TaskLoss", reads_teacher=False),
-    "response_kd": ObjectiveEntry(ResponseKDPart, "causalkd.objectives.response_kd:ResponseKD"),
-    "atkd": ObjectiveEntry(ATKDPart, "causalkd.objectives.atkd:ATKD"),
-    "dkd": ObjectiveEntry(DKDPart, "causalkd.objectives.atkd:DKD"),
-    "hidden_kd": ObjectiveEntry(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
+    "task": ObjectiveEntry(
+        TaskPart, "causalkd.objectives.response_kd:TaskLoss", reads_teacher=False, learns_from="the labels"
+    ),
+    "response_kd": ObjectiveEntry(
+        ResponseKDPart, "causalkd.objectives.response_kd:ResponseKD", learns_from="the teacher's predictions"
+    ),
+    "atkd": ObjectiveEntry(
+        ATKDPart, "causalkd.objectives.atkd:ATKD", learns_from="the teacher's predictions by teaching modes"
+    ),
+    "dkd": ObjectiveEntry(
+        DKDPart, "causalkd.objectives.atkd:DKD", learns_from="both parts of the teacher's predictions"
+    ),
+    "hidden_kd": ObjectiveEntry(
+        ProjectedHiddenKDPart,
+        "causalkd.objectives.hidden_kd:HiddenKD",
+        _MODELS,
+        learns_from="the teacher's hidden states",
+    ),
     "diito": ObjectiveEntry(
         DIITOPart,
         "causalkd.objectives.diito:DIITO",
         _ALL,
+        learns_from="the teacher's counterfactual predictions",
         interchanges=True,
         cost=_INTERCHANGE_COST,
         held=_INTERCHANGE_HELD,
@@ -237,6 +253,7 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         DIITOHiddenPart,
         "causalkd.objectives.diito:DIITOHidden",
         _ALL,
+        learns_from="the teacher's counterfactual hidden states",
         interchanges=True,
         cost=_INTERCHANGE_COST,
         held=_INTERCHANGE_HELD,
@@ -244,10 +261,13 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
     "adkd": ObjectiveEntry(
         *(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),
         trains_maps=True,
+        learns_from="the teacher's attribution maps",
         cost="causalkd.runs.costs.step_flops:maps_cost",
         held="causalkd.runs.costs.step_memory:maps_held",
     ),
-    "uld": ObjectiveEntry(ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student")),
+    "uld": ObjectiveEntry(
+        ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student"), learns_from="the teacher's sorted predictions"
+    ),
 }
 """Every objective by its key."""
 

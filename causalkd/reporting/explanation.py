@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.headline import is_sure, span, where_it_counts
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import is_trained_there, site_of
@@ -27,26 +28,6 @@ _POSITIONS = {
     "last": "the last token",
     "explicit": "chosen tokens",
 }
-_WITHOUT = {
-    "no_intervention": "not intervening at all",
-    "permuted_source": "intervening with the source of another row",
-    "majority_class": "always guessing the commonest prediction",
-    "untrained_student": "an untrained student",
-    "norm_matched_random": "moving the activations as far in a random direction",
-}
-"""What reaches the level of a baseline; a baseline that is registered from outside has its own title."""
-_LEARNED = {
-    "task": "the labels",
-    "response_kd": "the teacher's predictions",
-    "atkd": "the teacher's predictions by teaching modes",
-    "dkd": "both parts of the teacher's predictions",
-    "uld": "the teacher's sorted predictions",
-    "hidden_kd": "the teacher's hidden states",
-    "diito": "the teacher's counterfactual predictions",
-    "diito_hidden": "the teacher's counterfactual hidden states",
-    "adkd": "the teacher's attribution maps",
-}
-"""What a student learns from by an objective; one that is registered from outside has its key."""
 
 _EXPECTED = (
     "from an aligned site alone, where a student that was trained there is expected to score high: the other sites are "
@@ -82,7 +63,7 @@ def without_computing_alike(report: VerificationReport) -> str:
     """What the best baseline is, in words; with its name where it is the same one for every student."""
     names = {each.baseline_name for each in where_it_counts(report).values()}
     name = names.pop() if len(names) == 1 else None
-    here = "" if name is None else f" (here: {_WITHOUT.get(name, BASELINES[name].title)})"
+    here = "" if name is None else f" (here: {BASELINES[name].doing or BASELINES[name].title})"
     return f"the level that is reached without computing as the teacher does{here}"
 
 
@@ -126,7 +107,8 @@ def _trained_with(report: VerificationReport) -> str:
 
 
 def _learned(objectives: Sequence[str]) -> str:
-    return _and([_LEARNED.get(name, name) for name in objectives])
+    known = {name: OBJECTIVES[name].learns_from for name in objectives if name in OBJECTIVES}
+    return _and([known.get(name) or name for name in objectives])
 
 
 def _and(names: Sequence[str]) -> str:

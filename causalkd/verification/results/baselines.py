@@ -25,6 +25,7 @@ class Baseline:
         title: The short name, in columns, legends and sentences.
         description: What it is, as the end of a sentence that starts with the title.
         explains: Whether it explains an accuracy without an alignment; the measurement must exceed the best of these.
+        doing: What reaches its level, for sentences of a report, such as "always guessing …"; None for the title.
         predict: Computes its predictions from an intervened pass of the student
             (`interventions.counterfactuals.Intervened`) and a seed; None where the measurement plans it in another way.
         marker: The marker in a figure.
@@ -34,6 +35,7 @@ class Baseline:
     title: str
     description: str
     explains: bool = False
+    doing: str | None = None
     predict: Callable[[Any, int], Any] | None = None
     marker: str = "o"
 
@@ -46,6 +48,7 @@ BASELINES: dict[str, Baseline] = {
             "no intervention",
             "the student's prediction on the base input, which shows how much agreement needs no intervention",
             explains=True,
+            doing="not intervening at all",
             predict=lambda found, seed: found.plain,
             marker="|",
         ),
@@ -54,6 +57,7 @@ BASELINES: dict[str, Baseline] = {
             "permuted source",
             "the student receives the source of another row and the teacher the right one",
             explains=True,
+            doing="intervening with the source of another row",
             predict=lambda found, seed: found.permuted,
             marker="x",
         ),
@@ -62,6 +66,7 @@ BASELINES: dict[str, Baseline] = {
             "majority class",
             "the constant guess that is right most often",
             explains=True,
+            doing="always guessing the commonest prediction",
             marker="D",
         ),
         Baseline(
@@ -70,6 +75,7 @@ BASELINES: dict[str, Baseline] = {
             "an untrained student of the same configuration; at a site with a `basis` it uses the directions of the "
             "trained student, and only `causalkd search --rank` lets it learn its own",
             explains=True,
+            doing="an untrained student",
             marker="s",
         ),
         Baseline(
@@ -77,6 +83,7 @@ BASELINES: dict[str, Baseline] = {
             "random direction",
             "the student's activations move as far as in the intervention, but in a random direction",
             explains=True,
+            doing="moving the activations as far in a random direction",
             predict=lambda found, seed: found.moved_elsewhere(seed),
             marker="2",
         ),

@@ -16,9 +16,9 @@ def rows(setting: Setting) -> list[Row]:
     to_own = paired_ratios(own_kd_step(setting), {"inside": inside}, setting.rounds)
     cost, cost_fresh = diito_cost(setting), diito_cost(replace(setting, sources="dataset"))
     return [
-        ratio_row("diito_step_vs_kd", to_plain["inside"], 1.55, cost, plain_cost(setting), setting),
+        ratio_row("diito_step_vs_kd", to_plain["inside"], 1.3, cost, plain_cost(setting), setting),
         ratio_row("diito_fresh_vs_kd", to_plain["fresh"], 1.85, cost_fresh, plain_cost(setting), setting),
-        ratio_row("diito_step_vs_own_kd", to_own["inside"], 1.8, cost, plain_cost(setting), setting),
+        ratio_row("diito_step_vs_own_kd", to_own["inside"], 1.55, cost, plain_cost(setting), setting),
     ]
 
 
