@@ -10,6 +10,8 @@ from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
+_TRAINED, _NOT_TRAINED = "trained here", "not trained here"
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -24,7 +26,7 @@ class Bar:
         points: Every seed's value, where there are several.
         baseline: The best baseline at the same sites.
         certainty: Its interval, or its standard deviation over the seeds, in words; empty where there is neither.
-        note: Whether the student was trained at these sites, where that is known.
+        note: Whether the student was trained at these sites, where that is known and not the same for all.
         meaning: The exact numbers in words, for a tooltip.
     """
 
@@ -42,7 +44,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class BarGroup:
-    """The bars of all students at the sites of one kind; `which` says what sites these are, where it must be said."""
+    """The bars of all students at the sites of one kind.
+
+    Attributes:
+        title: The kind of sites.
+        which: Which of them count, where not all do, and whether all students were trained there or none was.
+        bars: A bar each.
+    """
 
     title: str
     which: str
@@ -57,9 +65,13 @@ def bar_groups(report: VerificationReport) -> list[BarGroup]:
     for kind, aligned in enumerate((True, False)):
         if any(row.aligned == aligned for row in report.interchange):
             notes = {name: _note(report, name) if aligned else "" for name in found}
-            bars = tuple(_bar(name, colours[name], kinds[kind], notes[name]) for name, kinds in found.items())
+            shared = _shared(list(notes.values()))
+            bars = tuple(
+                _bar(name, colours[name], kinds[kind], "" if shared else notes[name]) for name, kinds in found.items()
+            )
             most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
-            groups.append(BarGroup(_title(most, aligned), most.which.lstrip(", ") if most.sites else "", bars))
+            which = [most.which.lstrip(", ") if most.sites else "", shared]
+            groups.append(BarGroup(_title(most, aligned), "; ".join(filter(None, which)), bars))
     return groups
 
 
@@ -82,7 +94,15 @@ def _title(most: Evidence, aligned: bool) -> str:
 
 
 def _note(report: VerificationReport, name: str) -> str:
-    return {True: "trained here", False: "not trained here", None: ""}[is_trained_there(report, name)]
+    return {True: _TRAINED, False: _NOT_TRAINED, None: ""}[is_trained_there(report, name)]
+
+
+def _shared(notes: Sequence[str]) -> str:
+    """What is said once of several students, where the note of all is the same."""
+    known = set(notes) if len(notes) > 1 else set()
+    return {_TRAINED: "every student was trained here", _NOT_TRAINED: "no student was trained here"}.get(
+        known.pop() if len(known) == 1 else "", ""
+    )
 
 
 def _bar(name: str, colour: str, found: Evidence, note: str) -> Bar:

@@ -66,3 +66,10 @@ def test_sites_without_enough_pairs_are_not_said_to_have_them():
         ("At aligned sites: fewer than 30 effective pairs", ""),
         ("At other sites: fewer than 30 effective pairs", ""),
     ]
+
+
+def test_what_all_students_have_in_common_is_said_once():
+    (aligned, _) = bar_groups(example_report(("one", "two", "three")))
+    assert aligned.which == "no student was trained here" and {bar.note for bar in aligned.bars} == {""}
+    (bar,) = bar_groups(example_report(("one",)))[0].bars
+    assert bar.note == "not trained here"
