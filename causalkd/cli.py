@@ -94,7 +94,7 @@ def study(
     """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it."""
     leave_to_the_first()
     with user_errors():
-        study_with_page = import_module("analysis.study_page").study_with_page
+        study_with_page = import_module("analysis.pages.study_page").study_with_page
         typer.echo(study_with_page(file, table, retry_failed, partial(typer.echo, err=True), power))
 
 
@@ -254,7 +254,7 @@ app.command()(planning_commands.schema)
 
 
 def _page() -> Callable[..., str]:
-    return import_module("analysis.report_page").render
+    return import_module("analysis.pages.report_page").render
 
 
 def _print_report(found: Any, folder: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from analysis.report_page import render
+from analysis.pages.report_page import render
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.rows import Departure, DistanceRow

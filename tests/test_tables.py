@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from analysis.report_page import render
+from analysis.pages.report_page import render
 from causalkd.data.synthetic.registry import GeneratedTask
 from causalkd.data.tasks.registry import TASKS, TaskSpec, register_task, unregister_task
 from causalkd.losses.divergence_table import (

@@ -3,9 +3,9 @@ import html
 
 import pytest
 
-from analysis.findings import of_sites
-from analysis.report_page import render
-from analysis.score_bars import bar_groups
+from analysis.figures.score_bars import bar_groups
+from analysis.pages.findings import of_sites
+from analysis.pages.report_page import render
 from causalkd.recipe.objectives import OBJECTIVES, ObjectiveEntry, TaskPart, register_objective, unregister_objective
 from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown import as_markdown

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 # Imported here once; every command is a fork that has them. The parent computes nothing, so that forks are safe.
-from analysis import report_page
+from analysis.pages import report_page
 from causalkd.cli import app
 from causalkd.runs import attribute as attributions
 from causalkd.runs import distill as runs

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from analysis.report_page import render
+from analysis.pages.report_page import render
 from causalkd.verification.results.baselines import (
     BASELINES,
     MEASURED,

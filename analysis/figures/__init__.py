@@ -1,0 +1,1 @@
+"""Figures of results, and the data that they are drawn from."""

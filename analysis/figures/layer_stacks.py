@@ -1,0 +1,173 @@
+"""Teacher and student as stacks of layers, the aligned sites joined and coloured by effective IIA: an inline SVG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.colors import to_hex, to_rgba
+
+from analysis.figures.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on, shortened
+from causalkd.reporting.headline import percent
+from causalkd.reporting.summary import mean
+from causalkd.verification.results.baselines import explaining
+from causalkd.verification.results.report import GRID, InterchangeRow, VerificationReport
+from causalkd.verification.statistics.permutation import FEW_PAIRS
+
+_WIDTH, _TOP, _BOX, _LEFT, _RIGHT = 300.0, 22.0, 110.0, 4.0, 186.0
+_HEIGHTS = (150.0, 390.0)
+"""The height of the stacks, at least and at most."""
+_LAYER = 34.0
+_LETTERS = 15
+
+
+@dataclass(frozen=True)
+class Join:
+    """One aligned pair of layers.
+
+    Attributes:
+        layers: The teacher's and the student's.
+        value: Mean effective IIA over the seeds; None where too few pairs count.
+        reachable: Whether the intervention can reach the output.
+        meaning: The exact numbers, for a tooltip.
+    """
+
+    layers: tuple[int, int]
+    value: float | None
+    reachable: bool
+    meaning: str
+
+
+def joins(report: VerificationReport, student: str) -> list[Join]:
+    """The aligned layers of one student; the declared ones where none was trained."""
+    rows = [row for row in report.interchange if row.student == student]
+    chosen = [row for row in rows if row.aligned] or [row for row in rows if not row.pair.startswith(GRID)]
+    found = []
+    for layers in dict.fromkeys((row.teacher_layer, row.student_layer) for row in chosen):
+        here = [row for row in chosen if (row.teacher_layer, row.student_layer) == layers]
+        measured = [row for row in here if row.baseline == "measured"]
+        value = mean(row.iia_effective for row in measured if row.effective_pairs >= FEW_PAIRS)
+        reachable = any(row.reachable for row in measured)
+        found.append(Join(layers, value, reachable, _meaning(here, layers, value, reachable)))
+    return found
+
+
+def layer_stacks(report: VerificationReport, student: str) -> Markup:
+    """The picture of one student beside the teacher; every joined pair has a tooltip with its numbers."""
+    depths = _depths(report, student)
+    height = min(max(_LAYER * max(depths), _HEIGHTS[0]), _HEIGHTS[1])
+    found = joins(report, student)
+    parts = [
+        Markup('<svg class="stacks" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
+            _WIDTH, height + _TOP + 20, _described(student, depths, found)
+        ),
+        *(_heading(x, text) for x, text in ((_LEFT, "teacher"), (_RIGHT, student))),
+        *(_link(join, depths, height) for join in found),
+        *_stack(_LEFT, depths[0], height, {join.layers[0]: None for join in found}),
+        *_stack(_RIGHT, depths[1], height, {join.layers[1]: join for join in found}),
+        *(_label(x + _BOX / 2, height + _TOP + 14, "↑ input", "muted", 11.0) for x in (_LEFT, _RIGHT)),
+        Markup("</svg>"),
+    ]
+    return Markup("").join(parts)
+
+
+def scale() -> Markup:
+    """The colours of shares from 0 to 1 as a CSS gradient."""
+    return Markup("linear-gradient(to right, {})").format(", ".join(_colour(step / 8) for step in range(9)))
+
+
+def _meaning(rows: Sequence[InterchangeRow], layers: tuple[int, int], value: float | None, reachable: bool) -> str:
+    where = f"teacher layer {layers[0]} and student layer {layers[1]} ({rows[0].component})"
+    if not reachable:
+        return f"{where}: the intervention cannot reach the output"
+    measured = [row for row in rows if row.baseline == "measured"]
+    if value is None:
+        enough = any(row.effective_pairs >= FEW_PAIRS for row in measured)
+        return f"{where}: {'no value was measured' if enough else f'fewer than {FEW_PAIRS} effective pairs'}"
+    beside = [row for row in rows if row.baseline in explaining() and row.iia_effective is not None]
+    best = [
+        max((row.iia_effective or 0.0 for row in beside if row.seed == seed), default=None)
+        for seed in dict.fromkeys(row.seed for row in measured)
+    ]
+    several = f", mean of {len(measured)}" if len(measured) > 1 else ""
+    return (
+        f"{where}: effective IIA {percent(value)}{several} on {measured[0].effective_pairs} effective pairs, best "
+        f"baseline {percent(mean(best))}"
+    )
+
+
+def _described(student: str, depths: tuple[int, int], found: Sequence[Join]) -> str:
+    said = "; ".join(join.meaning for join in found) or "no layer is aligned"
+    return f"The teacher with {depths[0]} measured layers beside {student} with {depths[1]}: {said}."
+
+
+def _depths(report: VerificationReport, student: str) -> tuple[int, int]:
+    rows = [row for row in report.interchange if row.student == student]
+    teacher = max((row.teacher_layer for row in report.interchange), default=-1) + 1
+    return max(teacher, 1), max(max((row.student_layer for row in rows), default=-1) + 1, 1)
+
+
+def _heading(x: float, text: str) -> Markup:
+    shown = shortened(text, _LETTERS)
+    return Markup("<g><title>{}</title>{}</g>").format(text, _label(x + _BOX / 2, 14.0, shown, "ink", 13.0))
+
+
+def _stack(x: float, depth: int, height: float, aligned: dict[int, Join | None]) -> list[Markup]:
+    """The boxes of one model from the input at the bottom to the output at the top."""
+    size = height / depth
+    every = 1 if size >= 13 else 2 if size >= 7 else 4
+    found = []
+    for layer in range(depth):
+        join = aligned.get(layer)
+        style, ink = _box_style(layer in aligned, join)
+        text = _box_text(layer, join) if layer in aligned or layer % every == 0 else ""
+        y = _TOP + height - size * (layer + 1)
+        gap = min(4.0, size / 4)
+        box = Markup('<rect x="{}" y="{:.1f}" width="{}" height="{:.1f}" rx="4" style="{}"/>').format(
+            x, y + gap / 2, _BOX, size - gap, style
+        )
+        title = f"layer {layer}" if join is None else join.meaning
+        label = _label(x + _BOX / 2, y + size / 2, text, ink, min(12.0, 0.9 * (size - gap)), "central")
+        found.append(Markup("<g><title>{}</title>{}{}</g>").format(title, box, label))
+    return found
+
+
+def _box_style(aligned: bool, join: Join | None) -> tuple[str, str]:
+    """The style of a box, and the colour of its text."""
+    if join is not None and join.value is not None and join.reachable:
+        colour = _colour(join.value)
+        return f"fill: {colour}; stroke: var(--ink, {INK}); stroke-width: 1.5", readable_on(to_rgba(colour))
+    edge = f"stroke: var(--ink, {INK}); stroke-width: 1.5" if aligned else f"stroke: var(--muted, {MUTED})"
+    return f"fill: var(--tint, {FAINT}); {edge}", "ink"
+
+
+def _box_text(layer: int, join: Join | None) -> str:
+    if join is None:
+        return f"layer {layer}"
+    told = "no effect" if not join.reachable else "no value" if join.value is None else percent(join.value)
+    return f"layer {layer}: {told}"
+
+
+def _link(join: Join, depths: tuple[int, int], height: float) -> Markup:
+    ends = [_TOP + height - height / depth * (layer + 0.5) for layer, depth in zip(join.layers, depths, strict=True)]
+    left, right = _LEFT + _BOX, _RIGHT
+    middle = (left + right) / 2
+    path = f"M {left} {ends[0]:.1f} C {middle} {ends[0]:.1f} {middle} {ends[1]:.1f} {right} {ends[1]:.1f}"
+    width = max(3.0, min(8.0, 60.0 / max(depths)))
+    drawn = [(f"var(--ink, {INK})", width + 2)]
+    drawn += [(_colour(join.value) if join.value is not None and join.reachable else f"var(--paper, {PAPER})", width)]
+    lines = Markup("").join(
+        Markup('<path d="{}" style="fill: none; stroke: {}; stroke-width: {:.1f}"/>').format(path, colour, wide)
+        for colour, wide in drawn
+    )
+    return Markup("<g><title>{}</title>{}</g>").format(join.meaning, lines)
+
+
+def _label(x: float, y: float, text: str, ink: str, size: float, baseline: str = "auto") -> Markup:
+    colour = f"var(--{ink})" if not ink.startswith("#") else ink
+    style = f"fill: {colour}; font-size: {size:.1f}px; text-anchor: middle; dominant-baseline: {baseline}"
+    return Markup('<text x="{:.1f}" y="{:.1f}" style="{}">{}</text>').format(x, y, style, text)
+
+
+def _colour(value: float) -> str:
+    return to_hex(matplotlib.colormaps[SHARE_MAP](min(max(value, 0.0), 1.0)))

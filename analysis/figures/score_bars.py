@@ -1,0 +1,128 @@
+"""Bars of effective IIA with their intervals, every seed a point, the best baseline marked: data for the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.figures.style import student_colours
+from causalkd.reporting.headline import percent
+from causalkd.reporting.standing import Evidence, is_trained_there, standings
+from causalkd.verification.results.baselines import BASELINES
+from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.statistics.permutation import FEW_PAIRS
+
+_TRAINED, _NOT_TRAINED = "trained here", "not trained here"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One student at the sites of one kind; shares from 0 to 1.
+
+    Attributes:
+        name: The student's.
+        colour: The student's, the same in every figure.
+        value: Mean effective IIA; None where no site has enough effective pairs.
+        low: Lower end of its 95 % interval, or the lowest seed.
+        high: Upper end, or the highest seed.
+        points: Every seed's value, where there are several.
+        baseline: The best baseline at the same sites.
+        certainty: Its interval, or its standard deviation over the seeds, in words; empty where there is neither.
+        note: Whether the student was trained at these sites, where that is known and not the same for all.
+        meaning: The exact numbers in words, for a tooltip.
+    """
+
+    name: str
+    colour: str
+    value: float | None
+    low: float | None
+    high: float | None
+    points: tuple[float, ...]
+    baseline: float | None
+    certainty: str
+    note: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class BarGroup:
+    """The bars of all students at the sites of one kind.
+
+    Attributes:
+        title: The kind of sites.
+        which: Which of them count, where not all do, and whether all students were trained there or none was.
+        bars: A bar each.
+    """
+
+    title: str
+    which: str
+    bars: tuple[Bar, ...]
+
+
+def bar_groups(report: VerificationReport) -> list[BarGroup]:
+    """The aligned sites, and the others where some were measured; the same sites as in the verdict."""
+    found = standings(report)
+    colours = student_colours(found)
+    groups = []
+    for kind, aligned in enumerate((True, False)):
+        if any(row.aligned == aligned for row in report.interchange):
+            notes = {name: _note(report, name) if aligned else "" for name in found}
+            shared = _shared(list(notes.values()))
+            bars = tuple(
+                _bar(name, colours[name], kinds[kind], "" if shared else notes[name]) for name, kinds in found.items()
+            )
+            most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
+            which = [most.which.lstrip(", ") if most.sites else "", shared]
+            groups.append(BarGroup(_title(most, aligned), "; ".join(filter(None, which)), bars))
+    return groups
+
+
+def key_to(groups: Sequence[BarGroup]) -> str:
+    """What the marks of these bars are; of the certainties only those that there are."""
+    bars = [bar for group in groups for bar in group.bars]
+    dots = " A dot is one seed; sd is the standard deviation over the seeds." if any(bar.points for bar in bars) else ""
+    interval = any(bar.low is not None and not bar.points for bar in bars)
+    line = " The line across its end is the 95% interval, where there is one site." if interval else ""
+    return f"A bar is effective IIA.{dots}{line}"
+
+
+def _title(most: Evidence, aligned: bool) -> str:
+    word = "aligned" if aligned else "other"
+    if not most.sites:
+        return f"At {word} sites: fewer than {FEW_PAIRS} effective pairs"
+    if most.measured == 1:
+        return "At the aligned site" if aligned else "At the one other site"
+    return f"{'At' if most.sites == 1 else 'On average over'} {most.counted} {word} sites"
+
+
+def _note(report: VerificationReport, name: str) -> str:
+    return {True: _TRAINED, False: _NOT_TRAINED, None: ""}[is_trained_there(report, name)]
+
+
+def _shared(notes: Sequence[str]) -> str:
+    """What is said once of several students, where the note of all is the same."""
+    known = set(notes) if len(notes) > 1 else set()
+    return {_TRAINED: "every student was trained here", _NOT_TRAINED: "no student was trained here"}.get(
+        known.pop() if len(known) == 1 else "", ""
+    )
+
+
+def _bar(name: str, colour: str, found: Evidence, note: str) -> Bar:
+    several = len(found.levels) > 1
+    low, high = (min(found.levels), max(found.levels)) if several else (found.low, found.high)
+    if found.accuracy is None:
+        return Bar(name, colour, None, None, None, (), None, "", note, f"{name}: no value was measured")
+    points = found.levels if several else ()
+    said = _meaning(name, found, low, high)
+    return Bar(name, colour, found.accuracy, low, high, points, found.baseline, _certainty(found), note, said)
+
+
+def _certainty(found: Evidence) -> str:
+    if found.spread is not None:
+        return f"sd {100 * found.spread:.1f} over {found.seeds} seeds"
+    return "" if found.low is None or found.high is None else f"{percent(found.low)} to {percent(found.high)}"
+
+
+def _meaning(name: str, found: Evidence, low: float | None, high: float | None) -> str:
+    kind = "lowest and highest seed" if len(found.levels) > 1 else "95% interval"
+    interval = "" if low is None or high is None else f" ({kind} {percent(low)} to {percent(high)})"
+    title = "" if found.baseline_name is None else f" ({BASELINES[found.baseline_name].title})"
+    return f"{name}: effective IIA {percent(found.accuracy)}{interval}; best baseline {percent(found.baseline)}{title}"

@@ -1,0 +1,170 @@
+"""The sentence that opens each section of a page and describes its figures: what they show, made from the numbers."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from analysis.figures.grids import Find, find_grids
+from analysis.figures.training_curves import Metrics
+from causalkd.reporting.headline import percent
+from causalkd.reporting.markdown_text import isolated
+from causalkd.reporting.standing import Evidence, is_trained_there, standings
+from causalkd.reporting.summary import mean, summaries
+from causalkd.verification.results.attribution import AttributionResults
+from causalkd.verification.results.report import Measure, VerificationReport
+from causalkd.verification.results.rows import GroundTruthRow
+from causalkd.verification.results.teaching import TeachingResults
+
+_NAMED = 4
+"""So many students are named one by one; of more, the range is given."""
+
+
+def of_task(report: VerificationReport) -> str:
+    """How well the students do the task itself."""
+    metric = report.teacher.metric.replace("_", " ")
+    values = {each.name: each.task_metric for each in summaries(report)}
+    return (
+        f"On the task itself, {metric} is {_listed(values)}, and {_number(report.teacher.task_metric)} for the teacher."
+    )
+
+
+def of_sites(report: VerificationReport) -> str:
+    """Aligned sites beside the others."""
+    found = standings(report)
+    aligned, other = ({name: kinds[kind].accuracy for name, kinds in found.items()} for kind in (0, 1))
+    beside = (
+        f", and {_at(found, 1)} it is {_listed(other, percent)}" if any(v is not None for v in other.values()) else ""
+    )
+    place = _at(found, 0)
+    return f"{place[0].upper()}{place[1:].removesuffix(',')}, effective IIA is {_listed(aligned, percent)}{beside}."
+
+
+def meaning_of_sites(report: VerificationReport) -> str:
+    """What tells aligned sites from the others, by who was trained there."""
+    known = {name: is_trained_there(report, name) for name in dict.fromkeys(each.name for each in report.students)}
+    names = " and ".join(isolated(name) for name, was in known.items() if was)
+    if names:
+        return f"The aligned sites are in the objective of {names}: what is learned beyond them shows at the others."
+    if None in known.values():
+        return "A student that is trained with interventions is expected to score high at the aligned sites."
+    return "No student was trained with interventions, so the aligned sites are evidence as the others are."
+
+
+def of_grids(report: VerificationReport, measure: Measure, find: Find = find_grids) -> str:
+    """The cell with the highest accuracy of each student's first seed."""
+    what = "Effective IIA" if measure == "iia_effective" else "IIA"
+    unit = "head" if find is not find_grids else "layer"
+    seeds = {each.name: each.seed for each in reversed(report.students)}
+    said = []
+    for name in dict.fromkeys(each.name for each in report.students):
+        cells = [
+            (grid.value(t, s, measure), t, s)
+            for grid in find(report, name, seeds[name])
+            for (t, s, baseline), row in grid.cells.items()
+            if baseline == "measured" and row.reachable
+        ]
+        known = [(value, t, s) for value, t, s in cells if value is not None]
+        if known:
+            value, t, s = max(known)
+            said.append(f"{percent(value)} for {isolated(name)} at teacher {unit} {t} and student {unit} {s}")
+    if not said:
+        return "No pair counts in any cell."
+    return f"{what} is highest with {'; '.join(said[:_NAMED])}{_and_more(said)}."
+
+
+def of_training(metrics: Metrics) -> str:
+    """Where the losses ended."""
+    last: dict[str, dict[object, float]] = {}
+    steps: dict[str, int] = {}
+    for row in metrics:
+        if isinstance(row.get("loss"), int | float):
+            last.setdefault(str(row["student"]), {})[row["seed"]] = float(str(row["loss"]))
+            steps[str(row["student"])] = int(str(row["step"]))
+    if not last:
+        return "Each curve is one term of the loss, without its weight."
+    said = [
+        f"{isolated(name)} ended at {_loss(mean(ends.values()))} after {steps[name]} steps"
+        for name, ends in last.items()
+    ]
+    return f"{'; '.join(said[:_NAMED])}{_and_more(said)}. Losses with different terms do not compare."
+
+
+def of_departures(report: VerificationReport) -> str:
+    """The pair on which a student departs furthest."""
+    worst = max(report.mismatches, key=lambda each: each.kl)
+    return (
+        f"Most surely, {worst.name} keeps the prediction {worst.student_counterfactual} where the teacher's changes to "
+        f"{worst.teacher_counterfactual}. Listed are the pairs of largest divergence."
+    )
+
+
+def of_distances(report: VerificationReport) -> str:
+    """The share of states after an intervention that are unusual."""
+    shares: dict[str, list[float]] = {}
+    for row in report.off_distribution:
+        shares.setdefault(row.model, []).append(row.beyond)
+    means = {name: mean(values) for name, values in shares.items()}
+    return (
+        f"After an intervention, the share of unusual states is {_listed(means, percent)}; 5.0% is expected where they "
+        "are no different from the states without one."
+    )
+
+
+def of_truth(rows: Sequence[GroundTruthRow]) -> str:
+    """Where the teacher carries a variable of the causal model best."""
+    known = [(row.iia_effective, row) for row in rows if row.model == "teacher" and row.iia_effective is not None]
+    if not known:
+        return "Each model is compared with the causal model of the task."
+    value, row = max(known, key=lambda each: each[0])
+    return (
+        f"The teacher carries the variable {row.variable.replace('_', ' ')} best at the output of block {row.layer}: "
+        f"{percent(value)} of its counterfactuals are the causal model's."
+    )
+
+
+def of_attribution(results: AttributionResults) -> str:
+    """How far maps agree at the embedding's output."""
+    rows = [row for row in results.agreement if row.layer == 0]
+    own = {
+        name: mean(row.cosine.mean for row in rows if row.student == name and row.baseline == "measured")
+        for name in dict.fromkeys(row.student for row in rows)
+    }
+    chance = mean(row.cosine.mean for row in rows if row.baseline == "random_map")
+    if not own:
+        return "No student's map was compared with the teacher's."
+    return f"The cosine with the teacher's map is {_listed(own)}; a random map has {_number(chance)}."
+
+
+def of_teaching(results: TeachingResults) -> str:
+    """What share of forward KL is target-oriented."""
+    names = dict.fromkeys(each.student for each in results.students)
+    shares = {name: mean(each.target_share for each in results.students if each.student == name) for name in names}
+    return f"The target-oriented term's share of forward KL is {_listed(shares, percent)}."
+
+
+def _at(found: Mapping[str, tuple[Evidence, Evidence]], kind: int) -> str:
+    """The aligned sites, or the others, and how a mean over them weighs them."""
+    word = ("aligned", "other")[kind]
+    most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
+    return f"on average over the {word} sites{most.weighing}," if most.weighing else f"at the {word} sites"
+
+
+def _loss(value: float | None) -> str:
+    finite = value is not None and math.isfinite(value)
+    return f"a loss of {_number(value)}" if finite else "a loss that is no finite number"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+
+
+def _listed(values: Mapping[str, float | None], write: Callable[[float | None], str] = _number) -> str:
+    """The values, each with the name it is for, or their range where they are many."""
+    known = [value for value in values.values() if value is not None]
+    if len(values) > _NAMED and known:
+        return f"between {write(min(known))} and {write(max(known))} ({len(values)} models)"
+    said = {isolated(name): "no number" if value is None else write(value) for name, value in values.items()}
+    return ", ".join(f"{value} for {name}" for name, value in said.items())
+
+
+def _and_more(said: Sequence[str]) -> str:
+    return f"; and {len(said) - _NAMED} more" if len(said) > _NAMED else ""

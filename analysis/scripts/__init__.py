@@ -1,0 +1,1 @@
+"""Commands that measure what `analysis/results` reports, or write it there."""

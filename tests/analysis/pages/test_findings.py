@@ -1,0 +1,102 @@
+import dataclasses
+
+from analysis.pages import findings
+from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
+from tests.example_maps import example_results
+from tests.example_report import example_metrics, example_report
+from tests.example_teaching import example_teaching
+
+
+def test_the_task_and_the_sites():
+    report = example_report()
+    assert findings.of_task(report) == (
+        "On the task itself, accuracy is 0.982 for kd, 0.982 for diito, and 0.992 for the teacher."
+    )
+    assert findings.of_sites(report).startswith(
+        "At the aligned sites, effective IIA is 58.6% for kd, 88.8% for diito, and"
+    )
+
+
+def test_aligned_sites_are_no_training_where_nobody_was_trained_there():
+    trained = example_report()
+    assert "in the objective of diito" in findings.meaning_of_sites(trained)
+    for objectives, told in (({"response_kd": 1.0}, "No student was trained"), ({}, "is expected to score high")):
+        students = tuple(dataclasses.replace(each, objectives=objectives) for each in trained.students)
+        assert told in findings.meaning_of_sites(dataclasses.replace(trained, students=students))
+
+
+def test_a_loss_that_is_no_number_is_not_written_as_one():
+    told = findings.of_training([{"student": "kd", "seed": 0, "step": 20, "loss": float("nan")}])
+    assert told.startswith("kd ended at a loss that is no finite number after 20 steps")
+
+
+def test_many_students_are_a_range():
+    report = example_report(tuple(f"s{index}" for index in range(9)), seeds=1)
+    assert "between 58.1% and 100.0% (9 models)" in findings.of_sites(report)
+
+
+def test_the_highest_cell_is_named_and_unreachable_ones_are_not():
+    report = example_report(("kd",), seeds=1)
+    best = max(
+        (row for row in report.interchange if row.baseline == "measured" and row.reachable),
+        key=lambda row: row.iia_effective or 0.0,
+    )
+    told = f"{100 * best.iia_effective:.1f}% for kd at teacher layer {best.teacher_layer} and student layer"
+    assert told in findings.of_grids(report, "iia_effective")
+    none = dataclasses.replace(
+        report, interchange=tuple(dataclasses.replace(row, reachable=False) for row in report.interchange)
+    )
+    assert findings.of_grids(none, "iia") == "No pair counts in any cell."
+
+
+def test_losses_are_told_with_their_steps():
+    report = example_report(seeds=1)
+    assert findings.of_training(example_metrics(report)).startswith("Each curve is one term")
+    rows = [{"student": "kd", "seed": 0, "step": step, "loss": 2.0 / step} for step in (1, 2, 4)]
+    assert findings.of_training(rows).startswith("kd ended at a loss of 0.500 after 4 steps.")
+
+
+def test_departures_distances_and_the_causal_model():
+    departures = [
+        Departure(
+            "diito",
+            0,
+            "p",
+            "b",
+            "s",
+            (("a", "b"),),
+            "entailment",
+            "contradiction",
+            "entailment",
+            "neutral",
+            0.9,
+            0.1,
+            kl,
+        )
+        for kl in (1.0, 3.0)
+    ]
+    report = dataclasses.replace(
+        example_report(seeds=1),
+        mismatches=tuple(departures),
+        off_distribution=(
+            DistanceRow("diito", 0, "p", 0.5, 1.0, 0.372, 100),
+            DistanceRow("diito", 0, "q", 0.5, 1.0, 0.1, 9),
+        ),
+    )
+    assert "diito keeps the prediction neutral where the teacher's changes to contradiction" in findings.of_departures(
+        report
+    )
+    assert "the share of unusual states is 23.6% for diito; 5.0% is expected" in findings.of_distances(report)
+    row = GroundTruthRow("teacher", None, "noun_relation", "block_output", 2, "p", 0.9, 0.8, 0.7, 0.9, 60, 99, {}, 0.1)
+    lower = dataclasses.replace(row, layer=0, iia_effective=0.3)
+    assert "the variable noun relation best at the output of block 2: 80.0%" in findings.of_truth((lower, row))
+
+
+def test_maps_and_teaching_modes():
+    results = example_results(("kd",), seeds=1)
+    assert (
+        findings.of_attribution(results) == "The cosine with the teacher's map is 0.400 for kd; a random map has 0.000."
+    )
+    taught = example_teaching(("kd",), seeds=1)
+    share = taught.students[0].target_share
+    assert findings.of_teaching(taught).endswith(f"forward KL is {100 * share:.1f}% for kd.")
