@@ -27,10 +27,10 @@ from causalkd.recipe.objectives import (
     OBJECTIVES,
     ObjectiveEntry,
     ObjectivesPart,
-    Part,
     register_objective,
     unregister_objective,
 )
+from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe
 from causalkd.reporting.markdown import as_markdown
 from causalkd.runs.distill import distill

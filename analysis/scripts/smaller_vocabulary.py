@@ -2,7 +2,8 @@
 
 `python -m analysis.scripts.smaller_vocabulary MODEL TEXT FOLDER [SIZE]` writes a stock checkpoint that recipes take as
 `model`. The encoder keeps its blocks and the embeddings of the pieces that stay. The head is fresh, tied to the
-embeddings, and its bias is the logarithm of each piece's frequency in the text, so that the model begins near a guess by frequency.
+embeddings, and its bias is the logarithm of each piece's frequency in the text, so that the model begins near a guess
+by frequency.
 """
 
 import sys

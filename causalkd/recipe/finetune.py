@@ -9,14 +9,13 @@ from pydantic import Field, ValidationError, model_validator
 from causalkd.errors import fault_lines, listed
 from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
+from causalkd.recipe.part import MOST_ROWS, Part
 from causalkd.recipe.recipe import read_mapping
 from causalkd.recipe.sections import (
-    MOST_ROWS,
     NAME,
     DataPart,
     Listed,
     LocalPath,
-    Part,
     Seed,
     TeacherPart,
     TrainingPart,

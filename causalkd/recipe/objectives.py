@@ -7,29 +7,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from causalkd import tables
 from causalkd.losses.divergence_table import DivergenceName
-
-MOST_TOKENS = 10**7
-"""Upper bounds for a row and for a vocabulary; a larger number is taken for a typing error."""
+from causalkd.recipe.part import MOST_TOKENS, Part
 
 
-class Part(BaseModel):
-    """A part of a recipe: unknown keys and values of another type are refused, and nothing changes after reading."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class PredictionPart(Part):
-    """An objective that compares predictions."""
+class TermPart(Part):
+    """A term of the loss."""
 
     weight: float = Field(default=1.0, ge=0)
     """The weight of the term; with 0 it is only logged."""
+
+
+class PredictionPart(TermPart):
+    """An objective that compares predictions."""
+
     temperature: float = Field(default=2.0, gt=0)
     """The temperature T; the term is T² · KL at temperature T."""
     tokens: Literal["all", "labelled"] = "all"
@@ -39,8 +34,6 @@ class PredictionPart(Part):
 class ResponseKDPart(PredictionPart):
     """Response distillation: the student's predictions learn from the teacher's."""
 
-    weight: float = Field(default=1.0, ge=0)
-    """The weight of the term; with 0 it is only logged."""
     divergence: DivergenceName = "forward_kl"
     """The divergence; `forward_kl` is KL(teacher || student)."""
     share: float | None = Field(default=None, ge=0, le=1)
@@ -51,11 +44,9 @@ class ResponseKDPart(PredictionPart):
     """Whether T falls linearly from epoch to epoch, to 1 in the last one."""
 
 
-class ATKDPart(Part):
+class ATKDPart(TermPart):
     """ATKD: easy tokens are learned by their diversity term only, hard tokens by both terms."""
 
-    weight: float = Field(default=1.0, ge=0)
-    """The weight of the term; with 0 it is only logged."""
     temperature: float = Field(default=1.0, gt=0)
     """The temperature T; the term is multiplied by T²."""
     easy_weight: float = Field(default=0.2, ge=0, le=1)
@@ -68,11 +59,9 @@ class ATKDPart(Part):
     """Whether to compute the divergence with the roles of teacher and student reversed."""
 
 
-class DKDPart(Part):
+class DKDPart(TermPart):
     """The target-oriented and the diversity-oriented term, each with its own factor."""
 
-    weight: float = Field(default=1.0, ge=0)
-    """The weight of the term; with 0 it is only logged."""
     temperature: float = Field(default=1.0, gt=0)
     """The temperature T; the term is multiplied by T²."""
     alpha: float = Field(default=0.2, ge=0)
@@ -81,11 +70,9 @@ class DKDPart(Part):
     """The factor of the diversity-oriented term."""
 
 
-class ADKDPart(Part):
+class ADKDPart(TermPart):
     """AD-KD: the student's attribution maps learn from the teacher's."""
 
-    weight: float = Field(default=1.0, ge=0)
-    """The weight of the term; with 0 it is only logged."""
     views: Literal["all", "label"] | Annotated[int, Field(ge=1, le=MOST_TOKENS)] = "all"
     """The outputs to explain: every class, the label, or (language models) this many of the teacher's likeliest tokens.
     """
@@ -107,30 +94,23 @@ class ADKDPart(Part):
     """The teacher's hook point, where it differs because the teacher has more blocks; None means `hook_point`."""
 
 
-class ULDPart(Part):
+class ULDPart(TermPart):
     """ULD: the student's sorted probabilities of the next token learn from the teacher's, whatever their entries mean.
 
     Both models of a recipe read the same tokens; in Python the objective also takes a teacher of another tokenizer.
     """
 
-    weight: float = Field(default=1.0, ge=0)
-    """The weight of the term; with 0 it is only logged."""
     temperature: float = Field(default=1.0, gt=0)
     """The temperature T, dividing both models' logits."""
 
 
-class TaskPart(Part):
+class TaskPart(TermPart):
     """The task loss against the labels."""
 
-    weight: float = Field(default=1.0, ge=0)
-    """The weight of the term; with 0 it is only logged."""
 
-
-class HiddenKDPart(Part):
+class HiddenKDPart(TermPart):
     """Hidden-state distillation: the student's last hidden states learn from the teacher's."""
 
-    weight: float = Field(default=1.0, ge=0)
-    """The weight of the term; with 0 it is only logged."""
     distance: Literal["cosine", "squared"] = "cosine"
     """The distance: 1 − cos, or the squared difference summed over the width."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from causalkd.recipe.objectives import Part
+from causalkd.recipe.part import Part
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Item = TypeVar("Item")

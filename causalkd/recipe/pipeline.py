@@ -11,8 +11,9 @@ from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.overrides import apply_change
+from causalkd.recipe.part import MOST_ROWS, Part
 from causalkd.recipe.recipe import Recipe, read_mapping
-from causalkd.recipe.sections import MOST_ROWS, NAME, Listed, LocalPath, Part, Seed
+from causalkd.recipe.sections import NAME, Listed, LocalPath, Seed
 
 Name = Annotated[str, Field(pattern=NAME)]
 

@@ -14,12 +14,12 @@ from causalkd.files.html_table import html_table
 from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.overrides import apply_change, merged
+from causalkd.recipe.part import Part
 from causalkd.recipe.sections import (
     NAME,
     DataPart,
     Listed,
     LocalPath,
-    Part,
     Seed,
     StudentPart,
     TeacherPart,

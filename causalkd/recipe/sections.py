@@ -13,7 +13,8 @@ from causalkd.errors import nearest
 from causalkd.models.config_bounds import MOST_LAYERS, beyond_bounds
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.label_name import LabelName
-from causalkd.recipe.objectives import MOST_TOKENS, ObjectivesPart, Part
+from causalkd.recipe.objectives import ObjectivesPart
+from causalkd.recipe.part import MOST_ROWS, MOST_STEPS, MOST_TOKENS, MOST_WIDTH, Part
 from causalkd.recipe.passed_on import Listed, LoadingPart, OptimizerPart
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -23,8 +24,6 @@ NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 with the last two."""
 LocalPath = Annotated[str, AfterValidator(os.path.expanduser)]
 """A path, where `~` is the home folder, or a name."""
-MOST_ROWS, MOST_STEPS, MOST_WIDTH = 10**9, 10**9, 10**6
-"""Upper bounds beyond any real training: a larger number is a typing error, which would otherwise run out of memory."""
 
 
 class SplitPart(Part):

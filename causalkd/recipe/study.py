@@ -15,8 +15,9 @@ from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, listed, nearest, read_yaml
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.overrides import apply_change
+from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe, read_mapping, shipped_recipes
-from causalkd.recipe.sections import NAME, Listed, LocalPath, Part, Seed
+from causalkd.recipe.sections import NAME, Listed, LocalPath, Seed
 from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart
 
 LENGTHS = ("steps", "epochs")

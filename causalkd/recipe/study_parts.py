@@ -5,8 +5,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from causalkd.recipe.part import MOST_ROWS, MOST_STEPS, Part
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.sections import MOST_ROWS, MOST_STEPS, Listed, Part, Seed
+from causalkd.recipe.sections import Listed, Seed
 
 Unit = Literal["steps", "epochs", "block_forwards", "operations", "minutes"]
 

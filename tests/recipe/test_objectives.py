@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from causalkd.recipe.objectives import OBJECTIVES, DIITOPart, ObjectivesPart, Part
+from causalkd.recipe.objectives import OBJECTIVES, DIITOPart, ObjectivesPart
+from causalkd.recipe.part import Part
 from causalkd.tables import imported
 
 REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from causalkd.recipe.objectives import Part
+from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import (
     NAME,

@@ -1,0 +1,14 @@
+"""What all parts of a recipe have in common: strict, frozen data whose fields are the manual."""
+
+from pydantic import BaseModel, ConfigDict
+
+MOST_ROWS, MOST_STEPS, MOST_TOKENS, MOST_WIDTH = 10**9, 10**9, 10**7, 10**6
+"""Upper bounds beyond any real training: a larger number is a typing error, which would otherwise run out of memory."""
+
+
+class Part(BaseModel):
+    """A part of a recipe: unknown keys and values of another type are refused, and nothing changes after reading."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
