@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jaxtyping
 import pytest
 import torch
 from beartype import BeartypeConf, BeartypeDecorPlace
@@ -12,11 +13,13 @@ from beartype.claw import beartype_packages
 
 from tests.checked_rooms import PLAIN
 from tests.packaged_files import file_of
+from tests.shape_checks import checked
 
 if TYPE_CHECKING:
     from tests.shrunk import FinishedRun
 
 # Before anything of the package is imported.
+jaxtyping.jaxtyped = checked
 beartype_packages(
     [f"causalkd.{room}" for room in PLAIN],
     conf=BeartypeConf(claw_decor_place_func=BeartypeDecorPlace.FIRST),  # below other decorators

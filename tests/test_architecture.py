@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import TypeCheckError
+from beartype.roar import BeartypeCallHintParamViolation
 
 from causalkd.losses.decoupled import decoupled
 from tests.checked_rooms import PLAIN
@@ -125,7 +125,7 @@ def test_the_types_of_every_room_are_checked() -> None:
 
 def test_shapes_in_signatures_are_checked() -> None:
     logits = torch.zeros(2, 3, 5)
-    with pytest.raises(TypeCheckError, match=r"student_logits|teacher_logits"):
+    with pytest.raises(BeartypeCallHintParamViolation, match=r"student_logits|teacher_logits"):
         decoupled(logits, torch.zeros(2, 3, 7), torch.zeros(2, 3, dtype=torch.long), 1.0, 1.0)
 
 
