@@ -1,5 +1,6 @@
 """Runs a function in several processes of one job on the CPU, as a launcher such as torchrun starts them."""
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -19,6 +20,8 @@ def job(work: Callable[..., None], processes: int, *given: Any) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = (work, processes, port, given)
+    gc.collect()
+    gc.freeze()  # every training collects garbage, and would look for it in all that is imported
     start_processes(_one, arguments, nprocs=processes, start_method="fork")
 
 

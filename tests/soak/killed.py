@@ -1,5 +1,6 @@
 """A command of causalkd in a process that dies, as by `kill -9`, at a file operation or after some seconds."""
 
+import gc
 import os
 import signal
 import sys
@@ -62,6 +63,7 @@ def _wait(child: int, after: float | None) -> int:
 
 def _run(arguments: Sequence[str], folder: Path, told: Path, counted: Path, at_operation: int | None) -> None:
     """Runs in the fork, and does not return."""
+    gc.freeze()  # every training collects garbage, and would look for it in all that is imported
     torch.set_num_threads(1)
     output = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)

@@ -3,8 +3,6 @@
 Each training writes its weights and its logged terms as DIR/<processes>-<name>-<bits>.pt.
 """
 
-import os
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from causalkd.objectives.base import Weighted
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
+from tests.processes.job import job
 from tests.training.small import ALIGNMENT, models, trainer, weights
 
 ROWS, GROUP, STEPS = 8, 2, 2
@@ -57,27 +56,12 @@ def train(folder: Path, name: str, dtype: torch.dtype, processes: int) -> None:
         torch.save(found, folder / f"{processes}-{name}-{bits}.pt")
 
 
-def _learn(rank: int, processes: int, folder: Path, port: int) -> None:
-    torch.set_num_threads(1)
-    if processes > 1:
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1"}
-        os.environ.update({name: str(value) for name, value in {**place, "MASTER_PORT": port}.items()})
+def _learn(processes: int, folder: Path) -> None:
     for name in TRAININGS:
         for dtype in (torch.float32, torch.float64):
             train(folder, name, dtype, processes)
-    if processes > 1:
-        torch.distributed.destroy_process_group()
-
-
-def main() -> None:
-    """Imports once and forks: importing takes longer than the trainings."""
-    for processes in COUNTS:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        arguments = (processes, Path(sys.argv[1]), port)
-        torch.multiprocessing.start_processes(_learn, arguments, nprocs=processes, start_method="fork")
 
 
 if __name__ == "__main__":
-    main()
+    for count in COUNTS:
+        job(_learn, count, count, Path(sys.argv[1]))
