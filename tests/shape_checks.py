@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any
+from typing import Any, get_type_hints
 
 import jaxtyping
 
@@ -24,10 +24,19 @@ def checked(what: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         if dataclasses.is_dataclass(what) and "__init__" in vars(what):
             what.__init__ = checked(what.__init__, typechecker=typechecker)
         return what
-    if not inspect.isfunction(what) or inspect.isgeneratorfunction(what):
+    if not inspect.isfunction(what) or inspect.isgeneratorfunction(what) or not _has_all_its_types(what):
         return _JAXTYPED(what, typechecker=typechecker)
     function = typechecker(what)
     return what if function is what else _with_sizes_of_its_own(function)
+
+
+def _has_all_its_types(function: Callable[..., Any]) -> bool:
+    """Whether no name of a type is known to type checkers alone; jaxtyping then checks the others."""
+    try:
+        get_type_hints(function)
+    except NameError:
+        return False
+    return True
 
 
 def _with_sizes_of_its_own(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,19 +1,31 @@
-"""A program: measures finished runs in some processes: `python -m tests.runs.shared_work PROCESSES PLANTED STORIES`.
+"""A program: measures finished runs in some processes: `python -m tests.runs.shared_work BASE PROCESSES ...`.
 
-The command line is called as a launcher calls it, in every process; only the first one may write or print. With
-`--fault`, the last process alone fails while it measures.
+For each number of processes there is a folder of its name below BASE, with a copy of the runs `planted` and `stories`
+and a file of prompts. The command line is called as a launcher calls it, in every process; only the first one may write
+or print. What they print is added to files of that folder.
+
+At last the last of three processes alone fails while it measures the run in BASE/fault.
 """
 
+import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+
+from torch.multiprocessing.spawn import ProcessException
 
 import causalkd.runs.verify as verifying
 from causalkd.cli import app
 from causalkd.processes.processes import all_processes
 from tests.processes.job import job
 
+OUTPUT, ERRORS = "stdout.txt", "stderr.txt"
 _WRITES = 0o3 | 0o100  # O_WRONLY, O_RDWR, O_CREAT
+_LAZY = (
+    *("causalkd.runs.attribute", "causalkd.runs.distill", "analysis.report_page", "matplotlib.backends.backend_svg"),
+    *("causalkd.runs.evaluation.language_models", "causalkd.runs.evaluation.tasks"),
+)
 
 
 def _refuse_writing(folders: tuple[str, ...]) -> None:
@@ -25,7 +37,14 @@ def _refuse_writing(folders: tuple[str, ...]) -> None:
     sys.addaudithook(hook)
 
 
-def _measure(planted: str, stories: str) -> None:
+def _printing_into(base: Path, work: Callable[[Path], None]) -> None:
+    for descriptor, name in ((1, OUTPUT), (2, ERRORS)):
+        os.dup2(os.open(base / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    work(base)
+
+
+def _measure(base: Path) -> None:
+    planted, stories = str(base / "planted"), str(base / "stories")
     if not all_processes().is_first:
         _refuse_writing((planted, stories))
     for command in (
@@ -34,12 +53,12 @@ def _measure(planted: str, stories: str) -> None:
         ["evaluate", planted, "--task", "planted", "--limit", "70"],
         ["verify", stories],
         ["attribute", stories, "--limit", "5", "--steps", "2", "--portions", "2"],
-        ["evaluate", stories, "--prompts", str(Path(stories).parent / "prompts.jsonl"), "--max-tokens", "3"],
+        ["evaluate", stories, "--prompts", str(base / "prompts.jsonl"), "--max-tokens", "3"],
     ):
         app(command, standalone_mode=False)
 
 
-def _fail_in_the_last(planted: str) -> None:
+def _fail_in_the_last(base: Path) -> None:
     processes, run_passes = all_processes(), verifying.run_passes
 
     def fail(*given: object) -> None:
@@ -48,11 +67,20 @@ def _fail_in_the_last(planted: str) -> None:
         run_passes(*given)  # type: ignore[arg-type]
 
     verifying.run_passes = fail  # type: ignore[assignment]
-    app(["verify", planted])
+    app(["verify", str(base / "planted")])
+
+
+def main(base: Path, counts: list[int]) -> None:
+    """Imports once, for all forks."""
+    for module in _LAZY:
+        import_module(module)
+    for count in counts:
+        job(_printing_into, count, base / str(count), _measure)
+    try:
+        job(_printing_into, 3, base / "fault", _fail_in_the_last)
+    except ProcessException:
+        (base / "fault" / "ended.txt").touch()
 
 
 if __name__ == "__main__":
-    for module in ("attribute", "distill", "evaluation.language_models", "evaluation.tasks"):
-        import_module(f"causalkd.runs.{module}")  # once, for all forks
-    work = _fail_in_the_last if sys.argv[-1] == "--fault" else _measure
-    job(work, int(sys.argv[1]), *(given for given in sys.argv[2:] if given != "--fault"))
+    main(Path(sys.argv[1]), [int(count) for count in sys.argv[2:]])
