@@ -17,6 +17,8 @@ CHECKED := $(BIN)/python $(PIP) --no-deps --require-hashes --requirement
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export MPLBACKEND ?= Agg
+# Compiled modules are kept, or every test worker, and every process that a test starts, would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help

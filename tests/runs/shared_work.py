@@ -1,4 +1,4 @@
-"""A program: measures finished runs in some processes: `python -m tests.runs.shared_work BASE PROCESSES ...`.
+"""A program: measures finished runs in 1, 2, ... processes: `python -m tests.runs.shared_work BASE PROCESSES ...`.
 
 For each number of processes there is a folder of its name below BASE, with a copy of the runs `planted` and `stories`
 and a file of prompts. The command line is called as a launcher calls it, in every process; only the first one may write
@@ -23,7 +23,12 @@ from tests.processes.job import job
 OUTPUT, ERRORS = "stdout.txt", "stderr.txt"
 _WRITES = 0o3 | 0o100  # O_WRONLY, O_RDWR, O_CREAT
 _LAZY = (
-    *("causalkd.runs.attribute", "causalkd.runs.distill", "analysis.report_page", "matplotlib.backends.backend_svg"),
+    *(
+        "causalkd.runs.attribute",
+        "causalkd.runs.distill",
+        "analysis.pages.report_page",
+        "matplotlib.backends.backend_svg",
+    ),
     *("causalkd.runs.evaluation.language_models", "causalkd.runs.evaluation.tasks"),
 )
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.runs.shared_work import ERRORS, OUTPUT
 from tests.shrunk import FinishedRun
 
 ROOT = Path(__file__).parent.parent.parent
+COUNTS = (1, 2, 4)
 _PROMPTS = [{"instruction": f"tom has {number} keys", "output": "yes"} for number in range(2, 20)]
 
 
@@ -35,37 +37,38 @@ def _contents(base: Path) -> dict[str, str]:
     return found
 
 
-def _program(processes: int, *given: str) -> "subprocess.CompletedProcess[str]":
-    program = [sys.executable, "-m", "tests.runs.shared_work", str(processes), *given]
-    return subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
-
-
-def _measured(processes: int, base: Path, planted: FinishedRun, stories: FinishedRun) -> tuple[dict[str, str], str]:
-    base.mkdir()
-    (base / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _PROMPTS))
-    done = _program(processes, str(_copy(planted, base / "planted", 3)), str(_copy(stories, base / "stories", 13)))
-    assert done.returncode == 0, done.stderr[-3000:]
-    return _contents(base), done.stdout.replace(str(base), "BASE")
+@pytest.fixture(scope="module")
+def measured(quickstart: FinishedRun, quickstart_lm: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each number of processes, with what they measured and printed, and one where they failed."""
+    base = tmp_path_factory.mktemp("measured")
+    for name in (*map(str, COUNTS), "fault"):
+        (base / name).mkdir()
+        (base / name / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _PROMPTS))
+        _copy(quickstart, base / name / "planted", 3)
+        _copy(quickstart_lm, base / name / "stories", 13)
+    program = [sys.executable, "-m", "tests.runs.shared_work", str(base), *map(str, COUNTS)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    told = [path.read_text()[-3000:] for path in base.glob(f"[0-9]/{ERRORS}")]
+    assert done.returncode == 0, "\n".join([done.stderr[-3000:], *told])
+    return base
 
 
 @pytest.mark.trains
-def test_any_number_of_processes_measures_the_same(
-    quickstart: FinishedRun, quickstart_lm: FinishedRun, tmp_path: Path
-) -> None:
-    alone, printed = _measured(1, tmp_path / "1", quickstart, quickstart_lm)
+def test_any_number_of_processes_measures_the_same(measured: Path) -> None:
+    bases = [measured / str(count) for count in COUNTS]
+    one, *others = ((_contents(base), (base / OUTPUT).read_text().replace(str(base), "BASE")) for base in bases)
     written = {"planted/report.json", "planted/attributions/results.json", "stories/evaluation.json"}
-    assert written <= set(alone) and any(name.startswith("planted/evaluations/") for name in alone)
-    for processes in (2, 4):
-        assert _measured(processes, tmp_path / str(processes), quickstart, quickstart_lm) == (alone, printed)
+    assert written <= set(one[0]) and any(name.startswith("planted/evaluations/") for name in one[0])
+    assert all(other == one for other in others)
 
 
 @pytest.mark.trains
-def test_a_fault_of_one_process_ends_all_with_one_message(quickstart: FinishedRun, tmp_path: Path) -> None:
-    folder = _copy(quickstart, tmp_path / "planted", 3)
-    before = _contents(folder)
-    done = _program(3, str(folder), "--fault")
-    assert done.returncode != 0 and done.stdout == ""
-    assert [line for line in done.stderr.splitlines() if line.startswith("causalkd: ")] == [
+def test_a_fault_of_one_process_ends_all_with_one_message(
+    quickstart: FinishedRun, measured: Path, tmp_path: Path
+) -> None:
+    base = measured / "fault"
+    assert (base / "ended.txt").is_file() and (base / OUTPUT).read_text() == ""
+    assert [line for line in (base / ERRORS).read_text().splitlines() if line.startswith("causalkd: ")] == [
         "causalkd: the last process alone cannot go on"
     ]
-    assert _contents(folder) == before
+    assert _contents(base / "planted") == _contents(_copy(quickstart, tmp_path / "planted", 3))

@@ -5,8 +5,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from markupsafe import Markup
 
-from analysis.pages.report_page import render
+from analysis.pages.report_page import Picture, render
 from analysis.pages.sorting import sorting
 from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.tables import learning_maps, no_numbers
@@ -64,6 +65,12 @@ def html(report):
     return render(report, example_metrics(report))
 
 
+@pytest.fixture
+def words_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the figures, which take most of a page's time, where a test looks at words and tables alone."""
+    monkeypatch.setattr("analysis.pages.report_page._picture", lambda name, draw, caption: Picture(Markup(), caption))
+
+
 def test_the_page_is_whole_and_fetches_nothing(html):
     page = _Page(html)
     assert page.open == []
@@ -108,12 +115,14 @@ def test_single_pairs_without_metrics_give_a_page_without_maps_and_curves(report
     assert _Page(html).tags.count("svg") == 3 and "training step" not in html
 
 
+@pytest.mark.usefixtures("words_only")
 def test_names_are_text_not_markup(small):
     named = dataclasses.replace(small, teacher=TeacherResult("<script>x</script>", "classification", "f1", None))
     html = render(named)
     assert "<script>x" not in html and "&lt;script&gt;" in html
 
 
+@pytest.mark.usefixtures("words_only")
 def test_the_planted_causal_model_has_a_table_where_it_is_known():
     report = example_report(seeds=1)
     assert "own causal model" not in render(report)
@@ -130,6 +139,7 @@ def test_the_planted_causal_model_has_a_table_where_it_is_known():
     assert "<b>0.812</b>" in page and "<b>0.400</b>" not in page and "0.525" in page
 
 
+@pytest.mark.usefixtures("words_only")
 def test_the_page_begins_with_what_the_numbers_allow_to_be_said():
     page = render(example_report())
     first = html_module.unescape(page[: page.index("<nav")])
@@ -146,6 +156,7 @@ def test_no_backticks_are_left_and_what_is_subtracted_is_told(html):
     assert "itself counted on all pairs" in html and "itself counted on effective pairs" in html
 
 
+@pytest.mark.usefixtures("words_only")
 def test_departures_are_reported_pair_by_pair():
     report = example_report(seeds=1)
     telling = Departure(
@@ -158,6 +169,7 @@ def test_departures_are_reported_pair_by_pair():
     assert "Where students do not follow the teacher" not in render(report)
 
 
+@pytest.mark.usefixtures("words_only")
 def test_distances_and_specificity_are_told_where_they_were_measured():
     report = example_report(seeds=1)
     assert "Are the states realistic?" not in render(report)
@@ -239,6 +251,7 @@ def test_every_section_opens_with_a_sentence_and_stands_in_the_contents(report, 
         assert '<p class="finding">' in after[:400], anchor
 
 
+@pytest.mark.usefixtures("words_only")
 def test_the_certainty_of_the_task_metric_has_its_tables(small):
     scores = (TaskScoreRow("teacher", None, 0.91, 0.88, 0.93), TaskScoreRow("kd", 0, 0.9, 0.87, 0.92))
     page = render(dataclasses.replace(small, task_scores=scores))
@@ -252,11 +265,11 @@ def test_cells_have_tooltips_with_their_exact_numbers(report, html):
 
 
 @pytest.mark.parametrize("name", ["$$", "$\\frac{$", "a$x^2$b", "_{$\\$"])
-def test_dollars_are_no_mathematics(report, name: str):
-    students = [dataclasses.replace(each, name=each.name.replace("kd", name)) for each in report.students]
-    rows = [dataclasses.replace(row, student=row.student.replace("kd", name)) for row in report.interchange]
+def test_dollars_are_no_mathematics(small, name: str):
+    students = [dataclasses.replace(each, name=each.name.replace("kd", name)) for each in small.students]
+    rows = [dataclasses.replace(row, student=row.student.replace("kd", name)) for row in small.interchange]
     renamed = dataclasses.replace(
-        report, students=tuple(students), interchange=tuple(rows), differences=(), attribution=None, heads=()
+        small, students=tuple(students), interchange=tuple(rows), differences=(), attribution=None, heads=()
     )
     page = render(renamed)
     _Page(page)
@@ -264,12 +277,14 @@ def test_dollars_are_no_mathematics(report, name: str):
     assert f">{name}<" in page.replace("\n", "") or name in page
 
 
+@pytest.mark.usefixtures("words_only")
 def test_a_report_that_compares_no_effective_iia_has_its_table_of_differences(report):
     rows = tuple(dataclasses.replace(row, measure="iia") for row in report.differences)
     page = render(dataclasses.replace(report, differences=rows))
     assert "Seed by seed" in page and not _Page(page).open
 
 
+@pytest.mark.usefixtures("words_only")
 def test_what_gave_no_finite_number_is_listed_as_the_verdict_says(small):
     lost = dataclasses.replace(small.students[0], task_metric=float("nan"))
     report = dataclasses.replace(small, students=(lost,))
