@@ -58,5 +58,6 @@ def test_it_says_what_captum_says(component: str, layer: int, architecture: str,
             method="riemann_right",
         )
         theirs = theirs[0] if isinstance(theirs, tuple) else theirs
-        torch.testing.assert_close(ours[view], theirs, rtol=1e-5, atol=1e-8)  # Llama norms in float32
+        rounding = 8 * torch.finfo(torch.float32).eps  # Llama norms in float32, of which each position has a part
+        torch.testing.assert_close(ours[view], theirs, rtol=1e-5, atol=rounding * theirs.abs().max().item())
     assert ours.abs().max() > 1e-3
