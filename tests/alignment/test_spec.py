@@ -271,6 +271,7 @@ def test_values_that_are_no_config():
         Alignment.from_pyvene({"layr": 1}, {"layer": 1})
 
 
+@pytest.mark.starts_python
 def test_pyvene_is_imported_when_needed_and_without_a_print():
     code = """
 import sys, causalkd.alignment.spec, causalkd.alignment.resolve

@@ -26,7 +26,7 @@ class _Epochs(list):
         return [row["epoch"] for row in rows]
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.starts_python)])
 def test_loader_processes_that_stay_learn_of_every_epoch(context):
     rows = ExampleSet([{"input_ids": [1]}] * 4)
     loader = DataLoader(
