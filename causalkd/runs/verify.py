@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -211,15 +212,23 @@ def _distinct(rows: list[Row]) -> tuple[Row, ...]:
 
 def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tuple[StudentResult, ...], TaskCertainty]:
     recipe, teacher = run.recipe, run.teacher
-    metric, rows = run.data.heldout.metric, build_rows(recipe, run.data)
+    heldout, rows = run.data.heldout, build_rows(recipe, run.data)
+    metric = heldout.metric
     name = recipe.teacher.model or str((recipe.teacher.config or {})["model_type"])
-    examples = run.data.heldout.examples
-    further = run.data.heldout.further
-    of_task = evaluate(teacher, rows, metric, examples=examples, further=further, processes=processes)
+    measure = partial(
+        evaluate,
+        batches=rows,
+        metric=metric,
+        examples=heldout.examples,
+        further=heldout.further,
+        processes=processes,
+        positive=heldout.positive,
+    )
+    of_task = measure(teacher)
     taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric))
     found, of_teacher, behaviours = [], choices(teacher, rows, processes), {}
     for part, seed, student in run.students:
-        behaviour = evaluate(student, rows, metric, of_teacher, examples, further, processes)
+        behaviour = measure(student, taught=of_teacher)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)

@@ -52,6 +52,8 @@ class Examples:
     """The number of rows without a labelled token; they are not among the examples."""
     further: tuple[Metric, ...] = ()
     """Metrics that are reported with the task's own, besides the usual ones."""
+    positive: int = 1
+    """The number of the class that F1 is of: the task's second, wherever another order of the labels puts it."""
 
     def in_label_order(self, names: Sequence[str]) -> "Examples":
         """The examples with the labels in the order of these names, where they are the same ones, by any case."""
@@ -66,7 +68,8 @@ class Examples:
             return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
 
         rows = [{**example, "label": moved(example["label"])} for example in self.examples]
-        return replace(self, examples=rows, labels=tuple(self.labels[number] for number in origin))
+        ordered = tuple(self.labels[number] for number in origin)
+        return replace(self, examples=rows, labels=ordered, positive=place[self.positive])
 
     def summary(self) -> str:
         """One line for a log or a report."""

@@ -204,7 +204,7 @@ def measured(
     processes: Processes = ALONE,
 ) -> tuple[LabelPredictions, dict[str, float | None]]:
     """Every prediction of a model for some examples, and the metrics of their task, the one that judges it first."""
-    answers = answers_of(model, batches, examples.metric, examples.examples, processes)
+    answers = answers_of(model, batches, examples.metric, examples.examples, processes, examples.positive)
     names = reported(examples.metric, examples.further)
     check_metrics(model.task, names, examples.labels)
     return answers, {each: METRICS[each][1](answers) for each in names}

@@ -18,7 +18,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import DataPart, TrainingPart
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.prepare import batches_of
-from causalkd.verification.measures.metrics import REPORTED_BESIDE
+from causalkd.verification.measures.metrics import reported
 from causalkd.verification.measures.task_metrics import evaluate
 
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
@@ -59,16 +59,18 @@ def best_by(
     """
     if metric is None:
         return None
-    known = (data.heldout.metric, *REPORTED_BESIDE.get(data.heldout.metric, ()))
+    heldout = data.heldout
+    known = reported(heldout.metric, heldout.further)
     if metric not in known:
         raise ValueError(
             f"training.metric_for_best_model is {metric!r}, which is not measured for the task {part.data_name!r}; "
             f"{nearest(metric, list(known))}"
         )
-    batches = batches_of(part, data.heldout, data.tokenizer, _EVALUATED)
+    batches = batches_of(part, heldout, data.tokenizer, _EVALUATED)
+    options = {"examples": heldout.examples, "further": heldout.further, "positive": heldout.positive}
 
     def measure() -> dict[str, float]:
-        found = evaluate(student, batches, data.heldout.metric, examples=data.heldout.examples).metrics[metric]
+        found = evaluate(student, batches, heldout.metric, **options).metrics[metric]
         return {metric: (math.inf if metric in LESS_IS_BETTER else -math.inf) if found is None else found}
 
     return measure

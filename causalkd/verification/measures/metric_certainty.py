@@ -9,7 +9,7 @@ question, a text) is what is drawn, since the predictions within one depend on e
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TypedDict
 
 import numpy as np
@@ -176,9 +176,8 @@ def _scored(answers: LabelPredictions, metric: str) -> tuple[int, Callable[[Rows
         return len(above), lambda chosen: ratio.finish(_divided(above[chosen].sum(), below[chosen].sum()))
 
     def score(chosen: Rows) -> float:
-        found = METRICS[metric][1](
-            LabelPredictions(answers.row[chosen], answers.choice[chosen], answers.gold[chosen], None, answers.labels)
-        )
+        kept = {"row": answers.row[chosen], "choice": answers.choice[chosen], "gold": answers.gold[chosen]}
+        found = METRICS[metric][1](replace(answers, **kept, gold_log_probability=None, answered=(), tags=()))
         return np.nan if found is None else found
 
     return len(answers.row), score
@@ -200,6 +199,7 @@ def _one_after_the_other(first: LabelPredictions, second: LabelPredictions) -> L
         first.labels,
         (*first.answered, *second.answered),
         (*first.tags, *second.tags),
+        first.positive,
     )
 
 

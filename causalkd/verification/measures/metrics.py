@@ -36,6 +36,8 @@ class LabelPredictions:
     """The questions of question answering, each once, however many windows its context has."""
     tags: tuple[tuple[list[str], list[str]], ...] = ()
     """The gold and the predicted tags of every word of each sentence; a word that the model does not see has O."""
+    positive: int = 1
+    """The class that F1 is of."""
 
 
 def _accuracy(answers: LabelPredictions) -> float:
@@ -57,9 +59,9 @@ def _matthews(answers: LabelPredictions) -> float | None:
 
 
 def _f1(answers: LabelPredictions) -> float:
-    """F1 of class 1, as GLUE scores MRPC and QQP."""
-    gold, choice = answers.gold.numpy(), answers.choice.numpy()
-    return float(metrics.f1_score(gold, choice, pos_label=1, zero_division=0.0))  # type: ignore[arg-type]
+    """F1 of the positive class, as GLUE scores MRPC and QQP."""
+    gold, choice = (values.numpy() == answers.positive for values in (answers.gold, answers.choice))
+    return float(metrics.f1_score(gold, choice, zero_division=0.0))  # type: ignore[arg-type]
 
 
 def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[LabelPredictions], float | None]:

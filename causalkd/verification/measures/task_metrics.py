@@ -52,6 +52,7 @@ def evaluate(
     examples: Sequence[Example] | None = None,
     further: Sequence[str] = (),
     processes: Processes = ALONE,
+    positive: int = 1,
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
@@ -66,13 +67,14 @@ def evaluate(
             not only at those that the model sees.
         further: Metrics that are reported besides the usual ones.
         processes: Who shares the batches; each then knows what all have measured.
+        positive: The number of the class that the metric `f1` is of.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
     """
     names = reported(metric, further)
     check_metrics(model.task, names, label_names(model))
-    answers, share, rows = _collect(model, batches, metric, taught, examples, processes)
+    answers, share, rows = _collect(model, batches, metric, taught, examples, processes, positive)
     found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
     return Behaviour(found[metric], share, rows, found, answers)
 
@@ -83,12 +85,13 @@ def answers_of(
     metric: str,
     examples: Sequence[Example] | None = None,
     processes: Processes = ALONE,
+    positive: int = 1,
 ) -> LabelPredictions:
     """Every prediction of a model with its label, from which each metric of its task is computed.
 
     Arguments, cost and errors are those of `evaluate`.
     """
-    return _collect(model, batches, metric, None, examples, processes)[0]
+    return _collect(model, batches, metric, None, examples, processes, positive)[0]
 
 
 def _collect(
@@ -98,6 +101,7 @@ def _collect(
     taught: Sequence[Tensor] | None,
     examples: Sequence[Example] | None,
     processes: Processes,
+    positive: int,
 ) -> tuple[LabelPredictions, float | None, int]:
     check_metrics(model.task, (metric,))
     if model.task == "question_answering" and examples is None:
@@ -120,7 +124,7 @@ def _collect(
     parts, windows, agreed = processes.together((parts, windows, agreed))
     if not parts:
         raise ValueError("no batch was given; a task metric needs at least one labelled row")
-    together = _join(parts)
+    together = replace(_join(parts), positive=positive)
     if windows and examples is not None:
         accepted = {example["question"]: example["answers"] for example in examples}
         together = replace(together, answered=question_answers(windows, accepted))

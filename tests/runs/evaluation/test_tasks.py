@@ -155,6 +155,24 @@ def test_ones_own_data_are_measured_by_a_file_with_labels_in_the_models_order(tm
     assert row["metrics"]["accuracy"] == metrics.accuracy_score(table["label"][:], table["prediction"][:])
 
 
+@pytest.mark.parametrize("names", [("no", "yes"), ("yes", "no")])
+def test_f1_is_of_the_second_class_of_the_data_whatever_the_order_of_the_model(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    rows = "".join(f"the fox {n},{('no', 'yes')[n % 3 == 0]}\n" for n in range(9))
+    (tmp_path / "mine.csv").write_text(f"text,label\n{rows}")
+    file = tmp_path / "mine.yaml"
+    block = "kind: classification, splits: {test: train}, metrics: [f1, accuracy]"
+    file.write_text(f"data: {{path: {tmp_path}/mine.csv, {block}}}")
+    folder = _checkpoint(tmp_path / "model", "classification", dict(enumerate(names)))
+    (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
+    table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
+    gold, predicted = table["label"][:], table["prediction"][:]
+    assert row["metrics"]["f1"] == metrics.f1_score(gold, predicted, pos_label="yes", zero_division=0.0)
+    other = metrics.f1_score(gold, predicted, pos_label="no", zero_division=0.0)
+    assert row["metrics"]["f1"] != other, "or the test could not tell them apart"
+
+
 def test_rows_may_lack_a_label_of_the_model(tmp_path: Path) -> None:
     rows = [{"words": ["a", "fox"], "tags": ["O", "B-x"]}] * 4
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
