@@ -1,17 +1,18 @@
 """Any file, folder or hub data set as a table of `datasets`: memory-mapped, cached, with known row numbers."""
 
-import csv
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalkd.data.tasks import readers as files
+from causalkd.data.tasks.csv_files import columns_of_files, refuse_swallowed_lines
+from causalkd.data.tasks.declared_splits import declares_splits, is_saved, saved_splits
 from causalkd.data.tasks.find_files import FORMATS
+from causalkd.data.tasks.kinds import Kind
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -58,14 +59,16 @@ def format_of(file: Path) -> str:
     return "json"
 
 
-def read_files(paths: Sequence[Path]) -> Table:
-    """The rows of some files of one format, as one table.
+def read_files(paths: Sequence[Path], kind: Kind | None = None) -> Table:
+    """The rows of some files of one format, as one table; a text file of tagged words is in CoNLL's format.
 
     Raises ValueError where they differ in format, or a file cannot be read.
     """
     name = _one_format({file: FORMATS.get(file.suffix.lower()) or format_of(file) for file in paths})
     if name == "json":
         name = _one_format({file: format_of(file) for file in paths})
+    if name == "text" and kind == "token_classification":
+        name = "conll"
     origin = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
     written = [file for file in paths if file.stat().st_size]
     try:
@@ -93,6 +96,8 @@ def hub_splits(name: str, config: str | None, revision: str | None) -> list[str]
     """
     import datasets
 
+    if is_saved(name):
+        return list(saved_splits(name))
     return _of_hub(name, lambda: datasets.get_dataset_split_names(name, config, revision=revision))
 
 
@@ -103,12 +108,14 @@ def read_hub(name: str, config: str | None, revision: str | None, split: str) ->
     """
     import datasets
 
+    if is_saved(name):
+        return Table(saved_splits(name)[split], f"{name}, split {split}")
     rows = _of_hub(name, lambda: datasets.load_dataset(name, config, split=split, revision=revision))
-    return Table(rows, f"{name}, split {split}, from the hub")
+    return Table(rows, f"{name}, split {split}{'' if Path(name).is_dir() else ', from the hub'}")
 
 
 def _of_hub(name: str, ask: Callable[[], Any]) -> Any:
-    if Path(name).is_dir():  # the library would search all of it
+    if Path(name).is_dir() and not declares_splits(name):  # the library would search all of it
         raise ValueError(
             f"{name!r} is a folder without a file of a known format; the names of such files end in "
             f"{', '.join(FORMATS)}, and hidden folders and virtual environments are not searched. Name another "
@@ -118,9 +125,15 @@ def _of_hub(name: str, ask: Callable[[], Any]) -> Any:
         return ask()
     # ConnectionError is an OSError, and so is FileNotFoundError, of which DatasetNotFoundError is a subclass.
     except (OSError, ValueError) as error:
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if Path(name).is_dir():
+            raise ValueError(
+                f"{name!r} cannot be read as its README.md says ({cause}). Name one of its configurations as `config`, "
+                "or the files themselves as `path`"
+            ) from None
         raise ValueError(
             f"{name!r} is neither a file, a folder or a pattern here, nor a data set that can be loaded from the hub "
-            f"({type(error).__name__}: {error}). Correct `path`, or load it once where there is a network"
+            f"({cause}). Correct `path`, or load it once where there is a network"
         ) from None
 
 
@@ -128,50 +141,14 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
     """Every value as the text in the file: `2020` and `NA` are texts until a column's meaning is known."""
     from datasets import Dataset, Features, Value
 
-    headers, further = {}, False
-    for file in paths:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            try:
-                headers[file] = next(csv.reader(opened, delimiter=separator), [])
-            except csv.Error as error:
-                raise ValueError(
-                    f"{file} has no first line with the names of its columns ({error}). Write one, with closed quotes"
-                ) from None
-            further = further or any(line.strip() for line in opened)
-    first = headers[paths[0]]
-    other = [str(file) for file, header in headers.items() if header != first]
-    twice = sorted({name for name in first if first.count(name) > 1})
-    if other or twice or not first:
-        fault = f"{other[0]} has other columns than {paths[0]}" if other else f"{paths[0]} names columns twice: {twice}"
-        raise ValueError(f"{fault if first else f'{paths[0]} is empty'}. Give a first line that names each column once")
-    if len(first) == 1 and (other := [mark for mark in ";\t|," if mark in first[0]]):
-        raise ValueError(
-            f"{paths[0]} has one column, {first[0][:60]!r}, which looks like several with {other[0]!r} between them. "
-            "Values are separated by commas in a .csv file and by tabs in a .tsv file: rename or convert it"
-        )
-    features = Features({name: Value("string") for name in first})
-    if not further:
-        return Dataset.from_dict({name: [] for name in first}, features)
+    names, has_rows = columns_of_files(paths, separator)
+    features = Features({name: Value("string") for name in names})
+    if not has_rows:
+        return Dataset.from_dict({name: [] for name in names}, features)
     rows = _load("csv", paths, features=features, sep=separator, keep_default_na=False, encoding="utf-8-sig")
     if separator == "\t":
-        _refuse_swallowed_lines(rows, paths)
+        refuse_swallowed_lines(rows, paths)
     return rows
-
-
-def _refuse_swallowed_lines(rows: "Dataset", paths: list[Path]) -> None:
-    """Refuses values with a tab and a line's end: a quote that nobody meant as one makes a value of whole lines."""
-    compute: Any = import_module("pyarrow.compute")
-    for column in rows.column_names:
-        values = rows.with_format("arrow")[column]
-        found = compute.match_substring_regex(values, r"(?s)\t.*\n|\n.*\t")
-        places = compute.indices_nonzero(found).to_pylist()
-        if places:
-            value = rows[places[0]][column]
-            raise ValueError(
-                f"{', '.join(map(str, paths[:3]))}: row {places[0] + 1}, column {column!r} holds tabs and ends of "
-                f"lines, since a quote begins the value: {value[:60]!r}. Write a quote at the start of a value twice "
-                'and in quotes, """so""", or convert the file to JSON Lines'
-            )
 
 
 def _read_json(paths: list[Path]) -> "Dataset | None":
@@ -256,7 +233,7 @@ _READERS: Mapping[str, Callable[[list[Path]], "Dataset | None"]] = {
     "jsonl": _read_json,
     "parquet": lambda paths: _load("parquet", paths),
     "arrow": lambda paths: _load("arrow", paths),
-    "text": lambda paths: _load("text", paths, sample_by="document"),
+    "text": lambda paths: _load("text", paths, sample_by="document", encoding="utf-8-sig"),
     "conll": _read_rows(_conll_rows),
     "squad": _read_rows(_squad_rows),
 }

@@ -25,8 +25,8 @@ MOST_ENTRIES = 200_000
 """The number of files and folders that a search looks at before it is given up."""
 _SPLIT_NAMES = {
     "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val", "eval"),
-    "test": ("test",),
+    "validation": ("validation", "valid", "dev", "val", "eval", "evaluation"),
+    "test": ("test", "testing"),
 }
 """How the name of a file in a folder, or of a split on the hub, shows which split it is."""
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")

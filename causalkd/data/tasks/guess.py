@@ -5,7 +5,7 @@ from typing import Any
 from causalkd.data.tasks.data_files import Table
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.labels import is_missing
-from causalkd.data.tasks.own_data import ROW_KINDS, TEXT_PAIRS
+from causalkd.data.tasks.row_kinds import ROW_KINDS, usual_column, usual_pair
 from causalkd.errors import few
 
 SAMPLE = 2000
@@ -19,16 +19,16 @@ def guess_kind(table: Table) -> Kind:
 
     Raises ValueError where they suggest no kind.
     """
-    names = set(table.columns)
+    names = table.columns
     for kind in ("chat", "question_answering", "token_classification", "instructions"):
         needed = [usual for role, usual in ROW_KINDS[kind].roles.items() if role not in ROW_KINDS[kind].optional]
-        if all(names & set(usual) for usual in needed):
+        if all(usual_column(usual, names) for usual in needed):
             return kind
-    pair = any(set(pair) <= names for pair in TEXT_PAIRS)
-    usual = bool(names & set(ROW_KINDS["classification"].roles["text"]))
-    label = next((name for name in ROW_KINDS["classification"].roles["label"] if name in names), None)
+    pair = bool(usual_pair(names))
+    usual = usual_column(ROW_KINDS["classification"].roles["text"], names) is not None
+    label = usual_column(ROW_KINDS["classification"].roles["label"], names)
     if pair or usual:
-        if names & {"score", "similarity"} or (label is not None and _is_score(table, label)):
+        if usual_column(("score", "similarity"), names) or (label is not None and _is_score(table, label)):
             return "regression"
         if label is not None:
             return "multi_label" if _is_list(table, label) else "classification"
@@ -52,14 +52,14 @@ def guess_columns(table: Table, kind: Kind) -> dict[str, str]:
     head = table.select(range(min(SAMPLE, len(table.rows)))).rows
     columns = {name: list(head[name]) for name in table.columns}
     roles, found = ROW_KINDS[kind].roles, {}
-    pair = next((pair for pair in TEXT_PAIRS if set(pair) <= set(columns)), ())
-    text = pair or tuple(name for name in roles.get("text", ()) if name in columns)[:1]
+    one = usual_column(roles.get("text", ()), table.columns)
+    text = usual_pair(table.columns) or ((one,) if one else ())
     if "text" in roles and not text:
         lengths = {name: words for name, values in columns.items() if (words := _mean_words(values)) >= 2}
         if lengths:
             found["text"] = max(lengths, key=lambda name: lengths[name])
             text = (found["text"],)
-    if kind == "classification" and not any(name in columns for name in roles["label"]):
+    if kind == "classification" and usual_column(roles["label"], table.columns) is None:
         few = [name for name, values in columns.items() if name not in text and _has_classes(values)]
         found |= {"label": few[0]} if len(few) == 1 else {}
     return found

@@ -19,9 +19,10 @@ from causalkd.data.tasks.documents import FileText, RowText, block_rows
 from causalkd.data.tasks.generated import generated_examples
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
 from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_each, scores
-from causalkd.data.tasks.own_data import ROW_KINDS, OwnData
+from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
 from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.data.tasks.tokenise import Tokenised, answer_examples, sentence_examples, tag_examples
 from causalkd.task_types import Task
 

@@ -8,61 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
+from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
 from causalkd.data.tasks.labels import declared_names, flagged, flat, in_order, is_missing, named
+from causalkd.data.tasks.messages import as_messages
 from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.row_kinds import MOST_COLUMNS, ROW_KINDS, usual_column, usual_pair
+from causalkd.data.tasks.split_files import files_by_split
 from causalkd.errors import few
 from causalkd.task_types import Task
-
-
-@dataclass(frozen=True)
-class RowKind:
-    """The required columns of a kind of rows."""
-
-    task: Task
-    roles: Mapping[str, tuple[str, ...]]
-    """A role of a column, and the names by which it is found where none is given."""
-    metric: Metric
-    optional: tuple[str, ...] = ()
-    """Roles that need no column."""
-
-
-_TEXT = ("text", "sentence", "content", "document", "review")
-_LABEL = ("label", "labels", "class", "category", "gold_label", "target")
-ROW_KINDS: Mapping[Kind, RowKind] = {
-    "classification": RowKind("classification", {"text": _TEXT, "label": _LABEL}, "accuracy"),
-    "multi_label": RowKind("multi_label", {"text": _TEXT, "labels": ("labels", "label", "classes")}, "micro_f1"),
-    "regression": RowKind("regression", {"text": _TEXT, "label": ("label", "score", "similarity")}, "spearman"),
-    "token_classification": RowKind(
-        "token_classification",
-        {"words": ("words", "tokens"), "tags": ("tags", "ner_tags", "labels", "pos_tags")},
-        "entity_f1",
-    ),
-    "question_answering": RowKind(
-        "question_answering",
-        {"question": ("question",), "context": ("context",), "answers": ("answers",)},
-        "answer_f1",
-    ),
-    "masked_lm": RowKind("masked_lm", {"text": _TEXT}, "perplexity"),
-    "causal_lm": RowKind("causal_lm", {"text": _TEXT}, "perplexity"),
-    "instructions": RowKind(
-        "causal_lm",
-        {
-            "instruction": ("instruction", "prompt"),
-            "input": ("input", "context"),
-            "output": ("output", "response", "completion"),
-        },
-        "perplexity",
-        ("input",),
-    ),
-    "chat": RowKind("causal_lm", {"messages": ("messages", "conversations", "conversation")}, "perplexity"),
-}
-"""Every kind of rows."""
-MOST_COLUMNS = 1000
-"""This is for labels that have a column each."""
-TEXT_PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text_a", "text_b"))
-"""Columns that are taken for the two texts of a pair where no `text` is named."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +67,23 @@ class OwnData:
     @cached_property
     def sources(self) -> Mapping[str, str | list[Path]]:
         """The sources that exist by their own name: files of a local path, splits of a hub data set."""
-        found = find_files(self.path)
-        if not found:
+        if self._found and (self.config or self.revision):
+            raise ValueError(
+                f"`config` and `revision` are of a hub data set, and {self.path!r} names {len(self._found)} file(s) "
+                "here, which have neither. Remove them, or name the files of the wanted configuration as `path`"
+            )
+        if not self._found and not declares_splits(self.path):
             if Path(self.path).suffix or Path(self.path).is_absolute() or Path(self.path).is_dir():
                 place = "" if Path(self.path).is_absolute() else f", seen from {Path.cwd()}"
                 raise ValueError(f"there is no data file at {self.path!r}{place}. Correct `path`")
+        if not self._found:
             return {name: name for name in hub_splits(self.path, self.config, self.revision)}
-        named: dict[str, list[Path]] = {}
-        for file in found:
-            named.setdefault((split_of(file.stem) if len(found) > 1 else None) or "train", []).append(file)
-        return named
+        return files_by_split(self.path, self._found, self._named, self.splits)
+
+    @cached_property
+    def _found(self) -> list[Path]:
+        """The local files; none for a hub data set, or for a folder that says itself what its splits are."""
+        return [] if declares_splits(self.path) else find_files(self.path)
 
     @cached_property
     def known_splits(self) -> Mapping[str, str | PartOf]:
@@ -139,6 +101,13 @@ class OwnData:
         parts = [part.split for part in self.known_splits.values() if isinstance(part, PartOf)]
         name = self.known_splits.get(split)
         return [] if not isinstance(name, str) or split in parts else self._files(split, name)
+
+    def shared_files(self, one: str, other: str) -> list[Path]:
+        """The files that are in both splits; none where a split is a part of another, or on the hub."""
+        names = [(split, self.known_splits.get(split)) for split in (one, other)]
+        first, second = (self._files(split, name) if isinstance(name, str) else [] for split, name in names)
+        known = {file.resolve() for file in second}
+        return [file for file in first if file.resolve() in known]
 
     def table(self, split: str) -> Table:
         """The raw rows of a split, without those that are drawn from it for another."""
@@ -179,9 +148,9 @@ class OwnData:
                 if len(columns) > self._most_columns(role):
                     faults.append(f"`columns.{role}` names {len(columns)} columns, more than a model has texts")
             else:
-                columns = next(((name,) for name in usual if name in table.columns), ())
-                pair = next((pair for pair in TEXT_PAIRS if set(pair) <= set(table.columns)), ())
-                columns = columns or (pair if role == "text" else ())
+                one = usual_column(usual, table.columns)
+                pair = usual_pair(table.columns) if role == "text" else ()
+                columns = pair if one is None else (one,)
                 if not columns and role not in kind.optional:
                     faults.append(f"no column is named as `{role}` usually is ({', '.join(usual)}): name it")
             found[role] = columns
@@ -220,6 +189,13 @@ class OwnData:
             hint = "Use the kind multi_label" if self.kind == "classification" else "Give each row one list of labels"
             raise ValueError(f"{table.origin}, column {column!r} has lists where {self.kind} has single labels. {hint}")
         names = in_order(value for value in values if not is_missing(value))
+        plain = [name.strip().casefold() for name in names]
+        alike = [name for name, each in zip(names, plain, strict=True) if plain.count(each) > 1]
+        if alike:
+            raise ValueError(
+                f"{table.origin}, column {column!r} has labels that differ only in capitals or blanks: "
+                f"{', '.join(map(repr, alike[:6]))}. Correct the rows, or name all classes in `labels`"
+            )
         if len(names) < 2 or (len(names) > len(table.rows) / 2 and len(names) > 50):
             raise ValueError(
                 f"{table.origin}, column {column!r} has {len(names)} different values in {len(table.rows)} rows, which "
@@ -236,6 +212,8 @@ class OwnData:
         sought = [(role, column) for role, names in columns.items() for column in names]
         declared = {column: declared_names(table.rows, column) for _, column in sought}
         values = [named(list(table.rows[column]), declared[column]) for _, column in sought]
+        if self.kind == "chat":
+            values = [list(map(as_messages, column)) for column in values]
         roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
         check_rows(roles, [column for _, column in sought], values, table.origin, table.numbers)
         if "flag" in roles:
@@ -253,23 +231,30 @@ class OwnData:
         name = self.known_splits[split]
         assert isinstance(name, str)
         files = self._files(split, name)
-        return read_files(files) if files else read_hub(self.path, self.config, self.revision, name)
+        return read_files(files, self.kind) if files else read_hub(self.path, self.config, self.revision, name)
 
     def _files(self, split: str, name: str) -> list[Path]:
         """The files of a split; empty where it is on the hub."""
         here = self.sources.get(name)
         if isinstance(here, list):
             return here
-        if here is not None or not any(isinstance(source, list) for source in self.sources.values()):
+        if here is not None or not self._found:
             return []
-        folder = Path(self.path) if Path(self.path).is_dir() else Path(self.path).parent
-        files = find_files(str(folder / name)) or find_files(name)
+        files = self._named(name)
         if not files:
             raise ValueError(
-                f"`splits.{split}` is {name!r}, which is no file in {folder} and not one of {', '.join(self.sources)}. "
-                "Correct it"
+                f"`splits.{split}` is {name!r}, which is no file in {self._folder} and not one of "
+                f"{', '.join(self.sources)}. Correct it"
             )
         return files
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.path) if Path(self.path).is_dir() else Path(self.path).parent
+
+    def _named(self, name: str) -> list[Path]:
+        """The files that a name in `splits` means: in the folder of the data, or seen from here."""
+        return find_files(str(self._folder / name)) or find_files(name)
 
 
 def _drawn(size: int, part: PartOf) -> list[int]:

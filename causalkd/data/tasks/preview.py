@@ -9,13 +9,15 @@ import yaml
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
+from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.encode import token_ids
-from causalkd.data.tasks.find_files import find_files, split_of
+from causalkd.data.tasks.find_files import find_files
 from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
-from causalkd.data.tasks.labels import is_missing, scores
+from causalkd.data.tasks.labels import declared_names, is_missing, named, scores
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.split_files import files_by_split
 
 _EXAMPLES = 5
 _MOST_LABELS = 12
@@ -36,7 +38,7 @@ def preview(
 
     Raises ValueError where the data do not exist, or no kind suits their columns.
     """
-    table, splits = _first_split(path, config, revision)
+    table, splits = _first_split(path, kind, config, revision)
     kind = kind or guess_kind(table)
     own = OwnData(path, kind, guess_columns(table, kind), config=config, revision=revision)
     columns = own.columns_of(table)
@@ -57,14 +59,13 @@ def preview(
     return "\n".join(lines)
 
 
-def _first_split(path: str, config: str | None, revision: str | None) -> tuple[Table, list[str]]:
-    files = find_files(path)
+def _first_split(path: str, kind: Kind | None, config: str | None, revision: str | None) -> tuple[Table, list[str]]:
+    files = [] if declares_splits(path) else find_files(path)
     if not files:
         splits = hub_splits(path, config, revision)
         return read_hub(path, config, revision, splits[0]), splits
-    named = [(split_of(file.stem) if len(files) > 1 else None) or "train" for file in files]
-    first = "train" if "train" in named else named[0]
-    return read_files([file for file, name in zip(files, named, strict=True) if name == first]), sorted({*named})
+    found = files_by_split(path, files, find_files, {})
+    return read_files(found.get("train") or next(iter(found.values())), kind), sorted(found)
 
 
 def _texts(table: Table, columns: dict[str, tuple[str, ...]]) -> list[list[Any]]:
@@ -100,7 +101,8 @@ def _label_lines(table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]
     name = next((columns[role][0] for role in ("label", "labels", "tags") if columns.get(role)), None)
     if name is None:
         return []
-    values = [each for value in table.rows[name] for each in (value if isinstance(value, list) else [value])]
+    rows = named(list(table.rows[name]), declared_names(table.rows, name))
+    values = [each for value in rows for each in (value if isinstance(value, list) else [value])]
     counts = Counter(str(value) for value in values if not is_missing(value))
     missing = sum(map(is_missing, values))
     shown = [f"{label} {count}" for label, count in counts.most_common(_MOST_LABELS)]
@@ -136,8 +138,8 @@ def _short(row: dict[str, Any]) -> str:
 
 
 def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[str]) -> str:
-    named = {role: names[0] if len(names) == 1 else list(names) for role, names in columns.items() if names}
-    block: dict[str, Any] = {"path": own.path, "kind": own.kind, "columns": named}
+    roles = {role: names[0] if len(names) == 1 else list(names) for role, names in columns.items() if names}
+    block: dict[str, Any] = {"path": own.path, "kind": own.kind, "columns": roles}
     block |= {name: value for name, value in (("config", own.config), ("revision", own.revision)) if value}
     if not {"validation", "dev", "valid"} & set(splits):
         held = PartOf(split="train", share=0.1)

@@ -101,7 +101,7 @@ def read_squad(path: Path) -> list[tuple[Any, Any, list[tuple[Any, Any]]]]:
         if path.suffix == ".jsonl":
             rows = read_jsonl(path, ("question", "context", "answers"))
             return [(question, context, _answers(answers)) for question, context, answers in rows]
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        articles = json.loads(path.read_text(encoding="utf-8-sig"))["data"]
         return [
             (question["question"], paragraph["context"], [(a["answer_start"], a["text"]) for a in question["answers"]])
             for article in articles
@@ -114,7 +114,7 @@ def read_squad(path: Path) -> list[tuple[Any, Any, list[tuple[Any, Any]]]]:
 
 def read_text(path: Path) -> list[tuple[str]]:
     """A whole text file as one document; empty if it is blank."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     return [(text,)] if text.strip() else []
 
 

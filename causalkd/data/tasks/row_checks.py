@@ -92,5 +92,5 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "tags": ("a list of tags", _labels),
     "answers": ("answers with lists `answer_start` and `text`", _answers),
     "spans": ("answers as pairs of a start and a text", _spans),
-    "messages": ("a list of messages with `role` and `content`", _messages),
+    "messages": ("a list of messages with texts as `role` and `content` (or `from` and `value`)", _messages),
 }

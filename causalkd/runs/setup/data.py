@@ -57,10 +57,16 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
 
 
 def _check_apart(train: Examples, heldout: Examples, part: DataPart) -> None:
-    if heldout.origin == train.origin and part.path is not None:
+    given = data_of(part)
+    if isinstance(given, str):
+        return
+    shared = given.shared_files("train", "validation")
+    if heldout.origin == train.origin or shared:
+        rows = ", ".join(map(str, shared[:5])) if shared and heldout.origin != train.origin else train.origin
         raise ValueError(
-            f"the training and the validation split are the same rows, {train.origin}, so models would be measured on "
-            "what they learn from. Name other rows as `data.splits.validation`, or a part: {part_of: train, share: 0.1}"
+            f"the training and the validation split are the same rows, or share some: {rows}; so models would be "
+            "measured on what they learn from. Name other rows as `data.splits.validation`, or a part: "
+            "{part_of: train, share: 0.1}"
         )
 
 

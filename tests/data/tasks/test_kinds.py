@@ -1,7 +1,7 @@
 from typing import get_args
 
 from causalkd.data.tasks.kinds import KINDS, Metric
-from causalkd.data.tasks.own_data import ROW_KINDS
+from causalkd.data.tasks.row_kinds import ROW_KINDS
 
 
 def test_every_kind_has_rows_and_a_metric() -> None:

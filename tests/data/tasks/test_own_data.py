@@ -122,9 +122,9 @@ def test_nested_json_in_squads_form(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_text_is_documents_with_ends_between(tmp_path: Path) -> None:
-    for name in "abc":
+    for name in "abcd":
         (tmp_path / f"{name}.txt").write_text("the quick fox\n" * 3)
-    found = loaded(OwnData(str(tmp_path), "causal_lm", splits={"validation": "c.txt"}), max_length=64)
+    found = loaded(OwnData(str(tmp_path), "causal_lm", splits={"validation": "d.txt"}), max_length=64)
     tokens = [token for example in found.examples for token in example["input_ids"]]
     assert tokens.count(gpt2_like().eos_token_id) == 2
     assert len(loaded(OwnData(str(tmp_path), "causal_lm", splits={"validation": "c.txt"}), "validation").examples) == 1
@@ -252,3 +252,27 @@ def test_ratings_are_classes_by_their_names(tmp_path: Path) -> None:
     path.write_text("text,label\n" + "".join(f"the fox,{number % 3 + 1}\n" for number in range(9)))
     found = loaded(OwnData(str(path), "classification", splits={"validation": "train"}))
     assert found.labels == ("1", "2", "3") and [each["label"] for each in found.examples] == [0, 1, 2] * 3
+
+
+def test_labels_that_differ_only_in_capitals_or_blanks_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "the fox,True\nthe cat,False\na dog,true\na bird, False\n" * 4)
+    with pytest.raises(ValueError, match=r"differ only in capitals or blanks: ' False', 'False', 'True', 'true'"):
+        loaded(OwnData(str(path), "classification"))
+    names = ("True", "true", "False", " False")
+    assert loaded(OwnData(str(path), "classification", labels=names)).labels == names
+
+
+def test_a_text_file_of_tagged_words_is_in_conlls_format(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a O\nfox I-animal\n\nthe O\n" * 8)
+    (tmp_path / "dev.txt").write_text("a O\n\nthe O\nfox I-animal\n")
+    own = OwnData(str(tmp_path), "token_classification")
+    assert own.rows(own.table("validation"))[1] == (["the", "fox"], ["O", "B-animal"])
+    assert loaded(own).labels == ("B-animal", "O")
+
+
+def test_the_mark_before_a_text_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("the fox", encoding="utf-8-sig")
+    assert OwnData(str(tmp_path / "a.txt"), "masked_lm", splits={"validation": "train"}).table("train").rows[0] == {
+        "text": "the fox"
+    }

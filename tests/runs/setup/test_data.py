@@ -126,6 +126,9 @@ def test_a_model_is_not_measured_on_what_it_learns_from(tmp_path: Path) -> None:
     own = {"path": str(tmp_path / "a.csv"), "kind": "classification", "tokenizer": str(tmp_path)}
     fresh = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {"steps": 1}})
     for same in ("train", "a.csv"):
-        with pytest.raises(ValueError, match=r"are the same rows, .*a\.csv, so models would be measured on what they"):
+        with pytest.raises(ValueError, match=r"are the same rows, .*a\.csv; so models would be measured on what they"):
             build_data(DataPart.model_validate({**own, "splits": {"validation": same}}), fresh)
     assert build_data(DataPart.model_validate({**own, "splits": {"validation": "b.csv"}}), fresh).labels == ("a", "b")
+    shares = {**own, "path": str(tmp_path), "splits": {"train": "*.csv", "validation": "b.csv"}}
+    with pytest.raises(ValueError, match=r"are the same rows, or share some: .*b\.csv; so models would be measured on"):
+        build_data(DataPart.model_validate(shares), fresh)

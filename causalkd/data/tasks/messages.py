@@ -1,0 +1,23 @@
+"""The turns of a conversation, in the form of chat templates or in that of ShareGPT."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_SPEAKERS: Mapping[str, str] = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+}
+"""The role of each speaker of ShareGPT's conversations."""
+
+
+def as_messages(value: Any) -> Any:
+    """Turns with `from` and `value` as messages with `role` and `content`; anything else, or anyone else, unchanged."""
+    if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
+        return value
+    if not all(turn.get("from") in _SPEAKERS and "role" not in turn for turn in value):
+        return value
+    return [{"role": _SPEAKERS[turn["from"]], "content": turn.get("value")} for turn in value]

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import datasets
+import pytest
+
+from causalkd.data.tasks.csv_files import columns_of_files
+from causalkd.data.tasks.data_files import read_files
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "text,label\nI like it, really,pos\nbad,neg\n",
+            r"2 values, .* line 2 has 3 \('I like it \|  really \| pos'",
+        ),
+        ("text,label\nI like it, really,pos\nbad, too,neg\n", r"line 2 has 3 .*; line 3 has 3 "),
+        ("text\nI like it, really\nbad, too\n", r"every row needs 1 values, .* line 2 has 2 .*in double quotes"),
+        ('text,label\n"a\nb",x\n\nonly\n', r"line 5 has 1 \('only'\)"),
+        ("text,label\n" + "a,x\n" * 20_000 + "a, b,x\n", r"line 20002 has 3"),
+        ("label,text\npos\nneg,bad\n", r"line 2 has 1 "),
+    ],
+    ids=["first", "all", "one column", "short", "late", "without a text"],
+)
+def test_rows_of_other_widths_than_the_header_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    """pandas takes the values that are too many for an index, which moves all others to the next column."""
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_files([tmp_path / "a.csv"])
+
+
+def test_a_column_of_row_numbers_needs_no_name(tmp_path: Path) -> None:
+    """As `DataFrame.to_csv` writes it by default."""
+    (tmp_path / "a.csv").write_text(",text,label\n0,a,x\n1,b,y\n")
+    assert list(read_files([tmp_path / "a.csv"]).rows)[1] == {"Unnamed: 0": "1", "text": "b", "label": "y"}
+
+
+def test_files_may_order_their_columns_differently(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,x\n")
+    (tmp_path / "b.csv").write_text("label,text\ny,b\n")
+    rows = read_files([tmp_path / "a.csv", tmp_path / "b.csv"]).rows
+    assert list(rows) == [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+    (tmp_path / "c.csv").write_text("text,label,more\nc,z,1\n")
+    with pytest.raises(ValueError, match=r"c\.csv has the columns text, label, more, and .*a\.csv has text, label\. "):
+        read_files([tmp_path / "a.csv", tmp_path / "c.csv"])
+
+
+def test_blank_lines_and_values_are_no_faults(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\r\n\r\na,\r\n  \r\n,x\r\n\r\n")
+    assert columns_of_files([tmp_path / "a.csv"], ",") == (["text", "label"], True)
+    assert list(read_files([tmp_path / "a.csv"]).rows) == [{"text": "a", "label": ""}, {"text": "", "label": "x"}]
+    (tmp_path / "b.csv").write_text("text,label\n\n  \n")
+    assert columns_of_files([tmp_path / "b.csv"], ",") == (["text", "label"], False)

@@ -1,0 +1,17 @@
+from causalkd.data.tasks.messages import as_messages
+
+
+def test_turns_in_sharegpts_form_become_messages() -> None:
+    turns = [{"from": "system", "value": "Be kind"}, {"from": "human", "value": "hi"}, {"from": "gpt", "value": "yo"}]
+    assert [(turn["role"], turn["content"]) for turn in as_messages(turns)] == [
+        ("system", "Be kind"),
+        ("user", "hi"),
+        ("assistant", "yo"),
+    ]
+
+
+def test_anything_else_stays_as_it_is_and_is_checked_afterwards() -> None:
+    messages = [{"role": "user", "content": "hi", "from": "human"}]
+    for value in (messages, None, "text", ["text"], [{"from": "narrator", "value": "x"}], [{"from": None}]):
+        assert as_messages(value) is value
+    assert as_messages([{"from": "gpt"}]) == [{"role": "assistant", "content": None}]
