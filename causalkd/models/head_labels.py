@@ -61,8 +61,9 @@ def set_labels(
         unnamed = own == [f"LABEL_{index}" for index in range(len(own))]
         same = [name.casefold() for name in own] == [name.casefold() for name in labels]
         if not new_head and not same and not unnamed:
+            order = " in this order" if sorted(map(str.casefold, own)) == sorted(map(str.casefold, labels)) else ""
             raise ValueError(
-                f"checkpoint {name} has the labels {own}, asked for were {list(labels)}; "
+                f"checkpoint {name} has the labels {own}, asked for were {list(labels)}{order}; "
                 f"use a checkpoint of this task, or train a new head: it starts at random {NEW_HEAD}"
             )
         config.id2label = dict(enumerate(labels))

@@ -57,7 +57,7 @@ class Recipe(Part):
     def _distinct(self) -> "Recipe":
         for what, names in (("students", [student.name for student in self.students]), ("seeds", list(self.seeds))):
             if len(set(names)) < len(names):
-                raise ValueError(f"{what} appear twice: {names}; give each its own name")
+                raise ValueError(f"{what} appear twice: {names}; give each once")
         if self.data.tokenizer is not None and self.teacher.model is not None:
             raise ValueError(
                 f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with one; "

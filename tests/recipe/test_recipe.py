@@ -108,10 +108,10 @@ FAULTS = {
     "verification.components=[block_outpt]": "- verification.components: 'block_outpt': did you mean block_output?",
     "verification.pairs=1": "- verification.pairs: 1 given; input should be greater than or equal to 2",
     "students=[]": "- students: [] given",
-    "students.kd.name=diito": "students appear twice: ['diito', 'diito']; give each its own name",
+    "students.kd.name=diito": "students appear twice: ['diito', 'diito']; give each once",
     "students.kd.name=a/b": "- students[0].name: 'a/b' given; string should match pattern",
     "name=..": "- name: '..' given; string should match pattern",
-    "seeds=[1, 1]": "seeds appear twice: [1, 1]; give each its own name",
+    "seeds=[1, 1]": "seeds appear twice: [1, 1]; give each once",
 }
 
 

@@ -191,7 +191,7 @@ def evaluation_pairs(
     if not 1 <= n <= size * (size - 1):
         raise ValueError(
             f"{n} pairs were asked for, but {size} examples make {size * max(size - 1, 0)} pairs of two different "
-            "ones. Give a number from 1 to that"
+            "ones. Give at most that"
         )
     generator = np.random.default_rng(seed)
     order, offset = (

@@ -58,17 +58,22 @@ class Examples:
 
     def in_label_order(self, names: Sequence[str]) -> "Examples":
         """The examples with the labels in the order of these names, where they are the same ones, by any case."""
-        if self.kind not in ("classification", "multi_label"):
+        if self.kind not in ("classification", "multi_label", "token_classification"):
             return self
         wanted, given = ([label.casefold() for label in labels] for labels in (names, self.labels))
         if wanted == given or sorted(wanted) != sorted(given) or len(set(given)) < len(given):
             return self
         place, origin = [wanted.index(label) for label in given], [given.index(label) for label in wanted]
 
-        def moved(label: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        def moved(label: int | list[int] | tuple[int, ...]) -> int | list[int] | tuple[int, ...]:
+            if isinstance(label, list):  # a number for each token, or less than 0 where none counts
+                return [place[number] if number >= 0 else number for number in label]
             return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
 
-        rows = [{**example, "label": moved(example["label"])} for example in self.examples]
+        rows = [
+            {**example, **{key: moved(example[key]) for key in ("label", "tags") if key in example}}
+            for example in self.examples
+        ]
         ordered = tuple(self.labels[number] for number in origin)
         return replace(self, examples=rows, labels=ordered, positive=place[self.positive])
 

@@ -53,6 +53,8 @@ class OwnData:
     """The hub data set's branch, tag or commit."""
     metrics: tuple[Metric, ...] = ()
     """The metrics of predictions, the first for decisions; none means the usual one of the kind."""
+    validation_share: float | None = 0.1
+    """The share of `train` that is held out where there is no other validation split; None for no such split."""
 
     def __post_init__(self):
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
@@ -87,13 +89,13 @@ class OwnData:
 
     @cached_property
     def known_splits(self) -> Mapping[str, str | PartOf]:
-        """Every split that can be loaded; a tenth of `train` is held out where there is no other validation split."""
+        """Every split that can be loaded."""
         known: dict[str, str | PartOf] = {}
         for name in self.sources:
             known.setdefault(split_of(name) or name, name)
         known |= self.splits
-        if "train" in known and "validation" not in known:
-            known["validation"] = PartOf("train", 0.1)
+        if "train" in known and "validation" not in known and self.validation_share is not None:
+            known["validation"] = PartOf("train", self.validation_share)
         return known
 
     def files(self, split: str) -> list[Path]:
@@ -261,6 +263,7 @@ def _drawn(size: int, part: PartOf) -> list[int]:
     count = min(max(1, round(size * part.share)), size - 1)
     if count < 1:
         raise ValueError(
-            f"{part.share} of {size} rows leaves one of both parts empty. Give more rows, or a file for it"
+            f"{part.share} of {size} rows leaves one of both parts empty. Give more rows, a file for the split, or, of "
+            "long texts, `heldout_share` instead of a split: it divides what they are cut into"
         )
     return sorted(np.random.default_rng(part.seed).permutation(size)[:count].tolist())

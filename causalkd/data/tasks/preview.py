@@ -54,7 +54,7 @@ def preview(
         "",
         *(f"{number}. {_short(row)}" for number, row in enumerate(map(dict, list(head.rows)[:_EXAMPLES]), 1)),
         "",
-        _block(own, columns, splits).rstrip(),
+        _block(own, columns, splits, len(table.rows)).rstrip(),
     ]
     return "\n".join(lines)
 
@@ -137,11 +137,17 @@ def _short(row: dict[str, Any]) -> str:
     )
 
 
-def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[str]) -> str:
+def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[str], rows: int) -> str:
     roles = {role: names[0] if len(names) == 1 else list(names) for role, names in columns.items() if names}
     block: dict[str, Any] = {"path": own.path, "kind": own.kind, "columns": roles}
     block |= {name: value for name, value in (("config", own.config), ("revision", own.revision)) if value}
     if not {"validation", "dev", "valid"} & set(splits):
         held = PartOf(split="train", share=0.1)
+        if own.task in ("masked_lm", "causal_lm") and rows < 2 and "text" in columns:  # one text, which is cut
+            return _written(block | {"heldout_share": held.share})
         block["splits"] = {"validation": {"part_of": held.split, "share": held.share, "seed": held.seed}}
+    return _written(block)
+
+
+def _written(block: dict[str, Any]) -> str:
     return yaml.safe_dump({"data": block}, sort_keys=False, allow_unicode=True, default_flow_style=None)

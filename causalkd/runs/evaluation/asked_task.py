@@ -64,10 +64,8 @@ class AskedTask:
     def for_labels_of(self, names: Sequence[str]) -> "AskedTask":
         """The task with all labels of a model, in its order, where own data that declare none have some of them."""
         own, labels = self.given, set(self.labels)
-        if not isinstance(own, OwnData) or own.labels or not labels or not labels <= set(names):
-            return self
-        if labels == set(names) and own.task != "token_classification":
-            return self  # its own order says which class F1 is of
+        if not isinstance(own, OwnData) or own.labels or not labels or not labels < set(names):
+            return self  # the same labels keep their order, which says which class F1 is of
         return replace(self, given=replace(own, labels=tuple(names)), labels=tuple(names))
 
     def load(

@@ -110,7 +110,8 @@ def data_of(part: DataPart) -> str | OwnData:
         name: found if isinstance(found, str) else PartOf(found.part_of, found.share, found.seed)
         for name, found in part.splits.items()
     }
-    return OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, part.metrics)
+    own = OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, part.metrics)
+    return own if part.heldout_share is None else replace(own, validation_share=None)
 
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -53,6 +53,13 @@ def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
     assert "has 1 different values in 3 rows, which are no classes" in preview(str(path))
 
 
+def test_of_one_text_a_share_of_what_it_is_cut_into_is_held_out(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("the fox ran\n" * 50)
+    page = preview(str(tmp_path / "book.txt"))
+    part = DataPart.model_validate(yaml.safe_load(page[page.index("data:") :])["data"])
+    assert (part.kind, part.heldout_share, part.splits) == ("causal_lm", 0.1, {})
+
+
 def test_columns_of_no_kind_are_said(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"one": "a", "two": "b"}) + "\n")

@@ -107,6 +107,33 @@ def test_labels_take_the_order_of_the_teachers_checkpoint(tmp_path: Path) -> Non
     ]
 
 
+def test_tags_take_the_order_of_the_teachers_checkpoint(tmp_path: Path) -> None:
+    model = tiny("bert", "token_classification", labels=3)
+    model.config.id2label = {0: "O", 1: "B-x", 2: "I-x"}
+    model.save_pretrained(tmp_path / "teacher")
+    bert_like().save_pretrained(tmp_path / "teacher")
+    rows = [{"words": ["a", "fox", "ran"], "tags": ["O", "B-x", "I-x"]}] * 4
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    part = DataPart.model_validate({"path": str(tmp_path / "a.jsonl"), "kind": "token_classification"})
+    data = build_data(part, TeacherPart(model=str(tmp_path / "teacher")))
+    assert data.train.labels == ("O", "B-x", "I-x")
+    assert data.train.examples[0]["tags"] == [0, 1, 2]
+    assert [label for label in data.train.examples[0]["label"] if label >= 0] == [0, 1, 2]
+
+
+def test_no_row_is_lost_where_a_share_of_the_examples_is_held_out(tmp_path: Path) -> None:
+    """Also of one text, which has no rows to draw from."""
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "a.csv").write_text("text,label\n" + "the fox,a\na cat,b\n" * 10)
+    (tmp_path / "book.txt").write_text(" ".join([WORDS] * 30))
+    fresh = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {"steps": 1}})
+    shared = {"tokenizer": str(tmp_path / "tokenizer"), "heldout_share": 0.2, "max_length": 16}
+    data = build_data(DataPart.model_validate({"path": f"{tmp_path}/a.csv", "kind": "classification", **shared}), fresh)
+    assert (len(data.train.examples), len(data.heldout.examples)) == (16, 4)
+    data = build_data(DataPart.model_validate({"path": f"{tmp_path}/book.txt", "kind": "masked_lm", **shared}), fresh)
+    assert len(data.heldout.examples) >= 2 and len(data.train.examples) >= 2 * len(data.heldout.examples)
+
+
 def test_metrics_of_another_kind_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("text,label\n" + "".join(f"a b {n},{'xyz'[n % 3]}\n" for n in range(30)))
     bert_like().save_pretrained(tmp_path / "tokenizer")
