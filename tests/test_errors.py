@@ -62,6 +62,12 @@ def test_a_fault_of_a_union_is_one_line():
     ]
 
 
+def test_a_file_that_is_no_alignment_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("")
+    with pytest.raises(ValueError, match=r"a\.yaml: an alignment has the keys name, positions and pairs; None was"):
+        Alignment.from_yaml(tmp_path / "a.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

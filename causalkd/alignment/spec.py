@@ -119,7 +119,8 @@ class Alignment(BaseModel):
             file = f" in {source}" if isinstance(source, Path) else ""
             raise ValueError(f"the alignment{file} cannot be read: {error}") from None
         if not isinstance(data, dict):
-            raise ValueError(f"an alignment has the keys name, positions and pairs; {data!r} was given")
+            file = f"{source}: " if isinstance(source, Path) else ""
+            raise ValueError(f"{file}an alignment has the keys name, positions and pairs; {data!r} was given")
         try:
             return cls.model_validate(data)
         except ValidationError as error:

@@ -126,9 +126,11 @@ def finished_models(folder: RunFolder) -> list[Path]:
 def _check_finished(folder: RunFolder, models: Sequence[Path], command: str) -> None:
     lacking = [str(path) for path in models if not (path / MANIFEST).is_file()]
     if lacking:
+        result = folder.finetuned if command == "finetune" else folder.report
+        first = f"delete {result}, which says that it is finished, and " if result.is_file() else ""
         raise ValueError(
             f"the run in {folder.path} is unfinished: {', '.join(lacking)} is missing; "
-            f"continue it with the same `causalkd {command}` call"
+            f"{first}continue it with the same `causalkd {command}` call"
         )
 
 

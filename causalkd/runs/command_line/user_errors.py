@@ -49,11 +49,15 @@ def user_errors() -> Iterator[None]:
 
 def _ending(error: BaseException) -> tuple[str | None, int]:
     """What a command says at its end after an error, and its exit code; no message for a fault of the program."""
+    from pydantic import BaseModel, ValidationError
     from safetensors import SafetensorError
 
+    from causalkd.errors import fault_lines
     from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
     from causalkd.runs.setup.interruption import Stopped
 
+    if isinstance(error, ValidationError):  # of one value, such as that of an option
+        return "; ".join(fault_lines(error, BaseModel)), 2
     if isinstance(error, ValueError):
         return str(error), 2
     if isinstance(error, KeyboardInterrupt):

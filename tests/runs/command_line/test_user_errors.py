@@ -1,6 +1,7 @@
 import pytest
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
+from causalkd.alignment.spec import Site
 from causalkd.processes.first_fault import is_first_fault
 from causalkd.processes.processes import FailedElsewhere
 from causalkd.runs.command_line.user_errors import is_first_process, user_errors
@@ -22,6 +23,14 @@ def test_a_command_ends_with_a_message_and_a_code(
     with pytest.raises(SystemExit) as ended, user_errors():
         raise error
     assert ended.value.code == code and capsys.readouterr().err.startswith(said)
+
+
+def test_a_value_that_is_no_component_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, user_errors():
+        Site(layer=0, component="foo")
+    said = "causalkd: component: 'foo' is not a component; choose one of token_embedding, block_input, "
+    message = capsys.readouterr().err
+    assert ended.value.code == 2 and message.startswith(said) and message.count("\n") == 1 and "http" not in message
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:
