@@ -10,6 +10,7 @@ import typer
 
 from causalkd.runs.command_line import planning_commands
 from causalkd.runs.command_line.arguments import RecipeArgument, RunArgument, SetOption, at_home
+from causalkd.runs.command_line.evaluate_options import check_options, given_options
 from causalkd.runs.command_line.push_command import push
 from causalkd.runs.command_line.user_errors import is_first_process, leave_to_the_first, user_errors
 
@@ -171,8 +172,10 @@ def evaluate(
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest response in tokens.")] = 128,
 ) -> None:
     """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
+    given = given_options(evaluate, locals())
     leave_to_the_first(wanted=submission)
     with user_errors():
+        check_options(given)
         if task is not None and submission:
             from causalkd.runs.evaluation.glue_submission import write_submission
 
@@ -184,10 +187,6 @@ def evaluate(
             sizes = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row}
             evaluate_task(run, task, split, **sizes, out=out, tell=typer.echo)
             return
-        given = {"--submission": submission, "--stride": stride, "--one-mask-a-row": one_mask_a_row, "--out": out}
-        alone = [name for name, value in given.items() if value]
-        if alone:
-            raise ValueError(f"{', '.join(alone)} belong to a task; name it with --task, or leave them out")
         from causalkd.runs.evaluation.harness import HarnessOptions
         from causalkd.runs.evaluation.language_models import evaluate_run
 

@@ -109,7 +109,7 @@ def test_verify_refuses_what_is_no_finished_run(copied: Path, tmp_path: Path) ->
     )
     shutil.rmtree(copied / "student" / "diito-seed0")
     message = _refusal("verify", copied)
-    assert "is unfinished" in message and "diito-seed0 is missing; continue it with the same" in message
+    assert "is unfinished" in message and "diito-seed0 is missing; delete " in message
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,18 @@ GLUE_TESTS: Mapping[str, GlueTest] = {
 """The test sets by the name of the task."""
 
 
+def glue_test(task: str) -> GlueTest:
+    """The test set of a task.
+
+    Raises ValueError where the task is none of GLUE's.
+    """
+    if task not in GLUE_TESTS:
+        raise ValueError(
+            f"predictions are handed in for the tasks of GLUE ({', '.join(GLUE_TESTS)}), and {task!r} is none of them"
+        )
+    return GLUE_TESTS[task]
+
+
 def unlabelled_rows(task: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Tokenised, str]:
     """A task's test rows as examples whose labels mean nothing, in the order of the file; and where they came from.
 
@@ -54,11 +66,7 @@ def unlabelled_rows(task: str, tokenizer: PreTrainedTokenizerBase, max_length: i
     Raises:
         ValueError: The task is none of GLUE's, or its rows are neither here nor on the hub.
     """
-    if task not in GLUE_TESTS:
-        raise ValueError(
-            f"predictions are handed in for the tasks of GLUE ({', '.join(GLUE_TESTS)}), and {task!r} is none of them"
-        )
-    texts, origin = _texts(task, GLUE_TESTS[task])
+    texts, origin = _texts(task, glue_test(task))
     columns = [list(column) for column in zip(*texts, strict=True)]
     nothing = [0.0 if TASKS[task].kind == "regression" else 0] * len(texts)
     return sentence_examples(columns[0], (*columns[1:], None)[0], nothing, tokenizer, max_length), origin

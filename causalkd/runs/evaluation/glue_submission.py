@@ -6,7 +6,7 @@ FOLDER/MODEL/MRPC.tsv    a line `index<TAB>prediction` for each row, in the orde
 from collections.abc import Callable
 from pathlib import Path
 
-from causalkd.data.tasks.glue_tests import GLUE_TESTS, unlabelled_rows
+from causalkd.data.tasks.glue_tests import glue_test, unlabelled_rows
 from causalkd.data.tasks.loading import USUAL_LENGTH, Examples
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.head_labels import label_names
@@ -33,13 +33,12 @@ def write_submission(
 
     Arguments and errors are those of `evaluate_task`; the task is one of GLUE's.
     """
+    test = glue_test(task)
     spec, asked = task_spec(task), AskedTask.of(task)
-    test = GLUE_TESTS.get(task)
     folder, written = evaluation_folder(origin, out) / FOLDER, []
     for name, model, tokenizer in subjects_of(origin, asked):
         allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
         rows, source = unlabelled_rows(task, tokenizer, min(max_length or USUAL_LENGTH, allowed))
-        assert test is not None  # else there are no such rows
         examples = Examples(rows.examples, spec.kind, spec.labels, spec.metric, source, rows.truncated)
         batches = evaluation_batches(examples, tokenizer, batch_size)
         found = [value for batch in choices(model, batches) for value in batch.tolist()]

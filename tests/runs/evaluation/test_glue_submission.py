@@ -72,3 +72,5 @@ def test_only_glue_has_such_files(official: Path) -> None:
     folder = _checkpoint(official / "squad", "question_answering")
     with pytest.raises(ValueError, match=r"handed in for the tasks of GLUE .*, and 'squad' is none of them"):
         write_submission(folder, "squad")
+    with pytest.raises(ValueError, match=r"handed in for the tasks of GLUE .*, and 'mine.yaml' is none of them"):
+        write_submission(folder, "mine.yaml")
