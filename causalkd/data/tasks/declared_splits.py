@@ -35,7 +35,8 @@ def saved_splits(path: str) -> dict[str, "Dataset"]:
             f"{path!r} holds a data set of `save_to_disk` that cannot be read ({type(error).__name__}: {error}). Save "
             "it again"
         ) from None
-    return dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
+    of_split = found if isinstance(found, datasets.DatasetDict) else {"train": found}
+    return {str(name): rows for name, rows in of_split.items()}
 
 
 def _has_card(file: Path) -> bool:
