@@ -32,7 +32,7 @@ class SplitPart(Part):
     part_of: str
     """The split that the rows are drawn from."""
     share: float = Field(gt=0, lt=1)
-    """The share of that split, or the number of rows."""
+    """The share of that split, as a number between 0 and 1."""
     seed: Seed = 0
     """Seed of the draw."""
 

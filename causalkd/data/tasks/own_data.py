@@ -122,15 +122,25 @@ class OwnData:
                     f"split {split!r} is part of {found.split!r}, which is not a split of rows. Correct it"
                 )
             whole = self._whole(found.split)
-            chosen = _drawn(len(whole.rows), found)
+            chosen = self._parts(found.split, len(whole.rows))[split]
             return whole.select(chosen, f"{whole.origin}, {found.share:.0%} of {found.split} drawn")
         whole = self._whole(split)
-        parts = [part for part in self.known_splits.values() if isinstance(part, PartOf) and part.split == split]
-        taken = {number for part in parts for number in _drawn(len(whole.rows), part)}
-        if not taken:
+        parts = self._parts(split, len(whole.rows))
+        if not parts:
             return whole
+        taken = {number for numbers in parts.values() for number in numbers}
         rest = [number for number in range(len(whole.rows)) if number not in taken]
         return whole.select(rest, f"{whole.origin} without the rows drawn for another split")
+
+    def _parts(self, split: str, size: int) -> dict[str, list[int]]:
+        """The numbers of the rows of every split that is drawn from this one; no row is drawn for two."""
+        parts = {name: part for name, part in self.known_splits.items() if isinstance(part, PartOf)}
+        found, left = {}, list(range(size))
+        for name, part in parts.items():
+            if part.split == split:
+                found[name] = [left[place] for place in _drawn(size, len(left), part)]
+                left = sorted(set(left) - set(found[name]))
+        return found
 
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each role, in their order.
@@ -259,11 +269,13 @@ class OwnData:
         return find_files(str(self._folder / name)) or find_files(name)
 
 
-def _drawn(size: int, part: PartOf) -> list[int]:
-    count = min(max(1, round(size * part.share)), size - 1)
-    if count < 1:
+def _drawn(size: int, left: int, part: PartOf) -> list[int]:
+    """The places of the drawn rows among those that are left of so many."""
+    count = max(1, round(size * part.share))
+    if count >= left or not 0 < part.share < 1:
+        others = "" if left == size else f", of which other splits have {size - left},"
         raise ValueError(
-            f"{part.share} of {size} rows leaves one of both parts empty. Give more rows, a file for the split, or, of "
+            f"{part.share} of {size} rows{others} leaves one of both parts empty. Give more rows, a file for the split, or, of "
             "long texts, `heldout_share` instead of a split: it divides what they are cut into"
         )
-    return sorted(np.random.default_rng(part.seed).permutation(size)[:count].tolist())
+    return sorted(np.random.default_rng(part.seed).permutation(left)[:count].tolist())
