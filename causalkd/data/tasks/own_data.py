@@ -275,7 +275,7 @@ def _drawn(size: int, left: int, part: PartOf) -> list[int]:
     if count >= left or not 0 < part.share < 1:
         others = "" if left == size else f", of which other splits have {size - left},"
         raise ValueError(
-            f"{part.share} of {size} rows{others} leaves one of both parts empty. Give more rows, a file for the split, or, of "
-            "long texts, `heldout_share` instead of a split: it divides what they are cut into"
+            f"{part.share} of {size} rows{others} leaves one of both parts empty. Give more rows, a file for the "
+            "split, or, of long texts, `heldout_share` instead of a split: it divides what they are cut into"
         )
     return sorted(np.random.default_rng(part.seed).permutation(left)[:count].tolist())
