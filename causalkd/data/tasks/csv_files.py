@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalkd.errors import few
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -35,7 +37,7 @@ def columns_of_files(paths: Sequence[Path], separator: str) -> tuple[list[str], 
             if paths[0] == file:
                 _check_names(file, headers[file])
             elif sorted(headers[file]) != sorted(headers[paths[0]]):
-                first, other = (", ".join(headers[each]) for each in (paths[0], file))
+                first, other = (few(headers[each]) for each in (paths[0], file))
                 raise ValueError(
                     f"{file} has the columns {other}, and {paths[0]} has {first}. Files of one split must have the "
                     "same columns: correct or remove one"
