@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
+from causalkd.errors import few
 from causalkd.files.refusals import json_fault, refused
 from causalkd.models.architectures import refusal_of
 from causalkd.models.config_bounds import beyond_bounds
@@ -42,10 +43,12 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
     try:
         return AutoConfig.from_pretrained(location, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError) as error:
-        known = ", ".join(PACKAGED)
+        found = [file.parent for depth in ("*", "*/*") for file in Path(location).glob(f"{depth}/config.json")]
+        inside = few(sorted(map(str, found)), 5)
         raise ValueError(
             f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
-            f"Name a folder, a hub model, or one of {known}."
+            + (f"It has checkpoints inside: {inside}. Name one of these" if inside else "Name a folder")
+            + f", a hub model, or one of {', '.join(PACKAGED)}."
         ) from error
 
 

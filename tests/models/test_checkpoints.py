@@ -94,6 +94,17 @@ def test_names_that_do_not_exist(saved: Path) -> None:
             read_config(name)
 
 
+def test_a_folder_of_checkpoints_says_which_it_holds(tmp_path: Path) -> None:
+    """Such as a run, whose student is a checkpoint."""
+    for name in ("students/b-seed0", "students/a-seed0", "teacher"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+    with pytest.raises(
+        ValueError, match=r"inside: .*students/a-seed0, .*b-seed0, .*teacher\. Name one of these, a "
+    ):
+        read_config(tmp_path)
+
+
 def test_a_configuration_that_is_there_and_will_not_do(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(
