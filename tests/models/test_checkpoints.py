@@ -99,9 +99,7 @@ def test_a_folder_of_checkpoints_says_which_it_holds(tmp_path: Path) -> None:
     for name in ("students/b-seed0", "students/a-seed0", "teacher"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.json").write_text("{}")
-    with pytest.raises(
-        ValueError, match=r"inside: .*students/a-seed0, .*b-seed0, .*teacher\. Name one of these, a "
-    ):
+    with pytest.raises(ValueError, match=r"inside: .*students/a-seed0, .*b-seed0, .*teacher\. Name one of these, a "):
         read_config(tmp_path)
 
 

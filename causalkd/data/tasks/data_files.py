@@ -13,6 +13,7 @@ from causalkd.data.tasks.csv_files import columns_of_files, refuse_swallowed_lin
 from causalkd.data.tasks.declared_splits import declares_splits, is_saved, saved_splits
 from causalkd.data.tasks.find_files import FORMATS
 from causalkd.data.tasks.kinds import Kind
+from causalkd.files.digests import files_digest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -192,11 +193,16 @@ def _find_json_faults(paths: list[Path]) -> None:
 
 
 def _load(builder: str, paths: list[Path], **options: Any) -> "Dataset":
+    """The rows of files, from the cache where these contents have been read before.
+
+    The library knows files by their path and time alone, which another version from an archive may share.
+    """
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
     try:
-        return datasets.load_dataset(builder, data_files=[str(file) for file in paths], split="train", **options)
+        named = {"name": f"contents-{files_digest(paths)[:32]}", "data_files": [str(file) for file in paths]}
+        return datasets.load_dataset(builder, split="train", **named, **options)
     # The ArrowInvalid of a broken Parquet file is a ValueError.
     except (DatasetGenerationError, ValueError) as error:
         cause = error.__cause__ or error

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import room_for_blocks, special_tokens_around, token_ids
+from causalkd.files.digests import files_digest
 
 _PIECE = 1 << 16
 """The number of bytes of a file that are tokenised at once, up to the end of a line."""
@@ -51,7 +52,7 @@ class FileText:
     @property
     def key(self) -> str:
         """A fingerprint that changes with the text."""
-        return repr([(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files])
+        return files_digest(self.files)
 
 
 @dataclass(frozen=True, eq=False)

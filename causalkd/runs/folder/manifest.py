@@ -3,10 +3,10 @@
 A folder without a manifest was not written completely; one that differs from its manifest was changed or damaged.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
+from causalkd.files.digests import file_digest
 from causalkd.files.whole_files import write_whole
 
 MANIFEST = "manifest.json"
@@ -16,7 +16,7 @@ def write_manifest(folder: Path) -> None:
     """Records every file in the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     recorded = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _digest(path)} for path in files
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_digest(path)} for path in files
     }
     write_whole(folder / MANIFEST, json.dumps({"files": recorded}, indent=1))
 
@@ -45,7 +45,7 @@ def damage(folder: Path) -> str | None:
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size} bytes, and {size} were written"
-        if _digest(path) != digest:
+        if file_digest(path) != digest:
             return f"the contents of {name} are not what was written"
     return None
 
@@ -59,8 +59,3 @@ def _read(folder: Path) -> dict[str, tuple[int, str]]:
         return {name: (each["bytes"], each["sha256"]) for name, each in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"its {MANIFEST} cannot be read") from None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

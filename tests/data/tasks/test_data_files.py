@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import datasets
@@ -111,3 +112,23 @@ def test_files_of_several_formats_are_counted_before_one_is_opened(tmp_path: Pat
     named = [tmp_path / name for name in ("a.json", "b.csv", "c.csv")]
     with pytest.raises(ValueError, match=r"several formats .*: 2 csv such as b\.csv, 1 json such as a\.json\. Give"):
         read_files(named)
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("a.csv", ("text,label\nfox,a\n", "text,label\ncat,b\n")),
+        ("a.jsonl", ('{"text": "fox"}\n', '{"text": "cat"}\n')),
+        ("a.txt", ("the fox", "the cat")),
+    ],
+)
+def test_other_contents_of_the_same_path_and_time_are_read_anew(
+    tmp_path: Path, name: str, contents: tuple[str, str]
+) -> None:
+    """As of two versions of an archive whose files have no times of their own."""
+    found = []
+    for content in contents:
+        (tmp_path / name).write_text(content)
+        os.utime(tmp_path / name, (315532800, 315532800))
+        found.append(read_files([tmp_path / name]).rows[0]["text"])
+    assert found[0] != found[1]

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import datasets
@@ -81,3 +82,12 @@ def test_a_row_that_is_no_text_is_named() -> None:
     table = datasets.Dataset.from_dict({"text": ["the fox", None]})
     with pytest.raises(ValueError, match="row 2, column 'text': None is not a text"):
         block_rows(RowText(table, "text"), gpt2_like(), 16, causal=True)
+
+
+def test_other_contents_of_the_same_size_and_time_have_another_key(tmp_path: Path) -> None:
+    keys = []
+    for text in ("the fox", "the cat"):
+        (tmp_path / "a.txt").write_text(text)
+        os.utime(tmp_path / "a.txt", (0, 0))
+        keys.append(FileText.of([tmp_path / "a.txt"]).key)
+    assert keys[0] != keys[1]
