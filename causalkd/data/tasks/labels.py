@@ -1,9 +1,12 @@
 """Labels: their names in the data, and the number, the set or the score that stands for each in an example."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
+
+from causalkd.errors import few
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -54,14 +57,18 @@ def numbers_of(values: Sequence[str | int | float], labels: tuple[str, ...], ori
     if by_number:
         known |= {str(number): number for number in range(len(labels))}
     found = [known.get(str(value), known.get(_whole(value))) for value in values]
-    unknown = [f"'{values[place]}' (number {place})" for place, number in enumerate(found) if number is None]
+    unknown = [value for value, number in zip(values, found, strict=True) if number is None]
     if unknown:
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise ValueError(
-            f"{origin} has labels outside the task's set: {', '.join(unknown[:5])}{more}. The labels are "
+            f"{origin} has labels outside the task's set: {_counted(unknown)}. The labels are "
             f"{', '.join(labels)}{', or their numbers from 0' if by_number else ''}. Correct or remove these rows"
         )
     return [number for number in found if number is not None]
+
+
+def _counted(values: Sequence[Any]) -> str:
+    """Each value once, in their order, with how often it occurs."""
+    return few([f"'{value}' ({count} times)" for value, count in Counter(map(str, values)).items()], 5)
 
 
 def in_order(names: Iterable[str | int | float]) -> list[str]:
@@ -99,13 +106,13 @@ def scores(values: Sequence[str | int | float], origin: str) -> list[float]:
     Raises ValueError for labels that are none.
     """
     wrong, found = [], []
-    for place, value in enumerate(values):
+    for value in values:
         try:
             found.append(float(value))
         except ValueError:
             found.append(nan)
         if not isfinite(found[-1]):
-            wrong.append(f"'{value}' (number {place})")
+            wrong.append(value)
     if wrong:
-        raise ValueError(f"{origin} has labels that are not numbers: {', '.join(wrong[:5])}. Correct or remove them")
+        raise ValueError(f"{origin} has labels that are not numbers: {_counted(wrong)}. Correct or remove them")
     return found

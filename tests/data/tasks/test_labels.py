@@ -6,7 +6,7 @@ from causalkd.data.tasks.labels import declared_names, flags_of_sets, in_order, 
 
 def test_labels_are_known_by_name_and_by_number() -> None:
     assert numbers_of(["no", "yes", 1, "0"], ("no", "yes"), "here") == [0, 1, 1, 0]
-    with pytest.raises(ValueError, match=r"here has labels outside the task's set: 'maybe' \(number 1\)"):
+    with pytest.raises(ValueError, match=r"here has labels outside the task's set: 'maybe' \(1 times\)"):
         numbers_of(["no", "maybe"], ("no", "yes"), "here")
 
 
@@ -14,7 +14,7 @@ def test_labels_are_known_by_name_and_by_number() -> None:
 def test_names_that_are_numbers_are_names(values: list) -> None:
     """Ratings from 1: the name 1 is the first label, not the label number 1."""
     assert numbers_of(values, ("1", "2", "3"), "here") == [0, 1, 2]
-    with pytest.raises(ValueError, match=r"the task's set: '0' \(number 3\)\. The labels are 1, 2, 3\. Correct"):
+    with pytest.raises(ValueError, match=r"the task's set: '0' \(1 times\)\. The labels are 1, 2, 3\. Correct"):
         numbers_of([*values, 0], ("1", "2", "3"), "here")
 
 
@@ -36,7 +36,7 @@ def test_a_set_of_labels_is_a_flag_for_each() -> None:
 
 def test_scores_are_numbers() -> None:
     assert scores(["1.5", 2], "here") == [1.5, 2.0]
-    with pytest.raises(ValueError, match=r"'nan' \(number 0\), 'x' \(number 2\)"):
+    with pytest.raises(ValueError, match=r"'nan' \(1 times\), 'x' \(1 times\)"):
         scores(["nan", 1, "x"], "here")
 
 

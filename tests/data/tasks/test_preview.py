@@ -48,7 +48,7 @@ def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text('{"text": "a"}\n{"text": null}\n')
     assert "row 2, column 'text': None" in preview(str(tmp_path / "c.jsonl"))
     path.write_text("text,label\nthe fox,a\na cat,b\n")
-    assert "labels that are not numbers: 'a' (number 0)" in preview(str(path), "regression")
+    assert "labels that are not numbers: 'a' (1 times)" in preview(str(path), "regression")
     path.write_text("text,label\n" + "the fox,a\n" * 4)
     assert "has 1 different values in 3 rows, which are no classes" in preview(str(path))
 
