@@ -74,5 +74,5 @@ def check_room(room: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -
 
 
 def some_rows(rows: Sequence[int]) -> str:
-    """The first row numbers, and how many more there are."""
-    return ", ".join(map(str, rows[:5])) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+    """The first of some rows, which count from 0 here and from 1 in the text, and how many more there are."""
+    return ", ".join(str(row + 1) for row in rows[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")

@@ -21,7 +21,7 @@ from causalkd.data.tasks.instructions import Instruction, PromptStyle, instructi
 from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_each, scores
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
-from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.row_checks import check_answers, check_rows
 from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.data.tasks.tokenise import Tokenised, answer_examples, sentence_examples, tag_examples
 from causalkd.task_types import Task
@@ -175,7 +175,10 @@ def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tupl
         "question_answering": ("question", "context", "spans"),
         "causal_lm": ("instruction", "input", "output"),
     }.get(spec.kind, (*["text"] * (len(spec.fields) - 1), "label"))
-    check_rows(roles, spec.fields, list(zip(*rows, strict=True)), origin, chosen)
+    columns = list(zip(*rows, strict=True))
+    check_rows(roles, spec.fields, columns, origin, chosen)
+    if spec.kind == "question_answering":
+        check_answers(columns[1], columns[2], origin, chosen)
     return rows, origin
 
 

@@ -13,7 +13,7 @@ from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
 from causalkd.data.tasks.labels import declared_names, flagged, flat, in_order, is_missing, named
 from causalkd.data.tasks.messages import as_messages
-from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.row_checks import check_answers, check_rows
 from causalkd.data.tasks.row_kinds import MOST_COLUMNS, ROW_KINDS, usual_column, usual_pair
 from causalkd.data.tasks.split_files import files_by_split
 from causalkd.errors import few
@@ -236,7 +236,8 @@ class OwnData:
             values.insert(1, [""] * len(table.rows))
         rows = list(zip(*values, strict=True))
         if self.kind == "question_answering":
-            return [(*texts, list(zip(found["answer_start"], found["text"], strict=True))) for *texts, found in rows]
+            rows = [(*texts, list(zip(found["answer_start"], found["text"], strict=True))) for *texts, found in rows]
+            check_answers([row[1] for row in rows], [row[2] for row in rows], table.origin, table.numbers)
         return rows
 
     def _whole(self, split: str) -> Table:

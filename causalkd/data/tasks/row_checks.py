@@ -26,10 +26,33 @@ def check_rows(
             if not fits(value):
                 number = 1 + (place if numbers is None else numbers[place])
                 faults.append((number, f"row {number}, column {column!r}: {_shown(value)}, where {wanted} must stand"))
+    _refuse([line for _, line in sorted(faults)], origin)
+
+
+def check_answers(
+    contexts: Sequence[str],
+    answers: Sequence[Sequence[tuple[int, str]]],
+    origin: str,
+    numbers: Sequence[int] | None = None,
+) -> None:
+    """Checks that every answer stands in its context at the character where it is said to start.
+
+    Raises one ValueError that names file, row (from 1) and answer of those that do not.
+    """
+    faults = [
+        f"row {1 + (place if numbers is None else numbers[place])}: the answer {_shown(text)} does not stand in its "
+        f"context at character {start}"
+        for place, (context, accepted) in enumerate(zip(contexts, answers, strict=True))
+        for start, text in accepted
+        if not text or start < 0 or not context.startswith(text, start)
+    ]
+    _refuse(faults, origin)
+
+
+def _refuse(faults: Sequence[str], origin: str) -> None:
     if faults:
-        lines = [line for _, line in sorted(faults)]
-        more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-        raise ValueError(f"{origin}: {'; '.join(lines[:_SHOWN])}{more}. Correct or remove these rows")
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise ValueError(f"{origin}: {'; '.join(faults[:_SHOWN])}{more}. Correct or remove these rows")
 
 
 def _shown(value: Any) -> str:

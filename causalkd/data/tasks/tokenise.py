@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import check_room, encode, some_rows, token_ids
+from causalkd.data.tasks.row_checks import check_answers
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,7 @@ def answer_examples(
     Raises ValueError where an answer is not in its context or a question leaves no room.
     """
     pairs = list(zip(contexts, answers, strict=True))
-    wrong = [row for row, (context, accepted) in enumerate(pairs) if not _stand(accepted, context)]
-    if wrong:
-        raise ValueError(
-            f"answers that do not stand in their context at the character given, rows {some_rows(wrong)}. Correct the "
-            "`answer_start` of these rows, or leave them out"
-        )
+    check_answers(contexts, answers, "the questions")
     windows = _windows(questions, contexts, tokenizer, max_length, overlap)
     examples, lost = [], 0
     for number, (encodings, (context, accepted)) in enumerate(zip(windows, pairs, strict=True)):
@@ -193,10 +189,6 @@ def _word_ends(words: Sequence[str]) -> list[int]:
         place += len(word) + 1
         ends.append(place)
     return ends
-
-
-def _stand(answers: Sequence[tuple[int, str]], context: str) -> bool:
-    return all(text and context.startswith(text, start) for start, text in answers)
 
 
 def _answer_tokens(

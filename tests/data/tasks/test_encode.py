@@ -21,7 +21,7 @@ def test_a_length_without_room_for_text_is_refused() -> None:
 
 
 def test_only_the_first_rows_are_named() -> None:
-    assert some_rows([1, 2]) == "1, 2" and some_rows(range(8)) == "0, 1, 2, 3, 4 and 3 more"
+    assert some_rows([1, 2]) == "2, 3" and some_rows(range(8)) == "1, 2, 3, 4, 5 and 3 more"
 
 
 def test_a_slow_tokenizer_is_refused() -> None:

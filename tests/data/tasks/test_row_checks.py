@@ -1,6 +1,6 @@
 import pytest
 
-from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.row_checks import check_answers, check_rows
 
 TURN = {"role": "user", "content": "sing"}
 FITTING = {
@@ -39,3 +39,11 @@ def test_many_faults_are_one_error_in_the_order_of_rows() -> None:
         message.index(f"row {row}, column") for row in (1, 2, 3)
     )
     assert message.count("must stand") == 5
+
+
+def test_answers_stand_where_they_are_said_to_start() -> None:
+    contexts = ["the fox ran", "the fox ran", "the fox ran"]
+    check_answers(contexts, [[(4, "fox")], [], [(0, "the"), (8, "ran")]], "a.json")
+    for start, text in ((5, "fox"), (-3, "ran"), (0, ""), (4, "cat")):
+        with pytest.raises(ValueError, match=r"^a\.json: row 8: the answer .* does not stand in its context at char"):
+            check_answers(contexts[:2], [[(4, "fox")], [(start, text)]], "a.json", [4, 7])

@@ -144,14 +144,14 @@ def test_tags_of_words_that_are_cut_off_are_kept_beside_the_labels() -> None:
 
 
 def test_answers_that_are_not_there_and_questions_that_fill_the_row_are_errors() -> None:
-    with pytest.raises(ValueError, match=r"do not stand in their context at the character given, rows 1\. Correct the"):
+    with pytest.raises(ValueError, match=r"row 2: the answer 'the' \(str\) does not stand in its context at char"):
         answer_examples(["who ?"] * 2, [CONTEXT] * 2, [[(0, "the")], [(1, "the")]], bert_like(), 32)
-    with pytest.raises(ValueError, match=r"leave no room for their context within max_length 8, rows 0 \(the longest"):
+    with pytest.raises(ValueError, match=r"leave no room for their context within max_length 8, rows 1 \(the longest"):
         answer_examples([CONTEXT], [CONTEXT], [[(0, "the")]], bert_like(), 8)
 
 
 def test_a_length_without_room_for_text_and_texts_without_tokens_are_errors() -> None:
     with pytest.raises(ValueError, match="max_length 3 leaves no room for text beside the special tokens"):
         sentence_examples(["a"], ["b"], [0], bert_like(), 3)
-    with pytest.raises(ValueError, match=r"texts without any token, rows 1. Leave them out"):
+    with pytest.raises(ValueError, match=r"texts without any token, rows 2\. Leave them out"):
         sentence_examples(["a", ""], None, [0, 0], gpt2_like(), 8)
