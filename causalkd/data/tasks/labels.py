@@ -61,7 +61,7 @@ def numbers_of(values: Sequence[str | int | float], labels: tuple[str, ...], ori
     if unknown:
         raise ValueError(
             f"{origin} has labels outside the task's set: {_counted(unknown)}. The labels are "
-            f"{', '.join(labels)}{', or their numbers from 0' if by_number else ''}. Correct or remove these rows"
+            f"{few(labels)}{', or their numbers from 0' if by_number else ''}. Correct or remove these rows"
         )
     return [number for number in found if number is not None]
 

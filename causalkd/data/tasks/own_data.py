@@ -95,6 +95,13 @@ class OwnData:
             known.setdefault(split_of(name) or name, name)
         known |= self.splits
         if "train" in known and "validation" not in known and self.validation_share is not None:
+            other = [name for name in self.splits if name not in ("train", "test")]
+            if other:
+                raise ValueError(
+                    f"`splits` names {', '.join(other)} and no `validation`, so a part of `train` would be held out "
+                    "unseen. Call the split that students are measured on `validation`, or declare that part: "
+                    f"`validation: {{part_of: train, share: {self.validation_share}}}`"
+                )
             known["validation"] = PartOf("train", self.validation_share)
         return known
 

@@ -255,6 +255,18 @@ def test_no_row_is_drawn_for_two_splits(tmp_path: Path) -> None:
         OwnData(str(path), "classification", splits={"validation": PartOf("train", 100.0)}).table("validation")
 
 
+@pytest.mark.parametrize("name", ["dev", "validaton"])
+def test_a_split_of_another_name_is_not_left_out_silently(tmp_path: Path, name: str) -> None:
+    """The training rows would be divided, and the file that was meant never be read."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "the fox,a\nthe cat,b\n" * 5)
+    own = OwnData(str(path), "classification", splits={name: "dev.csv"})
+    with pytest.raises(ValueError, match=rf"`splits` names {name} and no `validation`, so a part of `train` would be"):
+        own.table("train")
+    declared = {name: "dev.csv", "validation": PartOf("train", 0.2)}
+    assert len(OwnData(str(path), "classification", splits=declared).table("train").rows) == 8
+
+
 def test_a_column_or_a_label_cannot_be_named_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\nthe fox,a\nthe cat,b\na dog,a\na bird,b\n")
