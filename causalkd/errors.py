@@ -129,6 +129,8 @@ def _message(fault: Any, owner: type[BaseModel], value: type[BaseModel] | None) 
         case "literal_error":
             valid = re.findall(r"'([^']*)'", context["expected"])
             return f"{given!r} is not valid; {nearest(str(given), valid)}"
+        case "string_pattern_mismatch":
+            return f"{given!r} given; a name has letters, digits and . _ -, at most 100, and does not begin with . or -"
         case "value_error":
             return str(context["error"])
         case "tuple_type":

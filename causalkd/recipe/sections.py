@@ -50,8 +50,7 @@ class DataPart(Part):
     """The column of `path` for each thing a row of the kind has, such as `text` and `label`; `text` may be two columns,
     the texts of a pair. Columns with the usual names are found."""
     labels: Listed[LabelName] = ()
-    """Names of the classes or tags of `path` in the order of their numbers; default: sorted, from the training rows.
-    The metric `f1` is of the second."""
+    """Names of the classes or tags of `path` in order (`f1` is of the second); default: sorted, from training rows."""
     splits: Mapping[str, str | SplitPart] = {}
     """The source of each split: a file, a split of `path`, or a part of another one, as by default of `train`."""
     config: str | None = None

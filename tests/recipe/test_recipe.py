@@ -109,8 +109,8 @@ FAULTS = {
     "verification.pairs=1": "- verification.pairs: 1 given; input should be greater than or equal to 2",
     "students=[]": "- students: [] given",
     "students.kd.name=diito": "students appear twice: ['diito', 'diito']; give each once",
-    "students.kd.name=a/b": "- students[0].name: 'a/b' given; string should match pattern",
-    "name=..": "- name: '..' given; string should match pattern",
+    "students.kd.name=a/b": "- students[0].name: 'a/b' given; a name has letters, digits and",
+    "name=..": "- name: '..' given; a name has letters, digits and",
     "seeds=[1, 1]": "seeds appear twice: [1, 1]; give each once",
 }
 

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ def columns_of_files(paths: Sequence[Path], separator: str) -> tuple[list[str], 
     headers, has_rows = {}, False
     for file in paths:
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.reader(opened, delimiter=separator)
+            reader = csv.reader(opened, delimiter=separator, strict=True)
             try:
                 names = next(reader, [])
             except csv.Error as error:
@@ -59,15 +59,22 @@ def _check_names(file: Path, names: list[str]) -> None:
 
 
 def _check_rows(file: Path, reader: Any, width: int) -> bool:
-    """Whether there are rows, all of this many values."""
+    """Whether there are rows, all of this many values; blank lines are no rows."""
     before, found, faults = csv.field_size_limit(sys.maxsize), False, []
+    line = reader.line_num + 1
     try:
-        for line, row in _numbered(reader):
-            found = True
-            if len(row) != width:
-                faults.append(f"line {line} has {len(row)} ({' | '.join(row)[:60]!r})")
+        for row in reader:
+            if len(row) > 1 or any(value.strip() for value in row):
+                found = True
+                if len(row) != width:
+                    faults.append(f"line {line} has {len(row)} ({' | '.join(row)[:60]!r})")
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{file}, line {reader.line_num}: {error}. Correct it") from None
+        lines = f"line {line}" if line == reader.line_num else f"lines {line} to {reader.line_num}"
+        raise ValueError(
+            f"{file}, {lines}: {error}. A value that begins with a quote must end with one, and a quote inside it is "
+            'written twice: """so"" it is". Correct the row, or convert the file to JSON Lines'
+        ) from None
     finally:
         csv.field_size_limit(before)
     if faults:
@@ -78,15 +85,6 @@ def _check_rows(file: Path, reader: Any, width: int) -> bool:
             "quotes, and correct these lines"
         )
     return found
-
-
-def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """The rows with the number of the line on which each begins, from 1; blank lines are no rows."""
-    line = reader.line_num + 1
-    for row in reader:
-        if any(value.strip() for value in row) or len(row) > 1:
-            yield line, row
-        line = reader.line_num + 1
 
 
 def refuse_swallowed_lines(rows: "Dataset", paths: Sequence[Path]) -> None:

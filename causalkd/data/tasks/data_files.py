@@ -46,9 +46,9 @@ def format_of(file: Path) -> str:
     """
     found = FORMATS.get(file.suffix.lower())
     if found is None:
-        raise ValueError(
-            f"{file} has no ending of a known format; it can be {', '.join(FORMATS)}. Rename the file, or convert it"
-        )
+        packed = FORMATS.get(Path(file.stem).suffix.lower())
+        advice = "Unpack the file" if packed else "Rename the file, or convert it"
+        raise ValueError(f"{file} has no ending of a known format; it can be {', '.join(FORMATS)}. {advice}")
     if found != "json":
         return found
     try:

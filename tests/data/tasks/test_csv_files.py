@@ -24,8 +24,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
         ('text,label\n"a\nb",x\n\nonly\n', r"line 5 has 1 \('only'\)"),
         ("text,label\n" + "a,x\n" * 20_000 + "a, b,x\n", r"line 20002 has 3"),
         ("label,text\npos\nneg,bad\n", r"line 2 has 1 "),
+        ('text,label\na,x\n"so" it is,x\n', r"a\.csv, line 3: ',' expected after '\"'\. A value that begins"),
+        ('text,label\n"he said \\"no\\"",x\n', r"a\.csv, line 2: ',' expected after '\"'"),
+        ('text,label\na,x\n"so it is,x\nb,y\n', r"a\.csv, lines 3 to 4: unexpected end of data\. A value"),
     ],
-    ids=["first", "all", "one column", "short", "late", "without a text"],
+    ids=["first", "all", "one column", "short", "late", "without a text", "quoted word", "backslashes", "not closed"],
 )
 def test_rows_of_other_widths_than_the_header_are_refused(tmp_path: Path, content: str, message: str) -> None:
     """pandas takes the values that are too many for an index, which moves all others to the next column."""

@@ -29,8 +29,8 @@ def test_a_document_of_any_length_is_a_value(tmp_path: Path) -> None:
 
 
 def test_a_quote_that_swallows_lines_is_refused(tmp_path: Path) -> None:
-    """Two values that begin with a quote would be one value of all lines between them."""
-    (tmp_path / "a.tsv").write_text('text\tlabel\na fox\t0\n"a cat\t1\na dog\t0\n"a bird\t1\n')
+    """A quote at a value's start and one at another's end would make one value of all lines between them."""
+    (tmp_path / "a.tsv").write_text('text\tlabel\na fox\t0\n"a cat\t1\na dog\t0\na bird"\t1\n')
     with pytest.raises(ValueError, match=r"a\.tsv: row 2, column 'text' holds tabs and ends of lines, since a quote"):
         read_files([tmp_path / "a.tsv"])
     (tmp_path / "b.tsv").write_text('text\tlabel\n"a\tcat"\t1\n"a\nfox"\t0\n"""so"" it is"\t1\n')
@@ -44,6 +44,7 @@ def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
         "c.csv": "a,a\n1,2\n",
         "d.txt": "x",
         "e.xyz": "x",
+        "a.csv.gz": "x",
         "f.csv": "",
     }
     paths = {name: tmp_path / name for name in texts}
@@ -53,7 +54,8 @@ def test_files_that_cannot_be_a_table_are_refused(tmp_path: Path) -> None:
         (("a.csv", "b.csv"), "b.csv has the columns a, c, and .*a.csv has a, b"),
         (("c.csv",), "names columns twice"),
         (("a.csv", "d.txt"), "files of several formats"),
-        (("e.xyz",), "has no ending of a known format"),
+        (("e.xyz",), "has no ending of a known format.* Rename the file, or convert it"),
+        (("a.csv.gz",), "a.csv.gz has no ending of a known format.* Unpack the file"),
         (("f.csv",), "is empty"),
     ):
         with pytest.raises(ValueError, match=message):

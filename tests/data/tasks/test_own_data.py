@@ -237,36 +237,6 @@ def test_what_is_drawn_for_one_split_is_not_in_the_other(tmp_path: Path) -> None
     assert len(lengths[0]) == 27 and len(lengths[1]) == 3 and not lengths[0] & lengths[1]
 
 
-def test_no_row_is_drawn_for_two_splits(tmp_path: Path) -> None:
-    """Both are drawn with one seed, so without care one would be the other."""
-    path = tmp_path / "a.csv"
-    path.write_text("text,label\n" + "".join(f"fox {n},{n % 2}\n" for n in range(30)))
-    splits = {"validation": PartOf("train", 0.2), "test": PartOf("train", 0.1)}
-    own = OwnData(str(path), "classification", splits=splits)
-    texts = {split: set(own.table(split).rows["text"]) for split in ("train", "validation", "test")}
-    assert {split: len(found) for split, found in texts.items()} == {"train": 21, "validation": 6, "test": 3}
-    assert len(set.union(*texts.values())) == 30
-    alone = OwnData(str(path), "classification", splits={"validation": PartOf("train", 0.2)})
-    assert set(alone.table("validation").rows["text"]) == texts["validation"]
-    much = {"validation": PartOf("train", 0.6), "test": PartOf("train", 0.5)}
-    with pytest.raises(ValueError, match=r"0\.5 of 30 rows, of which other splits have 18, leaves one of both"):
-        OwnData(str(path), "classification", splits=much).table("test")
-    with pytest.raises(ValueError, match=r"100.0 of 30 rows leaves one of both parts empty"):
-        OwnData(str(path), "classification", splits={"validation": PartOf("train", 100.0)}).table("validation")
-
-
-@pytest.mark.parametrize("name", ["dev", "validaton"])
-def test_a_split_of_another_name_is_not_left_out_silently(tmp_path: Path, name: str) -> None:
-    """The training rows would be divided, and the file that was meant never be read."""
-    path = tmp_path / "a.csv"
-    path.write_text("text,label\n" + "the fox,a\nthe cat,b\n" * 5)
-    own = OwnData(str(path), "classification", splits={name: "dev.csv"})
-    with pytest.raises(ValueError, match=rf"`splits` names {name} and no `validation`, so a part of `train` would be"):
-        own.table("train")
-    declared = {name: "dev.csv", "validation": PartOf("train", 0.2)}
-    assert len(OwnData(str(path), "classification", splits=declared).table("train").rows) == 8
-
-
 def test_a_column_or_a_label_cannot_be_named_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\nthe fox,a\nthe cat,b\na dog,a\na bird,b\n")

@@ -1,9 +1,15 @@
 from pathlib import Path
 
+import datasets
 import pytest
 
-from causalkd.data.tasks.own_data import OwnData
+from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.split_files import files_by_split
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
 
 
 def _split(folder: Path, *names: str, path: str = "", **declared: str) -> dict[str, list[str]]:
@@ -64,3 +70,33 @@ def test_a_split_that_is_named_as_a_folder_stays_whole(tmp_path: Path) -> None:
 
 def test_nothing_is_declared_of_nothing() -> None:
     assert files_by_split("none", [], lambda _: [], {}) == {}
+
+
+def test_no_row_is_drawn_for_two_splits(tmp_path: Path) -> None:
+    """Both are drawn with one seed, so without care one would be the other."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"fox {n},{n % 2}\n" for n in range(30)))
+    splits = {"validation": PartOf("train", 0.2), "test": PartOf("train", 0.1)}
+    own = OwnData(str(path), "classification", splits=splits)
+    texts = {split: set(own.table(split).rows["text"]) for split in ("train", "validation", "test")}
+    assert {split: len(found) for split, found in texts.items()} == {"train": 21, "validation": 6, "test": 3}
+    assert len(set.union(*texts.values())) == 30
+    alone = OwnData(str(path), "classification", splits={"validation": PartOf("train", 0.2)})
+    assert set(alone.table("validation").rows["text"]) == texts["validation"]
+    much = {"validation": PartOf("train", 0.6), "test": PartOf("train", 0.5)}
+    with pytest.raises(ValueError, match=r"0\.5 of 30 rows, of which other splits have 18, leaves one of both"):
+        OwnData(str(path), "classification", splits=much).table("test")
+    with pytest.raises(ValueError, match=r"100.0 of 30 rows leaves one of both parts empty"):
+        OwnData(str(path), "classification", splits={"validation": PartOf("train", 100.0)}).table("validation")
+
+
+@pytest.mark.parametrize("name", ["dev", "validaton"])
+def test_a_split_of_another_name_is_not_left_out_silently(tmp_path: Path, name: str) -> None:
+    """The training rows would be divided, and the file that was meant never be read."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "the fox,a\nthe cat,b\n" * 5)
+    own = OwnData(str(path), "classification", splits={name: "dev.csv"})
+    with pytest.raises(ValueError, match=rf"`splits` names {name} and no `validation`, so a part of `train` would be"):
+        own.table("train")
+    declared = {name: "dev.csv", "validation": PartOf("train", 0.2)}
+    assert len(OwnData(str(path), "classification", splits=declared).table("train").rows) == 8
