@@ -241,11 +241,12 @@ class OwnData:
             values[first:] = [[flagged(names, flags) for flags in rows_of_flags]]
         if self.kind == "instructions" and not columns["input"]:
             values.insert(1, [""] * len(table.rows))
-        rows = list(zip(*values, strict=True))
         if self.kind == "question_answering":
-            rows = [(*texts, list(zip(found["answer_start"], found["text"], strict=True))) for *texts, found in rows]
-            check_answers([row[1] for row in rows], [row[2] for row in rows], table.origin, table.numbers)
-        return rows
+            questions, contexts, found = values
+            answers = [list(zip(each["answer_start"], each["text"], strict=True)) for each in found]
+            check_answers(contexts, answers, table.origin, table.numbers)
+            return list(zip(questions, contexts, answers, strict=True))
+        return list(zip(*values, strict=True))
 
     def _whole(self, split: str) -> Table:
         name = self.known_splits[split]
