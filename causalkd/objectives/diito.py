@@ -1,6 +1,7 @@
 """DIITO: the student's counterfactuals learn from the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,14 +11,14 @@ from torch import Tensor
 from causalkd.alignment.interchange import hook_points_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.batch import Batch
-from causalkd.data.token_mask import Tokens
+from causalkd.data.token_mask import TOKEN_TASKS, Tokens
 from causalkd.losses.chunked import check_temperature
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.objectives.base import Logits, Requirements, StepContext
+from causalkd.objectives.base import Logits, Requirements, StepContext, TrainingSetup
 from causalkd.objectives.compare_predictions import prediction_distance
 from causalkd.objectives.counterfactual_terms import counterfactuals, crossed_batch, crossed_counterfactuals
-from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
+from causalkd.objectives.hidden_kd import DISTANCES, Distance, refuse_two_tokenizers, require_equal_widths
 
 Pairs = Literal["one", "all"]
 
@@ -34,6 +35,7 @@ class _Interchanges:
         crossway: bool,
         seed: int,
         logits: Logits,
+        refusal: Callable[[TrainingSetup], str | None],
     ) -> None:
         self.alignment, self._pairs, self._crossway, self._seed = alignment, pairs, crossway, seed
         self._kept = Requirements(
@@ -41,6 +43,7 @@ class _Interchanges:
             tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(student, pair.student)),
             logits,
             over_window=crossway,
+            refusal=refusal,
         )
 
     def requirements(self) -> Requirements:
@@ -114,10 +117,19 @@ class DIITO(_Interchanges):
         crossway: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
+        super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens, self._refusal)
         check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
+        self._crossed_tokens = crossway and student.task in TOKEN_TASKS
+
+    def _refusal(self, setup: TrainingSetup) -> str | None:
+        if not (setup.two_tokenizers and self._crossed_tokens):
+            return None
+        return (
+            "diito's crossway predicts at the tokens of sources, which may have no labels, and without labels tokens "
+            "of different tokenizers do not correspond; leave crossway out"
+        )
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
@@ -155,7 +167,8 @@ class DIITOHidden(_Interchanges):
         seed: int = 0,
     ) -> None:
         require_equal_widths("diito_hidden", teacher, student, "leave this objective out: `diito` compares predictions")
-        super().__init__(alignment, teacher, student, pairs, crossway, seed, "none")
+        refusal = partial(refuse_two_tokenizers, "diito_hidden")
+        super().__init__(alignment, teacher, student, pairs, crossway, seed, "none", refusal)
         self._distance = DISTANCES[distance]
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:

@@ -70,7 +70,7 @@ class TrainedRun:
         # Whatever students learned from, they are measured beside the teacher itself.
         outputs = recipe.teacher.outputs
         recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": None})})
-        data = build_data(recipe.data, recipe.teacher) if prepared is None else prepared.data
+        data = build_data(recipe.data, recipe.teacher, recipe.students) if prepared is None else prepared.data
         changed = changed_data(folder, data)
         if changed and not accept_changed_data:
             raise ValueError(
