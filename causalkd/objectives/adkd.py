@@ -1,6 +1,5 @@
 """AD-KD: the student's attribution maps learn from the teacher's (Wu et al. 2023, arXiv 2305.10010)."""
 
-from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -16,7 +15,6 @@ from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import entry_hook_points, hook_point_of
 from causalkd.objectives.base import Requirements, StepContext
-from causalkd.objectives.hidden_kd import refuse_two_tokenizers
 from causalkd.objectives.teacher_map import StudentAttributions, TeacherMap, explained_logits
 
 _LANGUAGE_MODELS = ("masked_lm", "causal_lm")
@@ -85,7 +83,7 @@ class ADKD:
             logits="labelled",
             second_order=True,
             teacher_query=self.asked,
-            refusal=partial(refuse_two_tokenizers, "adkd"),
+            token_by_token=True,
         )
 
     def requirements(self) -> Requirements:

@@ -58,7 +58,9 @@ class Requirements(NamedTuple):
     refusal: Callable[[TrainingSetup], str | None] = _accept
     """Why it cannot be trained in a setup, and what to change; None where it can."""
     same_tokens: bool = True
-    """Whether the teacher must read the student's own tokens, and so have its tokenizer."""
+    """Whether the teacher must read the student's own tokens, or both the same texts and predict over labels."""
+    token_by_token: bool = False
+    """Whether it compares both models at every token, which those of two tokenizers cannot be."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""

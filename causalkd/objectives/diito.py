@@ -1,7 +1,6 @@
 """DIITO: the student's counterfactuals learn from the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Logits, Requirements, StepContext, TrainingSetup
 from causalkd.objectives.compare_predictions import prediction_distance
 from causalkd.objectives.counterfactual_terms import counterfactuals, crossed_batch, crossed_counterfactuals
-from causalkd.objectives.hidden_kd import DISTANCES, Distance, refuse_two_tokenizers, require_equal_widths
+from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
 
 Pairs = Literal["one", "all"]
 
@@ -35,7 +34,6 @@ class _Interchanges:
         crossway: bool,
         seed: int,
         logits: Logits,
-        refusal: Callable[[TrainingSetup], str | None],
     ) -> None:
         self.alignment, self._pairs, self._crossway, self._seed = alignment, pairs, crossway, seed
         self._kept = Requirements(
@@ -43,7 +41,6 @@ class _Interchanges:
             tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(student, pair.student)),
             logits,
             over_window=crossway,
-            refusal=refusal,
         )
 
     def requirements(self) -> Requirements:
@@ -117,7 +114,8 @@ class DIITO(_Interchanges):
         crossway: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens, self._refusal)
+        super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
+        self._kept = self._kept._replace(refusal=self._refusal)
         check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
@@ -167,8 +165,8 @@ class DIITOHidden(_Interchanges):
         seed: int = 0,
     ) -> None:
         require_equal_widths("diito_hidden", teacher, student, "leave this objective out: `diito` compares predictions")
-        refusal = partial(refuse_two_tokenizers, "diito_hidden")
-        super().__init__(alignment, teacher, student, pairs, crossway, seed, "none", refusal)
+        super().__init__(alignment, teacher, student, pairs, crossway, seed, "none")
+        self._kept = self._kept._replace(token_by_token=True)
         self._distance = DISTANCES[distance]
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:

@@ -1,6 +1,5 @@
 """Hidden-state KD: the student's last hidden states learn from the teacher's."""
 
-from functools import partial
 from typing import Literal
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from causalkd.losses.hidden import cosine_distance, squared_distance
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
+from causalkd.objectives.base import Requirements, StepContext
 
 Distance = Literal["cosine", "squared"]
 DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}
@@ -47,22 +46,12 @@ class HiddenKD(nn.Module):
 
     def requirements(self) -> Requirements:
         """Nothing more than the last hidden states, which every run has."""
-        return Requirements(logits="none", refusal=partial(refuse_two_tokenizers, "hidden_kd"))
+        return Requirements(logits="none", token_by_token=True)
 
     def forward(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         _, teacher_run = run.teacher_outputs()
         return self._distance(self._project(run.student_run.hidden), teacher_run.hidden, run.batch.counted)
-
-
-def refuse_two_tokenizers(objective: str, setup: TrainingSetup) -> str | None:
-    """Why an objective that compares both models at every token cannot be trained; None where it can."""
-    if not setup.two_tokenizers:
-        return None
-    return (
-        f"{objective} compares the models token by token, and with different tokenizers their tokens do not "
-        "correspond; leave it out: `response_kd`, `dkd`, `atkd` and `diito` compare predictions"
-    )
 
 
 def require_equal_widths(objective: str, teacher: HookedModel, student: HookedModel, way_out: str) -> None:

@@ -71,6 +71,12 @@ def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, t
         if sharded and each.second_order
     ]
     faults += [
+        f"{name} compares the models token by token, and with different tokenizers their tokens do not correspond; "
+        "leave it out: `response_kd`, `dkd`, `atkd` and `diito` compare predictions"
+        for name, each in required.items()
+        if setup.two_tokenizers and each.token_by_token
+    ]
+    faults += [
         f"{name} compares predictions at all tokens, and models of different tokenizers share only the labelled ones, "
         "of which each word has one; set its `tokens` to 'labelled'"
         for name, each in required.items()

@@ -149,11 +149,11 @@ def test_decoupled_terms_are_those_of_the_predictions_alone(task, tmp_path: Path
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda pair, sites: HiddenKD(pair.teacher, pair.student), "hidden_kd compares the models token by token"),
-        (lambda pair, sites: ADKD(pair.teacher, pair.student), "adkd compares the models token by token"),
+        (lambda pair, sites: HiddenKD(pair.teacher, pair.student), "one compares the models token by token"),
+        (lambda pair, sites: ADKD(pair.teacher, pair.student), "one compares the models token by token"),
         (
             lambda pair, sites: DIITOHidden(sites, pair.teacher, pair.student),
-            "diito_hidden compares the models token by token",
+            "one compares the models token by token",
         ),
     ],
     ids=["hidden_kd", "adkd", "diito_hidden"],

@@ -39,9 +39,10 @@ def students_tokenizer(
     """The tokenizer of the students, where it is another than the teacher's; None where they read its tokens.
 
     Raises:
-        ValueError: The students have different tokenizers: the pairs of a run are read in two ways at most.
+        ValueError: A checkpoint is missing, or the students have different tokenizers: the rows of a run are read in
+            two ways at most.
     """
-    own = {part.name: None if part.model is None else find_tokenizer(part.model) for part in students}
+    own = {part.name: _own_tokenizer(part) for part in students}
     known = teachers.get_vocab()
     others = {name: each for name, each in own.items() if each is not None and each.get_vocab() != known}
     if not others:
@@ -54,6 +55,14 @@ def students_tokenizer(
             "teacher's; all students of a run read the same tokens: make a run for each tokenizer"
         )
     return with_padding(tokenizer)
+
+
+def _own_tokenizer(part: StudentPart) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a student's own checkpoint; None where it has none, or is cut from the teacher."""
+    try:
+        return None if part.model is None else find_tokenizer(part.model)
+    except ValueError as error:
+        raise ValueError(f"student {part.name!r}: {error}") from error
 
 
 def with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
