@@ -82,7 +82,8 @@ class DIITO(_Interchanges):
     """T² · KL(teacher's counterfactual || student's counterfactual), over what counts in base (L_CausalCE).
 
     Each model uses its own activations, so widths need not match. The student's gradient flows through its base
-    run and its source.
+    run and its source. Models with different tokenizers are each intervened on at their own tokens of the same
+    characters (see `carry_positions`); of tags, `tokens` must then be `labelled`, without `crossway`.
 
     Costs, for each site pair, each model's blocks after the site; with sources outside the batch also, once for all
     pairs, the blocks up to the last site. `crossway` doubles the blocks after the site; with sources outside the batch

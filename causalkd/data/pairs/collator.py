@@ -114,7 +114,7 @@ class PairingCollator:
         inputs, labels, facts = self._pad(rows, index, epoch)
         positions = self._positions(facts, facts.rows(source_rows), index, epoch)
         batch = Batch(inputs, labels, None, source_rows, positions, index, host_index)
-        return with_positions(self._read_twice(batch, rows, [rows[row] for row in source_rows])).tensors()
+        return with_positions(self._read_twice(batch, rows, [rows[row] for row in source_rows.tolist()])).tensors()
 
     def pair(
         self, base: Int[Tensor, "batch"], source: Int[Tensor, "batch"], key: Int[Tensor, "batch"], epoch: int = 0

@@ -85,9 +85,7 @@ def _beside(
     """The teacher's examples together with the students' reading of them."""
     what = "the students have another tokenizer than the teacher"
     if examples.kind not in OVER_LABELS:
-        raise ValueError(
-            f"{what}, and the task is {examples.kind}, whose predictions are over tokens{OTHER_TOKENIZERS}"
-        )
+        raise ValueError(f"{what}, and predictions of {examples.kind} are over tokens{OTHER_TOKENIZERS}")
     assert isinstance(tokenizer.pad_token_id, int)
     try:
         return read_twice(examples, _read(part, split, limit, tokenizer, with_extents=True), tokenizer.pad_token_id)
