@@ -88,7 +88,7 @@ class Pair(NamedTuple):
         return dict(made)
 
 
-def pair_of(task: Task, teacher: str = "bert", student: str = "gpt2") -> Pair:
+def pair_of(task: Task, teacher: str = "bert", student: str = "gpt2", draw: int = 0) -> Pair:
     """Two tiny models, and four pairs of texts, or four tagged sentences."""
     tokenizers = [padded(_TOKENIZERS[kind]()) for kind in (teacher, student)]
     examples = (tags_read_twice if task == "token_classification" else pairs_read_twice)(*tokenizers, LENGTHS)
@@ -104,11 +104,21 @@ def pair_of(task: Task, teacher: str = "bert", student: str = "gpt2") -> Pair:
         role = "student" if seed else "teacher"
         made = model_from_config(config, tokenizer, task=task, role=role, labels=labels, seed=seed)
         made.model.double().eval()
-        torch.manual_seed(seed)
+        torch.manual_seed(2 * draw + seed)
         for weight in made.model.parameters():
             weight.data += 0.3 * torch.randn_like(weight)
         models.append(made)
-    return Pair(*models, examples)
+    pair = Pair(*models, examples)
+    _balance(pair)
+    return pair
+
+
+def _balance(pair: Pair) -> None:
+    """Lets a teacher with a bias predict both classes, so that interventions change predictions."""
+    head = getattr(pair.teacher.model, "classifier", None)
+    if pair.teacher.task == "classification" and isinstance(head, torch.nn.Linear):
+        with torch.no_grad():
+            head.bias -= pair.teacher.model(**pair.stock(pair.teacher)).logits.median(0).values
 
 
 def trained(pair: Pair, objective: Objective, folder: str, **collating: Any) -> DistillationTrainer:
