@@ -136,6 +136,16 @@ def test_every_task_over_labels_is_trained_and_verified(tmp_path: Path, kind: st
     assert report.students[0].agreement is not None
 
 
+def test_a_finished_run_does_not_need_the_checkpoint_that_its_student_began_as(finished: Path) -> None:
+    (finished / "student").rename(finished / "elsewhere")
+    try:
+        run = TrainedRun.load(finished / "run")
+    finally:
+        (finished / "elsewhere").rename(finished / "student")
+    assert run.data.tokenizer_of("student").get_vocab() == gpt2_like().get_vocab()
+    assert run.data.train.student_pad_id == gpt2_like().eos_token_id
+
+
 def test_each_model_is_evaluated_with_its_own_tokenizer(finished: Path, tmp_path: Path) -> None:
     """The models of a run have the scores of their own checkpoints, and the run's report those of both."""
     of_run = evaluate_task(finished / "run", str(finished / "two.yaml"), out=tmp_path / "run")
