@@ -83,7 +83,6 @@ class ADKD:
             logits="labelled",
             second_order=True,
             teacher_query=self.asked,
-            token_by_token=True,
         )
 
     def requirements(self) -> Requirements:

@@ -59,8 +59,8 @@ class Requirements(NamedTuple):
     """Why it cannot be trained in a setup, and what to change; None where it can."""
     same_tokens: bool = True
     """Whether the teacher must read the student's own tokens, or both the same texts and predict over labels."""
-    token_by_token: bool = False
-    """Whether it compares both models at every token, which those of two tokenizers cannot be."""
+    two_tokenizers: bool = False
+    """Whether it compares predictions alone, and so is right where each model reads its own tokens of the texts."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""

@@ -116,7 +116,7 @@ class DIITO(_Interchanges):
         seed: int = 0,
     ) -> None:
         super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
-        self._kept = self._kept._replace(refusal=self._refusal)
+        self._kept = self._kept._replace(refusal=self._refusal, two_tokenizers=True)
         check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
@@ -167,7 +167,6 @@ class DIITOHidden(_Interchanges):
     ) -> None:
         require_equal_widths("diito_hidden", teacher, student, "leave this objective out: `diito` compares predictions")
         super().__init__(alignment, teacher, student, pairs, crossway, seed, "none")
-        self._kept = self._kept._replace(token_by_token=True)
         self._distance = DISTANCES[distance]
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:

@@ -46,7 +46,7 @@ class HiddenKD(nn.Module):
 
     def requirements(self) -> Requirements:
         """Nothing more than the last hidden states, which every run has."""
-        return Requirements(logits="none", token_by_token=True)
+        return Requirements(logits="none")
 
     def forward(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""

@@ -71,10 +71,11 @@ def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, t
         if sharded and each.second_order
     ]
     faults += [
-        f"{name} compares the models token by token, and with different tokenizers their tokens do not correspond; "
-        "leave it out: `response_kd`, `dkd`, `atkd` and `diito` compare predictions"
+        f"{name} compares the models token by token, or does not say that it compares predictions alone "
+        "(`Requirements.two_tokenizers`), and with different tokenizers tokens do not correspond; leave it out: "
+        "`response_kd`, `dkd`, `atkd` and `diito` compare predictions"
         for name, each in required.items()
-        if setup.two_tokenizers and each.token_by_token
+        if setup.two_tokenizers and not each.two_tokenizers
     ]
     faults += [
         f"{name} compares predictions at all tokens, and models of different tokenizers share only the labelled ones, "

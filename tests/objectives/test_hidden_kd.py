@@ -23,7 +23,7 @@ def test_the_stock_hidden_states_at_real_tokens(distance: str) -> None:
     cosine = 1 - nn.functional.cosine_similarity(s, t)
     expected = (cosine if distance == "cosine" else (s - t).square().sum(-1)).mean()
     objective = HiddenKD(teacher, student, distance)  # type: ignore[arg-type]
-    assert objective.requirements() == Requirements(logits="none", token_by_token=True)
+    assert objective.requirements() == Requirements(logits="none")
     assert list(objective.parameters()) == []
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
 

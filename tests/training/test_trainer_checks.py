@@ -91,7 +91,7 @@ def test_two_tokenizers_refuse_what_compares_tokens() -> None:
 
 class _ByToken(_Twice):
     def requirements(self) -> Requirements:
-        return Requirements(logits="none", token_by_token=True)
+        return Requirements(logits="none")
 
 
 def test_a_student_that_cannot_be_saved_is_refused_before_it_is_trained(tmp_path: Path) -> None:
