@@ -32,10 +32,7 @@ def _predicted(pair: Pair, model: HookedModel, logits: Tensor) -> Tensor:
     """The predictions that are compared: rows, or the first token of every word that both models have."""
     if model.task != "token_classification":
         return logits
-    rows = [row["student"] if model is pair.student else row for row in pair.examples.examples]
-    return torch.stack(
-        [logits[n, place] for n, row in enumerate(rows) for place, label in enumerate(row["label"]) if label != IGNORED]
-    )
+    return torch.stack([logits[place] for place in pair.places(model)])
 
 
 def _distance(task: Task, student: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:

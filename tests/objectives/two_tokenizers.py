@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import TrainingArguments
 
-from causalkd.data.batch import Batch
+from causalkd.data.batch import IGNORED, Batch
 from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.data.tasks.loading import Examples
@@ -76,6 +76,15 @@ class Pair(NamedTuple):
             for row, drawn in enumerate(self.drawn(sources))
         ]
         return [kept for kept, _ in both], [own for _, own in both]
+
+    def places(self, model: HookedModel) -> list[tuple[int, int]]:
+        """The row and the place of the first token of every word of which both models have one."""
+        rows = self.examples.examples
+        if model is self.student:
+            return [(n, place) for n, row in enumerate(rows) for place in row["student"]["labelled"]]
+        return [
+            (n, place) for n, row in enumerate(rows) for place, label in enumerate(row["label"]) if label != IGNORED
+        ]
 
     def stock(self, model: HookedModel, order: Sequence[int] = range(4)) -> dict[str, torch.Tensor]:
         """What the model's own tokenizer makes of the texts, in this order."""

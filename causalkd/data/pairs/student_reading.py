@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from causalkd.data.batch import Batch, Example, PaddingSide, pad, pad_labels
+from causalkd.data.batch import IGNORED, Batch, Example, PaddingSide, pad, pad_rows
 from causalkd.data.pairs.carry_positions import Rows, carry_positions
 from causalkd.data.pieces import Piece
 
@@ -23,10 +23,11 @@ def with_student(
         side: The side on which rows are padded.
     """
     own = [row["student"] for row in rows]
-    inputs, labels, source = pad(own, student_pad_id, side), pad_labels(own, side), None
+    inputs, labels, source = pad(own, student_pad_id, side), batch.labels, None
+    if "labelled" in own[0]:
+        labels = pad_rows([_labels(row) for row in rows], IGNORED, side)
     if batch.source is not None:
         source = pad([row["student"] for row in sources], student_pad_id, side)
-    labels = batch.labels if labels is None else labels
     student = Batch(inputs, labels, source, batch.source_rows, {}, batch.index, batch.host_index)
     if not sources:
         return replace(batch, student=student)
@@ -36,6 +37,13 @@ def with_student(
     kept = {name: both[drawn][0] for name, drawn in batch.positions.items()}
     carried = {name: both[drawn][1] for name, drawn in batch.positions.items()}
     return replace(batch, positions=kept, student=replace(student, positions=carried))
+
+
+def _labels(row: Example) -> list[int]:
+    """The labels of the student's tokens: those of the teacher's row, in their order."""
+    given = iter(label for label in row["label"] if label != IGNORED)
+    labelled = set(row["student"]["labelled"])
+    return [next(given) if place in labelled else IGNORED for place in range(len(row["student"]["input_ids"]))]
 
 
 def _pieces(rows: Sequence[Example]) -> list[list[Piece]]:

@@ -72,12 +72,10 @@ class Examples:
                 return [place[number] if number >= 0 else number for number in label]
             return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
 
-        rows = [
-            {**example, **{key: moved(example[key]) for key in ("label", "tags") if key in example}}
-            for example in self.examples
-        ]
-        ordered = tuple(self.labels[number] for number in origin)
-        return replace(self, examples=rows, labels=ordered, positive=place[self.positive])
+        keys = ("label", "tags")
+        rows = [{**row, **{key: moved(row[key]) for key in keys if key in row}} for row in self.examples]
+        labels = tuple(self.labels[number] for number in origin)
+        return replace(self, examples=rows, labels=labels, positive=place[self.positive])
 
     def summary(self) -> str:
         """One line for a log or a report."""
@@ -103,8 +101,8 @@ def load_examples(
 
     These are drawn by `seed`, before anything is tokenised, and stay in their order. Longer texts are cut to
     `max_length` tokens (128, or what the model takes if that is less), which is an error if it exceeds `model_limit`,
-    the longest text the model takes (the tokenizer's own limit, if not given). `prompt` matters to instructions.
-    `with_extents` adds where tokens stand in texts to rows with labels, as `read_twice` needs it.
+    the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is for instructions,
+    `with_extents` for `read_twice`.
     Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
     """
     own = None if isinstance(task, str) else task
@@ -280,23 +278,17 @@ def _tokenise(
     with_extents: bool,
 ) -> Tokenised:
     columns = [list(column) for column in zip(*rows, strict=True)]
+    options = {"tokenizer": tokenizer, "max_length": max_length, "with_extents": with_extents}
     match spec.kind:
         case "classification" | "regression":
             *texts, labels = columns
             numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, spec.labels, origin)
-            return sentence_examples(
-                texts[0], (*texts, None)[1], numbers, tokenizer, max_length, with_extents=with_extents
-            )
+            return sentence_examples(texts[0], (*texts, None)[1], numbers, **options)
         case "multi_label":
             *texts, sets = columns
-            flags = flags_of_sets(sets, spec.labels, origin)
-            return sentence_examples(
-                texts[0], (*texts, None)[1], flags, tokenizer, max_length, with_extents=with_extents
-            )
+            return sentence_examples(texts[0], (*texts, None)[1], flags_of_sets(sets, spec.labels, origin), **options)
         case "token_classification":
-            words, tags = columns
-            numbers = numbers_of_each(tags, spec.labels, origin)
-            return tag_examples(words, numbers, tokenizer, max_length, with_extents=with_extents)
+            return tag_examples(columns[0], numbers_of_each(columns[1], spec.labels, origin), **options)
         case "question_answering":
             return answer_examples(columns[0], columns[1], columns[2], tokenizer, max_length)
         case "causal_lm" if spec.fields == ("messages",):

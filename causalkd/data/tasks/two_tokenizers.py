@@ -16,9 +16,9 @@ OVER_LABELS: tuple[Task, ...] = ("classification", "multi_label", "regression", 
 def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Examples:
     """The teacher's examples, each with the same row as the student reads it.
 
-    That row is under `student`: its tokens, for tagging its labels, and the `pieces` that both models read (see
-    `shared_pieces`), on which positions of an intervention are carried from one model to the other. Of tagged words
-    those are labelled, in both rows, of which each model has a token: the first one of the word.
+    That row is under `student`: its tokens, for tagging which of them are `labelled`, and the `pieces` that both models
+    read (see `shared_pieces`), on which positions of an intervention are carried from one model to the other. Of tagged
+    words those are labelled, in both rows, of which each model has a token: the first one of the word.
 
     Args:
         teacher: The examples in the teacher's tokens, loaded with `with_extents=True`.
@@ -36,8 +36,10 @@ def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Exa
         if teacher.kind == "token_classification":
             words = sorted(set(own["words"]) & set(other["words"]))
             lost += len(own["tags"]) - len(words)
-            row |= {"label": _labels_of(own, words), "words": words}
-            read["label"] = _labels_of(other, words)
+            kept = _places(own, words)
+            label = [value if place in kept else IGNORED for place, value in enumerate(own["label"])]
+            row |= {"label": label, "words": words}
+            read["labelled"] = _places(other, words)
         rows.append(row | {"student": read})
     return replace(teacher, examples=rows, lost=lost, student_pad_id=student_pad_id)
 
@@ -50,11 +52,10 @@ def in_teachers_tokens(examples: Examples) -> Examples:
     return replace(examples, examples=rows, student_pad_id=None)
 
 
-def _labels_of(example: Example, words: Sequence[int]) -> list[int]:
-    """The labels of the tokens, only those of some words."""
+def _places(example: Example, words: Sequence[int]) -> list[int]:
+    """The labelled tokens of some words."""
     labelled = [place for place, label in enumerate(example["label"]) if label != IGNORED]
-    kept = {place for place, word in zip(labelled, example["words"], strict=True) if word in words}
-    return [label if place in kept else IGNORED for place, label in enumerate(example["label"])]
+    return [place for place, word in zip(labelled, example["words"], strict=True) if word in words]
 
 
 def _check(teacher: Examples, student: Examples) -> None:

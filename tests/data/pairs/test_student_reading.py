@@ -67,6 +67,15 @@ def test_taggers_have_as_many_labels_in_both_readings_and_batches_come_back_from
     assert torch.equal(own.inputs["input_ids"], nested["student"]["inputs"]["input_ids"])
 
 
+def test_labels_in_another_order_are_so_in_both_readings() -> None:
+    made = tags_read_twice(bert_like(), gpt2_like())
+    turned = made.in_label_order(made.labels[::-1])
+    one, other = (Batch.from_tensors(_collator(each)(_rows(each))) for each in (made, turned))
+    for before, after in ((one, other), (one.read_by("student"), other.read_by("student"))):
+        assert before.labels is not None and after.labels is not None
+        assert torch.equal((1 - before.labels).where(before.labels >= 0, before.labels), after.labels)
+
+
 def test_pairs_of_verification_are_read_twice() -> None:
     made = pairs_read_twice(bert_like(), gpt2_like())
     pairs = torch.tensor([0, 1, 2]), torch.tensor([3, 2, 1])

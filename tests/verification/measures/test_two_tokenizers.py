@@ -8,7 +8,6 @@ from torch import Tensor
 
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.batch import IGNORED
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
 from causalkd.verification.measures.attribution_maps import AttributionBatch
@@ -35,9 +34,7 @@ def _items(pair: Pair, model: HookedModel, logits: Tensor) -> Tensor:
     """The predictions, of rows or of the first token of every word that both models have."""
     if model.task == "classification":
         return logits.argmax(-1)
-    rows = [row["student"] if model is pair.student else row for row in pair.examples.examples]
-    places = [(n, place) for n, row in enumerate(rows) for place, x in enumerate(row["label"]) if x != IGNORED]
-    return torch.stack([logits[place].argmax() for place in places])
+    return torch.stack([logits[place].argmax() for place in pair.places(model)])
 
 
 def _answers(pair: Pair) -> tuple[list[Tensor], list[Tensor]]:
