@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Int
@@ -18,10 +18,14 @@ Example = Mapping[str, Any]
 """One row of data before padding: `input_ids`, perhaps `token_type_ids` and `documents`; `label` (a class, a
 number, one per token with -100 where none counts, a tuple of 0 and 1 for several labels a row, or the (start, end)
 tokens of an answer); perhaps `segments`, {name:
-(start, stop)} in tokens of the unpadded row, and `text`."""
+(start, stop)} in tokens of the unpadded row, and `text`; and `student`, the same row as a student with another
+tokenizer reads it (see `causalkd.data.tasks.two_tokenizers`)."""
 NestedTensors = Mapping[str, Any]
 """Mappings of mappings of tensors; what stays on the host are tuples of numbers."""
 PaddingSide = Literal["left", "right"]
+Reader = Literal["teacher", "student"]
+"""The role of the model that reads a row."""
+READERS: tuple[Reader, ...] = get_args(Reader)
 
 IGNORED = -100
 """The label of what does not count."""
@@ -47,10 +51,16 @@ class Batch:
     """`index` once more, as numbers that stay on the host when the batch moves to a device."""
     predicting: Mapping[str, Int[Tensor, "item"]] = field(default_factory=dict)
     """Where per-token heads predict, counted through the rows; see `token_mask.with_positions`."""
+    student: "Batch | None" = None
+    """The same rows, sources and positions in the student's tokens, where its tokenizer is not the teacher's."""
 
     def __post_init__(self):
         if self.source is not None and self.source_rows is not None:
             raise ValueError("a batch has `source` or `source_rows`, not both: give one of them")
+
+    def read_by(self, role: Reader) -> "Batch":
+        """The batch in the tokens of the model of this role."""
+        return self.student if role == "student" and self.student is not None else self
 
     @property
     def counted(self) -> Bool[Tensor, "batch pos"]:
@@ -87,6 +97,8 @@ class Batch:
             nested["host_index"] = self.host_index
         if self.predicting:
             nested["predicting"] = dict(self.predicting)
+        if self.student is not None:
+            nested["student"] = self.student.tensors()
         if self.positions:
             nested["positions"] = {
                 name: {"base": drawn.base, "source": drawn.source, "valid": drawn.valid}
@@ -107,7 +119,8 @@ class Batch:
                 "and train_dataset=ExampleSet(examples)"
             )
         positions = {name: Positions(**drawn, is_checked=True) for name, drawn in nested.get("positions", {}).items()}
-        return cls(**{**nested, "positions": positions})
+        student = cls.from_tensors(nested["student"]) if "student" in nested else None
+        return cls(**{**nested, "positions": positions, "student": student})
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on a device."""
@@ -118,7 +131,26 @@ class Batch:
             return part.to(device) if isinstance(part, Tensor) else part
 
         positions = {name: drawn.to(device) for name, drawn in self.positions.items()}
-        return replace(Batch.from_tensors(move(self.tensors())), positions=positions)
+        student = None if self.student is None else self.student.to(device)
+        return replace(Batch.from_tensors(move(self.tensors())), positions=positions, student=student)
+
+
+def row_of(example: Example, reader: Reader) -> Example:
+    """The row in the tokens of the model of this role."""
+    return example.get("student", example) if reader == "student" else example
+
+
+def check_one_reading(batch: Batch, what: str) -> None:
+    """Refuses a batch of two tokenizers where models are compared token by token.
+
+    Raises:
+        ValueError: The student has tokens of its own; `what` says what was to be done.
+    """
+    if batch.student is not None:
+        raise ValueError(
+            f"{what} compares models token by token, and with different tokenizers their tokens do not correspond; use "
+            "a student that reads the teacher's tokens"
+        )
 
 
 def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -> Inputs:

@@ -52,7 +52,8 @@ def with_positions(batch: Batch) -> Batch:
     On a device nobody can tell how many there are without waiting; a collator can, on the host.
     """
     of_source = {f"{_SOURCE}{key}": found for key, found in _positions(_sources_as_base(batch)).items()}
-    return replace(batch, predicting=_positions(batch) | of_source)
+    student = None if batch.student is None else with_positions(batch.student)
+    return replace(batch, predicting=_positions(batch) | of_source, student=student)
 
 
 def of_sources(predicting: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -23,11 +23,13 @@ from causalkd.models.self_test import self_test
 from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import TASK_TYPES, Task
 
-_OTHER_TOKENIZERS = (
-    ". Rows are tokenised once, for both models. An intervention needs positions that both models share, and so does "
-    "every objective that compares their predictions or maps; only `causalkd.objectives.uld.ULD`, in Python, takes "
-    "language models of different tokenizers"
+OTHER_TOKENIZERS = (
+    ". Only predictions over labels can be compared whatever the tokens are: a recipe of classification, multi_label, "
+    "regression or token_classification lets each model read its own tokens, and in Python `read_twice` makes such "
+    "examples. Predictions over tokens need tokens that both models share, and so does an intervention in such models; "
+    "only `causalkd.objectives.uld.ULD`, in Python, takes language models of different tokenizers"
 )
+"""What can be done about models with different tokenizers, as the end of a refusal."""
 
 
 def load_model(
@@ -202,6 +204,11 @@ def check_pair(teacher: HookedModel, student: HookedModel, *, same_tokens: bool 
     if teacher.task != student.task:
         faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
     faults += _token_faults(teacher, student) if same_tokens else []
+    if not same_tokens and (teacher.role, student.role) != ("teacher", "student"):
+        faults.append(
+            f"a model reads the tokens of its role, and the teacher was loaded as a {teacher.role}, the student as a "
+            f"{student.role}; load each with its own `role`"
+        )
     if teacher.task in LABELLED and label_names(teacher) != label_names(student):
         faults.append(
             f"the teacher's labels are {list(label_names(teacher))}, the student's {list(label_names(student))}; "
@@ -222,12 +229,12 @@ def _token_faults(teacher: HookedModel, student: HookedModel) -> list[str]:
     if entries is None and teacher.vocabulary != student.vocabulary:
         return [
             f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
-            f"student_from_teacher{_OTHER_TOKENIZERS}"
+            f"student_from_teacher{OTHER_TOKENIZERS}"
         ]
     if entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
         return [
             "the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both"
-            + _OTHER_TOKENIZERS
+            + OTHER_TOKENIZERS
         ]
     return []
 

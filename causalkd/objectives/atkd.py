@@ -67,7 +67,7 @@ class ATKD(nn.Module):
 
     def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Requirements(logits="labelled", over_window=True, refusal=self._refusal)
+        return Requirements(logits="labelled", over_window=True, refusal=self._refusal, two_tokenizers=True)
 
     def _refusal(self, setup: TrainingSetup) -> str | None:
         if not self.counts_ahead or setup.micro_batches == 1 or setup.cache_top_k is None:
@@ -166,7 +166,7 @@ class DKD:
 
     def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Requirements(logits="labelled")
+        return Requirements(logits="labelled", two_tokenizers=True)
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""

@@ -34,6 +34,8 @@ class TrainingSetup(NamedTuple):
     """How many logits of a prediction a teacher cache keeps; None where it keeps all or there is none."""
     written: bool = False
     """Whether the student, or the teacher beside it, writes the sequences that are learned from."""
+    two_tokenizers: bool = False
+    """Whether each model reads its own tokens of the texts."""
 
 
 def _accept(setup: TrainingSetup) -> str | None:
@@ -56,7 +58,9 @@ class Requirements(NamedTuple):
     refusal: Callable[[TrainingSetup], str | None] = _accept
     """Why it cannot be trained in a setup, and what to change; None where it can."""
     same_tokens: bool = True
-    """Whether the teacher must read the student's own tokens, and so have its tokenizer."""
+    """Whether the teacher must read the student's own tokens, or both the same texts and predict over labels."""
+    two_tokenizers: bool = False
+    """Whether it compares predictions alone, and so is right where each model reads its own tokens of the texts."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""
@@ -82,7 +86,7 @@ class StepContext:
 
     Attributes:
         student: The model being trained.
-        batch: Base rows, labels, sources and positions.
+        batch: Base rows, labels, sources and positions, as the student reads them.
         student_run: The student's run, in its graph.
         teacher: The frozen model; None when a model is trained on its task alone.
         teacher_run: The teacher's run, without a graph; or the teacher before the batch, which runs on first use.
@@ -92,6 +96,7 @@ class StepContext:
         shared: Results of one objective that another can use, by key; empty when a step starts.
         window: The other batches of the optimizer step; None where this batch is the only one.
         logits: The real tokens at which heads must predict in runs of other rows than base, such as crossed ones.
+        read_by_teacher: The same batch as the teacher reads it, where it has another tokenizer.
     """
 
     student: HookedModel
@@ -105,6 +110,12 @@ class StepContext:
     shared: dict[Any, Any] = field(default_factory=dict)
     window: Window | None = None
     logits: Logits = "all"
+    read_by_teacher: Batch | None = None
+
+    @property
+    def teacher_batch(self) -> Batch:
+        """The batch as the teacher reads it."""
+        return self.batch if self.read_by_teacher is None else self.read_by_teacher
 
     def teacher_outputs(self) -> tuple[HookedModel, ForwardOutput]:
         """The teacher and its run.

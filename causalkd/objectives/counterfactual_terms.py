@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from causalkd.alignment.interchange import interchange, read_hook_points
 from causalkd.alignment.resolve import ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite
@@ -47,20 +49,28 @@ def _once(run: StepContext, key: tuple[str, ...], make: Callable[[], Any]) -> An
 
 
 def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) -> Counterfactuals:
-    positions, at = _positions(run.batch, pair), run.student_run.logits_at
+    taught, own = run.teacher_batch, run.batch
+    positions, at = _positions(taught, pair), None if run.teacher_run is None else run.teacher_run.logits_at
 
     def of_teacher() -> ForwardOutput:
         teacher, teacher_run = run.teacher_outputs()
         sites = [site for each in among for site in each.teacher]
-        sources = _sources(run, teacher, teacher_run, sites, among)
+        sources = _sources(run, teacher, taught, teacher_run, sites, among)
         return interchange(teacher, pair.teacher, teacher_run, sources, positions, logits_at=at)
 
     sites = [site for each in among for site in each.student]
-    sources = _sources(run, run.student, run.student_run, sites, among)
+    sources = _sources(run, run.student, own, run.student_run, sites, among)
     return Counterfactuals(
-        run.teacher_counterfactual(_name(pair), run.batch, _source_inputs(run.batch), positions, at, of_teacher),
-        interchange(run.student, pair.student, run.student_run, sources, positions, logits_at=at),
-        run.batch,
+        run.teacher_counterfactual(_name(pair), taught, _source_inputs(taught), positions, at, of_teacher),
+        interchange(
+            run.student,
+            pair.student,
+            run.student_run,
+            sources,
+            _positions(own, pair),
+            logits_at=run.student_run.logits_at,
+        ),
+        own,
     )
 
 
@@ -72,36 +82,44 @@ def _name(pair: ResolvedPair) -> str:
 def _sources(
     run: StepContext,
     model: HookedModel,
+    batch: Batch,
     base: ForwardOutput,
     sites: Sequence[ResolvedSite],
     among: Sequence[ResolvedPair],
 ) -> SourceActivations:
     """What a model has on the sources wherever the pairs read it: already there, or from one forward."""
-    source = run.batch.source
+    source = batch.source
     if source is None:
-        return base.source_activations(run.batch.source_rows)
+        return base.source_activations(batch.source_rows)
     key = ("sources", model.role, *(pair.name for pair in among))
     return _once(run, key, lambda: model.read(source, read_hook_points(sites)))
 
 
 def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
-    batch, positions, base = run.batch, _positions(run.batch, pair).swapped(), crossed_batch(run.batch)
-    at = (
-        None if run.student_run.logits_at is None else Requirements(logits=run.logits).logits_at(run.student.task, base)
-    )
+    predicts = run.student_run.logits_at is not None
 
-    def one(model: HookedModel, sites: tuple[ResolvedSite, ...], context: ForwardOutput) -> ForwardOutput:
-        start = base.inputs if batch.source_rows is None else context.as_base(batch.source_rows)
-        return interchange(model, sites, start, context.source_activations(), positions, logits_at=at)
+    def one(
+        model: HookedModel, sites: tuple[ResolvedSite, ...], batch: Batch, context: ForwardOutput, at: Tensor | None
+    ) -> ForwardOutput:
+        start = _source_inputs(batch) if batch.source_rows is None else context.as_base(batch.source_rows)
+        swapped = _positions(batch, pair).swapped()
+        return interchange(model, sites, start, context.source_activations(), swapped, logits_at=at)
+
+    def logits_at(base: Batch) -> Tensor | None:
+        return Requirements(logits=run.logits).logits_at(run.student.task, base) if predicts else None
+
+    taught, own = run.teacher_batch, run.batch
+    base, own_base = crossed_batch(taught), crossed_batch(own)
+    at, positions = logits_at(base), _positions(taught, pair).swapped()
 
     def of_teacher() -> ForwardOutput:
         teacher, teacher_run = run.teacher_outputs()
-        return one(teacher, pair.teacher, teacher_run)
+        return one(teacher, pair.teacher, taught, teacher_run, at)
 
     return Counterfactuals(
-        run.teacher_counterfactual(_name(pair), base, batch.inputs, positions, at, of_teacher),
-        one(run.student, pair.student, run.student_run),
-        base,
+        run.teacher_counterfactual(_name(pair), base, taught.inputs, positions, at, of_teacher),
+        one(run.student, pair.student, own, run.student_run, logits_at(own_base)),
+        own_base,
     )
 
 

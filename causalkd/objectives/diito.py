@@ -10,11 +10,11 @@ from torch import Tensor
 from causalkd.alignment.interchange import hook_points_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.batch import Batch
-from causalkd.data.token_mask import Tokens
+from causalkd.data.token_mask import TOKEN_TASKS, Tokens
 from causalkd.losses.chunked import check_temperature
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.objectives.base import Logits, Requirements, StepContext
+from causalkd.objectives.base import Logits, Requirements, StepContext, TrainingSetup
 from causalkd.objectives.compare_predictions import prediction_distance
 from causalkd.objectives.counterfactual_terms import counterfactuals, crossed_batch, crossed_counterfactuals
 from causalkd.objectives.hidden_kd import DISTANCES, Distance, require_equal_widths
@@ -82,7 +82,8 @@ class DIITO(_Interchanges):
     """T² · KL(teacher's counterfactual || student's counterfactual), over what counts in base (L_CausalCE).
 
     Each model uses its own activations, so widths need not match. The student's gradient flows through its base
-    run and its source.
+    run and its source. Models with different tokenizers are each intervened on at their own tokens of the same
+    characters (see `carry_positions`); of tags, `tokens` must then be `labelled`, without `crossway`.
 
     Costs, for each site pair, each model's blocks after the site; with sources outside the batch also, once for all
     pairs, the blocks up to the last site. `crossway` doubles the blocks after the site; with sources outside the batch
@@ -115,9 +116,19 @@ class DIITO(_Interchanges):
         seed: int = 0,
     ) -> None:
         super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
+        self._kept = self._kept._replace(refusal=self._refusal, two_tokenizers=True)
         check_temperature(temperature)
         self.temperature = temperature
         self.tokens: Tokens = tokens
+        self._crossed_tokens = crossway and student.task in TOKEN_TASKS
+
+    def _refusal(self, setup: TrainingSetup) -> str | None:
+        if not (setup.two_tokenizers and self._crossed_tokens):
+            return None
+        return (
+            "diito's crossway predicts at the tokens of sources, which may have no labels, and without labels tokens "
+            "of different tokenizers do not correspond; leave crossway out"
+        )
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""

@@ -53,7 +53,7 @@ class ResponseKD:
 
     def requirements(self) -> Requirements:
         """The logits it compares."""
-        return Requirements(logits=self.tokens)
+        return Requirements(logits=self.tokens, two_tokenizers=True)
 
     def temperature_at(self, epoch: int, epochs: int) -> float:
         """T in the epoch with this number, from 0, of this many epochs."""
@@ -88,7 +88,7 @@ class TaskLoss:
 
     def requirements(self) -> Requirements:
         """The logits that have a label."""
-        return Requirements(logits="labelled", refusal=_written, same_tokens=False)
+        return Requirements(logits="labelled", refusal=_written, same_tokens=False, two_tokenizers=True)
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step.

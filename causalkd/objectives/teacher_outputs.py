@@ -67,7 +67,7 @@ class TeacherOutputs:
         asked: TeacherQuery | None = None,
         memory: OutputCache | None = None,
     ) -> None:
-        self._teacher, self._batch, self._hook_points, self._logits_at = teacher, batch, hook_points, logits_at
+        self._teacher, self._batch, self._hook_points, self.logits_at = teacher, batch, hook_points, logits_at
         self._asked, self._memory = asked, memory
         self._runs = None if memory is None else CachedForwards(teacher, memory, batch, logits_at)
         # Places are kept for counterfactuals, which such a memory gives itself.
@@ -160,12 +160,12 @@ class TeacherOutputs:
         return run
 
     def _without_answer(self) -> ForwardOutput:
-        return self._teacher.run(self._batch.inputs, self._hook_points, logits_at=self._logits_at)
+        return self._teacher.run(self._batch.inputs, self._hook_points, logits_at=self.logits_at)
 
     def _with_answer(self) -> ForwardOutput:
         assert self._asked is not None
         teacher, batch = self._teacher, self._batch
-        run = run_from(teacher, batch.inputs, self._asked.hook_point, self._hook_points, self._logits_at)
+        run = run_from(teacher, batch.inputs, self._asked.hook_point, self._hook_points, self.logits_at)
         self._answer = self._asked.of(teacher, run, batch)
         if self._memory is not None:
             self._memory.keep(self._asked.key, batch, self._answer, self._asked.beside(teacher.task, batch))

@@ -97,7 +97,7 @@ class ADKDPart(TermPart):
 class ULDPart(TermPart):
     """ULD: the student's sorted probabilities of the next token learn from the teacher's, whatever their entries mean.
 
-    Both models of a recipe read the same tokens; in Python the objective also takes a teacher of another tokenizer.
+    Language models of a recipe read the same tokens; in Python the objective also takes a teacher of another tokenizer.
     """
 
     temperature: float = Field(default=1.0, gt=0)

@@ -66,8 +66,8 @@ class DataPart(Part):
     heldout_share: float | None = Field(default=None, gt=0, lt=1)
     """Hold out this share of the training examples, drawn by `seed`; the validation split is then not read."""
     max_length: int | None = Field(default=None, ge=3, le=MOST_TOKENS)
-    """Longest row in tokens; what is longer is cut, and the number of such rows is reported. None for 128, or what the
-    tokenizer takes where that is less."""
+    """Longest row in tokens of each model; what is longer is cut, and the number of such rows is reported. None for
+    128, or what the tokenizer takes where that is less."""
     prompt: Literal["alpaca", "chat"] = "alpaca"
     """The format of instructions: Alpaca's plain text, or the tokenizer's chat template."""
     packing: bool = False
@@ -240,7 +240,7 @@ class StudentPart(Part):
     width: int | None = Field(default=None, ge=1, le=MOST_WIDTH)
     """Width of a student that is cut from the teacher; None means the teacher's width."""
     model: LocalPath | None = None
-    """Instead of cutting: hub name or folder of a checkpoint."""
+    """Instead of cutting: hub name or folder of a checkpoint, whose tokenizer may be its own for tasks with labels."""
     lora: LoraPart | None = None
     """Train low-rank adapters, which are merged when the student is saved; None trains all weights."""
     objectives: ObjectivesPart

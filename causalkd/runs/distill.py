@@ -213,7 +213,7 @@ def _train_teacher(
     part = recipe.teacher
     assert part.training is not None
     trainer = build_trainer(
-        recipe, part.training, data, learner, task_only(), teacher=None, alignment=None,
+        recipe, part.training, data.in_teachers_tokens(), learner, task_only(), teacher=None, alignment=None,
         name=TEACHER, seed=part.seed, folder=folder.work(TEACHER), metrics=folder.metrics, progress=whole.of(TEACHER),
     )  # fmt: skip
     finish_training(trainer, folder, TEACHER, folder.teacher, tell)

@@ -70,7 +70,9 @@ class TrainedRun:
         # Whatever students learned from, they are measured beside the teacher itself.
         outputs = recipe.teacher.outputs
         recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": None})})
-        data = build_data(recipe.data, recipe.teacher) if prepared is None else prepared.data
+        data = (
+            build_data(recipe.data, recipe.teacher, _as_trained(folder, recipe)) if prepared is None else prepared.data
+        )
         changed = changed_data(folder, data)
         if changed and not accept_changed_data:
             raise ValueError(
@@ -97,6 +99,15 @@ class TrainedRun:
         for student in students:
             share_entries(teacher, student.model)
         return cls(folder, recipe, data, Alignment.from_yaml(folder.alignment), teacher, students)
+
+
+def _as_trained(folder: RunFolder, recipe: Recipe) -> list[StudentPart]:
+    """The students with their trained checkpoints, since those that they began as may be gone."""
+    seed = recipe.seeds[0]
+    return [
+        part if part.model is None else part.model_copy(update={"model": str(folder.student(recipe, part.name, seed))})
+        for part in recipe.students
+    ]
 
 
 def _check_same_teacher(teacher: HookedModel, outputs: Path, name: str | None) -> None:

@@ -1,7 +1,7 @@
 """The callbacks of a training: a file of terms, the epoch number for the data, and what is measured when saving."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +99,18 @@ class MeasureWhatIsSaved(TrainerCallback):
         """Asks for an evaluation."""
         if args.eval_strategy != "no" and control.should_save:
             control.should_evaluate = True
+
+
+class WhenTrainingBegins(TrainerCallback):
+    """Calls a function when training begins, or goes on.
+
+    Args:
+        then: The function.
+    """
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Calls it."""
+        self._then()

@@ -22,10 +22,17 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
 from causalkd.objectives.window import Window
+from causalkd.training.callbacks import WhenTrainingBegins
 from causalkd.training.objective_parameters import Learned
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
-from causalkd.training.trainer_checks import check_compiled, check_objectives, check_saving, check_settings
+from causalkd.training.trainer_checks import (
+    check_compiled,
+    check_objectives,
+    check_saving,
+    check_settings,
+    reads_twice,
+)
 from causalkd.training.unreached import Unreached
 
 _DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
@@ -72,8 +79,9 @@ class DistillationTrainer(Trainer):
             )
         if student.role != "student":
             raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
+        twice = reads_twice(trainer)
         if teacher is not None:
-            check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens)
+            check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)
             share_entries(teacher, student)
         args = trainer.get("args")
         check_settings(args, trainer)
@@ -89,8 +97,9 @@ class DistillationTrainer(Trainer):
             self.args.gradient_accumulation_steps * processes,
             None if memory is None else memory.top_k,
             sequences is not None,
+            twice,
         )
-        check_objectives(self.objectives, setup, sharded=self.is_fsdp_enabled)
+        check_objectives(self.objectives, setup, student.task, sharded=self.is_fsdp_enabled)
         if compile_blocks:
             sharded, on_policy = self.is_fsdp_enabled, sequences is not None
             check_compiled(self.objectives, self.args, sharded=sharded, on_policy=on_policy)
@@ -103,7 +112,7 @@ class DistillationTrainer(Trainer):
         self._window: Window | None = None
         self._sequences = sequences
         self._sums, self._unlogged = TermSums(), Unlogged()
-        self.add_callback(_Continue(self._continue_terms))
+        self.add_callback(WhenTrainingBegins(self._continue_terms))
         if teacher is not None:
             move_to(teacher, self.args.device)
 
@@ -128,12 +137,13 @@ class DistillationTrainer(Trainer):
 
         Per-token heads predict where some objective looks; where outputs are returned, everywhere.
         """
-        batch = Batch.from_tensors(inputs)
-        logits_at = None if return_outputs else self._kept.logits_at(self.student.task, batch)
+        both = Batch.from_tensors(inputs)
+        batch, everywhere = both.read_by("student"), return_outputs and both.student is None
+        logits_at = None if everywhere else self._kept.logits_at(self.student.task, batch)
         # All passes of a student in a step draw their dropout with the same attention implementation.
         with twice_differentiable(self.student) if self._kept.second_order else nullcontext():
             student_run = self.student.run(batch.inputs, self._kept.student, model, logits_at)
-            run = self._base_run(model, batch, student_run, logits_at)
+            run = self._base_run(model, both, student_run)
             loss, terms = terms_of(self.objectives, run)
         if model.training:
             self._sums.add(terms, loss)
@@ -176,18 +186,14 @@ class DistillationTrainer(Trainer):
         assert isinstance(gathered, Tensor)
         return gathered
 
-    def _base_run(
-        self, model: nn.Module, batch: Batch, student_run: ForwardOutput, logits_at: Tensor | None
-    ) -> StepContext:
-        teacher_outputs = None
+    def _base_run(self, model: nn.Module, batch: Batch, student_run: ForwardOutput) -> StepContext:
+        teacher_outputs, kept = None, self._kept
+        at = student_run.logits_at if batch.student is None else kept.logits_at(self.student.task, batch)
         if self.teacher is not None:
-            kept = self._kept
-            teacher_outputs = TeacherOutputs(
-                self.teacher, batch, kept.teacher, logits_at, kept.teacher_query, self._memory
-            )
+            teacher_outputs = TeacherOutputs(self.teacher, batch, kept.teacher, at, kept.teacher_query, self._memory)
         return StepContext(
             self.student,
-            batch,
+            batch.read_by("student"),
             student_run,
             self.teacher,
             teacher_outputs,
@@ -196,6 +202,7 @@ class DistillationTrainer(Trainer):
             epochs=math.ceil(self.state.num_train_epochs or 1),
             window=self._window if model.training else None,
             logits=self._kept.logits,
+            read_by_teacher=batch,
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -274,14 +281,6 @@ class DistillationTrainer(Trainer):
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
         return data_collator
-
-
-class _Continue(TrainerCallback):
-    def __init__(self, then: Callable[[], None]) -> None:
-        self._then = then
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._then()
 
 
 class _AroundStep(TrainerCallback):

@@ -6,8 +6,11 @@ from typing import Any
 
 from transformers import TrainingArguments
 
+from causalkd.data.pairs.collator import PairingCollator
+from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import TrainingSetup, Weighted
+from causalkd.task_types import Task
 from causalkd.training.sharding import sharding_faults
 
 _OWN_LOSS = "the loss is the weighted sum of the objectives"
@@ -41,12 +44,19 @@ def check_settings(args: TrainingArguments | None, given: Mapping[str, Any]) -> 
         raise ValueError("\n".join(faults))
 
 
-def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, *, sharded: bool) -> None:
+def reads_twice(given: Mapping[str, Any]) -> bool:
+    """Whether a Trainer with these arguments has batches in the tokens of two tokenizers."""
+    collator = given.get("data_collator")
+    return isinstance(collator, PairingCollator) and collator.student_pad_id is not None
+
+
+def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, task: Task, *, sharded: bool) -> None:
     """Refuses objectives that cannot be trained in a setup.
 
     Args:
         objectives: All objectives of a training.
         setup: How it is trained.
+        task: The task of both models.
         sharded: Whether FSDP spreads the student's weights over processes.
 
     Raises:
@@ -59,6 +69,19 @@ def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, *
         f"processes that each hold the whole student (DDP), or leave {name} out"
         for name, each in required.items()
         if sharded and each.second_order
+    ]
+    faults += [
+        f"{name} compares the models token by token, or does not say that it compares predictions alone "
+        "(`Requirements.two_tokenizers`), and with different tokenizers tokens do not correspond; leave it out: "
+        "`response_kd`, `dkd`, `atkd` and `diito` compare predictions"
+        for name, each in required.items()
+        if setup.two_tokenizers and not each.two_tokenizers
+    ]
+    faults += [
+        f"{name} compares predictions at all tokens, and models of different tokenizers share only the labelled ones, "
+        "of which each word has one; set its `tokens` to 'labelled'"
+        for name, each in required.items()
+        if setup.two_tokenizers and task in TOKEN_TASKS and each.logits == "all"
     ]
     if faults:
         raise ValueError("\n".join(faults))

@@ -30,7 +30,7 @@ def test_the_stock_outputs_at_a_temperature(task: Task, of_teacher: str, of_stud
     p, q = (each.div(3).softmax(-1) for each in (t, s))
     expected = 9 * (p * (p / q).log()).sum(-1).mean()
     objective = ResponseKD(temperature=3.0)
-    assert objective.requirements() == Requirements(logits="all")
+    assert objective.requirements() == Requirements(logits="all", two_tokenizers=True)
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
 
 

@@ -88,7 +88,7 @@ def test_a_trainer_takes_two_tokenizers_for_it_and_for_nothing_else(tmp_path: Pa
     losses = logged(done)
     assert len(losses) == 6 and losses[-1] < losses[0]
     for name, other in (("response_kd", ResponseKD()), ("diito", DIITO(aligned(teacher, student), teacher, student))):
-        with pytest.raises(ValueError, match=r"An intervention needs positions that both models share"):
+        with pytest.raises(ValueError, match=r"Predictions over tokens need tokens that both models share"):
             trainer(tmp_path, (teacher, student), {name: Weighted(1.0, other)}, rows=rows)
 
 

@@ -7,7 +7,7 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, read_rows
+from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, WhenTrainingBegins, read_rows
 
 LOGS = {"loss": 0.5, "term/task": 0.25, "learning_rate": 0.1, "grad_norm": 1.0, "epoch": 0.5}
 
@@ -109,3 +109,9 @@ def test_what_is_saved_is_measured_where_checkpoints_are(
     control = TrainerControl(should_save=saved)
     MeasureWhatIsSaved().on_step_end(args, TrainerState(), control)
     assert control.should_evaluate == measured
+
+
+def test_something_is_done_when_training_begins(args: TrainingArguments) -> None:
+    done: list[str] = []
+    WhenTrainingBegins(lambda: done.append("begun")).on_train_begin(args, _at(0), TrainerControl())
+    assert done == ["begun"]

@@ -59,9 +59,9 @@ class _Twice:
 
 def test_any_objective_says_itself_where_it_cannot_be_trained() -> None:
     terms = {"twice": Weighted(1.0, _Twice()), "kd": Weighted(1.0, ResponseKD())}
-    check_objectives(terms, TrainingSetup(), sharded=False)
+    check_objectives(terms, TrainingSetup(), "causal_lm", sharded=False)
     with pytest.raises(ValueError) as refused:
-        check_objectives(terms, TrainingSetup(micro_batches=2), sharded=True)
+        check_objectives(terms, TrainingSetup(micro_batches=2), "causal_lm", sharded=True)
     lines = str(refused.value).splitlines()
     assert lines[0] == "twice wants one" and lines[1].startswith("twice differentiates the student twice, and FSDP")
     assert len(lines) == 2
@@ -69,12 +69,29 @@ def test_any_objective_says_itself_where_it_cannot_be_trained() -> None:
 
 def test_atkd_counts_ahead_what_a_shortened_cache_would_change() -> None:
     shortened, plain = TrainingSetup(4, 8), {"atkd": Weighted(1.0, ATKD())}
-    check_objectives(plain, shortened, sharded=False)
+    check_objectives(plain, shortened, "causal_lm", sharded=False)
     ahead = {"atkd": Weighted(1.0, ATKD(split="sequence"))}
     for harmless in (shortened._replace(micro_batches=1), shortened._replace(cache_top_k=None)):
-        check_objectives(ahead, harmless, sharded=False)
+        check_objectives(ahead, harmless, "causal_lm", sharded=False)
     with pytest.raises(ValueError, match="atkd counts the easy and hard tokens of all micro-batches"):
-        check_objectives(ahead, shortened, sharded=False)
+        check_objectives(ahead, shortened, "causal_lm", sharded=False)
+
+
+def test_two_tokenizers_refuse_what_compares_tokens() -> None:
+    terms = {"kd": Weighted(1.0, ResponseKD()), "task": Weighted(1.0, TaskLoss()), "tokens": Weighted(1.0, _ByToken())}
+    two = TrainingSetup(two_tokenizers=True)
+    check_objectives(terms, TrainingSetup(), "token_classification", sharded=False)
+    with pytest.raises(ValueError) as refused:
+        check_objectives(terms, two, "token_classification", sharded=False)
+    by_token, at_all = str(refused.value).splitlines()
+    assert by_token.startswith("tokens compares the models token by token") and "leave it out" in by_token
+    assert at_all.startswith("kd compares predictions at all tokens") and "'labelled'" in at_all
+    check_objectives({name: terms[name] for name in ("kd", "task")}, two, "classification", sharded=False)
+
+
+class _ByToken(_Twice):
+    def requirements(self) -> Requirements:
+        return Requirements(logits="none")
 
 
 def test_a_student_that_cannot_be_saved_is_refused_before_it_is_trained(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from causalkd.data.made_batches import MadeBatches
 from causalkd.data.masking import Masking
 from causalkd.data.pairs.draw_positions import RowFacts, check_rows, draw_positions
 from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.data.pairs.student_reading import with_student
 from causalkd.data.positions import Positions
 from causalkd.data.rng import Index, Stream, integers
 from causalkd.data.token_mask import with_positions
@@ -74,6 +75,8 @@ class PairingCollator:
     seed: int = 0
     masking: Masking | None = None
     """The corruption of base and source, for masked_lm; its labels replace the examples' own."""
+    student_pad_id: int | None = None
+    """The padding of a student's own tokens, where the examples have them (see `read_twice`); None where not."""
 
     def __post_init__(self):
         if self.group < 2:
@@ -101,7 +104,8 @@ class PairingCollator:
         epoch, host_index = rows[0]["epoch"], tuple(int(row["index"]) for row in rows)
         if not self.policies:
             inputs, labels, _ = self._pad(rows, index, epoch)
-            return with_positions(Batch(inputs, labels, index=index, host_index=host_index)).tensors()
+            batch = Batch(inputs, labels, index=index, host_index=host_index)
+            return with_positions(self._read_twice(batch, rows)).tensors()
         if self.sources == "dataset":
             sources = dataset_sources(index, len(self.examples), self.seed, epoch)
             paired = self.pair(index, sources, index, epoch)
@@ -110,7 +114,7 @@ class PairingCollator:
         inputs, labels, facts = self._pad(rows, index, epoch)
         positions = self._positions(facts, facts.rows(source_rows), index, epoch)
         batch = Batch(inputs, labels, None, source_rows, positions, index, host_index)
-        return with_positions(batch).tensors()
+        return with_positions(self._read_twice(batch, rows, [rows[row] for row in source_rows.tolist()])).tensors()
 
     def pair(
         self, base: Int[Tensor, "batch"], source: Int[Tensor, "batch"], key: Int[Tensor, "batch"], epoch: int = 0
@@ -122,7 +126,8 @@ class PairingCollator:
         rows, source_rows = ([self.examples[number] for number in side.tolist()] for side in (base, source))
         inputs, labels, facts = self._pad(rows, base, epoch)
         source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
-        return Batch(inputs, labels, source_inputs, None, self._positions(facts, source_facts, key, epoch), base)
+        batch = Batch(inputs, labels, source_inputs, None, self._positions(facts, source_facts, key, epoch), base)
+        return self._read_twice(batch, rows, source_rows)
 
     def in_order(self, size: int) -> MadeBatches:
         """Batches of `size` of the examples, in their order."""
@@ -139,6 +144,12 @@ class PairingCollator:
             return self.pair(base[here], source[here], key[here])
 
         return MadeBatches(len(base), size, make)
+
+    def _read_twice(self, batch: Batch, rows: Sequence[Example], sources: Sequence[Example] = ()) -> Batch:
+        """The batch with what a student with another tokenizer reads, where there is one."""
+        if self.student_pad_id is None:
+            return batch
+        return with_student(batch, rows, sources, self.student_pad_id, self.side)
 
     def _pad(self, rows: Sequence[Example], index: Index, epoch: int) -> tuple[Inputs, Tensor | None, RowFacts]:
         inputs = pad(rows, self.pad_id, self.side)
@@ -211,13 +222,14 @@ def pair_batches(
     side: PaddingSide = "right",
     seed: int = 0,
     masking: Masking | None = None,
+    student_pad_id: int | None = None,
 ) -> Sequence[Batch]:
     """Batches of pairs with separate sources, for verification; positions are drawn by the number of the pair.
 
     Each batch is made when it is asked for, so that a million pairs need the memory of one batch. Raises ValueError as
     `PairingCollator` does.
     """
-    collator = PairingCollator(examples, policies, pad_id, side, "dataset", seed=seed, masking=masking)
+    collator = PairingCollator(examples, policies, pad_id, side, "dataset", 8, seed, masking, student_pad_id)
     return collator.of_pairs(*pairs, torch.arange(len(pairs[0])), batch_size)
 
 

@@ -17,6 +17,11 @@ class PositionPolicy(BaseModel):
 
     `fraction` and `maximum` give the count floor(fraction * min(len of base, len of source)), at most `maximum`; it may
     be 0, and then there is no intervention in that row.
+
+    For a student with another tokenizer, positions are drawn on the teacher's tokens and carried to the student's by
+    characters: see `causalkd.data.pairs.carry_positions`. A piece of text that is whole tokens of both models, mostly a
+    word, is intervened on in both where each model has as many tokens of it as of the source's piece; all other drawn
+    positions are left out in both, special tokens that one model does not have included.
     """
 
     model_config = ConfigDict(

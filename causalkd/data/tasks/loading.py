@@ -55,6 +55,8 @@ class Examples:
     """Metrics that are reported with the task's own, besides the usual ones."""
     positive: int = 1
     """The number of the class that F1 is of: the task's second, wherever another order of the labels puts it."""
+    student_pad_id: int | None = None
+    """The padding of a student's own tokens, where its tokenizer is not the teacher's; see `read_twice`."""
 
     def in_label_order(self, names: Sequence[str]) -> "Examples":
         """The examples with the labels in the order of these names, where they are the same ones, by any case."""
@@ -70,12 +72,10 @@ class Examples:
                 return [place[number] if number >= 0 else number for number in label]
             return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
 
-        rows = [
-            {**example, **{key: moved(example[key]) for key in ("label", "tags") if key in example}}
-            for example in self.examples
-        ]
-        ordered = tuple(self.labels[number] for number in origin)
-        return replace(self, examples=rows, labels=ordered, positive=place[self.positive])
+        keys = ("label", "tags")
+        rows = [{**row, **{key: moved(row[key]) for key in keys if key in row}} for row in self.examples]
+        labels = tuple(self.labels[number] for number in origin)
+        return replace(self, examples=rows, labels=labels, positive=place[self.positive])
 
     def summary(self) -> str:
         """One line for a log or a report."""
@@ -94,12 +94,15 @@ def load_examples(
     model_limit: int | None = None,
     seed: int = 0,
     prompt: PromptStyle = "alpaca",
+    *,
+    with_extents: bool = False,
 ) -> Examples:
     """The examples of a split of a task or of your own data: all, or those of `limit` rows (blocks of text).
 
     These are drawn by `seed`, before anything is tokenised, and stay in their order. Longer texts are cut to
     `max_length` tokens (128, or what the model takes if that is less), which is an error if it exceeds `model_limit`,
-    the longest text the model takes (the tokenizer's own limit, if not given). `prompt` matters to instructions.
+    the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is for instructions,
+    `with_extents` for `read_twice`.
     Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
     """
     own = None if isinstance(task, str) else task
@@ -116,7 +119,7 @@ def load_examples(
         tokenised = Tokenised(blocks)
     else:
         rows, origin = _task_rows(spec, split, limit, seed) if own is None else _own_rows(own, split, limit, seed)
-        tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt)
+        tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt, with_extents=with_extents)
     if not tokenised.examples:
         raise ValueError(
             f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
@@ -271,20 +274,21 @@ def _tokenise(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     prompt: PromptStyle,
+    *,
+    with_extents: bool,
 ) -> Tokenised:
     columns = [list(column) for column in zip(*rows, strict=True)]
+    options = {"tokenizer": tokenizer, "max_length": max_length, "with_extents": with_extents}
     match spec.kind:
         case "classification" | "regression":
             *texts, labels = columns
             numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, spec.labels, origin)
-            return sentence_examples(texts[0], (*texts, None)[1], numbers, tokenizer, max_length)
+            return sentence_examples(texts[0], (*texts, None)[1], numbers, **options)
         case "multi_label":
             *texts, sets = columns
-            flags = flags_of_sets(sets, spec.labels, origin)
-            return sentence_examples(texts[0], (*texts, None)[1], flags, tokenizer, max_length)
+            return sentence_examples(texts[0], (*texts, None)[1], flags_of_sets(sets, spec.labels, origin), **options)
         case "token_classification":
-            words, tags = columns
-            return tag_examples(words, numbers_of_each(tags, spec.labels, origin), tokenizer, max_length)
+            return tag_examples(columns[0], numbers_of_each(columns[1], spec.labels, origin), **options)
         case "question_answering":
             return answer_examples(columns[0], columns[1], columns[2], tokenizer, max_length)
         case "causal_lm" if spec.fields == ("messages",):

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import check_room, encode, some_rows, token_ids
+from causalkd.data.tasks.extents import extents
 from causalkd.data.tasks.row_checks import check_answers
 
 
@@ -34,10 +35,13 @@ def sentence_examples(
     labels: Sequence[int] | Sequence[float] | Sequence[tuple[int, ...]],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    *,
+    with_extents: bool = False,
 ) -> Tokenised:
     """One example a text, or a pair of texts, with one label, or a 0 or 1 for each of several.
 
-    Segments are `text`, or `first` and `second`; the longer text of a pair is cut first.
+    Segments are `text`, or `first` and `second`; the longer text of a pair is cut first. `with_extents` adds
+    `extents`, where each token stands in the texts.
     """
     names = ("text",) if second is None else ("first", "second")
     encodings = _encode(first, second, tokenizer, max_length, "longest_first")
@@ -45,6 +49,9 @@ def sentence_examples(
         {**_example(encoding, tokenizer, names), "label": label}
         for encoding, label in zip(encodings, labels, strict=True)
     ]
+    if with_extents:
+        texts = [first] if second is None else [first, second]
+        _add_extents(examples, encodings, list(zip(*texts, strict=True)))
     return Tokenised(examples, _cut(encodings))
 
 
@@ -53,13 +60,17 @@ def tag_examples(
     tags: Sequence[Sequence[int]],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    *,
+    with_extents: bool = False,
 ) -> Tokenised:
     """One example per sentence; a word's tag is the label of its first token, every other token has -100.
 
     The words are joined by spaces, so that any tokenizer works. Examples also have `tags`, of every word, those
-    without a token included, and `words`, the numbers of the words that are labelled.
+    without a token included, and `words`, the numbers of the words that are labelled; `with_extents` adds `extents`,
+    where each token stands in the sentence.
     """
-    encodings = _encode([" ".join(sentence) for sentence in words], None, tokenizer, max_length, "longest_first")
+    sentences = [" ".join(sentence) for sentence in words]
+    encodings = _encode(sentences, None, tokenizer, max_length, "longest_first")
     examples, lost = [], 0
     for encoding, sentence, row_tags in zip(encodings, words, tags, strict=True):
         first_tokens = _first_tokens(encoding, sentence)
@@ -69,6 +80,8 @@ def tag_examples(
         lost += len(sentence) - len(first_tokens)
         extra = {"label": label, "tags": list(row_tags), "words": sorted(first_tokens)}
         examples.append(_example(encoding, tokenizer, ("text",)) | extra)
+    if with_extents:
+        _add_extents(examples, encodings, [(sentence,) for sentence in sentences])
     return Tokenised(examples, _cut(encodings), lost)
 
 
@@ -167,6 +180,13 @@ def _example(encoding: Encoding, tokenizer: PreTrainedTokenizerBase, names: tupl
     starts = {name: sequences.index(number) for number, name in enumerate(names) if number in sequences}
     stops = {name: starts[name] + sequences.count(number) for number, name in enumerate(names) if name in starts}
     return example | {"segments": {name: (start, stops[name]) for name, start in starts.items()}}
+
+
+def _add_extents(
+    examples: Sequence[dict[str, Any]], encodings: Sequence[Encoding], texts: Sequence[Sequence[str]]
+) -> None:
+    for example, encoding, row in zip(examples, encodings, texts, strict=True):
+        example["extents"] = extents(encoding, row)
 
 
 def _first_tokens(encoding: Encoding, words: Sequence[str]) -> dict[int, int]:

@@ -17,12 +17,13 @@ def outline(part: StudentPart, teacher: HookedModel, data: Data) -> HookedModel:
     Raises:
         ValueError: A layer, width or checkpoint does not exist, or the student has no layers for the adapters.
     """
+    tokenizer = data.tokenizer_of("student")
     if part.model is None:
         config, labels = cut_config(teacher, layers=part.layers, every=part.every, width=part.width), None
     else:
         config, labels = read_config(part.model), data.labels
     with torch.device("meta"):
-        student = fresh_model(config, data.tokenizer, task=teacher.task, role="student", labels=labels, seed=0)
+        student = fresh_model(config, tokenizer, task=teacher.task, role="student", labels=labels, seed=0)
         if part.lora is not None:
             add_lora(student, **part.lora.model_dump(), seed=0)
     return student

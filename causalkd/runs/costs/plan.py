@@ -10,7 +10,7 @@ from accelerate import PartialState
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
-from causalkd.data.batch import Batch
+from causalkd.data.batch import READERS, Batch, row_of
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -123,7 +123,7 @@ def plan(recipe: Recipe, speed: Number | None = None) -> Plan:
     Raises:
         ValueError: A fault in the recipe, the data or the models.
     """
-    data = build_data(recipe.data, recipe.teacher)
+    data = build_data(recipe.data, recipe.teacher, recipe.students)
     teacher = build_teacher(recipe.teacher, data, "teacher")
     student = outline(recipe.students[0], teacher, data)
     return planned(recipe, data, teacher, build_alignment(recipe.alignment, teacher, student), speed)
@@ -151,7 +151,7 @@ def planned(
 
 
 def _teacher_stage(recipe: Recipe, training: TrainingPart, data: Data, teacher: HookedModel) -> StagePlan:
-    shape = _shape(recipe, training, data, None)
+    shape = _shape(recipe, training, data.in_teachers_tokens(), None)
     flops = 3 * ForwardCost(teacher).forward(shape) * training.gradient_accumulation
     size = _size_of(teacher)
     memory = _BYTES * _ADAM * size + activations(teacher, shape)
@@ -175,13 +175,13 @@ def _student_stage(
 
 
 def _shape(recipe: Recipe, training: TrainingPart, data: Data, objectives: ObjectivesPart | None) -> Shape:
-    """The mean shape of batches drawn from the training examples."""
+    """The mean shape of batches of the training examples; of two tokenizers that of the one with more tokens."""
     examples, size = ExampleSet(data.train.examples), min(training.batch_size, len(data.train.examples))
     collate = build_collator(recipe.data, data.train, data.tokenizer, None, recipe.seeds[0])
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).tolist()
     drawn = [order[start : start + size] for start in range(0, len(order) - size + 1, size)][:_SAMPLED]
     batches = [Batch.from_tensors(collate([examples[number] for number in numbers])) for numbers in drawn]
-    width = sum(batch.counted.shape[1] for batch in batches) / len(batches)
+    width = sum(max(batch.read_by(reader).counted.shape[1] for reader in READERS) for batch in batches) / len(batches)
     predicted = sum(_predicted(batch, data.train.kind, objectives) for batch in batches) / len(batches)
     return Shape(size, width, predicted)
 
@@ -215,7 +215,7 @@ def _verification_stage(
     """About what the pairs cost: both runs of each model, and from every layer on its counterfactuals."""
     part = recipe.verification
     size = min(part.batch_size, part.pairs)
-    lengths = [len(example["input_ids"]) for example in data.heldout.examples]
+    lengths = [max(len(row_of(row, reader)["input_ids"]) for reader in READERS) for row in data.heldout.examples]
     width = sum(lengths) / len(lengths)
     shape, components = Shape(size, width, size * width), max(1, len(part.components))
     flops = 0.0

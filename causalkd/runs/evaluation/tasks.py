@@ -161,7 +161,7 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
                 f"{asked.name!r} is {asked.kind}{f' with {list(asked.labels)}' if asked.labels else ''}; name a task "
                 "of its kind, or a checkpoint with the head of this task"
             )
-        yield name, *_ready(model, run.data.tokenizer)
+        yield name, *_ready(model, run.data.tokenizer_of(model.role))
 
 
 def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:

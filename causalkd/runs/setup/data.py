@@ -1,16 +1,20 @@
 """The data of a recipe: both splits with one tokenizer, and what a row may hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from causalkd.data.batch import Reader
 from causalkd.data.packing import pack
 from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.data.tasks.two_tokenizers import OVER_LABELS, in_teachers_tokens, read_twice
 from causalkd.models.checkpoints import read_config
-from causalkd.recipe.sections import DataPart, TeacherPart
-from causalkd.runs.setup.tokenizers import tokenizer_of, with_padding
+from causalkd.models.load import OTHER_TOKENIZERS
+from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
+from causalkd.runs.setup.tokenizers import students_tokenizer, tokenizer_of, with_padding
 from causalkd.verification.measures.metrics import check_metrics
 
 _LONGEST = 128
@@ -18,31 +22,43 @@ _LONGEST = 128
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A task's examples, and the tokenizer that they were made with."""
+    """A task's examples, and the tokenizers that they were made with."""
 
     train: Examples
     heldout: Examples
     tokenizer: PreTrainedTokenizerBase
+    student_tokenizer: PreTrainedTokenizerBase | None = None
+    """The students' tokenizer, where it is another than the teacher's; the examples then hold both readings."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
         """Label names, where the task has labels."""
         return self.train.labels or None
 
+    def tokenizer_of(self, reader: Reader) -> PreTrainedTokenizerBase:
+        """The tokenizer of the model of this role."""
+        return self.student_tokenizer or self.tokenizer if reader == "student" else self.tokenizer
 
-def build_data(part: DataPart, teacher: TeacherPart) -> Data:
+    def in_teachers_tokens(self) -> "Data":
+        """The data as the teacher alone reads them, also while it is trained."""
+        return Data(in_teachers_tokens(self.train), in_teachers_tokens(self.heldout), self.tokenizer)
+
+
+def build_data(part: DataPart, teacher: TeacherPart, students: Sequence[StudentPart] = ()) -> Data:
     """Load both splits of the recipe's task, with the teacher's tokenizer, or both parts of its training split.
 
+    Where the students have another tokenizer, every row is also read with that one; see `read_twice`.
+
     Raises:
-        ValueError: The task is unknown, its data are missing, a split is empty, both are the same rows, or a metric is
-            for another kind.
+        ValueError: The task is unknown, its data are missing, a split is empty, both are the same rows, a metric is
+            for another kind, or students have another tokenizer and predictions are over tokens.
     """
     tokenizer = with_padding(tokenizer_of(part, teacher))
-    longest = longest_row(part, tokenizer)
-    given = data_of(part)
+    other = students_tokenizer(students, tokenizer)
 
     def load(split: str, limit: int | None) -> Examples:
-        return load_examples(given, split, tokenizer, limit, longest, seed=part.seed, prompt=part.prompt)
+        examples = _read(part, split, limit, tokenizer, with_extents=other is not None)
+        return examples if other is None else _beside(examples, part, split, limit, other)
 
     train = _in_order_of(load("train", part.train_limit), teacher)
     if part.heldout_share is None:
@@ -52,8 +68,29 @@ def build_data(part: DataPart, teacher: TeacherPart) -> Data:
         train, heldout = _divided(train, part)
     check_metrics(train.kind, (train.metric, *train.further), train.labels)
     if part.packing:
-        train = replace(train, examples=_packed(train, longest))
-    return Data(train, heldout, tokenizer)
+        train = replace(train, examples=_packed(train, longest_row(part, tokenizer)))
+    return Data(train, heldout, tokenizer, other)
+
+
+def _read(
+    part: DataPart, split: str, limit: int | None, tokenizer: PreTrainedTokenizerBase, *, with_extents: bool
+) -> Examples:
+    longest, options = longest_row(part, tokenizer), {"seed": part.seed, "prompt": part.prompt}
+    return load_examples(data_of(part), split, tokenizer, limit, longest, **options, with_extents=with_extents)
+
+
+def _beside(
+    examples: Examples, part: DataPart, split: str, limit: int | None, tokenizer: PreTrainedTokenizerBase
+) -> Examples:
+    """The teacher's examples together with the students' reading of them."""
+    what = "the students have another tokenizer than the teacher"
+    if examples.kind not in OVER_LABELS:
+        raise ValueError(f"{what}, and predictions of {examples.kind} are over tokens{OTHER_TOKENIZERS}")
+    assert isinstance(tokenizer.pad_token_id, int)
+    try:
+        return read_twice(examples, _read(part, split, limit, tokenizer, with_extents=True), tokenizer.pad_token_id)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def _check_apart(train: Examples, heldout: Examples, part: DataPart) -> None:

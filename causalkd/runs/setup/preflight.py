@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from causalkd.alignment.spec import Alignment
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, row_of
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -39,7 +39,7 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
     _check_rows(recipe.data, data, teacher)
     if prepared.learner is not None:
         try:
-            _rehearse_alone(recipe, recipe.teacher, data, prepared.learner, TEACHER)
+            _rehearse_alone(recipe, recipe.teacher, data.in_teachers_tokens(), prepared.learner, TEACHER)
         except ValueError as error:
             raise ValueError(f"teacher: {error}") from error
     alignments = []
@@ -96,7 +96,7 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
     """The alignment as it is for this student's depth."""
     seed = recipe.seeds[0]
     student = build_student(part, teacher, data, seed)
-    check_pair(teacher, student)
+    check_pair(teacher, student, same_tokens=data.student_tokenizer is None)
     _check_rows(recipe.data, data, student)
     alignment = build_alignment(recipe.alignment, teacher, student)
     _check_segments(recipe, data, alignment)
@@ -156,7 +156,7 @@ def _check_is_number(trainer: DistillationTrainer, loss: Tensor) -> None:
 def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
     """Refuses rows that are too long for the model, and token ids and token types without an embedding."""
     examples = [*data.train.examples, *data.heldout.examples]
-    rows = [example["input_ids"] for example in examples]
+    rows = [row_of(example, model.role)["input_ids"] for example in examples]
     longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
     if model.task == "masked_lm":  # which inserts any token
         highest = max(highest, len(data.tokenizer) - 1)
@@ -174,7 +174,7 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
             f"the data hold the token id {highest}, but {model} has a vocabulary of {model.vocabulary} entries; "
             "use the model's own tokenizer, or a model whose vocabulary is as large"
         )
-    kind = max(max(example.get("token_type_ids", [0])) for example in examples)
+    kind = max(max(row_of(example, model.role).get("token_type_ids", [0])) for example in examples)
     known = model.model.config.to_dict().get("type_vocab_size")
     if known is not None and kind >= known:
         raise ValueError(
@@ -199,9 +199,11 @@ def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
 def _check_positions(alignment: Alignment, pairs: Sequence[Batch]) -> None:
     """Refuses site pairs that select no position at all: they train nothing, and their accuracy would be perfect."""
     policies = alignment.policies()
+    twice = "; with two tokenizers only parts of a text count that both models read, in as many tokens as in source"
+    reason = "" if pairs[0].student is None else twice
     faults = [
         f"the positions of {name!r} ({policies[name].model_dump(exclude_defaults=True)}) select no token in any of the "
-        "held-out pairs, so there would be no intervention; raise `fraction`, or use a policy such as `all`"
+        f"held-out pairs, so there would be no intervention; raise `fraction`, or use a policy such as `all`{reason}"
         for name in policies
         if not any(batch.positions[name].valid.any() for batch in pairs)
     ]

@@ -83,7 +83,7 @@ def build_start(part: StudentPart, teacher: HookedModel, data: Data, seed: int) 
     if part.model is not None:
         new_head = not has_head(part.model, task)
         loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
-        return completed(loaded, data.tokenizer)
+        return completed(loaded, data.tokenizer_of("student"))
     return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
 
 
@@ -130,6 +130,7 @@ def build_collator(
         part.group,
         seed,
         build_masking(examples, tokenizer),
+        examples.student_pad_id,
     )
 
 

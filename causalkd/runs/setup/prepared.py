@@ -30,7 +30,7 @@ def prepare(recipe: Recipe) -> Prepared:
     Raises:
         ValueError: The data, the checkpoint or its head are not there.
     """
-    data = build_data(recipe.data, recipe.teacher)
+    data = build_data(recipe.data, recipe.teacher, recipe.students)
     if recipe.teacher.training is None:
         return Prepared(data, build_teacher(recipe.teacher, data, "teacher"))
     learner = build_teacher(recipe.teacher, data, "student")

@@ -1,14 +1,15 @@
 """The tokenizer of a recipe, and what a model or a tokenizer lacks of padding."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.generated import generated_task
 from causalkd.data.tasks.loading import task_spec
-from causalkd.models.checkpoints import load_tokenizer, read_tokenizer
+from causalkd.models.checkpoints import find_tokenizer, load_tokenizer, read_tokenizer
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.recipe.sections import DataPart, TeacherPart
+from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 from causalkd.training.precomputed import read_index
 
 
@@ -30,6 +31,38 @@ def tokenizer_of(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBas
     if made is None:
         raise ValueError("a teacher with fresh weights needs `data.tokenizer`: the hub name or folder of a tokenizer")
     return made.generator().tokenizer()
+
+
+def students_tokenizer(
+    students: Sequence[StudentPart], teachers: PreTrainedTokenizerBase
+) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of the students, where it is another than the teacher's; None where they read its tokens.
+
+    Raises:
+        ValueError: A checkpoint is missing, or the students have different tokenizers: the rows of a run are read in
+            two ways at most.
+    """
+    own = {part.name: _own_tokenizer(part) for part in students}
+    known = teachers.get_vocab()
+    others = {name: each for name, each in own.items() if each is not None and each.get_vocab() != known}
+    if not others:
+        return None
+    first, tokenizer = next(iter(others.items()))
+    unlike = [name for name in own if name not in others or others[name].get_vocab() != tokenizer.get_vocab()]
+    if unlike:
+        raise ValueError(
+            f"student {first!r} has a tokenizer of its own, and {', '.join(map(repr, unlike))} another one or the "
+            "teacher's; all students of a run read the same tokens: make a run for each tokenizer"
+        )
+    return with_padding(tokenizer)
+
+
+def _own_tokenizer(part: StudentPart) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a student's own checkpoint; None where it has none, or is cut from the teacher."""
+    try:
+        return None if part.model is None else find_tokenizer(part.model)
+    except ValueError as error:
+        raise ValueError(f"student {part.name!r}: {error}") from error
 
 
 def with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

@@ -56,7 +56,8 @@ class ObservedModel:
             batch: Held-out pairs.
             following: The next batch. If it has one row, and so no other row's source, it takes one of this batch.
         """
-        passes = ModelPass.of(self.model, self.interventions, batch.to(self.model.model.device))
+        read = batch.read_by(self.model.role).to(self.model.model.device)
+        passes = ModelPass.of(self.model, self.interventions, read)
         source_readings = self._earlier or passes.source_readings
         self._earlier = passes.source_readings if following is not None and len(following.counted) == 1 else None
         for observer in self.observers:

@@ -12,7 +12,7 @@ from causalkd.attribution.faithfulness import Faithfulness, faithfulness
 from causalkd.attribution.integrated_gradients import Baseline
 from causalkd.attribution.maps import AttributionMap, attribution_maps
 from causalkd.attribution.targets import CLASSES, TOKENS, Target, Views, class_views, logits_at, token_views
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, check_one_reading
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import ALONE, Processes
@@ -57,8 +57,9 @@ class AttributionBatch:
         """What follows from the teacher's predictions; costs one forward.
 
         Raises:
-            ValueError: The head predicts neither classes nor tokens.
+            ValueError: The head predicts neither classes nor tokens, or the models have different tokenizers.
         """
+        check_one_reading(batch, "an agreement of maps")
         task, rows = teacher.task, len(batch.counted)
         if task not in CLASSES + TOKENS:
             raise ValueError(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from causalkd.data.batch import Batch
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, Reach
 from causalkd.verification.interventions.plan import Comparison, Intervention
@@ -76,9 +77,11 @@ class TeacherCounterfactuals:
         self.effective: dict[Intervention, Tensor] = {}
         self.ceiling: dict[Intervention, Predictions] = {}
         self.rows = 0
+        self.batch: Batch | None = None
 
     def start(self, passes: ModelPass) -> None:
         """Drops the previous batch."""
+        self.batch = passes.batch
         self.now, self.effective, self.ceiling = {}, {}, {}
         self.plain, self.rows = passes.plain.choice, len(passes.batch.counted)
         self.noted.rows.append(passes.plain.row.cpu())

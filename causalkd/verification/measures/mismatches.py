@@ -84,12 +84,12 @@ class Departures:
         return sorted(found, key=lambda each: -each.kl)[: self._most]
 
     def _departures(self, pair: str, taught: Intervention, intervene: Intervened) -> list[Departure]:
-        assert self._truth.plain is not None
+        assert self._truth.plain is not None and self._truth.batch is not None
         plain, intervened = self._truth.plain, self._truth.now[taught]
         answers = _Answers(plain, intervened, intervene.plain.choice, intervene.answer.predictions)
         gap, key = divergence(intervened, answers.after), (self._name, self._seed, pair)
         rows = sorted(answers.stays().nonzero()[:, 0].tolist(), key=lambda row: -float(gap[row]))
-        batch = intervene.passes.batch
+        batch = self._truth.batch  # in the tokens of the teacher, which shows them
         return [_departure(self._teacher, batch, row, answers, key, float(gap[row])) for row in rows[: self._most]]
 
 

@@ -65,7 +65,7 @@ class LiveAccuracy:
         right: dict[str, float] = dict.fromkeys(self._interventions, 0.0)
         with torch.no_grad(), evaluating([self._student]):
             for answers in self._answers:
-                batch = answers.batch.to(self._student.model.device)
+                batch = answers.batch.read_by("student").to(self._student.model.device)
                 passes = ModelPass.of(self._student, self._interventions.values(), batch)
                 for name, intervention in self._interventions.items():
                     right[name] += _right(passes.counterfactual(intervention).predictions.choice, answers, name)
@@ -79,7 +79,7 @@ def _right(found: Tensor, answers: _Answers, name: str) -> float:
 
 
 def _answers(teacher: HookedModel, interventions: Mapping[str, Intervention], batch: Batch) -> _Answers:
-    passes = ModelPass.of(teacher, interventions.values(), batch)
+    passes = ModelPass.of(teacher, interventions.values(), batch.read_by("teacher"))
     plain = passes.plain.choice
     choice = {
         name: passes.counterfactual(intervention).predictions.choice for name, intervention in interventions.items()

@@ -114,7 +114,7 @@ def _collect(
     starts = [0, *accumulate(len(batch.counted) for batch in batches)]
     with torch.no_grad(), evaluating([model]):
         for number in processes.share(len(batches)):
-            batch = batches[number].to(model.model.device)
+            batch = _read(model, batches[number])
             logits, found = _predicted(model, batch)
             parts.append(_answers(model, batch, found, starts[number]))
             if model.task == "question_answering" and examples is not None:
@@ -142,7 +142,7 @@ def choices(
 ) -> list[Tensor]:
     """A model's predictions, batch by batch, on the host. Costs one forward pass per batch; modes stay as they were."""
     with torch.no_grad(), evaluating([model]):
-        mine = (batches[number].to(model.model.device) for number in processes.share(len(batches)))
+        mine = (_read(model, batches[number]) for number in processes.share(len(batches)))
         return processes.together([predict(model, batch).choice.cpu() for batch in mine])
 
 
@@ -155,7 +155,7 @@ def right_rows(
     found: list[Tensor] = []
     with torch.no_grad(), evaluating([model]):
         for number in processes.share(len(batches)):
-            batch = batches[number].to(model.model.device)
+            batch = _read(model, batches[number])
             answers = _answers(model, batch, predict(model, batch), 0)
             gold = answers.gold
             choice = spans(answers.choice) if model.task == "question_answering" else answers.choice
@@ -168,6 +168,11 @@ def right_rows(
 def predict(model: HookedModel, batch: Batch) -> Predictions:
     """The predictions of one forward pass without intervention, where they count."""
     return _predicted(model, batch)[1]
+
+
+def _read(model: HookedModel, batch: Batch) -> Batch:
+    """A batch in the tokens that the model reads, on its device."""
+    return batch.read_by(model.role).to(model.model.device)
 
 
 def _predicted(model: HookedModel, batch: Batch) -> tuple[Float[Tensor, "item ..."], Predictions]:

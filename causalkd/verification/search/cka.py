@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, check_one_reading
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 
@@ -26,6 +26,7 @@ def linear_cka(
     )
     with torch.no_grad(), evaluating([teacher, student]):
         for batch in batches:
+            check_one_reading(batch, "linear CKA")
             sums.add(*(_activations(model, batch, component) for model in (teacher, student)))
     return sums.alignment()
 

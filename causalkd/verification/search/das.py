@@ -138,7 +138,7 @@ def _prepare(model: HookedModel, hook_point: HookPoint, pair: str, batches: Sequ
     found = _Pairs([], [], [], [], [])
     with torch.no_grad():
         for batch in batches:
-            batch = batch.to(model.model.device)
+            batch = batch.read_by(model.role).to(model.model.device)
             assert batch.source is not None
             found.inputs.append(batch.inputs)
             found.base.append(model.read(batch.inputs, [hook_point]).activations[hook_point])

@@ -16,7 +16,7 @@ from torch import Tensor
 from causalkd.alignment.basis import Basis
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.data.batch import Batch
+from causalkd.data.batch import Batch, check_one_reading
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.measures.iia import measure
@@ -124,8 +124,10 @@ def search(
         seed: The seed of the untrained student.
 
     Raises:
-        ValueError: The batches have no positions, or positions of several policies.
+        ValueError: The batches have no positions, or positions of several policies, or the models have different
+            tokenizers.
     """
+    check_one_reading(pairs[0], "a search")
     names = {name for batch in (*pairs, *heldout) for name in batch.positions}
     if len(names) != 1:
         raise ValueError(f"a search uses the positions of one policy; the batches have those of {sorted(names)}")
