@@ -15,7 +15,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
+from scipy.stats import DegenerateDataWarning, bootstrap, pearsonr, permutation_test, rankdata
 from seqeval.metrics.sequence_labeling import get_entities
 
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, exponential
@@ -27,9 +27,12 @@ from causalkd.verification.statistics.permutation import paired_permutation_p
 
 RESAMPLES = 1000
 """Bootstrap samples of an interval, and permutations of a test."""
+_AT_ONCE = 2**20
+"""Rows of all samples that are scored together."""
 
-Rows = Int[np.ndarray, " row"]
 Tally = Float[np.ndarray, " row"]
+Score = Callable[[Int[np.ndarray, "*samples drawn"]], Float[np.ndarray, "*samples"]]
+"""The metric of each of some samples; a sample may name a row several times. NaN where it is not defined."""
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,16 @@ def task_certainty(
     return {"task_scores": tuple(scores), "task_differences": tuple(compared)}
 
 
-def _bootstrapped(statistic: Callable[[Rows], float], rows: int, seed: int) -> Interval | None:
+def _bootstrapped(score: Score, rows: int, seed: int) -> Interval | None:
     with warnings.catch_warnings():  # scipy's own interval, which is not used, is undefined where all samples are equal
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
             (np.arange(rows),),
-            statistic,
-            vectorized=False,
+            lambda chosen, axis: score(chosen),
+            vectorized=True,
             method="percentile",
             n_resamples=RESAMPLES,
+            batch=max(1, _AT_ONCE // rows),
             confidence_level=LEVEL,
             rng=np.random.default_rng(seed),
         )
@@ -159,32 +163,49 @@ def _permuted(answers: LabelPredictions, reference: LabelPredictions, metric: st
     rows = _scored(answers, metric)[0]
     found = permutation_test(
         (np.arange(rows), np.arange(rows) + rows),
-        lambda own, other: score(own) - score(other),
+        lambda own, other, axis: score(own) - score(other),
         permutation_type="samples",
-        vectorized=False,
+        vectorized=True,
         n_resamples=RESAMPLES,
+        batch=max(1, _AT_ONCE // rows),
         rng=np.random.default_rng(seed),
     )
     return float(found.pvalue)
 
 
-def _scored(answers: LabelPredictions, metric: str) -> tuple[int, Callable[[Rows], float]]:
-    """How many rows there are, and the metric of some of them, which may be named several times; NaN if undefined."""
+def _scored(answers: LabelPredictions, metric: str) -> tuple[int, Score]:
+    """How many rows there are, and the metric of some of them."""
     ratio = RATIOS.get(metric)
     if ratio is not None:
-        above, below = ratio.above(answers), ratio.below(answers)
-        return len(above), lambda chosen: ratio.finish(_divided(above[chosen].sum(), below[chosen].sum()))
+        above, below, finish = ratio.above(answers), ratio.below(answers), np.vectorize(ratio.finish, otypes=[float])
+        return len(above), lambda chosen: finish(_divided(above, below, chosen))
+    if metric in ("pearson", "spearman"):
+        return len(answers.row), _correlated(answers, by_rank=metric == "spearman")
 
-    def score(chosen: Rows) -> float:
-        kept = {"row": answers.row[chosen], "choice": answers.choice[chosen], "gold": answers.gold[chosen]}
+    def score(chosen: Int[np.ndarray, " row"]) -> float:
+        at = torch.tensor(chosen)
+        kept = {"row": answers.row[at], "choice": answers.choice[at], "gold": answers.gold[at]}
         found = METRICS[metric][1](replace(answers, **kept, gold_log_probability=None, answered=(), tags=()))
         return np.nan if found is None else found
 
-    return len(answers.row), score
+    return len(answers.row), lambda chosen: np.apply_along_axis(score, -1, chosen)
 
 
-def _divided(above: float, below: float) -> float:
-    return float(above / below) if below else 0.0
+def _correlated(answers: LabelPredictions, by_rank: bool) -> Score:
+    gold, choice = (values.double().numpy() for values in (answers.gold, answers.choice))
+
+    def score(chosen: Int[np.ndarray, "*samples drawn"]) -> Float[np.ndarray, "*samples"]:
+        pairs = [rankdata(each[chosen], axis=-1) if by_rank else each[chosen] for each in (gold, choice)]
+        with warnings.catch_warnings():  # a sample of equal values has no correlation, which is NaN
+            warnings.simplefilter("ignore", DegenerateDataWarning)
+            return np.asarray(pearsonr(*pairs, axis=-1)[0])
+
+    return score
+
+
+def _divided(above: Tally, below: Tally, chosen: Int[np.ndarray, "*samples drawn"]) -> Float[np.ndarray, "*samples"]:
+    sums = [np.asarray(each[chosen].sum(-1)) for each in (above, below)]
+    return np.divide(*sums, out=np.zeros(sums[0].shape), where=sums[1] != 0)
 
 
 def _one_after_the_other(first: LabelPredictions, second: LabelPredictions) -> LabelPredictions:
