@@ -1,6 +1,6 @@
 """`python -m causalkd` is the command `causalkd`."""
 
-from causalkd.cli import app
+from causalkd.cli import main
 
 if __name__ == "__main__":
-    app(prog_name="causalkd")
+    main()

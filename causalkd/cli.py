@@ -12,7 +12,7 @@ from causalkd.runs.command_line import planning_commands
 from causalkd.runs.command_line.arguments import RecipeArgument, RunArgument, SetOption, at_home
 from causalkd.runs.command_line.evaluate_options import check_options, given_options
 from causalkd.runs.command_line.push_command import push
-from causalkd.runs.command_line.user_errors import is_first_process, leave_to_the_first, user_errors
+from causalkd.runs.command_line.user_errors import end_with, is_first_process, leave_to_the_first, user_errors
 
 app = typer.Typer(
     name="causalkd",
@@ -250,6 +250,14 @@ app.command()(planning_commands.check)
 app.command()(planning_commands.data)
 app.command()(planning_commands.recipes)
 app.command()(planning_commands.schema)
+
+
+def main() -> None:
+    """The program `causalkd`."""
+    try:
+        app(prog_name="causalkd")
+    except OSError as error:
+        end_with(error)
 
 
 def _page() -> Callable[..., str]:

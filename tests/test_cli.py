@@ -133,8 +133,9 @@ def test_faults_of_the_machine_and_signals_get_a_paragraph(
     assert done.stderr.startswith(f"causalkd: {told}") and len(done.stderr.splitlines()) == 1
 
 
-def test_a_full_standard_output_is_reported(copied: Path) -> None:
-    command = [sys.executable, "-c", "from causalkd.cli import app; app()", "report", str(copied)]
+@pytest.mark.parametrize("arguments", [("report", "RUN"), ("schema",), ("--help",)])
+def test_a_full_standard_output_is_reported(copied: Path, arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "causalkd", *(str(copied) if each == "RUN" else each for each in arguments)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 3 and done.stderr.startswith("causalkd: No space left on device; make room")

@@ -47,6 +47,12 @@ def user_errors() -> Iterator[None]:
         _end(message, code)
 
 
+def end_with(error: OSError) -> NoReturn:
+    """Ends a command that does no work of its own, such as help, after a fault of the machine: full standard output."""
+    message, code = _ending(error)
+    _end(message or str(error), code)
+
+
 def _ending(error: BaseException) -> tuple[str | None, int]:
     """What a command says at its end after an error, and its exit code; no message for a fault of the program."""
     from pydantic import BaseModel, ValidationError
