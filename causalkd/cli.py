@@ -95,6 +95,8 @@ def study(
     """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it."""
     leave_to_the_first()
     with user_errors():
+        if table and (retry_failed or power):
+            raise ValueError("--table runs nothing, so --retry-failed and --power do not go with it; leave them out")
         study_with_page = import_module("analysis.pages.study_page").study_with_page
         typer.echo(study_with_page(file, table, retry_failed, partial(typer.echo, err=True), power))
 

@@ -133,7 +133,7 @@ def test_faults_of_the_machine_and_signals_get_a_paragraph(
     assert done.stderr.startswith(f"causalkd: {told}") and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [("report", "RUN"), ("schema",), ("--help",)])
+@pytest.mark.parametrize("arguments", [("report", "RUN"), ("schema",)])
 def test_a_full_standard_output_is_reported(copied: Path, arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "causalkd", *(str(copied) if each == "RUN" else each for each in arguments)]
     with open("/dev/full", "w") as full:

@@ -35,6 +35,7 @@ from causalkd.training.teacher_cache import digest_of, weights_digest
 from causalkd.training.trainer import DistillationTrainer
 
 TEACHER, STUDENTS = "teacher", "students"
+_OVER_TOKENS = ("masked_lm", "causal_lm")
 
 
 @no_bars_in_logs()
@@ -56,13 +57,19 @@ def precompute(
         tell: Receives a line about each part that is computed.
 
     Raises:
-        ValueError: A fault in the recipe, or its teacher's outputs cannot be known before training.
+        ValueError: A fault in the recipe, its teacher's outputs cannot be known before training, or `top_k` is given
+            for a teacher that is no language model.
     """
     _check_can_be_known(recipe)
     _check_folder(folder)
     processes, device = all_processes(), PartialState().device
     prepared, alignment = preflight(recipe)
     data, teacher = prepared.data, prepared.teacher
+    if top_k is not None and teacher.task not in _OVER_TOKENS:
+        raise ValueError(
+            f"--top-k keeps {top_k} predictions of a language model, and the teacher's task is {teacher.task}, whose "
+            "few predictions are all kept; leave it out"
+        )
     assert device is not None
     move_to(teacher, device)
     digest = digest_of(teacher)

@@ -121,4 +121,6 @@ def test_outputs_are_written_over_nothing_else(tmp_path: Path) -> None:
         precompute(recipe, tmp_path)
     with pytest.raises(ValueError, match=r"note.txt is a file, so outputs cannot be written there"):
         precompute(recipe, tmp_path / "note.txt")
+    with pytest.raises(ValueError, match=r"--top-k keeps 3 predictions of a language model, .* is classification"):
+        precompute(recipe, tmp_path / "outputs", top_k=3)
     assert {path.name for path in tmp_path.iterdir()} == {"note.txt", "teacher"}

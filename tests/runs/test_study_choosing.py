@@ -125,6 +125,8 @@ def test_the_command_stops_when_it_is_calculated_what_can_be_shown(tmp_path: Pat
     small_study(tmp_path)
     refused = CliRunner().invoke(app, ["study", file, "--power"])
     assert refused.exit_code != 0 and "has no `power`" in refused.output
+    both = CliRunner().invoke(app, ["study", file, "--table", "--power"])
+    assert both.exit_code == 2 and "--table runs nothing" in both.output
     study = small_study(tmp_path, power={"sd": {"accuracy": 0.02}})
     told = CliRunner().invoke(app, ["study", file, "--power"])
     assert told.exit_code == 0 and "Smallest differences" in told.stdout and not StudyFolder(study.folder).log.exists()
