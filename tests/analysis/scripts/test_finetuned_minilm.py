@@ -89,13 +89,13 @@ def test_the_learning_rate_is_chosen_on_training_rows(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("causalkd.runs.finetune.finetune", finetuned)
     monkeypatch.setattr("causalkd.reporting.finetuning.finetuning_lines", lambda _: ())
-    run(tmp_path, ["rte", "mrpc"])
+    run(tmp_path, ["cola", "mrpc"])
     assert [(each.data.task, each.training.learning_rate, each.data.heldout_share) for each in ran] == [
+        *(("cola", rate, 0.1) for rate in reached),
+        ("cola", 1e-4, None),
         ("mrpc", 1e-4, None),
-        *(("rte", rate, 0.1) for rate in reached),
-        ("rte", 1e-4, None),
     ]
-    (tmp_path / "rte/finetune.json").unlink()
-    (tmp_path / "rte").rmdir()
-    run(tmp_path, ["rte"])
+    (tmp_path / "cola/finetune.json").unlink()
+    (tmp_path / "cola").rmdir()
+    run(tmp_path, ["cola"])
     assert len(ran) == 6 and ran[-1].data.heldout_share is None
