@@ -16,3 +16,5 @@ the two ends of a span."""
 
 TASK_TYPES: tuple[Task, ...] = get_args(Task)
 """Every task kind, in the order they are declared."""
+LANGUAGE_MODELS: tuple[Task, ...] = ("masked_lm", "causal_lm")
+"""The kinds whose predictions are over the vocabulary."""

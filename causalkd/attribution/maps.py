@@ -23,6 +23,7 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import hook_point_of
+from causalkd.task_types import LANGUAGE_MODELS
 
 _SHOWN = 5
 """Texts that a notebook shows."""
@@ -186,7 +187,7 @@ def _names(model: HookedModel, views: Views) -> tuple[tuple[str, ...], ...]:
 
 
 def _choices(model: HookedModel, chosen: Sequence[int]) -> list[str]:
-    if model.task in ("masked_lm", "causal_lm"):
+    if model.task in LANGUAGE_MODELS:
         return _words(model, chosen)
     names = label_names(model)
     return [names[each] if names else "output" for each in chosen]

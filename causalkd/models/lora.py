@@ -13,8 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from causalkd.errors import few
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.plain_weights import has_adapters
-
-_LANGUAGE_MODELS = ("causal_lm", "masked_lm")
+from causalkd.task_types import LANGUAGE_MODELS
 
 
 def add_lora(
@@ -65,7 +64,7 @@ def add_lora(
         inject_adapter_in_model(config, student.model)
     # Attribution maps need the gradient at the embedding output, before which nothing is trained now.
     student.model.enable_input_require_grads()
-    if student.task not in _LANGUAGE_MODELS:
+    if student.task not in LANGUAGE_MODELS:
         body = f"{student.model.base_model_prefix}."
         for name, weight in student.model.named_parameters():
             weight.requires_grad_(weight.requires_grad or not name.startswith(body))

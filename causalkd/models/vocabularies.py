@@ -1,8 +1,7 @@
 """Vocabularies of the same tokenizer that are padded to different sizes: which entries two models share."""
 
 from causalkd.models.hooks.hooked_model import HookedModel
-
-_OVER_VOCABULARY = ("masked_lm", "causal_lm")
+from causalkd.task_types import LANGUAGE_MODELS
 
 
 def shared_entries(teacher: HookedModel, student: HookedModel) -> int | None:
@@ -20,5 +19,5 @@ def share_entries(teacher: HookedModel, student: HookedModel) -> None:
     """
     entries = shared_entries(teacher, student)
     fits = entries is not None and entries <= min(teacher.vocabulary, student.vocabulary)
-    if fits and teacher.task in _OVER_VOCABULARY and teacher.vocabulary != student.vocabulary:
+    if fits and teacher.task in LANGUAGE_MODELS and teacher.vocabulary != student.vocabulary:
         teacher.entries = student.entries = entries

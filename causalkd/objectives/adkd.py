@@ -16,8 +16,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import entry_hook_points, hook_point_of
 from causalkd.objectives.base import Requirements, StepContext
 from causalkd.objectives.teacher_map import StudentAttributions, TeacherMap, explained_logits
-
-_LANGUAGE_MODELS = ("masked_lm", "causal_lm")
+from causalkd.task_types import LANGUAGE_MODELS
 
 
 class ADKD:
@@ -127,7 +126,7 @@ def _check_views(student: HookedModel, views: StudentAttributions, target: Targe
     if not isinstance(views, int):
         check_choice("adkd's views", views, ("all", "label"))
     task, vocabulary = student.task, student.vocabulary
-    if task in _LANGUAGE_MODELS:
+    if task in LANGUAGE_MODELS:
         if not isinstance(views, int) or not 1 <= views <= vocabulary:
             raise ValueError(
                 f"adkd's views are {views!r}, but a {task} has {vocabulary} classes; "

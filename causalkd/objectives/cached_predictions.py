@@ -15,6 +15,7 @@ from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.task_types import LANGUAGE_MODELS
 
 Counterfactual = Mapping[str, Tensor | Sequence[Tensor]]
 """Tensors of (batch, …), (batch, pos, …), or for each row of the batch one of its own items, (item, …)."""
@@ -131,7 +132,7 @@ class CachedForwards:
         self._about, self._beside = about, beside
         self._per_token = logits_at is not None and teacher.task in TOKEN_TASKS
         self._possible = self._per_token or teacher.task in _ONCE_A_ROW
-        self._top_k = memory.top_k if teacher.task in ("masked_lm", "causal_lm") else None
+        self._top_k = memory.top_k if teacher.task in LANGUAGE_MODELS else None
 
     def predictions(self) -> CachedPredictions | None:
         """The predictions for these rows at these positions; None where they are not known."""

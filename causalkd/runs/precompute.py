@@ -30,12 +30,12 @@ from causalkd.runs.setup.preflight import preflight, try_a_step
 from causalkd.runs.setup.prepare import build_start, build_student
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.trainer import build_trainer
+from causalkd.task_types import LANGUAGE_MODELS
 from causalkd.training.precomputed import INDEX, PrecomputedOutputs, Shards, write_index
 from causalkd.training.teacher_cache import digest_of, weights_digest
 from causalkd.training.trainer import DistillationTrainer
 
 TEACHER, STUDENTS = "teacher", "students"
-_OVER_TOKENS = ("masked_lm", "causal_lm")
 
 
 @no_bars_in_logs()
@@ -65,7 +65,7 @@ def precompute(
     processes, device = all_processes(), PartialState().device
     prepared, alignment = preflight(recipe)
     data, teacher = prepared.data, prepared.teacher
-    if top_k is not None and teacher.task not in _OVER_TOKENS:
+    if top_k is not None and teacher.task not in LANGUAGE_MODELS:
         raise ValueError(
             f"--top-k keeps {top_k} predictions of a language model, and the teacher's task is {teacher.task}, whose "
             "few predictions are all kept; leave it out"

@@ -229,7 +229,9 @@ def pair_batches(
     Each batch is made when it is asked for, so that a million pairs need the memory of one batch. Raises ValueError as
     `PairingCollator` does.
     """
-    collator = PairingCollator(examples, policies, pad_id, side, "dataset", 8, seed, masking, student_pad_id)
+    collator = PairingCollator(
+        examples, policies, pad_id, side, "dataset", seed=seed, masking=masking, student_pad_id=student_pad_id
+    )
     return collator.of_pairs(*pairs, torch.arange(len(pairs[0])), batch_size)
 
 

@@ -18,6 +18,7 @@ from causalkd.data.tasks.labels import declared_names, is_missing, named, scores
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.row_checks import check_rows
 from causalkd.data.tasks.split_files import files_by_split
+from causalkd.task_types import LANGUAGE_MODELS
 
 _EXAMPLES = 5
 _MOST_LABELS = 12
@@ -143,7 +144,7 @@ def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[s
     block |= {name: value for name, value in (("config", own.config), ("revision", own.revision)) if value}
     if not {"validation", "dev", "valid"} & set(splits):
         held = PartOf(split="train", share=0.1)
-        if own.task in ("masked_lm", "causal_lm") and rows < 2 and "text" in columns:  # one text, which is cut
+        if own.task in LANGUAGE_MODELS and rows < 2 and "text" in columns:  # one text, which is cut
             return _written(block | {"heldout_share": held.share})
         block["splits"] = {"validation": {"part_of": held.split, "share": held.share, "seed": held.seed}}
     return _written(block)

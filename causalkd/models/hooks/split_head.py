@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from causalkd.models.hooks.measure import can_run, few_tokens, still
-from causalkd.task_types import Task
+from causalkd.task_types import LANGUAGE_MODELS, Task
 
 _LOG = logging.getLogger(__name__)
 # What a configuration calls the numbers of what follows the map: as factors of the logits, and as their cap.
@@ -96,7 +96,7 @@ class SplitHead:
 
     def __init__(self, model: PreTrainedModel, task: Task, options: Mapping[str, bool]) -> None:
         self._model, self._has_told = model, False
-        self._found = _find(model, options) if task in ("masked_lm", "causal_lm") else None
+        self._found = _find(model, options) if task in LANGUAGE_MODELS else None
 
     @contextmanager
     def left_out(self) -> "Iterator[list[tuple[Tensor, Tensor]] | None]":

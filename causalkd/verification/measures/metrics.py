@@ -15,7 +15,7 @@ from torch import Tensor
 
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.errors import nearest
-from causalkd.task_types import Task
+from causalkd.task_types import LANGUAGE_MODELS, Task
 from causalkd.verification.measures.squad import QuestionAnswer, answer_f1, answer_is_exact
 
 
@@ -130,7 +130,7 @@ METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
     "entity_recall": (("token_classification",), _entities(recall_score)),
     "exact_match": (("question_answering",), _exact_match),
     "answer_f1": (("question_answering",), _answer_f1),
-    "perplexity": (("masked_lm", "causal_lm"), _perplexity),
+    "perplexity": (LANGUAGE_MODELS, _perplexity),
 }
 """The tasks that each metric fits, and the function that computes it."""
 
