@@ -39,6 +39,25 @@ class Positions:
         base, source = _true_first(base_mask)[:, :width], _true_first(source_mask)[:, :width]
         return cls(base.where(valid, 0), source.where(valid, 0), valid)
 
+    @classmethod
+    def from_sources(cls, sources: Int[Tensor, "batch base_pos"]) -> "Positions":
+        """The positions of base that receive an activation, ascending.
+
+        Args:
+            sources: For each position of base the position of source whose activation it receives; -1 for none.
+        """
+        mask = sources >= 0
+        counts = mask.sum(1)
+        width = int(counts.max()) if len(counts) else 0
+        valid = torch.arange(width, device=counts.device) < counts[:, None]
+        base = _true_first(mask)[:, :width]
+        return cls(base.where(valid, 0), sources.gather(1, base).where(valid, 0), valid)
+
+    def sources(self, width: int) -> Int[Tensor, "batch base_pos"]:
+        """The reverse of `from_sources`, for rows of base of a number of tokens."""
+        none = torch.full((len(self.base), width), -1, device=self.base.device)
+        return none.scatter_reduce(1, self.base, self.source.where(self.valid, -1), "amax")
+
     def to(self, device: torch.device | str) -> "Positions":
         """The same positions on a device."""
         return Positions(self.base.to(device), self.source.to(device), self.valid.to(device), self.is_checked)

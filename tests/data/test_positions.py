@@ -54,3 +54,17 @@ def test_reversed_rows_and_to_keep_pairs_together() -> None:
     assert drawn.rows(torch.tensor([2, 0])).base.tolist() == [[2], [0]]
     assert drawn.rows(torch.tensor([False, True, False])).source.tolist() == [[1]]
     assert torch.equal(drawn.to("cpu").valid, drawn.valid)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_source_for_each_position_of_base_and_back(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    sources = torch.randint(0, 9, (5, 7), generator=generator)
+    sources = sources.where(torch.rand(5, 7, generator=generator) < 0.5, -1)
+    made = Positions.from_sources(sources)
+    for row, given in enumerate(sources.tolist()):
+        assert _row_pairs(made, row) == [(place, source) for place, source in enumerate(given) if source >= 0]
+    assert torch.equal(made.sources(7), sources)
+    order = torch.randperm(made.base.shape[1], generator=generator)
+    shuffled = Positions(made.base[:, order], made.source[:, order], made.valid[:, order])
+    assert torch.equal(shuffled.sources(7), sources)

@@ -7,25 +7,70 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from causalkd.data.pieces import Piece
 from causalkd.data.positions import Positions
 
-Pair = tuple[int, int]
-"""A position of base and the position of source whose activation it receives."""
+_NEVER = 2**40
+"""A token number that no row reaches: filler begins and ends there."""
 
 
 class Rows(NamedTuple):
     """The rows of one side of a batch, base or source, as both models read them.
 
     Attributes:
-        pieces: The pieces of each row that both models read.
+        pieces: The pieces of each row that both models read, as `stacked_pieces` makes them.
         counted: True at the teacher's real tokens.
         student_counted: True at the student's real tokens.
     """
 
-    pieces: Sequence[Sequence[Piece]]
+    pieces: Int[Tensor, "batch piece 4"]
     counted: Bool[Tensor, "batch pos"]
     student_counted: Bool[Tensor, "batch student_pos"]
+
+    @property
+    def of_teacher(self) -> "_Pieces":
+        """The pieces in the teacher's tokens."""
+        return _Pieces.of(self.pieces[..., 0], self.pieces[..., 1], self.counted)
+
+    @property
+    def of_student(self) -> "_Pieces":
+        """The pieces in the student's tokens."""
+        return _Pieces.of(self.pieces[..., 2], self.pieces[..., 3], self.student_counted)
+
+
+class _Pieces(NamedTuple):
+    """The pieces of padded rows in the tokens of one model.
+
+    Attributes:
+        starts: The position at which each begins.
+        sizes: Its number of tokens.
+        at: The number of the piece that each position is in; any number outside of all.
+        offset: How many tokens of that piece lie before the position.
+        inside: Whether the position is in a piece.
+    """
+
+    starts: Int[Tensor, "batch piece"]
+    sizes: Int[Tensor, "batch piece"]
+    at: Int[Tensor, "batch pos"]
+    offset: Int[Tensor, "batch pos"]
+    inside: Bool[Tensor, "batch pos"]
+
+    @classmethod
+    def of(
+        cls, starts: Int[Tensor, "batch piece"], stops: Int[Tensor, "batch piece"], counted: Bool[Tensor, "batch pos"]
+    ) -> "_Pieces":
+        """The pieces of which the token numbers are given, 0 for the first real token of the row."""
+        sizes = stops - starts
+        starts = starts + counted.int().argmax(1, keepdim=True)
+        places = torch.arange(counted.shape[1]).repeat(len(counted), 1)
+        at = (torch.searchsorted(starts, places, right=True) - 1).clamp(min=0)
+        offset = places - starts.gather(1, at)
+        return cls(starts, sizes, at, offset, (offset >= 0) & (offset < sizes.gather(1, at)))
+
+
+def stacked_pieces(rows: Sequence[Sequence[Sequence[int]]]) -> Int[Tensor, "batch piece 4"]:
+    """The pieces of some rows, ascending and each as the numbers of `Piece`, with filler after those of each row."""
+    tensors = [torch.tensor([*pieces, [_NEVER] * 4]) for pieces in rows]
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=_NEVER)
 
 
 def carry_positions(positions: Positions, base: Rows, source: Rows) -> tuple[Positions, Positions]:
@@ -42,58 +87,24 @@ def carry_positions(positions: Positions, base: Rows, source: Rows) -> tuple[Pos
         base: The rows of base.
         source: Their sources.
     """
-    one, other = positions.base - _first(base.counted), positions.source - _first(source.counted)
-    kept: list[list[Pair]] = []
-    carried: list[list[Pair]] = []
-    for row, valid in enumerate(positions.valid):
-        drawn = list(zip(one[row][valid].tolist(), other[row][valid].tolist(), strict=True))
-        pieces = _corresponding(drawn, base.pieces[row], source.pieces[row])
-        kept.append([pair for each in pieces for pair in _of_teacher(*each)])
-        carried.append([pair for each in pieces for pair in _of_student(*each)])
-    return (
-        _placed(kept, base.counted, source.counted),
-        _placed(carried, base.student_counted, source.student_counted),
+    drawn = positions.sources(base.counted.shape[1])
+    taking, giving = base.of_teacher, source.of_teacher
+    own_taking, own_giving = base.of_student, source.of_student
+    first = drawn.gather(1, taking.starts.clamp(max=drawn.shape[1] - 1))
+    giver = giving.at.gather(1, first.clamp(min=0))
+    alike = first == giving.starts.gather(1, giver)
+    for one, other in ((taking, giving), (own_taking, own_giving)):
+        alike &= one.sizes == other.sizes.gather(1, giver)
+    paired = taking.inside & (drawn == _received(taking, giving, giver))
+    tokens = torch.zeros_like(taking.sizes).scatter_add(1, taking.at, paired.long())
+    whole = alike & (tokens == taking.sizes)
+    kept, carried = (
+        _received(one, other, giver).where(one.inside & whole.gather(1, one.at), -1)
+        for one, other in ((taking, giving), (own_taking, own_giving))
     )
+    return Positions.from_sources(kept), Positions.from_sources(carried)
 
 
-def _corresponding(drawn: Sequence[Pair], base: Sequence[Piece], source: Sequence[Piece]) -> list[tuple[Piece, Piece]]:
-    """The pieces of base and of source that drawn token numbers pair whole, with as many tokens in each model."""
-    begun, given = ({piece.start: piece for piece in pieces} for pieces in (base, source))
-    found = []
-    for place, (one, other) in enumerate(drawn):
-        if one not in begun or other not in given:
-            continue
-        pieces = begun[one], given[other]
-        tokens, own = _of_teacher(*pieces), _of_student(*pieces)
-        if tokens and own and list(drawn[place : place + len(tokens)]) == tokens:
-            found.append(pieces)
-    return found
-
-
-def _of_teacher(base: Piece, source: Piece) -> list[Pair]:
-    return _paired(range(base.start, base.stop), range(source.start, source.stop))
-
-
-def _of_student(base: Piece, source: Piece) -> list[Pair]:
-    return _paired(range(base.student_start, base.student_stop), range(source.student_start, source.student_stop))
-
-
-def _paired(base: range, source: range) -> list[Pair]:
-    """The tokens of two pieces, each with its like; none where there are not as many."""
-    return list(zip(base, source, strict=True)) if len(base) == len(source) else []
-
-
-def _placed(
-    rows: Sequence[Sequence[Pair]], base: Bool[Tensor, "batch pos"], source: Bool[Tensor, "batch source_pos"]
-) -> Positions:
-    """Pairs of token numbers as positions in padded rows."""
-    width = max(map(len, rows), default=0)
-    valid = torch.arange(width) < torch.tensor([len(row) for row in rows])[:, None]
-    tokens = torch.tensor([[*row, *[(0, 0)] * (width - len(row))] for row in rows], dtype=torch.long)
-    one, other = tokens.reshape(len(rows), width, 2).unbind(-1)
-    return Positions((one + _first(base)).where(valid, 0), (other + _first(source)).where(valid, 0), valid)
-
-
-def _first(counted: Bool[Tensor, "batch pos"]) -> Int[Tensor, "batch 1"]:
-    """The position of each row's first real token."""
-    return counted.int().argmax(1, keepdim=True)
+def _received(taking: _Pieces, giving: _Pieces, giver: Int[Tensor, "batch piece"]) -> Int[Tensor, "batch pos"]:
+    """The position of source that corresponds to each of base, where base's pieces are replaced by source's."""
+    return giving.starts.gather(1, giver).gather(1, taking.at) + taking.offset

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from causalkd.data.batch import IGNORED, Batch, Example, PaddingSide, pad, pad_rows
-from causalkd.data.pairs.carry_positions import Rows, carry_positions
-from causalkd.data.pieces import Piece
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from causalkd.data.batch import IGNORED, Batch, Example, PaddingSide, pad
+from causalkd.data.pairs.carry_positions import Rows, carry_positions, stacked_pieces
 
 
 def with_student(
@@ -24,27 +27,29 @@ def with_student(
     """
     own = [row["student"] for row in rows]
     inputs, labels, source = pad(own, student_pad_id, side), batch.labels, None
-    if "labelled" in own[0]:
-        labels = pad_rows([_labels(row) for row in rows], IGNORED, side)
+    if labels is not None and "labelled" in own[0]:
+        labels = _labels(rows, labels, inputs["attention_mask"].bool())
     if batch.source is not None:
         source = pad([row["student"] for row in sources], student_pad_id, side)
     student = Batch(inputs, labels, source, batch.source_rows, {}, batch.index, batch.host_index)
     if not sources:
         return replace(batch, student=student)
-    of_base = Rows(_pieces(rows), batch.counted, student.counted)
-    of_source = Rows(_pieces(sources), batch.source_counted, student.source_counted)
-    both = {drawn: carry_positions(drawn, of_base, of_source) for drawn in dict.fromkeys(batch.positions.values())}
+    of_base, of_source = (stacked_pieces([row["student"]["pieces"] for row in each]) for each in (rows, sources))
+    base = Rows(of_base, batch.counted, student.counted)
+    given = Rows(of_source, batch.source_counted, student.source_counted)
+    both = {drawn: carry_positions(drawn, base, given) for drawn in dict.fromkeys(batch.positions.values())}
     kept = {name: both[drawn][0] for name, drawn in batch.positions.items()}
     carried = {name: both[drawn][1] for name, drawn in batch.positions.items()}
     return replace(batch, positions=kept, student=replace(student, positions=carried))
 
 
-def _labels(row: Example) -> list[int]:
-    """The labels of the student's tokens: those of the teacher's row, in their order."""
-    given = iter(label for label in row["label"] if label != IGNORED)
-    labelled = set(row["student"]["labelled"])
-    return [next(given) if place in labelled else IGNORED for place in range(len(row["student"]["input_ids"]))]
-
-
-def _pieces(rows: Sequence[Example]) -> list[list[Piece]]:
-    return [[Piece(*piece) for piece in row["student"]["pieces"]] for row in rows]
+def _labels(
+    rows: Sequence[Example], given: Int[Tensor, "batch teacher_pos"], counted: Bool[Tensor, "batch pos"]
+) -> Int[Tensor, "batch pos"]:
+    """The labels of the student's tokens: those of the teacher's in each row, in their order."""
+    places = [row["student"]["labelled"] for row in rows]
+    row = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(each) for each in places]))
+    column = torch.tensor([place for each in places for place in each], dtype=torch.long)
+    labels = torch.full(counted.shape, IGNORED)
+    labels[row, column + counted.int().argmax(1)[row]] = given[given != IGNORED]
+    return labels

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from causalkd.data.batch import Batch, pad
-from causalkd.data.pairs.carry_positions import Rows, carry_positions
+from causalkd.data.pairs.carry_positions import Rows, carry_positions, stacked_pieces
 from causalkd.data.pairs.draw_positions import PositionPolicy, RowFacts, draw_positions
 from causalkd.data.pieces import Piece
 from causalkd.data.positions import Positions
@@ -33,6 +33,10 @@ def _pairs(positions: Positions, base: torch.Tensor, source: torch.Tensor) -> li
     return found
 
 
+def _rows(pieces, counted: torch.Tensor, student_counted: torch.Tensor) -> Rows:
+    return Rows(stacked_pieces(pieces), counted, student_counted)
+
+
 def _facts(made: Examples, order: list[int], side, of_student: bool) -> RowFacts:
     rows = [made.examples[number] for number in order]
     inputs = pad([row["student"] if of_student else row for row in rows], 0, side)
@@ -50,8 +54,11 @@ def test_both_models_are_intervened_on_at_the_same_characters(policy, teacher, s
     base, source = _facts(made, [0, 1, 2, 3], side, False), _facts(made, SOURCES, side, False)
     of_student = [_facts(made, order, side, True).counted for order in ([0, 1, 2, 3], SOURCES)]
     drawn = draw_positions(policy, base, source, 3, torch.arange(4))
-    shared = [[Piece(*piece) for piece in row["student"]["pieces"]] for row in made.examples]
-    rows = Rows(shared, base.counted, of_student[0]), Rows([shared[n] for n in SOURCES], source.counted, of_student[1])
+    shared = [row["student"]["pieces"] for row in made.examples]
+    rows = (
+        _rows(shared, base.counted, of_student[0]),
+        _rows([shared[n] for n in SOURCES], source.counted, of_student[1]),
+    )
     kept, own = carry_positions(drawn, *rows)
     kept.check(base.counted, source.counted)
     own.check(*of_student)
@@ -72,16 +79,19 @@ def test_a_model_of_the_same_tokenizer_gets_the_drawn_positions_unless_a_charact
     made = pairs_read_twice(bert_like(), bert_like())
     base, source = _facts(made, [0, 1, 2, 3], "right", False), _facts(made, SOURCES, "right", False)
     drawn = draw_positions(POLICIES[0], base, source, 3, torch.arange(4))
-    shared = [[Piece(*piece) for piece in row["student"]["pieces"]] for row in made.examples]
-    rows = Rows(shared, base.counted, base.counted), Rows([shared[n] for n in SOURCES], source.counted, source.counted)
+    shared = [row["student"]["pieces"] for row in made.examples]
+    rows = (
+        _rows(shared, base.counted, base.counted),
+        _rows([shared[n] for n in SOURCES], source.counted, source.counted),
+    )
     for positions in carry_positions(drawn, *rows):
         assert _pairs(positions, base.counted, source.counted) == _pairs(drawn, base.counted, source.counted)
 
 
 def test_pieces_of_different_numbers_of_tokens_and_drawn_parts_of_pieces_are_left_out() -> None:
     counted, of_student = torch.ones(1, 4, dtype=torch.bool), torch.ones(1, 5, dtype=torch.bool)
-    base = Rows([[Piece(0, 1, 0, 1), Piece(1, 2, 1, 3), Piece(2, 4, 3, 4)]], counted, of_student)
-    source = Rows([[Piece(0, 1, 0, 1), Piece(1, 2, 1, 2), Piece(2, 4, 2, 3)]], counted, of_student)
+    base = _rows([[Piece(0, 1, 0, 1), Piece(1, 2, 1, 3), Piece(2, 4, 3, 4)]], counted, of_student)
+    source = _rows([[Piece(0, 1, 0, 1), Piece(1, 2, 1, 2), Piece(2, 4, 2, 3)]], counted, of_student)
 
     def carry(*pairs: tuple[int, int]) -> list[list[list[tuple[int, int]]]]:
         one, other = (torch.tensor([list(side)]) for side in zip(*pairs, strict=True))
