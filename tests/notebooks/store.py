@@ -13,8 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import nbformat
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +24,13 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS = 900
 """For one cell, on a busy machine; a whole notebook takes less than a minute on an idle one."""
 WIDGETS = "application/vnd.jupyter.widget-view+json"
+_BEGINNING = """
+%reset -f
+import os, tempfile
+os.chdir({folder!r})
+tempfile.tempdir = {folder!r}
+del os, tempfile
+"""
 _OF_A_MACHINE = (
     (re.compile(r"(?:/[\w.+-]+)+/tmp[a-z0-9_]{8}\b"), "folder"),  # made by tempfile
     (re.compile(r"\btmp[a-z0-9_]{8}\b"), "folder"),
@@ -36,18 +45,34 @@ def read(path: Path) -> NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def executed(path: Path, folder: Path) -> NotebookNode:
-    """A notebook after all its cells have run, in a folder where it may write."""
+def executed(path: Path, folder: Path, kernel: KernelManager) -> NotebookNode:
+    """A notebook after all its cells have run, from a cleared namespace, in a folder where it may write."""
     notebook = cleared(read(path))
-    with _environment(folder):
-        NotebookClient(
-            notebook,
-            timeout=SECONDS,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(folder)}},
-            coalesce_streams=True,
-        ).execute()
+    notebook.cells.insert(0, new_code_cell(_BEGINNING.format(folder=str(folder))))
+    client = NotebookClient(notebook, km=kernel, timeout=SECONDS, coalesce_streams=True)
+    try:
+        client.execute()
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
+    del notebook.cells[0]
     return notebook
+
+
+@contextmanager
+def kernel(folder: Path) -> Iterator[KernelManager]:
+    """A Python that runs notebooks, one after another, so that what they import is read from disk once.
+
+    It writes its own files below a folder and asks the network for nothing.
+    """
+    path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
+    own = {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_RUNTIME_DIR": str(folder / "jupyter")}
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(folder), env={**os.environ, **own, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"})
+    try:
+        yield manager
+    finally:
+        manager.shutdown_kernel(now=True)
 
 
 def cleared(notebook: NotebookNode) -> NotebookNode:
@@ -129,33 +154,13 @@ def _heads(text: str) -> Iterator[str]:
             yield " ".join(head.split())
 
 
-@contextmanager
-def _environment(folder: Path) -> Iterator[None]:
-    """The kernel writes below a folder and asks the network for nothing."""
-    given = {
-        "PYTHONPATH": os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part),
-        "HF_HUB_OFFLINE": "1",
-        "TMPDIR": str(folder),
-        "IPYTHONDIR": str(folder / "ipython"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
-    }
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name in given:
-            del os.environ[name]
-        os.environ.update({name: value for name, value in before.items() if value is not None})
-
-
 def main(names: list[str]) -> None:
     """Runs and stores the notebooks whose names begin so; all of them if no name is given."""
     for path in NOTEBOOKS:
         if not names or path.name.startswith(tuple(names)):
             began = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
-                notebook = stripped(executed(path, Path(folder)))
+            with tempfile.TemporaryDirectory() as folder, kernel(Path(folder)) as python:
+                notebook = stripped(executed(path, Path(folder), python))
             nbformat.write(notebook, path)
             print(f"{path.name}: {time.perf_counter() - began:.0f} s, {path.stat().st_size:,} bytes", flush=True)
 

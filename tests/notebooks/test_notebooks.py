@@ -3,11 +3,13 @@
 import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jupyter_client import KernelManager
 
-from tests.notebooks.store import NOTEBOOKS, WIDGETS, cleared, dpi, executed, read, shape, stripped
+from tests.notebooks.store import NOTEBOOKS, WIDGETS, cleared, dpi, executed, kernel, read, shape, stripped
 
 FIGURES = (
     *("interchange_maps(", "site_scores(", "training_curves("),
@@ -15,6 +17,12 @@ FIGURES = (
     *("teaching_shares(", "coloured_modes(", "accuracy_by_mode(", "uncertainty_distribution(", "larger_teachers("),
 )
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
+    with kernel(tmp_path_factory.mktemp("kernel")) as manager:
+        yield manager
 
 
 def _code(path: Path) -> list[str]:
@@ -78,8 +86,8 @@ def test_it_defines_nothing(path: Path) -> None:
 
 
 @every_notebook
-def test_it_runs_and_gives_the_outputs_that_are_kept(path: Path, tmp_path: Path) -> None:
-    notebook = executed(path, tmp_path)
+def test_it_runs_and_gives_the_outputs_that_are_kept(path: Path, tmp_path: Path, python: KernelManager) -> None:
+    notebook = executed(path, tmp_path, python)
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not any(output.output_type == "error" for output in shown)
     drawn = sum("image/png" in output.get("data", {}) for output in shown)
