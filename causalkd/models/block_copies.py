@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.layer_settings import settings_by_number
 
 _POSITIONS = 16
@@ -190,8 +191,7 @@ def _with_chosen_blocks(teacher: HookedModel, inputs: Inputs, chosen: Sequence[i
 
 def _probe(model: HookedModel) -> Inputs:
     """One row without padding, which a model without a padding token takes too."""
-    longest = getattr(model.model.config.get_text_config(), "max_position_embeddings", None) or _POSITIONS
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(model.vocabulary, (1, min(_POSITIONS, max(1, longest // 2))), generator=generator)
+    tokens = torch.randint(model.vocabulary, (1, min(_POSITIONS, most_tokens(model.model))), generator=generator)
     tokens = tokens.to(model.model.device)
     return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}

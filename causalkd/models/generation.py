@@ -21,7 +21,7 @@ from transformers import (
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.hooks.model_inputs import check_padding
+from causalkd.models.hooks.model_inputs import check_padding, most_tokens
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _drawing(model: HookedModel, sampling: Sampling, mixture: Mixture | None) ->
 
 
 def _longest(models: list[HookedModel], sampling: Sampling) -> int:
-    positions = min(each.model.config.max_position_embeddings for each in models)
+    positions = min(most_tokens(each.model) for each in models)
     return positions if sampling.longest is None else min(positions, sampling.longest)
 
 

@@ -10,7 +10,7 @@ from causalkd.models.hooks.forward import ForwardOutput, Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.measure import can_run, few_tokens, still
-from causalkd.models.hooks.model_inputs import takes_left_padding
+from causalkd.models.hooks.model_inputs import most_tokens, takes_left_padding
 from causalkd.models.hooks.split_head import logits_of
 
 _LONG = 6  # tokens of the longer row, or as many as the model has positions; the shorter row has two fewer
@@ -115,8 +115,7 @@ def _kept(run: ForwardOutput, hook_point: HookPoint, now: Tensor) -> Tensor:
 
 
 def _longest(model: HookedModel) -> int:
-    positions = model.model.config.get_text_config().to_dict().get("max_position_embeddings")
-    return min(_LONG, positions) if isinstance(positions, int) and positions > 1 else _LONG
+    return min(_LONG, most_tokens(model.model))
 
 
 def _n_short(both: Mapping[str, Tensor]) -> int:

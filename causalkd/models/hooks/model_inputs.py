@@ -5,19 +5,18 @@ shifted position. And they expect one document per row: in a packed row each tok
 """
 
 import inspect
+import sys
 from functools import cache
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from causalkd.models.hooks.forward import Inputs
 
 # Their stock forward passes count positions from the attention mask.
 _COUNT_THEMSELVES = ("opt",)
-# They count positions from the one after that of padding.
-_COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text")
 # Decoders that count positions from the edge of the row and take no others, or in which padding enters a convolution.
 _PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "roformer", "recurrent_gemma")
 # Implementations that take a mask of every query and key.
@@ -52,14 +51,22 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
             return inputs
         position = torch.arange(real.shape[1], device=real.device)
         position = (position - real.long().argmax(1, keepdim=True)).clamp(min=0)
-        return {**inputs, "position_ids": position + _first_position(model.config)}
+        return {**inputs, "position_ids": position + _first_position(model)}
     documents = inputs["documents"]
     sees = _inside_documents(documents, real)
     # Eager attention adds the mask to its scores.
     mask = sees if model.config._attn_implementation == "sdpa" else _as_summand(sees, model.dtype)
     given = {name: tensor for name, tensor in inputs.items() if name != "documents"}
-    positions = _positions_in_documents(documents) + _first_position(model.config)
+    positions = _positions_in_documents(documents) + _first_position(model)
     return {**given, "position_ids": positions, "attention_mask": mask}
+
+
+def most_tokens(model: PreTrainedModel) -> int:
+    """The most tokens that a row may have, by the model's configuration; `sys.maxsize` where that sets no bound."""
+    config = model.config.get_text_config()
+    named = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    most = next((number for number in named if number is not None), None)
+    return sys.maxsize if most is None else most - _first_position(model)
 
 
 def takes_left_padding(model: PreTrainedModel) -> bool:
@@ -90,13 +97,11 @@ def _has_position_ids(module: type[torch.nn.Module]) -> bool:
     return "position_ids" in inspect.signature(module.forward).parameters
 
 
-def _first_position(config: PreTrainedConfig) -> int:
-    """The number of a text's first position."""
-    if config.model_type not in _COUNT_FROM_PADDING:
-        return 0
-    padding = config.get_text_config().pad_token_id
-    assert isinstance(padding, int)
-    return padding + 1
+def _first_position(model: PreTrainedModel) -> int:
+    """The number of a text's first position: RoBERTa and its kin count from the one after that of padding."""
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None else padding + 1
 
 
 def _positions_in_documents(documents: Int[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:

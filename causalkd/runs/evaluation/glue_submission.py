@@ -10,6 +10,7 @@ from causalkd.data.tasks.glue_tests import glue_test, unlabelled_rows
 from causalkd.data.tasks.loading import USUAL_LENGTH, Examples
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.head_labels import label_names
+from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.evaluation.tasks import evaluation_batches, evaluation_folder, subjects_of
 from causalkd.runs.folder.layout import write_whole
@@ -37,7 +38,7 @@ def write_submission(
     spec, asked = task_spec(task), AskedTask.of(task)
     folder, written = evaluation_folder(origin, out) / FOLDER, []
     for name, model, tokenizer in subjects_of(origin, asked):
-        allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
+        allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         rows, source = unlabelled_rows(task, tokenizer, min(max_length or USUAL_LENGTH, allowed))
         examples = Examples(rows.examples, spec.kind, spec.labels, spec.metric, source, rows.truncated)
         batches = evaluation_batches(examples, tokenizer, batch_size)

@@ -19,6 +19,7 @@ from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
 from causalkd.data.tasks.readers import read_jsonl
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.processes.processes import Processes, all_processes
 from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
 from causalkd.runs.folder.layout import write_whole
@@ -146,7 +147,7 @@ def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str
     """The run's own held-out rows by the name of its task, and the test rows of others, cut to what all models take."""
     part, tokenizer = run.recipe.data, run.data.tokenizer
     models = [run.teacher, *(student.model for student in run.students)]
-    longest = min(longest_row(part, tokenizer), *(model.model.config.max_position_embeddings for model in models))
+    longest = min(longest_row(part, tokenizer), *(most_tokens(model.model) for model in models))
     sets = {part.data_name: run.data.heldout}
     for task in tasks:
         sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=part.prompt)
@@ -182,7 +183,7 @@ def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) ->
 
 def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int]:
     """The numbers of the prompts that leave room for a response."""
-    room = model.model.config.max_position_embeddings - max_tokens
+    room = most_tokens(model.model) - max_tokens
     kept = [number for number, prompt in enumerate(prompts.ids) if len(prompt) <= room]
     if not kept:
         raise ValueError(

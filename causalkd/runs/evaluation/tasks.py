@@ -22,6 +22,7 @@ from causalkd.data.tasks.scored_rows import one_mask_each, overlapping_rows
 from causalkd.models.checkpoints import load_tokenizer, read_config
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import load_model
 from causalkd.processes.processes import ALONE, Processes, all_processes
 from causalkd.runs.evaluation.asked_task import AskedTask
@@ -80,7 +81,7 @@ def evaluate_task(
     way = [f"stride{stride}"] if stride else ["masks"] if one_mask_a_row else []
     rows = []
     for name, model, tokenizer in subjects:
-        allowed = min(tokenizer.model_max_length, model.model.config.max_position_embeddings)
+        allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         fitted = asked.for_labels_of(label_names(model))
         examples = fitted.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)

@@ -12,6 +12,7 @@ from causalkd.data.batch import Batch, row_of
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.errors import nearest
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import check_pair
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -157,7 +158,7 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
     """Refuses rows that are too long for the model, and token ids and token types without an embedding."""
     examples = [*data.train.examples, *data.heldout.examples]
     rows = [row_of(example, model.role)["input_ids"] for example in examples]
-    longest, highest, room = max(map(len, rows)), max(map(max, rows)), _positions(model)
+    longest, highest, room = max(map(len, rows)), max(map(max, rows)), most_tokens(model.model)
     if model.task == "masked_lm":  # which inserts any token
         highest = max(highest, len(data.tokenizer) - 1)
     if (part.max_length or 0) > room:
@@ -209,10 +210,3 @@ def _check_positions(alignment: Alignment, pairs: Sequence[Batch]) -> None:
     ]
     if faults:
         raise ValueError("\n".join(faults))
-
-
-def _positions(model: HookedModel) -> int:
-    """The number of tokens that a row may have."""
-    config = model.model.config
-    # RoBERTa numbers positions from the one after the padding id.
-    return config.max_position_embeddings - (config.pad_token_id + 1 if config.model_type == "roberta" else 0)

@@ -12,6 +12,7 @@ from causalkd.data.tasks.instructions import reply_end
 from causalkd.files.refusals import refused
 from causalkd.models.generation import Mixture, Sampling
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.recipe.sections import DataPart, SequencesPart
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.setup.data import Data
@@ -95,5 +96,5 @@ def _check_writes(model: HookedModel) -> None:
 
 
 def _sampling(part: SequencesPart, models: Sequence[HookedModel], longest: int, ends: tuple[int, ...]) -> Sampling:
-    room = min(model.model.config.max_position_embeddings for model in models)
+    room = min(most_tokens(model.model) for model in models)
     return Sampling(part.max_tokens, part.temperature, min(longest, room), ends)

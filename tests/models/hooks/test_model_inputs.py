@@ -1,14 +1,18 @@
 """Padding on either side and packing change no prediction: every token sees what it would see alone."""
 
+import sys
+
 import pytest
 import torch
 
 from causalkd.data.batch import pad, pad_labels
 from causalkd.losses.task import task_loss
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import most_tokens
 from tests.architectures.zoo import tiny_of
 from tests.tiny import PAD, VOCABULARY, tiny
 
+FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "data2vec-text")
 DECODERS = ("gpt2", "opt", "gpt_neox", "llama", "qwen2")
 LENGTHS = (7, 4, 9, 5)
 
@@ -134,3 +138,18 @@ def test_a_decoder_that_cannot_be_padded_on_the_left_refuses_it(kind):
             model.run(left)
         with pytest.raises(ValueError, match="padded on the left"):
             model.read(left, [model.hook_point("block_output", 0)])
+
+
+@pytest.mark.parametrize(
+    "architecture", ["bert", "roberta", "xlm-roberta", "camembert", "data2vec-text", "mpnet", "gpt2"]
+)
+def test_a_row_may_have_as_many_tokens_as_the_table_of_positions_has_entries_for_text(architecture):
+    stock = tiny_of(architecture, "classification")
+    longest = most_tokens(stock)
+    assert stock(input_ids=torch.full((1, longest), 5)).logits.isfinite().all()
+    with pytest.raises((IndexError, RuntimeError), match="out of|size"):
+        stock(input_ids=torch.full((1, longest + 1), 5))
+
+
+def test_a_row_is_unbounded_where_a_model_knows_only_distances():
+    assert most_tokens(tiny_of("bloom", "causal_lm")) == sys.maxsize

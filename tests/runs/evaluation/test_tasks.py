@@ -25,8 +25,8 @@ from tests.tiny import tiny
 CONTEXT = " ".join([WORDS] * 3)
 
 
-def _checkpoint(folder: Path, kind, labels: dict[int, str] | None = None) -> Path:
-    model, tokenizer = tiny("bert", kind, labels=2), bert_like()
+def _checkpoint(folder: Path, kind, labels: dict[int, str] | None = None, architecture: str = "bert") -> Path:
+    model, tokenizer = tiny(architecture, kind, labels=2), bert_like()
     model.resize_token_embeddings(len(tokenizer))
     if labels is not None:
         model.config.id2label, model.config.label2id = labels, {name: number for number, name in labels.items()}
@@ -55,6 +55,15 @@ def test_a_checkpoint_is_measured_and_every_figure_can_be_computed_again(
     f1 = metrics.f1_score(gold, predicted, pos_label="equivalent", zero_division=0.0)
     assert stored["metrics"] == {"f1": f1, "accuracy": metrics.accuracy_score(gold, predicted)}
     assert f"f1 {f1:.3f}  accuracy " in found.output and "9 examples of glue/MRPC/dev.tsv" in found.output
+
+
+def test_rows_are_cut_to_what_a_model_takes_that_counts_positions_from_padding(tmp_path: Path) -> None:
+    folder, data = _checkpoint(tmp_path / "model", "classification", None, "roberta"), tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps({"text": f"{CONTEXT} " * 9, "label": label}) + "\n" for label in (0, 1)))
+    block = {"path": str(data), "kind": "classification", "splits": {"train": str(data), "validation": str(data)}}
+    (tmp_path / "task.yaml").write_text(json.dumps(block))
+    found = CliRunner().invoke(app, ["evaluate", str(folder), "--task", str(tmp_path / "task.yaml")])
+    assert found.exit_code == 0, found.output
 
 
 def test_answers_are_measured_over_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
