@@ -147,7 +147,7 @@ def test_a_row_may_have_as_many_tokens_as_the_table_of_positions_has_entries_for
     stock = tiny_of(architecture, "classification")
     longest = most_tokens(stock)
     assert stock(input_ids=torch.full((1, longest), 5)).logits.isfinite().all()
-    with pytest.raises((IndexError, RuntimeError), match="out of|size"):
+    with pytest.raises((IndexError, RuntimeError), match=r"out of|size"):
         stock(input_ids=torch.full((1, longest + 1), 5))
 
 
