@@ -17,6 +17,7 @@ from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tas
 from causalkd.models.head_labels import LABELLED, NEW_HEAD, label_names, set_labels
 from causalkd.models.heads import auto_class
 from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.models.hooks.model_inputs import complete_padding
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
@@ -79,6 +80,8 @@ def load_model(
     if role == "student":
         model = plain_model(model)
     tokenizer = find_tokenizer(name, revision)
+    if tokenizer is not None and isinstance(tokenizer.pad_token_id, int):
+        complete_padding(model, tokenizer.pad_token_id)
     _let_end_token_learn(model, tokenizer)
     loaded = HookedModel(model, tokenizer, task=task, role=role)
     self_test(loaded)

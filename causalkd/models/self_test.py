@@ -10,7 +10,7 @@ from causalkd.models.hooks.forward import ForwardOutput, Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.measure import can_run, few_tokens, still
-from causalkd.models.hooks.model_inputs import most_tokens, takes_left_padding
+from causalkd.models.hooks.model_inputs import most_tokens, padding_id, takes_left_padding
 from causalkd.models.hooks.split_head import logits_of
 
 _LONG = 6  # tokens of the longer row, or as many as the model has positions; the shorter row has two fewer
@@ -124,7 +124,7 @@ def _n_short(both: Mapping[str, Tensor]) -> int:
 
 def _padded(model: HookedModel, both: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
     """The two rows, of which the second is the shorter one with padding."""
-    pad = model.model.config.get_text_config().to_dict().get("pad_token_id")
+    pad = padding_id(model.model)
     ids, mask = both["input_ids"].clone(), both["attention_mask"].clone()
     n_short = _n_short(both)
     gone = slice(n_short, None) if side == "right" else slice(None, -n_short)

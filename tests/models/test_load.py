@@ -179,3 +179,12 @@ def test_a_checkpoint_without_weights(tmp_path: Path) -> None:
     tiny("bert", "classification").config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="has a configuration but no weights that load"):
         load_model(tmp_path, task="classification", role="teacher")
+
+
+@pytest.mark.parametrize("named", [None, -1])
+def test_a_checkpoint_without_a_padding_token_has_its_tokenizers(named: int | None, tmp_path: Path) -> None:
+    model = tiny("llama", "classification")
+    model.config.pad_token_id = named
+    model.save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    assert load_model(tmp_path, task="classification", role="teacher").model.config.pad_token_id == PAD

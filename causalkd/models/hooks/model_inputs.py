@@ -1,7 +1,9 @@
-"""The further inputs that a stock decoder needs: the position of each token, and the tokens it may attend to.
+"""What stock models need so that a padded or packed row is read as the row alone.
 
 Stock decoders count positions from the edge of the padded row: padded on the left, GPT-2 would see every token at a
 shifted position. And they expect one document per row: in a packed row each token would attend to earlier documents.
+Heads of decoders find a row's last token, and RoBERTa and its kin the positions, by the padding id of the
+configuration, whatever the attention mask says.
 """
 
 import inspect
@@ -33,12 +35,13 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
         model: The stock model.
         inputs: `input_ids`, `attention_mask`, …, perhaps `documents`: (batch, pos), the number of a token's document
             from 1, 0 at padding.
-        decodes: Whether the model is a decoder; others get the inputs as they are.
+        decodes: Whether the model is a decoder; others only get their own padding id.
 
     Raises:
         ValueError: Rows are packed and this model's attention cannot be kept inside documents, or rows are padded on
             the left and this decoder cannot read them.
     """
+    inputs = _with_own_padding(model, inputs, decodes)
     packed = "documents" in inputs
     if packed:
         _check_packable(model, decodes)
@@ -59,6 +62,18 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     given = {name: tensor for name, tensor in inputs.items() if name != "documents"}
     positions = _positions_in_documents(documents) + _first_position(model)
     return {**given, "position_ids": positions, "attention_mask": mask}
+
+
+def padding_id(model: PreTrainedModel) -> int | None:
+    """The token that a model's configuration says is padding; None if it names none of its vocabulary."""
+    named = getattr(model.config.get_text_config(), "pad_token_id", None)
+    return named if isinstance(named, int) and 0 <= named < model.get_input_embeddings().num_embeddings else None
+
+
+def complete_padding(model: PreTrainedModel, token: int) -> None:
+    """Writes a padding id into the configuration of a model that has none."""
+    if padding_id(model) is None:
+        model.config.pad_token_id = model.config.get_text_config().pad_token_id = token
 
 
 def most_tokens(model: PreTrainedModel) -> int:
@@ -85,6 +100,22 @@ def check_padding(model: PreTrainedModel, real: Bool[Tensor, "batch pos"]) -> No
             f"a row is padded on the left, which a {model.config.model_type} decoder reads differently from the row "
             "alone; pad rows on the right, and generate from prompts of one length"
         )
+
+
+def _with_own_padding(model: PreTrainedModel, inputs: Inputs, decodes: bool) -> Inputs:
+    """The inputs with the padding id of the configuration at padding, for a model that goes by that id."""
+    finds_last = decodes and type(model).__name__.endswith("ForSequenceClassification")
+    if not finds_last and not _first_position(model):
+        return inputs
+    padding, named = padding_id(model), getattr(model.config.get_text_config(), "pad_token_id", None)
+    if padding is not None:
+        return {**inputs, "input_ids": inputs["input_ids"].where(inputs["attention_mask"].bool(), padding)}
+    if named is not None:
+        raise ValueError(
+            f"pad_token_id of the configuration is {named}, which is no token of {type(model).__name__}, and its head "
+            "finds the last token of a row by it; set it to the tokenizer's"
+        )
+    return inputs  # of which the stock head takes one row alone
 
 
 def _takes_positions(model: PreTrainedModel) -> bool:

@@ -30,6 +30,7 @@ from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder, write_whole
 from causalkd.runs.setup.prepare import build_masking
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.tokenizers import completed, with_padding
 from causalkd.runs.trained_run import TrainedRun, finished_models
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.task_metrics import answers_of
@@ -150,7 +151,8 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
     if not folder.recipe.is_file() or folder.holds_finetuning():
         for path in finished_models(folder) if folder.recipe.is_file() else [origin]:
             model = load_model(path, task=asked.kind, role="teacher", labels=_labels_at(path, asked))
-            yield Path(path).name, *_ready(model, model.tokenizer or load_tokenizer(path))
+            tokenizer = with_padding(model.tokenizer or load_tokenizer(path))
+            yield Path(path).name, completed(model, tokenizer), tokenizer
         return
     run = TrainedRun.load(origin)
     models = {"teacher": run.teacher, **{student.folder_name: student.model for student in run.students}}
@@ -162,7 +164,8 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
                 f"{asked.name!r} is {asked.kind}{f' with {list(asked.labels)}' if asked.labels else ''}; name a task "
                 "of its kind, or a checkpoint with the head of this task"
             )
-        yield name, *_ready(model, run.data.tokenizer_of(model.role))
+        tokenizer = run.data.tokenizer_of(model.role)
+        yield name, completed(model, tokenizer), tokenizer
 
 
 def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:
@@ -177,15 +180,6 @@ def _same_labels(own: Sequence[str], asked: AskedTask) -> bool:
     given, wanted = ([label.casefold() for label in labels] for labels in (own, asked.for_labels_of(own).labels))
     any_order = asked.kind in ("classification", "multi_label")
     return sorted(given) == sorted(wanted) if any_order else given == wanted
-
-
-def _ready(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[HookedModel, PreTrainedTokenizerBase]:
-    """Uses the end token as a missing padding token, in the tokenizer and for heads that need its id."""
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if model.model.config.pad_token_id is None:
-        model.model.config.pad_token_id = tokenizer.pad_token_id
-    return model, tokenizer
 
 
 def evaluation_batches(

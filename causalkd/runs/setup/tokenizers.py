@@ -9,6 +9,7 @@ from causalkd.data.tasks.generated import generated_task
 from causalkd.data.tasks.loading import task_spec
 from causalkd.models.checkpoints import find_tokenizer, load_tokenizer, read_tokenizer
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import complete_padding
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 from causalkd.training.precomputed import read_index
 
@@ -81,6 +82,6 @@ def completed(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedM
     """Gives a checkpoint that lacks them the tokenizer and its padding id, by which decoders find a last token."""
     if model.tokenizer is None:
         model.tokenizer = tokenizer
-    if model.model.config.pad_token_id is None:
-        model.model.config.pad_token_id = tokenizer.pad_token_id
+    assert isinstance(tokenizer.pad_token_id, int)
+    complete_padding(model.model, tokenizer.pad_token_id)
     return model

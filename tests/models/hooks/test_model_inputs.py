@@ -8,7 +8,7 @@ import torch
 from causalkd.data.batch import pad, pad_labels
 from causalkd.losses.task import task_loss
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.hooks.model_inputs import most_tokens
+from causalkd.models.hooks.model_inputs import complete_padding, most_tokens, padding_id
 from tests.architectures.zoo import tiny_of
 from tests.tiny import PAD, VOCABULARY, tiny
 
@@ -153,3 +153,28 @@ def test_a_row_may_have_as_many_tokens_as_the_table_of_positions_has_entries_for
 
 def test_a_row_is_unbounded_where_a_model_knows_only_distances():
     assert most_tokens(tiny_of("bloom", "causal_lm")) == sys.maxsize
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "opt", "bloom", "qwen3_5", "roberta", "mpnet", "bert"])
+def test_the_token_that_fills_up_a_row_is_no_matter(architecture):
+    model = HookedModel(tiny_of(architecture, "classification"), task="classification", role="teacher")
+    rows = [{"input_ids": row["input_ids"]} for row in documents()]
+    alone = torch.cat([model.run(pad([row], PAD)).logits for row in rows])
+    filled = pad(rows, VOCABULARY - 1)
+    before = filled["input_ids"].clone()
+    assert model.model.config.get_text_config().pad_token_id != VOCABULARY - 1
+    torch.testing.assert_close(model.run(filled).logits, alone)
+    hook_point = model.hook_points()[0]
+    assert model.read(filled, [hook_point]).activations[hook_point].isfinite().all()
+    assert torch.equal(filled["input_ids"], before)  # the caller's tensors are not changed
+
+
+def test_a_head_that_would_look_for_a_padding_token_that_does_not_exist_is_refused():
+    stock = tiny_of("llama", "classification")
+    model = HookedModel(stock, task="classification", role="teacher")
+    stock.config.pad_token_id = -1
+    with pytest.raises(ValueError, match=r"pad_token_id of the configuration is -1, which is no token"):
+        model.run(pad([{"input_ids": [5, 6]}, {"input_ids": [5, 6, 7]}], PAD))
+    complete_padding(stock, PAD)
+    assert padding_id(stock) == PAD
+    model.run(pad([{"input_ids": [5, 6]}, {"input_ids": [5, 6, 7]}], PAD))
