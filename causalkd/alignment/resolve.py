@@ -14,6 +14,7 @@ from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.start_at import BOUNDARIES
 
 _BY_HEAD = "head_attention_value_output"
 
@@ -248,8 +249,11 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
 
 
 def _tensor(site: ResolvedSite) -> tuple[int, str, str]:
-    """What tells the tensors of a forward pass apart; layers can share a module."""
-    return site.hook_point.layer, site.hook_point.module, site.hook_point.side
+    """What tells the tensors of a forward pass apart: layers can share a module, and blocks a tensor between them."""
+    hook_point = site.hook_point
+    if hook_point.component in BOUNDARIES:
+        return hook_point.layer + (hook_point.component == "block_output"), "", ""
+    return hook_point.layer, hook_point.module, hook_point.side
 
 
 def _column_list(site: ResolvedSite) -> list[int]:

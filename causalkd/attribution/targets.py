@@ -1,6 +1,5 @@
 """Views: which outputs of a model a map explains."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -61,16 +60,6 @@ def label_views(labels: Tensor) -> Views:
 def token_views(logits: Float[Tensor, "batch choice"], position: Int[Tensor, "batch"], count: int) -> Views:
     """The `count` likeliest tokens (or tags) at one position of each row, the likeliest first."""
     return Views(logits.topk(count, dim=-1).indices.T, position)
-
-
-def check_choice(name: str, given: object, known: Sequence[object]) -> None:
-    """Refuses a setting that is not one of the known values.
-
-    Raises:
-        ValueError: The value is unknown; the message lists the known ones.
-    """
-    if given not in known:
-        raise ValueError(f"{name} is {given!r}; it is one of {', '.join(map(repr, known))}")
 
 
 def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> None:

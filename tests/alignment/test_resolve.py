@@ -186,6 +186,13 @@ def test_an_alignment_without_pairs():
         resolve(alignment, _model(), _model())
 
 
+def test_one_block_gives_the_next_its_input():
+    both = [Site(layer=0, source=Site(layer=1)), Site(layer=1, component="block_input")]
+    with pytest.raises(ValueError, match=r"two sites write columns 0–31 of blocks.1.hook_in; keep one of them"):
+        resolve(_alignment(both, [Site(layer=2)]), _model(), _model())
+    resolve(_alignment([Site(layer=0), Site(layer=0, component="block_input")], [Site(layer=2)]), _model(), _model())
+
+
 def test_two_sites_may_share_a_hook_point_but_no_column():
     halves = [Site(layer=0, subspace_partition=((0, 16),)), Site(layer=0, subspace_partition=((16, 32),))]
     pairs = resolve(_alignment(halves, [Site(layer=2)]), _model(), _model()).pairs

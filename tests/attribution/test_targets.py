@@ -8,7 +8,6 @@ from causalkd.attribution.targets import (
     TARGETS,
     Target,
     Views,
-    check_choice,
     check_rows,
     check_views,
     class_views,
@@ -17,6 +16,7 @@ from causalkd.attribution.targets import (
     token_views,
     view_values,
 )
+from causalkd.errors import check_choice
 from tests.tiny import tiny_inputs
 
 LOGITS = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

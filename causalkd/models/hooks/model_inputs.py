@@ -25,6 +25,24 @@ _PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "rof
 _TAKE_ANY_MASK = ("eager", "sdpa")
 
 
+def complete(inputs: Inputs) -> Inputs:
+    """The inputs with an `attention_mask`: without one, every token is real.
+
+    Raises:
+        ValueError: There are no rows of token ids, or the mask has another shape.
+    """
+    ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
+    if ids is None or ids.ndim != 2 or not ids.numel():
+        found = "missing" if ids is None else f"of shape {tuple(ids.shape)}"
+        raise ValueError(f"input_ids are {found}; give token ids of shape (batch, pos), with at least one row")
+    if mask is not None and mask.shape != ids.shape:
+        raise ValueError(
+            f"attention_mask has shape {tuple(mask.shape)} and input_ids {tuple(ids.shape)}; a mask has one number for "
+            "each token"
+        )
+    return inputs if mask is not None else {**inputs, "attention_mask": torch.ones_like(ids)}
+
+
 def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> Inputs:
     """The arguments of a stock forward pass for some inputs.
 
