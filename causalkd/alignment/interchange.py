@@ -89,14 +89,15 @@ def _check_sites(model: HookedModel, sites: Sequence[ResolvedSite]) -> None:
     if not sites:
         raise ValueError("there is no site to intervene on; give at least one")
     own = set(model.hook_points())
-    for site in (each for site in sites for each in (site, getattr(site, "source", None)) if each is not None):
+    for site in sites:
         if not isinstance(site, ResolvedSite):
             raise ValueError(f"{site!r} is not resolved; give resolve_site(site, model), or the sites of resolve(…)")
-        if site.hook_point not in own:
-            raise ValueError(
-                f"{site.hook_point.name} ({site.hook_point.module}, {site.hook_point.width} wide) is no hook point of "
-                f"{model!r}; resolve the site in the model that is intervened on"
-            )
+        for place in (site.hook_point, (site.source or site).hook_point):
+            if place not in own:
+                raise ValueError(
+                    f"{place.name} ({place.module}, {place.width} wide) is no hook point of {model!r}; resolve the "
+                    "site in the model that is intervened on"
+                )
 
 
 def read_hook_points(sites: Iterable[ResolvedSite]) -> list[HookPoint]:

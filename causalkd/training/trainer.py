@@ -28,6 +28,7 @@ from causalkd.training.sharding import is_sharded, not_finite, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
 from causalkd.training.trainer_checks import (
     check_compiled,
+    check_given,
     check_objectives,
     check_saving,
     check_settings,
@@ -57,8 +58,9 @@ class DistillationTrainer(Trainer):
         **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
-        ValueError: There are no objectives, the student is a teacher, teacher and student cannot be compared, or
-            the objectives cannot be trained with these arguments.
+        ValueError: There are no objectives or none that counts, the student is a teacher, has nothing to train or
+            shares trained weights with its teacher, the two cannot be compared, or the objectives cannot be trained
+            with these arguments.
     """
 
     def __init__(
@@ -73,12 +75,7 @@ class DistillationTrainer(Trainer):
         compile_blocks: bool = False,
         **trainer: Any,
     ) -> None:
-        if not objectives:
-            raise ValueError(
-                "there is nothing to train on: name at least one objective, such as `task` or `response_kd`"
-            )
-        if student.role != "student":
-            raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
+        check_given(student, objectives, teacher)
         twice = reads_twice(trainer)
         if teacher is not None:
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)
