@@ -131,7 +131,14 @@ class PairingCollator:
         """
         return self._pair([self.examples[number] for number in base.tolist()], base, source, key, epoch)
 
-    def _pair(self, rows: Sequence[Example], base: Index, source: Index, key: Index, epoch: int) -> Batch:
+    def _pair(
+        self,
+        rows: Sequence[Example],
+        base: Int[Tensor, "batch"],
+        source: Int[Tensor, "batch"],
+        key: Int[Tensor, "batch"],
+        epoch: int,
+    ) -> Batch:
         source_rows = [self.examples[number] for number in source.tolist()]
         inputs, labels, facts = self._pad(rows, base, epoch)
         source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
