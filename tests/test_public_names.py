@@ -47,6 +47,7 @@ _WRONG_CHOICES = """
 import torch
 from tests.tiny import tiny
 from causalkd import *
+from causalkd.data.tasks.instructions import prompt_ids
 teacher = HookedModel(tiny("bert", "classification"), task="classification", role="teacher")
 student = HookedModel(tiny("bert", "classification", layers=2), task="classification", role="student")
 resolved = resolve(preset("middle", 3, 2), teacher, student)
@@ -65,6 +66,8 @@ for call in (
     lambda: PairingCollator(rows, {}, 0, sources="data"),
     lambda: attribution_map(teacher, inputs, class_views(3, 1), reduction="l1"),
     lambda: attribution_map(teacher, inputs, class_views(3, 1), target="prob"),
+    lambda: prompt_ids([], None, "Chat"),
+    lambda: agreement(torch.ones(2, 5), torch.ones(1, 5), torch.ones(2, 5).bool()),
 ):
     try:
         print("accepted:", call())
@@ -93,4 +96,6 @@ def test_a_choice_that_there_is_not_is_refused_in_a_program_that_checks_no_types
         "sources is 'data'; it is one of 'batch', 'dataset'",
         "reduction is 'l1'; it is one of 'sum', 'norm'",
         "target is 'prob'; it is one of 'probability', 'log_probability', 'logit', 'loss'",
+        "prompt is 'Chat'; it is one of 'alpaca', 'chat'",
+        "the maps and the mask have the shapes (2, 5), (1, 5), (2, 5); maps of the same texts have one shape",
     ]

@@ -15,6 +15,7 @@ from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import BOUNDARIES
+from causalkd.models.load import check_order
 
 _BY_HEAD = "head_attention_value_output"
 
@@ -54,8 +55,10 @@ def resolve(alignment: Alignment, teacher: HookedModel, student: HookedModel) ->
     """Resolve the alignment's sites in these two models.
 
     Raises:
-        ValueError: Something does not fit; every fault is a line, with its path and the nearest valid name.
+        ValueError: Something does not fit; every fault is a line, with its path and the nearest valid name. Or teacher
+            and student are in each other's place.
     """
+    check_order(teacher, student)
     faults = _name_faults(alignment)
     pairs: list[ResolvedPair] = []
     for number, pair in enumerate(alignment.pairs):
