@@ -46,8 +46,8 @@ def complete(inputs: Inputs) -> Inputs:
 def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> Inputs:
     """The arguments of a stock forward pass for some inputs.
 
-    A decoder's `position_ids` count from the first real token; with `documents` from the first of each, and attention
-    stays inside each.
+    A decoder's `position_ids`, unless they are given, count from the first real token; with `documents` from the first
+    of each, and attention stays inside each.
 
     Args:
         model: The stock model.
@@ -68,7 +68,8 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     real = inputs["attention_mask"].bool()
     check_padding(model, real)
     if not packed:
-        if model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
+        given = "position_ids" in inputs
+        if given or model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
             return inputs
         position = torch.arange(real.shape[1], device=real.device)
         position = (position - real.long().argmax(1, keepdim=True)).clamp(min=0)

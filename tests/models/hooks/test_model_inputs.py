@@ -208,3 +208,11 @@ def test_what_is_no_batch_of_tokens_is_refused(inputs: dict[str, torch.Tensor], 
         model.run(inputs)
     with pytest.raises(ValueError, match=message):
         model.read(inputs, [model.hook_point("block_output", 1)])
+
+
+def test_positions_that_are_given_are_used():
+    stock = tiny("gpt2", "causal_lm")
+    model = HookedModel(stock, task="causal_lm", role="teacher")
+    inputs = {**pad([{"input_ids": [5, 6, 7]}], PAD), "position_ids": torch.tensor([[4, 0, 2]])}
+    torch.testing.assert_close(model.run(inputs).logits, stock(**inputs).logits)
+    assert not torch.allclose(model.run(inputs).logits, stock(inputs["input_ids"]).logits)
