@@ -18,6 +18,16 @@ def nearest(given: str, valid: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(valid)}"
 
 
+def check_choice(name: str, given: object, known: Sequence[object]) -> None:
+    """Refuses a setting that is not one of the known values, which Python alone does not notice.
+
+    Raises:
+        ValueError: The value is unknown; the message lists the known ones.
+    """
+    if given not in known:
+        raise ValueError(f"{name} is {given!r}; it is one of {', '.join(map(repr, known))}")
+
+
 # Characters of a line and of a message, and the number of faults that are written out.
 _LINE, _PAGE, _COUNTED = 500, 2000, 200
 

@@ -50,10 +50,12 @@ def interchange(
         logits_at: As for `HookedModel.run`.
 
     Raises:
-        ValueError: A position is padding or written twice, base and source have different numbers of rows, a run lacks
-            what is needed of it, or the model is in a state in which hooks inside its blocks give wrong gradients.
+        ValueError: There are no sites, or they are another model's; a position is padding or written twice, base and
+            source have different numbers of rows, a run lacks what is needed of it, or the model is in a state in
+            which hooks inside its blocks give wrong gradients.
     """
     _refuse_unsafe(model)
+    _check_sites(model, sites)
     keep = tuple(keep)
     unchanged = _before_resuming(model, sites, keep)
     if not isinstance(base, ForwardOutput):
@@ -71,10 +73,31 @@ def interchange(
 
 
 def hook_points_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tuple[HookPoint, ...]:
-    """The hook points that a run must keep to be the base or the source of an intervention at these sites."""
+    """The hook points that a run must keep to be the base or the source of an intervention at these sites.
+
+    Raises:
+        ValueError: There are no sites, or one that was not resolved in this model.
+    """
     sites = tuple(sites)
+    _check_sites(model, sites)
     resume = _resume_hook_point(model, sites)
     return tuple(dict.fromkeys([*([resume] if resume else []), *read_hook_points(sites)]))
+
+
+def _check_sites(model: HookedModel, sites: Sequence[ResolvedSite]) -> None:
+    """Names like `blocks.1` are the same in every model, but not the modules and widths that they stand for."""
+    if not sites:
+        raise ValueError("there is no site to intervene on; give at least one")
+    own = set(model.hook_points())
+    for site in sites:
+        if not isinstance(site, ResolvedSite):
+            raise ValueError(f"{site!r} is not resolved; give resolve_site(site, model), or the sites of resolve(…)")
+        for place in (site.hook_point, (site.source or site).hook_point):
+            if place not in own:
+                raise ValueError(
+                    f"{place.name} ({place.module}, {place.width} wide) is no hook point of {model!r}; resolve the "
+                    "site in the model that is intervened on"
+                )
 
 
 def read_hook_points(sites: Iterable[ResolvedSite]) -> list[HookPoint]:

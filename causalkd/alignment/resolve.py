@@ -14,6 +14,8 @@ from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.start_at import BOUNDARIES
+from causalkd.models.load import check_order
 
 _BY_HEAD = "head_attention_value_output"
 
@@ -53,8 +55,10 @@ def resolve(alignment: Alignment, teacher: HookedModel, student: HookedModel) ->
     """Resolve the alignment's sites in these two models.
 
     Raises:
-        ValueError: Something does not fit; every fault is a line, with its path and the nearest valid name.
+        ValueError: Something does not fit; every fault is a line, with its path and the nearest valid name. Or teacher
+            and student are in each other's place.
     """
+    check_order(teacher, student)
     faults = _name_faults(alignment)
     pairs: list[ResolvedPair] = []
     for number, pair in enumerate(alignment.pairs):
@@ -248,8 +252,11 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
 
 
 def _tensor(site: ResolvedSite) -> tuple[int, str, str]:
-    """What tells the tensors of a forward pass apart; layers can share a module."""
-    return site.hook_point.layer, site.hook_point.module, site.hook_point.side
+    """What tells the tensors of a forward pass apart: layers can share a module, and blocks a tensor between them."""
+    hook_point = site.hook_point
+    if hook_point.component in BOUNDARIES:
+        return hook_point.layer + (hook_point.component == "block_output"), "", ""
+    return hook_point.layer, hook_point.module, hook_point.side
 
 
 def _column_list(site: ResolvedSite) -> list[int]:

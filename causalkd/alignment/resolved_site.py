@@ -1,6 +1,8 @@
 """A site that exists in a model: which part of an activation an intervention takes, and how it is written."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -35,6 +37,16 @@ class ResolvedSite:
     def is_whole(self) -> bool:
         """Whether the whole activation is replaced."""
         return self.columns is None and self.basis is None
+
+    @cached_property
+    def identity(self) -> tuple[Any, ...]:
+        """What two sites have in common where they are one: all of it as plain values, tensors to the last bit."""
+        return (
+            self.hook_point,
+            None if self.columns is None else tuple(self.columns.tolist()),
+            None if self.source is None else self.source.identity,
+            None if self.basis is None else (str(self.basis.dtype), self.basis.cpu().numpy().tobytes()),
+        )
 
     def take(self, activation: Float[Tensor, "... width"]) -> Float[Tensor, "... count"]:
         """The coordinates that the intervention takes: all, some columns, or those in the basis."""

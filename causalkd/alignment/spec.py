@@ -15,10 +15,10 @@ from pydantic import (
 )
 
 from causalkd.alignment.basis import Basis
-from causalkd.alignment.hook_names import component_fault, read_hook_name
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import fault_lines, listed, read_yaml
 from causalkd.files.strict_yaml import dump_text
+from causalkd.models.hooks.hook_names import component_fault, read_hook_name
 
 
 class Site(BaseModel):

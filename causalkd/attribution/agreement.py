@@ -52,8 +52,11 @@ def agreement(
         top: Share of a text's tokens that are its top tokens; rounded up, so at least one.
 
     Raises:
-        ValueError: `top` is not a share of the tokens.
+        ValueError: `top` is not a share of the tokens, or the shapes differ.
     """
+    if not first.shape == second.shape == mask.shape:
+        shapes = ", ".join(str(tuple(each.shape)) for each in (first, second, mask))
+        raise ValueError(f"the maps and the mask have the shapes {shapes}; maps of the same texts have one shape")
     if not 0 < top <= 1:
         raise ValueError(f"top={top} is not a share of the tokens; give more than 0 and at most 1, such as {TOP}")
     one, other = (scores.double().masked_fill(~mask, torch.nan).cpu().numpy() for scores in (first, second))

@@ -32,6 +32,7 @@ from causalkd.attribution.targets import Views
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import complete
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +91,13 @@ def faithfulness(
         positions: The largest number of positions of one forward pass, padding included; one text goes through whole.
 
     Raises:
-        ValueError: The number of portions or of random orders is below 1.
+        ValueError: The number of portions or of random orders is below 1, or the scores are of other views or inputs.
     """
     check_portions(portions, random_orders)
+    inputs = complete(inputs)
+    wanted = (len(views.choice), *inputs["input_ids"].shape)
+    if scores.shape != wanted:
+        raise ValueError(f"scores have shape {tuple(scores.shape)}; of these views and inputs a map has {wanted}")
     shape, can_go = scores.shape[:2], removable(model, inputs, views).flatten(0, 1)
     removal = Removal(model, inputs, views, can_go, counts_of(can_go.sum(-1), portions), positions)
     flat = scores.to(can_go.device).flatten(0, 1)
@@ -121,7 +126,7 @@ def check_portions(portions: int, random_orders: int) -> None:
 
 def removable(model: HookedModel, inputs: Inputs, views: Views) -> Bool[Tensor, "view batch pos"]:
     """The tokens that can be removed: see the top of this file. A causal LM reads none after the view's position."""
-    real = inputs["attention_mask"].bool()
+    real = complete(inputs)["attention_mask"].bool()
     seen = real.cumsum(1)
     inner = real & (seen > 1) & (seen < seen[:, -1:])
     if model.tokenizer is not None:

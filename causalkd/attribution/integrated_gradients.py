@@ -19,17 +19,18 @@ from causalkd.attribution.targets import (
     Target,
     Views,
     at_least_float32,
-    check_choice,
     check_rows,
     check_views,
     logits_at,
     view_values,
 )
+from causalkd.errors import check_choice
 from causalkd.models.hooks.attention import attention_of
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import complete
 from causalkd.models.hooks.start_at import entered, entry_hook_points, hook_point_of
 
 Baseline = Literal["zero", "mean", "[MASK]"]
@@ -91,6 +92,7 @@ def attributions_at(
     """`integrated_gradients` at several hook points, whose activations are read in one forward."""
     check_steps(steps)
     check_choice("target", target, TARGETS)
+    inputs = complete(inputs)
     check_rows(views, model.task, inputs["attention_mask"].bool())
     read = list(dict.fromkeys(each for point in hook_points for each in entry_hook_points(model, point)))
     with evaluating([model]), torch.no_grad():

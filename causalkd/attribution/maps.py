@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,11 +17,13 @@ from torch.nn.functional import pad
 
 from causalkd.attribution.integrated_gradients import Baseline, attributions_at
 from causalkd.attribution.targets import Target, Views, at_least_float32
+from causalkd.errors import check_choice
 from causalkd.files.html_table import coloured_tokens
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import complete
 from causalkd.models.hooks.start_at import hook_point_of
 from causalkd.task_types import LANGUAGE_MODELS
 
@@ -95,7 +97,15 @@ class AttributionMap:
 
     @classmethod
     def join(cls, parts: Sequence["AttributionMap"]) -> "AttributionMap":
-        """The maps of several batches with the same settings, concatenated and padded on the right."""
+        """The maps of several batches with the same settings, concatenated and padded on the right.
+
+        Raises:
+            ValueError: There are no maps, or they differ in their settings or in their number of views.
+        """
+        made = dict.fromkeys((part.made, len(part.views)) for part in parts)
+        if len(made) != 1:
+            found = ", ".join(f"{views} views of {settings}" for settings, views in made) or "no map"
+            raise ValueError(f"{found} given; maps are joined where they were made with the same settings")
         width = max(part.mask.shape[1] for part in parts)
         scores, masks = (
             torch.cat([pad(each, (0, width - each.shape[-1])) for each in kind], dim=-2)
@@ -155,6 +165,8 @@ def attribution_maps(
     reduction: Reduction = "sum",
 ) -> list[AttributionMap]:
     """The maps of a batch at several hook points, whose activations are read in one forward."""
+    check_choice("reduction", reduction, get_args(Reduction))
+    inputs = complete(inputs)
     found = attributions_at(model, inputs, views, hook_points, steps=steps, baseline=baseline, target=target)
     tokens = tuple(tuple(_words(model, row)) for row in inputs["input_ids"].tolist())
     mask, names = inputs["attention_mask"].bool(), _names(model, views)

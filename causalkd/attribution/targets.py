@@ -1,6 +1,5 @@
 """Views: which outputs of a model a map explains."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -63,16 +62,6 @@ def token_views(logits: Float[Tensor, "batch choice"], position: Int[Tensor, "ba
     return Views(logits.topk(count, dim=-1).indices.T, position)
 
 
-def check_choice(name: str, given: object, known: Sequence[object]) -> None:
-    """Refuses a setting that is not one of the known values.
-
-    Raises:
-        ValueError: The value is unknown; the message lists the known ones.
-    """
-    if given not in known:
-        raise ValueError(f"{name} is {given!r}; it is one of {', '.join(map(repr, known))}")
-
-
 def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> None:
     """Refuses views that do not suit a head, or that are for other rows or positions than there are.
 
@@ -110,6 +99,8 @@ def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
         ValueError: There is no such view or target.
     """
     low, high = int(views.choice.min()), int(views.choice.max())
+    if views.every and len(views.choice) != outputs:
+        raise ValueError(f"the views are of {len(views.choice)} classes and this head has {outputs}; give all of them")
     if low < 0 or high >= outputs:
         raise ValueError(f"view {low if low < 0 else high} is not a class of this head, which has 0–{outputs - 1}")
     if task == "regression" and target in ("probability", "log_probability"):

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from causalkd.data.example_checks import check_examples, per_token
 from causalkd.data.positions import Positions
 
 Inputs = Mapping[str, Tensor]
@@ -157,13 +158,9 @@ def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -
     """The examples as one rectangle of tokens, as wide as the longest; `token_type_ids` and `documents` if all have
     them.
 
-    Raises ValueError for no examples or an example without tokens.
+    Raises ValueError for examples that would be read as something else than they are: see `example_checks`.
     """
-    if not examples:
-        raise ValueError("a batch of no examples was asked for; give at least one")
-    empty = [number for number, example in enumerate(examples) if not len(example["input_ids"])]
-    if empty:
-        raise ValueError(f"examples without any token, by index in the batch: {empty}. Leave them out")
+    check_examples(examples)
     rows = [example["input_ids"] for example in examples]
     inputs = {
         "input_ids": pad_rows(rows, pad_id, side),
@@ -176,11 +173,16 @@ def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -
 
 
 def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tensor | None:
-    """The labels of the examples: one per token padded with -100, or stacked; None if they have none."""
+    """The labels of the examples: one per token padded with -100, or stacked; None if they have none.
+
+    Raises ValueError for lists of labels that are not one for each token.
+    """
     if not all("label" in example for example in examples):
         return None
     labels = [example["label"] for example in examples]
-    return pad_rows(labels, IGNORED, side) if isinstance(labels[0], list) else torch.tensor(labels)
+    if not per_token(examples):
+        return torch.tensor(labels)
+    return pad_rows([label if isinstance(label, list) else label.tolist() for label in labels], IGNORED, side)
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int, side: PaddingSide) -> Int[Tensor, "batch pos"]:

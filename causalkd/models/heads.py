@@ -20,7 +20,8 @@ from transformers import (
 )
 from transformers.models.auto import modeling_auto
 
-from causalkd.task_types import Task
+from causalkd.errors import nearest
+from causalkd.task_types import TASK_TYPES, Task
 
 _AUTO: Mapping[Task, tuple[Any, ...]] = {
     "masked_lm": (AutoModelForMaskedLM,),
@@ -70,6 +71,39 @@ def auto_class(config: PreTrainedConfig, task: Task) -> Any:
         )
     named = (auto for auto, head in found if head.__name__ in (config.architectures or ()))
     return next(named, found[0][0])
+
+
+# What transformers calls the likelihood of a head that predicts for a whole row; None where nobody has said.
+_LIKELIHOODS: Mapping[Task, str] = {
+    "classification": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def check_head(model: PreTrainedModel, task: Task) -> None:
+    """Refuses a model whose head does not compute what a task needs.
+
+    Classes that transformers does not know are taken as what they are said to be.
+
+    Raises:
+        ValueError: There is no such task, this is no model of transformers, or its head is for another task.
+    """
+    if task not in TASK_TYPES:
+        raise ValueError(f"task {task!r} does not exist; {nearest(str(task), list(TASK_TYPES))}")
+    name = type(model).__name__
+    if not isinstance(getattr(model, "config", None), PreTrainedConfig) or hasattr(model, "_orig_mod"):
+        raise ValueError(
+            f"{name} is no model of transformers; give the model itself, before anything is wrapped around it"
+        )
+    carried = [each for each in TASK_TYPES if type(model) in head_classes(type(model.config), each)]
+    if carried and task not in carried:
+        raise ValueError(f"{name} has no head for {task}, but one for {', '.join(carried)}; name that as its task")
+    problem, outputs = getattr(model.config, "problem_type", None), model.config.num_labels
+    if task in _LIKELIHOODS and problem not in (None, _LIKELIHOODS[task]):
+        raise ValueError(f"the configuration of {name} has problem_type {problem!r}, which is another task than {task}")
+    if task == "regression" and outputs != 1:
+        raise ValueError(f"{name} has {outputs} outputs, and a regression predicts one number; set num_labels to 1")
 
 
 def _heads(config: type[PreTrainedConfig], task: Task) -> Iterator[tuple[Any, type[PreTrainedModel]]]:

@@ -190,6 +190,16 @@ def trainable(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def check_order(teacher: HookedModel, student: HookedModel) -> None:
+    """Refuses a teacher and a student in each other's place, whose numbers would be called by the wrong name.
+
+    Raises:
+        ValueError: The teacher was loaded as a student, and the student as a teacher.
+    """
+    if (teacher.role, student.role) == ("student", "teacher"):
+        raise ValueError(f"{student!r} is given as the student and {teacher!r} as the teacher; give the teacher first")
+
+
 def check_pair(teacher: HookedModel, student: HookedModel, *, same_tokens: bool = True) -> None:
     """Refuses a teacher and a student whose outputs cannot be compared.
 
@@ -201,8 +211,9 @@ def check_pair(teacher: HookedModel, student: HookedModel, *, same_tokens: bool 
         same_tokens: Whether both must read the same tokens, as for interventions and for comparing predictions.
 
     Raises:
-        ValueError: Task, vocabulary, tokenizer or labels differ; lists every difference.
+        ValueError: Task, vocabulary, tokenizer or labels differ, or their roles are reversed; lists every difference.
     """
+    check_order(teacher, student)
     faults = []
     if teacher.task != student.task:
         faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")

@@ -9,7 +9,8 @@ from torch import Tensor
 from causalkd.attribution.differentiable import traced_attributions
 from causalkd.attribution.integrated_gradients import check_steps
 from causalkd.attribution.maps import token_norms
-from causalkd.attribution.targets import CLASSES, TARGETS, Target, check_choice
+from causalkd.attribution.targets import CLASSES, TARGETS, Target
+from causalkd.errors import check_choice
 from causalkd.losses.map_distance import Distance, map_distance
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel

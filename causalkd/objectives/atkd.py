@@ -1,8 +1,9 @@
 """ATKD: easy tokens train only the diversity term, hard ones both (Zhong et al. 2024, arXiv 2402.11890); and DKD."""
 
+import math
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.errors import check_choice
 from causalkd.losses.chunked import check_temperature
 from causalkd.losses.decoupled import atkd_rows, dkd_rows, hard_tokens
 from causalkd.losses.fused import RowLoss
@@ -31,9 +33,9 @@ class ATKD(nn.Module):
     ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
 
     With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release; of several
-    processes it is the batch of all of them together. The other splits do not depend on it, and both means are over
-    the tokens of the whole step; to count those, the teacher runs twice, and a teacher cache may not shorten its
-    outputs (`top_k`).
+    processes it is the batch of all of them together. The other splits do not depend on it (`running` from the second
+    step on: the first has no past), and both means are over the tokens of the whole step; to count those, the teacher
+    runs twice, and a teacher cache may not shorten its outputs (`top_k`).
 
     Args:
         temperature: T, dividing both models' logits; the term is multiplied by T², which is 1 in the paper.
@@ -44,7 +46,7 @@ class ATKD(nn.Module):
         reverse: Whether to reverse the roles of teacher and student in both terms; the split stays the teacher's.
 
     Raises:
-        ValueError: A share is not one, or the temperature is not a positive number.
+        ValueError: A share is not one, the temperature is not a positive number, or there is no such split.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ATKD(nn.Module):
     ) -> None:
         super().__init__()
         check_temperature(temperature)
+        check_choice("split", split, get_args(Split))
         if not 0 <= easy_weight <= 1:
             raise ValueError(f"easy_weight is {easy_weight}; the easy tokens' share of the loss must lie in [0, 1]")
         if not 0 < hard_fraction <= 1:
@@ -157,11 +160,13 @@ class DKD:
         beta: Factor of the diversity-oriented term.
 
     Raises:
-        ValueError: The temperature is not a positive number.
+        ValueError: The temperature is not a positive number, or a factor is not a finite one.
     """
 
     def __init__(self, temperature: float = 1.0, alpha: float = 0.2, beta: float = 1.0) -> None:
         check_temperature(temperature)
+        if not all(map(math.isfinite, (alpha, beta))):
+            raise ValueError(f"alpha is {alpha} and beta {beta}; both must be finite numbers")
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
 
     def requirements(self) -> Requirements:

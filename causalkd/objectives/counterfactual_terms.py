@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -31,7 +32,7 @@ def counterfactuals(run: StepContext, pair: ResolvedPair, among: Sequence[Resolv
     For each model it costs the blocks after the first site; with sources outside the batch, also the blocks up to the
     last site that is read, once for all the pairs that it is `among`.
     """
-    return _once(run, ("counterfactuals", pair.name), lambda: _plain(run, pair, among or (pair,)))
+    return _once(run, ("counterfactuals", *_identity(pair)), lambda: _plain(run, pair, among or (pair,)))
 
 
 def crossed_counterfactuals(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
@@ -39,10 +40,15 @@ def crossed_counterfactuals(run: StepContext, pair: ResolvedPair) -> Counterfact
 
     With sources outside the batch it costs a complete forward pass of the source rows instead.
     """
-    return _once(run, ("crossed", pair.name), lambda: _crossed(run, pair))
+    return _once(run, ("crossed", *_identity(pair)), lambda: _crossed(run, pair))
 
 
-def _once(run: StepContext, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+def _identity(pair: ResolvedPair) -> tuple[Any, ...]:
+    """What a pair's counterfactuals depend on: pairs of two alignments may have one name and other sites."""
+    return (pair.name, *(tuple(site.identity for site in sites) for sites in (pair.teacher, pair.student)))
+
+
+def _once(run: StepContext, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
     if key not in run.shared:
         run.shared[key] = make()
     return run.shared[key]
@@ -55,11 +61,11 @@ def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) 
     def of_teacher() -> ForwardOutput:
         teacher, teacher_run = run.teacher_outputs()
         sites = [site for each in among for site in each.teacher]
-        sources = _sources(run, teacher, taught, teacher_run, sites, among)
+        sources = _sources(run, teacher, taught, teacher_run, sites)
         return interchange(teacher, pair.teacher, teacher_run, sources, positions, logits_at=at)
 
     sites = [site for each in among for site in each.student]
-    sources = _sources(run, run.student, own, run.student_run, sites, among)
+    sources = _sources(run, run.student, own, run.student_run, sites)
     return Counterfactuals(
         run.teacher_counterfactual(_name(pair), taught, _source_inputs(taught), positions, at, of_teacher),
         interchange(
@@ -76,7 +82,8 @@ def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) 
 
 def _name(pair: ResolvedPair) -> str:
     """What of a teacher's interchange its output depends on, besides rows and positions."""
-    return f"{pair.name} {pair.teacher}"
+    sites = sha256(repr([site.identity for site in pair.teacher]).encode()).hexdigest()
+    return f"{pair.name} at sites {sites}"
 
 
 def _sources(
@@ -85,14 +92,13 @@ def _sources(
     batch: Batch,
     base: ForwardOutput,
     sites: Sequence[ResolvedSite],
-    among: Sequence[ResolvedPair],
 ) -> SourceActivations:
     """What a model has on the sources wherever the pairs read it: already there, or from one forward."""
     source = batch.source
     if source is None:
         return base.source_activations(batch.source_rows)
-    key = ("sources", model.role, *(pair.name for pair in among))
-    return _once(run, key, lambda: model.read(source, read_hook_points(sites)))
+    points = read_hook_points(sites)
+    return _once(run, ("sources", model.role, *points), lambda: model.read(source, points))
 
 
 def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:

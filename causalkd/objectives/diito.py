@@ -1,7 +1,7 @@
 """DIITO: the student's counterfactuals learn from the teacher's (Wu et al. 2022, arXiv 2112.02505)."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from causalkd.alignment.interchange import hook_points_needed
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS, Tokens
+from causalkd.errors import check_choice
 from causalkd.losses.chunked import check_temperature
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -35,6 +36,7 @@ class _Interchanges:
         seed: int,
         logits: Logits,
     ) -> None:
+        check_choice("pairs", pairs, get_args(Pairs))
         self.alignment, self._pairs, self._crossway, self._seed = alignment, pairs, crossway, seed
         self._kept = Requirements(
             tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(teacher, pair.teacher)),
@@ -100,7 +102,7 @@ class DIITO(_Interchanges):
         seed: Seed of the draw.
 
     Raises:
-        ValueError: The temperature is not a positive number.
+        ValueError: The temperature is not a positive number, or a setting is not one of those named.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class DIITO(_Interchanges):
         crossway: bool = False,
         seed: int = 0,
     ) -> None:
+        check_choice("tokens", tokens, get_args(Tokens))
         super().__init__(alignment, teacher, student, pairs, crossway, seed, tokens)
         self._kept = self._kept._replace(refusal=self._refusal, two_tokenizers=True)
         check_temperature(temperature)
@@ -151,7 +154,7 @@ class DIITOHidden(_Interchanges):
         seed: As for DIITO; the same seed draws the same site pairs.
 
     Raises:
-        ValueError: The widths differ.
+        ValueError: The widths differ, or a setting is not one of those named.
     """
 
     def __init__(
@@ -166,6 +169,7 @@ class DIITOHidden(_Interchanges):
         seed: int = 0,
     ) -> None:
         require_equal_widths("diito_hidden", teacher, student, "leave this objective out: `diito` compares predictions")
+        check_choice("distance", distance, list(DISTANCES))
         super().__init__(alignment, teacher, student, pairs, crossway, seed, "none")
         self._distance = DISTANCES[distance]
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from causalkd.errors import check_choice
 from causalkd.losses.hidden import cosine_distance, squared_distance
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Requirements, StepContext
@@ -27,7 +28,7 @@ class HiddenKD(nn.Module):
         seed: Seed of the projection's first weights.
 
     Raises:
-        ValueError: The widths differ, and there is no projection.
+        ValueError: The widths differ, and there is no projection; or there is no such distance.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class HiddenKD(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_choice("distance", distance, list(DISTANCES))
         if not projection:
             require_equal_widths("hidden_kd", teacher, student, "set hidden_kd's `projection` to learn one")
         self._distance = DISTANCES[distance]

@@ -1,10 +1,13 @@
 """Response KD: the student's predictions learn from the teacher's; and the task loss that is used with it."""
 
+from typing import get_args
+
 from jaxtyping import Float
 from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS, Tokens, targets
+from causalkd.errors import check_choice
 from causalkd.losses.chunked import check_temperature
 from causalkd.losses.divergence_table import DivergenceName
 from causalkd.losses.fused import RowLoss
@@ -18,8 +21,8 @@ from causalkd.objectives.compare_predictions import Divergence, named_divergence
 class ResponseKD:
     """T² · KL(teacher || student) on base (Hinton et al. 2015; DIITO's L_CE), or another divergence; no more forwards.
 
-    With `scaled=False` it is AD-KD's L_kd. Differs from the paper: that is the cross-entropy, which is greater by the
-    teacher's entropy, a constant.
+    With `scale_by_t2=False` it is AD-KD's L_kd. Differs from the paper: that is the cross-entropy, which is greater by
+    the teacher's entropy, a constant.
 
     Args:
         temperature: T, dividing both models' logits.
@@ -32,7 +35,8 @@ class ResponseKD:
             epoch divides by zero, here its T is 1).
 
     Raises:
-        ValueError: There is no such divergence, it has no share, or the temperature is not a positive number.
+        ValueError: There is no such divergence, it has no share, the temperature is not a positive number, or `tokens`
+            is not one of the two.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class ResponseKD:
         anneal_temperature: bool = False,
     ) -> None:
         check_temperature(temperature)
+        check_choice("tokens", tokens, get_args(Tokens))
         self.temperature = temperature
         self.tokens: Tokens = tokens
         self._divergence = named_divergence(divergence, share)

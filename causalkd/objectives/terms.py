@@ -43,7 +43,7 @@ def terms_of(objectives: Mapping[str, Weighted], run: StepContext) -> Terms:
         if rows is not None and isinstance(rows.student, Unprojected) and objectives[name].weight:
             shared[name] = rows.times(_share(name, objectives[name], run, run.student_run.hidden.dtype))
         else:
-            term = objective(run) if rows is None else rows.value()
+            term = _one_number(name, objective(run) if rows is None else rows.value())
             alone[name] = term * _share(name, objectives[name], run, term.dtype)
     weights = {name: objectives[name].weight for name in alone}
     parts = [weights[name] * term if weights[name] else torch.zeros_like(term) for name, term in alone.items()]
@@ -52,6 +52,13 @@ def terms_of(objectives: Mapping[str, Weighted], run: StepContext) -> Terms:
         parts.append(total)
         alone |= dict(zip(shared, found, strict=True))
     return Terms(torch.stack(parts).sum(), {name: alone[name] for name in objectives})
+
+
+def _one_number(name: str, term: object) -> Float[Tensor, ""]:
+    if not isinstance(term, Tensor) or term.ndim:
+        found = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+        raise ValueError(f"the objective {name} gave {found}; a term is one number, a tensor without dimensions")
+    return term
 
 
 def _share(name: str, weighted: Weighted, run: StepContext, dtype: torch.dtype) -> Tensor | float:

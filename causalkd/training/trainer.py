@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.attention import twice_differentiable
 from causalkd.models.hooks.compiled_blocks import compiled_blocks
+from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, move_to
@@ -28,6 +29,7 @@ from causalkd.training.sharding import is_sharded, not_finite, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
 from causalkd.training.trainer_checks import (
     check_compiled,
+    check_given,
     check_objectives,
     check_saving,
     check_settings,
@@ -53,12 +55,14 @@ class DistillationTrainer(Trainer):
         memory: Keeps the teacher's outputs between epochs; None computes them again.
         watch: Given the step, measures what is logged together with the terms; called whenever they are logged.
         measure: Measures the student where the arguments ask for an evaluation (`eval_strategy`), by name of metric.
+            Dropout is off in both.
         compile_blocks: Whether the student's blocks are compiled while it is trained (see `compiled_blocks`).
         **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
-        ValueError: There are no objectives, the student is a teacher, teacher and student cannot be compared, or
-            the objectives cannot be trained with these arguments.
+        ValueError: There are no objectives or none that counts, the student is a teacher, has nothing to train or
+            shares trained weights with its teacher, the two cannot be compared, or the objectives cannot be trained
+            with these arguments.
     """
 
     def __init__(
@@ -73,12 +77,7 @@ class DistillationTrainer(Trainer):
         compile_blocks: bool = False,
         **trainer: Any,
     ) -> None:
-        if not objectives:
-            raise ValueError(
-                "there is nothing to train on: name at least one objective, such as `task` or `response_kd`"
-            )
-        if student.role != "student":
-            raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
+        check_given(student, objectives, teacher)
         twice = reads_twice(trainer)
         if teacher is not None:
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)
@@ -170,7 +169,8 @@ class DistillationTrainer(Trainer):
         """What `measure` says of the student by now, in every process the same; without one, the Trainer's loss."""
         if self._measure is None:
             return super().evaluate(*given, metric_key_prefix=metric_key_prefix, **options)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
+        with evaluating([self.student]):
+            metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -217,7 +217,8 @@ class DistillationTrainer(Trainer):
             spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
             if spoilt:
                 raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
-            logs |= self._watch(self.state.global_step) if self._watch is not None else {}
+            with evaluating([self.student]):
+                logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
 
     @property

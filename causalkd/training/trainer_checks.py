@@ -1,5 +1,6 @@
 """What a DistillationTrainer checks before its first step: settings without effect, a student that cannot be saved."""
 
+import math
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from transformers import TrainingArguments
 
 from causalkd.data.pairs.collator import PairingCollator
 from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.errors import few
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import TrainingSetup, Weighted
 from causalkd.task_types import Task
@@ -18,6 +20,58 @@ _NOT_MEASURED = (
     "the batches of an evaluation hold their labels out of the Trainer's sight, so it would never be called; use "
     "`causalkd.verification.measures.task_metrics.evaluate`"
 )
+
+
+def check_given(student: HookedModel, objectives: Mapping[str, Weighted], teacher: HookedModel | None) -> None:
+    """Refuses models that cannot be trained or learned from, and objectives that are none.
+
+    Args:
+        student: The model to train.
+        objectives: Name → weight and objective.
+        teacher: The frozen model, if any.
+
+    Raises:
+        ValueError: One of them is not what it is given as; the message says what to give.
+    """
+    for name, model, role in (("student", student, "student"), ("teacher", teacher, "teacher")):
+        if model is not None and not isinstance(model, HookedModel):
+            raise ValueError(f"the {name} is a {type(model).__name__}; give HookedModel(model, task=…, role='{role}')")
+    if not objectives:
+        raise ValueError("there is nothing to train on: name at least one objective, such as `task` or `response_kd`")
+    for name, given in objectives.items():
+        if not isinstance(given, Weighted) or not hasattr(given.objective, "requirements"):
+            raise ValueError(
+                f"the objective {name} is {given!r}; give Weighted(weight, objective), whose objective has the method "
+                "`requirements`"
+            )
+        if not isinstance(given.weight, int | float) or not math.isfinite(given.weight):
+            raise ValueError(f"the weight of {name} is {given.weight!r}; give a finite number")
+    if not any(given.weight for given in objectives.values()):
+        raise ValueError("every objective has weight 0, so there is nothing to train on; give one of them a weight")
+    if student.role != "student":
+        raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
+    if teacher is not None and teacher.role != "teacher":
+        raise ValueError("the teacher was loaded as a student, which is not frozen; load it with role='teacher'")
+    _check_weights(student, teacher)
+
+
+def _check_weights(student: HookedModel, teacher: HookedModel | None) -> None:
+    """Refuses a student of which nothing is trained, or which would train its teacher with itself."""
+    trained = {name: each for name, each in student.model.named_parameters() if each.requires_grad}
+    if not trained:
+        raise ValueError(
+            "every weight of the student is frozen (requires_grad is False), so there is nothing to train. A model "
+            "that is also a teacher is frozen: use a copy of it (copy.deepcopy) as the student"
+        )
+    if teacher is None:
+        return
+    frozen = {each.data_ptr() for each in teacher.model.parameters()} - {0}
+    shared = [name for name, each in trained.items() if each.data_ptr() in frozen]
+    if shared:
+        raise ValueError(
+            f"student and teacher share {few(shared, 3)}, so training the student would change its teacher; give the "
+            "student a copy, or freeze what they share (requires_grad_(False))"
+        )
 
 
 def check_settings(args: TrainingArguments | None, given: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from causalkd.alignment.interchange import hook_points_needed, interchange
+from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.models.hooks.hooked_model import HookedModel
 from tests.alignment.interventions import BASE, PAIRS, SOURCE, every_position, hooked, positions, site
 from tests.tiny import tiny_inputs
@@ -42,11 +43,21 @@ def test_nothing_is_left_behind(component: str, error: type[BaseException]) -> N
 def test_a_site_of_another_model_leaves_nothing_behind() -> None:
     model = hooked("bert")
     foreign, before = site(hooked("gpt2"), "mlp_output"), _state(model)
-    with pytest.raises(AttributeError):
-        interchange(model, [foreign], BASE, SOURCE, positions(PAIRS))
-    with pytest.raises(AttributeError):
-        interchange(model, [site(model), foreign], BASE, SOURCE, positions(PAIRS))
+    for sites in ([foreign], [site(model), foreign], [ResolvedSite(site(model).hook_point, source=foreign)]):
+        with pytest.raises(
+            ValueError, match=r"blocks.1.mlp.out.hook_out \(transformer.h.1.mlp.c_proj, 32 wide\) is no"
+        ):
+            interchange(model, sites, BASE, SOURCE, positions(PAIRS))
+        with pytest.raises(
+            ValueError, match=r"is no hook point of HookedModel\(BertFor.*resolve the site in the model"
+        ):
+            hook_points_needed(model, sites)
     assert _state(model) == before
+
+
+def test_there_is_a_site() -> None:
+    with pytest.raises(ValueError, match="there is no site to intervene on; give at least one"):
+        interchange(hooked("bert"), [], BASE, SOURCE, positions(PAIRS))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import functools
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from causalkd.alignment.resolve import resolve, resolve_site
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.pairs.draw_positions import PositionPolicy
-from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel, Role
+from causalkd.models.load import check_pair
 from tests.tiny import MODELS, tiny
 
 
@@ -184,6 +186,22 @@ def test_an_alignment_without_pairs():
     alignment = Alignment(name="none", positions=PositionPolicy(policy="all"), pairs=())
     with pytest.raises(ValueError, match="pairs: no pair; give at least one"):
         resolve(alignment, _model(), _model())
+
+
+def test_one_block_gives_the_next_its_input():
+    both = [Site(layer=0, source=Site(layer=1)), Site(layer=1, component="block_input")]
+    with pytest.raises(ValueError, match=r"two sites write columns 0–31 of blocks.1.hook_in; keep one of them"):
+        resolve(_alignment(both, [Site(layer=2)]), _model(), _model())
+    resolve(_alignment([Site(layer=0), Site(layer=0, component="block_input")], [Site(layer=2)]), _model(), _model())
+
+
+def test_teacher_and_student_are_not_in_each_others_place():
+    teacher, student = (HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role=role) for role in get_args(Role))
+    alignment = _alignment([Site(layer=1)], [Site(layer=2)])
+    resolve(alignment, teacher, student)
+    for call in (functools.partial(resolve, alignment), check_pair):
+        with pytest.raises(ValueError, match=r"teacher, .* is given as the student .* give the teacher first"):
+            call(student, teacher)
 
 
 def test_two_sites_may_share_a_hook_point_but_no_column():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from transformer_lens.tools.analysis.interchange import SubspaceInterchange, random_basis
 
@@ -35,3 +37,17 @@ def test_half_precision_stays_half_precision() -> None:
     for site in (ResolvedSite(PLACE, basis=random_basis(PLACE.width, 3, 0)), ResolvedSite(PLACE, torch.tensor([1]))):
         base, source = BASE.bfloat16(), SOURCE.bfloat16()
         assert site.put(base, site.take(source)).dtype == torch.bfloat16
+
+
+def test_sites_are_one_where_all_of_them_is_equal() -> None:
+    basis = random_basis(PLACE.width, 3, 0)
+    sites = [
+        lambda: ResolvedSite(PLACE),
+        lambda: ResolvedSite(PLACE, torch.tensor([4, 1])),
+        lambda: ResolvedSite(PLACE, torch.tensor([1, 4])),
+        lambda: ResolvedSite(PLACE, basis=basis),
+        lambda: ResolvedSite(PLACE, basis=basis.nextafter(torch.tensor(2.0))),
+        lambda: ResolvedSite(PLACE, source=ResolvedSite(replace(PLACE, name="other"))),
+    ]
+    assert len({make().identity for make in sites}) == len(sites)
+    assert all(make().identity == make().identity for make in sites)

@@ -155,3 +155,12 @@ def test_batches_one_after_the_other() -> None:
     found = _measure(model, inputs, class_views(LABELS, 2))
     both = Faithfulness.join([found, found])
     assert torch.equal(both.upper, found.upper.repeat(1, 2)) and torch.equal(both.random, found.random.repeat(1, 2))
+
+
+def test_scores_are_of_these_views_and_inputs() -> None:
+    model, inputs = _model("bert", "classification"), tiny_inputs(2, 6)
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(
+        ValueError, match=r"scores have shape \(1, 2, 6\); of these views and inputs a map has \(3, 2, 6\)"
+    ):
+        faithfulness(model, inputs, class_views(3, 2), torch.zeros(1, 2, 6), generator=generator)

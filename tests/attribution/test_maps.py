@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from causalkd.attribution.integrated_gradients import integrated_gradients
 from causalkd.attribution.maps import AttributionMap, attribution_map, token_norms
-from causalkd.attribution.targets import class_views
+from causalkd.attribution.targets import Views, class_views
 from tests.attribution.targets import hooked, views_of
 from tests.tiny import tiny_inputs
 
@@ -78,3 +78,19 @@ def test_files_that_hold_no_map(tmp_path: Path) -> None:
     save_file({"scores": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="holds tensors but no attribution map"):
         AttributionMap.load(tmp_path / "other.safetensors")
+
+
+def test_maps_of_other_settings_are_not_joined() -> None:
+    model, inputs = hooked("bert", "classification"), tiny_inputs(2, 6)
+    one, other = (attribution_map(model, inputs, class_views(3, 2), steps=steps) for steps in (1, 2))
+    few = attribution_map(model, inputs, Views(torch.zeros(1, 2, dtype=torch.long)), steps=1)
+    for parts, message in (((one, other), r"steps=1.*steps=2"), ((one, few), "3 views.*1 views"), ((), "no map given")):
+        with pytest.raises(ValueError, match=f"{message}.*joined where they were made with the same settings"):
+            AttributionMap.join(parts)
+
+
+def test_without_a_mask_every_token_counts() -> None:
+    model, inputs = hooked("bert", "classification"), {"input_ids": tiny_inputs(2, 6, types=False)["input_ids"]}
+    whole = {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"])}
+    one, same = (attribution_map(model, given, class_views(3, 2), steps=2) for given in (inputs, whole))
+    assert torch.equal(one.scores, same.scores) and one.mask.all()

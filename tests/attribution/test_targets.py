@@ -8,7 +8,6 @@ from causalkd.attribution.targets import (
     TARGETS,
     Target,
     Views,
-    check_choice,
     check_rows,
     check_views,
     class_views,
@@ -17,6 +16,7 @@ from causalkd.attribution.targets import (
     token_views,
     view_values,
 )
+from causalkd.errors import check_choice
 from tests.tiny import tiny_inputs
 
 LOGITS = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -54,6 +54,8 @@ def test_what_no_head_has() -> None:
         check_views(class_views(1, 4), "regression", 1, "loss")
     with pytest.raises(ValueError, match="target 'probability' needs classes and this head predicts a number"):
         check_views(class_views(1, 4), "regression", 1, "probability")
+    with pytest.raises(ValueError, match="the views are of 2 classes and this head has 3; give all of them"):
+        check_views(class_views(2, 4), "classification", 3, "probability")
     check_views(class_views(2, 4), "classification", 2, "probability")
 
 

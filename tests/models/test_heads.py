@@ -1,15 +1,31 @@
 """A configuration can have more than one class for a head; an encoder with a decoder is no causal language model."""
 
+import inspect
 from pathlib import Path
 
 import pytest
-from transformers import AutoModelForCausalLM, BertConfig, LlavaConfig, PreTrainedConfig, Qwen3_5Config, T5Config
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertForMaskedLM,
+    LlavaConfig,
+    PreTrainedConfig,
+    Qwen3_5Config,
+    T5Config,
+)
 from transformers import T5Gemma2Config as T5Gemma2
 
 from causalkd.models.checkpoints import has_head, tasks_of
-from causalkd.models.heads import auto_class, head_classes
+from causalkd.models.heads import auto_class, check_head, head_classes
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
+from causalkd.task_types import Task
 from tests.architectures.zoo import tiny_of
+from tests.tiny import MODELS, tiny
+
+# As a user's program calls it, without the checks of types in the tests.
+_check_head = inspect.unwrap(check_head)
 
 
 def test_a_model_that_also_reads_images_is_a_causal_language_model() -> None:
@@ -41,3 +57,34 @@ def test_a_saved_one_is_found_and_loaded_as_it_is(tmp_path: Path) -> None:
     stock.save_pretrained(tmp_path)
     assert tasks_of(tmp_path) == ("causal_lm",) and has_head(tmp_path, "causal_lm")
     assert type(load_model(tmp_path, task="causal_lm", role="teacher").model) is type(stock)
+
+
+@pytest.mark.parametrize(
+    ("given", "task", "message"),
+    [
+        ("classification", "masked_lm", "BertForSequenceClassification has no head for masked_lm, but one for classif"),
+        ("masked_lm", "token_classification", "has no head for token_classification, but one for masked_lm; name that"),
+        ("classification", "clasification", "task 'clasification' does not exist; did you mean classification"),
+        ("classification", "regression", "has 3 outputs, and a regression predicts one number; set num_labels to 1"),
+        ("multi_label", "classification", "problem_type 'multi_label_classification', which is another task than"),
+        ("regression", "multi_label", "problem_type 'regression', which is another task than multi_label"),
+    ],
+)
+def test_a_head_of_another_task_is_refused(given: Task, task: Task, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _check_head(tiny("bert", given), task)
+
+
+def test_what_is_no_model_of_transformers_is_refused() -> None:
+    model = tiny("bert", "classification")
+    wrapped = torch.compile(model, backend="eager")
+    for given in (wrapped, torch.nn.Linear(2, 2), HookedModel(model, task="classification", role="teacher"), None):
+        with pytest.raises(ValueError, match=r"(Optimized|Linear|Hooked|None).* is no model of transformers; give the"):
+            _check_head(given, "classification")
+
+
+def test_heads_of_every_task_and_unknown_classes_are_taken() -> None:
+    for architecture, task in MODELS:
+        _check_head(tiny(architecture, task), task)
+    unknown = type("Mine", (BertForMaskedLM,), {})(tiny("bert", "masked_lm").config)
+    _check_head(unknown, "token_classification")

@@ -7,8 +7,8 @@ from causalkd.losses import fused
 from causalkd.models.hooks import split_head
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.atkd import ATKD, DKD
+from causalkd.objectives.base import Requirements, Weighted, hook_points_of
 from causalkd.objectives.base import StepContext as Context
-from causalkd.objectives.base import Weighted, hook_points_of
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
@@ -80,3 +80,27 @@ def test_the_terms_of_base_predictions_share_one_pass(monkeypatch: pytest.Monkey
     _step("masked_lm", ("bert", "distilbert"))
     # DIITO's counterfactuals, DKD of weight 0, and the three losses of base's predictions.
     assert sorted(passes) == [1, 1, 3]
+
+
+class _Rows:
+    """An objective that forgets to take the mean."""
+
+    def requirements(self) -> Requirements:
+        return Requirements()
+
+    def __call__(self, run: Context) -> torch.Tensor:
+        return run.student_run.logits.sum(-1)
+
+
+class _Float(_Rows):
+    def __call__(self, run: Context) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize(("objective", "found"), [(_Rows(), r"a tensor of shape \(4,\)"), (_Float(), "a float")])
+def test_a_term_is_one_number(objective: _Rows, found: str) -> None:
+    _, student = models("classification")
+    batch = batch_of("classification")
+    run = Context(student, batch, student.run(batch.inputs))
+    with pytest.raises(ValueError, match=rf"the objective mine gave {found}; a term is one number"):
+        terms_of({"mine": Weighted(1.0, objective)}, run)

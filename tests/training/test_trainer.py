@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, TrainingArguments
 
 from causalkd.data.batch import Batch
-from causalkd.data.pairs.collator import ExampleSet
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.models.hooks.compiled_blocks import compiled_blocks
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Requirements, StepContext, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training import trainer as module
 from causalkd.training.trainer import DistillationTrainer
-from tests.tiny import tiny, tiny_inputs
+from tests.tiny import PAD, tiny, tiny_inputs
 from tests.training.small import examples, logged, models, objectives, same, trainer, weights
 
 TERMS = ("task", "response_kd", "hidden_kd", "diito")
@@ -217,3 +217,37 @@ def test_a_student_of_compiled_blocks_learns_the_same_and_is_saved_as_it_was(
         trained.train()
         found.append(student.model.state_dict())
     torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-6)
+
+
+def test_what_measures_the_student_meets_it_without_dropout(tmp_path: Path) -> None:
+    modes = list[bool]()
+    student = models()[1]
+
+    def looked() -> dict[str, float]:
+        modes.append(any(module.training for module in student.model.modules()))
+        return {"found": 1.0}
+
+    args = TrainingArguments(
+        output_dir=str(tmp_path),
+        max_steps=2,
+        logging_steps=1,
+        eval_strategy="steps",
+        eval_steps=1,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+        per_device_train_batch_size=4,
+    )
+    rows = examples()
+    DistillationTrainer(
+        student,
+        {"task": Weighted(1.0, TaskLoss())},
+        watch=lambda _: looked(),
+        measure=looked,
+        args=args,
+        train_dataset=ExampleSet(rows),
+        eval_dataset=ExampleSet(rows),
+        data_collator=PairingCollator(rows, {}, PAD),
+    ).train()
+    assert modes == [False] * 4 and student.model.training

@@ -1,5 +1,8 @@
 """What the trainer refuses before the first step."""
 
+import copy
+import inspect
+import math
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,11 @@ from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
-from causalkd.training.trainer_checks import check_compiled, check_objectives, check_saving, check_settings
+from causalkd.training.trainer_checks import check_compiled, check_given, check_objectives, check_saving, check_settings
 from tests.tiny import tiny
 from tests.training.small import models, trainer
+
+_check_given = inspect.unwrap(check_given)  # as a user's program calls it, without the checks of types in the tests
 
 
 def test_settings_without_effect_are_refused_all_at_once(tmp_path: Path) -> None:
@@ -133,3 +138,48 @@ class _Inside:
 
     def __call__(self, run: StepContext) -> Tensor:
         return run.student_run.logits.sum()
+
+
+def test_what_is_no_weighted_objective_is_refused() -> None:
+    teacher, student = models()
+    for given, message in (
+        ({}, "there is nothing to train on: name at least one objective"),
+        ({"task": TaskLoss()}, r"the objective task is <.*give Weighted\(weight, objective\)"),
+        ({"task": (1.0, TaskLoss())}, r"the objective task is \(1.0, .*give Weighted\(weight, objective\)"),
+        ({"mine": Weighted(1.0, len)}, "whose objective has the method `requirements`"),
+        ({"task": Weighted(math.nan, TaskLoss())}, "the weight of task is nan; give a finite number"),
+        ({"task": Weighted("1", TaskLoss())}, "the weight of task is '1'; give a finite number"),
+        ({"task": Weighted(0.0, TaskLoss())}, "every objective has weight 0, so there is nothing to train on"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _check_given(student, given, teacher)
+    _check_given(student, {"task": Weighted(1, TaskLoss())}, None)
+
+
+def test_each_model_has_its_role() -> None:
+    teacher, student = models()
+    terms = {"task": Weighted(1.0, TaskLoss())}
+    for given, message in (
+        ((student.model, teacher), r"the student is a DistilBert.*; give HookedModel\(model, task=…, role='student'\)"),
+        ((student, teacher.model), r"the teacher is a BertFor.*; give HookedModel\(model, task=…, role='teacher'\)"),
+        ((teacher, None), "the model to train was loaded as a teacher, which is frozen"),
+        ((student, student), "the teacher was loaded as a student, which is not frozen"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _check_given(given[0], terms, given[1])
+
+
+def test_a_teacher_is_not_trained_with_its_student() -> None:
+    terms = {"task": Weighted(1.0, TaskLoss())}
+    model = tiny("bert", "classification")
+    student = HookedModel(model, task="classification", role="student")
+    teacher = HookedModel(model, task="classification", role="teacher")
+    with pytest.raises(ValueError, match=r"every weight of the student is frozen.*use a copy of it"):
+        check_given(student, terms, teacher)
+    copied = HookedModel(copy.deepcopy(model).requires_grad_(True), task="classification", role="student")
+    check_given(copied, terms, teacher)
+    copied.model.bert.embeddings = model.bert.embeddings
+    check_given(copied, terms, teacher)  # what they share is frozen
+    model.bert.embeddings.requires_grad_(True)
+    with pytest.raises(ValueError, match=r"share bert.embeddings.word_embeddings.weight, .* and 2 more, so training"):
+        check_given(copied, terms, teacher)

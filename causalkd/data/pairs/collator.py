@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from causalkd.data.pairs.student_reading import with_student
 from causalkd.data.positions import Positions
 from causalkd.data.rng import Index, Stream, integers
 from causalkd.data.token_mask import with_positions
+from causalkd.errors import check_choice
+
+Sources = Literal["batch", "dataset"]
 
 
 class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
@@ -67,7 +70,7 @@ class PairingCollator:
     """The token id of padding."""
     side: PaddingSide = "right"
     """The side on which rows are padded."""
-    sources: Literal["batch", "dataset"] = "batch"
+    sources: Sources = "batch"
     """Whether a source is another row of the batch (its activations are then there already) or any other example."""
     group: int = 8
     """The size of the groups of consecutive rows from which in-batch sources come; batches that are cut between
@@ -79,6 +82,8 @@ class PairingCollator:
     """The padding of a student's own tokens, where the examples have them (see `read_twice`); None where not."""
 
     def __post_init__(self):
+        check_choice("side", self.side, get_args(PaddingSide))
+        check_choice("sources", self.sources, get_args(Sources))
         if self.group < 2:
             raise ValueError(f"group is {self.group}: a source is another row of the group; give 2 or more")
         if self.policies and self.sources == "dataset" and len(self.examples) < 2:
@@ -108,7 +113,8 @@ class PairingCollator:
             return with_positions(self._read_twice(batch, rows)).tensors()
         if self.sources == "dataset":
             sources = dataset_sources(index, len(self.examples), self.seed, epoch)
-            paired = self.pair(index, sources, index, epoch)
+            # The rows may be others than the collator's, such as those of an evaluation; their sources are its own.
+            paired = self._pair(rows, index, sources, index, epoch)
             return with_positions(replace(paired, host_index=host_index)).tensors()
         source_rows = batch_sources(index, self.group, self.seed, epoch)
         inputs, labels, facts = self._pad(rows, index, epoch)
@@ -123,7 +129,17 @@ class PairingCollator:
 
         Positions are drawn by the numbers `key` instead of example numbers.
         """
-        rows, source_rows = ([self.examples[number] for number in side.tolist()] for side in (base, source))
+        return self._pair([self.examples[number] for number in base.tolist()], base, source, key, epoch)
+
+    def _pair(
+        self,
+        rows: Sequence[Example],
+        base: Int[Tensor, "batch"],
+        source: Int[Tensor, "batch"],
+        key: Int[Tensor, "batch"],
+        epoch: int,
+    ) -> Batch:
+        source_rows = [self.examples[number] for number in source.tolist()]
         inputs, labels, facts = self._pad(rows, base, epoch)
         source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
         batch = Batch(inputs, labels, source_inputs, None, self._positions(facts, source_facts, key, epoch), base)

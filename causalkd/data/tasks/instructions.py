@@ -1,7 +1,7 @@
 """Instructions with responses as examples of a causal LM: only the response is labelled."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from transformers import PreTrainedTokenizerBase
 
@@ -9,6 +9,7 @@ from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import special_tokens_around, token_ids
 from causalkd.data.tasks.labelled_tokens import LabelledTokens
 from causalkd.data.tasks.tokenise import Tokenised
+from causalkd.errors import check_choice
 from causalkd.files.refusals import refused
 
 PromptStyle = Literal["alpaca", "chat"]
@@ -51,8 +52,10 @@ def prompt_ids(
 ) -> list[list[int]]:
     """The tokens of each row's prompt, up to the start of the response.
 
-    Raises ValueError where a chat template is asked for and the tokenizer has none, or it refuses a row.
+    Raises ValueError where a chat template is asked for and the tokenizer has none, or it refuses a row, or there is no
+    such style.
     """
+    check_choice("prompt", style, get_args(PromptStyle))
     if style == "chat":
         return token_ids(tokenizer, [_in_chat(row, tokenizer) for row in rows])
     before, _ = special_tokens_around(tokenizer)

@@ -206,7 +206,7 @@ def _local(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
         return None
-    known = [*spec.official.get(split, ()), spec.files[split]]
+    known = [*spec.official.get(split, ()), *([spec.files[split]] if split in spec.files else [])]
     # The official archives also lie in the folder itself, without the folder that groups several.
     places = [(Path(folder) / path, file) for file in known for path in (file.path, file.path.partition("/")[2])]
     return next(((path, file) for path, file in places if path.is_file()), None)
@@ -249,12 +249,13 @@ def _hub_table(spec: TaskSpec, split: str) -> tuple[Any, str]:
     import datasets
 
     folder = os.environ.get(DATA_VARIABLE)
-    repository, configuration = (*spec.hub, None)[:2]
+    repository, configuration = spec.hub[0], (*spec.hub, None)[1]
     name = spec.hub_splits.get(split, split)
-    assert repository is not None
     try:
         table = datasets.load_dataset(repository, configuration, split=name, revision=spec.revision)
     except ConnectionError as error:
+        if split not in spec.files:
+            raise ValueError(f"task '{spec.name}': {repository} cannot be read from the hub ({error})") from None
         file = spec.files[split].path
         raise ValueError(
             f"task '{spec.name}', split '{split}': there is no file {Path(folder) / file}. Point {DATA_VARIABLE} at a "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -15,17 +15,19 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from causalkd.errors import nearest
+from causalkd.errors import check_choice, nearest
 from causalkd.models.adapters import TabledAdapter, adapter_for, is_causal
+from causalkd.models.heads import check_head
 from causalkd.models.hooks import hook_functions as hook_calls
 from causalkd.models.hooks.compile_guard import refuse_compiled
 from causalkd.models.hooks.find_hook_points import blocks_of_layers, possible_places
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
 from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
+from causalkd.models.hooks.hook_names import named_hook_points
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent
 from causalkd.models.hooks.measure import measured
-from causalkd.models.hooks.model_inputs import stock_inputs
+from causalkd.models.hooks.model_inputs import complete, stock_inputs
 from causalkd.models.hooks.repeated_blocks import BlocksByLayer
 from causalkd.models.hooks.split_head import SplitHead
 from causalkd.models.plain_weights import plain_model
@@ -50,6 +52,8 @@ class HookedModel:
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None, *, task: Task, role: Role
     ) -> None:
+        check_choice("role", role, get_args(Role))
+        check_head(model, task)
         self.model, self.tokenizer = model, tokenizer
         self.task: Task = task
         self.role: Role = role
@@ -154,6 +158,8 @@ class HookedModel:
 
         Pass-throughs replace these blocks meanwhile, because some architectures index the stock list by layer.
         """
+        if not 0 <= layer <= self.n_layers:
+            raise ValueError(f"a forward pass cannot start at block {layer}; there are blocks 0–{self.n_layers - 1}")
         with self.layers.apart():
             skipped = [self.layers[index] for index in range(layer)]
             entry = [(self.hook_point("block_input", 0), lambda _: hidden)] if layer == 0 else []
@@ -185,7 +191,7 @@ class HookedModel:
             logits_at: For a per-token head, the flat positions at which it predicts; everywhere without them.
             graph: Whether a teacher's run has a graph too, from a hook that inserts a tensor that requires a gradient.
         """
-        kept: dict[HookPoint, Tensor] = {}
+        inputs, kept = complete(inputs), dict[HookPoint, Tensor]()
         states: dict[int, Tensor] = {}
         hidden: list[Tensor] = []
         keep = tuple(dict.fromkeys(keep))
@@ -215,7 +221,7 @@ class HookedModel:
 
         Costs the block-forwards up to the deepest hook point.
         """
-        kept: dict[HookPoint, Tensor] = {}
+        inputs, kept = complete(inputs), dict[HookPoint, Tensor]()
         last = max(hook_points, key=lambda hook_point: hook_point.depth)
         if self._is_repeated(last):  # such a block may not be left early
             hook_points = (*hook_points, self.hook_point("block_output", last.layer))
@@ -234,20 +240,17 @@ class HookedModel:
 
         Args:
             inputs: Tensors for the stock forward.
-            names: Names from `hook_points()`.
+            names: Names from `hook_points()` or their synonyms, which are then the names of the cache.
             gradients: Whether to keep the activations in the graph (only a student's; a teacher's has none).
 
         Raises:
             ValueError: A name is not a hook point of this model; the message lists every such name.
         """
-        by_name = {hook_point.name: hook_point for hook_point in self._hook_points}
-        names = list(by_name) if names is None else list(names)
-        if wrong := [name for name in names if name not in by_name]:
-            faults = (f"{n!r} is not a hook point of {self.architecture}; {nearest(n, list(by_name))}" for n in wrong)
-            raise ValueError("\n".join(faults))
+        names = [hook_point.name for hook_point in self._hook_points] if names is None else names
+        by_name = named_hook_points([names] if isinstance(names, str) else names, self._hook_points, self.architecture)
         with nullcontext() if gradients else torch.no_grad():
-            run = self.run(inputs, [by_name[name] for name in names])
-        return run.logits, {name: run.activations[by_name[name]] for name in names}
+            run = self.run(inputs, by_name.values())
+        return run.logits, {name: run.activations[hook_point] for name, hook_point in by_name.items()}
 
     def generator_state(self) -> Tensor:
         """The state of the generator that this model's dropout draws from."""

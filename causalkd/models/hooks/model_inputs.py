@@ -25,11 +25,29 @@ _PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "rof
 _TAKE_ANY_MASK = ("eager", "sdpa")
 
 
+def complete(inputs: Inputs) -> Inputs:
+    """The inputs with an `attention_mask`: without one, every token is real.
+
+    Raises:
+        ValueError: There are no rows of token ids, or the mask has another shape.
+    """
+    ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
+    if ids is None or ids.ndim != 2 or not ids.numel():
+        found = "missing" if ids is None else f"of shape {tuple(ids.shape)}"
+        raise ValueError(f"input_ids are {found}; give token ids of shape (batch, pos), with at least one row")
+    if mask is not None and mask.shape != ids.shape:
+        raise ValueError(
+            f"attention_mask has shape {tuple(mask.shape)} and input_ids {tuple(ids.shape)}; a mask has one number for "
+            "each token"
+        )
+    return inputs if mask is not None else {**inputs, "attention_mask": torch.ones_like(ids)}
+
+
 def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> Inputs:
     """The arguments of a stock forward pass for some inputs.
 
-    A decoder's `position_ids` count from the first real token; with `documents` from the first of each, and attention
-    stays inside each.
+    A decoder's `position_ids`, unless they are given, count from the first real token; with `documents` from the first
+    of each, and attention stays inside each.
 
     Args:
         model: The stock model.
@@ -50,7 +68,8 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     real = inputs["attention_mask"].bool()
     check_padding(model, real)
     if not packed:
-        if model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
+        given = "position_ids" in inputs
+        if given or model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
             return inputs
         position = torch.arange(real.shape[1], device=real.device)
         position = (position - real.long().argmax(1, keepdim=True)).clamp(min=0)

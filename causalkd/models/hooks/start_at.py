@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.errors import nearest
+from causalkd.models.hooks.hook_names import named_hook_points
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 
@@ -15,18 +15,15 @@ BOUNDARIES = ("block_input", "block_output")
 
 
 def hook_point_of(model: HookedModel, given: HookPoint | str | None) -> HookPoint:
-    """The hook point of a TransformerLens name; None means the first block's input, the embedding output.
+    """The hook point of a TransformerLens name or a synonym; None means the first block's input, the embedding output.
 
     Raises:
         ValueError: The model has no such hook point.
     """
     if given is None:
         return model.hook_point("block_input", 0)
-    by_name = {hook_point.name: hook_point for hook_point in model.hook_points()}
     name = given if isinstance(given, str) else given.name
-    if name not in by_name:
-        raise ValueError(f"{name!r} is not a hook point of {model.architecture}; {nearest(name, list(by_name))}")
-    return by_name[name]
+    return named_hook_points([name], model.hook_points(), model.architecture)[name]
 
 
 def resume_place(model: HookedModel, hook_point: HookPoint) -> HookPoint | None:

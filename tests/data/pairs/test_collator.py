@@ -268,3 +268,14 @@ def test_rows_of_a_plain_list_are_told_what_they_lack() -> None:
     ):
         collator(rows)
     assert "source_rows" in collator(list(ExampleSet(rows)))
+
+
+@pytest.mark.parametrize("sources", ["batch", "dataset"])
+def test_a_batch_holds_the_rows_of_the_data_set_whatever_the_collator_was_made_with(sources):
+    own, others = ([{"input_ids": [first, 7, 8], "label": first}] * 4 for first in (5, 6))
+    collator = PairingCollator(own, {"all": PositionPolicy(policy="all")}, 0, sources=sources)
+    rows = ExampleSet(others)
+    batch = Batch.from_tensors(collator([rows[number] for number in range(4)]))
+    assert batch.inputs["input_ids"][:, 0].tolist() == batch.labels.tolist() == [6] * 4
+    if sources == "dataset":
+        assert batch.source["input_ids"][:, 0].tolist() == [5] * 4

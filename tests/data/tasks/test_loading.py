@@ -7,6 +7,7 @@ import pytest
 
 from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.data.tasks.loading import TASKS, load_examples
+from causalkd.data.tasks.registry import TaskSpec
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
 
 QUESTIONS = {
@@ -213,6 +214,18 @@ def test_without_either_the_error_says_both_ways_out(monkeypatch: pytest.MonkeyP
     with pytest.raises(ValueError, match=r"CAUSALKD_DATA is not set, and the hub cannot be reached") as error:
         load_examples("sst2", "train", bert_like())
     assert "a folder with glue/SST-2/train.tsv, or load nyu-mll/glue where there is a network" in str(error.value)
+
+
+def test_a_task_that_is_only_on_the_hub_needs_no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = TaskSpec("only_there", "classification", ("text", "label"), ("no", "yes"), "accuracy", hub=("me/mine",))
+    monkeypatch.setitem(TASKS, spec.name, spec)
+    hub(monkeypatch, {("me/mine", None, "train", None): {"text": ["a"], "label": [1]}})
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    assert [example["label"] for example in load_examples("only_there", "train", bert_like()).examples] == [1]
+    hub(monkeypatch, {})
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=r"task 'only_there': me/mine cannot be read from the hub \("):
+        load_examples("only_there", "train", bert_like())
 
 
 def test_the_planted_task_is_generated() -> None:

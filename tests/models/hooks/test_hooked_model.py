@@ -286,3 +286,13 @@ def test_a_head_predicts_where_it_is_asked_to(architecture: str, task: Task) -> 
         for mine, expected in zip(*gradients, strict=True):
             torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-4)
     assert model.run(INPUTS, logits_at=at[:0]).logits.shape == (0, whole.logits.shape[-1])
+
+
+@pytest.mark.parametrize("layer", [-1, 4])
+def test_a_forward_pass_starts_at_a_block_that_there_is(layer: int) -> None:
+    model = HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="student")
+    with (
+        pytest.raises(ValueError, match=rf"a forward pass cannot start at block {layer}; there are blocks 0–2"),
+        model.resumed(layer, torch.zeros(2, 6, 32)),
+    ):
+        pass

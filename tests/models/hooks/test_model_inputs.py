@@ -178,3 +178,41 @@ def test_a_head_that_would_look_for_a_padding_token_that_does_not_exist_is_refus
     complete_padding(stock, PAD)
     assert padding_id(stock) == PAD
     model.run(pad([{"input_ids": [5, 6]}, {"input_ids": [5, 6, 7]}], PAD))
+
+
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+def test_without_a_mask_every_token_is_real(architecture: str) -> None:
+    task = "masked_lm" if architecture == "bert" else "causal_lm"
+    model = HookedModel(tiny(architecture, task), task=task, role="teacher")
+    ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    run = model.run({"input_ids": ids})
+    assert torch.equal(run.logits, model.run({"input_ids": ids, "attention_mask": torch.ones_like(ids)}).logits)
+    assert model.read({"input_ids": ids}, [model.hook_point("block_output", 1)]).attention_mask.all()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"inputs_embeds": torch.zeros(1, 3, 4)}, "input_ids are missing; give token ids of shape"),
+        ({"input_ids": torch.tensor([5, 6])}, r"input_ids are of shape \(2,\); give token ids of shape \(batch, pos\)"),
+        ({"input_ids": torch.ones(0, 3, dtype=torch.long)}, r"of shape \(0, 3\); .* with at least one row"),
+        (
+            {"input_ids": torch.ones(1, 3, dtype=torch.long), "attention_mask": torch.ones(1, 2, dtype=torch.long)},
+            r"attention_mask has shape \(1, 2\) and input_ids \(1, 3\); a mask has one number for each token",
+        ),
+    ],
+)
+def test_what_is_no_batch_of_tokens_is_refused(inputs: dict[str, torch.Tensor], message: str) -> None:
+    model = HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher")
+    with pytest.raises(ValueError, match=message):
+        model.run(inputs)
+    with pytest.raises(ValueError, match=message):
+        model.read(inputs, [model.hook_point("block_output", 1)])
+
+
+def test_positions_that_are_given_are_used():
+    stock = tiny("gpt2", "causal_lm")
+    model = HookedModel(stock, task="causal_lm", role="teacher")
+    inputs = {**pad([{"input_ids": [5, 6, 7]}], PAD), "position_ids": torch.tensor([[4, 0, 2]])}
+    torch.testing.assert_close(model.run(inputs).logits, stock(**inputs).logits)
+    assert not torch.allclose(model.run(inputs).logits, stock(inputs["input_ids"]).logits)
