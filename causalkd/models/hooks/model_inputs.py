@@ -85,8 +85,9 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
 
 def padding_id(model: PreTrainedModel) -> int | None:
     """The token that a model's configuration says is padding; None if it names none of its vocabulary."""
-    named = getattr(model.config.get_text_config(), "pad_token_id", None)
-    return named if isinstance(named, int) and 0 <= named < model.get_input_embeddings().num_embeddings else None
+    named, embedding = getattr(model.config.get_text_config(), "pad_token_id", None), model.get_input_embeddings()
+    assert isinstance(embedding.weight, Tensor)
+    return named if isinstance(named, int) and 0 <= named < len(embedding.weight) else None
 
 
 def complete_padding(model: PreTrainedModel, token: int) -> None:
