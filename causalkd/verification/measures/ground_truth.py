@@ -18,7 +18,7 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, layer_interventions
 from causalkd.verification.results.report import BaselineName
 from causalkd.verification.results.rows import GroundTruthRow
@@ -102,7 +102,7 @@ class _Notes:
     """How often the model predicts on each pair."""
 
 
-class GroundTruth:
+class GroundTruth(Metric):
     """Observes a model in every layer, at the positions of each site pair.
 
     Args:

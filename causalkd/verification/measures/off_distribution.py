@@ -17,7 +17,7 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention
 from causalkd.verification.results.rows import DistanceRow
 
@@ -62,7 +62,7 @@ class _States:
     """The base and the source of each pair."""
 
 
-class Distances:
+class Distances(Metric):
     """Observes one intervention for each site pair, by the pair's name; keeps a state of each pair of rows."""
 
     def __init__(self, declared: Mapping[str, Intervention], *, name: str, seed: int | None = None) -> None:
