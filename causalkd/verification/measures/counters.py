@@ -231,19 +231,18 @@ class Table(Metric):
         kept = joined(noted.kept)
         for comparison in self.asked.comparisons:
             reachable = comparison.teacher in truth.reach and comparison.student in noted.reach
-            whole = {"counts": taught.counts, "effective_counts": taught.effective_counts[comparison.teacher]}
             for baseline in self.asked.scored:
+                columns: dict[Column, PairNumbers] = {}
                 if baseline == "majority_class":
-                    columns = dict(zip(("matches", "effective_matches"), taught.modal[comparison.teacher], strict=True))
-                else:
-                    columns = {
-                        column: PairNumbers(kept, noted.places[comparison, baseline, column])
-                        for column in COLUMNS
-                        if (comparison, baseline, column) in noted.places
-                    }
+                    columns["matches"], columns["effective_matches"] = taught.modal[comparison.teacher]
+                for column in COLUMNS:
+                    if (comparison, baseline, column) in noted.places:
+                        columns[column] = PairNumbers(kept, noted.places[comparison, baseline, column])
                 if columns:  # There may be no other layer or pair.
+                    columns["counts"] = taught.counts
+                    columns["effective_counts"] = taught.effective_counts[comparison.teacher]
                     nats = noted.nats.get((comparison, baseline))
-                    scores.append(Score(comparison, baseline, reachable, {**whole, **columns}, nats))
+                    scores.append(Score(comparison, baseline, reachable, columns, nats))
         return Measurement(tuple(scores))
 
 
