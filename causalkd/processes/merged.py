@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from fractions import Fraction
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -11,7 +12,8 @@ def merged(parts: Sequence[T]) -> T:
     """Puts notes of one kind together, those of the first share first.
 
     Lists are put end to end, sets are united, mappings are merged key by key, tuples item by item and data classes
-    field by field. Of anything else the last is taken, as a process that goes on overwrites it.
+    field by field. Fractions and floats are sums, which are added. Of anything else the last is taken, as a process
+    that goes on overwrites it.
 
     Args:
         parts: The notes of every process, in the order of their shares; at least one.
@@ -27,6 +29,8 @@ def merged(parts: Sequence[T]) -> T:
         found = tuple(merged(items) for items in zip(*rest, strict=True))
     elif isinstance(first, list):
         found = [item for part in rest for item in part]
+    elif isinstance(first, Fraction | float):
+        found = sum(rest)
     elif isinstance(first, set):
         found = set().union(*rest)
     elif isinstance(first, dict):

@@ -208,25 +208,31 @@ def dataset_sources(index: Int[Tensor, "batch"], size: int, seed: int, epoch: in
 
 
 def evaluation_pairs(
-    examples: Sequence[Example], n: int, seed: int
+    examples: Sequence[Example], n: int, seed: int, first: int = 0
 ) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
-    """Numbers of the base and the source of `n` distinct pairs of two examples.
+    """Numbers of the base and the source of `n` distinct pairs of two examples, without the first `first` of them.
 
     Every example is base equally often, give or take one. Raises ValueError if there are not that many pairs.
     """
     size = len(examples)
-    if not 1 <= n <= size * (size - 1):
-        raise ValueError(
-            f"{n} pairs were asked for, but {size} examples make {size * max(size - 1, 0)} pairs of two different "
-            "ones. Give at most that"
-        )
+    check_number(n, size)
     generator = np.random.default_rng(seed)
     order, offset = (
         torch.from_numpy(generator.permutation(size)),
         torch.from_numpy(generator.integers(size - 1, size=size)),
     )
-    place, turn = torch.arange(n) % size, torch.arange(n) // size
+    number = torch.arange(first, n)
+    place, turn = number % size, number // size
     return order[place], order[(place + 1 + (offset[place] + turn) % (size - 1)) % size]
+
+
+def check_number(n: int, size: int) -> None:
+    """Raises ValueError where so many examples do not make `n` pairs, or none is asked for."""
+    if not 1 <= n <= size * (size - 1):
+        raise ValueError(
+            f"{n} pairs were asked for, but {size} examples make {size * max(size - 1, 0)} pairs of two different "
+            "ones. Give at most that"
+        )
 
 
 def pair_batches(

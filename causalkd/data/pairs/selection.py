@@ -11,33 +11,43 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from causalkd.data.batch import Example
-from causalkd.data.pairs.collator import evaluation_pairs
+from causalkd.data.pairs.collator import check_number, evaluation_pairs
 
 Pairs = tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]
 Fits = Callable[[Int[Tensor, "pairs"], Int[Tensor, "pairs"]], Bool[Tensor, "pairs"]]
 """Which pairs are selected, given the numbers of their bases and sources."""
 
 
+_AT_ONCE = 1 << 18
+"""Of so many pairs at a time it is asked which are suitable, so that the memory does not grow with how few are."""
+
+
 def choose_pairs(examples: Sequence[Example], n: int, seed: int, fits: Fits) -> Pairs:
-    """The first `n` suitable pairs of `evaluation_pairs`; more are drawn until there are enough.
+    """The first `n` suitable pairs of `evaluation_pairs`, which are drawn until there are enough.
+
+    Costs 16 bytes for each pair that is chosen.
 
     Raises:
         ValueError: Fewer pairs fit.
     """
     size = len(examples)
     most = size * (size - 1)
-    asked = n
-    while True:
-        base, source = evaluation_pairs(examples, asked, seed)
+    check_number(n, size)
+    chosen: list[Pairs] = []
+    found = drawn = 0
+    while found < n and drawn < most:
+        until = min(drawn + _AT_ONCE, most)
+        base, source = evaluation_pairs(examples, until, seed, first=drawn)
         kept = fits(base, source)
-        if int(kept.sum()) >= n:
-            return base[kept][:n], source[kept][:n]
-        if asked >= most:
-            raise ValueError(
-                f"{n} pairs were asked for, but of the {most} pairs of {size} examples only {int(kept.sum())} are of "
-                "the chosen kind. Give at most that number, or take more examples"
-            )
-        asked = min(4 * asked, most)
+        chosen.append((base[kept], source[kept]))
+        found, drawn = found + int(kept.sum()), until
+    if found < n:
+        raise ValueError(
+            f"{n} pairs were asked for, but of the {most} pairs of {size} examples only {found} are of "
+            "the chosen kind. Give at most that number, or take more examples"
+        )
+    base, source = (torch.cat(side)[:n] for side in zip(*chosen, strict=True))
+    return base, source
 
 
 def same_length(examples: Sequence[Example]) -> Fits:

@@ -20,6 +20,7 @@ from causalkd.data.tasks.generated import generated_examples
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
 from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_each, scores
 from causalkd.data.tasks.own_data import OwnData
+from causalkd.data.tasks.packed_rows import PackedRows
 from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
 from causalkd.data.tasks.row_checks import check_answers, check_rows
 from causalkd.data.tasks.row_kinds import ROW_KINDS
@@ -73,7 +74,7 @@ class Examples:
             return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
 
         keys = ("label", "tags")
-        rows = [{**row, **{key: moved(row[key]) for key in keys if key in row}} for row in self.examples]
+        rows = PackedRows({**row, **{key: moved(row[key]) for key in keys if key in row}} for row in self.examples)
         labels = tuple(self.labels[number] for number in origin)
         return replace(self, examples=rows, labels=labels, positive=place[self.positive])
 

@@ -3,9 +3,9 @@
 Every row keeps its number, and cut rows are counted. The tokenizer must be a fast one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
@@ -13,7 +13,11 @@ from transformers import PreTrainedTokenizerBase
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.encode import check_room, encode, some_rows, token_ids
 from causalkd.data.tasks.extents import extents
+from causalkd.data.tasks.packed_rows import PackedRows
 from causalkd.data.tasks.row_checks import check_answers
+
+_AT_ONCE = 1000
+"""The number of rows that are tokenised at once."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,17 @@ def sentence_examples(
     Segments are `text`, or `first` and `second`; the longer text of a pair is cut first. `with_extents` adds
     `extents`, where each token stands in the texts.
     """
-    names = ("text",) if second is None else ("first", "second")
-    encodings = _encode(first, second, tokenizer, max_length, "longest_first")
-    examples = [
-        {**_example(encoding, tokenizer, names), "label": label}
-        for encoding, label in zip(encodings, labels, strict=True)
-    ]
-    if with_extents:
-        texts = [first] if second is None else [first, second]
-        _add_extents(examples, encodings, list(zip(*texts, strict=True)))
-    return Tokenised(examples, _cut(encodings))
+    names, cut = ("text",) if second is None else ("first", "second"), 0
+    texts = [first] if second is None else [first, second]
+
+    def made() -> Iterator[dict[str, Any]]:
+        nonlocal cut
+        for encoding, label, *row in zip(_encodings(first, second, tokenizer, max_length), labels, *texts, strict=True):
+            cut += bool(encoding.overflowing)
+            example = {**_example(encoding, tokenizer, names), "label": label}
+            yield example | ({"extents": extents(encoding, row)} if with_extents else {})
+
+    return Tokenised(PackedRows(made()), cut)
 
 
 def tag_examples(
@@ -69,20 +74,23 @@ def tag_examples(
     without a token included, and `words`, the numbers of the words that are labelled; `with_extents` adds `extents`,
     where each token stands in the sentence.
     """
-    sentences = [" ".join(sentence) for sentence in words]
-    encodings = _encode(sentences, None, tokenizer, max_length, "longest_first")
-    examples, lost = [], 0
-    for encoding, sentence, row_tags in zip(encodings, words, tags, strict=True):
-        first_tokens = _first_tokens(encoding, sentence)
-        label = [IGNORED] * len(encoding.ids)
-        for word, token in first_tokens.items():
-            label[token] = row_tags[word]
-        lost += len(sentence) - len(first_tokens)
-        extra = {"label": label, "tags": list(row_tags), "words": sorted(first_tokens)}
-        examples.append(_example(encoding, tokenizer, ("text",)) | extra)
-    if with_extents:
-        _add_extents(examples, encodings, [(sentence,) for sentence in sentences])
-    return Tokenised(examples, _cut(encodings), lost)
+    sentences, cut, lost = [" ".join(sentence) for sentence in words], 0, 0
+
+    def made() -> Iterator[dict[str, Any]]:
+        nonlocal cut, lost
+        encodings = _encodings(sentences, None, tokenizer, max_length)
+        for encoding, sentence, row, row_tags in zip(encodings, sentences, words, tags, strict=True):
+            first_tokens = _first_tokens(encoding, row)
+            label = [IGNORED] * len(encoding.ids)
+            for word, token in first_tokens.items():
+                label[token] = row_tags[word]
+            cut += bool(encoding.overflowing)
+            lost += len(row) - len(first_tokens)
+            extra = {"label": label, "tags": list(row_tags), "words": sorted(first_tokens)}
+            example = _example(encoding, tokenizer, ("text",)) | extra
+            yield example | ({"extents": extents(encoding, (sentence,))} if with_extents else {})
+
+    return Tokenised(PackedRows(made()), cut, lost)
 
 
 def answer_examples(
@@ -107,43 +115,53 @@ def answer_examples(
     characters of it that each token stands for, (0, 0) elsewhere; `answers`, the accepted texts; `null`.
     Raises ValueError where an answer is not in its context or a question leaves no room.
     """
-    pairs = list(zip(contexts, answers, strict=True))
     check_answers(contexts, answers, "the questions")
-    windows = _windows(questions, contexts, tokenizer, max_length, overlap)
-    examples, lost = [], 0
-    for number, (encodings, (context, accepted)) in enumerate(zip(windows, pairs, strict=True)):
-        spans = [_answer_tokens(encodings, place, accepted) for place in range(len(encodings))]
-        gone = bool(accepted) and not any(spans)
-        lost += gone
-        for encoding, span in zip(encodings, spans, strict=True):
-            null = encoding.ids.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in encoding.ids else 0
-            inside = [sequence == 1 for sequence in encoding.sequence_ids]
-            extra = {
-                "label": (IGNORED, IGNORED) if gone else span or (null, null),
-                "question": number,
-                "text": context,
-                "offsets": [span if here else (0, 0) for span, here in zip(encoding.offsets, inside, strict=True)],
-                "answers": [text for _, text in accepted],
-                "null": null,
-            }
-            examples.append(_example(encoding, tokenizer, ("first", "second")) | extra)
-    return Tokenised(examples, lost=lost)
+    lost = 0
+
+    def made() -> Iterator[dict[str, Any]]:
+        nonlocal lost
+        windows = _windows(questions, contexts, tokenizer, max_length, overlap)
+        for number, (encodings, context, accepted) in enumerate(zip(windows, contexts, answers, strict=True)):
+            spans = [_answer_tokens(encodings, place, accepted) for place in range(len(encodings))]
+            gone = bool(accepted) and not any(spans)
+            lost += gone
+            for encoding, span in zip(encodings, spans, strict=True):
+                null = encoding.ids.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in encoding.ids else 0
+                inside = [sequence == 1 for sequence in encoding.sequence_ids]
+                extra = {
+                    "label": (IGNORED, IGNORED) if gone else span or (null, null),
+                    "question": number,
+                    "text": context,
+                    "offsets": [at if here else (0, 0) for at, here in zip(encoding.offsets, inside, strict=True)],
+                    "answers": [text for _, text in accepted],
+                    "null": null,
+                }
+                yield _example(encoding, tokenizer, ("first", "second")) | extra
+
+    return Tokenised(PackedRows(made()), lost=lost)
 
 
-def _encode(
-    first: Sequence[str],
-    second: Sequence[str] | None,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    cut: Literal["longest_first"],
-) -> list[Encoding]:
+def _batches(*columns: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
+    """Some rows of each column at a time, of which the first is there; what a tokenizer says of a row is large."""
+    assert columns[0] is not None
+    for start in range(0, len(columns[0]), _AT_ONCE):
+        yield tuple(None if column is None else column[start : start + _AT_ONCE] for column in columns)
+
+
+def _encodings(
+    first: Sequence[str], second: Sequence[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Iterator[Encoding]:
+    """The encoding of each row. Raises ValueError at the end where rows have no token."""
     pair = second is not None
     check_room(max_length - tokenizer.num_special_tokens_to_add(pair=pair) - pair, tokenizer, max_length)
-    encodings = encode(tokenizer, first, second, cut, max_length)
-    empty = [row for row, encoding in enumerate(encodings) if not encoding.ids]
+    empty, row = [], 0
+    for one, other in _batches(first, second):
+        for encoding in encode(tokenizer, one, other, "longest_first", max_length):
+            empty += [] if encoding.ids else [row]
+            row += 1
+            yield encoding
     if empty:
         raise ValueError(f"texts without any token, rows {some_rows(empty)}. Leave them out")
-    return encodings
 
 
 def _windows(
@@ -152,9 +170,9 @@ def _windows(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     overlap: int,
-) -> list[list[Encoding]]:
+) -> Iterator[list[Encoding]]:
     """The windows of each question's context, in their order."""
-    lengths = [len(ids) for ids in token_ids(tokenizer, questions)]
+    lengths = [len(ids) for (some,) in _batches(questions) for ids in token_ids(tokenizer, some)]
     rooms = [max_length - tokenizer.num_special_tokens_to_add(pair=True) - length for length in lengths]
     long = [row for row, room in enumerate(rooms) if room < 1]
     if long:
@@ -162,8 +180,19 @@ def _windows(
             f"questions that leave no room for their context within max_length {max_length}, rows {some_rows(long)} "
             f"(the longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
         )
+    for asked, read, room in _batches(questions, contexts, rooms):
+        yield from _windows_of_some(asked, read, [min(overlap, own // 2) for own in room], tokenizer, max_length)
+
+
+def _windows_of_some(
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    strides: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> list[list[Encoding]]:
+    """The windows of some contexts, of which neighbours share so many tokens."""
     found: dict[int, list[Encoding]] = {}
-    strides = [min(overlap, room // 2) for room in rooms]
     for stride in sorted(set(strides)):  # a tokenizer takes one length for all rows of a call
         rows = [row for row, own in enumerate(strides) if own == stride]
         asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
@@ -180,13 +209,6 @@ def _example(encoding: Encoding, tokenizer: PreTrainedTokenizerBase, names: tupl
     starts = {name: sequences.index(number) for number, name in enumerate(names) if number in sequences}
     stops = {name: starts[name] + sequences.count(number) for number, name in enumerate(names) if name in starts}
     return example | {"segments": {name: (start, stops[name]) for name, start in starts.items()}}
-
-
-def _add_extents(
-    examples: Sequence[dict[str, Any]], encodings: Sequence[Encoding], texts: Sequence[Sequence[str]]
-) -> None:
-    for example, encoding, row in zip(examples, encodings, texts, strict=True):
-        example["extents"] = extents(encoding, row)
 
 
 def _first_tokens(encoding: Encoding, words: Sequence[str]) -> dict[int, int]:
@@ -227,7 +249,3 @@ def _answer_tokens(
     first = next((token for token in context if spans[token][1] > start), None)
     last = next((token for token in reversed(context) if spans[token][0] < stop), None)
     return None if begun or ended or first is None or last is None or first > last else (first, last)
-
-
-def _cut(encodings: Sequence[Encoding]) -> int:
-    return sum(bool(encoding.overflowing) for encoding in encodings)

@@ -1,12 +1,13 @@
 """Examples of two models with different tokenizers: every row as each of them reads it, and what corresponds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from causalkd.data.batch import IGNORED, Example
 from causalkd.data.pieces import shared_pieces
 from causalkd.data.tasks.loading import Examples
+from causalkd.data.tasks.packed_rows import PackedRows
 from causalkd.task_types import Task
 
 OVER_LABELS: tuple[Task, ...] = ("classification", "multi_label", "regression", "token_classification")
@@ -29,18 +30,23 @@ def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Exa
         ValueError: The predictions are not over labels, the rows are not the same, or were loaded without extents.
     """
     _check(teacher, student)
-    rows, lost = [], 0
-    for own, other in zip(teacher.examples, student.examples, strict=True):
-        row, read = dict(own), {name: other[name] for name in ("input_ids", "token_type_ids") if name in other}
-        read["pieces"] = [list(piece) for piece in shared_pieces(row.pop("extents"), other["extents"])]
-        if teacher.kind == "token_classification":
-            words = sorted(set(own["words"]) & set(other["words"]))
-            lost += len(own["tags"]) - len(words)
-            kept = _places(own, words)
-            label = [value if place in kept else IGNORED for place, value in enumerate(own["label"])]
-            row |= {"label": label, "words": words}
-            read["labelled"] = _places(other, words)
-        rows.append(row | {"student": read})
+    lost = 0
+
+    def made() -> Iterator[dict[str, Any]]:
+        nonlocal lost
+        for own, other in zip(teacher.examples, student.examples, strict=True):
+            row, read = dict(own), {name: other[name] for name in ("input_ids", "token_type_ids") if name in other}
+            read["pieces"] = [list(piece) for piece in shared_pieces(row.pop("extents"), other["extents"])]
+            if teacher.kind == "token_classification":
+                words = sorted(set(own["words"]) & set(other["words"]))
+                lost += len(own["tags"]) - len(words)
+                kept = _places(own, words)
+                label = [value if place in kept else IGNORED for place, value in enumerate(own["label"])]
+                row |= {"label": label, "words": words}
+                read["labelled"] = _places(other, words)
+            yield row | {"student": read}
+
+    rows = PackedRows(made())
     return replace(teacher, examples=rows, lost=lost, student_pad_id=student_pad_id)
 
 
@@ -48,7 +54,7 @@ def in_teachers_tokens(examples: Examples) -> Examples:
     """The examples as the teacher reads them, without the student's rows."""
     if examples.student_pad_id is None:
         return examples
-    rows = [{name: value for name, value in row.items() if name != "student"} for row in examples.examples]
+    rows = PackedRows({name: value for name, value in row.items() if name != "student"} for row in examples.examples)
     return replace(examples, examples=rows, student_pad_id=None)
 
 

@@ -10,6 +10,7 @@ from causalkd.data.batch import Reader
 from causalkd.data.packing import pack
 from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.data.tasks.packed_rows import PackedRows
 from causalkd.data.tasks.two_tokenizers import OVER_LABELS, in_teachers_tokens, read_twice
 from causalkd.models.checkpoints import read_config
 from causalkd.models.load import OTHER_TOKENIZERS
@@ -123,7 +124,7 @@ def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
     drawn = drawn_rows(size, number, part.seed)
     out = [drawn[place] for place in drawn_rows(number, part.eval_limit, part.seed)]
     kept = sorted(set(range(size)) - set(drawn))
-    remaining, heldout = ([train.examples[row] for row in rows] for rows in (kept, out))
+    remaining, heldout = (PackedRows(train.examples[row] for row in rows) for rows in (kept, out))
     origin = f"the training split, {train.origin}"
     return (
         replace(train, examples=remaining, origin=f"{origin}, without {number} that are held out"),

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -156,9 +157,11 @@ def _check_is_number(trainer: DistillationTrainer, loss: Tensor) -> None:
 
 def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
     """Refuses rows that are too long for the model, and token ids and token types without an embedding."""
-    examples = [*data.train.examples, *data.heldout.examples]
-    rows = [row_of(example, model.role)["input_ids"] for example in examples]
-    longest, highest, room = max(map(len, rows)), max(map(max, rows)), most_tokens(model.model)
+    longest, highest, kind, room = 0, 0, 0, most_tokens(model.model)
+    for example in chain(data.train.examples, data.heldout.examples):
+        row = row_of(example, model.role)
+        longest, highest = max(longest, len(row["input_ids"])), max(highest, max(row["input_ids"]))
+        kind = max(kind, max(row.get("token_type_ids", ()), default=0))
     if model.task == "masked_lm":  # which inserts any token
         highest = max(highest, len(data.tokenizer) - 1)
     if (part.max_length or 0) > room:
@@ -175,7 +178,6 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
             f"the data hold the token id {highest}, but {model} has a vocabulary of {model.vocabulary} entries; "
             "use the model's own tokenizer, or a model whose vocabulary is as large"
         )
-    kind = max(max(row_of(example, model.role).get("token_type_ids", [0])) for example in examples)
     known = model.model.config.to_dict().get("type_vocab_size")
     if known is not None and kind >= known:
         raise ValueError(

@@ -1,7 +1,7 @@
 """One pass over held-out pairs serves every measurement: each intervention is run once and given to all observers."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 
@@ -13,29 +13,26 @@ from causalkd.verification.interventions.counterfactuals import Intervened, Mode
 from causalkd.verification.interventions.plan import Intervention
 
 
-@runtime_checkable
-class Metric(Protocol):
+class Metric:
     """Measures something about a model's predictions while batches pass.
 
     It keeps nothing of a vocabulary's size beyond the intervention it sees; `TeacherCounterfactuals` does, until
-    the next batch.
+    the next batch. A metric defines those of the methods below that it needs.
     """
 
     noted: Any
     """All that it has noted of the batches so far, on the host, in a shape that `merged` puts together."""
-
-    @property
-    def interventions(self) -> Collection[Intervention]:
-        """The interventions that the observer needs."""
-        ...
+    interventions: Collection[Intervention]
+    """The interventions that the observer needs."""
 
     def start(self, passes: ModelPass) -> None:
         """Receives the next batch, and the model's base run on it."""
-        ...
 
     def update(self, intervene: Intervened) -> None:
         """Receives the intervention at one of its sites, over that batch."""
-        ...
+
+    def finish(self) -> None:
+        """Is called when all models have seen the batch."""
 
 
 class ObservedModel:
@@ -87,6 +84,7 @@ def run_passes(
         processes: Who shares the batches. At the end the observers of each have noted what was seen by all, in the
             order of the batches.
     """
+    observers = [observer for each in observed for observer in each.observers]
     # A batch of one row takes a source from the one before.
     mine = processes.share(len(batches), lambda number: len(batches[number].counted) > 1)
     with torch.no_grad(), evaluating([each.model for each in observed]):
@@ -94,7 +92,8 @@ def run_passes(
             batch, following = batches[number], batches[number + 1] if number + 1 < len(batches) else None
             for each in observed:
                 each.see(batch, following)
-    observers = [observer for each in observed for observer in each.observers]
+            for observer in observers:
+                observer.finish()
     everything = processes.together(tuple(each.noted for each in observers))
     for observer, noted in zip(observers, everything, strict=True):
         observer.noted = noted

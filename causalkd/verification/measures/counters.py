@@ -2,19 +2,22 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from itertools import accumulate
+from fractions import Fraction
+from math import isfinite
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, Reach
+from causalkd.verification.interventions.passes import Metric
 from causalkd.verification.interventions.plan import Comparison, Intervention
 from causalkd.verification.interventions.predictions import Predictions, divergence, same
-from causalkd.verification.measures.scores import Measurement, Score
+from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
+from causalkd.verification.measures.scores import COLUMNS, Column, Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, MEASURED, BaselineName
 from causalkd.verification.results.report import GRID
 
@@ -43,36 +46,44 @@ class MeasurementPlan:
 
 @dataclass
 class TeacherNotes:
-    """What is known of the teacher on the batches so far; a list has an entry for each of them."""
+    """What is known of the teacher on the batches so far; a list has an entry for each of them, see `pack`."""
 
-    counts: dict[Intervention, list[np.ndarray]]
-    effective_counts: dict[Intervention, list[np.ndarray]]
-    choices: dict[Intervention, list[Tensor]]
-    effective: dict[Intervention, list[Tensor]]
+    pairs: list[Packed] = field(default_factory=list)
+    """The number of predictions of each pair, then of those that each intervention changed."""
+    choices: list[Packed] = field(default_factory=list)
+    """What is predicted without an intervention, then after each; nothing unless `majority_class` is asked for."""
+    dtypes: set[np.dtype] = field(default_factory=set)
+    """The one type of the choices."""
     reach: Reach = field(default_factory=Reach)
-    rows: list[Tensor] = field(default_factory=list)
-    """The row of its batch that each item belongs to."""
-    sizes: list[int] = field(default_factory=list)
-    """The rows of each batch."""
-
-    @classmethod
-    def of(cls, interventions: Iterable[Intervention]) -> "TeacherNotes":
-        """No batch yet."""
-        keys = tuple(interventions)
-        return cls(
-            {key: [] for key in keys}, {key: [] for key in keys}, {key: [] for key in keys}, {key: [] for key in keys}
-        )
 
 
-class TeacherCounterfactuals:
-    """Observes the teacher. Holds all its counterfactuals of the present batch, and what is needed of earlier ones."""
+@dataclass(frozen=True, eq=False)
+class TeacherTallies:
+    """What all students are compared with, pair by pair."""
+
+    counts: PairNumbers
+    """The number of predictions."""
+    effective_counts: dict[Intervention, PairNumbers]
+    """The number of those that each intervention changed."""
+    modal: dict[Intervention, tuple[PairNumbers, PairNumbers]]
+    """Matches and effective matches of the best constant guesses; empty unless `majority_class` is asked for."""
+
+
+class TeacherCounterfactuals(Metric):
+    """Observes the teacher. Holds all its counterfactuals of the present batch, and what is needed of earlier ones.
+
+    Kept of an earlier batch are, for each pair, a bit and one for each intervention, and where `majority_class` is
+    asked for as many times the bits that a class or token takes for each prediction. (Of a pair with several
+    predictions a count takes the bits that it needs.)
+    """
 
     def __init__(self, asked: Iterable[MeasurementPlan]) -> None:
         asked = tuple(asked)
         self.interventions = dict.fromkeys(comparison.teacher for each in asked for comparison in each.comparisons)
         self.repeated = {comparison.teacher for each in asked for comparison in each.with_ceiling}
-        self.noted = TeacherNotes.of(self.interventions)
-        self.plain: Tensor | None = None
+        self.guessed = any("majority_class" in each.baselines for each in asked)
+        self.noted = TeacherNotes()
+        self.plain: Predictions | None = None
         self.now: dict[Intervention, Predictions] = {}
         self.effective: dict[Intervention, Tensor] = {}
         self.ceiling: dict[Intervention, Predictions] = {}
@@ -83,9 +94,7 @@ class TeacherCounterfactuals:
         """Drops the previous batch."""
         self.batch = passes.batch
         self.now, self.effective, self.ceiling = {}, {}, {}
-        self.plain, self.rows = passes.plain.choice, len(passes.batch.counted)
-        self.noted.rows.append(passes.plain.row.cpu())
-        self.noted.sizes.append(self.rows)
+        self.plain, self.rows = passes.plain, len(passes.batch.counted)
 
     def update(self, intervene: Intervened) -> None:
         """Adds the counterfactual of one intervention."""
@@ -94,35 +103,56 @@ class TeacherCounterfactuals:
         self.now[intervention] = found
         if intervention in self.repeated:
             self.ceiling[intervention] = intervene.repeated
-        effective = (~same(found.choice, plain.choice)).float()
-        self.effective[intervention] = effective
-        self.noted.counts[intervention].append(_by_row(torch.ones_like(effective), plain, self.rows))
-        self.noted.effective_counts[intervention].append(_by_row(effective, plain, self.rows))
-        self.noted.choices[intervention].append(found.choice.cpu())
-        self.noted.effective[intervention].append(effective.cpu())
+        self.effective[intervention] = (~same(found.choice, plain.choice)).float()
 
-    def modal(self, intervention: Intervention) -> tuple[np.ndarray, np.ndarray]:
-        """Matches and effective matches by pair of the best constant guesses."""
-        noted = self.noted
-        tallies = modal_matches(torch.cat(noted.choices[intervention]), torch.cat(noted.effective[intervention]))
-        starts = [0, *accumulate(noted.sizes)]
-        rows = torch.cat([row + start for row, start in zip(noted.rows, starts, strict=False)])
-        whole, effective = (torch.zeros(starts[-1]).index_add(0, rows, tally) for tally in tallies)
-        return whole.double().numpy(), effective.double().numpy()
+    def finish(self) -> None:
+        """Keeps what is needed of the batch later."""
+        assert self.plain is not None
+        effective = [self.effective[each] for each in self.interventions]
+        every = torch.ones(len(self.plain.row), device=self.plain.row.device)
+        self.noted.pairs.append(pack(np.stack([_by_row(part, self.plain, self.rows) for part in (every, *effective)])))
+        if self.guessed:
+            made = (self.plain, *(self.now[each] for each in self.interventions))
+            choices = np.stack([each.choice.cpu().numpy() for each in made])
+            self.noted.choices.append(pack(choices.view(_bits(choices.dtype))))
+            self.noted.dtypes.add(choices.dtype)
+
+    def tallies(self, asked: MeasurementPlan) -> TeacherTallies:
+        """What is known of the interventions of one student's comparisons."""
+        pairs, places = joined(self.noted.pairs), {each: place for place, each in enumerate(self.interventions, 1)}
+        needed = {comparison.teacher: places[comparison.teacher] for comparison in asked.comparisons}
+        counts, modal = PairNumbers(pairs, 0), {}
+        if "majority_class" in asked.baselines:
+            choices, (dtype,) = joined(self.noted.choices), self.noted.dtypes
+            row = torch.arange(pairs.shape[2]).repeat_interleave(torch.from_numpy(counts.values))
+            plain = _choice(PairNumbers(choices, 0), dtype)
+            for intervention, place in needed.items():
+                modal[intervention] = _modal(plain, _choice(PairNumbers(choices, place), dtype), row, pairs.shape[2])
+        return TeacherTallies(counts, {each: PairNumbers(pairs, place) for each, place in needed.items()}, modal)
+
+
+_Column = tuple[Comparison, BaselineName, Column]
 
 
 @dataclass
 class TableNotes:
-    """What is known of a student on the batches so far; a list has an entry for each of them."""
+    """What is known of a student on the batches so far."""
 
-    still: dict[Comparison, list[np.ndarray]]
-    tallies: dict[tuple[Comparison, BaselineName], list[np.ndarray]] = field(default_factory=dict)
-    """Of shape (3, batch): matches, effective matches, divergence."""
+    kept: list[Packed] = field(default_factory=list)
+    """An entry for each batch; see `pack`."""
+    places: dict[_Column, int] = field(default_factory=dict)
+    """Which of the lists in it a number of each pair is."""
+    nats: dict[tuple[Comparison, BaselineName], Fraction | float] = field(default_factory=dict)
+    """The sum of all divergences: exact, so the same however the batches are shared; a float only where not finite."""
     reach: Reach = field(default_factory=Reach)
 
 
-class Table:
-    """Observes a student, after the teacher: matches for each comparison and baseline, and unchanged predictions."""
+class Table(Metric):
+    """Observes a student, after the teacher: matches for each comparison and baseline, and unchanged predictions.
+
+    Kept of an earlier batch are two bits for each pair, comparison and baseline, and one for each pair and comparison.
+    (Of a pair with several predictions a count takes the bits that it needs.)
+    """
 
     def __init__(self, truth: TeacherCounterfactuals, asked: MeasurementPlan, seed: int) -> None:
         """`seed` is used for `norm_matched_random` and for the untrained student."""
@@ -135,10 +165,12 @@ class Table:
         self.interventions = dict.fromkeys(
             [*self.own, *(intervention for intervention in other if intervention is not None)]
         )
-        self.noted = TableNotes({comparison: [] for comparison in asked.comparisons})
+        self.noted = TableNotes()
+        self.now: dict[_Column, np.ndarray] = {}
 
     def start(self, passes: ModelPass) -> None:
         """Counts the baselines that need no prediction of the student."""
+        self.now = {}
         for comparison in self.asked.with_ceiling:
             self._note(comparison, "ceiling", self.truth.ceiling[comparison.teacher])
 
@@ -160,6 +192,11 @@ class Table:
         """Counts the counterfactual of one intervention in the untrained student."""
         self._tally("untrained_student", intervene.intervention, intervene.answer.predictions)
 
+    def finish(self) -> None:
+        """Keeps the counts of the batch."""
+        self.noted.places = {column: place for place, column in enumerate(self.now)}
+        self.noted.kept.append(pack(np.stack([*self.now.values()])))
+
     def _tally(self, baseline: BaselineName, intervention: Intervention, found: Predictions) -> None:
         """Counts what the student predicted after an intervention, for every comparison that uses it."""
         if baseline not in self.asked.scored:
@@ -173,50 +210,49 @@ class Table:
 
     def _note(self, comparison: Comparison, baseline: BaselineName, found: Predictions) -> None:
         given, effective = self.truth.now[comparison.teacher], self.truth.effective[comparison.teacher]
-        match = same(given.choice, found.choice).float()
-        parts = (match, match * effective, divergence(given, found))
-        by_row = np.stack([_by_row(part, given, self.truth.rows) for part in parts])
-        self.noted.tallies.setdefault((comparison, baseline), []).append(by_row)
+        match, rows = same(given.choice, found.choice).float(), self.truth.rows
+        self.now[comparison, baseline, "matches"] = _by_row(match, given, rows)
+        self.now[comparison, baseline, "effective_matches"] = _by_row(match * effective, given, rows)
+        nats = float(divergence(given, found).double().sum())
+        earlier = self.noted.nats.get((comparison, baseline), Fraction(0))
+        self.noted.nats[comparison, baseline] = earlier + (Fraction(nats) if isfinite(nats) else nats)
 
     def _note_still(self, intervention: Intervention, stays: Bool[Tensor, "item"]) -> None:
         """Counts where neither model's prediction changes, for every comparison with this student intervention."""
         for comparison in self.asked.comparisons:
             if comparison.student == intervention:
                 still = stays.float() * (1 - self.truth.effective[comparison.teacher])
-                self.noted.still[comparison].append(_by_row(still, self.truth.now[comparison.teacher], self.truth.rows))
+                given = self.truth.now[comparison.teacher]
+                self.now[comparison, MEASURED, "still"] = _by_row(still, given, self.truth.rows)
 
     def measurement(self) -> Measurement:
         """The scores of every comparison under every baseline."""
-        truth, noted, scores = self.truth.noted, self.noted, []
+        truth, noted, taught, scores = self.truth.noted, self.noted, self.truth.tallies(self.asked), []
+        kept = joined(noted.kept)
         for comparison in self.asked.comparisons:
             reachable = comparison.teacher in truth.reach and comparison.student in noted.reach
-            counts, effective_counts = (
-                np.concatenate(parts[comparison.teacher]) for parts in (truth.counts, truth.effective_counts)
-            )
             for baseline in self.asked.scored:
+                columns: dict[Column, PairNumbers] = {}
                 if baseline == "majority_class":
-                    (matches, effective), kl = self.truth.modal(comparison.teacher), None
-                elif (comparison, baseline) in noted.tallies:
-                    matches, effective, kl = np.concatenate(noted.tallies[comparison, baseline], axis=1)
-                else:  # There is no other layer or pair.
-                    continue
-                still = np.concatenate(noted.still[comparison]) if baseline == MEASURED else None
-                scores.append(
-                    Score(comparison, baseline, reachable, matches, counts, effective, effective_counts, kl, still)
-                )
+                    columns["matches"], columns["effective_matches"] = taught.modal[comparison.teacher]
+                for column in COLUMNS:
+                    if (comparison, baseline, column) in noted.places:
+                        columns[column] = PairNumbers(kept, noted.places[comparison, baseline, column])
+                if columns:  # There may be no other layer or pair.
+                    columns["counts"] = taught.counts
+                    columns["effective_counts"] = taught.effective_counts[comparison.teacher]
+                    nats = noted.nats.get((comparison, baseline))
+                    scores.append(Score(comparison, baseline, reachable, columns, nats))
         return Measurement(tuple(scores))
 
 
-class UntrainedCounter:
+class UntrainedCounter(Metric):
     """Observes an untrained student for the tables of all students of its configuration and seed."""
 
     def __init__(self, tables: Iterable[Table]) -> None:
         self.tables = tuple(tables)
         self.interventions = dict.fromkeys(intervention for table in self.tables for intervention in table.own)
         self.noted = None  # the tables note it
-
-    def start(self, passes: ModelPass) -> None:
-        """Needs nothing of the base run alone."""
 
     def update(self, intervene: Intervened) -> None:
         """Gives the tables the untrained student's predictions."""
@@ -227,3 +263,20 @@ class UntrainedCounter:
 def _by_row(values: Float[Tensor, "item"], items: Predictions, rows: int) -> Float[np.ndarray, "batch"]:
     summed = torch.zeros(rows, dtype=torch.float64, device=values.device).index_add(0, items.row, values.double())
     return summed.cpu().numpy()
+
+
+def _bits(dtype: np.dtype) -> np.dtype:
+    """The whole numbers that have the bits of values of this type."""
+    return np.dtype(f"u{dtype.itemsize}")
+
+
+def _choice(bits: PairNumbers, dtype: np.dtype) -> Tensor:
+    """The choices that were kept as their bits."""
+    return torch.from_numpy(bits.values.astype(_bits(dtype)).view(dtype))
+
+
+def _modal(plain: Tensor, choice: Tensor, row: Int[Tensor, "item"], pairs: int) -> tuple[PairNumbers, PairNumbers]:
+    """By pair, the matches and the effective matches of the best constant guesses at what a teacher predicts."""
+    tallies = modal_matches(choice, (~same(choice, plain)).float())
+    whole, effective = (torch.zeros(pairs).index_add(0, row, tally).numpy() for tally in tallies)
+    return PairNumbers.of(whole), PairNumbers.of(effective)

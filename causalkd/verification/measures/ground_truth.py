@@ -18,8 +18,9 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, layer_interventions
+from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
 from causalkd.verification.results.report import BaselineName
 from causalkd.verification.results.rows import GroundTruthRow
 from causalkd.verification.statistics.intervals import intervals, shares
@@ -93,16 +94,15 @@ def ground_truth(
 
 @dataclass
 class _Notes:
-    """What is known of the batches so far; a list has an entry for each of them."""
+    """What is known of the batches so far; a list has an entry for each of them, see `pack`."""
 
-    counterfactual: dict[Intervention, list[Tensor]]
-    permuted: dict[Intervention, list[Tensor]]
-    plain: list[Tensor] = field(default_factory=list)
-    per_pair: list[Tensor] = field(default_factory=list)
+    choices: list[Packed] = field(default_factory=list)
+    """What the model predicts for the bases; then, for each intervention, after it and with another row's source."""
+    per_pair: list[Packed] = field(default_factory=list)
     """How often the model predicts on each pair."""
 
 
-class GroundTruth:
+class GroundTruth(Metric):
     """Observes a model in every layer, at the positions of each site pair.
 
     Args:
@@ -131,17 +131,23 @@ class GroundTruth:
             for layer, intervention in layer_interventions(model, component, drawn).items()
         }
         self.interventions = dict.fromkeys(self._by_layer.values())
-        self.noted = _Notes({each: [] for each in self.interventions}, {each: [] for each in self.interventions})
+        self.noted = _Notes()
+        self._now: dict[Intervention | None, tuple[Tensor, ...]] = {}
 
     def start(self, passes: ModelPass) -> None:
         """Counts what the model predicts for the bases."""
-        self.noted.plain.append(passes.plain.choice.cpu())
-        self.noted.per_pair.append(passes.plain.row.bincount(minlength=len(passes.batch.counted)).cpu())
+        self._now = {None: (passes.plain.choice,)}
+        counts = passes.plain.row.bincount(minlength=len(passes.batch.counted))
+        self.noted.per_pair.append(pack(counts[None].cpu().numpy()))
 
     def update(self, intervene: Intervened) -> None:
         """Counts what it predicts after an intervention, and with another row's source."""
-        self.noted.counterfactual[intervene.intervention].append(intervene.answer.predictions.choice.cpu())
-        self.noted.permuted[intervene.intervention].append(intervene.permuted.choice.cpu())
+        self._now[intervene.intervention] = (intervene.answer.predictions.choice, intervene.permuted.choice)
+
+    def finish(self) -> None:
+        """Keeps what was predicted."""
+        made = (choice for each in (None, *self.interventions) for choice in self._now[each])
+        self.noted.choices.append(pack(np.stack([choice.cpu().numpy() for choice in made])))
 
     def rows(self) -> tuple[GroundTruthRow, ...]:
         """One row for each variable, site pair and layer.
@@ -149,16 +155,16 @@ class GroundTruth:
         Raises:
             ValueError: The model and the causal model predict at different positions.
         """
-        noted = self.noted
-        _check(torch.cat(noted.per_pair), self._answers)
-        unmoved = torch.cat(noted.plain)
+        _check(_list(joined(self.noted.per_pair), 0), self._answers)
+        choices, places = joined(self.noted.choices), {each: 2 * n + 1 for n, each in enumerate(self.interventions)}
+        unmoved = _list(choices, 0)
         found: list[GroundTruthRow] = []
         for variable, truth in self._answers.counterfactual.items():
             effective = truth != self._answers.plain
             guessed = modal_matches(truth, effective.float())[1].bool()
             for (layer, pair), intervention in self._by_layer.items():
-                parts = (noted.counterfactual[intervention], noted.permuted[intervention])
-                right, other = (torch.cat(each) == truth for each in parts)
+                place = places[intervention]
+                right, other = (_list(choices, each) == truth for each in (place, place + 1))
                 baselines: dict[BaselineName, Tensor] = {
                     "no_intervention": unmoved == truth,
                     "permuted_source": other,
@@ -168,6 +174,10 @@ class GroundTruth:
                 found.append(_row(key, self._answers.pair, right, effective, baselines))
         adjusted_values = benjamini_hochberg([row.p_value for row in found])
         return tuple(replace(row, q_value=q) for row, q in zip(found, adjusted_values, strict=True))
+
+
+def _list(packed: Packed, number: int) -> Int[Tensor, "numbers"]:
+    return torch.from_numpy(PairNumbers(packed, number).values)
 
 
 def _check(per_pair: Int[Tensor, "pairs"], answers: KnownAnswers) -> None:

@@ -12,8 +12,8 @@ from causalkd.data.positions import Positions
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.counterfactuals import Intervened
+from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
 from causalkd.verification.interventions.predictions import Predictions, divergence
 from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
@@ -49,7 +49,7 @@ def departures(
     return found.rows()
 
 
-class Departures:
+class Departures(Metric):
     """Observes a student, after the teacher, and keeps the largest mismatches of each declared pair."""
 
     def __init__(
@@ -67,9 +67,6 @@ class Departures:
         self.noted: dict[str, list[Departure]] = {pair: [] for pair in self._declared}
         self.interventions = {own for _, own in self._declared.values()}
 
-    def start(self, passes: ModelPass) -> None:
-        """Needs nothing of the base run alone."""
-
     def update(self, intervene: Intervened) -> None:
         """Looks for mismatches at a declared pair."""
         for pair, (taught, own) in self._declared.items():
@@ -85,7 +82,7 @@ class Departures:
 
     def _departures(self, pair: str, taught: Intervention, intervene: Intervened) -> list[Departure]:
         assert self._truth.plain is not None and self._truth.batch is not None
-        plain, intervened = self._truth.plain, self._truth.now[taught]
+        plain, intervened = self._truth.plain.choice, self._truth.now[taught]
         answers = _Answers(plain, intervened, intervene.plain.choice, intervene.answer.predictions)
         gap, key = divergence(intervened, answers.after), (self._name, self._seed, pair)
         rows = sorted(answers.stays().nonzero()[:, 0].tolist(), key=lambda row: -float(gap[row]))

@@ -3,13 +3,17 @@
 A state is a row's last hidden states, averaged over its real positions and measured in standard deviations of each
 coordinate over the clean states. The distance of a state from a set of states is that from the nearest of them. Its
 own base and source are left out of that set, so an intervention that changes nothing is exactly as far as its base.
+
+Of more than 10,000 pairs, or bases, that many are drawn, so that memory and time do not grow with their number. Those
+with the least digests of their tokens are taken, whatever the order or the process in which they are seen.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalkd.alignment.resolved_site import ResolvedSite
@@ -17,13 +21,18 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention
 from causalkd.verification.results.rows import DistanceRow
 
 _FEWEST = 4
 _BEYOND = 0.95
-_Key = tuple[int, ...]
+_MOST = 10_000
+"""The most pairs, and the most bases, that are compared."""
+_AT_ONCE = 1 << 24
+"""The most distances that are held in memory at once."""
+_Key = bytes
+"""The digest of a row's tokens."""
 
 
 def distances(
@@ -37,7 +46,8 @@ def distances(
     """The distance of counterfactual states from clean ones, per site pair; empty for fewer than four different
     bases.
 
-    Costs a base and a source run and a counterfactual for every pair, and memory for a state of each pair of rows.
+    Costs a base and a source run and a counterfactual for every pair, and memory for a state of each pair of rows and
+    each row, of at most twice 10,000 of both.
 
     Args:
         model: The teacher or a student.
@@ -57,13 +67,23 @@ class _States:
 
     counterfactual: dict[Intervention, list[Tensor]]
     clean: dict[_Key, Tensor] = field(default_factory=dict)
-    """The state of each base, by its tokens."""
+    """The state of each base."""
     involved: list[tuple[_Key, _Key]] = field(default_factory=list)
     """The base and the source of each pair."""
 
+    def thinned(self) -> "_States":
+        """At most `_MOST` of the pairs and of the bases, in their order."""
+        rows = _least([_digest(base + source) for base, source in self.involved])
+        keys = list(self.clean)
+        return _States(
+            {intervention: [torch.cat(states)[rows]] for intervention, states in self.counterfactual.items()},
+            {keys[number]: self.clean[keys[number]] for number in _least(keys)},
+            [self.involved[row] for row in rows],
+        )
 
-class Distances:
-    """Observes one intervention for each site pair, by the pair's name; keeps a state of each pair of rows."""
+
+class Distances(Metric):
+    """Observes one intervention for each site pair, by the pair's name; keeps states of pairs and of rows."""
 
     def __init__(self, declared: Mapping[str, Intervention], *, name: str, seed: int | None = None) -> None:
         self._declared, self._name, self._seed = declared, name, seed
@@ -84,16 +104,22 @@ class Distances:
         real = intervene.passes.batch.inputs["attention_mask"]
         self.noted.counterfactual[intervene.intervention].append(_states(intervene.answer.hidden, real))
 
+    def finish(self) -> None:
+        """Leaves out some of what was seen once it is twice too much."""
+        if max(len(self.noted.involved), len(self.noted.clean)) > 2 * _MOST:
+            self.noted = self.noted.thinned()
+
     def rows(self) -> tuple[DistanceRow, ...]:
         """One row for each site pair; empty for fewer than four different bases."""
-        clean, involved = self.noted.clean, self.noted.involved
+        noted = self.noted.thinned()
+        clean, involved = noted.clean, noted.involved
         if len(clean) < _FEWEST:
             return ()
         own = _own(involved, list(clean))
         pool = torch.stack(list(clean.values()))
         compared = {
             intervention: _compared(pool, torch.cat(states), own)
-            for intervention, states in self.noted.counterfactual.items()
+            for intervention, states in noted.counterfactual.items()
         }
         return tuple(
             DistanceRow(self._name, self._seed, pair, *compared[intervention], len(involved))
@@ -102,16 +128,24 @@ class Distances:
 
 
 def _keys(inputs: Inputs) -> list[_Key]:
-    """The real tokens of every row: equal rows have one state."""
+    """The digest of the real tokens of every row: equal rows have one state."""
     ids, masks = inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool()
-    return [tuple(row[mask].tolist()) for row, mask in zip(ids, masks, strict=True)]
+    return [_digest(row[mask].numpy().tobytes()) for row, mask in zip(ids, masks, strict=True)]
 
 
-def _own(involved: Sequence[tuple[_Key, _Key]], clean: Sequence[_Key]) -> Bool[Tensor, "pair row"]:
-    """The clean rows that are the base or the source of each pair."""
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _least(digests: Sequence[bytes]) -> list[int]:
+    """The numbers, ascending, of the least `_MOST` digests; of equal ones the first."""
+    return sorted(sorted(range(len(digests)), key=lambda number: digests[number])[:_MOST])
+
+
+def _own(involved: Sequence[tuple[_Key, _Key]], clean: Sequence[_Key]) -> Int[Tensor, "pair 2"]:
+    """The clean rows that are the base and the source of each pair; -1 where there is none."""
     number = {key: row for row, key in enumerate(clean)}
-    rows = torch.tensor([[number[base], number.get(source, number[base])] for base, source in involved])
-    return torch.zeros(len(involved), len(clean), dtype=torch.bool).scatter(1, rows, True)
+    return torch.tensor([[number.get(key, -1) for key in pair] for pair in involved])
 
 
 def _states(hidden: Float[Tensor, "batch pos width"], mask: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch width"]:
@@ -120,21 +154,25 @@ def _states(hidden: Float[Tensor, "batch pos width"], mask: Int[Tensor, "batch p
 
 
 def _compared(
-    clean: Float[Tensor, "row width"], intervened: Float[Tensor, "pair width"], own: Bool[Tensor, "pair row"]
+    clean: Float[Tensor, "row width"], intervened: Float[Tensor, "pair width"], own: Int[Tensor, "pair 2"]
 ) -> tuple[float, float, float]:
     """Medians of the clean and the counterfactual distances, and the share of the latter beyond 95 % of the clean
     ones.
     """
     unit = clean.std(0).clamp_min(1e-12)
-    before = _nearest(clean / unit, clean / unit, torch.eye(len(clean), dtype=torch.bool))
+    before = _nearest(clean / unit, clean / unit, torch.arange(len(clean))[:, None])
     after = _nearest(intervened / unit, clean / unit, own)
     beyond = (after > before.quantile(_BEYOND)).double().mean()
     return float(before.median()), float(after.median()), float(beyond)
 
 
 def _nearest(
-    states: Float[Tensor, "state width"], others: Float[Tensor, "row width"], left_out: Bool[Tensor, "state row"]
+    states: Float[Tensor, "state width"], others: Float[Tensor, "row width"], left_out: Int[Tensor, "state few"]
 ) -> Float[Tensor, "state"]:
-    # Computed exactly, not by products, which round small distances to zero.
-    apart = torch.cdist(states, others, compute_mode="donot_use_mm_for_euclid_dist")
-    return apart.masked_fill(left_out, torch.inf).amin(1)
+    """The distance of each state from the nearest of the others, without the numbered ones; -1 leaves out none."""
+    found, rows = [], torch.arange(len(others))
+    for some, own in zip(*(each.split(max(_AT_ONCE // len(others), 1)) for each in (states, left_out)), strict=True):
+        # Computed exactly, not by products, which round small distances to zero.
+        apart = torch.cdist(some, others, compute_mode="donot_use_mm_for_euclid_dist")
+        found.append(apart.masked_fill((own[..., None] == rows).any(1), torch.inf).amin(1))
+    return torch.cat(found)

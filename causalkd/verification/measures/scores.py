@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from causalkd.verification.interventions.plan import Comparison
+from causalkd.verification.measures.pair_numbers import PairNumbers
+from causalkd.verification.results.baselines import MEASURED
 from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, Measure
 from causalkd.verification.statistics.intervals import Interval, difference_interval, intervals, shares
 from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p
+
+Column = Literal["matches", "counts", "effective_matches", "effective_counts", "still"]
+COLUMNS: tuple[Column, ...] = get_args(Column)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +28,34 @@ class Score:
     reachable: bool
     """Whether both interventions can change a counted logit; decided by the measurement itself, also for its
     baselines."""
-    matches: Float[np.ndarray, "pairs"]
-    """The number of predictions that equal the teacher's counterfactual ones."""
-    counts: Float[np.ndarray, "pairs"]
-    """The number of all predictions: 1 where a pair has one."""
-    effective_matches: Float[np.ndarray, "pairs"]
-    effective_counts: Float[np.ndarray, "pairs"]
-    """The number of predictions that the teacher's intervention changed."""
-    divergence: Float[np.ndarray, "pairs"] | None
-    """KL(teacher counterfactual || student counterfactual) in nats; None where the baseline has no distribution."""
-    still: Float[np.ndarray, "pairs"] | None = None
-    """The number of predictions that neither model's intervention changed; None for baselines."""
+    kept: Mapping[Column, PairNumbers]
+    """The arrays below, and `still`: the number of predictions that neither model's intervention changed."""
+    nats: Fraction | float | None
+    """The sum over all predictions of KL(teacher counterfactual || student counterfactual); None where the baseline has
+    no distribution."""
+
+    @property
+    def matches(self) -> Float[np.ndarray, "pairs"]:
+        """The number of predictions that equal the teacher's counterfactual ones."""
+        return self._array("matches")
+
+    @property
+    def counts(self) -> Float[np.ndarray, "pairs"]:
+        """The number of all predictions: 1 where a pair has one."""
+        return self._array("counts")
+
+    @property
+    def effective_matches(self) -> Float[np.ndarray, "pairs"]:
+        """The matches among the predictions that the teacher's intervention changed."""
+        return self._array("effective_matches")
+
+    @property
+    def effective_counts(self) -> Float[np.ndarray, "pairs"]:
+        """The number of predictions that the teacher's intervention changed."""
+        return self._array("effective_counts")
+
+    def _array(self, column: Column) -> Float[np.ndarray, "pairs"]:
+        return self.kept[column].values.astype(np.float64)
 
     @property
     def iia(self) -> float | None:
@@ -51,14 +75,17 @@ class Score:
     @property
     def kl(self) -> float | None:
         """The mean divergence of a prediction, in nats."""
-        return None if self.divergence is None else shares(self.divergence[None], self.counts[None])[0]
+        total = self.counts.sum()
+        return None if self.nats is None or not total else float(self.nats) / float(total)
 
     @property
     def specificity(self) -> float | None:
         """The share that the student's intervention does not change, of the predictions that the teacher's does not
-        either.
+        either; None for baselines.
         """
-        return None if self.still is None else shares(self.still[None], (self.counts - self.effective_counts)[None])[0]
+        if self.baseline != MEASURED or "still" not in self.kept:
+            return None
+        return shares(self._array("still")[None], (self.counts - self.effective_counts)[None])[0]
 
     def tallies(self, measure: Measure) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
         """The matches and counts of a measure."""
@@ -216,9 +243,9 @@ def _adjusted_rows(rows: list[DifferenceRow]) -> tuple[DifferenceRow, ...]:
 
 
 def _intervals(measurement: Measurement, measure: Measure) -> list[Interval | None]:
-    tallies = [score.tallies(measure) for score in measurement.scores]
-    matches, counts = (np.stack(part) for part in zip(*tallies, strict=True))
-    return intervals(matches, counts)
+    # One at a time, because unpacked arrays are large.
+    found = (score.tallies(measure) for score in measurement.scores)
+    return [intervals(matches[None], counts[None])[0] for matches, counts in found]
 
 
 def _row(student: str, seed: int, score: Score, whole: Interval | None, effective: Interval | None) -> InterchangeRow:
@@ -239,7 +266,7 @@ def _row(student: str, seed: int, score: Score, whole: Interval | None, effectiv
         iia_high=whole and whole.high,
         iia_effective=score.iia_effective,
         effective_pairs=score.effective_pairs,
-        pairs=len(score.counts),
+        pairs=score.kept["counts"].packed.shape[2],
         kl=score.kl,
         seed=seed,
         iia_effective_low=effective and effective.low,

@@ -20,7 +20,7 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
 from causalkd.verification.interventions.predictions import same
 from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
@@ -126,7 +126,7 @@ def accuracies_by_mode(
     ]
 
 
-class _Odds:
+class _Odds(Metric):
     """Observes the teacher's log-odds against each labelled token of base."""
 
     def __init__(self) -> None:
@@ -137,20 +137,14 @@ class _Odds:
         base = passes.base
         self.noted.append(-log_odds(base.item_logits, _labels(passes.model, passes.batch, base.logits_at)).cpu())
 
-    def update(self, intervene: Intervened) -> None:
-        """Needs no intervention."""
 
-
-class _Matches:
+class _Matches(Metric):
     """Observes a student, after the teacher: by declared pair and batch, which predictions match and are effective."""
 
     def __init__(self, truth: TeacherCounterfactuals, alignment: ResolvedAlignment) -> None:
         self._truth, self._declared = truth, declared_interventions(alignment)
         self.interventions = {own for _, own in self._declared.values()}
         self.noted: dict[str, list[Tensor]] = {pair: [] for pair in self._declared}
-
-    def start(self, passes: ModelPass) -> None:
-        """Needs nothing of the base run alone."""
 
     def update(self, intervene: Intervened) -> None:
         for pair, (taught, own) in self._declared.items():

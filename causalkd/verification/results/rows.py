@@ -95,6 +95,7 @@ class DistanceRow:
     """The share of counterfactual states farther away than 95 % of the clean ones; 0.05 where there is no
     difference."""
     pairs: int
+    """The number of pairs that were compared; of more than 10,000, so many are drawn."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def learn_subspaces(
         )
         subspaces.append(learned)
         placed = replace(untrained, comparison=own[0].comparison, baseline="untrained_student")
-        scores += [*own, replace(placed, reachable=own[0].reachable, still=None)]
+        scores += [*own, replace(placed, reachable=own[0].reachable)]
     rows = Measurement(tuple(scores)).rows("student", seed)
     decided = (_decided(*each, rows) for each in zip(found.proposals, subspaces, strict=True))
     return replace(found, proposals=tuple(decided))

@@ -33,7 +33,9 @@ def paired_permutation_p(matches: Float[np.ndarray, "pairs"], reference: Float[n
         return 1.0
     # All sums have the parity of the largest, so reach + 1 values are possible: -reach, -reach + 2, …, reach.
     angles = np.pi * np.arange(reach + 1) / (reach + 1)
-    wave = np.prod(np.cos(np.outer(sizes, angles)) ** times[:, None], axis=0)
+    wave = np.ones(reach + 1)
+    for size, number in zip(sizes, times, strict=True):
+        wave *= np.cos(size * angles) ** number
     chances = (np.fft.fft(wave * np.exp(1j * angles * reach)).real / (reach + 1)).clip(min=0)
     place = (int(differences.sum()) + reach) // 2
     # Computed from the nearer tail: for p near one, the complement would be rounding error.

@@ -42,6 +42,22 @@ def test_every_pair_is_of_the_kind_and_none_is_left_out(fits, holds):
         choose_pairs(ROWS, len(every) + 1, 0, fits)
 
 
+def test_however_few_pairs_fit_only_some_are_drawn_at_a_time():
+    rows, sizes = [{"input_ids": [1]}] * 3000, []
+
+    def fits(base, source):
+        sizes.append(len(base))
+        return (base + source) % 1000 == 7
+
+    base, source = choose_pairs(rows, 5000, 1, fits)
+    every = evaluation_pairs(rows, sum(sizes), 1)
+    kept = (every[0] + every[1]) % 1000 == 7
+    assert torch.equal(base, every[0][kept][:5000]) and torch.equal(source, every[1][kept][:5000])
+    assert len(sizes) > 10 and max(sizes) == 2**18
+    with pytest.raises(ValueError, match=f"{10**6} pairs were asked for, but 30 examples make 870 pairs"):
+        choose_pairs(ROWS, 10**6, 1, fits)
+
+
 def test_segments_are_the_same_where_they_begin_and_end_alike():
     rows = [{"input_ids": [1, 2, 3], "segments": {"a": (0, stop)}} for stop in (1, 2, 1)]
     assert set(_numbers(choose_pairs(rows, 2, 0, same_segments(rows)))) == {(0, 2), (2, 0)}

@@ -5,7 +5,9 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,3 +70,37 @@ def test_two_hundred_thousand_instructions(tmp_path: Path) -> None:
     found = _loaded(tmp_path, tmp_path / "rows.jsonl", "instructions", longest=512)
     print(f"\ninstructions {found}")
     assert found["rows"] > 190_000 and found["megabytes"] < 1536
+
+
+def _classified(words: list[str], draw: random.Random) -> dict[str, Any]:
+    return {"text": " ".join(words), "label": draw.choice("abc")}
+
+
+def _tagged(words: list[str], draw: random.Random) -> dict[str, Any]:
+    return {"words": words, "tags": [draw.choice("abc") for _ in words]}
+
+
+def _asked(words: list[str], draw: random.Random) -> dict[str, Any]:
+    answers = {"text": [words[0]], "answer_start": [0]}
+    return {"question": "who jumps over the lazy dog ?", "context": " ".join(words), "answers": answers}
+
+
+@pytest.mark.parametrize(
+    ("kind", "made", "rows", "megabytes"),
+    [
+        ("classification", _classified, 200_000, 768),
+        ("token_classification", _tagged, 50_000, 640),
+        ("question_answering", _asked, 50_000, 640),
+    ],
+)
+def test_rows_of_one_example_each(
+    tmp_path: Path, kind: str, made: Callable[..., dict[str, Any]], rows: int, megabytes: int
+) -> None:
+    words, draw = WORDS.split(), random.Random(0)
+    with (tmp_path / "rows.jsonl").open("w") as file:
+        for _ in range(rows):
+            file.write(json.dumps(made(draw.choices(words, k=20), draw)) + "\n")
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    found = _loaded(tmp_path, tmp_path / "rows.jsonl", kind)
+    print(f"\n{kind} {found}")
+    assert found["rows"] == rows and found["megabytes"] < megabytes

@@ -3,6 +3,8 @@ from itertools import pairwise
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from causalkd.data.tasks import tokenise
+from causalkd.data.tasks.encode import encode
 from causalkd.data.tasks.tokenise import answer_examples, sentence_examples, tag_examples
 from tests.data.tiny_tokenizers import ALL, WORDS, bert_like, gpt2_like
 
@@ -155,3 +157,33 @@ def test_a_length_without_room_for_text_and_texts_without_tokens_are_errors() ->
         sentence_examples(["a"], ["b"], [0], bert_like(), 3)
     with pytest.raises(ValueError, match=r"texts without any token, rows 2\. Leave them out"):
         sentence_examples(["a", ""], None, [0, 0], gpt2_like(), 8)
+
+
+def _made_of_each_kind():
+    words = [["the", "fox"], ["a", "\u200b", "cat", "sat"], ["dog"] * 30, ["who"], ["a", "fox"]]
+    texts = [" ".join(sentence) for sentence in words]
+    answers = [[(0, text.split()[0])] for text in texts]
+    return (
+        sentence_examples(texts, texts[::-1], [0, 1, 2, 0, 1], bert_like(), 12, with_extents=True),
+        tag_examples(words, [[number] * len(row) for number, row in enumerate(words)], bert_like(), 12),
+        answer_examples(["who ?", "a", "the fox", "who", "it"], texts, answers, bert_like(), 14, overlap=3),
+    )
+
+
+def test_rows_that_are_tokenised_in_parts_are_the_same(monkeypatch):
+    whole, asked = _made_of_each_kind(), []
+
+    def recorded(tokenizer, first, *given, **options):
+        asked.append(len(first))
+        return encode(tokenizer, first, *given, **options)
+
+    monkeypatch.setattr(tokenise, "_AT_ONCE", 2)
+    monkeypatch.setattr(tokenise, "encode", recorded)
+    for one, other in zip(whole, _made_of_each_kind(), strict=True):
+        assert list(one.examples) == list(other.examples) and len(one.examples) >= 5
+        assert (one.truncated, one.lost) == (other.truncated, other.lost)
+    assert max(asked) == 2
+    with pytest.raises(ValueError, match=r"texts without any token, rows 2, 5\. Leave them out"):
+        sentence_examples(["a", "", "a", "a", ""], None, [0] * 5, gpt2_like(), 8)
+    with pytest.raises(ValueError, match=r"no room for their context within max_length 8, rows 1, 4 "):
+        answer_examples([CONTEXT, "a", "a", CONTEXT], [CONTEXT] * 4, [[(0, "the")]] * 4, bert_like(), 8)

@@ -9,7 +9,7 @@ import torch
 
 from causalkd.processes.merged import merged
 from causalkd.processes.processes import Processes
-from causalkd.verification.interventions.passes import ObservedModel, run_passes
+from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import declared_interventions, layer_interventions, plan
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
 from causalkd.verification.measures.off_distribution import Distances
@@ -32,7 +32,7 @@ def _tables(setting, components):
     return truth, [Table(truth, each, seed=0) for each in asked]
 
 
-class _Watching:
+class _Watching(Metric):
     """Asks for every prediction of its interventions, and records which of them are still alive."""
 
     noted = None

@@ -182,7 +182,7 @@ def test_a_shuffled_alignment_intervenes_on_the_student_at_the_next_pair():
 def test_untrained_students_are_drawn_from_their_own_seeds(setting):
     teacher, student, alignment, batches = setting
     found = measure_all(teacher, [(student, alignment)] * 3, batches, baselines=("untrained_student",), seeds=[0, 1, 0])
-    first, second, third = (each.score(1, 0, "untrained_student").divergence.tolist() for each in found)
+    first, second, third = (each.score(1, 0, "untrained_student").kl for each in found)
     assert first == third != second
     comparisons = [plan(teacher, student, alignment, "block_output", None)] * 3
     truth, asked = TeacherCounterfactuals([]), [MeasurementPlan(own, ("untrained_student",)) for own in comparisons]

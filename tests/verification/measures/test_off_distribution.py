@@ -7,9 +7,13 @@ import torch
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
+from causalkd.processes.merged import merged
+from causalkd.processes.processes import Processes
 from causalkd.verification.interventions.counterfactuals import ModelPass
 from causalkd.verification.interventions.plan import Intervention
-from causalkd.verification.measures.off_distribution import distances
+from causalkd.verification.measures import off_distribution
+from causalkd.verification.measures.off_distribution import Distances, distances
+from tests.drawn_predictions import Drawn
 from tests.held_out import examples, pairs_of, teacher_and_student
 from tests.tiny import PAD
 
@@ -103,3 +107,32 @@ def test_too_few_different_bases_say_nothing(models):
     rows = examples("classification", 3)
     found, _ = _found(models, WHOLE, rows, 6)
     assert found == ()
+
+
+def _drawn_rows(sizes, shares=1):
+    """The rows of so many processes, of random states, and what each process has kept."""
+    drawn, parts = Drawn("classes", sizes), []
+    for rank in range(shares):
+        one = Distances({"middle": Intervention((), "own")}, name="m")
+        drawn.pass_over([], [one], [], Processes(shares, rank).share(len(sizes)))
+        parts.append(one.noted)
+    one.noted = merged(parts)
+    return one.rows(), parts
+
+
+def test_of_many_pairs_the_same_ones_are_drawn_in_any_number_of_processes(monkeypatch):
+    sizes = [30, 50, 20, 40, 35, 25]
+    (every,), _ = _drawn_rows(sizes)
+    assert every.pairs == 200
+    monkeypatch.setattr(off_distribution, "_MOST", 60)
+    (alone,), (kept,) = _drawn_rows(sizes)
+    assert alone.pairs == 60 and alone.intervened == pytest.approx(every.intervened, rel=0.3)
+    assert max(len(kept.involved), len(kept.clean), sum(map(len, kept.counterfactual.popitem()[1]))) <= 120
+    for shares in (2, 3):
+        assert _drawn_rows(sizes, shares)[0] == (alone,)
+
+
+def test_distances_are_the_same_however_few_are_computed_at_once(monkeypatch):
+    whole = _drawn_rows([30, 50])[0]
+    monkeypatch.setattr(off_distribution, "_AT_ONCE", 7 * 80)
+    assert _drawn_rows([30, 50])[0] == whole

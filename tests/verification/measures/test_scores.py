@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from causalkd.verification.interventions.plan import Comparison, Intervention
+from causalkd.verification.measures.pair_numbers import PairNumbers
 from causalkd.verification.measures.scores import Measurement, Score, differences, paired_difference
 
 
@@ -20,8 +21,18 @@ def _score(
     comparison = _cell(t, s, trained)
     matches, effective = np.array(matches, float), np.array(effective, float)
     counts = np.ones_like(matches) if counts is None else np.array(counts, float)
-    divergence = None if divergence is None else np.array(divergence, float)
-    return Score(comparison, baseline, reachable, matches, counts, matches * (effective > 0), effective, divergence)
+    numbers = {
+        "matches": matches,
+        "counts": counts,
+        "effective_matches": matches * (effective > 0),
+        "effective_counts": effective,
+    }
+    kept = {column: PairNumbers.of(values) for column, values in numbers.items()}
+    return Score(comparison, baseline, reachable, kept, None if divergence is None else float(sum(divergence)))
+
+
+def _with_still(score, still):
+    return dataclasses.replace(score, kept={**score.kept, "still": PairNumbers.of(np.array(still))})
 
 
 def test_numbers_of_a_score_worked_out_by_hand():
@@ -55,9 +66,9 @@ def test_rows_carry_their_intervals():
 def test_strictness_is_the_share_of_quiet_predictions_that_stay():
     score = _score([1, 1, 0, 0], [1, 0, 0, 0])  # the teacher's intervention changes the first
     assert score.specificity is None
-    assert dataclasses.replace(score, still=np.array([0.0, 1.0, 1.0, 0.0])).specificity == 2 / 3
+    assert _with_still(score, [0, 1, 1, 0]).specificity == 2 / 3
     moved = _score([1, 1], [1, 1])
-    assert dataclasses.replace(moved, still=np.zeros(2)).specificity is None
+    assert _with_still(moved, [0, 0]).specificity is None
 
 
 def test_a_score_is_found_by_its_layers_or_the_error_says_which_there_are():
