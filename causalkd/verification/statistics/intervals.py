@@ -99,7 +99,9 @@ def _estimates(matches: Tallies, counts: Tallies) -> _Estimates:
     total = counts.sum(1)
     total = np.where(total > 0, total, np.nan)
     share = matches.sum(1) / total
-    residual = matches - share[:, None] * counts
+    # Whole numbers tell exactly where a pair is like the mean; rounding would leave a spread of almost nothing.
+    is_mean = matches * counts.sum(1)[:, None] == matches.sum(1)[:, None] * counts
+    residual = np.where(is_mean, 0.0, matches - share[:, None] * counts)
     spread = (residual**2).sum(1)
     if_alike = total**2 / (counts**2).sum(1).clip(min=np.finfo(float).tiny)  # all of a pair right, or all wrong
     size = np.where(spread > 0, share * (1 - share) * total**2 / np.where(spread > 0, spread, 1), if_alike)

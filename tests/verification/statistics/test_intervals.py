@@ -165,3 +165,13 @@ def test_differences_are_newcombe_s_tenth_method(table):
     for weight in (1.0, 3.0):  # the unit is the pair, not its tokens
         found = _of_table(table, weight)
         assert (found.low, found.high) == pytest.approx((difference - below, difference + above))
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 5])
+@pytest.mark.parametrize("counts", [3, 7, 49, 107])
+def test_pairs_of_one_share_each_are_as_uncertain_as_pairs_that_are_all_right_or_all_wrong(pairs, counts):
+    """1/49 of 49 is not exactly 1 in floating point, and a spread of almost nothing would be certainty."""
+    (found,) = intervals(np.ones((1, pairs)), np.full((1, pairs), float(counts)))
+    share = stats.norm.ppf(0.975) ** 2 / pairs  # z² over the number of independent predictions
+    half = np.sqrt(share * (1 - 1 / counts) / counts + share**2 / 4) / (1 + share)
+    assert (found.high - found.low) / 2 == pytest.approx(half)
