@@ -69,7 +69,8 @@ class DataPart(Part):
     """Longest row in tokens of each model; what is longer is cut, and the number of such rows is reported. None for
     128, or what the tokenizer takes where that is less."""
     prompt: Literal["alpaca", "chat"] = "alpaca"
-    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template."""
+    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template. Of `kind: chat` it is always
+    the template."""
     packing: bool = False
     """Whether to pack several training examples of a causal LM into one row; not with objectives that intervene."""
     seed: Seed = 0
