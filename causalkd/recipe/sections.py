@@ -225,7 +225,7 @@ class LoraPart(Part):
     """The adapters' output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the input of an adapter."""
-    targets: tuple[str, ...] | None = None
+    targets: Listed[str] | None = None
     """Names of linear layers as they end in the stock model, such as `q_proj`; None adapts all in the blocks."""
 
 
