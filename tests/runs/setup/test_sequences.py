@@ -127,5 +127,9 @@ def test_a_recipe_names_its_sequences() -> None:
     changes = ["students.kd.training={steps: 3, sequences: {generator: student, share: 0.5}}"]
     recipe = Recipe.load("quickstart-lm", changes)
     assert recipe.training_of(recipe.students[0]).sequences == SequencesPart(generator="student", share=0.5)
+    with pytest.raises(
+        ValueError, match="`teacher_share` is 0.5, and with the generator 'student' one model writes every"
+    ):
+        Recipe.load("quickstart-lm", ["training.sequences={generator: student, teacher_share: 0.5}"])
     with pytest.raises(ValueError, match=r"training\.sequences\.generator: 'students' is not valid"):
         Recipe.load("quickstart-lm", ["training.sequences={generator: students}"])
