@@ -128,7 +128,7 @@ def test_a_recipe_names_its_sequences() -> None:
     recipe = Recipe.load("quickstart-lm", changes)
     assert recipe.training_of(recipe.students[0]).sequences == SequencesPart(generator="student", share=0.5)
     with pytest.raises(
-        ValueError, match="`teacher_share` is 0.5, and with the generator 'student' one model writes every"
+        ValueError, match=r"`teacher_share` is 0\.5, and with the generator 'student' one model writes every"
     ):
         Recipe.load("quickstart-lm", ["training.sequences={generator: student, teacher_share: 0.5}"])
     with pytest.raises(ValueError, match=r"training\.sequences\.generator: 'students' is not valid"):
