@@ -55,14 +55,13 @@ def run_pipeline(
         ValueError: A fault in the pipeline or one of its runs, or the folder holds runs of other recipes.
     """
     folder, processes = recipe.folder, all_processes()
-    before = _before(recipe)
-    changed = _changed(recipe, before)
+    changed = _changed(recipe, _before(recipe))
     if changed and not overwrite:
         raise ValueError(
             f"{folder} holds runs with other settings than the pipeline has now: {', '.join(changed)}; go back to "
             "those, choose another `output`, or replace these runs (--overwrite)"
         )
-    outdated = list(dict.fromkeys([*(_outdated(folder) if before is not None else ()), *changed]))
+    outdated = list(dict.fromkeys([*_outdated(folder), *changed]))
     _preflight(recipe, outdated, tell)
 
     def begin() -> None:
