@@ -1,10 +1,10 @@
-"""Settings of a recipe that are passed on to transformers: to its TrainingArguments, and to `from_pretrained`."""
+"""Settings of a recipe that are passed on: to transformers' TrainingArguments and `from_pretrained`, and to peft."""
 
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from causalkd.recipe.part import Part
+from causalkd.recipe.part import MOST_WIDTH, Part
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Item = TypeVar("Item")
@@ -41,3 +41,16 @@ class LoadingPart(Part):
     device_map: str | None = None
     """Where its modules lie, as in transformers, such as `auto`, which spreads them over all devices of this process;
     None puts all on one device."""
+
+
+class LoraPart(Part):
+    """Low-rank adapters that are trained instead of the student's own weights; needs the extra `lora`."""
+
+    rank: int = Field(default=8, ge=1, le=MOST_WIDTH)
+    """Rank of the adapters."""
+    alpha: int = Field(default=16, ge=1, le=MOST_WIDTH)
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the input of an adapter."""
+    targets: Listed[str] | None = None
+    """Names of linear layers as they end in the stock model, such as `q_proj`; None adapts all in the blocks."""

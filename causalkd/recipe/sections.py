@@ -15,7 +15,7 @@ from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.label_name import LabelName
 from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.part import MOST_ROWS, MOST_STEPS, MOST_TOKENS, MOST_WIDTH, Part
-from causalkd.recipe.passed_on import Listed, LoadingPart, OptimizerPart
+from causalkd.recipe.passed_on import Listed, LoadingPart, LoraPart, OptimizerPart
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """A seed that every random generator accepts."""
@@ -69,7 +69,8 @@ class DataPart(Part):
     """Longest row in tokens of each model; what is longer is cut, and the number of such rows is reported. None for
     128, or what the tokenizer takes where that is less."""
     prompt: Literal["alpaca", "chat"] = "alpaca"
-    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template."""
+    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template. Of `kind: chat` it is always
+    the template."""
     packing: bool = False
     """Whether to pack several training examples of a causal LM into one row; not with objectives that intervene."""
     seed: Seed = 0
@@ -120,6 +121,16 @@ class SequencesPart(Part):
     """Longest response in tokens."""
     temperature: float = Field(default=1.0, ge=0)
     """Sampling temperature; 0 takes the likeliest token."""
+
+    @model_validator(mode="after")
+    def _a_share_of_a_mixture(self) -> "SequencesPart":
+        usual = SequencesPart.model_fields["teacher_share"].default
+        if self.generator != "mixed" and self.teacher_share != usual:
+            raise ValueError(
+                f"`teacher_share` is {self.teacher_share}, and with the generator {self.generator!r} one model writes "
+                "every token; leave it out, or let `mixed` write"
+            )
+        return self
 
 
 class TeacherCachePart(Part):
@@ -213,19 +224,6 @@ class TeacherPart(LoadingPart):
     def origin(self) -> str | None:
         """Where its configuration and tokenizer are read, before there are weights."""
         return self.model if self.outputs is None else os.path.join(self.outputs, "teacher")
-
-
-class LoraPart(Part):
-    """Low-rank adapters that are trained instead of the student's own weights; needs the extra `lora`."""
-
-    rank: int = Field(default=8, ge=1, le=MOST_WIDTH)
-    """Rank of the adapters."""
-    alpha: int = Field(default=16, ge=1, le=MOST_WIDTH)
-    """The adapters' output is scaled by alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout on the input of an adapter."""
-    targets: tuple[str, ...] | None = None
-    """Names of linear layers as they end in the stock model, such as `q_proj`; None adapts all in the blocks."""
 
 
 class StudentPart(Part):

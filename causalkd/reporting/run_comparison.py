@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 
-from causalkd.reporting.standing import standing
+from causalkd.reporting.standing import standing, standings
 from causalkd.reporting.summary import StudentSummary, summaries
 from causalkd.reporting.tables import columns, number, spread
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 
 class Comparison(str):
@@ -34,7 +35,7 @@ def compare(reports: Mapping[str, VerificationReport]) -> Comparison:
     metric = metrics if len(metrics) == 1 else []
     heads = ("run", "student", "seeds", *metric, "agree", "aligned", "best baseline", "above", "other", "above")
     rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in _names(report)]
-    lines = [*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows])]
+    lines = [*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows]), *_too_few(common)]
     return Comparison("\n".join(lines) + "\n")
 
 
@@ -74,6 +75,19 @@ def _left_out(reports: Mapping[str, VerificationReport], shared: set[tuple[objec
     if not named:
         return []
     return [f"Compared at the {len(shared)} sites that every run measured; left out are {', '.join(named)}."]
+
+
+def _too_few(reports: Mapping[str, VerificationReport]) -> list[str]:
+    """The number of sites that are in no mean because too few pairs say something there."""
+    counts = {
+        f"{run} {name}": (sum(each.measured - each.sites for each in both), sum(each.measured for each in both))
+        for run, report in reports.items()
+        for name, both in standings(report).items()
+    }
+    named = [f"{few} of {measured} of {name}" for name, (few, measured) in counts.items() if few]
+    if not named:
+        return []
+    return [f"Sites with fewer than {FEW_PAIRS} effective pairs are left out: {', '.join(named)}."]
 
 
 def _depths(report: VerificationReport) -> str:

@@ -45,7 +45,8 @@ def measures(study: Study, result: CellResult, name: str) -> Measures:
     found: Measures = {report.teacher.metric: student.task_metric, **student.metrics, "agreement": student.agreement}
     found |= _at_sites(report, name, seed, ALIGNED) | _at_sites(report, name, seed, "other sites", declared=False)
     for place in study.measure_at:
-        found |= _at_sites(result.elsewhere[place], name, seed, place)
+        # Asked for by name: a place where no intervention has an effect that counts is shown to have no figure.
+        found |= {f"effective IIA at {place}": None, **_at_sites(result.elsewhere[place], name, seed, place)}
     found |= result.evaluations.get(name, {})
     found |= {f"{TEACHER}{report.teacher.metric}": report.teacher.task_metric}
     return found | {f"{TEACHER}{key}": value for key, value in result.evaluations.get("teacher", {}).items()}

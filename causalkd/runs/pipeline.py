@@ -2,13 +2,17 @@
 
 runs/NAME/pipeline.yaml       the complete pipeline         runs/NAME/distill/RUN/          the runs of stage 1
 runs/NAME/results.json, .md   the one table, written last   runs/NAME/finetune/MODEL/TASK/  the runs of stage 2
+runs/NAME/outdated.json       while runs are replaced: those that are still the earlier ones
 """
 
+import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
@@ -29,6 +33,7 @@ from causalkd.verification.results.report import VerificationReport
 
 Tell = Callable[[str], None] | None
 PIPELINE = "pipeline.yaml"
+OUTDATED = "outdated.json"
 
 
 @no_bars_in_logs()
@@ -56,24 +61,34 @@ def run_pipeline(
             f"{folder} holds runs with other settings than the pipeline has now: {', '.join(changed)}; go back to "
             "those, choose another `output`, or replace these runs (--overwrite)"
         )
-    _preflight(recipe, changed, tell)
+    outdated = list(dict.fromkeys([*_outdated(folder), *changed]))
+    _preflight(recipe, outdated, tell)
 
     def begin() -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        _note(folder, outdated)  # first: once the pipeline is the new one, nothing else tells old runs from new ones
         write_whole(folder / PIPELINE, recipe.to_yaml())
+
+    def replaced(name: str) -> None:
+        if name in outdated:
+            outdated.remove(name)
+            processes.in_first(partial(_note, folder, outdated))
 
     processes.in_first(begin)
     runs = recipe.runs()
     for number, run in enumerate(runs, start=1):
-        if run.name in changed or not RunFolder(run.folder).finished:
+        if run.name in outdated or not _done(run):
             _say(tell, f"stage 1, run {number} of {len(runs)}: {run.name}")
-            distill(run, overwrite=run.name in changed, page=page, tell=tell)
+            # One that was being replaced when the pipeline was stopped continues.
+            distill(run, overwrite=run.name in outdated and (overwrite or _done(run)), page=page, tell=tell)
+            replaced(run.name)
     tunings = [(subject, task) for subject in recipe.subjects() for task in recipe.finetune.tasks]
     for number, (subject, task) in enumerate(tunings, start=1):
         wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
-        if name in changed or not RunFolder(wanted.folder).finished:
+        if name in outdated or not _done(wanted):
             _say(tell, f"stage 2, run {number} of {len(tunings)}: {name}")
-            finetune(wanted, overwrite=name in changed, tell=tell)
+            finetune(wanted, overwrite=name in outdated, tell=tell)  # even a half of it may be of the earlier student
+            replaced(name)
     found = _results(recipe)
 
     def write() -> None:
@@ -98,6 +113,21 @@ def _before(recipe: PipelineRecipe) -> PipelineRecipe | None:
         return None
     before = PipelineRecipe.load(folder / PIPELINE)
     return before.model_copy(update={"name": recipe.name, "output": recipe.output})
+
+
+def _outdated(folder: Path) -> list[str]:
+    """The runs that an earlier call was to replace and had not replaced when it was stopped."""
+    file = folder / OUTDATED
+    with refused(f"{file} is damaged", "delete the folder, or name another `output`"):
+        return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+
+
+def _note(folder: Path, outdated: Sequence[str]) -> None:
+    """Keeps what is still to be replaced, for a call after this one was stopped."""
+    if outdated:
+        write_whole(folder / OUTDATED, json.dumps(outdated))
+    else:
+        (folder / OUTDATED).unlink(missing_ok=True)
 
 
 def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None) -> list[str]:

@@ -98,11 +98,12 @@ def _tell_of_failures(folder: StudyFolder, cells: Sequence[Cell], tell: Tell) ->
 
 
 def _check(study: Study, folder: StudyFolder) -> None:
-    """Refuses tasks that do not exist, before anything is trained, and a folder that holds something else.
+    """Refuses, before anything is trained, tasks that do not exist or share a name, and a folder of something else.
 
     Raises:
         ValueError: One of these.
     """
+    names: set[tuple[str, str]] = set()
     for part in study.evaluate:
         try:
             asked = AskedTask.of(part.task)
@@ -111,6 +112,12 @@ def _check(study: Study, folder: StudyFolder) -> None:
         splits = asked.given.known_splits if isinstance(asked.given, OwnData) else task_spec(asked.given).splits
         if part.split not in splits:
             raise ValueError(f"evaluate: {part.task} has no split {part.split!r}; choose one of {', '.join(splits)}")
+        if (asked.name, part.split) in names:
+            raise ValueError(
+                f"evaluate: {asked.name}/{part.split} is measured twice, and its figures would share one name; leave "
+                f"one of them out{', or rename its data' if isinstance(asked.given, OwnData) else ''}"
+            )
+        names.add((asked.name, part.split))
     path = folder.path
     # Another worker may be writing the study's file, whose draft begins with a dot.
     entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
@@ -181,7 +188,7 @@ def _within_budget(study: Study, folder: StudyFolder, cells: Sequence[Cell], tel
         with refused(f"{file} is damaged", "delete it, and the costs are measured again"):
             known = dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
         for cell in cells:
-            key = _unseeded(study, cell)
+            key = _unseeded(cell)
             if folder.failure(cell).is_file():
                 continue
             if not all("operations" in cost for cost in known.get(key, {"": {}}).values()):
@@ -201,9 +208,11 @@ def _with_steps(cell: Cell, budget: BudgetPart, costs: Mapping[str, StepCost]) -
     return replace(cell, recipe=with_length(cell.recipe, lengths))
 
 
-def _unseeded(study: Study, cell: Cell) -> str:
-    chosen = [] if study.choose is None else [part.model_dump(mode="json") for part in cell.recipe.students]
-    return json.dumps([cell.variant, dict(cell.setting), *chosen], sort_keys=True)
+def _unseeded(cell: Cell) -> str:
+    """Names all that a step's cost depends on, which a seed is not."""
+    content = cell.recipe.model_dump(mode="json", exclude={"name", "output", "seeds"}, exclude_defaults=True)
+    content["teacher"].pop("seed", None)
+    return json.dumps([cell.variant, dict(cell.setting), content], sort_keys=True)
 
 
 def _silent(line: str) -> None:

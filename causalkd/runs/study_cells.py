@@ -7,7 +7,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,11 +17,8 @@ from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.distill import distill
-from causalkd.runs.evaluation.row_scores import row_scores
-from causalkd.runs.evaluation.tasks import FOLDER, evaluate_task
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.trained_run import TrainedRun
-from causalkd.runs.verify import verified
+from causalkd.runs.study_measurements import beside, is_measured, measure_beside
 from causalkd.verification.results.report import VerificationReport
 
 Tell = Callable[[str], None]
@@ -61,11 +58,7 @@ class StudyFolder:
     def is_settled(self, cell: Cell, study: Study) -> bool:
         """Whether a cell is finished, or has failed."""
         run = RunFolder(cell.recipe.folder)
-        wanted = [
-            _evaluation(run, cell, name, task.task, task.split) for name in _models(cell) for task in study.evaluate
-        ]
-        wanted += [_elsewhere(run, place) for place in study.measure_at]
-        return self.failure(cell).is_file() or (run.report.is_file() and all(file.is_file() for file in wanted))
+        return self.failure(cell).is_file() or (run.report.is_file() and is_measured(study, run))
 
 
 def attempted(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> bool:
@@ -89,9 +82,7 @@ def _run(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> None:
         run = RunFolder(cell.recipe.folder)
         if not run.report.is_file():
             distill(cell.recipe, teachers=folder.teachers, tell=tell)
-        for task in study.evaluate:
-            evaluate_task(run.path, task.task, task.split, limit=task.limit, max_length=task.max_length)
-        _measure_elsewhere(study, run)
+        measure_beside(study, run)
     except Exception as error:  # of any kind: it is the cell's result, and the other cells go on
         record_failure(folder, cell, error, tell)
     else:
@@ -108,19 +99,6 @@ def record_failure(folder: StudyFolder, cell: Cell, error: Exception, tell: Tell
     tell(f"{cell.name} failed: {error}")
 
 
-def _measure_elsewhere(study: Study, run: RunFolder) -> None:
-    """Verifies a finished run at each alignment of the study, at the declared pairs alone."""
-    wanted = {place: each for place, each in study.measure_at.items() if not _elsewhere(run, place).is_file()}
-    if not wanted:
-        return
-    trained = TrainedRun.load(run.path)
-    part = trained.recipe.verification.model_copy(update={"components": ()})
-    recipe = trained.recipe.model_copy(update={"verification": part})
-    for place, alignment in wanted.items():
-        _elsewhere(run, place).parent.mkdir(exist_ok=True)
-        verified(replace(trained, alignment=alignment, recipe=recipe)).write(_elsewhere(run, place))
-
-
 def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
     """What came of a cell, from its folder; where it has failed or is not finished, why there is no result."""
     run = RunFolder(cell.recipe.folder)
@@ -130,29 +108,9 @@ def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
         return CellResult(cell, None, {}, {}, {}, error)
     if not folder.is_settled(cell, study):
         return CellResult(cell, None, {}, {}, {}, "it is not finished")
-    evaluations: dict[str, dict[str, float | None]] = {}
-    rows: dict[tuple[str, str], tuple[float, ...]] = {}
-    for name in _models(cell):
-        for task in study.evaluate:
-            file = _evaluation(run, cell, name, task.task, task.split)
-            with refused(f"{file} is damaged", "delete it, and call the study again"):
-                found = json.loads(file.read_text(encoding="utf-8"))
-                scores = {f"{metric} on {task.label}": value for metric, value in found["metrics"].items()}
-                predictions = run.path / FOLDER / found["predictions"]
-            evaluations.setdefault(name, {}).update(scores)
-            rows[name, task.label] = row_scores(predictions)
-    elsewhere = {place: VerificationReport.read(_elsewhere(run, place)) for place in study.measure_at}
-    return CellResult(cell, VerificationReport.read(run.report), evaluations, elsewhere, rows, None)
-
-
-def _models(cell: Cell) -> list[str]:
-    return ["teacher", *(part.name for part in cell.recipe.students)]
-
-
-def _evaluation(run: RunFolder, cell: Cell, name: str, task: str, split: str) -> Path:
-    model = name if name == "teacher" else f"{name}-seed{cell.seed}"
-    return run.path / FOLDER / f"{model}-{task}-{split}.json"
-
-
-def _elsewhere(run: RunFolder, place: str) -> Path:
-    return run.path / FOLDER / f"at-{place}.json"
+    found = beside(study, run)
+    # A student's files end in its seed, of which a cell has one.
+    names = {f"{part.name}-seed{cell.seed}": part.name for part in cell.recipe.students}
+    evaluations = {names.get(model, model): scores for model, scores in found.evaluations.items()}
+    rows = {(names.get(model, model), label): scores for (model, label), scores in found.rows.items()}
+    return CellResult(cell, VerificationReport.read(run.report), evaluations, found.elsewhere, rows, None)

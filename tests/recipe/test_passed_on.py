@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from transformers import TrainingArguments
 
-from causalkd.recipe.passed_on import LoadingPart, OptimizerPart
+from causalkd.recipe.passed_on import LoadingPart, LoraPart, OptimizerPart
 
 
 @pytest.mark.parametrize("name", ["adam_beta1", "adam_beta2", "adam_epsilon"])
@@ -14,6 +14,7 @@ def test_defaults_are_those_of_transformers(name: str) -> None:
 
 def test_a_list_is_taken_as_it_is_written_in_yaml() -> None:
     assert OptimizerPart.model_validate({"freeze": ["*embeddings*"]}).freeze == ("*embeddings*",)
+    assert LoraPart.model_validate({"targets": ["q_proj"]}).targets == ("q_proj",)
 
 
 @pytest.mark.parametrize(("part", "given"), [

@@ -10,7 +10,7 @@ from tests.example_report import example_report
 def test_every_student_of_every_run_has_a_line():
     first, second = example_report(), example_report(("kd",), seeds=1)
     text = compare({"a": first, "b": second})
-    heads, _, *lines = text.splitlines()
+    heads, _, *lines, _few = text.splitlines()
     assert heads.split()[0] == "run" and [line.split()[:3] for line in lines] == [
         ["a", "kd", "3"],
         ["a", "diito", "3"],
@@ -34,7 +34,18 @@ def test_only_sites_that_both_measured_are_compared():
     assert "The runs differ in their depths: a has teacher 4, student 2; b has teacher 6, student 3." in text
     assert "Compared at the 8 sites that every run measured; left out are 10 of b." in text
     # At untrained ones that can say something: the last block of `a` does not reach its output.
-    assert [line.split()[-1].split("/")[1] for line in text.splitlines()[-4:]] == ["3", "3", "5", "5"]
+    assert [line.split()[-1].split("/")[1] for line in text.splitlines()[-5:-1]] == ["3", "3", "5", "5"]
+
+
+def test_sites_with_too_few_pairs_are_said_to_be_in_no_mean():
+    report = example_report()
+    few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
+    text = compare({"a": report, "b": dataclasses.replace(report, interchange=few)})
+    said = "2 of 6 of a kd, 2 of 6 of a diito, 6 of 6 of b kd, 6 of 6 of b diito"
+    assert text.splitlines()[-1] == f"Sites with fewer than 30 effective pairs are left out: {said}."
+    many = tuple(dataclasses.replace(row, effective_pairs=30) for row in report.interchange)
+    whole = dataclasses.replace(report, interchange=many)
+    assert "left out" not in compare({"a": whole, "b": whole})
 
 
 def test_a_metric_that_one_run_lacks_is_not_compared():

@@ -29,6 +29,8 @@ def test_what_was_measured_elsewhere_goes_by_the_name_in_the_study(tmp_path: Pat
     found = measures(study, result, "only")
     assert found["f1 on mrpc/validation"] == 0.5
     assert found["effective IIA at there"] == found["effective IIA at declared pairs"]
+    without = replace(result, elsewhere={"there": replace(result.report, interchange=())})
+    assert measures(study, without, "only")["effective IIA at there"] is None, "shown as not measured, not left out"
 
 
 def test_a_site_without_effective_pairs_has_no_measure(tmp_path: Path) -> None:

@@ -179,6 +179,32 @@ def test_runs_of_other_settings_are_refused_or_replaced(
     assert made == ["late", "teacher-rte", "middle-diito-rte", *late]
 
 
+@pytest.mark.parametrize("stop", ["late", "late-diito-rte"])
+def test_what_was_to_be_replaced_is_replaced_after_a_kill(
+    finished: tuple[PipelineRecipe, str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str
+) -> None:
+    """The folder then names the new settings, and still holds runs of the old ones, which look finished."""
+    recipe, _ = finished
+    shutil.copytree(recipe.folder, tmp_path / "run")
+    given = plain(place, tmp_path / "run")
+    for run in given["distill"]:
+        run["training"]["learning_rate"] = 1e-2
+    changed, students = PipelineRecipe.parse(given), ("middle-diito", "late-diito")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        before = _counted(patch, stop=stop)
+        runs.run_pipeline(changed, overwrite=True)
+    with monkeypatch.context() as patch:
+        after = _counted(patch)
+        found = runs.run_pipeline(changed)
+    assert [*before, *after] == ["middle", "late", *(f"{student}-{task}" for student in students for task in TASKS)]
+    assert not (changed.folder / "outdated.json").exists()
+    old = PipelineResults.read(recipe.folder / "results.json")
+    for row, earlier in zip(found.rows, old.rows, strict=True):
+        assert (row.stage1 == earlier.stage1) == (row.run is None)
+    made = _counted(monkeypatch)
+    assert runs.run_pipeline(changed) == found and not made
+
+
 def test_faults_of_both_stages_are_told_before_anything_is_trained(place: Path, tmp_path: Path) -> None:
     given = plain(place, tmp_path / "run")
     given["distill"][0]["training"]["freeze"] = ["*wpe*"]

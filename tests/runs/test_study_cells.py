@@ -1,6 +1,5 @@
 """A cell of a study: what is measured of it, and how its failure is reported."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from causalkd.runs.study import run_study
 from causalkd.runs.study_cells import StudyFolder, cell_result
-from causalkd.verification.results.report import VerificationReport
 from tests.small_study import VARIANTS, begun, small_study
 
 
@@ -36,37 +34,3 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None
     folder.failure(failed[0]).write_text("{")
     with pytest.raises(ValueError, match=r"is damaged: .*; delete it, and the study runs the cell again"):
         cell_result(study, folder, failed[0])
-
-
-def test_other_tasks_are_measured_beside(tmp_path: Path) -> None:
-    study = small_study(tmp_path, seeds=[0], evaluate=[{"task": "planted", "limit": 6}])
-    table = run_study(study)
-    (cell, _) = study.cells()
-    stored = json.loads((cell.recipe.folder / "evaluations" / "student-seed0-planted-validation.json").read_text())
-    assert table.rows[0].values["accuracy on planted/validation"] == (stored["metrics"]["accuracy"],)
-    assert "teacher's accuracy on planted/validation" in table.rows[0].values
-    (difference,) = (each for each in table.differences if each.measure == "accuracy on planted/validation")
-    assert difference.p_over_rows is None or 0 <= difference.p_over_rows <= 1
-
-
-def test_students_are_measured_at_alignments_that_they_were_not_trained_on(tmp_path: Path) -> None:
-    place = {"layer": 0, "component": "mlp_output"}
-    elsewhere = {
-        "name": "elsewhere",
-        "positions": {"policy": "all"},
-        "pairs": [{"name": "mlp", "teacher": [place], "student": [place]}],
-    }
-    study = small_study(tmp_path, seeds=[0], measure_at={"mlp": elsewhere})
-    table = run_study(study)
-    (cell, _) = study.cells()
-    file = cell.recipe.folder / "evaluations" / "at-mlp.json"
-    report = VerificationReport.read(file)
-    assert {(row.pair, row.component) for row in report.interchange} == {("mlp", "mlp_output")}
-    (row,) = (row for row in report.interchange if row.baseline == "measured")
-    measured = None if row.iia_effective is None else (row.iia_effective,)  # the tiny teacher may not react at all
-    assert table.rows[0].values.get("effective IIA at mlp") == measured
-    written = file.read_bytes()
-    file.unlink()  # as after a kill between the run's own report and this measurement
-    assert not StudyFolder(study.folder).is_settled(cell, study)
-    run_study(study)
-    assert file.read_bytes() == written and begun(study)[cell.name] == 2

@@ -144,6 +144,14 @@ def test_equal_time_gives_as_many_steps_as_fit(tmp_path: Path, monkeypatch: pyte
     assert table.budget == "Equal time: 0.1 minutes for each student."
 
 
+def test_the_cost_of_a_step_is_that_of_the_recipe_as_it_is_now(tmp_path: Path) -> None:
+    """Twice the rows a step are half the steps, also in a folder where the other recipe's cost is known."""
+    for size, steps in ((4, 10), (8, 5)):
+        one = {"kd": {**VARIANTS["kd"], "training.batch_size": size}}
+        study = small_study(tmp_path, variants=one, seeds=[0], budget={"block_forwards": 320})
+        assert run_study(study).rows[0].costs == {"block_forwards": (320.0,), "steps": (steps,)}
+
+
 def test_a_cell_whose_cost_cannot_be_measured_is_reported(tmp_path: Path) -> None:
     beyond = {**VARIANTS["kd"], "data.max_length": 17}
     study = small_study(

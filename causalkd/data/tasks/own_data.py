@@ -19,6 +19,9 @@ from causalkd.data.tasks.split_files import files_by_split
 from causalkd.errors import few
 from causalkd.task_types import Task
 
+_NAMED: Mapping[Task, str] = {"classification": "label", "multi_label": "labels", "token_classification": "tags"}
+"""The role of the column that has the labels, for the tasks whose labels have names."""
+
 
 @dataclass(frozen=True)
 class PartOf:
@@ -60,6 +63,11 @@ class OwnData:
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
         if twice:
             raise ValueError(f"`labels` names {', '.join(twice)} twice; name each label once")
+        if self.labels and self.task not in _NAMED:
+            raise ValueError(
+                f"`labels` names classes or tags, and rows of kind {self.kind} have none: {', '.join(self.labels)} "
+                "given; leave it out"
+            )
 
     @property
     def task(self) -> Task:
@@ -192,11 +200,10 @@ class OwnData:
 
     def label_names(self) -> tuple[str, ...]:
         """The classes or tags: those given, those that the data set declares, or those in the training rows, sorted."""
-        roles = {"classification": "label", "multi_label": "labels", "token_classification": "tags"}
-        if self.task not in roles or self.labels:
+        if self.task not in _NAMED or self.labels:
             return self.labels
         table = self.table("train")
-        column, *further = self.columns_of(table)[roles[self.task]]
+        column, *further = self.columns_of(table)[_NAMED[self.task]]
         if further:
             return (column, *further)
         declared = declared_names(table.rows, column)

@@ -67,11 +67,12 @@ def data(
         from causalkd.data.tasks.kinds import KINDS
         from causalkd.data.tasks.preview import preview
         from causalkd.errors import nearest
-        from causalkd.models.checkpoints import load_tokenizer
+        from causalkd.models.checkpoints import load_tokenizer, read_tokenizer
 
         if kind is not None and kind not in KINDS:
             raise ValueError(f"kind {kind!r} does not exist; {nearest(kind, list(KINDS))}")
-        counted = None if tokenizer is None else load_tokenizer(tokenizer)
+        read = read_tokenizer if tokenizer is not None and Path(tokenizer).is_dir() else load_tokenizer
+        counted = None if tokenizer is None else read(tokenizer)
         typer.echo(preview(path, kind, counted, max_length, config, revision))  # type: ignore[arg-type]
 
 

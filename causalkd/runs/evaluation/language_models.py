@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from transformers import PreTrainedTokenizerBase
+
 from causalkd.data.batch import Batch, pad
 from causalkd.data.tasks.instructions import Instruction, prompt_ids
 from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
@@ -21,13 +23,14 @@ from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.processes.processes import Processes, all_processes
+from causalkd.recipe.sections import DataPart
 from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.setup.data import longest_row
 from causalkd.runs.setup.prepare import build_batches
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
-from causalkd.runs.setup.sequences import reply_ends
+from causalkd.runs.setup.sequences import prompt_style, reply_ends
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import distinct, mean_words, predict_texts, rouge_l
 
@@ -106,7 +109,7 @@ def evaluate_run(
         )
     _check_names(texts, harness_faults(harness, options, run.data.tokenizer))
     subjects = list(_subjects(run))
-    files = _prompts(run, prompts, limit)
+    files = _prompts(run.recipe.data, run.data.tokenizer, prompts, limit)
     for subject in subjects:
         for given in files:
             _fitting(subject.model, given, max_tokens)
@@ -150,14 +153,16 @@ def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str
     longest = min(longest_row(part, tokenizer), *(most_tokens(model.model) for model in models))
     sets = {part.data_name: run.data.heldout}
     for task in tasks:
-        sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=part.prompt)
+        sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=prompt_style(part))
     return {
         name: build_batches(run.recipe, replace(examples, examples=examples.examples[:limit]), tokenizer)
         for name, examples in sets.items()
     }
 
 
-def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) -> list[_Prompts]:
+def _prompts(
+    part: DataPart, tokenizer: PreTrainedTokenizerBase, files: Sequence[str | Path], limit: int | None
+) -> list[_Prompts]:
     data = os.environ.get(DATA_VARIABLE)
     folders = [Path(), *([Path(data) / "instruct"] if data else [])]
     places = {str(file): [folder / file for folder in folders if (folder / file).is_file()] for file in files}
@@ -177,7 +182,7 @@ def _prompts(run: TrainedRun, files: Sequence[str | Path], limit: int | None) ->
     for file in chosen:
         rows = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})[:limit]
         given = [Instruction(*row) for row in rows]
-        found.append(_Prompts(file.stem, given, prompt_ids(given, run.data.tokenizer, run.recipe.data.prompt)))
+        found.append(_Prompts(file.stem, given, prompt_ids(given, tokenizer, prompt_style(part))))
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
-from causalkd.data.tasks.instructions import reply_end
+from causalkd.data.tasks.instructions import PromptStyle, reply_end
 from causalkd.files.refusals import refused
 from causalkd.models.generation import Mixture, Sampling
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -85,9 +85,14 @@ def taught_data(
     return replace(data, train=replace(data.train, examples=written))
 
 
+def prompt_style(part: DataPart) -> PromptStyle:
+    """The format of the prompts that models are trained on: conversations always have the chat template's."""
+    return "chat" if part.kind == "chat" else part.prompt
+
+
 def reply_ends(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The token that ends a turn of the chat template, where the data use it."""
-    return tuple(reply_end(tokenizer, "chat")[-1:]) if part.prompt == "chat" else ()
+    return tuple(reply_end(tokenizer, "chat")[-1:]) if prompt_style(part) == "chat" else ()
 
 
 def _check_writes(model: HookedModel) -> None:

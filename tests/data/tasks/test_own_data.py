@@ -4,6 +4,7 @@ from pathlib import Path
 import datasets
 import pytest
 
+from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.loading import Examples, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
@@ -235,6 +236,14 @@ def test_what_is_drawn_for_one_split_is_not_in_the_other(tmp_path: Path) -> None
     own = OwnData(str(path), "classification")
     lengths = [{len(e["input_ids"]) for e in loaded(own, split).examples} for split in ("train", "validation")]
     assert len(lengths[0]) == 27 and len(lengths[1]) == 3 and not lengths[0] & lengths[1]
+
+
+@pytest.mark.parametrize("kind", ["chat", "instructions", "causal_lm", "regression", "question_answering"])
+def test_labels_of_rows_that_have_none_are_refused(kind: Kind) -> None:
+    with pytest.raises(
+        ValueError, match=f"`labels` names classes or tags, and rows of kind {kind} have none: a, b given"
+    ):
+        OwnData("mine.jsonl", kind, labels=("a", "b"))
 
 
 def test_a_column_or_a_label_cannot_be_named_twice(tmp_path: Path) -> None:

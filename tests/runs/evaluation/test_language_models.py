@@ -10,12 +10,14 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from causalkd.recipe.sections import DataPart
 from causalkd.runs.distill import verify
 from causalkd.runs.evaluation.harness import _manager
-from causalkd.runs.evaluation.language_models import _texts, evaluate_run
+from causalkd.runs.evaluation.language_models import _prompts, _texts, evaluate_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import Prediction
+from tests.data.tiny_tokenizers import gpt2_like
 from tests.shrunk import FinishedRun
 
 
@@ -102,6 +104,15 @@ def test_prompts_are_answered_and_written_down(stories: FinishedRun, tmp_path: P
     assert json.loads(line).keys() == {"instruction", "input", "reference", "response"}
     with pytest.raises(ValueError, match="leaves room for 39 tokens"):
         evaluate_run(stories.folder.path, prompts=[file], max_tokens=39)
+
+
+def test_a_model_of_conversations_is_prompted_in_its_template(tmp_path: Path) -> None:
+    tokenizer = gpt2_like()
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
+    file = tmp_path / "eval.jsonl"
+    file.write_text('{"instruction": "the fox", "output": "the dog"}')
+    (prompts,) = _prompts(DataPart(task=None, path="mine.jsonl", kind="chat"), tokenizer, [file], None)
+    assert tokenizer.decode(prompts.ids[0]) == "<user>the fox</s>"
 
 
 def test_a_file_is_looked_for_among_the_data_too(

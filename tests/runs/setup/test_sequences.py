@@ -9,11 +9,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.sections import SequencesPart
+from causalkd.recipe.sections import DataPart, SequencesPart
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.preflight import preflight
-from causalkd.runs.setup.sequences import on_policy, taught_data
+from causalkd.runs.setup.sequences import on_policy, prompt_style, reply_ends, taught_data
 from causalkd.training.on_policy import OnPolicy
+from tests.data.tasks.test_instructions import CHATML
+from tests.data.tiny_tokenizers import gpt2_like
 from tests.shrunk import planted_model, shrunk
 from tests.training.test_on_policy import ROWS, batch, model
 
@@ -29,6 +31,20 @@ def test_who_writes_while_training() -> None:
     for origin in ("student", "teacher"):
         with pytest.raises(ValueError, match="is for causal LMs, and the task is classification"):
             on_policy(SequencesPart(generator=origin), planted_model(), None, 40, 0)
+
+
+def test_conversations_end_a_turn_as_the_template_does() -> None:
+    """Their prompts and ends are the template's, although `prompt` says nothing of it."""
+    tokenizer = gpt2_like()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHATML
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    for part, style, ends in (
+        (DataPart(task=None, path="mine.jsonl", kind="chat"), "chat", (end,)),
+        (DataPart(task=None, path="mine.jsonl", kind="instructions", prompt="chat"), "chat", (end,)),
+        (DataPart(task=None, path="mine.jsonl", kind="instructions"), "alpaca", ()),
+    ):
+        assert (prompt_style(part), reply_ends(part, tokenizer)) == (style, ends)
 
 
 def test_what_the_teacher_writes_is_kept_and_taken_again(tmp_path: Path) -> None:
@@ -111,5 +127,9 @@ def test_a_recipe_names_its_sequences() -> None:
     changes = ["students.kd.training={steps: 3, sequences: {generator: student, share: 0.5}}"]
     recipe = Recipe.load("quickstart-lm", changes)
     assert recipe.training_of(recipe.students[0]).sequences == SequencesPart(generator="student", share=0.5)
+    with pytest.raises(
+        ValueError, match=r"`teacher_share` is 0\.5, and with the generator 'student' one model writes every"
+    ):
+        Recipe.load("quickstart-lm", ["training.sequences={generator: student, teacher_share: 0.5}"])
     with pytest.raises(ValueError, match=r"training\.sequences\.generator: 'students' is not valid"):
         Recipe.load("quickstart-lm", ["training.sequences={generator: students}"])

@@ -1,0 +1,114 @@
+"""What a study measures of a finished cell beside the run's own report: on further tasks, and at other alignments.
+
+CELL/evaluations/study.json       what was asked, so that a study that asks for something else measures it again
+CELL/evaluations/at-PLACE.json    a report at an alignment of `measure_at`
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from causalkd.files.refusals import refused
+from causalkd.files.whole_files import write_whole
+from causalkd.recipe.study import Study
+from causalkd.recipe.study_parts import EvaluationPart
+from causalkd.runs.evaluation.row_scores import row_scores
+from causalkd.runs.evaluation.tasks import FOLDER, evaluate_task
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.trained_run import TrainedRun
+from causalkd.runs.verify import verified
+from causalkd.verification.results.report import VerificationReport
+
+_REPORT = "report"
+
+
+class Beside(NamedTuple):
+    """All that was measured of a cell beside its own report."""
+
+    evaluations: dict[str, dict[str, float | None]]
+    """Scores on other tasks, by the model's name in its file."""
+    rows: dict[tuple[str, str], tuple[float, ...]]
+    """The score of each row of another task, by model and by the task's label."""
+    elsewhere: dict[str, VerificationReport]
+    """What was measured at other alignments, by their names in the study."""
+
+
+def is_measured(study: Study, run: RunFolder) -> bool:
+    """Whether all that the study asks for, as it asks for it now, was measured."""
+    return not list(_lacking(study, run))
+
+
+def measure_beside(study: Study, run: RunFolder) -> None:
+    """Measures what a finished run lacks.
+
+    Raises:
+        ValueError: A task does not exist, or the models' head is of another.
+    """
+    for name in _lacking(study, run):
+        task = next((task for task in study.evaluate if task.label == name), None)
+        files = _at_alignment(study, run, name) if task is None else _on_task(run, task)
+        found = _record(run) | {name: {"asked": _asked(study)[name], "files": files}}
+        write_whole(_folder(run) / "study.json", json.dumps(found, indent=1) + "\n")
+
+
+def beside(study: Study, run: RunFolder) -> Beside:
+    """What was measured of a finished run."""
+    found, record = Beside({}, {}, {}), _record(run)
+    for task in study.evaluate:
+        for model, name in record[task.label]["files"].items():
+            file = _folder(run) / name
+            with refused(f"{file} is damaged", "delete it, and call the study again"):
+                stored = json.loads(file.read_text(encoding="utf-8"))
+                scores = {f"{metric} on {task.label}": value for metric, value in stored["metrics"].items()}
+                found.rows[model, task.label] = row_scores(_folder(run) / stored["predictions"])
+            found.evaluations.setdefault(model, {}).update(scores)
+    for place in study.measure_at:
+        found.elsewhere[place] = VerificationReport.read(_folder(run) / record[place]["files"][_REPORT])
+    return found
+
+
+def _asked(study: Study) -> dict[str, Any]:
+    """What the study asks for, by name, with all that the figures depend on beside the run."""
+    tasks = {task.label: {**task.model_dump(mode="json"), "data": _data(task)} for task in study.evaluate}
+    return tasks | {place: alignment.to_yaml() for place, alignment in study.measure_at.items()}
+
+
+def _data(task: EvaluationPart) -> str | None:
+    """The text of a task that is a YAML file."""
+    file = Path(task.task)
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+def _lacking(study: Study, run: RunFolder) -> Iterator[str]:
+    record = _record(run)
+    for name, asked in _asked(study).items():
+        known = record.get(name, {"asked": None, "files": {}})
+        if known["asked"] != asked or not all((_folder(run) / file).is_file() for file in known["files"].values()):
+            yield name
+
+
+def _record(run: RunFolder) -> dict[str, Any]:
+    file = _folder(run) / "study.json"
+    with refused(f"{file} is damaged", "delete it, and call the study again"):
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+
+
+def _on_task(run: RunFolder, task: EvaluationPart) -> dict[str, str]:
+    rows = evaluate_task(run.path, task.task, task.split, limit=task.limit, max_length=task.max_length)
+    return {row["model"]: f"{row['model']}-{row['task']}-{row['split']}.json" for row in rows}
+
+
+def _at_alignment(study: Study, run: RunFolder, place: str) -> dict[str, str]:
+    """Verifies a run at an alignment of the study, at the declared pairs alone."""
+    trained, file = TrainedRun.load(run.path), f"at-{place}.json"
+    part = trained.recipe.verification.model_copy(update={"components": ()})
+    recipe = trained.recipe.model_copy(update={"verification": part})
+    _folder(run).mkdir(exist_ok=True)
+    verified(replace(trained, alignment=study.measure_at[place], recipe=recipe)).write(_folder(run) / file)
+    return {_REPORT: file}
+
+
+def _folder(run: RunFolder) -> Path:
+    return run.path / FOLDER
