@@ -77,7 +77,7 @@ class DistillationTrainer(Trainer):
         compile_blocks: bool = False,
         **trainer: Any,
     ) -> None:
-        check_given(student, objectives, teacher)
+        check_given(student, objectives, teacher, trainer.get("data_collator"))
         twice = reads_twice(trainer)
         if teacher is not None:
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)

@@ -9,6 +9,7 @@ import pytest
 from torch import Tensor
 from transformers import TrainingArguments
 
+from causalkd.data.pairs.collator import PairingCollator
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.atkd import ATKD
@@ -183,3 +184,10 @@ def test_a_teacher_is_not_trained_with_its_student() -> None:
     model.bert.embeddings.requires_grad_(True)
     with pytest.raises(ValueError, match=r"share bert.embeddings.word_embeddings.weight, .* and 2 more, so training"):
         check_given(copied, terms, teacher)
+
+
+def test_encoders_are_not_padded_on_the_left() -> None:
+    _, student = models()
+    collator = PairingCollator([{"input_ids": [5, 6], "label": 0}], {}, 0, side="left")
+    with pytest.raises(ValueError, match=r"the collator pads on the left, where HookedModel.*give side='right'"):
+        check_given(student, {"task": Weighted(1.0, TaskLoss())}, None, collator)

@@ -57,16 +57,16 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
 
     Raises:
         ValueError: Rows are packed and this model's attention cannot be kept inside documents, or rows are padded on
-            the left and this decoder cannot read them.
+            the left and this model cannot read them.
     """
     inputs = _with_own_padding(model, inputs, decodes)
     packed = "documents" in inputs
     if packed:
         _check_packable(model, decodes)
+    real = inputs["attention_mask"].bool()
+    check_padding(model, real, decodes=decodes)
     if not decodes:
         return inputs
-    real = inputs["attention_mask"].bool()
-    check_padding(model, real)
     if not packed:
         given = "position_ids" in inputs
         if given or model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
@@ -104,21 +104,26 @@ def most_tokens(model: PreTrainedModel) -> int:
     return sys.maxsize if most is None else most - _first_position(model)
 
 
-def takes_left_padding(model: PreTrainedModel) -> bool:
-    """Whether a decoder reads a row that is padded on the left as it reads the row alone."""
-    return model.config.model_type not in _PADDED_ON_THE_RIGHT
+def takes_left_padding(model: PreTrainedModel, *, decodes: bool) -> bool:
+    """Whether a model reads a row that is padded on the left as it reads the row alone."""
+    return decodes and model.config.model_type not in _PADDED_ON_THE_RIGHT
 
 
-def check_padding(model: PreTrainedModel, real: Bool[Tensor, "batch pos"]) -> None:
-    """Refuses rows that are padded on the left, for a decoder that would read them differently from the rows alone.
+def check_padding(model: PreTrainedModel, real: Bool[Tensor, "batch pos"], *, decodes: bool = True) -> None:
+    """Refuses rows that are padded on the left, for a model that would read them differently from the rows alone.
+
+    Encoders count positions from the edge of the row, and their heads look at its first token. On an accelerator only
+    decoders are asked, of which few are concerned, since the answer would have to be waited for.
 
     Raises:
         ValueError: A row begins with padding.
     """
-    if not takes_left_padding(model) and not bool(real[:, 0].all()):
+    is_asked = decodes or real.device.type == "cpu"
+    if is_asked and not takes_left_padding(model, decodes=decodes) and not bool(real[:, 0].all()):
+        kind = "decoder" if decodes else "encoder"
         raise ValueError(
-            f"a row is padded on the left, which a {model.config.model_type} decoder reads differently from the row "
-            "alone; pad rows on the right, and generate from prompts of one length"
+            f"a row is padded on the left, which a {model.config.model_type} {kind} reads differently from the row "
+            f"alone; pad rows on the right{', and generate from prompts of one length' if decodes else ''}"
         )
 
 

@@ -216,3 +216,12 @@ def test_positions_that_are_given_are_used():
     inputs = {**pad([{"input_ids": [5, 6, 7]}], PAD), "position_ids": torch.tensor([[4, 0, 2]])}
     torch.testing.assert_close(model.run(inputs).logits, stock(**inputs).logits)
     assert not torch.allclose(model.run(inputs).logits, stock(inputs["input_ids"]).logits)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "modernbert"])
+def test_an_encoder_refuses_rows_that_are_padded_on_the_left(architecture):
+    model = HookedModel(tiny_of(architecture, "classification"), task="classification", role="teacher")
+    rows = [{"input_ids": row["input_ids"]} for row in documents()]
+    with pytest.raises(ValueError, match=f"padded on the left, which a {architecture} encoder reads differently"):
+        model.run(pad(rows, PAD, "left"))
+    assert model.run(pad(rows[:1], PAD, "left")).logits.isfinite().all()
