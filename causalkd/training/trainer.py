@@ -60,7 +60,7 @@ class DistillationTrainer(Trainer):
         **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
-        ValueError: There are no objectives or none that counts, the student is a teacher, has nothing to train or
+        ValueError: There are no objectives, the student is a teacher, has nothing to train or
             shares trained weights with its teacher, the two cannot be compared, or the objectives cannot be trained
             with these arguments.
     """

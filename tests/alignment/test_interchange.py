@@ -31,7 +31,7 @@ from tests.alignment.interventions import (
     site,
 )
 from tests.oracles.interchange import Pairs
-from tests.tiny import ARCHITECTURES, ENCODERS, MODELS, tiny_inputs
+from tests.tiny import ARCHITECTURES, MODELS, tiny_inputs
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -61,7 +61,7 @@ def test_logits_and_gradients_equal_plain_hooks(architecture: str, component: st
     _compare(model, [site(model, component)])
 
 
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in ENCODERS])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_left_padding(architecture: str) -> None:
     model = doubled(architecture)
     base, source = tiny_inputs(4, 10, side="left"), tiny_inputs(4, 8, seed=1, side="left")
