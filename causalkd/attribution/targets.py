@@ -99,10 +99,10 @@ def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
         ValueError: There is no such view or target.
     """
     low, high = int(views.choice.min()), int(views.choice.max())
-    if views.every and len(views.choice) != outputs:
-        raise ValueError(f"the views are of {len(views.choice)} classes and this head has {outputs}; give all of them")
     if low < 0 or high >= outputs:
         raise ValueError(f"view {low if low < 0 else high} is not a class of this head, which has 0–{outputs - 1}")
+    if views.every and len(views.choice) != outputs:
+        raise ValueError(f"the views are of {len(views.choice)} classes and this head has {outputs}; give all of them")
     if task == "regression" and target in ("probability", "log_probability"):
         raise ValueError(f"target {target!r} needs classes and this head predicts a number; use `logit` or `loss`")
     if task == "regression" and target == "loss" and views.goal is None:

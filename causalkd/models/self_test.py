@@ -70,7 +70,7 @@ def _faults(model: HookedModel) -> list[str]:
         *_resumed(model, padded, run, limit),
         *_put_back(model, padded, run, limit),
     ]
-    if model.decodes and takes_left_padding(model.model):
+    if takes_left_padding(model.model, decodes=model.decodes):
         left = model.run(_padded(model, both, "left"))
         ends = left.hidden[1:, -n_short:]
         faults.append(_fault("a row that is padded on the left differs from the row alone", short.hidden, ends, limit))

@@ -31,7 +31,6 @@ from causalkd.runs.folder.map_files import first_maps
 from causalkd.runs.folder.shared_teachers import place_teacher
 from causalkd.runs.folder.stages import TEACHER, goals
 from causalkd.runs.setup.data import Data, longest_row
-from causalkd.runs.setup.data_identity import changed_data
 from causalkd.runs.setup.hub_names import base_model, datasets
 from causalkd.runs.setup.objectives import build_objectives
 from causalkd.runs.setup.opening import begin, hold
@@ -123,7 +122,7 @@ def verify(
     Args:
         path: The run folder.
         page: Makes report.html; None writes none.
-        accept_changed_data: Whether to measure on data other than those that the run was made with.
+        accept_changed_data: Whether to measure with data, or a teacher, other than those that the run was made with.
         tell: Receives one line for each difference in the data.
 
     Several processes (torchrun, accelerate launch) share the work; the first one writes.
@@ -144,8 +143,8 @@ def _verify(
 ) -> VerificationReport:
     run = TrainedRun.load(path, accept_changed_data, prepared)
     if tell is not None and processes.is_first:
-        for line in changed_data(run.folder, run.data).values():
-            tell(f"other data than the run's: {line}")
+        for line in run.changed:
+            tell(f"not as the run was made: {line}")
     report = verified(run, processes)
     processes.in_first(partial(_write, page, report, run))
     return report

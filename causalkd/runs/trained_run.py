@@ -19,7 +19,7 @@ from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST, damage
 from causalkd.runs.setup.data import Data, build_data
-from causalkd.runs.setup.data_identity import changed_data
+from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of
 from causalkd.runs.setup.prepare import build_teacher
 from causalkd.runs.setup.prepared import Prepared
 from causalkd.training.precomputed import INDEX, read_index
@@ -49,6 +49,8 @@ class TrainedRun:
     alignment: Alignment
     teacher: HookedModel
     students: tuple[Trained, ...]
+    changed: tuple[str, ...] = ()
+    """What of its data and its teacher is no longer as it was when the run was made, in words."""
 
     @classmethod
     def load(
@@ -58,12 +60,12 @@ class TrainedRun:
 
         Args:
             path: The folder.
-            accept_changed_data: Whether to accept data other than those that the run was made with.
+            accept_changed_data: Whether to accept data, or a teacher, other than those that the run was made with.
             prepared: The data and the trained teacher, from whoever has them already; None builds and reads them.
 
         Raises:
             ValueError: The folder holds no run, or one whose training is unfinished, whose models are damaged, or whose
-                data have changed.
+                data or teacher have changed.
         """
         folder = RunFolder(Path(path))
         recipe = read_recipe(folder)
@@ -73,11 +75,11 @@ class TrainedRun:
         data = (
             build_data(recipe.data, recipe.teacher, _as_trained(folder, recipe)) if prepared is None else prepared.data
         )
-        changed = changed_data(folder, data)
+        changed = changed_inputs(folder, data, _teacher_as_given(recipe) if prepared is None else {})
         if changed and not accept_changed_data:
             raise ValueError(
-                f"the data of the run in {folder.path} have changed. {'; '.join(changed.values())}. Put the data "
-                "back, or measure on these on purpose: `causalkd verify RUN --accept-changed-data`"
+                f"what the run in {folder.path} was made with has changed. {'; '.join(changed.values())}. Put it "
+                "back, or measure with this on purpose: `causalkd verify RUN --accept-changed-data`"
             )
         if prepared is not None:
             teacher = prepared.teacher
@@ -98,7 +100,14 @@ class TrainedRun:
             move_to(model, device)
         for student in students:
             share_entries(teacher, student.model)
-        return cls(folder, recipe, data, Alignment.from_yaml(folder.alignment), teacher, students)
+        alignment = Alignment.from_yaml(folder.alignment)
+        return cls(folder, recipe, data, alignment, teacher, students, tuple(changed.values()))
+
+
+def _teacher_as_given(recipe: Recipe) -> dict[str, str]:
+    """The checkpoint of a teacher that the run did not train; later commands read it again."""
+    given = checkpoints_of(recipe.model_copy(update={"students": ()}))
+    return given if recipe.teacher.training is None else {}
 
 
 def _as_trained(folder: RunFolder, recipe: Recipe) -> list[StudentPart]:

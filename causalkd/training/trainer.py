@@ -60,7 +60,7 @@ class DistillationTrainer(Trainer):
         **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
 
     Raises:
-        ValueError: There are no objectives or none that counts, the student is a teacher, has nothing to train or
+        ValueError: There are no objectives, the student is a teacher, has nothing to train or
             shares trained weights with its teacher, the two cannot be compared, or the objectives cannot be trained
             with these arguments.
     """
@@ -77,7 +77,7 @@ class DistillationTrainer(Trainer):
         compile_blocks: bool = False,
         **trainer: Any,
     ) -> None:
-        check_given(student, objectives, teacher)
+        check_given(student, objectives, teacher, trainer.get("data_collator"))
         twice = reads_twice(trainer)
         if teacher is not None:
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)

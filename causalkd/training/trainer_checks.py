@@ -11,6 +11,7 @@ from causalkd.data.pairs.collator import PairingCollator
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.errors import few
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import takes_left_padding
 from causalkd.objectives.base import TrainingSetup, Weighted
 from causalkd.task_types import Task
 from causalkd.training.sharding import sharding_faults
@@ -22,13 +23,16 @@ _NOT_MEASURED = (
 )
 
 
-def check_given(student: HookedModel, objectives: Mapping[str, Weighted], teacher: HookedModel | None) -> None:
+def check_given(
+    student: HookedModel, objectives: Mapping[str, Weighted], teacher: HookedModel | None, collator: object = None
+) -> None:
     """Refuses models that cannot be trained or learned from, and objectives that are none.
 
     Args:
         student: The model to train.
         objectives: Name → weight and objective.
         teacher: The frozen model, if any.
+        collator: What makes the batches.
 
     Raises:
         ValueError: One of them is not what it is given as; the message says what to give.
@@ -46,13 +50,16 @@ def check_given(student: HookedModel, objectives: Mapping[str, Weighted], teache
             )
         if not isinstance(given.weight, int | float) or not math.isfinite(given.weight):
             raise ValueError(f"the weight of {name} is {given.weight!r}; give a finite number")
-    if not any(given.weight for given in objectives.values()):
-        raise ValueError("every objective has weight 0, so there is nothing to train on; give one of them a weight")
     if student.role != "student":
         raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
     if teacher is not None and teacher.role != "teacher":
         raise ValueError("the teacher was loaded as a student, which is not frozen; load it with role='teacher'")
     _check_weights(student, teacher)
+    for model in (student, teacher) if isinstance(collator, PairingCollator) and collator.side == "left" else ():
+        if model is not None and not takes_left_padding(model.model, decodes=model.decodes):
+            raise ValueError(
+                f"the collator pads on the left, where {model!r} would read another row; give side='right'"
+            )
 
 
 def _check_weights(student: HookedModel, teacher: HookedModel | None) -> None:

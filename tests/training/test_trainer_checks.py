@@ -9,6 +9,7 @@ import pytest
 from torch import Tensor
 from transformers import TrainingArguments
 
+from causalkd.data.pairs.collator import PairingCollator
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.atkd import ATKD
@@ -149,7 +150,6 @@ def test_what_is_no_weighted_objective_is_refused() -> None:
         ({"mine": Weighted(1.0, len)}, "whose objective has the method `requirements`"),
         ({"task": Weighted(math.nan, TaskLoss())}, "the weight of task is nan; give a finite number"),
         ({"task": Weighted("1", TaskLoss())}, "the weight of task is '1'; give a finite number"),
-        ({"task": Weighted(0.0, TaskLoss())}, "every objective has weight 0, so there is nothing to train on"),
     ):
         with pytest.raises(ValueError, match=message):
             _check_given(student, given, teacher)
@@ -183,3 +183,10 @@ def test_a_teacher_is_not_trained_with_its_student() -> None:
     model.bert.embeddings.requires_grad_(True)
     with pytest.raises(ValueError, match=r"share bert.embeddings.word_embeddings.weight, .* and 2 more, so training"):
         check_given(copied, terms, teacher)
+
+
+def test_encoders_are_not_padded_on_the_left() -> None:
+    _, student = models()
+    collator = PairingCollator([{"input_ids": [5, 6], "label": 0}], {}, 0, side="left")
+    with pytest.raises(ValueError, match=r"the collator pads on the left, where HookedModel.*give side='right'"):
+        check_given(student, {"task": Weighted(1.0, TaskLoss())}, None, collator)

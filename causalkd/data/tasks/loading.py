@@ -249,8 +249,7 @@ def _hub_rows(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
 def _hub_table(spec: TaskSpec, split: str) -> tuple[Any, str]:
     import datasets
 
-    folder = os.environ.get(DATA_VARIABLE)
-    repository, configuration = spec.hub[0], (*spec.hub, None)[1]
+    folder, repository, configuration = os.environ.get(DATA_VARIABLE), spec.hub[0], (*spec.hub, None)[1]
     name = spec.hub_splits.get(split, split)
     try:
         table = datasets.load_dataset(repository, configuration, split=name, revision=spec.revision)

@@ -2,8 +2,7 @@
 
 Stock decoders count positions from the edge of the padded row: padded on the left, GPT-2 would see every token at a
 shifted position. And they expect one document per row: in a packed row each token would attend to earlier documents.
-Heads of decoders find a row's last token, and RoBERTa and its kin the positions, by the padding id of the
-configuration, whatever the attention mask says.
+Heads of decoders find a row's last token by the padding id of the configuration, whatever the attention mask says.
 """
 
 import inspect
@@ -53,7 +52,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
         model: The stock model.
         inputs: `input_ids`, `attention_mask`, …, perhaps `documents`: (batch, pos), the number of a token's document
             from 1, 0 at padding.
-        decodes: Whether the model is a decoder; others only get their own padding id.
+        decodes: Whether the model is a decoder; others get the inputs as they are.
 
     Raises:
         ValueError: Rows are packed and this model's attention cannot be kept inside documents, or rows are padded on
@@ -104,9 +103,12 @@ def most_tokens(model: PreTrainedModel) -> int:
     return sys.maxsize if most is None else most - _first_position(model)
 
 
-def takes_left_padding(model: PreTrainedModel) -> bool:
-    """Whether a decoder reads a row that is padded on the left as it reads the row alone."""
-    return model.config.model_type not in _PADDED_ON_THE_RIGHT
+def takes_left_padding(model: PreTrainedModel, *, decodes: bool) -> bool:
+    """Whether a model reads a row that is padded on the left as it reads the row alone.
+
+    Encoders count positions from the edge of the row, and their heads look at its first token.
+    """
+    return decodes and model.config.model_type not in _PADDED_ON_THE_RIGHT
 
 
 def check_padding(model: PreTrainedModel, real: Bool[Tensor, "batch pos"]) -> None:
@@ -115,7 +117,7 @@ def check_padding(model: PreTrainedModel, real: Bool[Tensor, "batch pos"]) -> No
     Raises:
         ValueError: A row begins with padding.
     """
-    if not takes_left_padding(model) and not bool(real[:, 0].all()):
+    if not takes_left_padding(model, decodes=True) and not bool(real[:, 0].all()):
         raise ValueError(
             f"a row is padded on the left, which a {model.config.model_type} decoder reads differently from the row "
             "alone; pad rows on the right, and generate from prompts of one length"
@@ -123,13 +125,16 @@ def check_padding(model: PreTrainedModel, real: Bool[Tensor, "batch pos"]) -> No
 
 
 def _with_own_padding(model: PreTrainedModel, inputs: Inputs, decodes: bool) -> Inputs:
-    """The inputs with the padding id of the configuration at padding, for a model that goes by that id."""
-    finds_last = decodes and type(model).__name__.endswith("ForSequenceClassification")
-    if not finds_last and not _first_position(model):
+    """The inputs with the padding id of the configuration after each row, for a head that finds the last token by it.
+
+    Tokens inside a row that the mask hides stay what they are.
+    """
+    if not decodes or not type(model).__name__.endswith("ForSequenceClassification"):
         return inputs
     padding, named = padding_id(model), getattr(model.config.get_text_config(), "pad_token_id", None)
     if padding is not None:
-        return {**inputs, "input_ids": inputs["input_ids"].where(inputs["attention_mask"].bool(), padding)}
+        is_row = inputs["attention_mask"].flip(1).cummax(1).values.flip(1).bool()
+        return {**inputs, "input_ids": inputs["input_ids"].where(is_row, padding)}
     if named is not None:
         raise ValueError(
             f"pad_token_id of the configuration is {named}, which is no token of {type(model).__name__}, and its head "

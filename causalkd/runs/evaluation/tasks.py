@@ -79,6 +79,8 @@ def evaluate_task(
     folder = evaluation_folder(origin, out)
     subjects = list(subjects_of(origin, asked))
     scoring = {"stride": stride} if stride else {"one_mask_a_row": True} if one_mask_a_row else {}
+    chosen = {"limit": limit, "max_length": max_length}
+    chosen = {key: number for key, number in chosen.items() if number is not None}
     way = [f"stride{stride}"] if stride else ["masks"] if one_mask_a_row else []
     rows = []
     for name, model, tokenizer in subjects:
@@ -89,7 +91,7 @@ def evaluate_task(
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples, processes)
         file = "-".join([name, asked.name, split, *way])
-        facts = {"model": name, "task": asked.name, "split": split, **scoring}
+        facts = {"model": name, "task": asked.name, "split": split, **chosen, **scoring}
         rows.append({**facts, **described(examples, answers), "metrics": metrics})
         stored = {**rows[-1], "metrics": {each: finite_or_none(value) for each, value in metrics.items()}}
         stored |= {"predictions": f"{file}.parquet"}

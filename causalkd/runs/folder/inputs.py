@@ -18,7 +18,7 @@ def check_inputs_outside(recipe: Recipe | FinetuneRecipe) -> None:
         ValueError: Inputs lie in the output folder; the message names all of them.
     """
     output = recipe.folder.resolve()
-    inside = [f"{key} is {given!r}" for key, given in _named(recipe) if _lies_in(given, output)]
+    inside = [f"{key} is {given!r}" for key, given in named_inputs(recipe) if _lies_in(given, output)]
     if inside:
         raise ValueError(
             f"the run is to be written into {recipe.folder}, and {', '.join(inside)}, which lies in that folder and "
@@ -49,7 +49,7 @@ def check_names_fit(recipe: Recipe | FinetuneRecipe) -> None:
                 ) from None
 
 
-def _named(recipe: Recipe | FinetuneRecipe) -> Iterator[tuple[str, str]]:
+def named_inputs(recipe: Recipe | FinetuneRecipe) -> Iterator[tuple[str, str]]:
     """Every input by its key; a hub name is not an existing path, so it does no harm here."""
     yield from [("data.tokenizer", recipe.data.tokenizer)] if recipe.data.tokenizer is not None else []
     yield from [("data.path", recipe.data.path)] if recipe.data.path is not None else []

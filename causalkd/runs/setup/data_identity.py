@@ -1,15 +1,22 @@
-"""The data that a run was made with: origin, rows and digest of both splits, kept in the run and compared later."""
+"""What a run was made with, kept in it and compared later: the data of both splits, and the checkpoints it names."""
 
 import hashlib
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from causalkd.data.tasks.loading import Examples
+from causalkd.files.digests import files_digest
 from causalkd.files.whole_files import write_whole
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.folder.inputs import named_inputs
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data
 
 SPLITS = ("train", "heldout")
+_CHECKPOINTS = "checkpoints"
 
 
 def identity(data: Data) -> dict[str, dict[str, Any]]:
@@ -17,22 +24,34 @@ def identity(data: Data) -> dict[str, dict[str, Any]]:
     return {name: _of(split) for name, split in zip(SPLITS, (data.train, data.heldout), strict=True)}
 
 
-def write_identity(folder: RunFolder, data: Data) -> None:
-    """Record in the run which data it is made with."""
-    write_whole(folder.data, json.dumps(identity(data), indent=1, ensure_ascii=False))
+def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
+    """A digest of the configuration and the weights of each checkpoint in a folder, by the key that names it.
+
+    Costs one reading of these files.
+    """
+    folders = {key: Path(given) for key, given in named_inputs(recipe) if key.endswith("model") and "\n" not in given}
+    return {key: files_digest(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
 
 
-def changed_data(folder: RunFolder, data: Data) -> dict[str, str]:
-    """How the data of each split differ from those of the run, in words; empty where the run has no record.
+def write_identity(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]) -> None:
+    """Record in the run which data it is made with, and which checkpoints (see `checkpoints_of`)."""
+    made_with = {**identity(data), _CHECKPOINTS: dict(checkpoints)}
+    write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
+
+
+def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]) -> dict[str, str]:
+    """How the data of each split and checkpoints differ from those of the run, in words; a checkpoint that is there no
+    more does not. Empty where the run has no record.
 
     Raises:
-        ValueError: The run's record of its data cannot be read.
+        ValueError: The run's record cannot be read.
     """
     if not folder.data.is_file():
         return {}
     try:
         before = json.loads(folder.data.read_text(encoding="utf-8"))
         kept = {name: (before[name]["rows"], before[name]["sha256"], before[name]["origin"]) for name in SPLITS}
+        digests = dict(before.get(_CHECKPOINTS, {}))
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{folder.data} cannot be read; put it back from a copy, or delete it") from None
     now = identity(data)
@@ -41,7 +60,15 @@ def changed_data(folder: RunFolder, data: Data) -> dict[str, str]:
         f"{now[name]['rows']} rows of {now[name]['origin']} (sha256 {now[name]['sha256'][:12]})"
         for name, (rows, digest, origin) in kept.items()
         if (rows, digest) != (now[name]["rows"], now[name]["sha256"])
+    } | {
+        key: f"{key}: the files of this checkpoint are others than those that the run was made with"
+        for key, digest in checkpoints.items()
+        if digests.get(key, digest) != digest
     }
+
+
+def _that_make_a_model(folder: Path) -> list[Path]:
+    return sorted(path for pattern in ("config.json", "*.safetensors", "*.bin") for path in folder.glob(pattern))
 
 
 def _of(split: Examples) -> dict[str, Any]:

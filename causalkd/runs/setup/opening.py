@@ -11,7 +11,7 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
-from causalkd.runs.setup.data_identity import changed_data, write_identity
+from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, write_identity
 
 
 def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
@@ -102,7 +102,7 @@ def _open(
             return
         else:
             raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
-    write_identity(folder, data)
+    write_identity(folder, data, checkpoints_of(recipe))
     folder.start(recipe, alignment)
 
 
@@ -115,15 +115,17 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             f"{folder.path} holds an unfinished run of another kind, or its recipe cannot be read; choose another "
             f"`output`, or overwrite it (--overwrite): {error}"
         ) from error
-    faults, changed = differences(folder, before, recipe), changed_data(folder, data)
+    checkpoints = checkpoints_of(recipe)
+    faults, changed = differences(folder, before, recipe), changed_inputs(folder, data, checkpoints)
     if recipe.data.eval_limit != before.data.eval_limit and unused_of_data(recipe):
         changed.pop("heldout", None)
     if begun(folder, before) and not faults:
         faults += changed.values()
     if faults:
         raise ValueError(
-            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}) or of other data: "
-            f"{'; '.join(faults)}; go back to those, choose another `output`, or overwrite it (--overwrite)"
+            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}), or of other data or "
+            f"checkpoints: {'; '.join(faults)}; go back to those, choose another `output`, or overwrite it "
+            "(--overwrite)"
         )
     if recipe != before or changed:
         for shared in (
@@ -131,5 +133,5 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             *folder.path.glob("unfinished/*/*.jsonl"),
         ):
             shared.unlink()  # the teacher or the data that they were made of may be others now
-    write_identity(folder, data)
+    write_identity(folder, data, checkpoints)
     folder.start(recipe, alignment)

@@ -216,3 +216,12 @@ def test_positions_that_are_given_are_used():
     inputs = {**pad([{"input_ids": [5, 6, 7]}], PAD), "position_ids": torch.tensor([[4, 0, 2]])}
     torch.testing.assert_close(model.run(inputs).logits, stock(**inputs).logits)
     assert not torch.allclose(model.run(inputs).logits, stock(inputs["input_ids"]).logits)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "roberta"])
+def test_a_token_that_is_hidden_inside_a_row_keeps_its_place(architecture):
+    model = HookedModel(tiny_of(architecture, "classification"), task="classification", role="teacher")
+    inputs = pad([{"input_ids": row["input_ids"]} for row in documents()], PAD)
+    inputs["attention_mask"][:, 1] = 0
+    rest = {} if architecture == "roberta" else {"position_ids": torch.arange(9).expand(4, 9)}
+    torch.testing.assert_close(model.run(inputs).logits, model.model(**inputs, **rest).logits)

@@ -49,6 +49,7 @@ def test_a_checkpoint_is_measured_and_every_figure_can_be_computed_again(
     assert found.exit_code == 0, found.output
     stored = json.loads((folder / "evaluations/model-mrpc-validation.json").read_text())
     assert (stored["task"], stored["split"], stored["examples"]) == ("mrpc", "validation", 9)
+    assert stored["max_length"] == 32 and "limit" not in stored
     table_of = Dataset.from_parquet(str(folder / "evaluations" / stored["predictions"]))
     gold, predicted = table_of["label"][:], table_of["prediction"][:]
     assert gold == ["not_equivalent", "equivalent"] * 4 + ["not_equivalent"]

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data, build_data
-from causalkd.runs.setup.data_identity import changed_data, identity, write_identity
+from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, identity, write_identity
 from causalkd.runs.setup.preflight import preflight
-from tests.shrunk import RESUMED, FinishedRun, interrupted, shrunk
+from tests.shrunk import RESUMED, FinishedRun, interrupted, planted_model, shrunk
 
 
 def _replaced(data: Data, split: str) -> Data:
@@ -28,14 +29,14 @@ def _replaced(data: Data, split: str) -> Data:
 def test_one_label_makes_other_data(tmp_path: Path) -> None:
     recipe, folder = shrunk("quickstart", tmp_path), RunFolder(tmp_path)
     data = build_data(recipe.data, recipe.teacher)
-    assert changed_data(folder, data) == {}
-    write_identity(folder, data)
-    assert changed_data(folder, data) == {} and identity(data)["train"]["rows"] == 96
-    told = changed_data(folder, _replaced(data, "train"))
+    assert changed_inputs(folder, data, {}) == {}
+    write_identity(folder, data, {})
+    assert changed_inputs(folder, data, {}) == {} and identity(data)["train"]["rows"] == 96
+    told = changed_inputs(folder, _replaced(data, "train"), {})
     assert list(told) == ["train"] and "train: the run was made with 96 rows of the planted task" in told["train"]
     folder.data.write_text(json.dumps({"train": {}}))
     with pytest.raises(ValueError, match=r"data.json cannot be read; put it back"):
-        changed_data(folder, data)
+        changed_inputs(folder, data, {})
 
 
 def test_an_interrupted_run_does_not_continue_on_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,7 @@ def test_an_interrupted_run_does_not_continue_on_other_data(tmp_path: Path, monk
         return dataclasses.replace(prepared, data=_replaced(prepared.data, "train")), alignment
 
     monkeypatch.setattr(runs, "preflight", other)
-    with pytest.raises(ValueError, match=r"or of other data: train: the run was made with 40 rows"):
+    with pytest.raises(ValueError, match=r"or of other data or checkpoints: train: the run was made with 40 rows"):
         runs.distill(recipe)
 
 
@@ -58,9 +59,41 @@ def test_verify_takes_other_data_only_on_purpose(
 ) -> None:
     path, told = shutil.copytree(quickstart.folder.path, tmp_path / "run"), []
     monkeypatch.setattr(trained_run, "build_data", lambda *given: _replaced(build_data(*given), "heldout"))
-    with pytest.raises(ValueError, match=r"have changed. heldout: .*24 rows.*--accept-changed-data"):
+    with pytest.raises(ValueError, match=r"has changed. heldout: .*24 rows.*--accept-changed-data"):
         runs.verify(path)
     monkeypatch.setattr(runs, "verified", lambda *_: quickstart_report)
     quickstart_report = runs.VerificationReport.read(quickstart.folder.report)
     runs.verify(path, accept_changed_data=True, tell=told.append)
-    assert len(told) == 1 and told[0].startswith("other data than the run's: heldout: the run was made with 24 rows")
+    assert len(told) == 1 and told[0].startswith("not as the run was made: heldout: the run was made with 24 rows")
+
+
+def _given_teacher(folder: Path, more: float) -> Path:
+    """A checkpoint that other weights can be put into."""
+    model = planted_model(num_hidden_layers=4)
+    with torch.no_grad():
+        model.model.get_input_embeddings().weight.add_(more)
+    model.save_pretrained(folder)
+    return folder
+
+
+GIVEN = ("teacher.config=null", "teacher.training=null", "students.kd.layers=[0, 1]", "students.diito.layers=[0, 1]")
+
+
+def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path) -> None:
+    teacher = _given_teacher(tmp_path / "teacher", 0)
+    recipe = shrunk("quickstart", tmp_path / "run", *GIVEN, f"teacher.model={teacher}")
+    assert list(checkpoints_of(recipe)) == ["teacher.model"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runs, "build_trainer", interrupted("diito", 2))
+        runs.distill(recipe)
+    _given_teacher(teacher, 1)
+    with pytest.raises(ValueError, match=r"teacher.model: the files of this checkpoint are others than those that the"):
+        runs.distill(recipe)
+    _given_teacher(teacher, 0)
+    runs.distill(recipe)
+    _given_teacher(teacher, 1)
+    with pytest.raises(ValueError, match=r"was made with has changed. teacher.model: .*--accept-changed-data"):
+        runs.verify(recipe.folder)
+    told: list[str] = []
+    runs.verify(recipe.folder, accept_changed_data=True, tell=told.append)
+    assert [line.partition(":")[0] for line in told] == ["not as the run was made"]
