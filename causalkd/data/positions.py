@@ -34,10 +34,8 @@ class Positions:
                 f"base and source masks select different numbers of positions ({rows}). Positions correspond one "
                 "to one within a row: select equally many in both."
             )
-        width = int(counts.max()) if len(counts) else 0
-        valid = torch.arange(width, device=counts.device) < counts[:, None]
-        base, source = _true_first(base_mask)[:, :width], _true_first(source_mask)[:, :width]
-        return cls(base.where(valid, 0), source.where(valid, 0), valid)
+        (base, valid), (source, _) = _true_places(base_mask), _true_places(source_mask)
+        return cls(base, source, valid)
 
     @classmethod
     def from_sources(cls, sources: Int[Tensor, "batch base_pos"]) -> "Positions":
@@ -46,12 +44,8 @@ class Positions:
         Args:
             sources: For each position of base the position of source whose activation it receives; -1 for none.
         """
-        mask = sources >= 0
-        counts = mask.sum(1)
-        width = int(counts.max()) if len(counts) else 0
-        valid = torch.arange(width, device=counts.device) < counts[:, None]
-        base = _true_first(mask)[:, :width]
-        return cls(base.where(valid, 0), sources.gather(1, base).where(valid, 0), valid)
+        base, valid = _true_places(sources >= 0)
+        return cls(base, sources.gather(1, base).where(valid, 0), valid)
 
     def sources(self, width: int) -> Int[Tensor, "batch base_pos"]:
         """The reverse of `from_sources`, for rows of base of a number of tokens."""
@@ -97,6 +91,9 @@ class Positions:
             )
 
 
-def _true_first(mask: Bool[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
-    """The positions of each row, those where the mask is true first, ascending within each kind."""
-    return mask.int().argsort(dim=1, descending=True, stable=True)
+def _true_places(mask: Bool[Tensor, "batch pos"]) -> tuple[Int[Tensor, "batch k"], Bool[Tensor, "batch k"]]:
+    """The positions of each row where the mask is true, ascending, and 0 as filler; and which of them are no filler."""
+    counts = mask.sum(1)
+    width = int(counts.max()) if len(counts) else 0
+    valid = torch.arange(width, device=counts.device) < counts[:, None]
+    return mask.int().argsort(dim=1, descending=True, stable=True)[:, :width].where(valid, 0), valid

@@ -106,8 +106,7 @@ class TrainedRun:
 
 def _teacher_as_given(recipe: Recipe) -> dict[str, str]:
     """The checkpoint of a teacher that the run did not train; later commands read it again."""
-    given = checkpoints_of(recipe.model_copy(update={"students": ()}))
-    return given if recipe.teacher.training is None else {}
+    return checkpoints_of(recipe.model_copy(update={"students": ()})) if recipe.teacher.training is None else {}
 
 
 def _as_trained(folder: RunFolder, recipe: Recipe) -> list[StudentPart]:

@@ -67,8 +67,8 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     real = inputs["attention_mask"].bool()
     check_padding(model, real)
     if not packed:
-        given = "position_ids" in inputs
-        if given or model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
+        has_positions = "position_ids" in inputs
+        if has_positions or model.config.model_type in _COUNT_THEMSELVES or not _takes_positions(model):
             return inputs
         position = torch.arange(real.shape[1], device=real.device)
         position = (position - real.long().argmax(1, keepdim=True)).clamp(min=0)
