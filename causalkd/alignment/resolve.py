@@ -12,6 +12,7 @@ from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import nearest
+from causalkd.models.hooks.hook_names import component_of
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import BOUNDARIES
@@ -139,20 +140,23 @@ def _resolve(site: Site, model: HookedModel, path: str, faults: list[str]) -> Re
 
 
 def _find_hook_point(site: Site, model: HookedModel, faults: list[str]) -> HookPoint | None:
-    if site.component not in COMPONENTS:
-        faults.append(
-            f"component {site.component!r} is not supported here; {nearest(site.component, list(COMPONENTS))}"
-        )
+    try:
+        component = component_of(site.component, site.layer, model.hook_points(), model.architecture)
+    except ValueError as error:
+        faults.append(str(error))
         return None
-    layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == site.component]
+    if component not in COMPONENTS:
+        faults.append(f"component {component!r} is not supported here; {nearest(component, list(COMPONENTS))}")
+        return None
+    layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == component]
     if not layers:
-        faults.append(f"{model.architecture} has no {site.component}")
+        faults.append(f"{model.architecture} has no {component}")
         return None
     if site.layer in layers:
-        return model.hook_point(site.component, site.layer)
-    close = model.hook_point(site.component, min(layers, key=lambda layer: abs(layer - site.layer)))
+        return model.hook_point(component, site.layer)
+    close = model.hook_point(component, min(layers, key=lambda layer: abs(layer - site.layer)))
     faults.append(
-        f"{site.component} of layer {site.layer} does not exist; {model.architecture} has it in layers "
+        f"{component} of layer {site.layer} does not exist; {model.architecture} has it in layers "
         f"{layers[0]}–{layers[-1]}; did you mean layer {close.layer} ({close.name})?"
     )
     return None

@@ -29,7 +29,9 @@ class Site(BaseModel):
     layer: StrictInt
     """Index of the block, from 0; left out where `component` is a TransformerLens hook name."""
     component: str = "block_output"
-    """pyvene's component name, or a TransformerLens hook name such as `blocks.6.hook_resid_post`."""
+    """pyvene's component name, or a TransformerLens hook name such as `blocks.6.hook_resid_post`. `hook_attn_out` and
+    `hook_mlp_out` go by architecture: they are taken where TransformerLens means the output of the sublayer's last
+    linear map."""
     unit: Literal["pos", "h.pos"] = "pos"
     """Positions, or positions of attention heads."""
     heads: tuple[StrictInt, ...] | None = None

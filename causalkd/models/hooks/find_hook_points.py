@@ -7,7 +7,7 @@ from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 
 from causalkd.models.adapters import TabledAdapter
-from causalkd.models.hooks.hook_points import INSIDE_BLOCK, INSTEAD, HookPoint
+from causalkd.models.hooks.hook_points import ADDED, INSIDE_BLOCK, INSTEAD, HookPoint
 
 
 def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[HookPoint, ...]:
@@ -49,7 +49,18 @@ def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[
                 continue
             path = f"blocks.{layer}.{part}".rstrip(".")
             name = f"{path}.hook_{'in' if side == 'input' else 'out'}"
-            yield HookPoint(name, component, layer, found[0], side, width, heads if by_head else 1)
+            added = _added(adapter, model, blocks[layer], component)
+            yield HookPoint(name, component, layer, found[0], side, width, heads if by_head else 1, added=added)
+
+
+def _added(adapter: ArchitectureAdapter, model: nn.Module, block: int, component: str) -> str | None:
+    """The stock path of the module whose output TransformerLens takes for what a sublayer adds; None where none is."""
+    bridge = (adapter.component_mapping or {}).get("blocks")
+    target = getattr(bridge, "hook_aliases", {}).get(ADDED.get(component, ""))
+    if not isinstance(target, str) or not target.endswith(".hook_out"):
+        return None
+    found = module_at(model, adapter, f"blocks.{block}.{target.removesuffix('.hook_out')}")
+    return None if found is None else found[0]
 
 
 def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from causalkd.errors import nearest
-from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
+from causalkd.models.hooks.hook_points import ADDED, COMPONENTS, HookPoint
 
 # Names that pyvene has and that are not supported here: an alignment keeps them, `resolve` refuses them.
 CARRIED_COMPONENTS: tuple[str, ...] = (
@@ -27,8 +27,8 @@ _HOOKS: dict[str, str] = {
     "attn.hook_z": "attention_value_output",
     "hook_z": "attention_value_output",
 }
-# TransformerLens has these names at another tensor where a norm follows the sublayer (Gemma 2, OLMo 2) and in BERT.
-_ELSEWHERE: dict[str, str] = {"hook_attn_out": "attn.o.hook_out", "hook_mlp_out": "mlp.out.hook_out"}
+# These go by architecture: a site keeps them, and a model knows whether they are at one of its hook points.
+_BY_ARCHITECTURE: dict[str, str] = {hook: component for component, hook in ADDED.items()}
 
 
 class Hook(NamedTuple):
@@ -41,14 +41,15 @@ class Hook(NamedTuple):
 def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
     """The layer and component of a hook name; None where it names no hook point.
 
+    `hook_attn_out` and `hook_mlp_out`, which go by architecture, are their own component: see `component_of`.
     With unit `h.pos`, the input of the attention's last linear map is `head_attention_value_output`.
     """
     if name == "embed.hook_out":
         return Hook(0, "token_embedding")
     parts = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-    if parts is None or parts[2] not in _HOOKS:
+    component = None if parts is None else _HOOKS.get(parts[2], parts[2] if parts[2] in _BY_ARCHITECTURE else None)
+    if parts is None or component is None:
         return None
-    component = _HOOKS[parts[2]]
     if unit == "h.pos" and component == "attention_value_output":
         component = "head_attention_value_output"
     return Hook(int(parts[1]), component)
@@ -56,17 +57,16 @@ def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
 
 def component_fault(component: str, layer: int | None) -> str | None:
     """The fault of a component name beside a layer, with the nearest valid name; None where there is none."""
-    if component in COMPONENTS or component in CARRIED_COMPONENTS:
+    if component in (*COMPONENTS, *CARRIED_COMPONENTS, *_BY_ARCHITECTURE):
         return None
     hook = read_hook_name(component)
     if hook is not None:
         return f"{component!r} is in layer {hook.layer}, but layer {layer} is given as well; give one of them"
-    if (other := _elsewhere(component)) is not None:
-        return other
     valid = list(COMPONENTS)
     if "." in component:
         number = re.search(r"\d+", component)
-        valid = ["embed.hook_out", *(f"blocks.{number[0] if number else 0}.{hook}" for hook in _HOOKS)]
+        hooks = (*_HOOKS, *_BY_ARCHITECTURE)
+        valid = ["embed.hook_out", *(f"blocks.{number[0] if number else 0}.{hook}" for hook in hooks)]
     return f"{component!r} is not a component; {nearest(component, valid)}"
 
 
@@ -83,29 +83,48 @@ def named_hook_points(
     Raises:
         ValueError: Names that no hook point has; one line for each, with the nearest one.
     """
+    hook_points = tuple(hook_points)
     by_name: dict[str, HookPoint] = {}
     for hook_point in hook_points:
         by_name.setdefault(hook_point.name, hook_point)
     of_hook = {(each.layer, each.component): each for each in by_name.values()}
     found, faults = dict[str, HookPoint](), []
     for name in names:
-        hook_point = by_name.get(name) or of_hook.get(read_hook_name(name) or (-1, ""))
+        layer, component = read_hook_name(name) or (-1, "")
+        try:
+            hook_point = by_name.get(name) or of_hook.get(
+                (layer, component_of(component, layer, hook_points, architecture))
+            )
+        except ValueError as error:
+            faults.append(str(error))
+            continue
         if hook_point is not None:
             found[name] = hook_point
         else:
-            unknown = f"{name!r} is not a hook point of {architecture}; {nearest(name, list(by_name))}"
-            faults.append(_elsewhere(name) or unknown)
+            faults.append(f"{name!r} is not a hook point of {architecture}; {nearest(name, list(by_name))}")
     if faults:
         raise ValueError("\n".join(faults))
     return found
 
 
-def _elsewhere(name: str) -> str | None:
-    """What to say of a name that TransformerLens has at another tensor in some architectures; None of other names."""
-    parts = re.fullmatch(r"(blocks\.\d+\.)(hook_\w+)", name)
-    if parts is None or parts[2] not in _ELSEWHERE:
-        return None
+def component_of(component: str, layer: int, hook_points: Iterable[HookPoint], architecture: str) -> str:
+    """The component that a site means in a model: `hook_attn_out` and `hook_mlp_out` go by architecture.
+
+    Raises:
+        ValueError: TransformerLens has such a name at a tensor that is no hook point of this model.
+    """
+    if component not in _BY_ARCHITECTURE:
+        return component
+    meant, name = _BY_ARCHITECTURE[component], f"blocks.{layer}.{component}"
+    of_layer = [each for each in hook_points if (each.component, each.layer) == (meant, layer)]
+    if not of_layer or of_layer[0].synonym == name:
+        return meant
+    raise ValueError(_elsewhere(name, of_layer[0], architecture))
+
+
+def _elsewhere(name: str, hook_point: HookPoint, architecture: str) -> str:
     return (
-        f"{name!r} is in TransformerLens what is added to the residual stream, which where a norm follows and in BERT "
-        f"is not the output of the last linear map; that is {parts[1]}{_ELSEWHERE[parts[2]]}"
+        f"{name!r} is in TransformerLens what is added to the residual stream, which in {architecture} is not the "
+        f"output of the sublayer's last linear map, and is not a hook point here; that map's output is "
+        f"{hook_point.name}"
     )

@@ -19,6 +19,9 @@ INSIDE_BLOCK: dict[str, tuple[str, Literal["input", "output"]]] = {
 }
 # The substitute for a path that an architecture lacks: the output of a mixture of experts is that of the whole MLP.
 INSTEAD: dict[str, str] = {"mlp.out": "mlp"}
+# TransformerLens' names for what a sublayer adds to the residual stream. Where a norm or a scale follows the sublayer's
+# last linear map (Gemma 2, Granite), or TransformerLens counts a norm to the sublayer (BERT), it is another tensor.
+ADDED: dict[str, str] = {"attention_output": "hook_attn_out", "mlp_output": "hook_mlp_out"}
 # The order in which a block computes them.
 COMPONENTS: tuple[str, ...] = ("token_embedding", *INSIDE_BLOCK)
 
@@ -36,6 +39,8 @@ class HookPoint:
         width: Size of the tensor's last dimension.
         heads: Number of equal column groups; 1 where the tensor is not split by heads.
         is_overwritten: Whether the model changes this tensor in place afterwards.
+        added: Path of the module whose output TransformerLens calls `hook_attn_out` or `hook_mlp_out`, where this is
+            the same tensor (but for dropout); None elsewhere.
     """
 
     name: str
@@ -46,11 +51,17 @@ class HookPoint:
     width: int
     heads: int = 1
     is_overwritten: bool = False
+    added: str | None = None
 
     @property
     def is_inside(self) -> bool:
         """Whether it is inside a block: not a block's input or output, nor the embedding."""
         return self.component not in ("token_embedding", "block_input", "block_output")
+
+    @property
+    def synonym(self) -> str | None:
+        """TransformerLens' name that goes by architecture, e.g. `blocks.3.hook_attn_out`; None if it is elsewhere."""
+        return None if self.added is None else f"blocks.{self.layer}.{ADDED[self.component]}"
 
     @property
     def depth(self) -> tuple[int, int]:

@@ -61,7 +61,9 @@ def measured(
     seen: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
     returned: list[tuple[int, int | None]] = []
     handles = [block.register_forward_hook(partial(_note_returned, returned, i)) for i, block in enumerate(blocks)]
-    for name, side in dict.fromkeys((hook_point.module, hook_point.side) for hook_point in possible):
+    watched = [(hook_point.module, hook_point.side) for hook_point in possible]
+    watched += [(hook_point.added, "output") for hook_point in possible if hook_point.added is not None]
+    for name, side in dict.fromkeys(watched):
         module, passed = model.get_submodule(name), seen[name, side]
         if side == "input":
             handles.append(module.register_forward_pre_hook(partial(_note_entering, passed), with_kwargs=True))
@@ -143,7 +145,16 @@ def _sized(
         # Some modules flatten rows and positions; their outputs are unflattened.
         is_flat = hook_point.is_inside and hook_point.side == "output" and outer == [_ROWS * _POSITIONS]
         if (outer == [_ROWS, _POSITIONS] or is_flat) and width % hook_point.heads == 0:
-            yield replace(hook_point, width=width, is_overwritten=tensor._version != passed[turn].version)
+            overwritten = tensor._version != passed[turn].version
+            others = seen.get((hook_point.added or "", "output"), ())
+            added = hook_point.added if _is_added(tensor, others, turn) else None
+            yield replace(hook_point, width=width, is_overwritten=overwritten, added=added)
+
+
+def _is_added(tensor: Tensor, passed: Sequence[_Seen], turn: int) -> bool:
+    """Whether a module gave this tensor in that turn; of zeros it cannot be told."""
+    other = passed[turn].tensor if turn < len(passed) else None
+    return isinstance(other, Tensor) and bool(tensor.any()) and torch.equal(tensor.flatten(), other.flatten())
 
 
 def _first(hook_points: Iterable[HookPoint]) -> tuple[HookPoint, ...]:

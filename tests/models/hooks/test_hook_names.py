@@ -1,10 +1,15 @@
 import pytest
 import torch
 
+from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.spec import Site
+from causalkd.models.adapters import TabledAdapter
 from causalkd.models.hooks.hook_names import CARRIED_COMPONENTS, component_fault
+from causalkd.models.hooks.hook_points import ADDED as HOOKS
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.measure import few_tokens, still
+from tests.architectures.zoo import tiny_of
 from tests.tiny import ARCHITECTURES, TASKS_OF, tiny, tiny_inputs
 
 
@@ -56,15 +61,63 @@ def test_a_hook_name_with_heads_is_the_head_component():
         ),
         ({"component": "blocks.6.attn.hook_out", "layer": 6}, "did you mean blocks.6.attn.o.hook_out?"),
         ({"component": "attn_output", "layer": 6}, "did you mean attention_output?"),
-        # On Gemma 2 and, for attention, on BERT, TransformerLens means another tensor than an alignment.
-        ({"component": "blocks.6.hook_attn_out"}, "that is blocks.6.attn.o.hook_out"),
-        ({"component": "blocks.6.hook_mlp_out"}, "that is blocks.6.mlp.out.hook_out"),
+        ({"component": "blocks.6.hook_atn_out"}, "did you mean blocks.6.hook_attn_out?"),
     ],
 )
 def test_hook_names_that_name_no_site(given: dict[str, object], message: str):
     with pytest.raises(ValueError) as error:
         Site.model_validate(given)
     assert message in str(error.value)
+
+
+# TransformerLens' names for what a sublayer adds to the residual stream, and where they are a hook point here. In BERT
+# attention ends with a norm, Gemma 2 and OLMo 2 have a norm after each sublayer, and Granite scales what is added.
+ADDED: dict[str, tuple[bool, bool]] = {
+    "bert": (False, True),
+    "distilbert": (True, True),
+    "gpt2": (True, True),
+    "llama": (True, True),
+    "opt": (True, True),
+    "bloom": (True, True),
+    "gptj": (True, True),
+    "falcon": (True, True),
+    "mixtral": (True, True),
+    "gemma2": (False, False),
+    "olmo2": (False, False),
+    "granite": (False, False),
+}
+
+
+@pytest.mark.parametrize("architecture", ADDED)
+def test_names_that_go_by_architecture_mean_what_they_mean_in_transformer_lens(architecture: str) -> None:
+    task = "masked_lm" if "bert" in architecture else "causal_lm"
+    model = tiny_of(architecture, task).double()
+    model.set_attn_implementation("eager")
+    if architecture == "mixtral":
+        model.set_experts_implementation("eager")  # the other one has no float64
+    hooked = HookedModel(model, task=task, role="student")
+    ids = few_tokens(model, 2, 5)["input_ids"]
+    for (component, hook), is_here in zip(HOOKS.items(), ADDED[architecture], strict=True):
+        name, site = f"blocks.1.{hook}", Site.model_validate({"component": f"blocks.1.{hook}"})
+        assert site == Site(layer=1, component=hook)
+        if not is_here:
+            with pytest.raises(ValueError, match=f"{name}.*not a hook point here; that map's output is blocks.1"):
+                resolve_site(site, hooked)
+            continue
+        assert resolve_site(site, hooked).hook_point == hooked.hook_point(component, 1)
+        with still(model):
+            _, cache = hooked.run_with_cache({"input_ids": ids}, [name])
+        if not isinstance(hooked.adapter, TabledAdapter):
+            _, expected = hooked.bridge().run_with_cache(ids)
+            torch.testing.assert_close(cache[name], expected[name].reshape(cache[name].shape))
+
+
+def test_an_activation_of_zeros_does_not_tell_a_name() -> None:
+    model = tiny("gpt2", "causal_lm")
+    model.transformer.h[0].attn.c_proj.weight.data.zero_()
+    model.transformer.h[0].attn.c_proj.bias.data.zero_()
+    names = [each.synonym for each in HookedModel(model, task="causal_lm", role="student").hook_points()]
+    assert "blocks.0.hook_attn_out" not in names and {"blocks.0.hook_mlp_out", "blocks.1.hook_attn_out"} <= {*names}
 
 
 SYNONYMS = ("blocks.1.hook_resid_pre", "blocks.1.hook_resid_post", "blocks.1.attn.hook_z", "blocks.1.mlp.hook_out")
@@ -88,5 +141,5 @@ def test_synonyms_mean_in_a_cache_what_they_mean_in_transformer_lens(architectur
 def test_one_name_is_a_list_of_one_and_unknown_names_are_listed() -> None:
     hooked = HookedModel(tiny("bert", "classification"), task="classification", role="teacher")
     assert list(hooked.run_with_cache(tiny_inputs(2, 6), "blocks.0.hook_out")[1]) == ["blocks.0.hook_out"]
-    with pytest.raises(ValueError, match=r"hook_ot.*did you mean blocks.0.hook_out.*\n.*that is blocks.1.attn.o"):
+    with pytest.raises(ValueError, match=r"hook_ot.*did you mean blocks.0.hook_out.*\n.*output is blocks.1.attn.o"):
         hooked.run_with_cache(tiny_inputs(2, 6), ["blocks.0.hook_ot", "blocks.1.hook_attn_out", "blocks.1.hook_out"])
