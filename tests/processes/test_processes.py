@@ -1,12 +1,9 @@
 """Several processes share numbered pieces, put together what they found, and wait for each other with patience."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from causalkd.processes.processes import ALONE, Processes
+from tests.forked import ended
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
@@ -32,8 +29,7 @@ def test_one_process_is_alone() -> None:
 
 
 def test_processes_meet_and_wait_longer_than_a_training_would() -> None:
-    program = [sys.executable, "-m", "tests.processes.together"]
-    ended = subprocess.run(program, cwd=Path(__file__).parent.parent.parent, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    *done_by, lost = ended.stdout.splitlines()
+    done = ended("tests.processes.together")
+    assert done.code == 0, done.stderr[-3000:]
+    *done_by, lost = done.stdout.splitlines()
     assert sorted(done_by) == [f"process {rank} is done" for rank in range(3)] and lost == "process 1 is lost"

@@ -3,17 +3,15 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.forked import ended
 from tests.runs.shared_work import ERRORS, OUTPUT
 from tests.shrunk import FinishedRun
 
-ROOT = Path(__file__).parent.parent.parent
 COUNTS = (1, 2, 4)
 _PROMPTS = [{"instruction": f"tom has {number} keys", "output": "yes"} for number in range(2, 20)]
 
@@ -46,10 +44,9 @@ def measured(quickstart: FinishedRun, quickstart_lm: FinishedRun, tmp_path_facto
         (base / name / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _PROMPTS))
         _copy(quickstart, base / name / "planted", 3)
         _copy(quickstart_lm, base / name / "stories", 13)
-    program = [sys.executable, "-m", "tests.runs.shared_work", str(base), *map(str, COUNTS)]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    done = ended("tests.runs.shared_work", str(base), *map(str, COUNTS))
     told = [path.read_text()[-3000:] for path in base.glob(f"[0-9]/{ERRORS}")]
-    assert done.returncode == 0, "\n".join([done.stderr[-3000:], *told])
+    assert done.code == 0, "\n".join([done.stderr[-3000:], *told])
     return base
 
 

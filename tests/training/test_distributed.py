@@ -1,7 +1,5 @@
 """Two processes learn what one learns from the same rows: same sources, same positions, same parameters."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +9,8 @@ from transformers import AutoModelForSequenceClassification
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs import distill as runs
 from causalkd.training.callbacks import read_rows
+from tests.forked import ended
 from tests.shrunk import planted_model, shrunk
-
-ROOT = Path(__file__).parent.parent.parent
-
 
 TERMS = "{response_kd: {}, diito: {}, task: {}, adkd: {steps: 2}, atkd: {}, hidden_kd: {}}"
 UNREACHED = "{hidden_kd: {}}"  # nothing of the head
@@ -40,9 +36,8 @@ def _parameters(folder: Path, student: str) -> dict[str, torch.Tensor]:
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(_recipe(tmp_path / "two", rows=8).to_yaml())
-    program = [sys.executable, "-m", "tests.training.two_processes", str(tmp_path / "recipe.yaml")]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = ended("tests.training.two_processes", str(tmp_path / "recipe.yaml"))
+    assert done.code == 0, done.stderr[-3000:]
     runs.distill(_recipe(tmp_path / "one", rows=16))
 
     start = planted_model(num_hidden_layers=4).model.state_dict()["classifier.weight"]

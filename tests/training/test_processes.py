@@ -1,16 +1,14 @@
 """1, 2 and 4 processes with the same rows a step: the same terms and weights, of each objective and of all together."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.forked import ended
 from tests.training.processes import COUNTS, TRAININGS
 
-ROOT = Path(__file__).parent.parent.parent
 BOUNDS = {32: 1e-6, 64: 1e-12}
 _WITHOUT_GRADIENT = ".k_lin.bias"
 """It adds the same to all scores of a query, so its gradient is rounding error alone, which AdamW divides by 1e-8."""
@@ -21,9 +19,8 @@ _OF_THE_TRAINER = {"loss"}
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
-    program = [sys.executable, "-m", "tests.training.processes", str(folder)]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = ended("tests.training.processes", str(folder))
+    assert done.code == 0, done.stderr[-3000:]
     return folder
 
 

@@ -1,23 +1,19 @@
 """Students sharded by FSDP2 over two processes learn what whole ones learn, and are saved as stock checkpoints."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from tests.forked import ended
 from tests.training.sharded import FSDP, TRAININGS
 from tests.training.small import models, objectives, trainer
 
-ROOT = Path(__file__).parent.parent.parent
-
 
 def test_sharded_students_learn_what_whole_ones_learn(tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "tests.training.sharded", str(tmp_path)]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = ended("tests.training.sharded", str(tmp_path))
+    assert done.code == 0, done.stderr[-3000:]
     start = models(dropout=0.0, dtype=torch.float64)[1].model.state_dict()
     for name in TRAININGS:
         whole, sharded = (

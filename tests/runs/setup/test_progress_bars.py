@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from pathlib import Path
 
@@ -7,18 +6,8 @@ import pytest
 from transformers.utils import logging
 
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from tests.forked import ended
 from tests.shrunk import SHRUNK, TINY
-
-ROOT = Path(__file__).parents[3]
-FROM_PYTHON = """
-import sys
-from pathlib import Path
-from causalkd import distill, finetune
-from tests.runs.test_finetune import recipe
-from tests.shrunk import RESUMED, shrunk
-distill(shrunk("quickstart", Path(sys.argv[1]), *RESUMED))
-finetune(recipe(Path(sys.argv[1]) / "tuned"))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -61,22 +50,21 @@ def test_a_terminal_keeps_them(monkeypatch: pytest.MonkeyPatch):
 
 
 def _log(*arguments: str) -> list[str]:
-    """The lines of everything that a process writes into one file, where a carriage return ends a line too."""
-    done = subprocess.run(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, check=True
-    )
-    assert b"\r" not in done.stdout, done.stdout.decode()
-    return done.stdout.decode().splitlines()
+    """The lines of everything that a process writes into files, where a carriage return ends a line too."""
+    done = ended(*arguments)
+    written = done.stdout + done.stderr
+    assert done.code == 0 and "\r" not in written, written
+    return written.splitlines()
 
 
 def test_a_distillation_that_is_piped_writes_few_lines_and_no_bar(tmp_path: Path):
     changes = [part for change in (*SHRUNK["quickstart"], *TINY, f"output={tmp_path}") for part in ("--set", change)]
-    lines = _log("-m", "causalkd", "distill", "quickstart", *changes)
+    lines = _log("causalkd", "distill", "quickstart", *changes)
     assert len(lines) < 60 and sum(", step " in line for line in lines) == 3
     assert not any(bar in line for line in lines for bar in ("Loading weights", "model shards", "it/s", "%|"))
 
 
 def test_commands_that_are_called_from_python_write_no_bar_either(tmp_path: Path):
-    lines = _log("-c", FROM_PYTHON, str(tmp_path))
+    lines = _log("tests.runs.setup.called_from_python", str(tmp_path))
     assert [line.split(",")[0] for line in lines if ", step " in line] == ["teacher", "student only", "model"]
     assert len(lines) < 10, lines
