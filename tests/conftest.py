@@ -18,6 +18,7 @@ from tests.shape_checks import checked
 if TYPE_CHECKING:
     from tests.shrunk import FinishedRun
 
+gc.disable()  # until everything is collected: looking for garbage would be a quarter of the time of the imports
 # Before anything of the package is imported.
 jaxtyping.jaxtyped = checked
 beartype_packages(
@@ -36,9 +37,11 @@ def _data_folder() -> Path | None:
 
 
 def pytest_collection_finish() -> None:
-    """Leaves what is loaded by now out of garbage collections: every training asks for a whole one."""
+    """Leaves what is loaded by now out of garbage collections, and makes them rare: every training asks for one."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,19 +24,20 @@ def checked(what: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         if dataclasses.is_dataclass(what) and "__init__" in vars(what):
             what.__init__ = checked(what.__init__, typechecker=typechecker)
         return what
-    if not inspect.isfunction(what) or inspect.isgeneratorfunction(what) or not _has_all_its_types(what):
+    types = _types(what) if inspect.isfunction(what) and not inspect.isgeneratorfunction(what) else None
+    if types is None:
         return _JAXTYPED(what, typechecker=typechecker)
     function = typechecker(what)
-    return what if function is what else _with_sizes_of_its_own(function)
+    has_sizes = any("jaxtyping." in repr(each) for each in types.values())
+    return _with_sizes_of_its_own(function) if has_sizes and function is not what else function
 
 
-def _has_all_its_types(function: Callable[..., Any]) -> bool:
-    """Whether no name of a type is known to type checkers alone; jaxtyping then checks the others."""
+def _types(function: Callable[..., Any]) -> dict[str, Any] | None:
+    """The types of its arguments; None where one is known to type checkers alone: jaxtyping then checks the others."""
     try:
-        get_type_hints(function)
+        return get_type_hints(function)
     except NameError:
-        return False
-    return True
+        return None
 
 
 def _with_sizes_of_its_own(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """A forward that leaves out a head's last linear map gives the stock model's logits, however the head goes on."""
 
-import logging
 from typing import Any
+from unittest import TestCase
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_what_follows_the_map_is_known(model_type: str) -> None:
     torch.testing.assert_close(own, plain, rtol=1e-5, atol=1e-5)
 
 
-def test_a_change_after_the_map_that_no_setting_tells_keeps_the_logits_whole(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_after_the_map_that_no_setting_tells_keeps_the_logits_whole() -> None:
     stock = tiny("gpt2", "causal_lm")
     plain = type(stock).forward
 
@@ -63,11 +63,11 @@ def test_a_change_after_the_map_that_no_setting_tells_keeps_the_logits_whole(cap
 
     stock.forward = doubled
     model = HookedModel(stock, task="causal_lm", role="teacher")
-    with caplog.at_level(logging.WARNING):
+    with TestCase().assertLogs(split_head.__name__, "WARNING") as told:
         runs = [model.run(INPUTS) for _ in range(2)]
     assert all(isinstance(run.predicted, Tensor) for run in runs)
     torch.testing.assert_close(runs[0].logits, model.model(**INPUTS, use_cache=False).logits)
-    (said,) = [record.getMessage() for record in caplog.records if record.name == split_head.__name__]
+    (said,) = told.output
     assert "GPT2LMHeadModel computes the logits of its whole vocabulary at once, because its head changes" in said
 
 
@@ -92,11 +92,10 @@ def test_a_head_of_another_kind_stays_whole() -> None:
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS_OF["bert"] if task != "masked_lm"])
-def test_a_head_that_is_over_no_vocabulary_says_nothing(task: Task, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_head_that_is_over_no_vocabulary_says_nothing(task: Task) -> None:
     model = HookedModel(tiny("bert", task), task=task, role="teacher")
-    with caplog.at_level(logging.WARNING):
+    with TestCase().assertNoLogs(split_head.__name__, "WARNING"):
         assert isinstance(model.run(INPUTS).predicted, Tensor)
-    assert not [record for record in caplog.records if record.name == split_head.__name__]
 
 
 def test_the_stock_model_is_as_it_was_after_a_run_and_after_a_failure() -> None:
