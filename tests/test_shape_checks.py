@@ -1,4 +1,4 @@
-"""The checks of types and shapes that all tests run under see what is wrong, and give sizes one meaning in each call."""
+"""The checks of types and shapes under which all tests run see what is wrong; a size has one meaning in each call."""
 
 import pytest
 import torch
