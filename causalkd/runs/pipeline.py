@@ -23,6 +23,7 @@ from causalkd.runs.distill import Page, distill
 from causalkd.runs.finetune import finetune
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST
+from causalkd.runs.folder.stages import differences
 from causalkd.runs.setup.preflight import preflight, preflight_finetuning
 from causalkd.runs.setup.prepare import build_student
 from causalkd.runs.setup.prepared import Prepared
@@ -131,11 +132,11 @@ def _note(folder: Path, outdated: Sequence[str]) -> None:
 
 
 def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None) -> list[str]:
-    """The runs of both stages that are done and would be others now; what is fine-tuned from such a run is, too."""
+    """The runs of both stages that would be others now; what is fine-tuned from such a run is, too."""
     if before is None:
         return []
     old = {run.name: run for run in before.runs()}
-    runs = [run.name for run in recipe.runs() if run.name in old and run != old[run.name] and _done(run)]
+    runs = [run.name for run in recipe.runs() if run.name in old and _is_other(old[run.name], run)]
     known = {subject.name: subject for subject in before.subjects()}
     tunings = []
     for subject in recipe.subjects():
@@ -144,10 +145,18 @@ def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None) -> list[str]
             wanted = recipe.finetuning(subject, task)
             if stale and wanted.folder.is_dir():
                 tunings.append(f"{subject.name}/{task}")
-            elif subject.name in known and task in before.finetune.tasks and _done(wanted):
-                same = wanted == before.finetuning(known[subject.name], task)
-                tunings += [] if same else [f"{subject.name}/{task}"]
+            elif subject.name in known and task in before.finetune.tasks:
+                is_other = _is_other(before.finetuning(known[subject.name], task), wanted)
+                tunings += [f"{subject.name}/{task}"] if is_other else []
     return [*runs, *tunings]
+
+
+def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe) -> bool:
+    """Whether a folder holds a run that is done with another recipe, or one that cannot go on with this one."""
+    folder = RunFolder(now.folder)
+    if before == now or not folder.recipe.is_file():
+        return False
+    return folder.finished or bool(differences(folder, before, now))
 
 
 def _done(run: Recipe | FinetuneRecipe) -> bool:

@@ -179,6 +179,26 @@ def test_runs_of_other_settings_are_refused_or_replaced(
     assert made == ["late", "teacher-rte", "middle-diito-rte", *late]
 
 
+def test_an_unfinished_run_that_cannot_go_on_is_named_and_replaced(
+    finished: tuple[PipelineRecipe, str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, _ = finished
+    shutil.copytree(recipe.folder, tmp_path / "run")
+    (tmp_path / "run" / "distill" / "late" / "report.json").unlink()
+    given = plain(place, tmp_path / "run")
+    given["distill"][1]["verification"]["pairs"] = 6
+    goes_on = PipelineRecipe.parse(given)  # no training depends on it
+    assert runs._changed(goes_on, runs._before(goes_on)) == []
+    given["distill"][1]["training"]["learning_rate"] = 1e-2
+    changed = PipelineRecipe.parse(given)
+    with pytest.raises(ValueError, match=r"settings than the pipeline has now: late, late-diito/rte.*--overwrite"):
+        runs.run_pipeline(changed)
+    made = _counted(monkeypatch, stop=f"late-diito-{TASKS[-1]}", real=False)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run_pipeline(changed, overwrite=True)
+    assert made == ["late", *(f"late-diito-{task}" for task in TASKS[:-1])]
+
+
 @pytest.mark.parametrize("stop", ["late", "late-diito-rte"])
 def test_what_was_to_be_replaced_is_replaced_after_a_kill(
     finished: tuple[PipelineRecipe, str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: str
