@@ -3,9 +3,10 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -93,7 +94,14 @@ def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = ""
     found = error.errors(include_url=False)
     # pydantic also calls a list too short when its items have faults; that is not a second fault.
     above = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))}
-    faults = [fault for fault in found if fault["type"] != "too_short" or fault["loc"] not in above]
+    # Where a text or keys may stand and keys were given, their faults count, and not that they are no text.
+    inside = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]) - 1)}
+    faults = [
+        fault
+        for fault in found
+        if not (fault["type"] == "too_short" and fault["loc"] in above)
+        and not (fault["type"] == "string_type" and isinstance(fault["input"], Mapping) and fault["loc"][:-1] in inside)
+    ]
     for fault in faults[:_COUNTED]:
         path, owner, value = _locate(fault["loc"], model)
         messages = lines.setdefault(f"{prefix}.{path}".strip("."), [])
@@ -110,16 +118,32 @@ def _locate(
     """The path as the user would write it, the model that has the last key, and the model of the value there."""
     path, owner = "", model
     inside: list[type[BaseModel]] = [model]
+    is_named = has_branches = False
     for key in location:
         if isinstance(key, int):
             path += f"[{key}]"
+        elif is_named:
+            path, is_named = f"{path}.{key}", False
+        elif has_branches:  # pydantic's name for a branch of a union, which the user did not write
+            inside, has_branches = [each for each in inside if each.__name__ == key], False
         elif inside:
             owner = inside[0]
             path += f".{key}" if path else key
             field = owner.model_fields.get(key)
-            inside = [] if field is None else list(_models_in(field.annotation))
-        # Anything further is pydantic's name for a branch of a union, which the user did not write.
+            value, is_named = _value_type(None if field is None else field.annotation)
+            inside, has_branches = list(_models_in(value)), _has_branches(value)
     return path, owner, inside[0] if inside else None
+
+
+def _value_type(annotation: Any) -> tuple[Any, bool]:
+    """The type of a key's value, and whether it stands below a name that the user gives, as in a mapping."""
+    named = get_origin(annotation) is Mapping
+    return (get_args(annotation)[1], True) if named else (annotation, False)
+
+
+def _has_branches(annotation: Any) -> bool:
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return is_union and len([each for each in get_args(annotation) if each is not type(None)]) > 1
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -5,6 +5,7 @@ from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, few
+from causalkd.recipe.recipe import Recipe
 
 
 def test_one_error_lists_every_fault_with_the_nearest_valid_name():
@@ -60,6 +61,23 @@ def test_a_fault_of_a_union_is_one_line():
     assert fault_lines(error.value, Key) == [
         "key: 1.5 given; input should be a valid integer or 1.5 given; input should be a valid string"
     ]
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        ({"part_of": "train"}, "data.splits.train.share: missing; this key is required"),
+        ({"part_of": "train", "share": 1.5}, "data.splits.train.share: 1.5 given; input should be less than 1"),
+        ({"part_off": "train", "share": 0.5}, "data.splits.train.part_off: unknown key; did you mean part_of?"),
+        (3, "data.splits.train: 3 given; input should be a valid string or 3 given, but this has keys: part_of, share"),
+    ],
+)
+def test_a_fault_below_a_name_that_the_user_gave_has_its_whole_path(split: object, told: str) -> None:
+    with pytest.raises(ValueError) as error:
+        Recipe.parse({"data": {"path": "rows.csv", "kind": "classification", "splits": {"train": split}}})
+    lines = [line for line in str(error.value).splitlines() if "splits" in line]
+    assert any(line.startswith(f"- {told}") for line in lines)
+    assert sum("valid string" in line for line in lines) == (split == 3)
 
 
 def test_a_file_that_is_no_alignment_is_named(tmp_path: Path) -> None:

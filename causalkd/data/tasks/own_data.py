@@ -133,8 +133,10 @@ class OwnData:
         found = self.known_splits[split]
         if isinstance(found, PartOf):
             if isinstance(self.known_splits.get(found.split), PartOf | None):
+                of = "itself" if found.split == split else f"{found.split!r}, which is not a split of rows"
                 raise ValueError(
-                    f"split {split!r} is part of {found.split!r}, which is not a split of rows. Correct it"
+                    f"split {split!r} is a part of {of}. A part is drawn from a split of whole files, which keeps the "
+                    "other rows, as in `validation: {part_of: train, share: 0.1}`"
                 )
             whole = self._whole(found.split)
             chosen = self._parts(found.split, len(whole.rows))[split]
