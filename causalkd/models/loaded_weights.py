@@ -52,12 +52,12 @@ def read_weights(
         The model, and by which weights it differs from the checkpoint.
     """
     # Without the last, weights of another size raise what nobody can read; here they count as weights that lack.
-    settings = {"trust_remote_code": False, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    settings = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     settings |= {**options, "config": config}
-    model, found = auto_class(config, task).from_pretrained(location, **settings)
+    model, found = auto_class(config, task).from_pretrained(location, trust_remote_code=False, **settings)
     keys = _keys(found)
     if _has_body_of_another_head(model, keys) and not {"device_map", "quantization_config"} & set(options):
-        body, of_body = AutoModel.from_pretrained(location, **settings)
+        body, of_body = AutoModel.from_pretrained(location, trust_remote_code=False, **settings)
         own = f"{model.base_model_prefix}."
         setattr(model, model.base_model_prefix, body)
         in_body = _keys(of_body)

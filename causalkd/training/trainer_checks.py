@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainingArguments
 
 from causalkd.data.pairs.collator import PairingCollator
@@ -193,7 +194,7 @@ def check_saving(student: HookedModel) -> None:
                 student.model.generation_config.save_pretrained(folder)
             if student.tokenizer is not None:
                 student.tokenizer.save_pretrained(folder)
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError, StrictDataclassError) as error:
             raise ValueError(
                 f"{student} could be trained but not saved: {error}\nCorrect the settings of its checkpoint "
                 "(generation_config.json, config.json) or of its tokenizer first"

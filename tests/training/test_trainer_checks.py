@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import json
 import math
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from transformers import TrainingArguments
 from causalkd.data.pairs.collator import PairingCollator
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import load_model
 from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
@@ -110,6 +112,15 @@ def test_a_student_that_cannot_be_saved_is_refused_before_it_is_trained(tmp_path
             {"task": Weighted(1.0, TaskLoss())},
             args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"),
         )
+
+
+def test_a_configuration_that_transformers_does_not_write_is_refused(tmp_path: Path) -> None:
+    tiny("bert", "classification").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "output_attentions": True}))
+    student = load_model(tmp_path, task="classification", role="student")
+    with pytest.raises(ValueError, match=r"could be trained but not saved: (.|\n)*output_attentions(.|\n)*'eager'"):
+        check_saving(student)
 
 
 def test_what_compiled_blocks_would_leave_out_is_refused_all_at_once(tmp_path: Path) -> None:
