@@ -83,7 +83,7 @@ class DistillationTrainer(Trainer):
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)
             share_entries(teacher, student)
         args = trainer.get("args")
-        check_settings(args, trainer)
+        check_settings(args, trainer, student)
         check_saving(student)
         super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
