@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
@@ -110,9 +111,10 @@ def _check_kind(file: Path, found: PreTrainedTokenizerBase) -> None:
 
     Of some types of models transformers makes the tokenizer that these usually have, whatever the file is.
     """
-    if not file.is_file() or not found.is_fast:
+    backend: Any = getattr(found, "backend_tokenizer", None)
+    if not file.is_file() or backend is None:
         return
-    kind, made = json.loads(file.read_text(encoding="utf-8")).get("model") or {}, found.backend_tokenizer.model
+    kind, made = json.loads(file.read_text(encoding="utf-8")).get("model") or {}, backend.model
     if kind.get("type") not in (None, type(made).__name__):
         raise ValueError(
             f"its tokenizer.json splits words by a {kind['type']}, of which transformers makes a "

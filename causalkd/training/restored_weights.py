@@ -6,6 +6,7 @@ knows which. What the Trainer finds no weight for would stay as it was at the st
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -29,9 +30,10 @@ def restore_rest(model: PreTrainedModel, folder: Path) -> None:
     rest = _under_other_names(model, folder)
     if not rest:
         return
-    again, found = type(model).from_pretrained(
+    loaded: Any = type(model).from_pretrained(
         folder, config=model.config, dtype=model.dtype, output_loading_info=True, trust_remote_code=False
     )
+    again, found = loaded
     weights = again.state_dict()
     lost = [name for name in rest if name not in weights or name in found["missing_keys"]]
     if lost:
