@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
@@ -14,6 +15,8 @@ from causalkd.models.packaged_weights import PACKAGED, packaged_folder
 from causalkd.task_types import TASK_TYPES, Task
 
 _WORDS = "tokenizer.json"
+_ADAPTERS = "adapter_config.json"
+_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 _BESIDE_WORDS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
 
 
@@ -33,6 +36,7 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
         ValueError: No such checkpoint.
     """
     location = locate(name)
+    _refuse_adapters(Path(location))
     file = Path(location) / "config.json"
     if file.is_file():
         with refused(f"the configuration of checkpoint {name} cannot be read", f"correct {file}"):
@@ -50,6 +54,15 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
             + (f"It has checkpoints inside: {inside}. Name one of these" if inside else "Name a folder")
             + f", a hub model, or one of {', '.join(PACKAGED)}."
         ) from error
+
+
+def _refuse_adapters(folder: Path) -> None:
+    """Refuses a folder with the adapters of a model and not the model."""
+    if (folder / _ADAPTERS).is_file() and not any(next(folder.glob(names), None) for names in _WEIGHTS):
+        raise ValueError(
+            f"{folder} holds adapters of peft and not the weights that they are for; merge them into these with peft's "
+            "merge_and_unload(), save the result and the tokenizer, and name that folder"
+        )
 
 
 def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase | None:
@@ -86,10 +99,27 @@ def read_tokenizer(origin: str | Path) -> PreTrainedTokenizerBase:
         what, advice = f"the tokenizer in {origin} cannot be loaded", "put its files back from a copy, or save it anew"
     with refused(what, advice):
         found = AutoTokenizer.from_pretrained(str(origin), trust_remote_code=False)
+        _check_kind(folder / _WORDS, found)
         longest = found.model_max_length
         if isinstance(longest, bool) or not isinstance(longest, int | float) or longest < 1:
             raise ValueError(f"`model_max_length` in its tokenizer_config.json is {longest!r}, which is no length")
     return found
+
+
+def _check_kind(file: Path, found: PreTrainedTokenizerBase) -> None:
+    """Refuses a tokenizer that splits words otherwise than its file says.
+
+    Of some types of models transformers makes the tokenizer that these usually have, whatever the file is.
+    """
+    backend: Any = getattr(found, "backend_tokenizer", None)
+    if not file.is_file() or backend is None:
+        return
+    kind, made = json.loads(file.read_text(encoding="utf-8")).get("model") or {}, backend.model
+    if kind.get("type") not in (None, type(made).__name__):
+        raise ValueError(
+            f"its tokenizer.json splits words by a {kind['type']}, of which transformers makes a "
+            f"{type(found).__name__}, which splits them by a {type(made).__name__}"
+        )
 
 
 def _check_tokenizer_files(folder: Path) -> None:

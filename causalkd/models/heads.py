@@ -92,7 +92,8 @@ def check_head(model: PreTrainedModel, task: Task) -> None:
     if task not in TASK_TYPES:
         raise ValueError(f"task {task!r} does not exist; {nearest(str(task), list(TASK_TYPES))}")
     name = type(model).__name__
-    if not isinstance(getattr(model, "config", None), PreTrainedConfig) or hasattr(model, "_orig_mod"):
+    # peft's and torch's wrappers hand on every attribute of the model inside.
+    if not isinstance(model, PreTrainedModel):
         raise ValueError(
             f"{name} is no model of transformers; give the model itself, before anything is wrapped around it"
         )

@@ -21,6 +21,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 _FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers", "moe_layer_start_index")
 # Settings that give the numbers of the blocks that are of another kind than the rest.
 _BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "moe_layers", "ple_layer_ids")
+# Settings that give how many blocks the layers share: every block serves a layer.
+_SHARED_BLOCKS = ("num_hidden_groups",)
 # Lists and numbered entries of tokens, labels and names, which every architecture has.
 _OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$")
 _A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bidx|\bi)\b")
@@ -137,6 +139,8 @@ def _for_blocks(name: str, value: Any, total: int, chosen: Sequence[int]) -> Any
     """The value of a setting for the chosen blocks."""
     if name in _FIRST_BLOCKS and isinstance(value, int):
         return _first_of(value, chosen)
+    if name in _SHARED_BLOCKS and isinstance(value, int):
+        return min(value, len(chosen))
     if isinstance(value, dict) and value and all(str(key).isdigit() for key in value):
         return {str(index): value[str(layer)] for index, layer in enumerate(chosen) if str(layer) in value}
     if not isinstance(value, list):

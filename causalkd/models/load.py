@@ -10,14 +10,15 @@ from safetensors import SafetensorError
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from causalkd.errors import few, nearest
+from causalkd.errors import nearest
 from causalkd.files.refusals import refused
 from causalkd.models.aligned_weights import align
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
-from causalkd.models.head_labels import LABELLED, NEW_HEAD, label_names, set_labels
+from causalkd.models.head_labels import LABELLED, label_names, set_labels
 from causalkd.models.heads import auto_class
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.hooks.model_inputs import complete_padding
+from causalkd.models.loaded_weights import LoadedKeys, check_lacking, check_unused, read_weights
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
@@ -54,7 +55,7 @@ def load_model(
         task: The task of the prediction head.
         role: `teacher` (frozen, eval, in the checkpoint's precision) or `student` (trainable, in float32 at least).
         labels: Label names, in the order of the head's outputs; None keeps the checkpoint's.
-        new_head: Whether missing weights may be initialised at random (from `seed`), e.g. for fine-tuning.
+        new_head: Whether the head's weights may lack, as for fine-tuning; they then start at random, from `seed`.
         seed: Seed of such weights.
         attention: transformers' attention implementation; None lets transformers choose.
         dtype: Precision of the weights; None keeps the checkpoint's. A student's is float32 at least.
@@ -63,8 +64,9 @@ def load_model(
         revision: Branch, tag or commit of the hub.
 
     Raises:
-        ValueError: There is no such checkpoint, it lacks the head, its labels differ, a student was to be
-            quantised, or `device_map` leaves weights out of memory.
+        ValueError: There is no such checkpoint, it lacks the head or weights of its body, it has blocks that its
+            configuration has not, its labels differ, a student was to be quantised, or `device_map` leaves weights out
+            of memory.
     """
     if role == "student" and quantization is not None:
         raise ValueError(
@@ -76,7 +78,7 @@ def load_model(
     options = loading_options(
         attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
     )
-    model = _stock_model(name, task, config, options, new_head=new_head, seed=seed)
+    model, keys = _stock_model(name, task, config, options, new_head=new_head, seed=seed)
     if role == "student":
         model = plain_model(model)
     tokenizer = find_tokenizer(name, revision)
@@ -84,6 +86,7 @@ def load_model(
         complete_padding(model, tokenizer.pad_token_id)
     _let_end_token_learn(model, tokenizer)
     loaded = HookedModel(model, tokenizer, task=task, role=role)
+    check_unused(loaded, keys, str(name))
     self_test(loaded)
     if role == "student":
         move_to(loaded, model.device, trainable(model.dtype))
@@ -100,34 +103,27 @@ def _config_with_head(name: str | Path, task: Task, revision: str | None) -> Pre
             f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
             "ask for one of those, or use another architecture"
         )
+    # A wish of whoever saved it, which transformers refuses to write again with the attention that it chooses.
+    config.output_attentions = False
     return config
 
 
 def _stock_model(
     name: str | Path, task: Task, config: PreTrainedConfig, options: dict[str, Any], *, new_head: bool, seed: int
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, LoadedKeys]:
+    """The model, and by which weights it differs from its checkpoint."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        # Without this, weights of another size raise what nobody can read; here they count as weights that lack.
-        options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         what, unread = f"no {config.model_type} can be made of checkpoint {name}", (OSError, SafetensorError)
         try:
             with refused(what, "correct its config.json", passing=unread):
-                made = auto_class(config, task).from_pretrained(
-                    locate(name), config=config, trust_remote_code=False, **options
-                )
+                model, keys = read_weights(locate(name), task, config, options)
         except unread as error:
             raise ValueError(f"checkpoint {name} has a configuration but no weights that load: {error}") from error
-    model, found = made
-    lacking = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
-    if lacking and not new_head:
-        raise ValueError(
-            f"checkpoint {name} has no weights of the right size for {few(lacking)}, which the {task} head "
-            f"needs. Fine-tune it on the task first; they start at random {NEW_HEAD}"
-        )
+    check_lacking(model, keys, str(name), task, new_head=new_head)
     check_in_memory(model, str(name))
     align(model)
-    return model
+    return model, keys
 
 
 def model_from_config(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.attention import twice_differentiable
@@ -23,8 +23,10 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
 from causalkd.objectives.window import Window
+from causalkd.training.around_step import AroundStep
 from causalkd.training.callbacks import WhenTrainingBegins
 from causalkd.training.objective_parameters import Learned
+from causalkd.training.restored_weights import restore_rest
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
 from causalkd.training.trainer_checks import (
@@ -83,7 +85,7 @@ class DistillationTrainer(Trainer):
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)
             share_entries(teacher, student)
         args = trainer.get("args")
-        check_settings(args, trainer)
+        check_settings(args, trainer, student)
         check_saving(student)
         super().__init__(model=student.model, processing_class=student.tokenizer, **trainer)
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
@@ -107,7 +109,7 @@ class DistillationTrainer(Trainer):
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
         self._unreached = Unreached()
-        self.add_callback(_AroundStep(self._learned, self._unreached))
+        self.add_callback(AroundStep(self._learned, self._unreached))
         self._window: Window | None = None
         self._sequences = sequences
         self._sums, self._unlogged = TermSums(), Unlogged()
@@ -256,11 +258,17 @@ class DistillationTrainer(Trainer):
             raise ValueError(f"the best checkpoint, {best}, is not there any more; train again from the beginning")
         self.state.best_model_checkpoint = str(best)
         super()._load_best_model()
+        self._restore_rest(best)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self._restore_rest(Path(resume_from_checkpoint))
         self._learned.load(Path(resume_from_checkpoint))
         self._unlogged = Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
+
+    def _restore_rest(self, checkpoint: Path) -> None:
+        if not self.is_fsdp_enabled:  # whose checkpoints have the model's own names
+            restore_rest(self.student.model, checkpoint)
 
     def _save_rng_state(self, output_dir: str) -> None:  # every process calls it for every checkpoint
         super()._save_rng_state(output_dir)
@@ -282,19 +290,3 @@ class DistillationTrainer(Trainer):
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
         return data_collator
-
-
-class _AroundStep(TrainerCallback):
-    def __init__(self, learned: Learned, unreached: Unreached) -> None:
-        self._learned, self._unreached = learned, unreached
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self._unreached.forget_gradients()
-
-    # Also called after a step that mixed precision skipped.
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self._learned.forget_gradients()

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainingArguments
 
 from causalkd.data.pairs.collator import PairingCollator
@@ -81,15 +82,18 @@ def _check_weights(student: HookedModel, teacher: HookedModel | None) -> None:
         )
 
 
-def check_settings(args: TrainingArguments | None, given: Mapping[str, Any]) -> None:
+def check_settings(
+    args: TrainingArguments | None, given: Mapping[str, Any], student: HookedModel | None = None
+) -> None:
     """Refuses settings of transformers' Trainer that have no effect here, or a wrong one.
 
     Args:
         args: The Trainer's arguments; None means its defaults.
         given: The other arguments that the Trainer is given, by name.
+        student: The model that is trained with them.
 
     Raises:
-        ValueError: There are such settings; the message lists all of them.
+        ValueError: There are such settings, or the student cannot be trained with them; the message lists all of them.
     """
     faults = [
         f"{name} was given, but {why}; leave it out"
@@ -101,6 +105,11 @@ def check_settings(args: TrainingArguments | None, given: Mapping[str, Any]) -> 
         if given.get(name) is not None
     ]
     faults += [] if args is None else _faults(args)
+    recomputes = args is not None and args.activation_checkpointing
+    if recomputes and student is not None and not student.model.supports_gradient_checkpointing:
+        faults.append(
+            f"the blocks of a {student.architecture} cannot be computed twice; leave activation_checkpointing out"
+        )
     if faults:
         raise ValueError("\n".join(faults))
 
@@ -193,7 +202,7 @@ def check_saving(student: HookedModel) -> None:
                 student.model.generation_config.save_pretrained(folder)
             if student.tokenizer is not None:
                 student.tokenizer.save_pretrained(folder)
-        except (OSError, TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError, StrictDataclassError) as error:
             raise ValueError(
                 f"{student} could be trained but not saved: {error}\nCorrect the settings of its checkpoint "
                 "(generation_config.json, config.json) or of its tokenizer first"

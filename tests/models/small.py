@@ -1,6 +1,9 @@
 """Small models with a tokenizer, for the tests of loading and cutting."""
 
+import warnings
+
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
@@ -23,6 +26,15 @@ def hooked(
     """A tiny model with that tokenizer."""
     task = task or TASKS_OF[architecture][0]
     return HookedModel(tiny(architecture, task, layers=layers), word_tokenizer(), task=task, role=role)
+
+
+def with_adapters() -> PeftModel:
+    """A tiny classifier in peft's wrapper, as most users of adapters have it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers, about what peft asks it
+        wrapped = get_peft_model(tiny("bert", "classification"), LoraConfig(target_modules=["query"]))
+    assert isinstance(wrapped, PeftModel)
+    return wrapped
 
 
 def same_weights(one: HookedModel, other: HookedModel) -> bool:

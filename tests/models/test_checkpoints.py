@@ -23,6 +23,7 @@ from causalkd.models.load import load_model
 from causalkd.task_types import TASK_TYPES, Task
 from tests.architectures.zoo import tiny_of
 from tests.data.tiny_tokenizers import bert_like
+from tests.models.small import with_adapters, word_tokenizer
 from tests.tiny import MODELS, TASKS_OF, tiny
 
 
@@ -103,6 +104,16 @@ def test_a_folder_of_checkpoints_says_which_it_holds(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
+@pytest.mark.parametrize("with_config", [False, True])
+def test_adapters_without_their_model(with_config: bool, tmp_path: Path) -> None:
+    adapted = with_adapters()
+    adapted.save_pretrained(tmp_path)
+    if with_config:
+        adapted.config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"holds adapters of peft and not the weights .*merge_and_unload\(\), save"):
+        load_model(tmp_path, task="classification", role="teacher")
+
+
 def test_a_configuration_that_is_there_and_will_not_do(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(
@@ -127,6 +138,14 @@ def test_the_tokenizer_of_a_checkpoint(saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved / "bert-classification", tmp_path, dirs_exist_ok=True)
     bert_like().save_pretrained(tmp_path)
     assert load_tokenizer(tmp_path).get_vocab() == bert_like().get_vocab()
+
+
+def test_a_tokenizer_that_transformers_reads_as_another_kind(saved: Path, tmp_path: Path) -> None:
+    """Of a Qwen2 it makes the tokenizer that these usually have, which took every word of this one for nothing."""
+    tiny("qwen2", "causal_lm").save_pretrained(tmp_path)
+    word_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"splits words by a WordLevel, of which transformers makes a Qwen2Tok"):
+        find_tokenizer(tmp_path)
 
 
 def test_packaged_weights_are_found_or_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
 from causalkd.task_types import Task
 from tests.architectures.zoo import tiny_of
+from tests.models.small import with_adapters
 from tests.tiny import MODELS, tiny
 
 # As a user's program calls it, without the checks of types in the tests.
@@ -78,8 +79,11 @@ def test_a_head_of_another_task_is_refused(given: Task, task: Task, message: str
 def test_what_is_no_model_of_transformers_is_refused() -> None:
     model = tiny("bert", "classification")
     wrapped = torch.compile(model, backend="eager")
-    for given in (wrapped, torch.nn.Linear(2, 2), HookedModel(model, task="classification", role="teacher"), None):
-        with pytest.raises(ValueError, match=r"(Optimized|Linear|Hooked|None).* is no model of transformers; give the"):
+    hooked = HookedModel(model, task="classification", role="teacher")
+    for given in (wrapped, with_adapters(), torch.nn.Linear(2, 2), hooked, None):
+        with pytest.raises(
+            ValueError, match=r"(Optimized|Peft|Linear|Hooked|None).* is no model of transformers; give"
+        ):
             _check_head(given, "classification")
 
 

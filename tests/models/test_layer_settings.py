@@ -53,6 +53,11 @@ def test_the_blocks_of_a_decoder_alone_are_not_those_of_the_encoder_it_lacks() -
     assert (kept.encoder_layers, kept.decoder_layers) == (3, 2)
 
 
+def test_no_more_shared_blocks_than_layers() -> None:
+    config = _config("albert", num_hidden_groups=3)
+    assert [keep_blocks(config, kept).num_hidden_groups for kept in ([0], [0, 2], [0, 1, 2, 3])] == [1, 2, 3]
+
+
 def test_a_count_of_first_blocks_stays_where_they_do_not_come_first() -> None:
     config = _config("deepseek_v3", first_k_dense_replace=2)
     assert keep_blocks(config, [3, 0]).first_k_dense_replace == 2

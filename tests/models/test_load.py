@@ -1,6 +1,8 @@
 """Loading, cutting students from teachers, the untrained baseline, and teachers and students that do not fit."""
 
 import importlib.util
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,16 @@ def test_a_head_of_another_size(saved: Path, task: Task, labels: tuple[str, ...]
     blocks = {name: weight for name, weight in model.model.state_dict().items() if name.startswith("bert.")}
     original = hooked("bert", "classification").model.state_dict()
     assert all(torch.equal(weight, original[name]) for name, weight in blocks.items())
+
+
+def test_a_checkpoint_whose_configuration_asks_for_attention_can_be_saved_again(saved: Path, tmp_path: Path) -> None:
+    """transformers' error on writing it ended every command in a traceback."""
+    shutil.copytree(saved, tmp_path / "given")
+    file = tmp_path / "given" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "output_attentions": True}))
+    student = load_model(tmp_path / "given", task="classification", role="student")
+    student.save_pretrained(tmp_path / "again")
+    assert same_weights(load_model(tmp_path / "again", task="classification", role="student"), student)
 
 
 def test_an_architecture_without_the_head(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import student_from_teacher, untrained_copy
+from tests.architectures.zoo import tiny_of
 from tests.models.small import hooked, same_weights, word_tokenizer
 from tests.tiny import ARCHITECTURES, TASKS_OF, tiny, tiny_inputs
 
@@ -34,6 +35,27 @@ def test_a_student_of_all_layers_is_the_teacher(architecture: str) -> None:
     teacher = hooked(architecture)
     student = student_from_teacher(teacher, every=1)
     assert torch.equal(student.run(INPUTS).logits, teacher.run(INPUTS).logits)
+
+
+@pytest.mark.parametrize(("groups", "chosen"), [(3, [0, 2]), (3, [2]), (2, [0, 2]), (1, [1, 2])])
+def test_layers_that_share_blocks_are_cut_whatever_their_number(groups: int, chosen: list[int]) -> None:
+    """A student of fewer layers than the teacher has blocks ended in a traceback."""
+    config = tiny_of("albert", "classification").config
+    config.num_hidden_groups = groups
+    model = type(tiny_of("albert", "classification"))(config).eval()
+    teacher = HookedModel(model, task="classification", role="teacher")
+    student = student_from_teacher(teacher, layers=chosen)
+    assert len(student.blocks) == min(groups, len(chosen)) and student.n_layers == len(chosen)
+    entry = teacher.hook_point("block_input", 0)
+    hidden = teacher.read(INPUTS, [entry]).activations[entry]
+    for layer in chosen:
+        output = teacher.hook_point("block_output", layer)
+        with teacher.resumed(layer, hidden):
+            hidden = teacher.read(INPUTS, [output]).activations[output]
+    with teacher.resumed(3, hidden):
+        expected = teacher.run(INPUTS).logits
+    student.model.eval()
+    torch.testing.assert_close(student.run(INPUTS).logits, expected)
 
 
 def test_every_second_layer() -> None:

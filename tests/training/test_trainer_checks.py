@@ -17,6 +17,7 @@ from causalkd.objectives.base import Requirements, StepContext, TrainingSetup, W
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
 from causalkd.training.trainer_checks import check_compiled, check_given, check_objectives, check_saving, check_settings
+from tests.architectures.zoo import tiny_of
 from tests.tiny import tiny
 from tests.training.small import models, trainer
 
@@ -34,6 +35,20 @@ def test_settings_without_effect_are_refused_all_at_once(tmp_path: Path) -> None
     assert lines[0] == "compute_loss_func was given, but the loss is the weighted sum of the objectives; leave it out"
     check_settings(TrainingArguments(output_dir=str(tmp_path), use_cpu=True), {"callbacks": []})
     check_settings(None, {})
+
+
+def test_blocks_that_cannot_be_computed_twice_are_refused_before_training(tmp_path: Path) -> None:
+    """Found by the Trainer's first step alone, after a recipe's teacher was trained."""
+    student = HookedModel(tiny_of("albert", "classification"), task="classification", role="student")
+    for activation_checkpointing in (False, True):
+        args = TrainingArguments(
+            output_dir=str(tmp_path), use_cpu=True, report_to="none", activation_checkpointing=activation_checkpointing
+        )
+        if not activation_checkpointing:
+            DistillationTrainer(student, {"task": Weighted(1.0, TaskLoss())}, args=args)
+            continue
+        with pytest.raises(ValueError, match="blocks of a AlbertForSequenceClassification cannot be computed twice; l"):
+            DistillationTrainer(student, {"task": Weighted(1.0, TaskLoss())}, args=args)
 
 
 def test_the_trainer_checks_its_settings(tmp_path: Path) -> None:
@@ -110,6 +125,13 @@ def test_a_student_that_cannot_be_saved_is_refused_before_it_is_trained(tmp_path
             {"task": Weighted(1.0, TaskLoss())},
             args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"),
         )
+
+
+def test_a_configuration_that_transformers_does_not_write_is_refused() -> None:
+    student = HookedModel(tiny("bert", "classification"), task="classification", role="student")
+    student.model.config._output_attentions = True  # as of a file that was read
+    with pytest.raises(ValueError, match=r"could be trained but not saved: (.|\n)*output_attentions(.|\n)*'eager'"):
+        check_saving(student)
 
 
 def test_what_compiled_blocks_would_leave_out_is_refused_all_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Literal
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
+from causalkd.files.refusals import refused
+
 
 def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
     """Tokens of text in a row of `max_length` beside its special tokens; ValueError where there are none."""
@@ -21,10 +23,23 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 
 
 def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """The special tokens that a tokenizer puts before and after a text."""
-    probe = encode(tokenizer, ["a"])[0]
-    inside = [place for place, sequence in enumerate(probe.sequence_ids) if sequence is not None]
-    return probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
+    """The special tokens that a tokenizer puts before and after a text.
+
+    Raises:
+        ValueError: The tokenizer is not a fast one, or makes no token of any word of its vocabulary.
+    """
+    # Without a token for unknown words, as for letters of a genome, many texts have no tokens.
+    for text in ("a", *tokenizer.get_vocab()):
+        try:
+            probe = encode(tokenizer, [text])[0]
+        except ValueError:
+            continue
+        inside = [place for place, sequence in enumerate(probe.sequence_ids) if sequence is not None]
+        if inside:
+            return probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
+    raise ValueError(
+        f"{type(tokenizer).__name__} makes no token of any word of its own vocabulary; name another tokenizer"
+    )
 
 
 def encode(
@@ -39,7 +54,7 @@ def encode(
     """Texts, or pairs of texts, as the tokenizer encodes them, with the characters behind every token.
 
     Raises:
-        ValueError: The tokenizer is not a fast one.
+        ValueError: The tokenizer is not a fast one, or a text has a word that it cannot read.
     """
     if not tokenizer.is_fast:
         raise ValueError(
@@ -47,15 +62,16 @@ def encode(
             "characters. Load it with AutoTokenizer, or give the folder of one that has a tokenizer.json"
         )
     pair = None if second is None else list(second)
-    batch = tokenizer(
-        list(first),
-        pair,
-        truncation=cut,
-        max_length=max_length,
-        stride=stride,
-        add_special_tokens=special,
-        verbose=False,
-    )
+    with refused(f"{type(tokenizer).__name__} cannot read a text", "name a tokenizer that reads any word"):
+        batch = tokenizer(
+            list(first),
+            pair,
+            truncation=cut,
+            max_length=max_length,
+            stride=stride,
+            add_special_tokens=special,
+            verbose=False,
+        )
     assert batch.encodings is not None
     return batch.encodings
 

@@ -1,7 +1,6 @@
 """HookedModel: a stock Hugging Face model whose hook points have names, can be read and can be replaced."""
 
 import copy
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -27,7 +26,7 @@ from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
 from causalkd.models.hooks.hook_names import named_hook_points
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent
 from causalkd.models.hooks.measure import measured
-from causalkd.models.hooks.model_inputs import complete, stock_inputs
+from causalkd.models.hooks.model_inputs import complete, forward_options, stock_inputs
 from causalkd.models.hooks.repeated_blocks import BlocksByLayer
 from causalkd.models.hooks.split_head import SplitHead
 from causalkd.models.plain_weights import plain_model
@@ -67,9 +66,7 @@ class HookedModel:
         self.width: int = self.adapter.cfg.d_model
         self.entries: int | None = None  # the number of vocabulary entries that have a logit: see `share_entries`
         self.decodes = is_causal(self.adapter, model)
-        takes_cache = "use_cache" in inspect.signature(model.forward).parameters
-        # A decoder would otherwise build a key-value cache that is not used here.
-        self.options: Mapping[str, bool] = {"use_cache": False} if takes_cache else {}
+        self.options: Mapping[str, bool] = forward_options(model)
         self._hook_points, self._body, self._returned = measured(
             model, blocks, self.layers.calls, possible_places(self.adapter, model), self.options
         )

@@ -20,6 +20,8 @@ from causalkd.models.hooks.forward import Inputs
 _COUNT_THEMSELVES = ("opt",)
 # Decoders that count positions from the edge of the row and take no others, or in which padding enters a convolution.
 _PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "roformer", "recurrent_gemma")
+# Outputs that a configuration can ask for, and that nothing here reads.
+_FURTHER_OUTPUTS = ("output_attentions", "output_hidden_states", "output_router_logits")
 # Implementations that take a mask of every query and key.
 _TAKE_ANY_MASK = ("eager", "sdpa")
 
@@ -40,6 +42,22 @@ def complete(inputs: Inputs) -> Inputs:
             "each token"
         )
     return inputs if mask is not None else {**inputs, "attention_mask": torch.ones_like(ids)}
+
+
+def forward_options(model: PreTrainedModel) -> dict[str, bool]:
+    """The arguments of a stock forward pass besides its inputs: it gives what is read here, and no more.
+
+    A decoder would build a key-value cache. A configuration can ask for further outputs, some of which are collected
+    from every block, or for a tuple.
+    """
+    taken = inspect.signature(model.forward).parameters
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
+    config = model.config.get_text_config()
+    options = {"use_cache": False} if "use_cache" in taken else {}
+    asked = [name for name in _FURTHER_OUTPUTS if getattr(config, name, None) or getattr(model.config, name, None)]
+    options |= {name: False for name in asked if name in taken or takes_any}
+    # Whether or not its signature says so, every class of transformers takes this argument.
+    return options if model.config.return_dict else options | {"return_dict": True}
 
 
 def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> Inputs:

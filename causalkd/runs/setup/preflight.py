@@ -179,7 +179,7 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
             "use the model's own tokenizer, or a model whose vocabulary is as large"
         )
     known = model.model.config.to_dict().get("type_vocab_size")
-    if known is not None and kind >= known:
+    if known and kind >= known:  # a model without any reads none, as DeBERTa-v3
         raise ValueError(
             f"the data hold the token type {kind}, but {model} has {known}, counted from 0; "
             "use the model's own tokenizer, or a model with as many"

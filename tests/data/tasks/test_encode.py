@@ -1,4 +1,7 @@
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, WordLevel
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from causalkd.data.tasks.encode import encode, room_for_blocks, some_rows, special_tokens_around, token_ids
@@ -13,6 +16,24 @@ def test_special_tokens_stand_around_the_tokens_of_a_text(make) -> None:
     assert before + ids + after == tokenizer(WORDS)["input_ids"]
     assert ids == tokenizer(WORDS, add_special_tokens=False)["input_ids"]
     assert room_for_blocks(tokenizer, 16) == 16 - len(tokenizer("")["input_ids"])
+
+
+def test_a_tokenizer_of_few_letters_and_none_for_unknown_words() -> None:
+    """Such as one of a genome, to which many texts are nothing at all."""
+    for model in (WordLevel({"[CLS]": 0, "C": 1, "G": 2}), BPE({"[CLS]": 0, "C": 1, "G": 2}, [])):
+        backend = Tokenizer(model)
+        backend.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 0)])
+        of_letters = PreTrainedTokenizerFast(tokenizer_object=backend, cls_token="[CLS]")
+        assert special_tokens_around(of_letters) == ([0], [])
+    nothing = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE({"two words": 0}, [])))
+    with pytest.raises(ValueError, match="makes no token of any word of its own vocabulary; name another tokenizer"):
+        special_tokens_around(nothing)
+
+
+def test_a_word_that_a_tokenizer_cannot_read_is_refused() -> None:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"C": 0})))
+    with pytest.raises(ValueError, match=r"cannot read a text: .*WordLevel error: .*; name a tokenizer that reads any"):
+        encode(tokenizer, ["T"])
 
 
 def test_a_length_without_room_for_text_is_refused() -> None:

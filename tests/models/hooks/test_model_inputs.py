@@ -8,7 +8,9 @@ import torch
 from causalkd.data.batch import pad, pad_labels
 from causalkd.losses.task import task_loss
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.hooks.model_inputs import complete_padding, most_tokens, padding_id
+from causalkd.models.hooks.model_inputs import complete_padding, forward_options, most_tokens, padding_id
+from causalkd.models.self_test import self_test
+from causalkd.models.students import student_from_teacher
 from tests.architectures.zoo import tiny_of
 from tests.tiny import PAD, VOCABULARY, tiny
 
@@ -225,3 +227,28 @@ def test_a_token_that_is_hidden_inside_a_row_keeps_its_place(architecture):
     inputs["attention_mask"][:, 1] = 0
     rest = {} if architecture == "roberta" else {"position_ids": torch.arange(9).expand(4, 9)}
     torch.testing.assert_close(model.run(inputs).logits, model.model(**inputs, **rest).logits)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "asked"),
+    [
+        ("mixtral", {"output_router_logits": True}),
+        ("gpt2", {"output_hidden_states": True, "output_attentions": True}),
+        ("bert", {"return_dict": False}),
+    ],
+)
+def test_outputs_that_a_configuration_asks_for_are_left_out(architecture, asked):
+    """They cost memory, and some cannot be collected where a forward pass starts at a later block."""
+    task = "classification" if architecture == "bert" else "causal_lm"
+    stock, plain = tiny_of(architecture, task), tiny_of(architecture, task)
+    for each in (stock, plain):
+        each.set_attn_implementation("eager")
+    for name, value in asked.items():
+        setattr(stock.config, name, value)
+    model = HookedModel(stock, task=task, role="teacher")
+    self_test(model)
+    inputs = pad([{"input_ids": [5, 6, 7]}], PAD)
+    assert torch.equal(model.run(inputs).logits, HookedModel(plain, task=task, role="teacher").run(inputs).logits)
+    student = student_from_teacher(model, layers=[2])
+    assert {name: getattr(student.model.config, name) for name in asked} == asked
+    assert forward_options(plain).keys() <= {"use_cache"}

@@ -268,7 +268,7 @@ def test_dropped_blocks_are_refused_before_training(data: Path, checkpoints: Pat
 
 
 FITTING = [
-    ("sst2", "bert_words", "bert"),
+    *(("sst2", "bert_words", kind) for kind in ("bert", "deberta-v2")),  # the last reads no token types
     ("sst2", "gpt2_words", "gpt2"),
     ("wikitext_masked_lm", "bert_words", "roberta"),
     ("wikitext_causal_lm", "gpt2_words", "llama"),

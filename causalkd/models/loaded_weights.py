@@ -1,0 +1,138 @@
+"""Whether a checkpoint gave a model all of its weights, and the model took all of the checkpoint's.
+
+transformers lets weights that a file lacks start at random, leaves out those that a model has no place for, and only
+logs both. A new head may start at random; embeddings and blocks of a pretrained model may not.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+from causalkd.errors import few
+from causalkd.models.head_labels import NEW_HEAD
+from causalkd.models.heads import auto_class, head_classes
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.task_types import TASK_TYPES, Task
+
+# Parts of a body that only some heads read, so that a checkpoint of another head lacks them.
+_OF_HEADS = re.compile(r"(^|\.)pooler\.")
+# What older versions of transformers saved among the weights: masks and tables that follow from the configuration.
+_TABLES = re.compile(r"((attn|attention)\.bias|masked_bias|inv_freq|position_ids|embed_positions)$")
+
+
+class LoadedKeys(NamedTuple):
+    """The names of weights by which a checkpoint and a model differ.
+
+    Attributes:
+        lacking: The model's weights that the checkpoint has not, or has in another size.
+        unused: The checkpoint's weights that the model has no place for.
+    """
+
+    lacking: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def read_weights(
+    location: str, task: Task, config: PreTrainedConfig, options: Mapping[str, Any]
+) -> tuple[PreTrainedModel, LoadedKeys]:
+    """Loads a stock model, whatever weights its checkpoint lacks or has beside it.
+
+    Some heads keep their body under another name than the language model does, as LlamaForQuestionAnswering; the body
+    of a checkpoint of another head is then loaded by itself.
+
+    Args:
+        location: A folder or a hub name.
+        task: What the head is for.
+        config: The model's configuration.
+        options: Further arguments of transformers' `from_pretrained`.
+
+    Returns:
+        The model, and by which weights it differs from the checkpoint.
+    """
+    # Without the last, weights of another size raise what nobody can read; here they count as weights that lack.
+    settings = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    settings |= {**options, "config": config}
+    model, found = auto_class(config, task).from_pretrained(location, trust_remote_code=False, **settings)
+    keys = _keys(found)
+    if _has_body_of_another_head(model, keys) and not {"device_map", "quantization_config"} & set(options):
+        body, of_body = AutoModel.from_pretrained(location, trust_remote_code=False, **settings)
+        own = f"{model.base_model_prefix}."
+        setattr(model, model.base_model_prefix, body)
+        in_body = _keys(of_body)
+        head = (key for key in keys.lacking if not key.startswith(own))
+        keys = LoadedKeys((*(own + key for key in in_body.lacking), *head), in_body.unused)
+    return model, keys
+
+
+def _keys(found: Mapping[str, Any]) -> LoadedKeys:
+    """What transformers' loading information says."""
+    other_size = {name for name, *_ in found["mismatched_keys"]}
+    return LoadedKeys(
+        tuple(sorted({*found["missing_keys"], *other_size})), tuple(sorted(map(str, found["unexpected_keys"])))
+    )
+
+
+def _has_body_of_another_head(model: PreTrainedModel, keys: LoadedKeys) -> bool:
+    heads = [head for task in TASK_TYPES for head in head_classes(type(model.config), task)]
+    others = {head.base_model_prefix for head in heads} - {model.base_model_prefix, ""}
+    return isinstance(model.base_model, PreTrainedModel) and any(
+        key.startswith(f"{other}.") for key in keys.unused for other in others
+    )
+
+
+def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Task, *, new_head: bool) -> None:
+    """Refuses a model with weights at random, but for a head that is to be new.
+
+    Args:
+        model: The model as it was loaded.
+        keys: By which weights it differs from its checkpoint.
+        name: What the checkpoint is called in messages.
+        task: What the head is for.
+        new_head: Whether the head's weights may lack.
+
+    Raises:
+        ValueError: Weights lack that may not; says which.
+    """
+    body = f"{model.base_model_prefix}."
+    of_body = [key for key in keys.lacking if key.startswith(body) and not _OF_HEADS.search(key)]
+    if of_body:
+        instead = f", but it has {few(keys.unused)}" if keys.unused else ""
+        raise ValueError(
+            f"checkpoint {name} has no weights of the right size for {few(of_body)}{instead}. They would start at "
+            "random, and a model without its pretrained weights is no start: correct its config.json, or save its "
+            "weights under the names of the stock model"
+        )
+    if keys.lacking and not new_head:
+        raise ValueError(
+            f"checkpoint {name} has no weights of the right size for {few(keys.lacking)}, which the {task} head "
+            f"needs. Fine-tune it on the task first; they start at random {NEW_HEAD}"
+        )
+
+
+def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
+    """Refuses a model whose blocks are not all that the checkpoint has of blocks.
+
+    Weights of other heads and of other stacks are left out without a word.
+
+    Args:
+        model: The model as it was loaded.
+        keys: By which weights it differs from its checkpoint.
+        name: What the checkpoint is called in messages.
+
+    Raises:
+        ValueError: The checkpoint has further blocks, or further weights in them; says which.
+    """
+    blocks = model.adapter.translate_transformer_lens_path("blocks")
+    # A body that was saved alone has names without its prefix.
+    starts = (f"{blocks}.", f"{blocks.removeprefix(f'{model.model.base_model_prefix}.')}.")
+    if model.model.config.to_dict().get("quantization_config"):
+        return  # its codes have scales beside them, which transformers reads in its own ways
+    unused = [key for key in keys.unused if key.startswith(starts) and not _TABLES.search(key)]
+    if unused:
+        raise ValueError(
+            f"checkpoint {name} has the weights {few(unused)}, for which a {model.architecture} of its configuration, "
+            f"of {model.n_layers} layers, has no place, so it would compute something else than the model that was "
+            "saved; correct its config.json, or save the model with the blocks that it is to have"
+        )
