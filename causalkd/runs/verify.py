@@ -50,7 +50,7 @@ def verified(
     Several processes share the batches of rows and pairs, and each returns the whole report, which is that of one
     process. Held in memory at once, for one batch: the base and source activations at every site of a model,
     and the teacher's counted logits for every intervention; so give a causal LM with a large vocabulary small
-    batches and few components. Kept to the end are some bits for each pair, see `Table`: 32 bytes at twelve sites of a
+    batches and few components. Kept to the end are some bits for each pair, see `Table`: 40 bytes at twelve sites of a
     classifier.
     """
     taught, results, certainty = _results(run, processes)

@@ -13,6 +13,7 @@ from torch import Tensor
 from causalkd.data.batch import Batch
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, Reach
+from causalkd.verification.interventions.pair_rows import PairRows, pair_rows, shared_rows
 from causalkd.verification.interventions.passes import Metric
 from causalkd.verification.interventions.plan import Comparison, Intervention
 from causalkd.verification.interventions.predictions import Predictions, divergence, same
@@ -20,6 +21,7 @@ from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joi
 from causalkd.verification.measures.scores import COLUMNS, Column, Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, MEASURED, BaselineName
 from causalkd.verification.results.report import GRID
+from causalkd.verification.statistics.intervals import Shared
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class MeasurementPlan:
 class TeacherNotes:
     """What is known of the teacher on the batches so far; a list has an entry for each of them, see `pack`."""
 
+    rows: list[PairRows] = field(default_factory=list)
+    """The base and the source of each pair."""
     pairs: list[Packed] = field(default_factory=list)
     """The number of predictions of each pair, then of those that each intervention changed."""
     choices: list[Packed] = field(default_factory=list)
@@ -65,6 +69,8 @@ class TeacherTallies:
     """The number of predictions."""
     effective_counts: dict[Intervention, PairNumbers]
     """The number of those that each intervention changed."""
+    shared: Shared
+    """The bases and the sources that pairs share."""
     modal: dict[Intervention, tuple[PairNumbers, PairNumbers]]
     """Matches and effective matches of the best constant guesses; empty unless `majority_class` is asked for."""
 
@@ -72,9 +78,9 @@ class TeacherTallies:
 class TeacherCounterfactuals(Metric):
     """Observes the teacher. Holds all its counterfactuals of the present batch, and what is needed of earlier ones.
 
-    Kept of an earlier batch are, for each pair, a bit and one for each intervention, and where `majority_class` is
-    asked for as many times the bits that a class or token takes for each prediction. (Of a pair with several
-    predictions a count takes the bits that it needs.)
+    Kept of an earlier batch are, for each pair, 8 bytes for its rows, a bit and one for each intervention, and where
+    `majority_class` is asked for as many times the bits that a class or token takes for each prediction. (Of a pair
+    with several predictions a count takes the bits that it needs.)
     """
 
     def __init__(self, asked: Iterable[MeasurementPlan]) -> None:
@@ -107,7 +113,8 @@ class TeacherCounterfactuals(Metric):
 
     def finish(self) -> None:
         """Keeps what is needed of the batch later."""
-        assert self.plain is not None
+        assert self.plain is not None and self.batch is not None
+        self.noted.rows.append(pair_rows(self.batch))
         effective = [self.effective[each] for each in self.interventions]
         every = torch.ones(len(self.plain.row), device=self.plain.row.device)
         self.noted.pairs.append(pack(np.stack([_by_row(part, self.plain, self.rows) for part in (every, *effective)])))
@@ -128,7 +135,8 @@ class TeacherCounterfactuals(Metric):
             plain = _choice(PairNumbers(choices, 0), dtype)
             for intervention, place in needed.items():
                 modal[intervention] = _modal(plain, _choice(PairNumbers(choices, place), dtype), row, pairs.shape[2])
-        return TeacherTallies(counts, {each: PairNumbers(pairs, place) for each, place in needed.items()}, modal)
+        effective = {each: PairNumbers(pairs, place) for each, place in needed.items()}
+        return TeacherTallies(counts, effective, shared_rows(self.noted.rows), modal)
 
 
 _Column = tuple[Comparison, BaselineName, Column]
@@ -242,7 +250,7 @@ class Table(Metric):
                     columns["counts"] = taught.counts
                     columns["effective_counts"] = taught.effective_counts[comparison.teacher]
                     nats = noted.nats.get((comparison, baseline))
-                    scores.append(Score(comparison, baseline, reachable, columns, nats))
+                    scores.append(Score(comparison, baseline, reachable, columns, nats, taught.shared))
         return Measurement(tuple(scores))
 
 

@@ -126,4 +126,5 @@ def _kept(pairs, baselines=ALL, head="classes", sites=12):
 def test_a_pair_keeps_few_bytes_at_twelve_sites_with_all_baselines():
     few, many = _kept(1000), _kept(10_000)
     # 8 scores of 2 bits and one bit a site, with the teacher's 13 bits and its 13 choices of 2 bits: 32 bytes.
-    assert 30 < (many - few) / 9000 < 36
+    # Its rows are 8 more.
+    assert 38 < (many - few) / 9000 < 44
