@@ -121,8 +121,13 @@ def spans(choice: Int[Tensor, "item"]) -> Int[Tensor, "item 2"]:
 
 
 def majority(choice: Tensor) -> Tensor:
-    """The constant guess that is right most often: the most frequent choice, or the median for numbers."""
+    """The constant guess that is right most often: the most frequent choice; for numbers the one that most are within
+    `REGRESSION_TOLERANCE` of.
+    """
     if choice.is_floating_point():
-        return choice.median()
+        ordered = choice.sort().values
+        beyond = torch.searchsorted(ordered, ordered + 2 * REGRESSION_TOLERANCE, right=True)
+        first = int((beyond - torch.arange(len(ordered), device=ordered.device)).argmax())
+        return (ordered[first] + ordered[beyond[first] - 1]) / 2
     values, counts = choice.unique(return_counts=True)
     return values[counts.argmax()]
