@@ -122,3 +122,11 @@ def test_a_run_needs_a_report_and_a_text(quickstart: FinishedRun, tmp_path: Path
     with pytest.raises(ValueError, match=r"there is no report at .*`causalkd verify RUN` writes one"):
         attribute(path)
     assert not RunFolder(path).attributions.exists()
+
+
+def test_an_untrained_student_has_its_student_s_own_configuration(attributed: RunFolder) -> None:
+    """Of equal depth and width, but not alike otherwise."""
+    students = TrainedRun.load(attributed.path).students
+    students[1].model.model.config.intermediate_size = 24
+    found = attributions._explained(students, lambda name, model: model.model.config.intermediate_size, 0)
+    assert [each.untrained for each in found] == [each.own for each in found] and found[1].own == 24
