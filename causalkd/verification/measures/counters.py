@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import torch
@@ -194,7 +195,7 @@ class Table(Metric):
         for name in self.asked.scored:
             predict = None if name == MEASURED else BASELINES[name].predict
             if predict is not None:
-                self._tally(name, intervention, predict(intervene, self.seed))
+                self._tally(name, intervention, _made(name, predict(intervene, self.seed), found))
 
     def note_untrained(self, intervene: Intervened) -> None:
         """Counts the counterfactual of one intervention in the untrained student."""
@@ -271,6 +272,14 @@ class UntrainedCounter(Metric):
 def _by_row(values: Float[Tensor, "item"], items: Predictions, rows: int) -> Float[np.ndarray, "batch"]:
     summed = torch.zeros(rows, dtype=torch.float64, device=values.device).index_add(0, items.row, values.double())
     return summed.cpu().numpy()
+
+
+def _made(name: BaselineName, given: Any, like: Predictions) -> Predictions:
+    """What a baseline predicts, which may be registered from outside."""
+    if isinstance(given, Predictions) and given.choice.shape == like.choice.shape:
+        return given
+    what = f"{len(given.choice)} predictions" if isinstance(given, Predictions) else f"{given!r:.80}"
+    raise ValueError(f"the `predict` of baseline {name!r} gave {what}; it must give the {len(like.choice)} Predictions")
 
 
 def _bits(dtype: np.dtype) -> np.dtype:
