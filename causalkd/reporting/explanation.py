@@ -128,7 +128,8 @@ def _what_is_counted(report: VerificationReport) -> str:
     levels = [summary.aligned if summary.aligned.cells else summary.other for summary in summaries(report)]
     counted = next((level for level in levels if level.effective_pairs is not None), None)
     known = [each.baseline for each in where_it_counts(report).values()]
-    pairs = "" if counted is None else f" ({counted.effective_pairs:.0f} of {counted.pairs:.0f} held-out pairs)"
+    sites = "" if counted is None or counted.counted < 2 else ", on average over sites"
+    pairs = "" if counted is None else f" ({counted.effective_pairs:.0f} of {counted.pairs:.0f} held-out pairs{sites})"
     beat = (
         f" The level to beat is the best baseline ({span(known)}): {without_computing_alike(report)}." if known else ""
     )
