@@ -50,7 +50,16 @@ def search_run(
     rows = (replace(run, data=replace(run.data, heldout=run.data.train)), run)
     pairs, heldout = (build_pairs(run.recipe, each.data, alignment, rightly_answered(each)) for each in rows)
     policy = run.alignment.policy(first)
-    found = search(run.teacher, chosen.model, policy, pairs, heldout, component=component, seed=chosen.seed)
+    found = search(
+        run.teacher,
+        chosen.model,
+        policy,
+        pairs,
+        heldout,
+        component=component,
+        seed=chosen.seed,
+        tolerance=run.recipe.verification.tolerance,
+    )
     if rank is not None:
         found = learn_subspaces(run.teacher, chosen.model, found, pairs, heldout, rank=rank, seed=chosen.seed)
     if any(proposal.supported for proposal in found.proposals):

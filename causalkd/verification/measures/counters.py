@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isfinite
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.data.batch import Batch
-from causalkd.verification.interventions.baselines import modal_matches
+from causalkd.verification.interventions.baselines import as_many, modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, Reach
 from causalkd.verification.interventions.pair_rows import PairRows, pair_rows, shared_rows
 from causalkd.verification.interventions.passes import Metric
 from causalkd.verification.interventions.plan import Comparison, Intervention
-from causalkd.verification.interventions.predictions import Predictions, divergence, same
+from causalkd.verification.interventions.predictions import TOLERANCE, Predictions, divergence, same
 from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
 from causalkd.verification.measures.scores import COLUMNS, Column, Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, MEASURED, BaselineName
@@ -84,8 +83,8 @@ class TeacherCounterfactuals(Metric):
     with several predictions a count takes the bits that it needs.)
     """
 
-    def __init__(self, asked: Iterable[MeasurementPlan]) -> None:
-        asked = tuple(asked)
+    def __init__(self, asked: Iterable[MeasurementPlan], tolerance: float = TOLERANCE) -> None:
+        asked, self.tolerance = tuple(asked), tolerance
         self.interventions = dict.fromkeys(comparison.teacher for each in asked for comparison in each.comparisons)
         self.repeated = {comparison.teacher for each in asked for comparison in each.with_ceiling}
         self.guessed = any("majority_class" in each.baselines for each in asked)
@@ -110,7 +109,7 @@ class TeacherCounterfactuals(Metric):
         self.now[intervention] = found
         if intervention in self.repeated:
             self.ceiling[intervention] = intervene.repeated
-        self.effective[intervention] = (~same(found.choice, plain.choice)).float()
+        self.effective[intervention] = (~same(found.choice, plain.choice, self.tolerance)).float()
 
     def finish(self) -> None:
         """Keeps what is needed of the batch later."""
@@ -135,7 +134,8 @@ class TeacherCounterfactuals(Metric):
             row = torch.arange(pairs.shape[2]).repeat_interleave(torch.from_numpy(counts.values))
             plain = _choice(PairNumbers(choices, 0), dtype)
             for intervention, place in needed.items():
-                modal[intervention] = _modal(plain, _choice(PairNumbers(choices, place), dtype), row, pairs.shape[2])
+                made = _choice(PairNumbers(choices, place), dtype)
+                modal[intervention] = _modal(plain, made, row, pairs.shape[2], self.tolerance)
         effective = {each: PairNumbers(pairs, place) for each, place in needed.items()}
         return TeacherTallies(counts, effective, shared_rows(self.noted.rows), modal)
 
@@ -189,13 +189,13 @@ class Table(Metric):
         self.noted.reach.update(intervention, intervene.answer)
         for baseline in (MEASURED, "wrong_layer", "shuffled_alignment"):
             self._tally(baseline, intervention, found)
-        self._note_still(intervention, same(found.choice, plain.choice))
+        self._note_still(intervention, same(found.choice, plain.choice, self.truth.tolerance))
         if intervention not in self.own:
             return
         for name in self.asked.scored:
             predict = None if name == MEASURED else BASELINES[name].predict
             if predict is not None:
-                self._tally(name, intervention, _made(name, predict(intervene, self.seed), found))
+                self._tally(name, intervention, as_many(name, predict(intervene, self.seed), found))
 
     def note_untrained(self, intervene: Intervened) -> None:
         """Counts the counterfactual of one intervention in the untrained student."""
@@ -219,7 +219,7 @@ class Table(Metric):
 
     def _note(self, comparison: Comparison, baseline: BaselineName, found: Predictions) -> None:
         given, effective = self.truth.now[comparison.teacher], self.truth.effective[comparison.teacher]
-        match, rows = same(given.choice, found.choice).float(), self.truth.rows
+        match, rows = same(given.choice, found.choice, self.truth.tolerance).float(), self.truth.rows
         self.now[comparison, baseline, "matches"] = _by_row(match, given, rows)
         self.now[comparison, baseline, "effective_matches"] = _by_row(match * effective, given, rows)
         nats = float(divergence(given, found).double().sum())
@@ -274,14 +274,6 @@ def _by_row(values: Float[Tensor, "item"], items: Predictions, rows: int) -> Flo
     return summed.cpu().numpy()
 
 
-def _made(name: BaselineName, given: Any, like: Predictions) -> Predictions:
-    """What a baseline predicts, which may be registered from outside."""
-    if isinstance(given, Predictions) and given.choice.shape == like.choice.shape:
-        return given
-    what = f"{len(given.choice)} predictions" if isinstance(given, Predictions) else f"{given!r:.80}"
-    raise ValueError(f"the `predict` of baseline {name!r} gave {what}; it must give the {len(like.choice)} Predictions")
-
-
 def _bits(dtype: np.dtype) -> np.dtype:
     """The whole numbers that have the bits of values of this type."""
     return np.dtype(f"u{dtype.itemsize}")
@@ -292,8 +284,10 @@ def _choice(bits: PairNumbers, dtype: np.dtype) -> Tensor:
     return torch.from_numpy(bits.values.astype(_bits(dtype)).view(dtype))
 
 
-def _modal(plain: Tensor, choice: Tensor, row: Int[Tensor, "item"], pairs: int) -> tuple[PairNumbers, PairNumbers]:
+def _modal(
+    plain: Tensor, choice: Tensor, row: Int[Tensor, "item"], pairs: int, tolerance: float
+) -> tuple[PairNumbers, PairNumbers]:
     """By pair, the matches and the effective matches of the best constant guesses at what a teacher predicts."""
-    tallies = modal_matches(choice, (~same(choice, plain)).float())
+    tallies = modal_matches(choice, (~same(choice, plain, tolerance)).float(), tolerance)
     whole, effective = (torch.zeros(pairs).index_add(0, row, tally).numpy() for tally in tallies)
     return PairNumbers.of(whole), PairNumbers.of(effective)

@@ -174,6 +174,8 @@ class Environment:
     """The seed of the held-out pairs and their positions."""
     threads: int
     device: str
+    tolerance: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
+    """How far apart two predicted numbers may be that are one prediction; None for other predictions."""
 
 
 @dataclass(frozen=True)

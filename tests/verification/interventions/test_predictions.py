@@ -91,6 +91,13 @@ def test_commonest_is_the_mode():
     assert int(majority(torch.tensor([4, 2, 4, 9]))) == 4
 
 
+def test_numbers_within_the_tolerance_are_one_prediction():
+    first, second = torch.tensor([0.0, 0.0, 0.0]), torch.tensor([0.1, 0.4, 0.6])
+    assert same(first, second).tolist() == [True, True, False]
+    assert same(first, second, 0.2).tolist() == [True, False, False]
+    assert float(majority(torch.tensor([0.0, 0.05, 0.3, 0.9, 0.95, 1.0]), 0.06)) == pytest.approx(0.95)
+
+
 @pytest.mark.parametrize("size", [1, 2, 40])
 def test_of_numbers_no_constant_is_right_more_often(size):
     """The median is not: of numbers at both ends of a scale it is near none."""
