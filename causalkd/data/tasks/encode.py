@@ -23,7 +23,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Iterable[Sequence[int]]) -> float:
     """The share of the tokens of some rows, without special ones, that stand for what a vocabulary lacks."""
     unknown = tokenizer.unk_token_id
-    special = set(tokenizer.all_special_ids) - {unknown}
+    special = [token for token in tokenizer.all_special_ids if token != unknown]
     tokens = [token for row in rows for token in row if token not in special]
     return sum(token == unknown for token in tokens) / len(tokens) if tokens else 0.0
 
