@@ -27,13 +27,15 @@ class Join:
 
     Attributes:
         layers: The teacher's and the student's.
-        value: Mean effective IIA over the seeds; None where too few pairs count.
+        value: Mean effective IIA over the seeds; None where too few pairs count, or nothing was measured.
+        few: Whether too few pairs count.
         reachable: Whether the intervention can reach the output.
         meaning: The exact numbers, for a tooltip.
     """
 
     layers: tuple[int, int]
     value: float | None
+    few: bool
     reachable: bool
     meaning: str
 
@@ -48,7 +50,8 @@ def joins(report: VerificationReport, student: str) -> list[Join]:
         measured = [row for row in here if row.baseline == "measured"]
         value = mean(row.iia_effective for row in measured if row.effective_pairs >= FEW_PAIRS)
         reachable = any(row.reachable for row in measured)
-        found.append(Join(layers, value, reachable, _meaning(here, layers, value, reachable)))
+        few = all(row.effective_pairs < FEW_PAIRS for row in measured)
+        found.append(Join(layers, value, few, reachable, _meaning(here, layers, value, reachable)))
     return found
 
 
@@ -144,7 +147,8 @@ def _box_style(aligned: bool, join: Join | None) -> tuple[str, str]:
 def _box_text(layer: int, join: Join | None) -> str:
     if join is None:
         return f"layer {layer}"
-    told = "no effect" if not join.reachable else "no value" if join.value is None else percent(join.value)
+    unknown = "few pairs" if join.few else "no value"
+    told = "no effect" if not join.reachable else unknown if join.value is None else percent(join.value)
     return f"layer {layer}: {told}"
 
 

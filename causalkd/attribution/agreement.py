@@ -28,6 +28,7 @@ class Agreement:
         overlap: Share of the first map's top tokens that are the second's too. Top tokens have the largest magnitudes;
             of tokens that tie for the last ranks each counts in part, as if drawn among them, so that a map without
             differences scores what chance does. Not defined for a text without tokens.
+            Not defined, like the others, for a map with a score that is not finite.
         chance: The mean `overlap` of a random map: the share of the text that its top tokens are.
     """
 
@@ -59,8 +60,10 @@ def agreement(
         raise ValueError(f"the maps and the mask have the shapes {shapes}; maps of the same texts have one shape")
     if not 0 < top <= 1:
         raise ValueError(f"top={top} is not a share of the tokens; give more than 0 and at most 1, such as {TOP}")
-    one, other = (scores.double().masked_fill(~mask, torch.nan).cpu().numpy() for scores in (first, second))
-    tokens = mask.sum(-1).cpu().numpy()
+    known = ((first.isfinite() & second.isfinite()) | ~mask).all(-1, keepdim=True)
+    compared = mask & known
+    one, other = (scores.double().masked_fill(~compared, torch.nan).cpu().numpy() for scores in (first, second))
+    tokens = compared.sum(-1).cpu().numpy()
     wanted = np.ceil(top * tokens)
     both = _membership(one, wanted) * _membership(other, wanted)
     return Agreement(

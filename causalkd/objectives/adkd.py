@@ -134,7 +134,8 @@ def _check_views(student: HookedModel, views: StudentAttributions, target: Targe
                 "give the number of tokens to explain"
             )
     elif task not in CLASSES:
-        raise ValueError(f"adkd explains classes, numbers and tokens, and {student} has a {task} head; leave adkd out")
+        explained = "classes, a number or a next token"
+        raise ValueError(f"adkd explains {explained}, and {student} has a {task} head; leave adkd out")
     elif isinstance(views, int):
         raise ValueError(f"adkd's views are {views}, a number of tokens, but this is a {task}; use `all` or `label`")
     if task == "regression" and target not in ("logit", "loss"):

@@ -169,10 +169,15 @@ class StepContext:
         """What the teacher's base run says to a query.
 
         Raises:
-            ValueError: There is no teacher, or the objective did not announce the query in its `requirements`.
+            ValueError: There is no teacher or only a finished run of it, or the objective did not announce the query in
+                its `requirements`.
         """
         if not isinstance(self.teacher_run, TeacherOutputs):
-            raise ValueError("this objective asks more of a teacher than its predictions, and there is no teacher")
+            given = "no teacher" if self.teacher_run is None else "a finished run of it"
+            raise ValueError(
+                f"this objective asks more of a teacher than its predictions, and the step has {given}; give "
+                "`teacher_run=TeacherOutputs(teacher, batch, asked=objective.requirements().teacher_query)`"
+            )
         return self.teacher_run.answer(query)
 
 

@@ -275,6 +275,8 @@ class VerificationPart(Part):
     """Rows of one forward pass."""
     seed: Seed = 0
     """Seed of pairs and positions."""
+    tolerance: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    """How far apart two predicted numbers may be that are one prediction, in the unit of the labels; of regressions."""
     eval_every_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Steps between two measurements of effective IIA on 200 of the pairs during training, for the log, the progress
     bar and trackers; the first is at the first logged step from there on. None measures only after training."""

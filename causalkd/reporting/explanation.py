@@ -128,12 +128,15 @@ def _what_is_counted(report: VerificationReport) -> str:
     levels = [summary.aligned if summary.aligned.cells else summary.other for summary in summaries(report)]
     counted = next((level for level in levels if level.effective_pairs is not None), None)
     known = [each.baseline for each in where_it_counts(report).values()]
-    pairs = "" if counted is None else f" ({counted.effective_pairs:.0f} of {counted.pairs:.0f} held-out pairs)"
+    sites = "" if counted is None or counted.counted < 2 else ", on average over sites"
+    pairs = "" if counted is None else f" ({counted.effective_pairs:.0f} of {counted.pairs:.0f} held-out pairs{sites})"
     beat = (
         f" The level to beat is the best baseline ({span(known)}): {without_computing_alike(report)}." if known else ""
     )
+    tolerance = report.environment.tolerance
+    alike = "" if tolerance is None else f" Two numbers that are at most {tolerance:g} apart are one prediction."
     return (
         f"Effective IIA is counted on the pairs on which the intervention changes the teacher's prediction{pairs}: it "
         "is the share of them on which the student, after its own intervention, predicts what the teacher predicts."
-        f"{beat}"
+        f"{alike}{beat}"
     )

@@ -104,11 +104,14 @@ def _nothing(report: VerificationReport, kind: int) -> str:
 
 
 def _place(own: Evidence, kind: int) -> str:
-    if own.sites == 1:
-        return "At the aligned site" if kind == 0 else "At one site, which was not trained"
-    if kind == 0:
-        return f"On average over {own.sites} aligned sites{own.weighing}"
-    return f"On average over {own.sites} sites{own.weighing}, none of them trained"
+    """Which sites are looked at; of how many, where the others have too few effective pairs."""
+    word, trained = ("aligned site", "") if kind == 0 else ("site", ", none of them trained")
+    if own.measured > 1:
+        some = f"{own.counted} {word}s{own.which}{trained}"
+        if own.sites == 1:
+            return f"At the {some}"
+        return f"On average over {some}" if own.sites == own.measured else f"On average over the {some}"
+    return "At the aligned site" if kind == 0 else "At one site, which was not trained"
 
 
 def _beside_baselines(own: Evidence) -> str:

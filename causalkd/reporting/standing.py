@@ -81,7 +81,8 @@ class Evidence:
             return self.weighing
         fewest, most = self.pairs
         alike = f" ({fewest:,} to {most:,}, each counted alike)" if self.weighing else ""
-        return f" that have at least {FEW_PAIRS} effective pairs{alike}"
+        verb = "has" if self.sites == 1 else "have"
+        return f" that {verb} at least {FEW_PAIRS} effective pairs{alike}"
 
 
 def alike(pairs: tuple[int, int]) -> str:

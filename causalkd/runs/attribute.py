@@ -131,10 +131,10 @@ def _explained(
 ) -> list[StudentAttributions]:
     """Each student's maps; those of an untrained student are computed once per configuration."""
     students: list[StudentAttributions] = []
-    untrained: dict[tuple[str, int, int], ModelAttributions] = {}
+    untrained: dict[str, ModelAttributions] = {}
     for student in trained:
         own = measured(student.folder_name, student.model)
-        shape = (student.model.architecture, student.model.n_layers, student.model.width)
+        shape = student.model.model.config.to_json_string()
         if shape not in untrained:
             untrained[shape] = measured("an untrained student", untrained_copy(student.model, seed))
         students.append(StudentAttributions(student.part.name, student.seed, own, untrained[shape]))

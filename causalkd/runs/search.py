@@ -9,6 +9,7 @@ from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.setup.prepare import build_pairs
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.trained_run import Trained, TrainedRun
+from causalkd.runs.verify import rightly_answered
 from causalkd.verification.search.search import Search, search
 from causalkd.verification.search.subspace_search import check_rank, learn_subspaces
 
@@ -46,11 +47,19 @@ def search_run(
     run.folder.found.unlink(missing_ok=True)  # The file of an earlier search is not what this one finds.
     first = run.alignment.pairs[0]
     alignment = run.alignment.model_copy(update={"pairs": (first,)})
-    pairs, heldout = (
-        build_pairs(run.recipe, data, alignment) for data in (replace(run.data, heldout=run.data.train), run.data)
-    )
+    rows = (replace(run, data=replace(run.data, heldout=run.data.train)), run)
+    pairs, heldout = (build_pairs(run.recipe, each.data, alignment, rightly_answered(each)) for each in rows)
     policy = run.alignment.policy(first)
-    found = search(run.teacher, chosen.model, policy, pairs, heldout, component=component, seed=chosen.seed)
+    found = search(
+        run.teacher,
+        chosen.model,
+        policy,
+        pairs,
+        heldout,
+        component=component,
+        seed=chosen.seed,
+        tolerance=run.recipe.verification.tolerance,
+    )
     if rank is not None:
         found = learn_subspaces(run.teacher, chosen.model, found, pairs, heldout, rank=rank, seed=chosen.seed)
     if any(proposal.supported for proposal in found.proposals):

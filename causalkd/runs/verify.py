@@ -50,7 +50,7 @@ def verified(
     Several processes share the batches of rows and pairs, and each returns the whole report, which is that of one
     process. Held in memory at once, for one batch: the base and source activations at every site of a model,
     and the teacher's counted logits for every intervention; so give a causal LM with a large vocabulary small
-    batches and few components. Kept to the end are some bits for each pair, see `Table`: 32 bytes at twelve sites of a
+    batches and few components. Kept to the end are some bits for each pair, see `Table`: 40 bytes at twelve sites of a
     classifier.
     """
     taught, results, certainty = _results(run, processes)
@@ -63,7 +63,7 @@ def verified(
         students=results,
         alignment=run.alignment,
         interchange=rows,
-        environment=environment(run.teacher, run.recipe.verification.seed),
+        environment=environment(run.teacher, run.recipe.verification.seed, run.recipe.verification.tolerance),
         differences=compared,
         attribution=AttributionResults.read(run.folder.attribution_results),
         ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
@@ -92,9 +92,9 @@ def rightly_answered(
     """Which held-out examples every model predicts correctly, where the recipe selects pairs of such examples."""
     if run.recipe.verification.pair_selection != "both_right":
         return None
-    rows = build_rows(run.recipe, run.data)
+    rows, tolerance = build_rows(run.recipe, run.data), run.recipe.verification.tolerance
     models = (run.teacher, *(student.model for student in run.students))
-    return torch.stack([right_rows(model, rows, processes) for model in models]).all(0)
+    return torch.stack([right_rows(model, rows, processes, tolerance) for model in models]).all(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,8 @@ class _Watch:
         """All observers that the recipe asks for."""
         subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
         grids, heads = _grids(run, subjects), _heads(run, subjects)
-        truth = TeacherCounterfactuals(asked for column in (*grids.values(), heads) for asked in column)
+        asked = (each for column in (*grids.values(), heads) for each in column)
+        truth = TeacherCounterfactuals(asked, run.recipe.verification.tolerance)
 
         def tables(asked: list[MeasurementPlan]) -> list[Table]:
             return [Table(truth, each, student.seed) for each, student in zip(asked, run.students, strict=False)]
@@ -224,6 +225,7 @@ def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tupl
         further=heldout.further,
         processes=processes,
         positive=heldout.positive,
+        tolerance=recipe.verification.tolerance,
     )
     of_task = measure(teacher)
     taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric))

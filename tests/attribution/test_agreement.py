@@ -38,6 +38,18 @@ def test_cosine_and_spearman_are_those_of_scipy_on_the_real_tokens():
     np.testing.assert_allclose(found.spearman, spearman, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_map_that_is_not_finite_agrees_in_no_measure(wrong):
+    first, mask = torch.randn(3, 6, generator=torch.Generator().manual_seed(0)), torch.ones(3, 6, dtype=torch.bool)
+    mask[2, 5] = False
+    second = first.clone()
+    second[0, 2] = second[2, 5] = wrong
+    for one, other in ((first, second), (second, first)):
+        found = agreement(one, other, mask)
+        for values in (found.cosine, found.spearman, found.overlap):
+            assert np.isnan(values).tolist() == [True, False, False]
+
+
 def test_overlap_is_the_mean_over_random_orders_of_ties():
     one, other, mask = _maps()
     draw = np.random.default_rng(1)

@@ -203,7 +203,7 @@ def test_what_cannot_be_explained() -> None:
         ADKD(*classes, top_k=1.5)
     with pytest.raises(ValueError, match="steps is 0, but a path has at least 1"):
         ADKD(*classes, steps=0)
-    with pytest.raises(ValueError, match=r"adkd explains classes, numbers and tokens, and .* has a multi_label head"):
+    with pytest.raises(ValueError, match=r"explains classes, a number or a next token, and .* multi_label head"):
         ADKD(*models("multi_label"))
     with pytest.raises(ValueError, match="adkd's target is 'probability', but a regression has no classes"):
         ADKD(*numbers, target="probability")

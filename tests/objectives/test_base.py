@@ -2,6 +2,8 @@
 
 import pytest
 
+from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.base import Requirements, Weighted, hook_points_of
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
@@ -24,3 +26,14 @@ def test_without_a_teacher() -> None:
     assert TaskLoss()(run).item() > 0
     with pytest.raises(ValueError, match="compares with a teacher, and there is none; give the training a teacher"):
         ResponseKD()(run)
+
+
+def test_a_finished_run_of_a_teacher_is_not_asked_for_more_than_its_predictions() -> None:
+    teacher, student = models()
+    batch, objective = batch_of(), ADKD(teacher, student, steps=1, views=1)
+    run = step_of(ResponseKD(), teacher, student, batch)
+    assert isinstance(run.teacher_run, ForwardOutput)
+    with pytest.raises(ValueError, match=r"the step has a finished run of it; give `teacher_run=TeacherOutputs\("):
+        objective(run)
+    with pytest.raises(ValueError, match=r"and the step has no teacher; give `teacher_run=TeacherOutputs\("):
+        objective(step_of(TaskLoss(), None, student, batch))

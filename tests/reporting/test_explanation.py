@@ -97,3 +97,10 @@ def test_positions_are_told_in_words(policy, said):
 def test_a_report_without_rows_has_its_sentences_too():
     empty = dataclasses.replace(example_report(), interchange=(), differences=())
     assert all(sentence.endswith(".") for sentence in explanation(empty))
+
+
+def test_a_number_of_pairs_that_is_a_mean_over_sites_is_called_one():
+    report = two_sites(lambda *_: 0.7)
+    assert "held-out pairs):" in explanation(report)[1]
+    both = tuple(dataclasses.replace(row, aligned=True) for row in report.interchange)
+    assert "held-out pairs, on average over sites):" in explanation(dataclasses.replace(report, interchange=both))[1]

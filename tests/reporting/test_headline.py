@@ -116,6 +116,17 @@ def test_several_sites_are_a_mean_and_those_above_are_counted():
     assert "above its best baseline (majority class, 50.0%) at 1 of 2 sites" in found
 
 
+def test_sites_with_few_effective_pairs_are_told_where_one_is_left():
+    report = two_sites(lambda name, seed, aligned: 0.8 if aligned else 0.4)
+    rows = [dataclasses.replace(row, aligned=True) for row in report.interchange]
+    few = [dataclasses.replace(row, effective_pairs=200 if row.teacher_layer == 0 else 12) for row in rows]
+    found = headline(dataclasses.replace(report, interchange=tuple(few)))
+    assert found.startswith("At the 1 of 2 aligned sites that has at least 30 effective pairs, student predicts")
+    three = [dataclasses.replace(row, pair="third", effective_pairs=3) for row in rows if row.teacher_layer == 0]
+    found = headline(dataclasses.replace(report, interchange=(*rows, *three)))
+    assert found.startswith("On average over the 2 of 3 aligned sites that have at least 30 effective pairs, student")
+
+
 def test_where_nothing_was_trained_the_other_sites_are_named_as_such():
     report = two_sites(lambda *_: 0.8)
     rows = tuple(dataclasses.replace(row, aligned=False) for row in report.interchange)

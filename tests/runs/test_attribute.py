@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from causalkd.attribution.faithfulness import Faithfulness
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs import attribute as attributions
 from causalkd.runs import distill as runs
 from causalkd.runs.attribute import ask, attribute
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.map_files import load_maps
 from causalkd.runs.trained_run import TrainedRun
+from causalkd.verification.measures.attribution_maps import ModelAttributions
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import FinishedRun
 
@@ -122,3 +125,17 @@ def test_a_run_needs_a_report_and_a_text(quickstart: FinishedRun, tmp_path: Path
     with pytest.raises(ValueError, match=r"there is no report at .*`causalkd verify RUN` writes one"):
         attribute(path)
     assert not RunFolder(path).attributions.exists()
+
+
+def test_an_untrained_student_has_its_student_s_own_configuration(attributed: RunFolder) -> None:
+    """Of equal depth and width, but not alike otherwise."""
+    students = TrainedRun.load(attributed.path).students
+    students[1].model.model.config.intermediate_size = 24
+    sizes: list[int] = []
+
+    def measured(name: str, model: HookedModel) -> ModelAttributions:
+        sizes.append(model.model.config.intermediate_size)
+        return ModelAttributions((), Faithfulness(*torch.zeros(5, 1, 1)))
+
+    own, _, other, untrained = (attributions._explained(students[:2], measured, 0), *sizes)[1:]
+    assert own != other == untrained == 24

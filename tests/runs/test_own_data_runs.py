@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from causalkd.cli import app
+from causalkd.verification.results.report import VerificationReport
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
 
 WORDS = ("the fox ran", "a cat sat", "lazy dog", "the quick brown fox", "birds sing", "no beagle walks")
@@ -129,3 +130,30 @@ def test_a_block_of_few_lines_is_enough(tmp_path: Path, monkeypatch: pytest.Monk
         assert metric in (report["teacher"]["metric"], *report["teacher"]["metrics"])
     if data["kind"] == "classification":
         assert [row["model"] for row in report["task_scores"]] == ["teacher", "diito"]
+
+
+def test_numbers_as_far_apart_as_the_labels_are_no_one_prediction(tmp_path: Path) -> None:
+    """Of scores from 0 to 1, half is what a constant equals them all within."""
+    rows = [json.dumps({"text": WORDS[n % 6], "score": n % 6 / 5}) for n in range(60)]
+    (tmp_path / "scores.jsonl").write_text("\n".join(rows))
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    data = {"path": str(tmp_path / "scores.jsonl"), "kind": "regression", "tokenizer": str(tmp_path / "tokenizer")}
+    recipe = {
+        "name": "own", "data": data, "output": str(tmp_path / "run"), "alignment": "middle",
+        "teacher": {"config": {"model_type": "bert", **sizes}, "training": {"steps": 2}},
+        "students": [{"name": "diito", "layers": [1], "objectives": {"diito": {}}}],
+        "training": {"steps": 2, "batch_size": 8}, "verification": {"pairs": 8, "components": []},
+    }  # fmt: skip
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe))
+    command = ["distill", str(tmp_path / "own.yaml")]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "held-out labels lie between 0 and 0.8, so that one constant would equal them all" in " ".join(
+        refused.stderr.split()
+    )
+    done = CliRunner().invoke(app, [*command, "--set", "verification.tolerance=0.1"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    report = VerificationReport.read(tmp_path / "run" / "report.json")
+    assert report.environment.tolerance == 0.1
+    assert "Two numbers that are at most 0.1 apart are one prediction." in (tmp_path / "run" / "report.md").read_text()

@@ -2,10 +2,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from causalkd.alignment.spec import Alignment
+from causalkd.runs import search as module
 from causalkd.runs.distill import distill
 from causalkd.runs.search import search_run
+from causalkd.verification.search.search import Search
 from causalkd.verification.statistics.evidence import is_above
 from tests.shrunk import FinishedRun, shrunk
 
@@ -39,6 +42,22 @@ def test_learned_directions_are_an_alignment_that_a_student_trains_with(copied: 
     report = distill(shrunk("quickstart", tmp_path / "run", f"alignment={tmp_path / 'learned.yaml'}"))
     own = [row for row in report.interchange if row.pair == pairs[0].name and row.baseline == "measured"]
     assert own and all(row.aligned for row in own)
+
+
+def test_the_pairs_are_those_that_the_recipe_selects(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, seen = copied / "recipe.yaml", []
+    told = recipe.read_text()
+    recipe.write_text(told.replace("pair_selection: uniform", "pair_selection: both_right"))
+    monkeypatch.setattr(module, "rightly_answered", lambda run: torch.arange(len(run.data.heldout.examples)) % 3 == 1)
+
+    def spy(teacher, student, policy, *both, **options):
+        seen.extend({int(n) for batch in batches for n in batch.index} for batches in both)
+        return Search((), options["component"], policy, torch.zeros(0, 0))
+
+    monkeypatch.setattr(module, "search", spy)
+    search_run(copied)
+    recipe.write_text(told)
+    assert all(numbers and all(number % 3 == 1 for number in numbers) for numbers in seen) and len(seen) == 2
 
 
 def test_what_is_not_in_the_run_is_refused(copied: Path) -> None:

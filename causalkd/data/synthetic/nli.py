@@ -154,12 +154,20 @@ def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | 
 
 @dataclass(frozen=True)
 class PlantedNLI:
-    """Settings of the task; the same settings, split, n and seed give the same examples."""
+    """Settings of the task; the same settings, split, n and seed give the same examples.
+
+    Raises ValueError for a share that is not one.
+    """
 
     neutral_share: float = 1 / 3
     """Share of examples labelled neutral, 0 to 1; the other two classes divide the rest evenly."""
     modifier_share: float = 0.4
     """Probability that a noun carries a modifier, before classes are balanced, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("neutral_share", "modifier_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a share of all, so give 0 to 1")
 
     @property
     def label_names(self) -> tuple[str, str, str]:

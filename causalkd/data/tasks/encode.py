@@ -1,6 +1,6 @@
 """Texts to tokens by a fast tokenizer, with or without special tokens, and how many tokens a row has room for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from tokenizers import Encoding
@@ -20,6 +20,14 @@ def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
 def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of each text, without special ones around them."""
     return [encoding.ids for encoding in encode(tokenizer, texts, special=False)]
+
+
+def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Iterable[Sequence[int]]) -> float:
+    """The share of the tokens of some rows, without special ones, that stand for what a vocabulary lacks."""
+    unknown = tokenizer.unk_token_id
+    special = [token for token in tokenizer.all_special_ids if token != unknown]
+    tokens = [token for row in rows for token in row if token not in special]
+    return sum(token == unknown for token in tokens) / len(tokens) if tokens else 0.0
 
 
 def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
 from causalkd.data.tasks.declared_splits import declares_splits
-from causalkd.data.tasks.encode import token_ids
+from causalkd.data.tasks.encode import token_ids, unknown_share
 from causalkd.data.tasks.find_files import find_files
 from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
@@ -83,11 +83,9 @@ def _plain(value: Any) -> str:
 def _length_lines(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | None, longest: int) -> list[str]:
     if not texts:
         return []
-    lengths = np.array(
-        [len(text.split()) for text in texts]
-        if tokenizer is None
-        else [len(ids) for ids in token_ids(tokenizer, texts)]
-    )
+    tokens = None if tokenizer is None else token_ids(tokenizer, texts)
+    lengths = np.array([len(each) for each in (tokens or (text.split() for text in texts))])
+    unknown = 0.0 if tokenizer is None or tokens is None else unknown_share(tokenizer, tokens)
     low, half, most, top = np.percentile(lengths, [5, 50, 95, 100]).astype(int).tolist()
     unit = "words" if tokenizer is None else "tokens"
     over = int((lengths > longest).sum())
@@ -95,6 +93,7 @@ def _length_lines(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Non
         f"length in {unit}: median {half}, 5 % have at most {low}, 95 % at most {most}, the longest {top}",
         f"longer than max_length {longest}: {over} of {len(lengths)} rows, special tokens not counted"
         + ("; words are fewer than tokens, so name the model's tokenizer to know" if tokenizer is None else ""),
+        *([f"unknown to the tokenizer: {100 * unknown:.1f} % of tokens"] if unknown else []),
     ]
 
 

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import Reader
 from causalkd.data.packing import pack
+from causalkd.data.tasks.encode import unknown_share
 from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.packed_rows import PackedRows
@@ -19,6 +20,8 @@ from causalkd.runs.setup.tokenizers import students_tokenizer, tokenizer_of, wit
 from causalkd.verification.measures.metrics import check_metrics
 
 _LONGEST = 128
+_READ_FOR_WORDS = 1000
+"""So many training rows tell whether a tokenizer has words of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,8 @@ def build_data(part: DataPart, teacher: TeacherPart, students: Sequence[StudentP
 
     Raises:
         ValueError: The task is unknown, its data are missing, a split is empty, both are the same rows, a metric is
-            for another kind, or students have another tokenizer and predictions are over tokens.
+            for another kind, the tokenizer knows no word, or students have another tokenizer and predictions are over
+            tokens.
     """
     tokenizer = with_padding(tokenizer_of(part, teacher))
     other = students_tokenizer(students, tokenizer)
@@ -67,6 +71,7 @@ def build_data(part: DataPart, teacher: TeacherPart, students: Sequence[StudentP
         _check_apart(train, heldout, part)
     else:
         train, heldout = _divided(train, part)
+    _check_words(train, tokenizer)
     check_metrics(train.kind, (train.metric, *train.further), train.labels)
     if part.packing:
         train = replace(train, examples=_packed(train, longest_row(part, tokenizer)))
@@ -92,6 +97,17 @@ def _beside(
         return read_twice(examples, _read(part, split, limit, tokenizer, with_extents=True), tokenizer.pad_token_id)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from error
+
+
+def _check_words(train: Examples, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuses a tokenizer for which all rows are the same: of those read, it has no word."""
+    rows = [train.examples[number]["input_ids"] for number in range(min(len(train.examples), _READ_FOR_WORDS))]
+    if unknown_share(tokenizer, rows) == 1:
+        raise ValueError(
+            f"the tokenizer has no word of the first {len(rows)} training rows: every token is "
+            f"{tokenizer.unk_token!r}, one of its vocabulary of {len(tokenizer)}. Give `data.tokenizer`, or a teacher, "
+            "that was made for such text"
+        )
 
 
 def _check_apart(train: Examples, heldout: Examples, part: DataPart) -> None:

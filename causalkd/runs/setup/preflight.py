@@ -39,6 +39,7 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
     prepared = prepare(recipe)
     data, teacher = prepared.data, prepared.teacher
     _check_rows(recipe.data, data, teacher)
+    _check_tolerance(recipe, data, teacher)
     if prepared.learner is not None:
         try:
             _rehearse_alone(recipe, recipe.teacher, data.in_teachers_tokens(), prepared.learner, TEACHER)
@@ -57,6 +58,20 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
         )
     _check_positions(alignments[0], build_pairs(recipe, data, alignments[0]))
     return prepared, alignments[0]
+
+
+def _check_tolerance(recipe: Recipe, data: Data, teacher: HookedModel) -> None:
+    """Refuses to count numbers as one prediction that lie as far apart as the labels do."""
+    if teacher.task != "regression":
+        return
+    labels = [float(example["label"]) for example in data.heldout.examples]
+    low, high, tolerance = min(labels), max(labels), recipe.verification.tolerance
+    if low < high <= low + 2 * tolerance:
+        raise ValueError(
+            f"verification.tolerance is {tolerance:g}: numbers that are at most so far apart count as one prediction. "
+            f"The held-out labels lie between {low:g} and {high:g}, so that one constant would equal them all; give a "
+            f"smaller tolerance, such as {(high - low) / 10:.2g}"
+        )
 
 
 def preflight_finetuning(recipe: FinetuneRecipe) -> Data:

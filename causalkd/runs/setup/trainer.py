@@ -146,7 +146,8 @@ def _live(
         return None
     few = part.model_copy(update={"pairs": min(part.pairs, _LIVE_PAIRS)})
     batches = build_pairs(recipe.model_copy(update={"verification": few}), data, alignment)
-    return LiveAccuracy(teacher, student, resolve(alignment, teacher, student), batches, part.eval_every_steps)
+    sites = resolve(alignment, teacher, student)
+    return LiveAccuracy(teacher, student, sites, batches, part.eval_every_steps, part.tolerance)
 
 
 def _check_rows_are_free(recipe: Recipe | FinetuneRecipe, training: TrainingPart, intervening: Sequence[str]) -> None:

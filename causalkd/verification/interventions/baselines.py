@@ -1,11 +1,13 @@
 """How the baselines of `results.baselines` choose another source, or the best constant guess."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalkd.data.positions import Positions
-from causalkd.verification.interventions.predictions import majority, same
+from causalkd.verification.interventions.predictions import TOLERANCE, Predictions, majority, same
 
 
 def permuted_rows(counts: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
@@ -51,18 +53,35 @@ def permuted_positions(positions: Positions, source_positions: Positions) -> Pos
     return Positions(base.where(valid, 0), source.where(valid, 0), valid)
 
 
-def modal_matches(choice: Tensor, effective: Float[Tensor, "item"]) -> tuple[Tensor, Tensor]:
+def modal_matches(
+    choice: Tensor, effective: Float[Tensor, "item"], tolerance: float = TOLERANCE
+) -> tuple[Tensor, Tensor]:
     """Which items a constant guess predicts correctly: the best guess over all items, and the best over effective
     ones.
 
     Args:
         choice: The teacher's counterfactual choice of each item.
         effective: 1 where an item is effective, else 0.
+        tolerance: How far apart numbers may be that are the same prediction.
     """
-    over_all = same(choice, majority(choice)).float()
+    over_all = same(choice, majority(choice, tolerance), tolerance).float()
     chosen = choice[effective.bool()]
-    over_effective = same(choice, majority(chosen)).float() if len(chosen) else torch.zeros_like(over_all)
+    if not len(chosen):
+        return over_all, torch.zeros_like(over_all)
+    over_effective = same(choice, majority(chosen, tolerance), tolerance).float()
     return over_all, over_effective * effective
+
+
+def as_many(name: str, given: Any, like: Predictions) -> Predictions:
+    """What a baseline, perhaps one that was registered from outside, predicts: as many items as these.
+
+    Raises:
+        ValueError: It gave something else.
+    """
+    if isinstance(given, Predictions) and given.choice.shape == like.choice.shape:
+        return given
+    what = f"{len(given.choice)} predictions" if isinstance(given, Predictions) else f"{given!r:.80}"
+    raise ValueError(f"the `predict` of baseline {name!r} gave {what}; it must give the {len(like.choice)} Predictions")
 
 
 def _filler_last(positions: Positions) -> Positions:

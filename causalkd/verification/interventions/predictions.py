@@ -16,8 +16,9 @@ from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, flat_positions
 from causalkd.task_types import Task
 
-REGRESSION_TOLERANCE = 0.5
-"""Two predicted numbers at most this far apart are the same prediction; in the unit of the labels."""
+TOLERANCE = 0.5
+"""Two predicted numbers at most this far apart are the same prediction, where no other tolerance is given; in the unit
+of the labels."""
 
 _SPAN_BASE = 1 << 24  # a span is coded as start * _SPAN_BASE + end
 
@@ -95,10 +96,10 @@ def _best_spans(ends: Float[Tensor, "item 2 pos"]) -> Int[Tensor, "item"]:
     return best // positions * _SPAN_BASE + best % positions
 
 
-def same(first: Tensor, second: Tensor) -> Bool[Tensor, "item"]:
-    """Where two choices are the same prediction; numbers within `REGRESSION_TOLERANCE` are the same."""
+def same(first: Tensor, second: Tensor, tolerance: float = TOLERANCE) -> Bool[Tensor, "item"]:
+    """Where two choices are the same prediction; numbers that are no farther apart than the tolerance are."""
     if first.is_floating_point():
-        return (first - second).abs() <= REGRESSION_TOLERANCE
+        return (first - second).abs() <= tolerance
     return first == second
 
 
@@ -120,9 +121,12 @@ def spans(choice: Int[Tensor, "item"]) -> Int[Tensor, "item 2"]:
     return torch.stack([choice // _SPAN_BASE, choice % _SPAN_BASE], dim=1)
 
 
-def majority(choice: Tensor) -> Tensor:
-    """The constant guess that is right most often: the most frequent choice, or the median for numbers."""
+def majority(choice: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+    """The constant guess that is right most often: the most frequent choice, or the number that most others equal."""
     if choice.is_floating_point():
-        return choice.median()
+        ordered = choice.sort().values
+        beyond = torch.searchsorted(ordered, ordered + 2 * tolerance, right=True)
+        first = int((beyond - torch.arange(len(ordered), device=ordered.device)).argmax())
+        return (ordered[first] + ordered[beyond[first] - 1]) / 2
     values, counts = choice.unique(return_counts=True)
     return values[counts.argmax()]

@@ -11,15 +11,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.data.batch import Batch
-from causalkd.verification.interventions.baselines import modal_matches
+from causalkd.verification.interventions.baselines import as_many, modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, Reach
+from causalkd.verification.interventions.pair_rows import PairRows, pair_rows, shared_rows
 from causalkd.verification.interventions.passes import Metric
 from causalkd.verification.interventions.plan import Comparison, Intervention
-from causalkd.verification.interventions.predictions import Predictions, divergence, same
+from causalkd.verification.interventions.predictions import TOLERANCE, Predictions, divergence, same
 from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
 from causalkd.verification.measures.scores import COLUMNS, Column, Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, MEASURED, BaselineName
 from causalkd.verification.results.report import GRID
+from causalkd.verification.statistics.intervals import Shared
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class MeasurementPlan:
 class TeacherNotes:
     """What is known of the teacher on the batches so far; a list has an entry for each of them, see `pack`."""
 
+    rows: list[PairRows] = field(default_factory=list)
+    """The base and the source of each pair."""
     pairs: list[Packed] = field(default_factory=list)
     """The number of predictions of each pair, then of those that each intervention changed."""
     choices: list[Packed] = field(default_factory=list)
@@ -65,6 +69,8 @@ class TeacherTallies:
     """The number of predictions."""
     effective_counts: dict[Intervention, PairNumbers]
     """The number of those that each intervention changed."""
+    shared: Shared
+    """The bases and the sources that pairs share."""
     modal: dict[Intervention, tuple[PairNumbers, PairNumbers]]
     """Matches and effective matches of the best constant guesses; empty unless `majority_class` is asked for."""
 
@@ -72,13 +78,13 @@ class TeacherTallies:
 class TeacherCounterfactuals(Metric):
     """Observes the teacher. Holds all its counterfactuals of the present batch, and what is needed of earlier ones.
 
-    Kept of an earlier batch are, for each pair, a bit and one for each intervention, and where `majority_class` is
-    asked for as many times the bits that a class or token takes for each prediction. (Of a pair with several
-    predictions a count takes the bits that it needs.)
+    Kept of an earlier batch are, for each pair, 8 bytes for its rows, a bit and one for each intervention, and where
+    `majority_class` is asked for as many times the bits that a class or token takes for each prediction. (Of a pair
+    with several predictions a count takes the bits that it needs.)
     """
 
-    def __init__(self, asked: Iterable[MeasurementPlan]) -> None:
-        asked = tuple(asked)
+    def __init__(self, asked: Iterable[MeasurementPlan], tolerance: float = TOLERANCE) -> None:
+        asked, self.tolerance = tuple(asked), tolerance
         self.interventions = dict.fromkeys(comparison.teacher for each in asked for comparison in each.comparisons)
         self.repeated = {comparison.teacher for each in asked for comparison in each.with_ceiling}
         self.guessed = any("majority_class" in each.baselines for each in asked)
@@ -103,11 +109,12 @@ class TeacherCounterfactuals(Metric):
         self.now[intervention] = found
         if intervention in self.repeated:
             self.ceiling[intervention] = intervene.repeated
-        self.effective[intervention] = (~same(found.choice, plain.choice)).float()
+        self.effective[intervention] = (~same(found.choice, plain.choice, self.tolerance)).float()
 
     def finish(self) -> None:
         """Keeps what is needed of the batch later."""
-        assert self.plain is not None
+        assert self.plain is not None and self.batch is not None
+        self.noted.rows.append(pair_rows(self.batch))
         effective = [self.effective[each] for each in self.interventions]
         every = torch.ones(len(self.plain.row), device=self.plain.row.device)
         self.noted.pairs.append(pack(np.stack([_by_row(part, self.plain, self.rows) for part in (every, *effective)])))
@@ -127,8 +134,10 @@ class TeacherCounterfactuals(Metric):
             row = torch.arange(pairs.shape[2]).repeat_interleave(torch.from_numpy(counts.values))
             plain = _choice(PairNumbers(choices, 0), dtype)
             for intervention, place in needed.items():
-                modal[intervention] = _modal(plain, _choice(PairNumbers(choices, place), dtype), row, pairs.shape[2])
-        return TeacherTallies(counts, {each: PairNumbers(pairs, place) for each, place in needed.items()}, modal)
+                made = _choice(PairNumbers(choices, place), dtype)
+                modal[intervention] = _modal(plain, made, row, pairs.shape[2], self.tolerance)
+        effective = {each: PairNumbers(pairs, place) for each, place in needed.items()}
+        return TeacherTallies(counts, effective, shared_rows(self.noted.rows), modal)
 
 
 _Column = tuple[Comparison, BaselineName, Column]
@@ -180,13 +189,13 @@ class Table(Metric):
         self.noted.reach.update(intervention, intervene.answer)
         for baseline in (MEASURED, "wrong_layer", "shuffled_alignment"):
             self._tally(baseline, intervention, found)
-        self._note_still(intervention, same(found.choice, plain.choice))
+        self._note_still(intervention, same(found.choice, plain.choice, self.truth.tolerance))
         if intervention not in self.own:
             return
         for name in self.asked.scored:
             predict = None if name == MEASURED else BASELINES[name].predict
             if predict is not None:
-                self._tally(name, intervention, predict(intervene, self.seed))
+                self._tally(name, intervention, as_many(name, predict(intervene, self.seed), found))
 
     def note_untrained(self, intervene: Intervened) -> None:
         """Counts the counterfactual of one intervention in the untrained student."""
@@ -210,7 +219,7 @@ class Table(Metric):
 
     def _note(self, comparison: Comparison, baseline: BaselineName, found: Predictions) -> None:
         given, effective = self.truth.now[comparison.teacher], self.truth.effective[comparison.teacher]
-        match, rows = same(given.choice, found.choice).float(), self.truth.rows
+        match, rows = same(given.choice, found.choice, self.truth.tolerance).float(), self.truth.rows
         self.now[comparison, baseline, "matches"] = _by_row(match, given, rows)
         self.now[comparison, baseline, "effective_matches"] = _by_row(match * effective, given, rows)
         nats = float(divergence(given, found).double().sum())
@@ -242,7 +251,7 @@ class Table(Metric):
                     columns["counts"] = taught.counts
                     columns["effective_counts"] = taught.effective_counts[comparison.teacher]
                     nats = noted.nats.get((comparison, baseline))
-                    scores.append(Score(comparison, baseline, reachable, columns, nats))
+                    scores.append(Score(comparison, baseline, reachable, columns, nats, taught.shared))
         return Measurement(tuple(scores))
 
 
@@ -275,8 +284,10 @@ def _choice(bits: PairNumbers, dtype: np.dtype) -> Tensor:
     return torch.from_numpy(bits.values.astype(_bits(dtype)).view(dtype))
 
 
-def _modal(plain: Tensor, choice: Tensor, row: Int[Tensor, "item"], pairs: int) -> tuple[PairNumbers, PairNumbers]:
+def _modal(
+    plain: Tensor, choice: Tensor, row: Int[Tensor, "item"], pairs: int, tolerance: float
+) -> tuple[PairNumbers, PairNumbers]:
     """By pair, the matches and the effective matches of the best constant guesses at what a teacher predicts."""
-    tallies = modal_matches(choice, (~same(choice, plain)).float())
+    tallies = modal_matches(choice, (~same(choice, plain, tolerance)).float(), tolerance)
     whole, effective = (torch.zeros(pairs).index_add(0, row, tally).numpy() for tally in tallies)
     return PairNumbers.of(whole), PairNumbers.of(effective)

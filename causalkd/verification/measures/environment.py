@@ -11,8 +11,8 @@ from causalkd.verification.results.report import Environment
 _PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", "datasets", "accelerate", "numpy")
 
 
-def environment(model: HookedModel, seed: int) -> Environment:
-    """The environment of a measurement: installed versions, and how this model computes."""
+def environment(model: HookedModel, seed: int, tolerance: float | None = None) -> Environment:
+    """The environment of a measurement: installed versions, and how this model computes; a tolerance of regressions."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -26,4 +26,5 @@ def environment(model: HookedModel, seed: int) -> Environment:
         seed=seed,
         threads=torch.get_num_threads(),
         device=str(model.model.device),
+        tolerance=tolerance if model.task == "regression" else None,
     )

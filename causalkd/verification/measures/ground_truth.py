@@ -18,12 +18,13 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
+from causalkd.verification.interventions.pair_rows import PairRows, pair_rows, shared_rows
 from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, layer_interventions
 from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
 from causalkd.verification.results.report import BaselineName
 from causalkd.verification.results.rows import GroundTruthRow
-from causalkd.verification.statistics.intervals import intervals, shares
+from causalkd.verification.statistics.intervals import Shared, intervals, shares
 from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p
 
 LabelPredictions = Int[Tensor, "items"]
@@ -100,6 +101,8 @@ class _Notes:
     """What the model predicts for the bases; then, for each intervention, after it and with another row's source."""
     per_pair: list[Packed] = field(default_factory=list)
     """How often the model predicts on each pair."""
+    rows: list[PairRows] = field(default_factory=list)
+    """The base and the source of each pair."""
 
 
 class GroundTruth(Metric):
@@ -139,6 +142,7 @@ class GroundTruth(Metric):
         self._now = {None: (passes.plain.choice,)}
         counts = passes.plain.row.bincount(minlength=len(passes.batch.counted))
         self.noted.per_pair.append(pack(counts[None].cpu().numpy()))
+        self.noted.rows.append(pair_rows(passes.batch))
 
     def update(self, intervene: Intervened) -> None:
         """Counts what it predicts after an intervention, and with another row's source."""
@@ -157,7 +161,7 @@ class GroundTruth(Metric):
         """
         _check(_list(joined(self.noted.per_pair), 0), self._answers)
         choices, places = joined(self.noted.choices), {each: 2 * n + 1 for n, each in enumerate(self.interventions)}
-        unmoved = _list(choices, 0)
+        unmoved, shared = _list(choices, 0), shared_rows(self.noted.rows)
         found: list[GroundTruthRow] = []
         for variable, truth in self._answers.counterfactual.items():
             effective = truth != self._answers.plain
@@ -171,7 +175,7 @@ class GroundTruth(Metric):
                     "majority_class": guessed,
                 }
                 key = (self._name, self._seed, variable, self._component, layer, pair)
-                found.append(_row(key, self._answers.pair, right, effective, baselines))
+                found.append(_row(key, self._answers.pair, right, effective, baselines, shared))
         adjusted_values = benjamini_hochberg([row.p_value for row in found])
         return tuple(replace(row, q_value=q) for row, q in zip(found, adjusted_values, strict=True))
 
@@ -194,10 +198,11 @@ def _row(
     right: Bool[Tensor, "items"],
     effective: Bool[Tensor, "items"],
     baselines: Mapping[BaselineName, Bool[Tensor, "items"]],
+    shared: Shared,
 ) -> GroundTruthRow:
     counts, matches = _by_pair(pair, effective), _by_pair(pair, right & effective)
     others = {baseline: _by_pair(pair, other & effective) for baseline, other in baselines.items()}
-    (interval,) = intervals(matches[None], counts[None])
+    (interval,) = intervals(matches[None], counts[None], shared)
     best = max(others.values(), key=np.sum)
     return GroundTruthRow(
         *key,
@@ -208,7 +213,7 @@ def _row(
         effective_pairs=int((counts > 0).sum()),
         pairs=len(counts),
         baselines={baseline: _share(other, counts) for baseline, other in others.items()},
-        p_value=paired_permutation_p(matches, best) if interval else None,
+        p_value=paired_permutation_p(matches, best, shared) if interval else None,
     )
 
 

@@ -19,6 +19,7 @@ from causalkd.models.students import untrained_copy
 from causalkd.models.vocabularies import share_entries
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Comparison, plan
+from causalkd.verification.interventions.predictions import TOLERANCE
 from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals, UntrainedCounter
 from causalkd.verification.measures.scores import Measurement
 from causalkd.verification.results.baselines import BASELINES
@@ -37,6 +38,7 @@ def measure(
     trained: Collection[str] | None = None,
     baselines: Collection[str] = BASELINES,
     seed: int = 0,
+    tolerance: float = TOLERANCE,
 ) -> Measurement:
     """Score one student; see `measure_all`."""
     (measured,) = measure_all(
@@ -47,6 +49,7 @@ def measure(
         trained=trained,
         baselines=baselines,
         seeds=[seed],
+        tolerance=tolerance,
     )
     return measured
 
@@ -60,6 +63,7 @@ def measure_all(
     trained: Collection[str] | None = None,
     baselines: Collection[str] = BASELINES,
     seeds: Sequence[int] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> list[Measurement]:
     """Score every student on the same held-out pairs: the declared pairs, and every layer against every layer.
 
@@ -80,6 +84,7 @@ def measure_all(
         trained: Names of the declared pairs that were in an objective; None for all.
         baselines: The keys of the baselines to score as well.
         seeds: The seed of each student's untrained student, in their order; by default 0 for all.
+        tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
 
     Raises:
         ValueError: Batches lack sources or positions, a name does not exist, or a student does not fit the teacher.
@@ -90,7 +95,9 @@ def measure_all(
         share_entries(teacher, student)
     comparisons = [plan(teacher, student, alignment, component, trained) for student, alignment in students]
     models = [student for student, _ in students]
-    return measure_comparisons(teacher, models, comparisons, batches, baselines, seeds or [0] * len(students))
+    return measure_comparisons(
+        teacher, models, comparisons, batches, baselines, seeds or [0] * len(students), tolerance
+    )
 
 
 def measure_comparisons(
@@ -100,10 +107,11 @@ def measure_comparisons(
     batches: Sequence[Batch],
     baselines: Collection[str],
     seeds: Sequence[int],
+    tolerance: float = TOLERANCE,
 ) -> list[Measurement]:
     """Score given comparisons of every student; see `measure_all`, which plans them."""
     asked = [MeasurementPlan(own, baselines) for own in comparisons]
-    truth = TeacherCounterfactuals(asked)
+    truth = TeacherCounterfactuals(asked, tolerance)
     tables = [Table(truth, each, seed) for each, seed in zip(asked, seeds, strict=True)]
     of_students = list(zip(students, tables, strict=True))
     observed = [ObservedModel(student, table) for student, table in of_students]

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy.stats import DegenerateDataWarning, bootstrap, pearsonr, permutation_test, rankdata
 from seqeval.metrics.sequence_labeling import get_entities
+from torch import Tensor
 
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, exponential
 from causalkd.verification.measures.squad import answer_f1, answer_is_exact
@@ -248,14 +249,17 @@ def _labels(answers: LabelPredictions) -> Tally:
 
 
 def _both(answers: LabelPredictions) -> Tally:
-    """Twice the labels, of class 1 or of several a row, that are right; with `_either` F1."""
-    both = (answers.choice == 1) & (answers.gold == 1)
-    return 2 * both.double().reshape(len(both), -1).sum(1).numpy()
+    """Twice the labels, of the positive class or of several a row, that are right; with `_either` F1."""
+    return 2 * (_present(answers, answers.gold) * _present(answers, answers.choice)).sum(1)
 
 
 def _either(answers: LabelPredictions) -> Tally:
-    either = (answers.choice == 1).double() + (answers.gold == 1).double()
-    return either.reshape(len(either), -1).sum(1).numpy()
+    return (_present(answers, answers.gold) + _present(answers, answers.choice)).sum(1)
+
+
+def _present(answers: LabelPredictions, values: Tensor) -> Float[np.ndarray, " row label"]:
+    """1 where the positive class, or a label of several, is."""
+    return (values == (answers.positive if values.dim() == 1 else 1)).double().reshape(len(values), -1).numpy()
 
 
 def _nats(answers: LabelPredictions) -> Tally:

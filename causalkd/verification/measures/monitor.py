@@ -13,7 +13,7 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import ModelPass
 from causalkd.verification.interventions.plan import Intervention, declared_interventions
-from causalkd.verification.interventions.predictions import same
+from causalkd.verification.interventions.predictions import TOLERANCE, same
 
 LIVE = "iia_effective/"
 """The prefix of the measured terms; the name of the site pair follows."""
@@ -40,6 +40,7 @@ class LiveAccuracy:
         alignment: The alignment, resolved against both; all its pairs are measured.
         batches: Held-out pairs.
         every: Number of steps between two measurements.
+        tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class LiveAccuracy:
         alignment: ResolvedAlignment,
         batches: Sequence[Batch],
         every: int,
+        tolerance: float = TOLERANCE,
     ) -> None:
-        self._student, self._every, self._last = student, every, 0
+        self._student, self._every, self._last, self._tolerance = student, every, 0, tolerance
         declared = declared_interventions(alignment)
         self._interventions = {name: own for name, (_, own) in declared.items()}
         interventions = {name: taught for name, (taught, _) in declared.items()}
         with torch.no_grad(), evaluating([teacher]):
-            self._answers = [_answers(teacher, interventions, batch.to(teacher.model.device)) for batch in batches]
+            moved = (batch.to(teacher.model.device) for batch in batches)
+            self._answers = [_answers(teacher, interventions, batch, tolerance) for batch in moved]
 
     def __call__(self, step: int) -> dict[str, float]:
         """Each site pair's effective IIA, where it is defined; empty before enough steps have passed."""
@@ -68,20 +71,23 @@ class LiveAccuracy:
                 batch = answers.batch.read_by("student").to(self._student.model.device)
                 passes = ModelPass.of(self._student, self._interventions.values(), batch)
                 for name, intervention in self._interventions.items():
-                    right[name] += _right(passes.counterfactual(intervention).predictions.choice, answers, name)
+                    found = passes.counterfactual(intervention).predictions.choice
+                    right[name] += _right(found, answers, name, self._tolerance)
         counts = {name: sum(float(each.effective[name].sum()) for each in self._answers) for name in right}
         return {f"{LIVE}{name}": right[name] / count for name, count in counts.items() if count}
 
 
-def _right(found: Tensor, answers: _Answers, name: str) -> float:
+def _right(found: Tensor, answers: _Answers, name: str, tolerance: float) -> float:
     truth = answers.choice[name]
-    return float((same(truth, found.to(truth.device)) * answers.effective[name]).sum())
+    return float((same(truth, found.to(truth.device), tolerance) * answers.effective[name]).sum())
 
 
-def _answers(teacher: HookedModel, interventions: Mapping[str, Intervention], batch: Batch) -> _Answers:
+def _answers(
+    teacher: HookedModel, interventions: Mapping[str, Intervention], batch: Batch, tolerance: float
+) -> _Answers:
     passes = ModelPass.of(teacher, interventions.values(), batch.read_by("teacher"))
     plain = passes.plain.choice
     choice = {
         name: passes.counterfactual(intervention).predictions.choice for name, intervention in interventions.items()
     }
-    return _Answers(batch, choice, {name: (~same(each, plain)).float() for name, each in choice.items()})
+    return _Answers(batch, choice, {name: (~same(each, plain, tolerance)).float() for name, each in choice.items()})

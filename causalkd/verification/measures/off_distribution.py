@@ -8,7 +8,6 @@ Of more than 10,000 pairs, or bases, that many are drawn, so that memory and tim
 with the least digests of their tokens are taken, whatever the order or the process in which they are seen.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,9 +17,9 @@ from torch import Tensor
 
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.data.batch import Batch
-from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
+from causalkd.verification.interventions.pair_rows import digest, row_keys
 from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention
 from causalkd.verification.results.rows import DistanceRow
@@ -73,7 +72,7 @@ class _States:
 
     def thinned(self) -> "_States":
         """At most `_MOST` of the pairs and of the bases, in their order."""
-        rows = _least([_digest(base + source) for base, source in self.involved])
+        rows = _least([digest(base + source) for base, source in self.involved])
         keys = list(self.clean)
         return _States(
             {intervention: [torch.cat(states)[rows]] for intervention, states in self.counterfactual.items()},
@@ -94,8 +93,8 @@ class Distances(Metric):
         """Adds the states of the bases."""
         batch, base = passes.batch, passes.base
         assert batch.source is not None
-        bases = _keys(batch.inputs)
-        self.noted.involved += zip(bases, _keys(batch.source), strict=True)
+        bases = row_keys(batch.inputs)
+        self.noted.involved += zip(bases, row_keys(batch.source), strict=True)
         states = _states(base.hidden, batch.inputs["attention_mask"])
         self.noted.clean |= zip(bases, (state.clone() for state in states), strict=True)
 
@@ -125,16 +124,6 @@ class Distances(Metric):
             DistanceRow(self._name, self._seed, pair, *compared[intervention], len(involved))
             for pair, intervention in self._declared.items()
         )
-
-
-def _keys(inputs: Inputs) -> list[_Key]:
-    """The digest of the real tokens of every row: equal rows have one state."""
-    ids, masks = inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool()
-    return [_digest(row[mask].numpy().tobytes()) for row, mask in zip(ids, masks, strict=True)]
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _least(digests: Sequence[bytes]) -> list[int]:

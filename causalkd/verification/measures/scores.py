@@ -12,7 +12,7 @@ from causalkd.verification.interventions.plan import Comparison
 from causalkd.verification.measures.pair_numbers import PairNumbers
 from causalkd.verification.results.baselines import MEASURED
 from causalkd.verification.results.report import BaselineName, DifferenceRow, InterchangeRow, Measure
-from causalkd.verification.statistics.intervals import Interval, difference_interval, intervals, shares
+from causalkd.verification.statistics.intervals import Interval, Shared, difference_interval, intervals, shares
 from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p
 
 Column = Literal["matches", "counts", "effective_matches", "effective_counts", "still"]
@@ -33,6 +33,8 @@ class Score:
     nats: Fraction | float | None
     """The sum over all predictions of KL(teacher counterfactual || student counterfactual); None where the baseline has
     no distribution."""
+    shared: Shared = ()
+    """The bases and the sources that pairs share, for intervals and tests."""
 
     @property
     def matches(self) -> Float[np.ndarray, "pairs"]:
@@ -155,7 +157,7 @@ class Measurement:
         """The difference between the measurement and each baseline on effective pairs."""
         real = {score.comparison: score for score in self.scores if score.baseline == "measured"}
         return [
-            paired_permutation_p(real[score.comparison].effective_matches, score.effective_matches)
+            paired_permutation_p(real[score.comparison].effective_matches, score.effective_matches, score.shared)
             if score.baseline != "measured" and score.reachable and score.effective_pairs
             else None
             for score in self.scores
@@ -185,11 +187,11 @@ def paired_difference(score: Score, reference: Score, measure: Measure = "iia_ef
             f"{counts.sum():g} counted predictions and {len(same_counts)} with {same_counts.sum():g}. "
             "Measure both on the same batches"
         )
-    found = difference_interval(matches, others, counts)
+    found = difference_interval(matches, others, counts, score.shared)
     if found is None:
         raise ValueError(f"no pair is counted by {measure}, so there is nothing to compare; measure on more pairs")
     difference = float((matches.sum() - others.sum()) / counts.sum())
-    p_value = paired_permutation_p(matches, others)
+    p_value = paired_permutation_p(matches, others, score.shared)
     return Difference(int((counts > 0).sum()), difference, found.low, found.high, p_value)
 
 
@@ -244,8 +246,8 @@ def _adjusted_rows(rows: list[DifferenceRow]) -> tuple[DifferenceRow, ...]:
 
 def _intervals(measurement: Measurement, measure: Measure) -> list[Interval | None]:
     # One at a time, because unpacked arrays are large.
-    found = (score.tallies(measure) for score in measurement.scores)
-    return [intervals(matches[None], counts[None])[0] for matches, counts in found]
+    found = ((score.shared, *score.tallies(measure)) for score in measurement.scores)
+    return [intervals(matches[None], counts[None], shared)[0] for shared, matches, counts in found]
 
 
 def _row(student: str, seed: int, score: Score, whole: Interval | None, effective: Interval | None) -> InterchangeRow:

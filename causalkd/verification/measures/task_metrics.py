@@ -15,6 +15,7 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.predictions import (
+    TOLERANCE,
     Predictions,
     counted_logits,
     counted_positions,
@@ -53,6 +54,7 @@ def evaluate(
     further: Sequence[str] = (),
     processes: Processes = ALONE,
     positive: int = 1,
+    tolerance: float = TOLERANCE,
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
@@ -68,13 +70,14 @@ def evaluate(
         further: Metrics that are reported besides the usual ones.
         processes: Who shares the batches; each then knows what all have measured.
         positive: The number of the class that the metric `f1` is of.
+        tolerance: How far apart two predicted numbers may be that agree, of regressions.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, or there are no labels.
     """
     names = reported(metric, further)
     check_metrics(model.task, names, label_names(model))
-    answers, share, rows = _collect(model, batches, metric, taught, examples, processes, positive)
+    answers, share, rows = _collect(model, batches, metric, taught, examples, processes, positive, tolerance)
     found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
     return Behaviour(found[metric], share, rows, found, answers)
 
@@ -102,6 +105,7 @@ def _collect(
     examples: Sequence[Example] | None,
     processes: Processes,
     positive: int,
+    tolerance: float = TOLERANCE,
 ) -> tuple[LabelPredictions, float | None, int]:
     check_metrics(model.task, (metric,))
     if model.task == "question_answering" and examples is None:
@@ -120,7 +124,7 @@ def _collect(
             if model.task == "question_answering" and examples is not None:
                 windows += window_answers(logits, batch, examples)
             if taught is not None:
-                agreed.append(same(taught[number], found.choice.cpu()))
+                agreed.append(same(taught[number], found.choice.cpu(), tolerance))
     parts, windows, agreed = processes.together((parts, windows, agreed))
     if not parts:
         raise ValueError("no batch was given; a task metric needs at least one labelled row")
@@ -150,6 +154,7 @@ def right_rows(
     model: HookedModel,
     batches: Sequence[Batch],
     processes: Processes = ALONE,
+    tolerance: float = TOLERANCE,
 ) -> Bool[Tensor, "row"]:
     """The rows of which a model predicts every counted prediction correctly, on the host."""
     found: list[Tensor] = []
@@ -159,7 +164,7 @@ def right_rows(
             answers = _answers(model, batch, predict(model, batch), 0)
             gold = answers.gold
             choice = spans(answers.choice) if model.task == "question_answering" else answers.choice
-            right = (choice == gold).all(1) if gold.dim() == 2 else same(choice, gold)
+            right = (choice == gold).all(1) if gold.dim() == 2 else same(choice, gold, tolerance)
             wrong = torch.zeros(len(batch.counted)).index_add(0, answers.row, (~right).float())
             found.append(wrong == 0)
     return torch.cat(processes.together(found))

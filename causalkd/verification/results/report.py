@@ -106,7 +106,7 @@ class InterchangeRow:
     """False where an intervention that changed activations changed no counted logit; such a row counts in no mean."""
     iia: float | None
     iia_low: float | None
-    """The lower end of the 95 % interval over pairs."""
+    """The lower end of the 95 % interval over pairs, in which those that share a row depend on each other."""
     iia_high: float | None
     iia_effective: float | None
     """The IIA on effective pairs; None where there are none."""
@@ -174,6 +174,8 @@ class Environment:
     """The seed of the held-out pairs and their positions."""
     threads: int
     device: str
+    tolerance: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
+    """How far apart two predicted numbers may be that are one prediction; None for other predictions."""
 
 
 @dataclass(frozen=True)

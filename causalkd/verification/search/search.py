@@ -19,6 +19,7 @@ from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.predictions import TOLERANCE
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.scores import Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, explaining
@@ -108,6 +109,7 @@ def search(
     *,
     component: str = "block_output",
     seed: int = 0,
+    tolerance: float = TOLERANCE,
 ) -> Search:
     """Find the teacher layer that corresponds to each student layer.
 
@@ -122,6 +124,7 @@ def search(
         heldout: Other pairs, on which the proposals are tested.
         component: The whole component that is intervened on.
         seed: The seed of the untrained student.
+        tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
 
     Raises:
         ValueError: The batches have no positions, or positions of several policies, or the models have different
@@ -136,11 +139,10 @@ def search(
         name="search", positions=policy, pairs=(SitePair(name=names.pop(), teacher=first, student=first),)
     )
     resolved = resolve(declared, teacher, student)
-    proposed = measure(teacher, student, resolved, pairs, component=component, trained=(), baselines=())
+    how = {"component": component, "trained": (), "tolerance": tolerance}
+    proposed = measure(teacher, student, resolved, pairs, baselines=(), **how)
     baselines = [name for name in BASELINES if name != "ceiling"]
-    tested = measure(
-        teacher, student, resolved, heldout, component=component, trained=(), baselines=baselines, seed=seed
-    )
+    tested = measure(teacher, student, resolved, heldout, baselines=baselines, seed=seed, **how)
     similarity = linear_cka(teacher, student, pairs, component)
     found = tuple(
         _proposal(scores, tested, similarity, seed)

@@ -5,6 +5,12 @@ holds several (tokens), the pair stays the unit that is drawn, because predictio
 the interval is that of as many independent predictions as would make the share equally uncertain (Kish's effective
 sample size, with the linearised variance of a ratio).
 
+Pairs also depend on each other where they share a held-out row, as base or as source: with 200 pairs of 40 rows every
+row is in ten. The spread is then the largest of that over pairs, over the sums of those with one base, of those with
+one source, and over both at once (Cameron, Gelbach and Miller 2011, "Robust inference with multiway clustering").
+Drawn from a distilled regression model's pairs, 95 % intervals over pairs alone held the true share 65 % of the time
+with 200 pairs of 20 rows, 73 % of 40 rows, and 52 % with 2,000 pairs of 100 rows; these hold it 94, 94 and 98 % of it.
+
 Not the percentile bootstrap: at 30 pairs and a share of 0.95 its 95 % intervals hold the true share 77 % of the time,
 at 0.99 26 %, because resamples of pairs that are all right are all right. Wilson's hold it 95 % of the time on average
 over shares. How often for one share goes up and down with the number of pairs, since matches are whole numbers:
@@ -13,23 +19,27 @@ computed exactly for 10 to 2,000 pairs, 93.3 to 96.9 % wherever at least 10 pair
 
 Wilson 1927, "Probable inference, the law of succession, and statistical inference". The difference is found by squaring
 and adding the limits: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions
-based on paired data", method 10. Its correlation is corrected for continuity: half a pair is taken from a positive
-covariance, without which the interval of a few pairs that vary together is too narrow. Computed exactly for 21 pairs,
-it holds the difference 94.3 % of the time or more wherever at least 5 pairs are to be expected right and wrong in both
-shares; at a correlation of 0.9 nearly always, where without the correction it can be 73 %.
+based on paired data", method 10. Its correlation is corrected for continuity: half a pair (or half of the pairs of a
+row, where these vary more) is taken from a positive covariance, without which the interval of a few pairs that vary
+together is too narrow. Computed exactly for 21 pairs, it holds the difference 94.3 % of the time or more wherever at
+least 5 pairs are to be expected right and wrong in both shares; at a correlation of 0.9 nearly always, where without
+the correction it can be 73 %.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import norm
 
 LEVEL = 0.95
 
 Tallies = Float[np.ndarray, "cells pairs"]
 PerCell = Float[np.ndarray, "cells"]
+Shared = Sequence[Int[np.ndarray, "pairs"]]
+"""What pairs share, such as their base or their source: for each, the number (from 0) of the one that a pair has."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +65,9 @@ def shares(matches: Tallies, counts: Tallies) -> list[float | None]:
     return [float(m / n) if n > 0 else None for m, n in zip(matches.sum(1), totals, strict=True)]
 
 
-def intervals(matches: Tallies, counts: Tallies) -> list[Interval | None]:
-    """The interval of each share; None where nothing counts."""
-    found = _estimates(matches, counts)
+def intervals(matches: Tallies, counts: Tallies, shared: Shared = ()) -> list[Interval | None]:
+    """The interval of each share; None where nothing counts. Pairs that share nothing are independent."""
+    found = _estimates(matches, counts, shared)
     return [
         None if np.isnan(low) else Interval(float(low), float(high))
         for low, high in zip(found.low, found.high, strict=True)
@@ -65,16 +75,17 @@ def intervals(matches: Tallies, counts: Tallies) -> list[Interval | None]:
 
 
 def difference_interval(
-    matches: Float[np.ndarray, "pairs"], reference: Float[np.ndarray, "pairs"], counts: Float[np.ndarray, "pairs"]
+    matches: Float[np.ndarray, "pairs"],
+    reference: Float[np.ndarray, "pairs"],
+    counts: Float[np.ndarray, "pairs"],
+    shared: Shared = (),
 ) -> Interval | None:
     """The interval of the difference of two shares over the same pairs; None where nothing counts."""
-    found = _estimates(np.stack([matches, reference]), np.stack([counts, counts]))
+    found = _estimates(np.stack([matches, reference]), np.stack([counts, counts]), shared)
     if np.isnan(found.share).any():
         return None
     share, low, high, residual = found
-    sizes = np.sqrt((residual**2).sum(1))
-    # Two shares of which one has no spread are uncorrelated.
-    together = _corrected(float(residual[0] @ residual[1]), counts) / float(sizes.prod()) if sizes.all() else 0.0
+    together = _correlation(residual, counts, shared)
     below, above = share - low, high - share
     difference = float(share[0] - share[1])
     return Interval(
@@ -83,11 +94,37 @@ def difference_interval(
     )
 
 
-def _corrected(covariance: float, counts: Float[np.ndarray, "pairs"]) -> float:
-    """A covariance summed over pairs, less half a pair where it is positive, but not below 0."""
-    # the contribution of one pair, if all its predictions are right
-    pair = float((counts**2).sum() / np.count_nonzero(counts))
-    return covariance if covariance <= 0 else max(covariance - pair / 2, 0.0)
+def summed(
+    values: Float[np.ndarray, "*cells pairs"], group: Int[np.ndarray, "pairs"]
+) -> Float[np.ndarray, "*cells groups"]:
+    """The sums over the pairs of each group."""
+    rows = [np.bincount(group, row) for row in values.reshape(-1, values.shape[-1])]
+    return np.stack(rows).reshape(*values.shape[:-1], -1)
+
+
+def _products(first: Tallies, second: Tallies, shared: Shared) -> Float[np.ndarray, "ways cells"]:
+    """What two numbers of each pair vary together: over pairs, over each thing that pairs share, and over all."""
+    by_pair = (first * second).sum(1)
+    ways = [(summed(first, group) * summed(second, group)).sum(1) for group in shared]
+    at_once = [np.sum(ways, axis=0) - (len(ways) - 1) * by_pair] if len(ways) > 1 else []
+    return np.stack([by_pair, *ways, *at_once])
+
+
+def _correlation(residual: Float[np.ndarray, "2 pairs"], counts: Float[np.ndarray, "pairs"], shared: Shared) -> float:
+    """The correlation of two shares in the way of summing in which their difference spreads most, corrected."""
+    first, second = residual[:1], residual[1:]
+    own, other = _products(first, first, shared)[:, 0], _products(second, second, shared)[:, 0]
+    both = _products(first, second, shared)[:, 0]
+    way = int(np.argmax(own + other - 2 * both))
+    if own[way] <= 0 or other[way] <= 0:  # Two shares of which one has no spread are uncorrelated.
+        return 0.0
+    units = [counts, *(summed(counts, group) for group in shared)]
+    # the contribution of one unit, if all its predictions are right
+    sizes = [float((unit**2).sum() / np.count_nonzero(unit)) for unit in units]
+    covariance = float(both[way])
+    if covariance > 0:
+        covariance = max(covariance - (sizes[way] if way < len(sizes) else max(sizes)) / 2, 0.0)
+    return float(np.clip(covariance / np.sqrt(own[way] * other[way]), -1, 1))
 
 
 def _length(first: float, second: float, together: float) -> float:
@@ -95,15 +132,17 @@ def _length(first: float, second: float, together: float) -> float:
     return float(np.sqrt(max(first**2 - 2 * together * first * second + second**2, 0.0)))
 
 
-def _estimates(matches: Tallies, counts: Tallies) -> _Estimates:
+def _estimates(matches: Tallies, counts: Tallies, shared: Shared) -> _Estimates:
     total = counts.sum(1)
     total = np.where(total > 0, total, np.nan)
     share = matches.sum(1) / total
     # Whole numbers tell exactly where a pair is like the mean; rounding would leave a spread of almost nothing.
     is_mean = matches * counts.sum(1)[:, None] == matches.sum(1)[:, None] * counts
     residual = np.where(is_mean, 0.0, matches - share[:, None] * counts)
-    spread = (residual**2).sum(1)
-    if_alike = total**2 / (counts**2).sum(1).clip(min=np.finfo(float).tiny)  # all of a pair right, or all wrong
+    spread = np.where(is_mean.all(1), 0.0, _products(residual, residual, shared).max(0))
+    # all of a unit right, or all wrong
+    alike = np.max([(unit**2).sum(1) for unit in (counts, *(summed(counts, group) for group in shared))], axis=0)
+    if_alike = total**2 / alike.clip(min=np.finfo(float).tiny)
     size = np.where(spread > 0, share * (1 - share) * total**2 / np.where(spread > 0, spread, 1), if_alike)
     return _Estimates(share, *_wilson(share, size), residual)
 

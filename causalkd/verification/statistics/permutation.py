@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import false_discovery_control
+from jaxtyping import Float, Int
+from scipy.stats import false_discovery_control, norm
+
+from causalkd.verification.statistics.intervals import Shared, summed
 
 FEW_PAIRS = 30
 """Below this number of effective pairs an accuracy is uncertain, and reports warn."""
@@ -14,7 +16,9 @@ SMALLEST_P = 1e-12
 """Differences of p below this are rounding."""
 
 
-def paired_permutation_p(matches: Float[np.ndarray, "pairs"], reference: Float[np.ndarray, "pairs"]) -> float:
+def paired_permutation_p(
+    matches: Float[np.ndarray, "pairs"], reference: Float[np.ndarray, "pairs"], shared: Shared = ()
+) -> float:
     """Two-sided p-value of the exact paired permutation test, in which the two values of each pair may be permuted.
 
     The sum of the pairs' differences is compared with its distribution over all 2^pairs ways of permuting them,
@@ -22,11 +26,31 @@ def paired_permutation_p(matches: Float[np.ndarray, "pairs"], reference: Float[n
     prediction this is McNemar's exact test. Sums as extreme as the observed one count half (the mid-p value: Lancaster
     1961), so that under exchangeability p is uniform but for its steps; otherwise it would lie too high.
 
+    Pairs that share a row depend on each other. So the values of all pairs of one base, and those of all pairs of one
+    source, are also permuted together; and the sum is compared with a normal distribution whose variance is that of
+    the permutations of the bases and of the sources together, less that of the pairs. p is the largest of all. Where
+    bases and sources decide as much as chance does, equals were told apart at 5 % in 37 to 41 % of the times with ten
+    pairs a row where only pairs were permuted, and in 4 to 6 % so.
+
     Args:
         matches: Correct predictions of each pair: whole numbers.
         reference: The same of what it is compared with.
+        shared: What pairs share; nothing where they are independent.
     """
-    differences = np.rint(matches - reference).astype(int)
+    differences = np.rint(matches - reference)
+    ways = [differences, *(summed(differences, group) for group in shared)]
+    return max(*(_p_value(values.astype(int)) for values in ways), _p_value_at_once(ways))
+
+
+def _p_value_at_once(ways: Sequence[Float[np.ndarray, "_units"]]) -> float:
+    """The p-value of the sum of differences that depend on each other in several ways; 0 where that cannot be told."""
+    by_pair, *by_group = (float(values @ values) for values in ways)
+    variance = sum(by_group) - (len(by_group) - 1) * by_pair
+    return float(2 * norm.sf(abs(ways[0].sum()) / np.sqrt(variance))) if len(by_group) > 1 and variance > 0 else 0.0
+
+
+def _p_value(differences: Int[np.ndarray, "units"]) -> float:
+    """The p-value of the sum of some differences, of which each may have the other sign."""
     sizes, times = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     reach = int((sizes * times).sum())
     if reach == 0:

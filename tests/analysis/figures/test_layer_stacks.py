@@ -53,7 +53,7 @@ def test_what_was_not_measured_has_no_colour(report):
     )
     (join,) = joins(few, "kd")
     assert join.value is None and join.meaning.endswith("fewer than 30 effective pairs")
-    assert "layer 0: no value" in str(layer_stacks(few, "kd"))
+    assert "layer 0: few pairs" in str(layer_stacks(few, "kd"))
     lost = dataclasses.replace(
         report, interchange=tuple(dataclasses.replace(row, reachable=False) for row in report.interchange)
     )

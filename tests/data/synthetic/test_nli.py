@@ -121,6 +121,12 @@ def test_labels_of_sentences_a_person_can_judge(premise, hypothesis, label, orac
     assert oracle.label(premise, hypothesis) == LABELS[label]
 
 
+@pytest.mark.parametrize("share", [{"neutral_share": 2.0}, {"modifier_share": -0.1}, {"neutral_share": float("nan")}])
+def test_what_is_no_share_is_refused(share):
+    with pytest.raises(ValueError, match=r"it is a share of all, so give 0 to 1"):
+        PlantedNLI(**share)
+
+
 def test_labels_equal_the_satisfiability_oracle(oracle, train, heldout):
     for row in train[:500] + heldout[:500]:
         assert row["label"] == oracle.label(*row["text"]), row["text"]

@@ -4,7 +4,14 @@ from tokenizers.models import BPE, WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from causalkd.data.tasks.encode import encode, room_for_blocks, some_rows, special_tokens_around, token_ids
+from causalkd.data.tasks.encode import (
+    encode,
+    room_for_blocks,
+    some_rows,
+    special_tokens_around,
+    token_ids,
+    unknown_share,
+)
 from tests.data.tiny_tokenizers import ALL, WORDS, bert_like, llama_like
 
 
@@ -52,3 +59,10 @@ def test_a_slow_tokenizer_is_refused() -> None:
     slow = Slow(tokenizer_object=bert_like().backend_tokenizer)
     with pytest.raises(ValueError, match=r"Slow is not a fast tokenizer.*Load it with AutoTokenizer"):
         encode(slow, ["a"])
+
+
+def test_the_share_of_unknown_tokens_is_without_special_ones():
+    tokenizer = bert_like()
+    rows = tokenizer(["the fox", "жук fox", ""])["input_ids"]
+    assert unknown_share(tokenizer, rows) == 0.25 and unknown_share(tokenizer, []) == 0.0
+    assert unknown_share(tokenizer, tokenizer(["жук жук"])["input_ids"]) == 1.0

@@ -65,3 +65,11 @@ def test_columns_of_no_kind_are_said(tmp_path: Path) -> None:
     path.write_text(json.dumps({"one": "a", "two": "b"}) + "\n")
     with pytest.raises(ValueError, match=r"has the columns one, two, .*Give --kind: classification, multi_label"):
         preview(str(path))
+
+
+def test_the_share_of_words_that_a_tokenizer_lacks_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("text,label\n" + "the жук,a\nfox dog,b\n" * 10)
+    assert "unknown to the tokenizer: 25.0 % of tokens" in preview(str(path), tokenizer=bert_like())
+    path.write_text("text,label\n" + "the fox,a\nfox dog,b\n" * 10)
+    assert "unknown" not in preview(str(path), tokenizer=bert_like())

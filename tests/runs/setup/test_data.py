@@ -159,3 +159,15 @@ def test_a_model_is_not_measured_on_what_it_learns_from(tmp_path: Path) -> None:
     shares = {**own, "path": str(tmp_path), "splits": {"train": "*.csv", "validation": "b.csv"}}
     with pytest.raises(ValueError, match=r"are the same rows, or share some: .*b\.csv; so models would be measured on"):
         build_data(DataPart.model_validate(shares), fresh)
+
+
+def test_a_tokenizer_without_a_word_of_the_rows_is_refused(tmp_path: Path) -> None:
+    """All rows of one length would be one row."""
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"{'жук ' * (n + 1)},{'ab'[n % 2]}\n" for n in range(20)))
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
+    given = DataPart(path=str(tmp_path / "t.csv"), kind="classification", tokenizer=str(tmp_path / "tokenizer"))
+    with pytest.raises(ValueError, match=r"no word of the first 18 training rows: every token is '\[UNK\]'"):
+        build_data(given, part)
+    (tmp_path / "t.csv").write_text("text,label\n" + "fox жук,a\nжук dog,b\n" * 20)
+    assert len(build_data(given, part).train.examples) == 36

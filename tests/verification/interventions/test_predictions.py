@@ -87,9 +87,25 @@ def test_numbers_are_the_same_within_half_a_unit():
     assert divergence(first, second).tolist() == pytest.approx([0.125, 0.18])
 
 
-def test_commonest_is_the_mode_or_the_median():
+def test_commonest_is_the_mode():
     assert int(majority(torch.tensor([4, 2, 4, 9]))) == 4
-    assert float(majority(torch.tensor([0.0, 5.0, 1.0]))) == 1.0
+
+
+def test_numbers_within_the_tolerance_are_one_prediction():
+    first, second = torch.tensor([0.0, 0.0, 0.0]), torch.tensor([0.1, 0.4, 0.6])
+    assert same(first, second).tolist() == [True, True, False]
+    assert same(first, second, 0.2).tolist() == [True, False, False]
+    assert float(majority(torch.tensor([0.0, 0.05, 0.3, 0.9, 0.95, 1.0]), 0.06)) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("size", [1, 2, 40])
+def test_of_numbers_no_constant_is_right_more_often(size):
+    """The median is not: of numbers at both ends of a scale it is near none."""
+    assert float(majority(torch.tensor([0.0, 0.2, 2.5, 4.9, 5.0, 5.1]))) == pytest.approx(5.0)
+    numbers = torch.randn(size, generator=torch.Generator().manual_seed(size)) * 2
+    right = int(same(numbers, majority(numbers)).sum())
+    tried = torch.linspace(-8, 8, 4001)
+    assert right == max(int(same(numbers, torch.full_like(numbers, guess)).sum()) for guess in tried.tolist())
 
 
 def test_half_precision_is_read_in_float32():

@@ -1,5 +1,7 @@
 """Intervals and paired tests of task metrics: sums by row are the metric, intervals hold it, tests have their size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,19 @@ def test_sums_by_row_are_the_metric(metric: str) -> None:
         below = ratio.below(answers).sum()
         expected = ratio.finish(float(ratio.above(answers).sum() / below)) if below else 0.0
         assert METRICS[metric][1](answers) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_interval_of_f1_is_of_the_class_that_f1_is_of() -> None:
+    """A checkpoint may have the positive class first."""
+    random = np.random.default_rng(3)
+    gold = (random.random(80) < 0.8).astype(int)
+    choice = np.where(random.random(80) < 0.8, gold, 1 - gold)
+    first = replace(_classes((1 - choice).tolist(), (1 - gold).tolist()), positive=0)
+    second, other = _classes(choice.tolist(), gold.tolist()), _classes(gold.tolist(), gold.tolist())
+    assert METRICS["f1"][1](first) == METRICS["f1"][1](second)
+    assert metric_interval(first, "f1") == metric_interval(second, "f1")
+    reference = replace(_classes((1 - gold).tolist(), (1 - gold).tolist()), positive=0)
+    assert metric_difference(first, reference, "f1") == metric_difference(second, other, "f1")
 
 
 def test_a_bootstrap_interval_covers_the_truth() -> None:

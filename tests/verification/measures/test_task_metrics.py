@@ -9,8 +9,10 @@ from causalkd.losses.task import task_loss
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.predictions import spans
+from causalkd.verification.measures.iia import measure
+from causalkd.verification.measures.monitor import LiveAccuracy
 from causalkd.verification.measures.task_metrics import answers_of, choices, evaluate, predict, right_rows
-from tests.held_out import examples, teacher_and_student
+from tests.held_out import examples, pairs_of, teacher_and_student
 from tests.tiny import PAD, tiny
 
 
@@ -169,3 +171,21 @@ def test_further_metrics_stand_beside_the_usual_ones_and_must_fit():
         "metric 'spearmann' does not exist; did you mean spearman?",
         "metric 'pearson' is for regression, and the model's task is classification",
     ]
+
+
+def test_numbers_are_one_prediction_within_the_tolerance_everywhere():
+    teacher, student = teacher_and_student("bert", "regression")
+    alignment, pairs = pairs_of(teacher, student, n=24, batch_size=8)
+    told, own = (torch.cat(choices(model, pairs)) for model in (teacher, student))
+    spread, shares = float(told.std()), []
+    for tolerance in (spread / 100, spread / 4, 100 * spread):
+        found = measure(teacher, student, alignment, pairs, tolerance=tolerance)
+        score = found.score(1, 1)
+        shares.append((score.iia, found.score(1, 1, "majority_class").iia))
+        agreed = evaluate(student, pairs, "pearson", choices(teacher, pairs), tolerance=tolerance).agreement
+        assert agreed == pytest.approx(float(((told - own).abs() <= tolerance).double().mean()))
+        live = LiveAccuracy(teacher, student, alignment, pairs, 1, tolerance)(1)
+        declared = found.score(1, 0).iia_effective  # the declared pair
+        assert live == ({} if declared is None else {"iia_effective/middle": pytest.approx(declared)})
+    assert shares[0][0] <= shares[1][0] < shares[2][0] == shares[2][1] == 1.0 and shares[0][1] < 0.5
+    assert score.effective_pairs == 0

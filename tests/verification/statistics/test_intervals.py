@@ -175,3 +175,52 @@ def test_pairs_of_one_share_each_are_as_uncertain_as_pairs_that_are_all_right_or
     share = stats.norm.ppf(0.975) ** 2 / pairs  # z² over the number of independent predictions
     half = np.sqrt(share * (1 - 1 / counts) / counts + share**2 / 4) / (1 + share)
     assert (found.high - found.low) / 2 == pytest.approx(half)
+
+
+def _pairs_of_few_rows(random, rows, pairs):
+    """Numbers of the base and of the source of some different pairs, every row being base equally often."""
+    base = np.tile(random.permutation(rows), -(-pairs // rows))[:pairs]
+    source = (base + 1 + (random.integers(rows - 1, size=rows)[base] + np.arange(pairs) // rows) % (rows - 1)) % rows
+    return base, source
+
+
+def _of_rows(random, base, source, rows, shift=0.0):
+    """Right or wrong, as the base, the source and the pair itself make it; the true share is Φ(shift / √3)."""
+    return (random.standard_normal(rows)[base] + random.standard_normal(rows)[source] + shift
+            + random.standard_normal(len(base)) > 0).astype(float)  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "pairs"), [(20, 200), (40, 200), (100, 2000), (300, 300)])
+def test_they_cover_where_pairs_share_their_rows(rows, pairs):
+    random, held, alone = np.random.default_rng(rows), [], []
+    truth = stats.norm.cdf(0.8 / np.sqrt(3))
+    for _ in range(400):
+        shared = _pairs_of_few_rows(random, rows, pairs)
+        right, ones = _of_rows(random, *shared, rows, 0.8)[None], np.ones((1, pairs))
+        for found, given in ((held, shared), (alone, ())):
+            (interval,) = intervals(right, ones, given)
+            found.append(interval.low <= truth <= interval.high)
+    assert 0.91 <= np.mean(held) <= 0.99
+    assert rows == pairs or np.mean(alone) < 0.85
+
+
+@pytest.mark.parametrize(("rows", "pairs"), [(30, 200), (100, 1000)])
+def test_differences_cover_where_pairs_share_their_rows(rows, pairs):
+    random, held, alone = np.random.default_rng(rows), [], []
+    for _ in range(400):
+        shared = _pairs_of_few_rows(random, rows, pairs)
+        first, second = (_of_rows(random, *shared, rows) for _ in range(2))
+        for found, given in ((held, shared), (alone, ())):
+            interval = difference_interval(first, second, np.ones(pairs), given)
+            found.append(interval.low <= 0 <= interval.high)
+    assert 0.93 <= np.mean(held) <= 0.995 and np.mean(alone) < 0.85
+
+
+def test_pairs_that_share_nothing_are_independent_and_those_of_one_row_are_one():
+    random = np.random.default_rng(3)
+    right, other, ones = (random.random((2, 60)) < 0.7).astype(float)[:1], np.zeros(60), np.ones((1, 60))
+    each = np.arange(60)
+    assert intervals(right, ones, (each, each[::-1].copy())) == intervals(right, ones)
+    assert difference_interval(right[0], other, ones[0], (each,)) == difference_interval(right[0], other, ones[0])
+    (whole,) = intervals(ones, ones, (each // 10,))
+    assert whole == intervals(np.ones((1, 6)), np.ones((1, 6)))[0], "six rows were right, not sixty"

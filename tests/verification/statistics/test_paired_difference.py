@@ -39,6 +39,13 @@ def test_equal_differences_have_no_p() -> None:
     assert found is not None and found.p_value is None and found.low == found.high == found.mean == 0.5
 
 
+def test_differences_that_are_equal_but_for_rounding_have_no_p_either() -> None:
+    """One more of 40 rows is right in every seed: no spread is no proof."""
+    reference = [29 / 40, 31 / 40, 36 / 40]
+    found = paired_difference([value + 1 / 40 for value in reference], reference)
+    assert found is not None and found.sd == 0 and found.p_value is None and found.mean == pytest.approx(1 / 40)
+
+
 @pytest.mark.parametrize("number", [2, 3, 8])
 def test_the_upper_spread_is_exceeded_once_in_five(number: int) -> None:
     drawn = np.random.default_rng(number).normal(0.0, 1.0, (20000, number)).std(axis=1, ddof=1)

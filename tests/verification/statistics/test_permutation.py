@@ -67,3 +67,23 @@ def test_false_discoveries_stay_below_the_level():
         found = np.array(q) <= 0.1
         shares.append(found[:40].sum() / max(found.sum(), 1))
     assert 0.02 < np.mean(shares) < 0.1
+
+
+def test_equals_are_not_told_apart_because_their_pairs_share_rows():
+    random, rows, pairs = np.random.default_rng(4), 40, 400
+    base, source = np.arange(pairs) % rows, (np.arange(pairs) % rows + 1 + np.arange(pairs) // rows) % rows
+    found = []
+    for _ in range(300):
+        drawn = random.standard_normal((2, 2, rows))
+        noise = random.standard_normal((2, pairs))
+        first, second = ((of_base[base] + of_source[source] + own > 0).astype(float)
+                         for (of_base, of_source), own in zip(drawn, noise, strict=True))  # fmt: skip
+        found.append((paired_permutation_p(first, second), paired_permutation_p(first, second, (base, source))))
+    alone, shared = (np.array(found) < 0.05).mean(0)
+    assert alone > 0.3 and shared < 0.07
+
+
+def test_pairs_of_one_row_are_permuted_together():
+    matches, reference, base = np.ones(12), np.zeros(12), np.arange(12) // 3
+    assert paired_permutation_p(matches, reference, (base,)) == pytest.approx(2 * 0.5**4 / 2)
+    assert paired_permutation_p(matches, reference) == pytest.approx(2 * 0.5**12 / 2)

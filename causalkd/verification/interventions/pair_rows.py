@@ -1,0 +1,43 @@
+"""Which rows the held-out pairs are made of: pairs with one base, or with one source, depend on each other."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int, UInt32
+
+from causalkd.data.batch import Batch
+from causalkd.models.hooks.forward import Inputs
+
+PairRows = UInt32[np.ndarray, "2 _pairs"]
+"""The base and the source of each pair, as digests of their tokens. That two of many rows have one by chance does not
+matter: then a few more pairs count as dependent."""
+
+
+def row_keys(inputs: Inputs) -> list[bytes]:
+    """The digest of the real tokens of every row: equal rows have one key."""
+    ids, masks = inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool()
+    return [digest(row[mask].numpy().tobytes()) for row, mask in zip(ids, masks, strict=True)]
+
+
+def digest(content: bytes) -> bytes:
+    """Sixteen bytes that stand for any content."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def pair_rows(batch: Batch) -> PairRows:
+    """The rows of the pairs of a batch, in 8 bytes a pair."""
+    base = row_keys(batch.inputs)
+    if batch.source is not None:
+        source = row_keys(batch.source)
+    else:
+        assert batch.source_rows is not None
+        source = [base[row] for row in batch.source_rows.tolist()]
+    return np.stack([np.frombuffer(b"".join(key[:4] for key in keys), np.uint32) for keys in (base, source)])
+
+
+def shared_rows(noted: Sequence[PairRows]) -> tuple[Int[np.ndarray, "all_pairs"], ...]:
+    """The number of each pair's base, and that of its source, where some pairs have the same; see `Shared`."""
+    sides = np.concatenate(noted, axis=1)
+    numbered = [np.unique(side, return_inverse=True) for side in sides]
+    return tuple(numbers for rows, numbers in numbered if len(rows) < len(numbers))
