@@ -48,7 +48,7 @@ def test_the_handmade_transformer_scores_one_where_a_variable_is(rows):
     for hook_point, variable in CARRIES.items():
         row = rows[*hook_point, variable]
         assert (row.iia, row.iia_effective) == (1.0, 1.0), hook_point
-        assert row.effective_pairs >= 100 and row.q_value < 1e-6
+        assert row.effective_pairs >= 100 and row.q_value < 1e-3  # of few rows, which many pairs share
 
 
 def test_it_does_nothing_where_nothing_is_read_any_more(rows):
