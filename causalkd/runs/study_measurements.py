@@ -97,7 +97,7 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 def _on_task(run: RunFolder, task: EvaluationPart) -> dict[str, str]:
     rows = evaluate_task(run.path, task.task, task.split, limit=task.limit, max_length=task.max_length)
-    return {row["model"]: f"{row['model']}-{row['task']}-{row['split']}.json" for row in rows}
+    return {row["model"]: row["file"] for row in rows}
 
 
 def _at_alignment(study: Study, run: RunFolder, place: str) -> dict[str, str]:
