@@ -31,7 +31,7 @@ class CellResult:
     elsewhere: Mapping[str, VerificationReport]
     """What was measured at other alignments, by their names in the study."""
     rows: Mapping[tuple[str, str], tuple[float, ...]]
-    """The score of each row of another task, by student and by the task's label."""
+    """The score of each row of another task, by student and by the measure that is their mean."""
     fault: str | None
     """Why there is no report."""
 

@@ -13,6 +13,9 @@ from causalkd.verification.statistics.permutation import CHANCE, benjamini_hochb
 
 _TESTED = f"effective IIA at {ALIGNED}"
 
+_IN_NATS = "perplexity on "
+"""Begins the names of measures whose rows are scored in nats."""
+
 
 class _Key(NamedTuple):
     method: str
@@ -118,6 +121,8 @@ def _differences(
         pairs = _over_pairs(row, other, results) if name == _TESTED else []
         over_rows = _over_rows(row, other, name, results)
         visible = interval_visible([each.high - each.low for each in pairs]) if over_rows is None else over_rows.visible
+        if over_rows is not None and name.startswith(_IN_NATS):  # which are another unit than the measure's
+            visible = None
         names = (row.method, other.method, row.setting, name)
         yield Difference(
             *names,
@@ -142,15 +147,15 @@ def _paired(row: Row, other: Row, measure: str) -> PairedDifference | None:
 
 
 def _over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]) -> PairedDifference | None:
-    """The test over the rows of another task; None where the same rows were not scored one by one."""
-    label, scores = measure.rpartition(" on ")[2], []
+    """The test over the rows of another task; None where the measure is no mean over them, or not of the same."""
+    scores = []
     for method, seeds in ((row.method, other.seeds), (other.method, row.seeds)):
         found = [
-            each.rows[part.name, label]
+            each.rows[part.name, measure]
             for each in results
             for part in each.cell.recipe.students
             if each.cell.method(part.name) == method and said(each.cell.setting) == said(row.setting)
-            if each.cell.seed in seeds and (part.name, label) in each.rows
+            if each.cell.seed in seeds and (part.name, measure) in each.rows
         ]
         scores.append([sum(one) / len(found) for one in zip(*found, strict=False)])
     if not scores[0] or len(scores[0]) != len(scores[1]):

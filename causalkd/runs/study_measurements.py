@@ -30,7 +30,7 @@ class Beside(NamedTuple):
     evaluations: dict[str, dict[str, float | None]]
     """Scores on other tasks, by the model's name in its file."""
     rows: dict[tuple[str, str], tuple[float, ...]]
-    """The score of each row of another task, by model and by the task's label."""
+    """The score of each row of another task, by model and by the measure that is their mean; none of other measures."""
     elsewhere: dict[str, VerificationReport]
     """What was measured at other alignments, by their names in the study."""
 
@@ -62,7 +62,9 @@ def beside(study: Study, run: RunFolder) -> Beside:
             with refused(f"{file} is damaged", "delete it, and call the study again"):
                 stored = json.loads(file.read_text(encoding="utf-8"))
                 scores = {f"{metric} on {task.label}": value for metric, value in stored["metrics"].items()}
-                found.rows[model, task.label] = row_scores(_folder(run) / stored["predictions"])
+                for metric in stored["metrics"]:
+                    by_row = row_scores(_folder(run) / stored["predictions"], metric)
+                    found.rows[model, f"{metric} on {task.label}"] = by_row
             found.evaluations.setdefault(model, {}).update(scores)
     for place in study.measure_at:
         found.elsewhere[place] = VerificationReport.read(_folder(run) / record[place]["files"][_REPORT])

@@ -83,9 +83,7 @@ def evaluate_task(
     scoring = {"stride": stride} if stride else {"one_mask_a_row": True} if one_mask_a_row else {}
     chosen = {"limit": limit, "max_length": max_length}
     chosen = {key: number for key, number in chosen.items() if number is not None}
-    numbers = {"limit": limit, "length": max_length, "stride": stride}
-    way = [f"{word}{number}" for word, number in numbers.items() if number is not None]
-    way += ["masks"] if one_mask_a_row else []
+    way = _ways(limit, max_length, stride, one_mask_a_row)
     rows = []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
@@ -104,6 +102,13 @@ def evaluate_task(
         if tell is not None and processes.is_first:
             tell(_line(name, asked.name, split, metrics, examples))
     return rows
+
+
+def _ways(limit: int | None, max_length: int | None, stride: int | None, one_mask_a_row: bool) -> list[str]:
+    """What the names of files end in, so that other rows and other ways of scoring have files of their own."""
+    numbers = {"limit": limit, "length": max_length, "stride": stride}
+    ways = [f"{word}{number}" for word, number in numbers.items() if number is not None]
+    return [*ways, *(["masks"] if one_mask_a_row else [])]
 
 
 def _write(file: Path, answers: LabelPredictions, kind: str, stored: Mapping[str, Any]) -> None:
