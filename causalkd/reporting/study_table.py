@@ -8,8 +8,9 @@ from causalkd.recipe.study import Study
 from causalkd.reporting.study_measures import ALIGNED, BASELINE, COSTS, TEACHER, CellResult, Measures, costs, measures
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
 from causalkd.verification.results.report import DifferenceRow
+from causalkd.verification.statistics.evidence import is_beyond_chance
 from causalkd.verification.statistics.paired_difference import PairedDifference, interval_visible, paired_difference
-from causalkd.verification.statistics.permutation import CHANCE, benjamini_hochberg
+from causalkd.verification.statistics.permutation import benjamini_hochberg
 
 _TESTED = f"effective IIA at {ALIGNED}"
 
@@ -177,7 +178,7 @@ def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[Dif
 
 def _beyond_chance(pairs: Sequence[DifferenceRow], sign: float) -> int:
     """In how many seeds a difference of this sign is beyond chance."""
-    return sum(each.q_value is not None and each.q_value < CHANCE and each.difference * sign > 0 for each in pairs)
+    return sum(is_beyond_chance(each) and each.difference * sign > 0 for each in pairs)
 
 
 def _budget(study: Study) -> str:
