@@ -42,11 +42,15 @@ def at_another_layer(report, accuracy, q):
 
 
 def compared(report, difference, q=0.001, reference="kd"):
-    """The report with every other student compared with the reference at the aligned site; `difference(name, seed)`."""
+    """The report with every other student compared with the reference at the aligned site; `difference(name, seed)`.
+
+    The intervals do not hold 0 where q is below 0.05.
+    """
+    half = 0.9 if q < 0.05 else 1.1
     rows = tuple(
         DifferenceRow(
             each.name, each.seed, reference, "measured", "premise", 0, 0, "iia_effective", 200,
-            difference(each.name, each.seed), -1.0, 1.0, q, q,
+            (found := difference(each.name, each.seed)), found - half * abs(found), found + half * abs(found), q, q,
         )
         for each in report.students
         if each.name != reference

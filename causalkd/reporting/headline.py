@@ -14,7 +14,8 @@ from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import DifferenceRow, VerificationReport
 from causalkd.verification.statistics.aggregate import mean
-from causalkd.verification.statistics.permutation import CHANCE, FEW_PAIRS
+from causalkd.verification.statistics.evidence import is_beyond_chance
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3
 """So many students are named with their numbers; of more, only the best and the one that it is compared with."""
@@ -225,7 +226,7 @@ def differences_of(report: VerificationReport, student: str, other: str) -> list
 def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
     """Whether a difference is beyond chance, adjusted for the sites and for the number of compared students."""
     count = len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
-    return row.q_value is not None and row.q_value * count < CHANCE
+    return is_beyond_chance(row, count)
 
 
 def _unmeasured(report: VerificationReport, here: Mapping[str, Evidence]) -> str:

@@ -11,6 +11,7 @@ from causalkd.reporting.summary import rows_of
 from causalkd.reporting.tables import learning_maps, number
 from causalkd.reporting.verdict import student_sentences, verdict
 from causalkd.verification.results.report import StudentResult, VerificationReport
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _PIPELINES = {
     "classification": "text-classification",
@@ -79,10 +80,10 @@ def _metadata(
 
 
 def _results(report: VerificationReport, student: StudentResult, datasets: Sequence[str]) -> list[EvalResult]:
-    """The metrics of the task, agreement with the teacher, and effective IIA at each aligned site that has a value."""
+    """The metrics of the task, agreement with the teacher, and effective IIA at each aligned site with enough pairs."""
     values = {report.teacher.metric: student.task_metric, **student.metrics, "agreement": student.agreement}
     for row in rows_of(report, student.name, student.seed):
-        if row.aligned and row.reachable and row.baseline == "measured":
+        if row.aligned and row.reachable and row.baseline == "measured" and row.effective_pairs >= FEW_PAIRS:
             layers = f"teacher layer {row.teacher_layer}, student layer {row.student_layer}"
             values[f"effective IIA ({row.pair}: {layers}, {row.component})"] = row.iia_effective
     name = datasets[0] if datasets else "held-out data"

@@ -90,6 +90,17 @@ def _too_few(reports: Mapping[str, VerificationReport]) -> list[str]:
     return [f"Sites with fewer than {FEW_PAIRS} effective pairs are left out: {', '.join(named)}."]
 
 
+def _pairs(report: VerificationReport) -> str:
+    """How many pairs were measured at a site."""
+    return " or ".join(f"{number:,}" for number in sorted({row.pairs for row in report.interchange}))
+
+
+def _tolerance(report: VerificationReport) -> str:
+    """How far apart numbers may be that are one prediction."""
+    tolerance = report.environment.tolerance
+    return "none" if tolerance is None else f"{tolerance:g}"
+
+
 def _depths(report: VerificationReport) -> str:
     """The layers of both models that were measured."""
     rows = report.interchange
@@ -109,6 +120,8 @@ def _warnings(reports: Mapping[str, VerificationReport]) -> list[str]:
         "depths": {run: _depths(r) for run, r in reports.items()},
         "alignments": {run: r.alignment.name for run, r in reports.items()},
         "seeds of the held-out pairs": {run: str(r.environment.seed) for run, r in reports.items()},
+        "numbers of held-out pairs": {run: _pairs(r) for run, r in reports.items()},
+        "tolerances": {run: _tolerance(r) for run, r in reports.items()},
     }
     compared = {**said, "alignments": {run: r.alignment.to_yaml() for run, r in reports.items()}}
     return [

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
 from causalkd.verification.statistics.aggregate import mean, sd
-from causalkd.verification.statistics.permutation import CHANCE
+from causalkd.verification.statistics.evidence import is_beyond_chance
 
 _EQUAL = 0.01
 """Costs that differ by less than this share are called equal."""
@@ -51,7 +51,7 @@ def _sentence(report: VerificationReport, student: str, reference: str, rows: li
 
 
 def _surely(rows: list[DifferenceRow], sign: int) -> int:
-    return sum(row.difference * sign > 0 and row.q_value is not None and row.q_value < CHANCE for row in rows)
+    return sum(row.difference * sign > 0 and is_beyond_chance(row) for row in rows)
 
 
 def _ratio(

@@ -15,9 +15,9 @@ from causalkd.verification.statistics.aggregate import mean, sd
 MEANING = (
     "*p* is that of the paired t-test over seeds, *q* the same adjusted for all differences of the measure (Benjamini–"
     "Hochberg). *Visible* is the smallest true difference that as many seeds, spread as these are, show with a "
-    "probability of 80 %. *p, rows* is that of the same test over the rows of the data, scored one by one and averaged "
-    "over the seeds. A finding has a q below 0.05, a size no smaller than visible and, where there is one, a *p, rows* "
-    "below 0.05. Where differences were planned, a finding is no smaller than *planned* either."
+    "probability of 80 %. *p, rows* is that of the same test over rows of data, for measures that are means over rows; "
+    "each row is averaged over seeds. A finding has a q below 0.05, a size no smaller than visible and, where there "
+    "is one, a *p, rows* below 0.05. Where differences were planned, a finding is no smaller than *planned* either."
 )
 CHOICE = (
     "Each method tried the same settings, each with the same seeds and the same budget, on parts of the training "

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from causalkd.recipe.study import Cell, Study
-from causalkd.reporting.summary import rows_of
-from causalkd.verification.results.baselines import explaining
+from causalkd.reporting.summary import best_baseline, rows_of
 from causalkd.verification.results.report import GRID, VerificationReport
 from causalkd.verification.statistics.aggregate import mean
 
@@ -32,7 +31,7 @@ class CellResult:
     elsewhere: Mapping[str, VerificationReport]
     """What was measured at other alignments, by their names in the study."""
     rows: Mapping[tuple[str, str], tuple[float, ...]]
-    """The score of each row of another task, by student and by the task's label."""
+    """The score of each row of another task, by student and by the measure that is their mean."""
     fault: str | None
     """Why there is no report."""
 
@@ -55,12 +54,10 @@ def measures(study: Study, result: CellResult, name: str) -> Measures:
 def _at_sites(report: VerificationReport, name: str, seed: int, place: str, declared: bool = True) -> Measures:
     """Mean effective IIA over the declared pairs, or over all other sites, that reach the output; and its baseline."""
     rows = [row for row in rows_of(report, name, seed) if row.reachable and row.pair.startswith(GRID) != declared]
-    baselines = [mean(row.iia_effective for row in rows if row.baseline == one) for one in explaining()]
     found = mean(row.iia_effective for row in rows if row.baseline == "measured")
     if found is None:
         return {}
-    best = max((value for value in baselines if value is not None), default=None)
-    return {f"effective IIA at {place}": found, f"{BASELINE}{place}": best}
+    return {f"effective IIA at {place}": found, f"{BASELINE}{place}": best_baseline(rows)}
 
 
 def costs(result: CellResult, name: str) -> Measures:

@@ -8,10 +8,14 @@ from causalkd.recipe.study import Study
 from causalkd.reporting.study_measures import ALIGNED, BASELINE, COSTS, TEACHER, CellResult, Measures, costs, measures
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
 from causalkd.verification.results.report import DifferenceRow
+from causalkd.verification.statistics.evidence import is_beyond_chance
 from causalkd.verification.statistics.paired_difference import PairedDifference, interval_visible, paired_difference
-from causalkd.verification.statistics.permutation import CHANCE, benjamini_hochberg
+from causalkd.verification.statistics.permutation import benjamini_hochberg
 
 _TESTED = f"effective IIA at {ALIGNED}"
+
+_IN_NATS = "perplexity on "
+"""Begins the names of measures whose rows are scored in nats."""
 
 
 class _Key(NamedTuple):
@@ -118,6 +122,8 @@ def _differences(
         pairs = _over_pairs(row, other, results) if name == _TESTED else []
         over_rows = _over_rows(row, other, name, results)
         visible = interval_visible([each.high - each.low for each in pairs]) if over_rows is None else over_rows.visible
+        if over_rows is not None and name.startswith(_IN_NATS):  # which are another unit than the measure's
+            visible = None
         names = (row.method, other.method, row.setting, name)
         yield Difference(
             *names,
@@ -142,15 +148,15 @@ def _paired(row: Row, other: Row, measure: str) -> PairedDifference | None:
 
 
 def _over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]) -> PairedDifference | None:
-    """The test over the rows of another task; None where the same rows were not scored one by one."""
-    label, scores = measure.rpartition(" on ")[2], []
+    """The test over the rows of another task; None where the measure is no mean over them, or not of the same."""
+    scores = []
     for method, seeds in ((row.method, other.seeds), (other.method, row.seeds)):
         found = [
-            each.rows[part.name, label]
+            each.rows[part.name, measure]
             for each in results
             for part in each.cell.recipe.students
             if each.cell.method(part.name) == method and said(each.cell.setting) == said(row.setting)
-            if each.cell.seed in seeds and (part.name, label) in each.rows
+            if each.cell.seed in seeds and (part.name, measure) in each.rows
         ]
         scores.append([sum(one) / len(found) for one in zip(*found, strict=False)])
     if not scores[0] or len(scores[0]) != len(scores[1]):
@@ -172,7 +178,7 @@ def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[Dif
 
 def _beyond_chance(pairs: Sequence[DifferenceRow], sign: float) -> int:
     """In how many seeds a difference of this sign is beyond chance."""
-    return sum(each.q_value is not None and each.q_value < CHANCE and each.difference * sign > 0 for each in pairs)
+    return sum(is_beyond_chance(each) and each.difference * sign > 0 for each in pairs)
 
 
 def _budget(study: Study) -> str:

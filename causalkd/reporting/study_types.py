@@ -50,7 +50,8 @@ class Difference:
     examples* finds a difference of this sign beyond chance; None where no pairs are shared."""
 
     p_over_rows: float | None = None
-    """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds."""
+    """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds; None
+    where the measure is no mean over rows."""
     visible_over_examples: float | None = None
     """The smallest true difference that shows over these rows, or over the pairs of examples of one run."""
     planned: float | None = None

@@ -104,13 +104,14 @@ def _levels(rows: list[InterchangeRow]) -> SiteScores:
         effective_pairs=mean(row.effective_pairs for row in counted or real),
         pairs=mean(row.pairs for row in counted or real),
         baselines={name: mean(row.iia_effective for row in rows if row.baseline == name) for name in BASELINES},
-        best_baseline=_best_baseline(rows),
+        best_baseline=best_baseline(rows),
         counted=len(counted),
         specificity=mean(row.specificity for row in real),
     )
 
 
-def _best_baseline(rows: list[InterchangeRow]) -> float | None:
+def best_baseline(rows: list[InterchangeRow]) -> float | None:
+    """The mean over the sites of the highest of the baselines that would explain the accuracy there; of one student."""
     best: dict[tuple[str, str, int | None, int, int], float] = {}
     for row in rows:
         if row.baseline in explaining() and row.iia_effective is not None:

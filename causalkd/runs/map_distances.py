@@ -56,7 +56,7 @@ def _rows(
 ) -> list[MapDistanceRow]:
     settings, memory = part.model_dump(exclude={"weight"}), TeacherCache(run.teacher)
     texts = sum(len(batch.inputs["input_ids"]) for batch in batches)
-    untrained: dict[tuple[str, int, int, int], float] = {}
+    untrained: dict[tuple[str, int], float] = {}
     rows = []
 
     def term(model: HookedModel) -> float:
@@ -68,11 +68,11 @@ def _rows(
 
     for student in run.students:
         name, seed, model = student.part.name, student.seed, student.model
-        shape = (model.architecture, model.n_layers, model.width, seed)
-        if shape not in untrained:
-            untrained[shape] = term(untrained_copy(model, seed))
+        alike = (model.model.config.to_json_string(), seed)
+        if alike not in untrained:
+            untrained[alike] = term(untrained_copy(model, seed))
         rows.append(MapDistanceRow(name, seed, "measured", trained_on_it, term(model), texts))
-        rows.append(MapDistanceRow(name, seed, "untrained_student", trained_on_it, untrained[shape], texts))
+        rows.append(MapDistanceRow(name, seed, "untrained_student", trained_on_it, untrained[alike], texts))
     return rows
 
 

@@ -112,5 +112,5 @@ def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
     # A student's files end in its seed, of which a cell has one.
     names = {f"{part.name}-seed{cell.seed}": part.name for part in cell.recipe.students}
     evaluations = {names.get(model, model): scores for model, scores in found.evaluations.items()}
-    rows = {(names.get(model, model), label): scores for (model, label), scores in found.rows.items()}
+    rows = {(names.get(model, model), measure): scores for (model, measure), scores in found.rows.items()}
     return CellResult(cell, VerificationReport.read(run.report), evaluations, found.elsewhere, rows, None)

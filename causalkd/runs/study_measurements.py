@@ -30,7 +30,7 @@ class Beside(NamedTuple):
     evaluations: dict[str, dict[str, float | None]]
     """Scores on other tasks, by the model's name in its file."""
     rows: dict[tuple[str, str], tuple[float, ...]]
-    """The score of each row of another task, by model and by the task's label."""
+    """The score of each row of another task, by model and by the measure that is their mean; none of other measures."""
     elsewhere: dict[str, VerificationReport]
     """What was measured at other alignments, by their names in the study."""
 
@@ -62,7 +62,9 @@ def beside(study: Study, run: RunFolder) -> Beside:
             with refused(f"{file} is damaged", "delete it, and call the study again"):
                 stored = json.loads(file.read_text(encoding="utf-8"))
                 scores = {f"{metric} on {task.label}": value for metric, value in stored["metrics"].items()}
-                found.rows[model, task.label] = row_scores(_folder(run) / stored["predictions"])
+                for metric in stored["metrics"]:
+                    by_row = row_scores(_folder(run) / stored["predictions"], metric)
+                    found.rows[model, f"{metric} on {task.label}"] = by_row
             found.evaluations.setdefault(model, {}).update(scores)
     for place in study.measure_at:
         found.elsewhere[place] = VerificationReport.read(_folder(run) / record[place]["files"][_REPORT])
@@ -97,7 +99,7 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 def _on_task(run: RunFolder, task: EvaluationPart) -> dict[str, str]:
     rows = evaluate_task(run.path, task.task, task.split, limit=task.limit, max_length=task.max_length)
-    return {row["model"]: f"{row['model']}-{row['task']}-{row['split']}.json" for row in rows}
+    return {row["model"]: row["file"] for row in rows}
 
 
 def _at_alignment(study: Study, run: RunFolder, place: str) -> dict[str, str]:

@@ -139,10 +139,11 @@ def test_one_comparison_is_told_with_its_interval_in_the_direction_in_which_it_i
     (row,) = report.differences
     report = dataclasses.replace(report, differences=(dataclasses.replace(row, low=-0.25, high=-0.19),))
     assert ", and 22.4 points (95% interval 19.0 to 25.0) more than diito (66.0%)." in headline(report)
-    weak = dataclasses.replace(report.differences[0], low=-0.45, high=0.01, q_value=0.06)
-    found = headline(dataclasses.replace(report, differences=(weak,)))
     told = "; it is not shown to score higher than diito (66.0%; difference 22.4 points, 95% interval −1.0 to 45.0)."
-    assert told in found and "more than" not in found
+    for q in (0.06, 0.04):  # an interval that holds 0 is no claim, whatever the test says
+        weak = dataclasses.replace(report.differences[0], low=-0.45, high=0.01, q_value=q)
+        found = headline(dataclasses.replace(report, differences=(weak,)))
+        assert told in found and "more than" not in found
 
 
 def _at_both(kd, diito):

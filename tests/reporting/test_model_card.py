@@ -39,6 +39,13 @@ def test_the_hub_reads_its_metadata(report):
     }
 
 
+def test_an_accuracy_of_few_pairs_is_none_of_its_results(report):
+    """Whoever reads the metadata alone reads no warning."""
+    rows = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
+    card = model_card(dataclasses.replace(report, interchange=rows), report.students[0])
+    assert {result.metric_type for result in ModelCard(card).data.eval_results} == {"accuracy", "agreement"}
+
+
 def test_what_is_not_known_is_left_out(report):
     unknown = dataclasses.replace(report, interchange=(), differences=())
     student = dataclasses.replace(report.students[0], task_metric=None, agreement=None)

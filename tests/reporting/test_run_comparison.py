@@ -67,3 +67,13 @@ def test_means_keep_their_standard_deviation_over_seeds():
 def test_one_run_is_nothing_to_compare():
     with pytest.raises(ValueError, match="1 report given"):
         compare({"a": example_report()})
+
+
+def test_other_numbers_of_pairs_and_other_tolerances_are_told():
+    report = example_report(seeds=1)
+    rows = tuple(dataclasses.replace(row, pairs=1234) for row in report.interchange)
+    measured = dataclasses.replace(report.environment, tolerance=0.1)
+    text = compare({"a": report, "b": dataclasses.replace(report, interchange=rows, environment=measured)})
+    assert "The runs differ in their numbers of held-out pairs: a has 1,200; b has 1,234." in text
+    assert "The runs differ in their tolerances: a has none; b has 0.1." in text
+    assert "differ" not in compare({"a": report, "b": report})

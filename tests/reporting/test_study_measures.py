@@ -20,6 +20,22 @@ def test_every_measure_has_a_name(tmp_path: Path) -> None:
     assert costs(result, "only") == {"block_forwards": 70.0, "steps": 7.0}
 
 
+def test_the_best_baseline_is_that_of_each_site_as_in_a_report(tmp_path: Path) -> None:
+    """Not one that is the best on average over sites, which is lower."""
+    study, highest = example_study(tmp_path), {"majority_class": (0.7, 0.1), "permuted_source": (0.3, 0.5)}
+    result = example_results(study)[0]
+    assert result.report is not None
+    first = next(row for row in result.report.interchange if row.aligned)
+    rows = [
+        replace(first, pair=pair, teacher_layer=layer, baseline=baseline, iia_effective=value[layer])
+        for layer, pair in enumerate(("one", "two"))
+        for baseline, value in {"measured": (0.9, 0.9), **highest}.items()
+    ]
+    result = replace(result, report=replace(result.report, interchange=tuple(rows)))
+    found = measures(study, result, first.student)
+    assert found["best baseline at declared pairs"] == pytest.approx((0.7 + 0.5) / 2)
+
+
 def test_what_was_measured_elsewhere_goes_by_the_name_in_the_study(tmp_path: Path) -> None:
     study = example_study(tmp_path, measure_at={"there": ALIGNMENT.model_dump(mode="json", exclude_defaults=True)})
     result = replace(example_results(study)[0], evaluations={"only": {"f1 on mrpc/validation": 0.5}})

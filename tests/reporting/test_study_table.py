@@ -118,8 +118,16 @@ def test_another_task_is_also_compared_over_its_rows(tmp_path: Path) -> None:
     results = [
         replace(
             each,
-            evaluations={"only": {"accuracy on mrpc/test": sum(scores[each.cell.variant]) + each.cell.seed / 9}},
-            rows={("only", "mrpc/test"): tuple(score + each.cell.seed for score in scores[each.cell.variant])},
+            evaluations={
+                "only": {
+                    f"{metric} on mrpc/test": sum(scores[each.cell.variant]) + each.cell.seed / 9
+                    for metric in ("accuracy", "f1", "perplexity")
+                }
+            },
+            rows={
+                ("only", f"{metric} on mrpc/test"): tuple(score + each.cell.seed for score in scores[each.cell.variant])
+                for metric in ("accuracy", "perplexity")
+            },
         )
         for each in example_results(study)
     ]
@@ -128,5 +136,8 @@ def test_another_task_is_also_compared_over_its_rows(tmp_path: Path) -> None:
     assert found["accuracy on mrpc/test"].p_over_rows == pytest.approx(expected)
     unit = paired_difference(scores["other"], scores["one"])
     assert unit is not None and found["accuracy on mrpc/test"].visible_over_examples == pytest.approx(unit.visible)
+    assert found["perplexity on mrpc/test"].p_over_rows == pytest.approx(expected)
+    assert found["perplexity on mrpc/test"].visible_over_examples is None, "its rows are scored in nats"
+    assert found["f1 on mrpc/test"].p_over_rows is None, "it is no mean over rows"
     assert found["accuracy"].p_over_rows is None
     assert found["accuracy"].found and not replace(found["accuracy"], p_over_rows=0.2).found

@@ -1,11 +1,13 @@
 """AD-KD's own term on held-out texts: one number however the texts are batched, 0 for the teacher itself."""
 
+import copy
 import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
+from causalkd.models.load import model_from_config
 from causalkd.models.students import student_from_teacher
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs import attribute as attributions
@@ -38,6 +40,18 @@ def test_every_student_beside_an_untrained_one(run: TrainedRun, monkeypatch: pyt
     monkeypatch.setattr(attributions, "_ROWS", 3)
     again = [row.distance for row in map_distances(run, heldout_batches(run, 7))]
     assert again == pytest.approx([kd, kd_untrained, diito, diito_untrained], rel=1e-5)
+
+
+def test_an_untrained_student_has_its_student_s_own_configuration(run: TrainedRun) -> None:
+    """Of equal depth and width, but not alike otherwise."""
+    config = copy.deepcopy(run.students[0].model.model.config)
+    config.intermediate_size = 24
+    narrow = model_from_config(config, run.data.tokenizer, task="classification", role="student")
+    both = dataclasses.replace(run, students=(run.students[0], run.students[0]._replace(model=narrow)))
+    _, untrained, _, other = map_distances(both, heldout_batches(run, 5))
+    assert untrained.distance != other.distance
+    alone = dataclasses.replace(run, students=(run.students[0]._replace(model=narrow),))
+    assert map_distances(alone, heldout_batches(run, 5))[1].distance == other.distance
 
 
 def test_the_teacher_is_no_distance_from_itself(run: TrainedRun) -> None:

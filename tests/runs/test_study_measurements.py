@@ -23,7 +23,9 @@ def test_other_tasks_are_measured_beside(tmp_path: Path) -> None:
     study = small_study(tmp_path, seeds=[0], evaluate=[{"task": "planted", "limit": 6}])
     table = run_study(study)
     (cell, _) = study.cells()
-    stored = json.loads((cell.recipe.folder / "evaluations" / "student-seed0-planted-validation.json").read_text())
+    stored = json.loads(
+        (cell.recipe.folder / "evaluations" / "student-seed0-planted-validation-limit6.json").read_text()
+    )
     assert table.rows[0].values["accuracy on planted/validation"] == (stored["metrics"]["accuracy"],)
     assert "teacher's accuracy on planted/validation" in table.rows[0].values
     (difference,) = (each for each in table.differences if each.measure == "accuracy on planted/validation")
@@ -55,7 +57,7 @@ def test_what_is_asked_otherwise_is_measured_again(tmp_path: Path) -> None:
         run_study(study)
         (cell,) = study.cells()
         folder = cell.recipe.folder / "evaluations"
-        stored = json.loads((folder / "student-seed0-planted-validation.json").read_text())
+        stored = json.loads((folder / f"student-seed0-planted-validation-limit{limit}.json").read_text())
         assert stored["examples"] == limit
         rows = VerificationReport.read(folder / "at-there.json").interchange
         assert {row.component for row in rows} == {component}

@@ -1,26 +1,42 @@
 """The score of each row of a task, from the predictions that an evaluation has stored, for tests that pair rows."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from causalkd.verification.measures.squad import answer_f1, answer_is_exact
 
-def row_scores(predictions: Path) -> tuple[float, ...]:
-    """One number a row, higher where the model is better; none where the predictions of the task are not stored by row.
 
-    Of a classification whether the row is right, of a regression the negative squared error, of a language model the
-    mean log-probability of the row's tokens.
+def row_scores(predictions: Path, metric: str) -> tuple[float, ...]:
+    """What a metric is the mean of: one number a row, or a question, higher where the model is better.
+
+    Of perplexity it is the mean log-probability of the row's tokens, of accuracy the share of its predictions that are
+    right. None for metrics that are no mean over rows, such as F1 and correlations, and for words of sentences.
     """
     table = parquet.read_table(predictions)
-    if "row" not in table.column_names:
+    found = _SCORES.get(metric)
+    if found is None or not set(found[0]) <= set(table.column_names):
         return ()
-    rows = table["row"].to_numpy()
-    if "label_log_probability" in table.column_names:
-        values = table["label_log_probability"].to_numpy()
-    else:
-        label, prediction = (np.asarray(table[name].to_pylist()) for name in ("label", "prediction"))
-        numbers = label.dtype.kind == "f" or prediction.dtype.kind == "f"
-        values = -((label - prediction) ** 2) if numbers else (label == prediction).astype(float)
-    _, places = np.unique(rows, return_inverse=True)
+    columns, score = found
+    values = np.array([float(score(*each)) for each in _rows(table, columns)])
+    if "row" not in table.column_names:
+        return tuple(values.tolist())
+    _, places = np.unique(table["row"].to_numpy(), return_inverse=True)
     return tuple((np.bincount(places, values) / np.bincount(places)).tolist())
+
+
+def _rows(table: pa.Table, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    return list(zip(*(table[name].to_pylist() for name in columns if name != "row"), strict=True))
+
+
+_SCORES: Mapping[str, tuple[tuple[str, ...], Callable[..., float]]] = {
+    "accuracy": (("row", "label", "prediction"), lambda label, prediction: label == prediction),
+    "perplexity": (("row", "label_log_probability"), float),
+    "exact_match": (("prediction", "accepted"), answer_is_exact),
+    "answer_f1": (("prediction", "accepted"), answer_f1),
+}
+"""The columns that the score of each metric is computed from, and how."""

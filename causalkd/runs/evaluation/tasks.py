@@ -2,6 +2,8 @@
 
 FOLDER/MODEL-TASK-SPLIT.json      what was measured, on which rows
 FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which each figure can be computed again
+
+Where a limit, a length, or a way of scoring is asked for, the names end in it: `-limit100`, `-length64`, `-stride32`.
 """
 
 import json
@@ -81,7 +83,7 @@ def evaluate_task(
     scoring = {"stride": stride} if stride else {"one_mask_a_row": True} if one_mask_a_row else {}
     chosen = {"limit": limit, "max_length": max_length}
     chosen = {key: number for key, number in chosen.items() if number is not None}
-    way = [f"stride{stride}"] if stride else ["masks"] if one_mask_a_row else []
+    way = _ways(limit, max_length, stride, one_mask_a_row)
     rows = []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
@@ -92,13 +94,21 @@ def evaluate_task(
         answers, metrics = measured(model, batches, examples, processes)
         file = "-".join([name, asked.name, split, *way])
         facts = {"model": name, "task": asked.name, "split": split, **chosen, **scoring}
-        rows.append({**facts, **described(examples, answers), "metrics": metrics})
-        stored = {**rows[-1], "metrics": {each: finite_or_none(value) for each, value in metrics.items()}}
+        known = {**facts, **described(examples, answers), "metrics": metrics}
+        rows.append({**known, "file": f"{file}.json"})
+        stored = {**known, "metrics": {each: finite_or_none(value) for each, value in metrics.items()}}
         stored |= {"predictions": f"{file}.parquet"}
         processes.in_first(partial(_write, folder / file, answers, model.task, stored))
         if tell is not None and processes.is_first:
             tell(_line(name, asked.name, split, metrics, examples))
     return rows
+
+
+def _ways(limit: int | None, max_length: int | None, stride: int | None, one_mask_a_row: bool) -> list[str]:
+    """What the names of files end in, so that other rows and other ways of scoring have files of their own."""
+    numbers = {"limit": limit, "length": max_length, "stride": stride}
+    ways = [f"{word}{number}" for word, number in numbers.items() if number is not None]
+    return [*ways, *(["masks"] if one_mask_a_row else [])]
 
 
 def _write(file: Path, answers: LabelPredictions, kind: str, stored: Mapping[str, Any]) -> None:

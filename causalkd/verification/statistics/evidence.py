@@ -2,13 +2,22 @@
 
 from collections.abc import Sequence
 
-from causalkd.verification.results.report import InterchangeRow
+from causalkd.verification.results.report import DifferenceRow, InterchangeRow
 from causalkd.verification.statistics.permutation import CHANCE
 
 
 def is_above(real: InterchangeRow, baselines: Sequence[InterchangeRow]) -> bool:
     """Whether a measurement exceeds every one of its baselines by more than chance."""
     return all(_exceeds(real, baseline) for baseline in baselines)
+
+
+def is_beyond_chance(row: DifferenceRow, comparisons: int = 1) -> bool:
+    """Whether a difference is beyond chance: by its test, adjusted once more for some comparisons, and by its interval.
+
+    The interval is found otherwise than p, and at the edge only one of them may tell a difference.
+    """
+    surely = row.q_value is not None and row.q_value * comparisons < CHANCE
+    return surely and (row.low > 0 or row.high < 0)
 
 
 def _exceeds(real: InterchangeRow, baseline: InterchangeRow) -> bool:

@@ -47,7 +47,7 @@ def test_a_checkpoint_is_measured_and_every_figure_can_be_computed_again(
         app, ["evaluate", str(folder), "--task", "mrpc", "--split", "validation", "--max-length", "32"]
     )
     assert found.exit_code == 0, found.output
-    stored = json.loads((folder / "evaluations/model-mrpc-validation.json").read_text())
+    stored = json.loads((folder / "evaluations/model-mrpc-validation-length32.json").read_text())
     assert (stored["task"], stored["split"], stored["examples"]) == ("mrpc", "validation", 9)
     assert stored["max_length"] == 32 and "limit" not in stored
     table_of = Dataset.from_parquet(str(folder / "evaluations" / stored["predictions"]))
@@ -79,7 +79,7 @@ def test_answers_are_measured_over_windows(tmp_path: Path, monkeypatch: pytest.M
     folder = _checkpoint(tmp_path / "model", "question_answering")
     (row,) = evaluate_task(folder, "squad", limit=2, max_length=20, out=tmp_path / "out")
     assert row["predictions"] == 2 and row["examples"] > 4 and row["lost"] == 0
-    table = Dataset.from_parquet(str(tmp_path / "out/model-squad-validation.parquet"))
+    table = Dataset.from_parquet(str(tmp_path / "out/model-squad-validation-limit2-length20.parquet"))
     given = {each["question"]: (each["prediction"], each["accepted"]) for each in table}
     assert len(given) == 2 and all(accepted in (["fox"], ["cat"], ["lazy dog"]) for _, accepted in given.values())
     exact, f1 = squad_rules.scores(given)
@@ -231,3 +231,19 @@ def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) ->
         evaluate_task(tmp_path / "masked_lm", str(tmp_path / "masked_lm.yaml"), "test", stride=3)
     with pytest.raises(ValueError, match="one mask a row is asked for, but 'mrpc' is classification"):
         evaluate_task(tmp_path / "masked_lm", "mrpc", one_mask_a_row=True)
+
+
+def test_what_was_measured_on_fewer_rows_is_beside_what_was_measured_on_all(tmp_path: Path) -> None:
+    folder = _checkpoint(tmp_path / "model", "classification", {0: "a", 1: "b"})
+    rows = "".join(f"fox {number},{'ab'[number % 2]}\n" for number in range(9))
+    (tmp_path / "own.csv").write_text(f"text,label\n{rows}")
+    (tmp_path / "own.yaml").write_text(f"data: {{path: {tmp_path / 'own.csv'}, kind: classification}}")
+    asked = str(folder), str(tmp_path / "own.yaml"), "train"
+    found = [evaluate_task(*asked, **more)[0] for more in ({}, {"limit": 4}, {"limit": 4, "max_length": 8})]
+    files = [folder / "evaluations" / each["file"] for each in found]
+    assert [file.stem for file in files] == [f"model-own-train{end}" for end in ("", "-limit4", "-limit4-length8")]
+    stored = [json.loads(file.read_text()) for file in files]
+    assert all(
+        file.with_suffix(".parquet").name == each["predictions"] for file, each in zip(files, stored, strict=True)
+    )
+    assert [each["examples"] for each in stored] == [found[0]["examples"], 4, 4]
