@@ -65,8 +65,8 @@ def test_maps_are_learned_without_the_embeddings_too(parts: dict[str, Any], tmp_
     objectives = {"adkd": Weighted(1.0, ADKD(teacher, student))}
     training = TrainingPart.model_validate({"steps": 1, "logging_steps": 1, "warmup": 0.0, "freeze": frozen})
     trainer = build_trainer(
-        recipe, training, data, student, objectives, teacher=teacher, alignment=None, name="kd", seed=3, folder=tmp_path / "work",
-        metrics=tmp_path / "metrics.jsonl",
+        recipe, training, data, student, objectives, teacher=teacher, alignment=None,
+        name="kd", seed=3, folder=tmp_path / "work", metrics=tmp_path / "metrics.jsonl",
     )  # fmt: skip
     trainer.train()
     moved = {name for name, weight in student.model.named_parameters() if not torch.equal(weight, before[name])}
