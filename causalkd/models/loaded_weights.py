@@ -19,7 +19,7 @@ from causalkd.task_types import TASK_TYPES, Task
 # Parts of a body that only some heads read, so that a checkpoint of another head lacks them.
 _OF_HEADS = re.compile(r"(^|\.)pooler\.")
 # What older versions of transformers saved among the weights: masks and tables that follow from the configuration.
-_TABLES = re.compile(r"((attn|attention)\.bias|masked_bias|inv_freq|position_ids|embed_positions)$")
+_TABLES = re.compile(r"((attn|attention)\.bias|masked_bias|causal_mask|inv_freq|position_ids|embed_positions)$")
 
 
 class LoadedKeys(NamedTuple):

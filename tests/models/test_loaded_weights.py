@@ -93,7 +93,9 @@ def test_weights_of_blocks_that_the_configuration_turns_off(tmp_path: Path) -> N
 
 def test_masks_and_tables_of_older_versions_are_no_weights(tmp_path: Path) -> None:
     def with_tables(weights: Weights) -> Weights:
-        return weights | {f"transformer.h.0.attn.{name}": torch.zeros(1) for name in ("bias", "masked_bias")}
+        return weights | {
+            f"transformer.h.0.attn.{name}": torch.zeros(1) for name in ("bias", "masked_bias", "causal_mask")
+        }
 
     model = hooked("gpt2")
     model.save_pretrained(tmp_path / "saved")
