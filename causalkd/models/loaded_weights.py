@@ -60,6 +60,7 @@ def read_weights(
         body, of_body = AutoModel.from_pretrained(location, trust_remote_code=False, **settings)
         own = f"{model.base_model_prefix}."
         setattr(model, model.base_model_prefix, body)
+        model.config = body.config  # one object, so that a change of it reaches every part
         in_body = _keys(of_body)
         head = (key for key in keys.lacking if not key.startswith(own))
         keys = LoadedKeys((*(own + key for key in in_body.lacking), *head), in_body.unused)

@@ -110,6 +110,9 @@ def test_a_head_whose_body_has_another_name_takes_the_body(model_type: str, tmp_
     given.save_pretrained(tmp_path / "given")
     model = load_model(tmp_path / "given", task="question_answering", role="student", new_head=True)
     body = model.model.base_model.state_dict()
+    assert model.model.base_model.config is model.model.config
+    model.model.set_attn_implementation("eager")
+    assert {part.config._attn_implementation for part in model.model.modules() if hasattr(part, "config")} == {"eager"}
     assert all(torch.equal(weight, body[name]) for name, weight in given.base_model.state_dict().items())
     model.save_pretrained(tmp_path / "saved")
     again = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "saved").state_dict()
