@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
@@ -98,13 +98,22 @@ def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedCo
         ) from error
     kept._attn_implementation = config._attn_implementation
     read = json.loads(json.dumps(kept.to_dict()))
-    if differing := sorted(name for name in settings if read.get(name) != settings[name]):
+    if differing := sorted(_differing(settings, read)):
         raise ValueError(
-            f"blocks {list(chosen)} of a {config.model_type} cannot be saved: "
-            f"{', '.join(f'{name} would be read back as {read.get(name)!r}' for name in differing)}; "
+            f"blocks {list(chosen)} of a {config.model_type} cannot be saved: {', '.join(differing)}; "
             "choose other blocks, or train a student that has a configuration of its own"
         )
     return kept
+
+
+def _differing(written: Mapping[str, Any], read: Mapping[str, Any], inside: str = "") -> Iterator[str]:
+    """The settings that are not read back as they were written, those of parts by their own names."""
+    for name, value in written.items():
+        other = read.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from _differing(value, other, f"{inside}{name}.")
+        elif other != value:
+            yield f"{inside}{name} would be read back as {other!r}"
 
 
 def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:

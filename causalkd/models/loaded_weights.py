@@ -19,7 +19,7 @@ from causalkd.task_types import TASK_TYPES, Task
 # Parts of a body that only some heads read, so that a checkpoint of another head lacks them.
 _OF_HEADS = re.compile(r"(^|\.)pooler\.")
 # What older versions of transformers saved among the weights: masks and tables that follow from the configuration.
-_TABLES = re.compile(r"((attn|attention)\.bias|masked_bias|inv_freq|position_ids|embed_positions)$")
+_TABLES = re.compile(r"((attn|attention)\.bias|masked_bias|causal_mask|inv_freq|position_ids|embed_positions)$")
 
 
 class LoadedKeys(NamedTuple):
@@ -60,6 +60,7 @@ def read_weights(
         body, of_body = AutoModel.from_pretrained(location, trust_remote_code=False, **settings)
         own = f"{model.base_model_prefix}."
         setattr(model, model.base_model_prefix, body)
+        model.config = body.config  # one object, so that a change of it reaches every part
         in_body = _keys(of_body)
         head = (key for key in keys.lacking if not key.startswith(own))
         keys = LoadedKeys((*(own + key for key in in_body.lacking), *head), in_body.unused)

@@ -93,6 +93,8 @@ def test_settings_that_do_not_read_back_are_named() -> None:
         keep_blocks(config, [0, 2])
     assert "blocks [0, 2] of a gemma4_text cannot be saved: layer_types would be read back as" in str(caught.value)
     assert keep_blocks(config, [0, 3]).layer_types == ["sliding_attention", "full_attention"]
+    with pytest.raises(ValueError, match=r"of a gemma4 cannot be saved: text_config.layer_types would be read back as"):
+        keep_blocks(CONFIG_MAPPING["gemma4"](text_config=config.to_dict()), [0, 2])
 
 
 @pytest.mark.parametrize("by_layer", [True, False])

@@ -93,7 +93,9 @@ def test_weights_of_blocks_that_the_configuration_turns_off(tmp_path: Path) -> N
 
 def test_masks_and_tables_of_older_versions_are_no_weights(tmp_path: Path) -> None:
     def with_tables(weights: Weights) -> Weights:
-        return weights | {f"transformer.h.0.attn.{name}": torch.zeros(1) for name in ("bias", "masked_bias")}
+        return weights | {
+            f"transformer.h.0.attn.{name}": torch.zeros(1) for name in ("bias", "masked_bias", "causal_mask")
+        }
 
     model = hooked("gpt2")
     model.save_pretrained(tmp_path / "saved")
@@ -108,6 +110,9 @@ def test_a_head_whose_body_has_another_name_takes_the_body(model_type: str, tmp_
     given.save_pretrained(tmp_path / "given")
     model = load_model(tmp_path / "given", task="question_answering", role="student", new_head=True)
     body = model.model.base_model.state_dict()
+    assert model.model.base_model.config is model.model.config
+    model.model.set_attn_implementation("eager")
+    assert {part.config._attn_implementation for part in model.model.modules() if hasattr(part, "config")} == {"eager"}
     assert all(torch.equal(weight, body[name]) for name, weight in given.base_model.state_dict().items())
     model.save_pretrained(tmp_path / "saved")
     again = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "saved").state_dict()

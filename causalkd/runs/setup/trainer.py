@@ -11,7 +11,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.absent_teacher import AbsentTeacher
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.objectives.base import Weighted
+from causalkd.objectives.base import Weighted, hook_points_of
 from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.response_kd import TaskLoss
 from causalkd.recipe.finetune import FinetuneRecipe
@@ -68,6 +68,8 @@ def build_trainer(
     sequences = on_policy(training.sequences, student, teacher, longest, seed, reply_ends(recipe.data, data.tokenizer))
     _check_rows_are_free(recipe, training, intervening)
     freeze(student, training.freeze)
+    if training.freeze and hook_points_of(objectives).second_order:
+        student.model.enable_input_require_grads()  # maps need the gradient at what embeddings give
     watch = None
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
         _check_outside(training, alignment, teacher, student)

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.objectives.adkd import ADKD
+from causalkd.objectives.base import Weighted
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import TeacherCachePart, TrainingPart
 from causalkd.runs.setup.data import build_data
@@ -51,6 +54,26 @@ def _trainer(parts: dict[str, Any], folder: Path, student: int = 1, **training: 
         recipe, given, data, model, objectives, teacher=teacher, alignment=alignment,
         name=part.name, seed=3, folder=folder / "work", metrics=folder / "metrics.jsonl",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("frozen", [(), ("*embeddings*",)])
+def test_maps_are_learned_without_the_embeddings_too(parts: dict[str, Any], tmp_path: Path, frozen: tuple) -> None:
+    """Before, a recipe that froze embeddings beside `adkd` was refused, with advice that no recipe can follow."""
+    recipe, data, teacher = parts["recipe"], parts["data"], parts["teacher"]
+    student = build_student(recipe.students[0], teacher, data, 3)
+    before = {name: weight.detach().clone() for name, weight in student.model.named_parameters()}
+    objectives = {"adkd": Weighted(1.0, ADKD(teacher, student))}
+    training = TrainingPart.model_validate({"steps": 1, "logging_steps": 1, "warmup": 0.0, "freeze": frozen})
+    trainer = build_trainer(
+        recipe, training, data, student, objectives, teacher=teacher, alignment=None,
+        name="kd", seed=3, folder=tmp_path / "work", metrics=tmp_path / "metrics.jsonl",
+    )  # fmt: skip
+    trainer.train()
+    moved = {name for name, weight in student.model.named_parameters() if not torch.equal(weight, before[name])}
+    assert any(".layer." in name for name in moved)
+    assert any("embeddings" in name for name in moved) == (not frozen)
+    term = read_rows(tmp_path / "metrics.jsonl")[0]["term/adkd"]
+    assert term == pytest.approx(parts.setdefault("term", term))  # the same whatever is frozen
 
 
 def test_a_student_is_watched_at_the_asked_rate(parts: dict[str, Any], tmp_path: Path) -> None:
