@@ -27,7 +27,9 @@ def test_permuting_two_equal_rows_changes_nothing(setting):
         passes.counterfactual(interventions[1]).predictions,
         passes.permuted(interventions[1], passes.source_readings),
     )
-    assert permuted.log_probabilities.equal(own.log_probabilities)
+    assert permuted.choice.equal(own.choice)
+    # Equal rows of a batch can differ in their last bits, where threads share its rows.
+    torch.testing.assert_close(permuted.log_probabilities, own.log_probabilities)
 
 
 def test_an_intervention_is_unreachable_only_if_activations_changed_and_no_logit_did(setting):
