@@ -94,13 +94,17 @@ def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = ""
     found = error.errors(include_url=False)
     # pydantic also calls a list too short when its items have faults; that is not a second fault.
     above = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))}
-    # Where a text or keys may stand and keys were given, their faults count, and not that they are no text.
+    # Where keys or a list were given and a text may stand too, their faults count, and not that they are no text.
     inside = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]) - 1)}
     faults = [
         fault
         for fault in found
         if not (fault["type"] == "too_short" and fault["loc"] in above)
-        and not (fault["type"] == "string_type" and isinstance(fault["input"], Mapping) and fault["loc"][:-1] in inside)
+        and not (
+            fault["type"] == "string_type"
+            and isinstance(fault["input"], Mapping | list)
+            and fault["loc"][:-1] in inside
+        )
     ]
     for fault in faults[:_COUNTED]:
         path, owner, value = _locate(fault["loc"], model)
@@ -122,6 +126,8 @@ def _locate(
     for key in location:
         if isinstance(key, int):
             path += f"[{key}]"
+        elif key == "[key]":
+            pass  # pydantic's mark of a fault in the name itself
         elif is_named:
             path, is_named = f"{path}.{key}", False
         elif has_branches:  # pydantic's name for a branch of a union, which the user did not write

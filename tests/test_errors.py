@@ -80,6 +80,19 @@ def test_a_fault_below_a_name_that_the_user_gave_has_its_whole_path(split: objec
     assert sum("valid string" in line for line in lines) == (split == 3)
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({3: "a"}, ["data.columns[3]: 3 given; input should be a valid string"]),
+        ({"text": ["a", 3]}, ["data.columns.text[1]: 3 given; input should be a valid string"]),
+    ],
+)
+def test_a_fault_in_a_name_or_in_a_list_is_one_line(columns: dict[object, object], told: list[str]) -> None:
+    with pytest.raises(ValueError) as error:
+        Recipe.parse({"data": {"path": "rows.csv", "kind": "classification", "columns": columns}})
+    assert [line.removeprefix("- ") for line in str(error.value).splitlines() if "columns" in line] == told
+
+
 def test_a_file_that_is_no_alignment_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("")
     with pytest.raises(ValueError, match=r"a\.yaml: an alignment has the keys name, positions and pairs; None was"):

@@ -49,7 +49,7 @@ class Plan:
     terms: Sequence[Term]
     is_learning: bool
     taught: Odds | None = None
-    """Of a single forward decoupled loss: the teacher's odds, with which the pass goes tile by tile."""
+    """The teacher's odds of a single forward decoupled loss, with which the pass goes tile by tile."""
 
 
 class _FusedRows(torch.autograd.Function):

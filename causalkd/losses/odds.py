@@ -48,7 +48,7 @@ class Odds(NamedTuple):
 
     @classmethod
     def of_nothing(cls, rows: int, like: Tensor) -> "Odds":
-        """Before the first tile."""
+        """The state before the first tile."""
         gold, most, total = (like.new_zeros(rows) for _ in range(3))
         return cls(gold, most.fill_(-torch.inf), total)
 

@@ -12,7 +12,7 @@ from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import GRID, VerificationReport
 
 _NAMED = 4
-"""Of so many students it is said what they were trained with."""
+"""The number of students of which it is said what they were trained with."""
 _COMPONENTS = {
     "block_output": "the output of a layer",
     "block_input": "the input of a layer",

@@ -177,7 +177,7 @@ def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[Dif
 
 
 def _beyond_chance(pairs: Sequence[DifferenceRow], sign: float) -> int:
-    """In how many seeds a difference of this sign is beyond chance."""
+    """The number of seeds in which a difference of this sign is beyond chance."""
     return sum(is_beyond_chance(each) and each.difference * sign > 0 for each in pairs)
 
 

@@ -1,6 +1,6 @@
 """Texts to tokens by a fast tokenizer, with or without special tokens, and how many tokens a row has room for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from tokenizers import Encoding
@@ -36,8 +36,7 @@ def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int]
     Raises:
         ValueError: The tokenizer is not a fast one, or makes no token of any word of its vocabulary.
     """
-    # Without a token for unknown words, as for letters of a genome, many texts have no tokens.
-    for text in ("a", *tokenizer.get_vocab()):
+    for text in _short_texts(tokenizer):
         try:
             probe = encode(tokenizer, [text])[0]
         except ValueError:
@@ -48,6 +47,12 @@ def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int]
     raise ValueError(
         f"{type(tokenizer).__name__} makes no token of any word of its own vocabulary; name another tokenizer"
     )
+
+
+def _short_texts(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """One letter; then the words of the vocabulary: with none for unknown words, as of a genome, "a" has no token."""
+    yield "a"
+    yield from tokenizer.get_vocab()
 
 
 def encode(

@@ -40,7 +40,8 @@ class HookPoint:
         heads: Number of equal column groups; 1 where the tensor is not split by heads.
         is_overwritten: Whether the model changes this tensor in place afterwards.
         added: Path of the module whose output TransformerLens calls `hook_attn_out` or `hook_mlp_out`, where this is
-            the same tensor (but for dropout); None elsewhere.
+            the same tensor (but for dropout); None elsewhere. Where weights are not in memory nothing is measured,
+            and it is taken for the same.
     """
 
     name: str

@@ -287,7 +287,7 @@ def _choice(bits: PairNumbers, dtype: np.dtype) -> Tensor:
 def _modal(
     plain: Tensor, choice: Tensor, row: Int[Tensor, "item"], pairs: int, tolerance: float
 ) -> tuple[PairNumbers, PairNumbers]:
-    """By pair, the matches and the effective matches of the best constant guesses at what a teacher predicts."""
+    """The matches and the effective matches of each pair, of the best constant guesses at what a teacher predicts."""
     tallies = modal_matches(choice, (~same(choice, plain, tolerance)).float(), tolerance)
     whole, effective = (torch.zeros(pairs).index_add(0, row, tally).numpy() for tally in tallies)
     return PairNumbers.of(whole), PairNumbers.of(effective)

@@ -71,7 +71,7 @@ class _States:
     """The base and the source of each pair."""
 
     def thinned(self) -> "_States":
-        """At most `_MOST` of the pairs and of the bases, in their order."""
+        """The states of at most `_MOST` pairs and bases, in their order."""
         rows = _least([digest(base + source) for base, source in self.involved])
         keys = list(self.clean)
         return _States(
