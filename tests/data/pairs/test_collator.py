@@ -26,6 +26,7 @@ class _Epochs(list):
         return [row["epoch"] for row in rows]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # on a single processor
 @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.starts_python)])
 def test_loader_processes_that_stay_learn_of_every_epoch(context):
     rows = ExampleSet([{"input_ids": [1]}] * 4)
