@@ -9,7 +9,7 @@ question, a text) is what is drawn, since the predictions within one depend on e
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy.stats import DegenerateDataWarning, bootstrap, pearsonr, permutation_
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
+from causalkd.verification.measures.label_counts import macro_f1, matthews
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, exponential
 from causalkd.verification.measures.squad import answer_f1, answer_is_exact
 from causalkd.verification.measures.task_metrics import Behaviour
@@ -182,14 +183,8 @@ def _scored(answers: LabelPredictions, metric: str) -> tuple[int, Score]:
         return len(above), lambda chosen: finish(_divided(above, below, chosen))
     if metric in ("pearson", "spearman"):
         return len(answers.row), _correlated(answers, by_rank=metric == "spearman")
-
-    def score(chosen: Int[np.ndarray, " row"]) -> float:
-        at = torch.tensor(chosen)
-        kept = {"row": answers.row[at], "choice": answers.choice[at], "gold": answers.gold[at]}
-        found = METRICS[metric][1](replace(answers, **kept, gold_log_probability=None, answered=(), tags=()))
-        return np.nan if found is None else found
-
-    return len(answers.row), lambda chosen: np.apply_along_axis(score, -1, chosen)
+    of_classes = {"macro_f1": macro_f1, "matthews_correlation": matthews}[metric]
+    return len(answers.row), lambda chosen: of_classes(answers, chosen)
 
 
 def _correlated(answers: LabelPredictions, by_rank: bool) -> Score:
