@@ -26,11 +26,11 @@ def check_choice(name: str, given: object, known: Sequence[object]) -> None:
         ValueError: The value is unknown; the message lists the known ones.
     """
     if given not in known:
-        raise ValueError(f"{name} is {given!r}; it is one of {', '.join(map(repr, known))}")
+        raise ValueError(f"{name} is {shown(given)}; it is one of {', '.join(map(repr, known))}")
 
 
-# Characters of a line and of a message, and the number of faults that are written out.
-_LINE, _PAGE, _COUNTED = 500, 2000, 200
+# Characters of a value, of a line and of a message, and the number of faults that are written out.
+_VALUE, _LINE, _PAGE, _COUNTED = 200, 500, 2000, 200
 
 
 def read_yaml(source: str | Path) -> Any:
@@ -78,8 +78,13 @@ def few(names: Sequence[object], most: int = 12) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LINE else f"{text[: _LINE - 40]}… ({len(text) - _LINE + 40:,} more characters)"
+def shown(given: object) -> str:
+    """A value as Python writes it, cut where it is long, so that what is to be done about it stands after it."""
+    return _cut(repr(given), _VALUE)
+
+
+def _cut(text: str, most: int = _LINE) -> str:
+    return text if len(text) <= most else f"{text[: most - 40]}… ({len(text) - most + 40:,} more characters)"
 
 
 def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -168,14 +173,14 @@ def _message(fault: Any, owner: type[BaseModel], value: type[BaseModel] | None) 
             return "missing; this key is required"
         case "literal_error":
             valid = re.findall(r"'([^']*)'", context["expected"])
-            return f"{given!r} is not valid; {nearest(str(given), valid)}"
+            return f"{shown(given)} is not valid; {nearest(str(given), valid)}"
         case "string_pattern_mismatch":
-            return f"{given!r} given; a name has letters, digits and . _ -, at most 100, and does not begin with . or -"
+            return f"{shown(given)} given; a name has letters, digits and . _ -, at most 100, and does not begin with . or -"
         case "value_error":
             return str(context["error"])
         case "tuple_type":
-            return f"{given!r} given, but this is a list; write it in brackets or as lines that begin with a dash"
+            return f"{shown(given)} given, but this is a list; write it in brackets or as lines that begin with a dash"
         case "model_type" if value is not None:
-            return f"{given!r} given, but this has keys: {', '.join(value.model_fields)}"
+            return f"{shown(given)} given, but this has keys: {', '.join(value.model_fields)}"
         case _:
-            return f"{given!r} given; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            return f"{shown(given)} given; {fault['msg'][0].lower()}{fault['msg'][1:]}"

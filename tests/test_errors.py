@@ -122,5 +122,13 @@ def test_a_file_that_is_no_text(tmp_path: Path):
         Alignment.from_yaml(path)
 
 
+def test_a_long_value_does_not_hide_what_is_to_be_done_about_it() -> None:
+    training = {"steps": {f"key{number}": number for number in range(500)}}
+    with pytest.raises(ValueError) as raised:
+        Recipe.parse({"training": training})
+    (line,) = [line for line in str(raised.value).splitlines() if "training.steps" in line]
+    assert len(line) < 300 and line.endswith("more characters) given; input should be a valid integer")
+
+
 def test_many_names_are_shown_as_a_few_and_a_number():
     assert few(["a", "b"]) == "a, b" and few(range(1014), 3) == "0, 1, 2 and 1,011 more"

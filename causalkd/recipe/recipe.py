@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
-from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml
+from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml, shown
 from causalkd.files.html_table import html_table
 from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
@@ -214,7 +214,7 @@ def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     given = data.get("alignment")
     if not isinstance(given, Mapping):
         known = isinstance(given, str | Alignment) or "alignment" not in data
-        fault = f"alignment: {given!r} given; name a file or middle, late, full, or write its keys here"
+        fault = f"alignment: {shown(given)} given; name a file or middle, late, full, or write its keys here"
         return ({**data}, []) if known else ({**data, "alignment": ""}, [fault])
     try:
         return {**data, "alignment": Alignment.model_validate(given)}, []

@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 
 from causalkd.data.pairs.collator import PairingCollator
 from causalkd.data.token_mask import TOKEN_TASKS
-from causalkd.errors import few
+from causalkd.errors import few, shown
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import takes_left_padding
 from causalkd.objectives.base import TrainingSetup, Weighted
@@ -46,7 +46,7 @@ def check_given(
     for name, given in objectives.items():
         if not isinstance(given, Weighted) or not hasattr(given.objective, "requirements"):
             raise ValueError(
-                f"the objective {name} is {given!r}; give Weighted(weight, objective), whose objective has the method "
+                f"the objective {name} is {shown(given)}; give Weighted(weight, objective), whose objective has the method "
                 "`requirements`"
             )
         if not isinstance(given.weight, int | float) or not math.isfinite(given.weight):
