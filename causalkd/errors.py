@@ -175,7 +175,8 @@ def _message(fault: Any, owner: type[BaseModel], value: type[BaseModel] | None) 
             valid = re.findall(r"'([^']*)'", context["expected"])
             return f"{shown(given)} is not valid; {nearest(str(given), valid)}"
         case "string_pattern_mismatch":
-            return f"{shown(given)} given; a name has letters, digits and . _ -, at most 100, and does not begin with . or -"
+            rule = "a name has letters, digits and . _ -, at most 100, and does not begin with . or -"
+            return f"{shown(given)} given; {rule}"
         case "value_error":
             return str(context["error"])
         case "tuple_type":

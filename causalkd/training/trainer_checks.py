@@ -46,8 +46,8 @@ def check_given(
     for name, given in objectives.items():
         if not isinstance(given, Weighted) or not hasattr(given.objective, "requirements"):
             raise ValueError(
-                f"the objective {name} is {shown(given)}; give Weighted(weight, objective), whose objective has the method "
-                "`requirements`"
+                f"the objective {name} is {shown(given)}; give Weighted(weight, objective), whose objective has the "
+                "method `requirements`"
             )
         if not isinstance(given.weight, int | float) or not math.isfinite(given.weight):
             raise ValueError(f"the weight of {name} is {given.weight!r}; give a finite number")
