@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ beartype_packages(
 )
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
+SEVERAL = 40
+"""Modules that are worth a garbage collection."""
 NO_DATA = "set CAUSALKD_DATA to the folder of real data"
 NO_WEIGHTS = "run `make weights` to install the pretrained weights"
 
@@ -37,11 +40,24 @@ def _data_folder() -> Path | None:
 
 
 def pytest_collection_finish() -> None:
-    """Leaves what is loaded by now out of garbage collections, and makes them rare: every training asks for one."""
-    gc.collect()
-    gc.freeze()
+    """Makes garbage collections rare."""
     gc.set_threshold(20_000, 50, 50)
     gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_modules(frozen: set[str]) -> None:
+    """Leaves what is loaded by now out of garbage collections: every training asks for one."""
+    if len(sys.modules) - len(frozen) > SEVERAL:
+        frozen.update(sys.modules)
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def frozen() -> set[str]:
+    """The names of the modules that garbage collections leave out."""
+    return set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

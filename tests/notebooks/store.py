@@ -26,10 +26,12 @@ SECONDS = 900
 WIDGETS = "application/vnd.jupyter.widget-view+json"
 _BEGINNING = """
 %reset -f
-import os, tempfile
+import gc, os, tempfile
+gc.collect()
+gc.freeze()  # every training looks for garbage, and would look in all that is imported
 os.chdir({folder!r})
 tempfile.tempdir = {folder!r}
-del os, tempfile
+del gc, os, tempfile
 """
 _OF_A_MACHINE = (
     (re.compile(r"(?:/[\w.+-]+)+/tmp[a-z0-9_]{8}\b"), "folder"),  # made by tempfile
