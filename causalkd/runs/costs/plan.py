@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -147,7 +148,8 @@ def planned(
         last = student
     stages.append(_verification_stage(recipe, data, teacher, last, len(recipe.students) * len(recipe.seeds)))
     processes = PartialState().num_processes
-    return Plan(tuple(stages), tokens * processes, speed or _measured_speed(), processes)
+    speed = speed or _measured_speed(PartialState().device, torch.get_num_threads())
+    return Plan(tuple(stages), tokens * processes, speed, processes)
 
 
 def _teacher_stage(recipe: Recipe, training: TrainingPart, data: Data, teacher: HookedModel) -> StagePlan:
@@ -237,9 +239,10 @@ def _disk(size: int) -> Number:
     return _BYTES * size * ((_ADAM - 1) * _KEPT + 1)
 
 
-def _measured_speed() -> Number:
-    """Operations a second in a product of matrices, on the device that trains."""
-    device, side, times = PartialState().device, 512, 8
+@cache
+def _measured_speed(device: torch.device, threads: int) -> Number:
+    """Operations a second in a product of matrices, on a device with so many threads; measured once."""
+    side, times = 512, 8
     one = torch.ones(side, side, device=device)
     (one @ one).sum().item()
     began = time.perf_counter()
