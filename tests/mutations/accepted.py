@@ -64,10 +64,10 @@ def _count(ending: str, text: str) -> int | None:
         separator = "," if ending == ".csv" else "\t"
         header, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
         return -1 if any(len(row) != len(header) for row in rows) else len(rows)
-    if ending == ".jsonl":
-        return sum(1 for line in text.split("\n") if line.strip())
-    if ending == ".json":
+    if ending == ".json" and text.lstrip().startswith("["):
         return len(json.loads(text, strict=False))
+    if ending in (".json", ".jsonl"):  # an object a line
+        return sum(1 for line in text.split("\n") if line.strip())
     return 1 if ending == ".txt" else None
 
 
