@@ -12,7 +12,7 @@ from tests.processes.job import job
 
 
 def _meet() -> None:
-    PartialState(timeout=timedelta(seconds=2), cpu=True)  # how long trainings wait for each other here
+    PartialState(timeout=timedelta(seconds=1), cpu=True)  # how long trainings wait for each other here
     processes = all_processes()
     mine = [number**2 for number in processes.share(7)]
     assert processes.together(mine) == [0, 1, 4, 9, 16, 25, 36]
@@ -21,7 +21,7 @@ def _meet() -> None:
     assert [each[0].tolist() for each in moved.values()] == [[0, 0], [1, 1], [2, 2]]
 
     def slow() -> str:
-        time.sleep(5)
+        time.sleep(2.5)
         return f"from {processes.rank}"
 
     assert processes.in_first(slow) == "from 0"
