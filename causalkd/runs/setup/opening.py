@@ -12,6 +12,7 @@ from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, write_identity
+from causalkd.runs.setup.source_files import source_digests
 
 
 def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
@@ -102,7 +103,7 @@ def _open(
             return
         else:
             raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
-    write_identity(folder, data, checkpoints_of(recipe))
+    write_identity(folder, data, checkpoints_of(recipe), source_digests(recipe))
     folder.start(recipe, alignment)
 
 
@@ -133,5 +134,5 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             *folder.path.glob("unfinished/*/*.jsonl"),
         ):
             shared.unlink()  # the teacher or the data that they were made of may be others now
-    write_identity(folder, data, checkpoints)
+    write_identity(folder, data, checkpoints, source_digests(recipe))
     folder.start(recipe, alignment)
