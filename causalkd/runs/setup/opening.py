@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from causalkd.alignment.spec import Alignment
+from causalkd.data.tasks.two_tokenizers import carried
 from causalkd.processes.processes import all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -69,9 +70,11 @@ def begin(
         if not is_held:
             _make(folder, held)
         _open(folder, recipe, data, alignment, overwrite)
-        for split in (data.train, data.heldout):
-            if tell is not None:
+        if tell is not None:
+            for split in (data.train, data.heldout):
                 tell(split.summary())
+            for line in filter(None, [carried(data.train)]):
+                tell(line)
 
     all_processes().in_first(open_folder)
 
