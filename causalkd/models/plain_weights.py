@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from causalkd.models.hooks.measure import still
-
 _BASE = "base_layer"
 _ROWS = 8
 _LIMIT = 0.1
@@ -98,7 +96,7 @@ def _check_layers(quantised: PreTrainedModel, plain: PreTrainedModel) -> None:
     Costs one forward of each such layer on a few random rows.
     """
     random, apart = torch.Generator().manual_seed(0), dict[str, float]()
-    with still(quantised):
+    with torch.no_grad():
         for name, layer in quantised.named_modules():
             own = plain.get_submodule(name)
             if type(own) is nn.Linear and type(layer) is not nn.Linear:

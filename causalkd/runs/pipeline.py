@@ -49,8 +49,7 @@ def run_pipeline(
 
     Args:
         recipe: What to do.
-        overwrite: Replace the runs whose recipes, or the files that they name, have changed, and all that was
-            fine-tuned from them.
+        overwrite: Replace the runs whose recipes or files have changed, and all that was fine-tuned from them.
         page: Makes report.html of each run of stage 1; None writes none.
         tell: Receives a line about each run.
 

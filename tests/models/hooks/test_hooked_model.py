@@ -1,9 +1,6 @@
 """HookedModel: hook points are read and replaced, nothing is left behind, the teacher is frozen, checkpoints are
 stock."""
 
-import copy
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -299,19 +296,3 @@ def test_a_forward_pass_starts_at_a_block_that_there_is(layer: int) -> None:
         model.resumed(layer, torch.zeros(2, 6, 32)),
     ):
         pass
-
-
-@pytest.mark.parametrize("role", ["teacher", "student"])
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_computes_the_same_and_shares_nothing(role: Role, again: Callable[[HookedModel], HookedModel]) -> None:
-    model = HookedModel(tiny("gpt2", "causal_lm"), task="causal_lm", role=role)
-    model.entries = 7
-    before = model.run(INPUTS, model.hook_points())
-    copied = again(model)
-    after = copied.run(INPUTS, copied.hook_points())
-    assert copied.hook_points() == model.hook_points()
-    assert (copied.role, copied.task, copied.entries) == (role, "causal_lm", 7)
-    assert all(torch.equal(before.activations[point], after.activations[point]) for point in model.hook_points())
-    with torch.no_grad():
-        next(copied.model.parameters()).zero_()
-    assert torch.equal(model.run(INPUTS).logits, before.logits)
