@@ -14,6 +14,7 @@ from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, write_identity
 from causalkd.runs.setup.source_files import source_digests
+from causalkd.runs.setup.without_effect import without_effect
 
 
 def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
@@ -60,7 +61,7 @@ def begin(
         alignment: The alignment; None where a recipe has none.
         is_held: What `hold` returned: whether other processes are kept out already.
         overwrite: Whether a run that is there may be set aside.
-        tell: Receives a line about each split of the data.
+        tell: Receives a line about each split of the data, and about what has no effect.
 
     Raises:
         ValueError: The folder holds something else than an unfinished run of this recipe, or cannot be written.
@@ -73,7 +74,7 @@ def begin(
         if tell is not None:
             for split in (data.train, data.heldout):
                 tell(split.summary())
-            for line in filter(None, [carried(data.train)]):
+            for line in filter(None, [carried(data.train), *without_effect(recipe, data.train.kind)]):
                 tell(line)
 
     all_processes().in_first(open_folder)
