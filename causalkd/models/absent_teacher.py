@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,6 +38,10 @@ class AbsentTeacher(HookedModel):
         super().__init__(model, tokenizer, task=task, role="teacher")
         self.folder = folder
         self._hook_points = found  # as they were measured when the teacher was there
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as its folder."""
+        return AbsentTeacher, (self.folder, self.task), {"entries": self.entries}
 
 
 def describe_teacher(teacher: HookedModel, folder: Path) -> None:

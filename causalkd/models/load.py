@@ -123,7 +123,21 @@ def _stock_model(
     check_lacking(model, keys, str(name), task, new_head=new_head)
     check_in_memory(model, str(name))
     align(model)
+    _say_untied(model)
     return model, keys
+
+
+def _say_untied(model: PreTrainedModel) -> None:
+    """Lets the configuration say what transformers did where a checkpoint has a head of its own and says it had not.
+
+    Whatever is made of the configuration afterwards, such as a student, would otherwise share the embeddings.
+    """
+    words, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if words is None or head is None or not getattr(model, "_tied_weights_keys", None):
+        return
+    text = model.config.get_text_config()
+    if text.tie_word_embeddings and getattr(head, "weight", None) is not getattr(words, "weight", None):
+        model.config.tie_word_embeddings = text.tie_word_embeddings = False
 
 
 def model_from_config(

@@ -8,10 +8,13 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 _BASE = "base_layer"
+_ROWS = 8
+_LIMIT = 0.1
+"""Of the size of a layer's output: some quantised layers round what enters them to eight bits too."""
 
 
 def bare(module: nn.Module) -> nn.Module:
@@ -32,7 +35,7 @@ def plain_model(model: PreTrainedModel) -> PreTrainedModel:
     Raises:
         ValueError: The weights cannot be converted to plain numbers; the message says why and what to do.
     """
-    quantised, adapted = _is_quantised(model), has_adapters(model)
+    given, quantised, adapted = model, _is_quantised(model), has_adapters(model)
     if quantised and adapted:
         raise ValueError(
             f"this {type(model).__name__} is quantised and has adapters, which cannot be merged without rounding them "
@@ -43,7 +46,20 @@ def plain_model(model: PreTrainedModel) -> PreTrainedModel:
     elif adapted:
         model = _merged(model)
     _refuse_other_numbers(model)
+    if quantised:
+        _check_layers(given, model)
     return model
+
+
+def stored_weights(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The weights by name as a checkpoint holds them; asking for them changes nothing in a quantised model, whose
+    layers may keep their codes otherwise (see `_put_back_codes`) and of which this holds a copy.
+    """
+    if not _is_quantised(model):
+        return model.state_dict()
+    copied = copy.deepcopy(model)
+    _put_back_codes(copied)
+    return copied.state_dict()
 
 
 def _is_quantised(model: PreTrainedModel) -> bool:
@@ -52,6 +68,7 @@ def _is_quantised(model: PreTrainedModel) -> bool:
 
 def _dequantised(model: PreTrainedModel) -> PreTrainedModel:
     copied = copy.deepcopy(model)
+    _put_back_codes(copied)
     try:
         # A dispatched model refuses to be cast, which dequantising does not.
         return copied.dequantize()
@@ -60,6 +77,40 @@ def _dequantised(model: PreTrainedModel) -> PreTrainedModel:
             f"this {type(model).__name__} is quantised and transformers cannot dequantise it ({error}); "
             "load the checkpoint without quantisation"
         ) from error
+
+
+def _put_back_codes(model: PreTrainedModel) -> None:
+    """Undoes what bitsandbytes does to 4-bit layers at their first forward on a processor: it repacks their codes and
+    turns their scales, and dequantises both as if it had not.
+    """
+    model.state_dict()  # asked for what is to be saved, a layer puts its codes back, though not all scales
+    for weight in model.parameters():
+        state = getattr(weight, "quant_state", None)
+        if state is not None and state.absmax.dim() == 2:
+            state.absmax = state.absmax.T.reshape(-1)
+
+
+def _check_layers(quantised: PreTrainedModel, plain: PreTrainedModel) -> None:
+    """Refuses a dequantised model with a layer that does not compute what the quantised one does.
+
+    Costs one forward of each such layer on a few random rows.
+    """
+    random, apart = torch.Generator().manual_seed(0), dict[str, float]()
+    with torch.no_grad():
+        for name, layer in quantised.named_modules():
+            own = plain.get_submodule(name)
+            if type(own) is nn.Linear and type(layer) is not nn.Linear:
+                rows = torch.randn(_ROWS, own.in_features, generator=random).to(own.weight)
+                expected, found = layer(rows).double(), own(rows).double()
+                apart[name] = float((found - expected).norm() / expected.norm().clamp_min(1e-12))
+    wrong = {name: share for name, share in apart.items() if not share <= _LIMIT}
+    if wrong:
+        worst = max(wrong, key=lambda name: wrong[name])
+        raise ValueError(
+            f"{len(wrong)} of {len(apart)} layers of this {type(quantised).__name__} compute something else when "
+            f"transformers dequantises them: {worst} departs by {wrong[worst]:.2g} of its size. Load the checkpoint "
+            "without quantisation, or use another version of the library that quantises it"
+        )
 
 
 def _merged(model: PreTrainedModel) -> PreTrainedModel:

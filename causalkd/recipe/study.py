@@ -79,9 +79,25 @@ class Study(Part):
             faults.append(f"power needs {wanted} seeds, there are {len(self.seeds)}; give more `seeds`")
         both = set(self.grid) & set(self.choose.fields if self.choose else ())
         faults += [f"{field} is in `grid` and in `choose.fields`; leave it in one of them" for field in sorted(both)]
+        faults += self._fields_of_its_own()
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _fields_of_its_own(self) -> list[str]:
+        """Fields in `grid` or `variants` that the study itself sets in every cell, so that they would do nothing."""
+        own = {"name": "cells are named by the study", "output": "cells lie in the study's folder"}
+        own["seeds"] = "give `seeds` of the study"
+        if self.teacher_seeds:
+            own["teacher.seed"] = "with `teacher_seeds` it is the seed of the cell"
+        places = {"grid": self.grid, **{f"variants.{name}": changes for name, changes in self.variants.items()}}
+        faults = []
+        for place, fields in places.items():
+            for field in fields:
+                is_length = _STUDENTS_LENGTH.match(field) is not None and self.budget is not None
+                reason = "the `budget` decides how long students train" if is_length else own.get(field)
+                faults += [] if reason is None else [f"{place}.{field} would have no effect: {reason}; leave it out"]
+        return faults
 
     @property
     def folder(self) -> Path:
@@ -238,6 +254,8 @@ def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]
     return recipe.model_copy(update={"students": tuple(students)})
 
 
+_STUDENTS_LENGTH = re.compile(rf"(students\.[^.]+\.)?training\.({'|'.join(LENGTHS)})$")
+"""How `--set` names the length of the students' training."""
 _NAMES = "use up to 100 letters, digits, `_`, `.` and `-`, the last two not at the start"
 
 

@@ -39,6 +39,7 @@ from causalkd.runs.setup.prepare import build_student
 from causalkd.runs.setup.prepared import Prepared
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.sequences import reply_ends, taught_data
+from causalkd.runs.setup.source_files import source_digests
 from causalkd.runs.setup.train import finish_training
 from causalkd.runs.setup.trainer import build_trainer, task_only
 from causalkd.runs.trained_run import TrainedRun, load_trained_run
@@ -196,7 +197,11 @@ def _teacher(
         return prepared.teacher
     if not folder.teacher.is_dir():
         train = partial(_train_teacher, recipe, prepared.data, prepared.learner, whole, tell)
-        train(folder) if teachers is None else place_teacher(recipe, folder, teachers, train)
+        if teachers is None:
+            train(folder)
+        else:
+            sources = source_digests(recipe.model_copy(update={"students": ()}))
+            place_teacher(recipe, folder, teachers, sources, train)
         whole.finish(TEACHER)  # also where it was trained by another run
     return load_trained_run(folder.teacher, prepared.data, "teacher", recipe.teacher)
 

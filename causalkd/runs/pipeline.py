@@ -28,6 +28,7 @@ from causalkd.runs.setup.preflight import preflight, preflight_finetuning
 from causalkd.runs.setup.prepare import build_student
 from causalkd.runs.setup.prepared import Prepared
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.source_files import changed_sources
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
 from causalkd.verification.results.report import VerificationReport
@@ -48,7 +49,7 @@ def run_pipeline(
 
     Args:
         recipe: What to do.
-        overwrite: Replace the runs whose recipes have changed, and all that was fine-tuned from them.
+        overwrite: Replace the runs whose recipes or files have changed, and all that was fine-tuned from them.
         page: Makes report.html of each run of stage 1; None writes none.
         tell: Receives a line about each run.
 
@@ -59,8 +60,8 @@ def run_pipeline(
     changed = _changed(recipe, _before(recipe))
     if changed and not overwrite:
         raise ValueError(
-            f"{folder} holds runs with other settings than the pipeline has now: {', '.join(changed)}; go back to "
-            "those, choose another `output`, or replace these runs (--overwrite)"
+            f"{folder} holds runs with other settings, or from other files, than the pipeline has now: "
+            f"{', '.join(changed)}; go back to those, choose another `output`, or replace these runs (--overwrite)"
         )
     outdated = list(dict.fromkeys([*_outdated(folder), *changed]))
     _preflight(recipe, outdated, tell)
@@ -152,10 +153,14 @@ def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None) -> list[str]
 
 
 def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe) -> bool:
-    """Whether a folder holds a run that is done with another recipe, or one that cannot go on with this one."""
+    """Whether a folder holds a run that is done with another recipe or from other files, or one that cannot go on with
+    this recipe.
+    """
     folder = RunFolder(now.folder)
-    if before == now or not folder.recipe.is_file():
+    if not folder.recipe.is_file():
         return False
+    if before == now:
+        return folder.finished and bool(changed_sources(folder, now))
     return folder.finished or bool(differences(folder, before, now))
 
 

@@ -30,7 +30,9 @@ from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import Choice, Planned, StudyTable
 from causalkd.runs.costs.step_costs import StepCost, step_costs
 from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.source_files import changed_sources
 from causalkd.runs.study_cells import OWN, StudyFolder, Tell, attempted, cell_result, record_failure
 
 _POLL_SECONDS = 0.5
@@ -74,6 +76,7 @@ def run_study(
     if study.choose is not None:
         chosen = choices(study, run_study(study.choosing(), retry_failed=retry_failed, tell=tell))
     cells = study.cells(as_changes(chosen))
+    _refuse_changed(folder, cells)
     if retry_failed:
         for cell in cells:
             folder.failure(cell).unlink(missing_ok=True)
@@ -124,6 +127,22 @@ def _check(study: Study, folder: StudyFolder) -> None:
     holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
     if holds and not (path / "study.yaml").is_file():
         raise ValueError(f"{path} holds something that is no study; choose another `output`")
+
+
+def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
+    """Refuses to go on where files that cells name are others than when these cells were run: the table would mix
+    both.
+    """
+    finished = [(cell, RunFolder(cell.recipe.folder)) for cell in cells]
+    changed = {cell.name: changed_sources(run, cell.recipe) for cell, run in finished if run.finished}
+    others = [name for name, keys in changed.items() if keys]
+    if others:
+        keys = dict.fromkeys(key for found in changed.values() for key in found)
+        raise ValueError(
+            f"{len(others)} of the finished cells in {folder.path}, such as {others[0]}, were run with other files "
+            f"than there are now: those of {', '.join(keys)}. Their figures cannot stand in one table with new ones; "
+            "put the files back, or choose another `output`"
+        )
 
 
 def read_study(study: Study) -> StudyTable:

@@ -14,9 +14,11 @@ from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Study
 from causalkd.recipe.study_parts import EvaluationPart
+from causalkd.runs.evaluation.asked_task import data_part
 from causalkd.runs.evaluation.row_scores import row_scores
 from causalkd.runs.evaluation.tasks import FOLDER, evaluate_task
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.source_files import data_files, digests_of
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import verified
 from causalkd.verification.results.report import VerificationReport
@@ -77,10 +79,12 @@ def _asked(study: Study) -> dict[str, Any]:
     return tasks | {place: alignment.to_yaml() for place, alignment in study.measure_at.items()}
 
 
-def _data(task: EvaluationPart) -> str | None:
-    """The text of a task that is a YAML file."""
-    file = Path(task.task)
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+def _data(task: EvaluationPart) -> list[Any] | None:
+    """The keys of a task that is a YAML file, and digests of the files that they name."""
+    part = data_part(task.task)
+    if part is None:
+        return None
+    return [part.model_dump(mode="json", exclude_defaults=True), digests_of(data_files(part))]
 
 
 def _lacking(study: Study, run: RunFolder) -> Iterator[str]:

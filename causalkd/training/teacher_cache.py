@@ -13,6 +13,7 @@ from torch import Tensor
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.attention import attention_of
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.plain_weights import stored_weights
 from causalkd.objectives.cached_predictions import Counterfactual
 
 _MEBIBYTE, _GIBIBYTE = 2**20, 2**30
@@ -192,7 +193,7 @@ def digest_of(model: HookedModel) -> bytes:
 def weights_digest(model: HookedModel) -> bytes:
     """Tells the weights of a model from others, whatever library or folder they come from."""
     found = hashlib.sha256()
-    for name, tensor in sorted(model.model.state_dict().items()):
+    for name, tensor in sorted(stored_weights(model.model).items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(_bytes(tensor.cpu()))
     return found.digest()

@@ -1,5 +1,6 @@
 """A teacher without weights says of itself what the teacher says, and is nowhere in memory."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def test_what_is_known_of_a_teacher_without_its_weights(tmp_path: Path) -> None:
     assert (absent.n_layers, absent.width, absent.role) == (teacher.n_layers, teacher.width, "teacher")
     assert all(weight.is_meta for weight in absent.model.parameters())
     check_pair(absent, load_model(tmp_path / "there", task="classification", role="student"))
+    assert pickle.loads(pickle.dumps(absent)).hook_points() == absent.hook_points()
     (tmp_path / "described" / "hook_points.json").write_text("[3]")
     with pytest.raises(ValueError, match=r"hook_points\.json cannot be read: TypeError: .*precompute` again"):
         AbsentTeacher(tmp_path / "described", "classification")

@@ -200,3 +200,17 @@ def test_a_checkpoint_without_a_padding_token_has_its_tokenizers(named: int | No
     model.save_pretrained(tmp_path)
     word_tokenizer().save_pretrained(tmp_path)
     assert load_model(tmp_path, task="classification", role="teacher").model.config.pad_token_id == PAD
+
+
+def test_a_head_of_its_own_is_kept_where_the_configuration_says_that_it_is_tied(tmp_path: Path) -> None:
+    """transformers keeps it, but a student of the configuration would share the embeddings."""
+    model = tiny("llama", "causal_lm")
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert not config["tie_word_embeddings"]
+    (tmp_path / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    teacher = load_model(tmp_path, task="causal_lm", role="teacher")
+    assert not teacher.model.config.tie_word_embeddings
+    student = student_from_teacher(teacher, every=1)
+    assert torch.equal(student.run(INPUTS).logits, teacher.run(INPUTS).logits)
+    assert torch.equal(teacher.run(INPUTS).logits, model(**INPUTS).logits)

@@ -14,7 +14,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 from transformers.quantizers import HfQuantizer
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.plain_weights import bare, has_adapters, plain_model
+from causalkd.models.plain_weights import _put_back_codes, bare, has_adapters, plain_model, stored_weights
 from causalkd.models.students import student_from_teacher
 from tests.tiny import _COMMON, _WIDTHS, tiny, tiny_inputs
 
@@ -68,15 +68,42 @@ class _Quantizer(HfQuantizer):
         return model
 
 
+class _Repacking(_Codes):
+    """A layer that keeps its codes in another order once it has run, and puts them back to be saved."""
+
+    is_packed = False
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.is_packed and not torch.is_grad_enabled():
+            self._turn()
+        codes = self.weight.flip(0) if self.is_packed else self.weight
+        return nn.functional.linear(input, codes.float() * self.scale, self.bias)
+
+    def _save_to_state_dict(self, *args: Any) -> None:
+        if self.is_packed:
+            self._turn()
+        super()._save_to_state_dict(*args)
+
+    def _turn(self) -> None:
+        self.weight.data, self.is_packed = self.weight.data.flip(0), not self.is_packed
+
+
 class _OneWay(_Quantizer):
     _dequantize = HfQuantizer._dequantize
 
 
-def _quantised(quantizer: type[_Quantizer] = _Quantizer) -> PreTrainedModel:
+class _Wrong(_Quantizer):
+    def _dequantize(self, model: Any, dtype: torch.dtype | None = None) -> Any:
+        super()._dequantize(model, dtype)
+        model.model.layers[1].mlp.down_proj.weight.data *= 1.5
+        return model
+
+
+def _quantised(quantizer: type[_Quantizer] = _Quantizer, codes: type[_Codes] = _Codes) -> PreTrainedModel:
     model: Any = tiny("llama", "causal_lm")
     for block in model.model.layers:
         for part, name in ((block.self_attn, "o_proj"), (block.mlp, "down_proj")):
-            setattr(part, name, _Codes(getattr(part, name)))
+            setattr(part, name, codes(getattr(part, name)))
     model.hf_quantizer, model.is_quantized = quantizer(), True
     model.config.quantization_config = {"quant_method": "codes"}
     return model
@@ -184,3 +211,35 @@ def test_offloaded_weights_are_refused() -> None:
     model.model.layers[1].to("meta")
     with pytest.raises(ValueError, match=r"9 weights .* \(model.layers.1.self_attn.q_proj.weight is offloaded\)"):
         plain_model(model)
+
+
+def test_a_student_is_cut_from_what_the_layers_compute_even_where_they_repack_their_codes() -> None:
+    teacher = HookedModel(_quantised(codes=_Repacking), task="causal_lm", role="teacher")
+    assert any(isinstance(layer, _Repacking) and layer.is_packed for layer in teacher.model.modules())
+    student = student_from_teacher(teacher, every=1)
+    assert _same(student.run(INPUTS).logits, teacher.run(INPUTS).logits)
+
+
+def test_a_layer_that_computes_something_else_when_dequantised_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"1 of \d+ layers of this .*1\.mlp\.down_proj departs by 0\.5 of"):
+        plain_model(_quantised(_Wrong))
+
+
+def test_asking_for_the_weights_of_a_quantised_model_changes_nothing_in_it() -> None:
+    teacher = HookedModel(_quantised(codes=_Repacking), task="causal_lm", role="teacher")
+    found = stored_weights(teacher.model)
+    fresh = _quantised(codes=_Repacking).state_dict()
+    assert found.keys() == fresh.keys() and all(torch.equal(found[name], fresh[name]) for name in fresh)
+    layers = [layer for layer in teacher.model.modules() if isinstance(layer, _Repacking)]
+    assert layers and all(layer.is_packed for layer in layers)
+
+
+def test_scales_that_bitsandbytes_leaves_turned_are_put_back() -> None:
+    model: Any = _quantised()
+    weight = model.model.layers[0].mlp.down_proj.weight
+    scales = torch.arange(6)
+    weight.quant_state = SimpleNamespace(absmax=scales.reshape(3, 2).T)  # it reads blocks × rows, row by row
+    _put_back_codes(model)
+    assert torch.equal(weight.quant_state.absmax, scales)
+    _put_back_codes(model)
+    assert torch.equal(weight.quant_state.absmax, scales)

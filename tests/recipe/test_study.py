@@ -141,3 +141,26 @@ def test_what_is_chosen_is_of_one_student_in_one_setting(tmp_path: Path) -> None
     kd, diito = (after[0].recipe.training_of(part).learning_rate for part in after[0].recipe.students)
     assert (kd, diito) == (9e-3, before[0].recipe.training.learning_rate)
     assert after[0].name != before[0].name and after[1] == before[1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"grid": {"seeds": [[0], [1]]}}, r"grid\.seeds would have no effect: give `seeds` of the study"),
+        ({"grid": {"output": ["a", "b"]}}, r"grid\.output would have no effect: cells lie in the study's folder"),
+        ({"variants": {"a": {"name": "b"}}}, r"variants\.a\.name would have no effect"),
+        ({"grid": {"teacher.seed": [0, 1]}, "teacher_seeds": True}, r"teacher\.seed would have .* seed of the cell"),
+        ({"grid": {"training.steps": [5, 9]}, "budget": {"epochs": 1}}, r"grid\.training\.steps .* the `budget`"),
+        ({"grid": {"students.*.training.epochs": [1, 2]}, "budget": {"minutes": 1}}, r"epochs .* the `budget`"),
+        ({"variants": {"a": {"students.kd.training.steps": 5}}, "budget": {"steps": 1}}, r"variants\.a\.students\.kd"),
+    ],
+)
+def test_fields_that_the_study_sets_itself_are_refused(tmp_path: Path, keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        _study(tmp_path, **keys)
+
+
+def test_fields_that_have_an_effect_are_no_fields_of_the_study(tmp_path: Path) -> None:
+    budget = {"block_forwards": 1000}
+    assert _study(tmp_path, grid={"teacher.training.steps": [5, 9]}, budget=budget).cells()
+    assert _study(tmp_path, grid={"teacher.seed": [0, 1], "students.*.training.steps": [5, 9]}).cells()

@@ -179,6 +179,20 @@ def test_runs_of_other_settings_are_refused_or_replaced(
     assert made == ["late", "teacher-rte", "middle-diito-rte", *late]
 
 
+def test_runs_from_other_files_are_refused(
+    finished: tuple[PipelineRecipe, str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, _ = finished
+    shutil.copytree(recipe.folder, tmp_path / "run")
+    same = PipelineRecipe.parse(plain(place, tmp_path / "run"))
+    shutil.copytree(place / "data", tmp_path / "data")
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path / "data"))
+    (file,) = (path for path in (tmp_path / "data").rglob("*train*") if "RTE" in str(path))
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(ValueError, match=r"other files, .*: teacher/rte, middle-diito/rte, late-diito/rte; go"):
+        runs.run_pipeline(same)
+
+
 def test_an_unfinished_run_that_cannot_go_on_is_named_and_replaced(
     finished: tuple[PipelineRecipe, str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

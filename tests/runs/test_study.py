@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Study
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.source_files import SOURCES
 from causalkd.runs.study import read_study, run_study
 from causalkd.runs.study_cells import StudyFolder
 from causalkd.verification.results.report import VerificationReport
-from tests.small_study import FORK, begun, kill_while_it_runs, small_study, tables_of
+from tests.small_study import FORK, VARIANTS, begun, kill_while_it_runs, small_study, tables_of
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +126,17 @@ def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path) -> None:
     (tmp_path / "out" / "recipe.yaml").write_text("name: a run\n")
     with pytest.raises(ValueError, match="out holds something that is no study"):
         run_study(small_study(tmp_path))
+
+
+def test_finished_cells_of_other_files_are_refused_beside_new_ones(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n")
+    own = {"path": str(tmp_path / "rows.csv"), "kind": "classification"}
+    study = small_study(tmp_path, variants={"own": {**VARIANTS["kd"], "data": own}})
+    done = RunFolder(study.cells()[0].recipe.folder)
+    done.path.mkdir(parents=True)
+    write_whole(done.path.parents[1] / "study.yaml", "")
+    write_whole(done.report, "{}")
+    write_whole(done.data, json.dumps({SOURCES: {"data.path": "of what the file was"}}))
+    with pytest.raises(ValueError, match=rf"1 of the finished cells .*{done.path.name}, were .* of data\.path"):
+        run_study(study)
+    assert not (study.folder / "cells.jsonl").exists(), "no cell was begun"

@@ -202,7 +202,7 @@ def _own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:
     return RowText(table.rows, column), table.origin
 
 
-def _local(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
+def local_file(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
     """The task's file in the folder CAUSALKD_DATA, in the layout of this project or the official one, if it exists."""
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
@@ -215,7 +215,7 @@ def _local(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
 
 def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
     """The raw rows of a split, and where they came from."""
-    found = _local(spec, split)
+    found = local_file(spec, split)
     if found is None:
         return _hub_rows(spec, split)
     path, file = found
@@ -231,7 +231,7 @@ def _named(file: LocalFile) -> str:
 
 def _text(spec: TaskSpec, split: str) -> tuple[FileText | RowText, str]:
     """The text of a split, and where it came from."""
-    found = _local(spec, split)
+    found = local_file(spec, split)
     if found is None:
         table, origin = _hub_table(spec, split)
         return RowText(table, "text", joined=True), origin

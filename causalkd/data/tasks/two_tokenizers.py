@@ -58,6 +58,25 @@ def in_teachers_tokens(examples: Examples) -> Examples:
     return replace(examples, examples=rows, student_pad_id=None)
 
 
+def carried(examples: Examples) -> str | None:
+    """How many tokens of the student have a counterpart of the teacher's, in words; None where both read the same.
+
+    An intervention reaches no other token of the student, and those only where source has as many tokens as base.
+    Costs a pass over the rows.
+    """
+    if examples.student_pad_id is None:
+        return None
+    found = total = 0
+    for row in examples.examples:
+        read = row["student"]
+        total += len(read["input_ids"])
+        found += sum(stop - start for *_, start, stop in read["pieces"])
+    return (
+        f"{found} of {total} tokens of the students' own tokenizer ({found / total:.1%}) lie in parts of the text that "
+        "the teacher's divides at the same places; no intervention reaches the others"
+    )
+
+
 def _places(example: Example, words: Sequence[int]) -> list[int]:
     """The labelled tokens of some words."""
     labelled = [place for place, label in enumerate(example["label"]) if label != IGNORED]

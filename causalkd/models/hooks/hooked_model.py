@@ -75,6 +75,11 @@ class HookedModel:
             model.requires_grad_(False)
             model.eval()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as what it is made of, and measured anew: no file can name an adapter's class."""
+        kind = partial(type(self), task=self.task, role=self.role)
+        return kind, (self.model, self.tokenizer), {"entries": self.entries}
+
     def __repr__(self) -> str:
         return f"HookedModel({self.architecture}, {self.role}, {self.n_layers} layers × {self.width})"
 
@@ -188,8 +193,7 @@ class HookedModel:
             logits_at: For a per-token head, the flat positions at which it predicts; everywhere without them.
             graph: Whether a teacher's run has a graph too, from a hook that inserts a tensor that requires a gradient.
         """
-        inputs, kept = complete(inputs), dict[HookPoint, Tensor]()
-        states: dict[int, Tensor] = {}
+        inputs, kept, states = complete(inputs), dict[HookPoint, Tensor](), dict[int, Tensor]()
         hidden: list[Tensor] = []
         keep = tuple(dict.fromkeys(keep))
         entries = {hook_point.layer for hook_point in keep if hook_point.component == "block_input"}
@@ -272,9 +276,8 @@ class HookedModel:
         """
         if isinstance(self.adapter, TabledAdapter):
             raise ValueError(f"TransformerLens has no adapter for {self.architecture}; use run_with_cache instead")
-        twin = copy.deepcopy(self.model)
+        twin, tokenizer = copy.deepcopy((self.model, self.tokenizer))
         twin.set_attn_implementation("eager")
-        tokenizer = copy.deepcopy(self.tokenizer)
         return build_bridge_from_module(twin, self.architecture, hf_config=twin.config, tokenizer=tokenizer)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -18,6 +18,10 @@ from causalkd.models.hooks.hook_points import HookPoint
 _ROWS, _POSITIONS = 1, 3
 
 
+NOT_RUNNING = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What models raise that do not run on a few tokens."""
+
+
 class MeasuredHookPoints(NamedTuple):
     """The result of one measuring forward pass.
 
@@ -74,7 +78,7 @@ def measured(
     try:
         with still(model):
             model(**few_tokens(model), **options)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except NOT_RUNNING as error:
         raise ValueError(
             f"{type(model).__name__} does not run on {_POSITIONS} tokens ({type(error).__name__}: {error}), so its "
             "hook points cannot be measured; use another architecture"

@@ -39,21 +39,14 @@ class AskedTask:
         Raises:
             ValueError: There is no such task or file, or every fault of the block, one a line.
         """
-        if Path(task).suffix not in (".yaml", ".yml"):
+        part = data_part(task)
+        if part is None:
             if Path(task).is_file():
                 raise ValueError(
                     f"{task} is no YAML file; name one with a `data` block for it, which `causalkd data {task}` prints"
                 )
             spec = task_spec(task)
             return cls(task, task, spec.kind, spec.labels)
-        if not Path(task).is_file():
-            raise ValueError(f"there is no file {task}; name a YAML file with a `data` block, or a task such as mrpc")
-        content = read_mapping(task)
-        block = content.get("data", content)
-        try:
-            part = DataPart.model_validate(block)
-        except ValidationError as error:
-            raise ValueError(listed(f"the data of {task} cannot be used", fault_lines(error, DataPart))) from None
         given, name = data_of(part), part.task or Path(part.data_name).stem
         further = (part.max_length, part.eval_limit, part.prompt, part.seed)
         if isinstance(given, OwnData):
@@ -75,3 +68,20 @@ class AskedTask:
         longest = self.max_length if max_length is None else max_length
         rows = self.limit if limit is None else limit
         return load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)
+
+
+def data_part(task: str) -> DataPart | None:
+    """The `data` of a YAML file, which is a recipe or the block itself; None for the name of a task.
+
+    Raises:
+        ValueError: There is no such file, or every fault of the block, one a line.
+    """
+    if Path(task).suffix not in (".yaml", ".yml"):
+        return None
+    if not Path(task).is_file():
+        raise ValueError(f"there is no file {task}; name a YAML file with a `data` block, or a task such as mrpc")
+    content = read_mapping(task)
+    try:
+        return DataPart.model_validate(content.get("data", content))
+    except ValidationError as error:
+        raise ValueError(listed(f"the data of {task} cannot be used", fault_lines(error, DataPart))) from None

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
@@ -15,7 +15,9 @@ from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.stages import TEACHER, stages
 
 
-def place_teacher(recipe: Recipe, folder: RunFolder, store: Path, train: Callable[[RunFolder], None]) -> None:
+def place_teacher(
+    recipe: Recipe, folder: RunFolder, store: Path, sources: Mapping[str, str], train: Callable[[RunFolder], None]
+) -> None:
     """Puts a recipe's trained teacher into the folder of its run, training it in the store if nobody has yet.
 
     Processes that ask for the same teacher wait for the one that trains it.
@@ -24,9 +26,11 @@ def place_teacher(recipe: Recipe, folder: RunFolder, store: Path, train: Callabl
         recipe: A recipe whose teacher is to be trained.
         folder: The run that needs it.
         store: Where teachers are kept, by a digest of all that they depend on.
+        sources: Digests of the files that the recipe names for data and teacher, by key.
         train: Trains the teacher into a folder, continuing from the last checkpoint there.
     """
-    content = json.dumps(stages(recipe)[TEACHER], sort_keys=True)
+    made_from = {"files": dict(sources)} if sources else {}
+    content = json.dumps({**stages(recipe)[TEACHER], **made_from}, sort_keys=True)
     origin = RunFolder(store / hashlib.sha256(content.encode()).hexdigest()[:10])
     origin.path.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{origin.path}.lock"):

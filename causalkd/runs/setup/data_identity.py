@@ -14,6 +14,7 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.inputs import named_inputs
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data
+from causalkd.runs.setup.source_files import SOURCES
 
 SPLITS = ("train", "heldout")
 _CHECKPOINTS = "checkpoints"
@@ -33,9 +34,13 @@ def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     return {key: files_digest(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
 
 
-def write_identity(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]) -> None:
-    """Record in the run which data it is made with, and which checkpoints (see `checkpoints_of`)."""
-    made_with = {**identity(data), _CHECKPOINTS: dict(checkpoints)}
+def write_identity(
+    folder: RunFolder, data: Data, checkpoints: Mapping[str, str], sources: Mapping[str, str] | None = None
+) -> None:
+    """Record in the run which data it is made with, which checkpoints (see `checkpoints_of`), and the digests of all
+    files (see `source_digests`).
+    """
+    made_with = {**identity(data), _CHECKPOINTS: dict(checkpoints), SOURCES: dict(sources or {})}
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
 
 

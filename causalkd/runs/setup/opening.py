@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from causalkd.alignment.spec import Alignment
+from causalkd.data.tasks.two_tokenizers import carried
 from causalkd.processes.processes import all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -12,6 +13,8 @@ from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, write_identity
+from causalkd.runs.setup.source_files import source_digests
+from causalkd.runs.setup.without_effect import without_effect
 
 
 def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
@@ -58,7 +61,7 @@ def begin(
         alignment: The alignment; None where a recipe has none.
         is_held: What `hold` returned: whether other processes are kept out already.
         overwrite: Whether a run that is there may be set aside.
-        tell: Receives a line about each split of the data.
+        tell: Receives a line about each split of the data, and about what has no effect.
 
     Raises:
         ValueError: The folder holds something else than an unfinished run of this recipe, or cannot be written.
@@ -68,9 +71,11 @@ def begin(
         if not is_held:
             _make(folder, held)
         _open(folder, recipe, data, alignment, overwrite)
-        for split in (data.train, data.heldout):
-            if tell is not None:
+        if tell is not None:
+            for split in (data.train, data.heldout):
                 tell(split.summary())
+            for line in filter(None, [carried(data.train), *without_effect(recipe, data.train.kind)]):
+                tell(line)
 
     all_processes().in_first(open_folder)
 
@@ -102,7 +107,7 @@ def _open(
             return
         else:
             raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
-    write_identity(folder, data, checkpoints_of(recipe))
+    write_identity(folder, data, checkpoints_of(recipe), source_digests(recipe))
     folder.start(recipe, alignment)
 
 
@@ -133,5 +138,5 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             *folder.path.glob("unfinished/*/*.jsonl"),
         ):
             shared.unlink()  # the teacher or the data that they were made of may be others now
-    write_identity(folder, data, checkpoints)
+    write_identity(folder, data, checkpoints, source_digests(recipe))
     folder.start(recipe, alignment)

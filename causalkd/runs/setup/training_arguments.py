@@ -22,6 +22,8 @@ from causalkd.verification.measures.metrics import reported
 from causalkd.verification.measures.task_metrics import evaluate
 
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
+_OF_ACCELERATE = {"bf16": "bfloat16", "fp16": "float16"}
+"""The precisions by accelerate's names of them."""
 _EVALUATED = 64
 """Rows of a forward pass when a checkpoint is measured."""
 
@@ -96,13 +98,28 @@ def _logged_in_to_wandb() -> bool:
     return bool(import_module("wandb").login(prompt=False))  # imported only where somebody asks for it
 
 
+def _check_precision(precision: str) -> None:
+    """Refuses a precision that accelerate's launcher was configured with where the recipe names none: its record would
+    say float32.
+    """
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision == "float32" and asked != "no":
+        instead = f"set it to {_OF_ACCELERATE[asked]}, or " if asked in _OF_ACCELERATE else ""
+        raise ValueError(
+            f"accelerate was asked for mixed precision {asked!r} (by its configuration, `--mixed_precision` or "
+            f"ACCELERATE_MIXED_PRECISION), and training.precision is float32; {instead}set "
+            "mixed_precision to 'no' there"
+        )
+
+
 def arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
     """Transformers' arguments of a training.
 
     Raises:
-        ValueError: A tracker that does not exist or is not installed.
+        ValueError: A tracker that does not exist or is not installed, or a launcher that asks for another precision.
     """
     _check_trackers(training.report_to)
+    _check_precision(training.precision)
     length = {"max_steps": training.steps} if training.steps else {"num_train_epochs": training.epochs or 3.0}
     return TrainingArguments(
         output_dir=str(folder),

@@ -4,7 +4,7 @@ import pytest
 
 from causalkd.data.tasks.loading import Examples
 from causalkd.data.tasks.tokenise import sentence_examples, tag_examples
-from causalkd.data.tasks.two_tokenizers import in_teachers_tokens, read_twice
+from causalkd.data.tasks.two_tokenizers import carried, in_teachers_tokens, read_twice
 from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
 from tests.data.two_readings import FIRST, SECOND, pairs_read_twice, tags_read_twice
 
@@ -55,3 +55,15 @@ def test_predictions_over_tokens_other_rows_and_rows_without_extents_are_refused
     plain = sentence_examples(FIRST, None, [0, 1, 0, 1], gpt2_like(), 64).examples
     with pytest.raises(ValueError, match="load them with with_extents=True"):
         read_twice(_examples("classification", one), _examples("classification", plain), 0)
+
+
+def test_how_many_of_the_students_tokens_are_reached_is_said() -> None:
+    made = pairs_read_twice(bert_like(), gpt2_like())
+    inside = total = 0
+    for row in made.examples:
+        places = {place for *_, start, stop in row["student"]["pieces"] for place in range(start, stop)}
+        inside, total = inside + len(places), total + len(row["student"]["input_ids"])
+    assert 0 < inside < total
+    said = carried(made)
+    assert said is not None and said.startswith(f"{inside} of {total} tokens of the students' own tokenizer (")
+    assert carried(in_teachers_tokens(made)) is None

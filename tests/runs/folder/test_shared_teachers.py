@@ -25,9 +25,12 @@ def test_a_teacher_of_the_store_is_the_one_that_the_run_would_train(tmp_path: Pa
     def never(folder: RunFolder) -> None:
         raise AssertionError("it is in the store")
 
-    place_teacher(recipe, RunFolder(tmp_path / "third"), tmp_path / "teachers", never)
+    place_teacher(recipe, RunFolder(tmp_path / "third"), tmp_path / "teachers", {}, never)
     assert (tmp_path / "third" / "teacher" / "manifest.json").is_file()
     trained = []
     other = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"seed": 1})})
-    place_teacher(other, RunFolder(tmp_path / "shared"), tmp_path / "teachers", trained.append)
+    place_teacher(other, RunFolder(tmp_path / "shared"), tmp_path / "teachers", {}, trained.append)
     assert len(trained) == 1, "a teacher of another seed is another teacher"
+    changed = {"data.path": "another digest"}
+    place_teacher(recipe, RunFolder(tmp_path / "shared"), tmp_path / "teachers", changed, trained.append)
+    assert len(trained) == 2, "and so is one of other files of the same name"

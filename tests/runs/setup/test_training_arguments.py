@@ -55,6 +55,20 @@ def test_every_setting_arrives(tmp_path: Path) -> None:
     assert grouped.train_sampling_strategy == "group_by_length" and grouped.bf16
 
 
+def test_a_launcher_does_not_train_in_another_precision_than_the_recipe_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(ValueError, match=r"mixed precision 'bf16' .* is float32; set it to bfloat16, or set mixed"):
+        _made(tmp_path)
+    assert _made(tmp_path, precision="bfloat16").mixed_precision == "bf16"
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
+    with pytest.raises(ValueError, match=r"mixed precision 'fp8' .* is float32; set mixed_precision to 'no' there"):
+        _made(tmp_path)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert _made(tmp_path, precision="bfloat16").mixed_precision == "bf16" and _made(tmp_path).mixed_precision == "no"
+
+
 @pytest.mark.parametrize(("metric", "greater"), [("accuracy", True), ("perplexity", False)])
 def test_checkpoints_are_measured_when_they_are_saved(tmp_path: Path, metric: str, greater: bool) -> None:
     by_steps = _made(tmp_path, metric_for_best_model=metric, save_steps=4)

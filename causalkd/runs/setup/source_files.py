@@ -1,0 +1,79 @@
+"""The files that a run is made from, by digest: a run that is done is compared with what they are now.
+
+A run that continues compares the tokens of its data (`data_identity`), which it has read. Whoever builds on runs that
+are done, such as a study or a pipeline, reads no data for them; this costs one reading of the files.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from causalkd.alignment.spec import Alignment
+from causalkd.data.tasks.find_files import find_files
+from causalkd.data.tasks.loading import local_file
+from causalkd.data.tasks.registry import TASKS
+from causalkd.files.digests import files_digest_once
+from causalkd.files.refusals import refused
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import DataPart
+from causalkd.runs.folder.inputs import named_inputs
+from causalkd.runs.folder.layout import RunFolder
+
+SOURCES = "files"
+"""The key of the record in a run's `data.json`."""
+_OF_A_TOKENIZER = ("tokenizer*", "vocab*", "merges*", "*.model", "special_tokens_map.json", "added_tokens.json")
+_OF_WEIGHTS = ("config.json", "*.safetensors", "*.bin", "*.gguf")
+
+
+def source_digests(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
+    """A digest of the files behind each key of a recipe that names data, a tokenizer or a checkpoint; none of a name of
+    the hub, nor of a path at which there is nothing.
+    """
+    found = data_files(recipe.data)
+    for key, given in named_inputs(recipe):
+        if key.endswith(("model", "tokenizer")) and "\n" not in given and Path(given).is_dir():
+            patterns = (*_OF_A_TOKENIZER, *(_OF_WEIGHTS if key.endswith("model") else ()))
+            found[key] = sorted({file for pattern in patterns for file in Path(given).glob(pattern)})
+    return digests_of(found)
+
+
+def data_files(part: DataPart) -> dict[str, list[Path]]:
+    """The files of a recipe's data on this machine, by the key that names them."""
+    if part.task is not None:
+        spec = TASKS.get(part.task)
+        local = [local_file(spec, split) for split in spec.splits] if spec is not None else []
+        return {"data.task": sorted({found[0] for found in local if found is not None})}
+    path = str(part.path)
+    beside = Path(path) if Path(path).is_dir() else Path(path).parent
+    found = {"data.path": find_files(path)}
+    for split, name in part.splits.items():
+        if isinstance(name, str):
+            found[f"data.splits.{split}"] = find_files(str(beside / name)) or find_files(name)
+    return found
+
+
+def digests_of(files: Mapping[str, list[Path]]) -> dict[str, str]:
+    """One digest of the files of each key that has some."""
+    return {key: files_digest_once(paths) for key, paths in files.items() if paths}
+
+
+def changed_sources(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
+    """What a run was made from that is something else now: the keys of the recipe. Empty where the run has no record.
+
+    Raises:
+        ValueError: The record, or a file that the recipe names, cannot be read.
+    """
+    with refused(f"{folder.data} cannot be read", "put it back from a copy, or delete it"):
+        known = json.loads(folder.data.read_text(encoding="utf-8")) if folder.data.is_file() else {}
+        before = dict(known.get(SOURCES, {}))
+    changed = [key for key, digest in source_digests(recipe).items() if before.get(key, digest) != digest]
+    return changed + (["alignment"] if isinstance(recipe, Recipe) and _is_realigned(folder, recipe) else [])
+
+
+def _is_realigned(folder: RunFolder, recipe: Recipe) -> bool:
+    """Whether the file of the alignment holds another one than the run was made with."""
+    given = recipe.alignment
+    if not isinstance(given, str) or "\n" in given or not Path(given).is_file() or not folder.alignment.is_file():
+        return False
+    return Alignment.from_yaml(Path(given)) != Alignment.from_yaml(folder.alignment)

@@ -1,0 +1,100 @@
+"""What a finished run was made from is compared with the files of now, without reading any data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import DataPart
+from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.source_files import SOURCES, changed_sources, data_files, source_digests
+
+ALIGNMENT = "name: one\npositions: {policy: all}\npairs: [{name: one, teacher: [{layer: 1}], student: [{layer: 0}]}]\n"
+
+
+def _recipe(place: Path) -> Recipe:
+    """A recipe of files in a folder."""
+    for name in ("data/train.csv", "data/validation.csv", "other/dev.csv", "teacher/config.json", "teacher/vocab.txt"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text(name)
+    (place / "alignment.yaml").write_text(ALIGNMENT)
+    given: dict[str, Any] = {
+        "name": "own",
+        "data": {"path": str(place / "data"), "kind": "classification"},
+        "teacher": {"model": str(place / "teacher")},
+        "alignment": str(place / "alignment.yaml"),
+        "students": [{"name": "one", "layers": [0], "objectives": {"task": {}}}],
+        "training": {"steps": 1},
+        "output": str(place / "run"),
+    }
+    given["data"]["splits"] = {"validation": str(place / "other" / "dev.csv")}
+    return Recipe.parse(given)
+
+
+def _made(recipe: Recipe) -> RunFolder:
+    """The folder of a run that was made from the files as they are."""
+    folder = RunFolder(recipe.folder)
+    folder.path.mkdir()
+    folder.data.write_text(json.dumps({SOURCES: source_digests(recipe)}))
+    folder.alignment.write_text(ALIGNMENT)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("data/train.csv", "data.path"),
+        ("data/further.csv", "data.path"),
+        ("other/dev.csv", "data.splits.validation"),
+        ("teacher/config.json", "teacher.model"),
+        ("teacher/vocab.txt", "teacher.model"),
+    ],
+)
+def test_every_file_that_a_recipe_names_is_compared(tmp_path: Path, name: str, key: str) -> None:
+    recipe = _recipe(tmp_path)
+    folder = _made(recipe)
+    assert changed_sources(folder, recipe) == []
+    (tmp_path / name).write_text("other rows")
+    assert changed_sources(folder, recipe) == [key]
+
+
+def test_an_alignment_is_compared_by_what_it_says(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    folder = _made(recipe)
+    (tmp_path / "alignment.yaml").write_text(f"# a remark\n{ALIGNMENT}")
+    assert changed_sources(folder, recipe) == []
+    (tmp_path / "alignment.yaml").write_text(ALIGNMENT.replace("layer: 1", "layer: 2"))
+    assert changed_sources(folder, recipe) == ["alignment"]
+
+
+def test_what_is_not_there_or_not_recorded_is_not_compared(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    folder = _made(recipe)
+    for file in (tmp_path / "data").iterdir():
+        file.unlink()
+    assert changed_sources(folder, recipe) == []
+    folder.data.write_text("{}")
+    assert changed_sources(folder, recipe) == []
+    folder.data.write_text("{")
+    with pytest.raises(ValueError, match=r"data.json cannot be read.*put it back from a copy"):
+        changed_sources(folder, recipe)
+
+
+def test_registered_tasks_are_compared_by_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    assert data_files(DataPart(task="planted")) == {"data.task": []}
+    (tmp_path / "RTE").mkdir()
+    (tmp_path / "RTE" / "train.tsv").write_text("rows")
+    assert data_files(DataPart(task="rte")) == {"data.task": [tmp_path / "RTE" / "train.tsv"]}
+
+
+def test_a_finetuning_is_made_from_its_model(tmp_path: Path) -> None:
+    _recipe(tmp_path)
+    given = {"name": "tuned", "model": str(tmp_path / "teacher"), "training": {"steps": 1}}
+    recipe = FinetuneRecipe.parse(given)
+    before = source_digests(recipe)
+    (tmp_path / "teacher" / "model.safetensors").write_text("weights")
+    assert list(before) == ["model"] and source_digests(recipe) != before
