@@ -227,7 +227,7 @@ def test_pairs_that_share_nothing_are_independent_and_those_of_one_row_are_one()
 
 
 def test_no_share_has_a_higher_lower_limit_than_one_and_no_lower_upper_limit_than_zero():
-    """199 of 200 pairs right had .972, and 200 of 200 pairs .839, since nothing told how far pairs of a row are alike."""
+    """199 of 200 pairs right had .972, and 200 of 200 .839: nothing told how far pairs of a row are alike."""
     row, ones = np.arange(200) // 10, np.ones((200, 200))
     right = (np.arange(200) < np.arange(1, 201)[:, None]).astype(float)  # 1, 2, …, 200 of 200
     for some in (right, np.random.default_rng(2).permuted(right, axis=1)):
