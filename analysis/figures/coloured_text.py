@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.figures.attribution_maps import STRONGEST, signed_shares
 from analysis.figures.style import DIFFERENCE_MAP, INK, MUTED, readable_on, styled
+from causalkd.attribution.agreement import agreement
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.measures.map_scores import text_agreement
 
@@ -73,7 +74,7 @@ def disagreements(teacher: AttributionMap, student: AttributionMap, name: str = 
     passages = [Passage(f"lowest cosines of {n} texts, whose mean is {_signed(average)}; chance is 0")]
     for text in worst.tolist():
         by_view = [cosine(teacher, student, text, view) for view in range(len(teacher.views))]
-        view = int(np.argmin(by_view))
+        view = int(np.argmin(np.nan_to_num(by_view, nan=np.inf)))
         lowest = f"view {teacher.views[view][text]}: {_signed(by_view[view])}"
         passages.append(Passage(f"text {text}: cosine {_signed(float(cosines[text]))}; {lowest}"))
         passages += [_passage(who, each, text, view) for who, each in (("teacher", teacher), (name, student))]
@@ -81,14 +82,13 @@ def disagreements(teacher: AttributionMap, student: AttributionMap, name: str = 
 
 
 def cosine(teacher: AttributionMap, student: AttributionMap, text: int, view: int) -> float:
-    """The cosine of two models' maps of one text under one view; 0 where one of them is 0 everywhere."""
-    one, other = (each.scores[view, text].where(teacher.mask[text], 0).double().numpy() for each in (teacher, student))
-    size = np.linalg.norm(one) * np.linalg.norm(other)
-    return float(one @ other / size) if size else 0.0
+    """The cosine of two models' maps of one text under one view; NaN where it is not defined (see `agreement`)."""
+    here = slice(text, text + 1)
+    return float(agreement(teacher.scores[view, here], student.scores[view, here], teacher.mask[here]).cosine[0])
 
 
 def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return "not defined" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
 def _passage(name: str, found: AttributionMap, text: int, view: int) -> Passage:

@@ -26,6 +26,12 @@ class AgreementLine:
     random_map: AgreementRow
     untrained: AgreementRow
 
+    @property
+    def texts(self) -> str:
+        """The number of texts for which the measures are defined; their range where it differs between measures."""
+        counts = sorted({self.own.cosine.n, self.own.spearman.n, self.own.overlap.n})
+        return "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+
 
 def agreement_lines(results: AttributionResults) -> list[AgreementLine]:
     """One line for each student and seed, in the order of the results."""
@@ -71,7 +77,10 @@ def attribution_texts(results: AttributionResults, maps: Mapping[str, Attributio
         return None
     teacher = maps[TEACHER]
     cosines = np.stack([text_agreement(teacher, each) for each in students.values()])
-    chosen = np.argsort(cosines.mean(0))[:SHOWN_TEXTS].tolist()  # those not defined come last
+    known = ~np.isnan(cosines)
+    sums = np.where(known, cosines, 0).sum(0)
+    means = np.divide(sums, known.sum(0), out=np.full(len(sums), np.inf), where=known.any(0))
+    chosen = np.argsort(means, kind="stable")[:SHOWN_TEXTS].tolist()  # those that no student has a cosine for come last
     shown = range(min(len(teacher.views), SHOWN_VIEWS))
     views = tuple(_view(teacher, students, number, chosen) for number in shown)
     rest = f" {len(teacher.views) - len(views)} more views are not shown." if len(teacher.views) > len(views) else ""
@@ -104,4 +113,4 @@ def _line(name: str, found: AttributionMap, text: int, view: int, note: str) -> 
 
 
 def _signed(value: float) -> str:
-    return "nan" if isnan(value) else f"{value:+.3f}".replace("-", "−")
+    return "not defined" if isnan(value) else f"{value:+.3f}".replace("-", "−")

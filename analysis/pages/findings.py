@@ -13,6 +13,7 @@ from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.report import Measure, VerificationReport
 from causalkd.verification.results.rows import GroundTruthRow
 from causalkd.verification.results.teaching import TeachingResults
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 4
 """So many students are named one by one; of more, the range is given."""
@@ -30,11 +31,12 @@ def of_task(report: VerificationReport) -> str:
 def of_sites(report: VerificationReport) -> str:
     """Aligned sites beside the others."""
     found = standings(report)
-    aligned, other = ({name: kinds[kind].accuracy for name, kinds in found.items()} for kind in (0, 1))
-    beside = (
-        f", and {_at(found, 1)} it is {_listed(other, percent)}" if any(v is not None for v in other.values()) else ""
-    )
+    aligned, other = (_known({name: kinds[kind].accuracy for name, kinds in found.items()}) for kind in (0, 1))
+    if not aligned:
+        return f"Nothing can be said of the aligned sites: {_unsaid(found)}."
+    beside = f", and {_at(found, 1)} it is {_listed(other, percent)}" if other else ""
     place = _at(found, 0)
+    beside += f"; {_unsaid(found)}" if len(aligned) < len(found) else ""
     return f"{place[0].upper()}{place[1:].removesuffix(',')}, effective IIA is {_listed(aligned, percent)}{beside}."
 
 
@@ -50,7 +52,7 @@ def meaning_of_sites(report: VerificationReport) -> str:
 
 
 def of_grids(report: VerificationReport, measure: Measure, find: Find = find_grids) -> str:
-    """The cell with the highest accuracy of each student's first seed."""
+    """The cell with the highest accuracy of each student's first seed, among those with enough pairs."""
     what = "Effective IIA" if measure == "iia_effective" else "IIA"
     unit = "head" if find is not find_grids else "layer"
     seeds = {each.name: each.seed for each in reversed(report.students)}
@@ -60,15 +62,16 @@ def of_grids(report: VerificationReport, measure: Measure, find: Find = find_gri
             (grid.value(t, s, measure), t, s)
             for grid in find(report, name, seeds[name])
             for (t, s, baseline), row in grid.cells.items()
-            if baseline == "measured" and row.reachable
+            if baseline == "measured" and row.reachable and (measure == "iia" or row.effective_pairs >= FEW_PAIRS)
         ]
         known = [(value, t, s) for value, t, s in cells if value is not None]
         if known:
             value, t, s = max(known)
             said.append(f"{percent(value)} for {isolated(name)} at teacher {unit} {t} and student {unit} {s}")
+    which = f" with at least {FEW_PAIRS} effective pairs" if measure == "iia_effective" else ""
     if not said:
-        return "No pair counts in any cell."
-    return f"{what} is highest with {'; '.join(said[:_NAMED])}{_and_more(said)}."
+        return f"There is no cell{which}." if which else "No pair counts in any cell."
+    return f"{what}{which and f' of the cells{which}'} is highest with {'; '.join(said[:_NAMED])}{_and_more(said)}."
 
 
 def of_training(metrics: Metrics) -> str:
@@ -141,6 +144,28 @@ def of_teaching(results: TeachingResults) -> str:
     return f"The target-oriented term's share of forward KL is {_listed(shares, percent)}."
 
 
+def _known(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _unsaid(found: Mapping[str, tuple[Evidence, Evidence]]) -> str:
+    """Why nothing is said of some students at the aligned sites."""
+    untold = {name: aligned for name, (aligned, _) in found.items() if aligned.accuracy is None}
+    few, none = ([name for name, each in untold.items() if bool(each.measured) is has] for has in (True, False))
+    said = [
+        f"{_subject(few)} fewer than {FEW_PAIRS} effective pairs there" if few else "",
+        f"{_subject(none)} no site there at which the intervention has an effect" if none else "",
+    ]
+    return ", and ".join(each for each in said if each)
+
+
+def _subject(names: Sequence[str]) -> str:
+    """Some students, with the verb that says what they have."""
+    if len(names) > _NAMED:
+        return f"{len(names)} students have"
+    return f"{' and '.join(map(isolated, names))} {'has' if len(names) == 1 else 'have'}"
+
+
 def _at(found: Mapping[str, tuple[Evidence, Evidence]], kind: int) -> str:
     """The aligned sites, or the others, and how a mean over them weighs them."""
     word = ("aligned", "other")[kind]
@@ -162,7 +187,7 @@ def _listed(values: Mapping[str, float | None], write: Callable[[float | None], 
     known = [value for value in values.values() if value is not None]
     if len(values) > _NAMED and known:
         return f"between {write(min(known))} and {write(max(known))} ({len(values)} models)"
-    said = {isolated(name): "no number" if value is None else write(value) for name, value in values.items()}
+    said = {isolated(name): "not defined" if value is None else write(value) for name, value in values.items()}
     return ", ".join(f"{value} for {name}" for name, value in said.items())
 
 

@@ -54,6 +54,9 @@ class Batch:
     """Where per-token heads predict, counted through the rows; see `token_mask.with_positions`."""
     student: "Batch | None" = None
     """The same rows, sources and positions in the student's tokens, where its tokenizer is not the teacher's."""
+    answerable: Bool[Tensor, "batch pos"] | None = None
+    """The tokens among which an answer may lie: those of the context, and the one that stands for "there is no answer".
+    None where the examples do not say it; then every real token is one."""
 
     def __post_init__(self):
         if self.source is not None and self.source_rows is not None:
@@ -89,7 +92,8 @@ class Batch:
 
     def tensors(self) -> NestedTensors:
         """The batch as nested dicts of tensors, parts that are None left out: what a Trainer moves to its device."""
-        optional = {"labels": self.labels, "source_rows": self.source_rows, "index": self.index}
+        names = ("labels", "source_rows", "index", "answerable")
+        optional = {name: getattr(self, name) for name in names}
         nested: dict[str, Any] = {"inputs": dict(self.inputs)}
         nested |= {name: tensor for name, tensor in optional.items() if tensor is not None}
         if self.source is not None:
@@ -183,6 +187,18 @@ def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tens
     if not per_token(examples):
         return torch.tensor(labels)
     return pad_rows([label if isinstance(label, list) else label.tolist() for label in labels], IGNORED, side)
+
+
+def pad_answerable(examples: Sequence[Example], side: PaddingSide = "right") -> Bool[Tensor, "batch pos"] | None:
+    """Where an answer may lie in each row, as `Batch.answerable`; None for examples that are no questions."""
+    if not all("null" in example for example in examples):
+        return None
+    rows = []
+    for example in examples:
+        start, stop = example["segments"].get("second", (0, 0))
+        inside = [start <= token < stop or token == example["null"] for token in range(len(example["input_ids"]))]
+        rows.append([int(each) for each in inside])
+    return pad_rows(rows, 0, side).bool()
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int, side: PaddingSide) -> Int[Tensor, "batch pos"]:

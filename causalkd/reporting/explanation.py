@@ -18,6 +18,9 @@ _COMPONENTS = {
     "block_input": "the input of a layer",
     "attention_output": "the attention output of a layer",
     "mlp_output": "the MLP output of a layer",
+    "attention_value_output": "the output of a layer's attention heads",
+    "head_attention_value_output": "the output of one attention head of a layer",
+    "token_embedding": "the embedding of the tokens",
 }
 _POSITIONS = {
     "all": "every token",
@@ -72,11 +75,13 @@ def _what_was_done(report: VerificationReport) -> str:
         row for row in report.interchange if not row.pair.startswith(GRID)
     ]
     parts = dict.fromkeys(_COMPONENTS.get(row.component, row.component.replace("_", " ")) for row in declared)
-    where = " and ".join(parts) or "the activations of a layer"
+    where = _and(list(parts)) if parts else "the activations of a layer"
+    was = "was replaced" if len(parts) == 1 else "were replaced"
+    one = "the one" if len(parts) == 1 else "those"
     policies = [pair.positions or report.alignment.positions for pair in report.alignment.pairs]
     at = " or ".join(sorted({_positions(policy) for policy in policies}))
     return (
-        f"In the teacher and in the student, {where} was replaced{f' at {at}' if at else ''} by the one that the same "
+        f"In the teacher and in the student, {where} {was}{f' at {at}' if at else ''} by {one} that the same "
         "model computes for another input, the source; this is an interchange intervention, and the prediction after "
         f"it is a counterfactual. {_aligned(report)}{_trained_with(report)}"
     )

@@ -100,7 +100,7 @@ def _nothing(report: VerificationReport, kind: int) -> str:
     where = "no aligned site" if kind == 0 else "no site"
     return (
         f"Nothing can be concluded: {where} that can reach the output has {FEW_PAIRS} effective pairs, on which the "
-        f"intervention changes the teacher's prediction (the most is {most})."
+        f"intervention changes the teacher's prediction ({f'the most is {most}' if most else 'none has any'})."
     )
 
 

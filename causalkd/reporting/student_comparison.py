@@ -5,6 +5,7 @@ from collections.abc import Callable
 from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
 from causalkd.verification.statistics.aggregate import mean, sd
 from causalkd.verification.statistics.evidence import is_beyond_chance
+from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _EQUAL = 0.01
 """Costs that differ by less than this share are called equal."""
@@ -46,8 +47,17 @@ def _sentence(report: VerificationReport, student: str, reference: str, rows: li
     return (
         f"{student} − {reference}, {budget(report, student, reference)}: {mean(by_seed):+.3f}"
         f"{'' if spread is None else f' ± {spread:.3f}'}; by more than chance higher in {_surely(rows, 1)} and lower "
-        f"in {_surely(rows, -1)} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}."
+        f"in {_surely(rows, -1)} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}{_few(rows)}."
     )
+
+
+def _few(rows: list[DifferenceRow]) -> str:
+    """How many of the comparisons are of so few pairs that sentences leave them out."""
+    few = sum(row.pairs < FEW_PAIRS for row in rows)
+    if not few:
+        return ""
+    which = "," if few == len(rows) else f"; {few} of them"
+    return f"{which} on fewer than {FEW_PAIRS} effective pairs, from which nothing is concluded"
 
 
 def _surely(rows: list[DifferenceRow], sign: int) -> int:

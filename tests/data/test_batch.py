@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from causalkd.data.batch import Batch, pad, pad_labels
+from causalkd.data.batch import Batch, pad, pad_answerable, pad_labels
 from causalkd.data.positions import Positions
 
 EXAMPLES = [
@@ -109,3 +109,15 @@ def test_a_batch_of_another_collator_is_told_what_to_use():
         ValueError, match=r"a batch of input_ids, labels is not what PairingCollator makes, .*ExampleSet"
     ):
         Batch.from_tensors({"input_ids": torch.ones(2, 3), "labels": torch.ones(2)})
+
+
+def test_an_answer_may_lie_in_the_context_or_be_none():
+    rows = [
+        {"input_ids": [2, 7, 3, 8, 9, 3], "segments": {"first": (1, 2), "second": (3, 5)}, "null": 0},
+        {"input_ids": [2, 7, 3], "segments": {"first": (1, 2)}, "null": 0},  # a window without context
+    ]
+    assert pad_answerable(rows).int().tolist() == [[1, 0, 0, 1, 1, 0], [1, 0, 0, 0, 0, 0]]
+    assert pad_answerable(rows, "left").int().tolist() == [[1, 0, 0, 1, 1, 0], [0, 0, 0, 1, 0, 0]]
+    assert pad_answerable(EXAMPLES) is None
+    batch = Batch(pad(rows, 0), answerable=pad_answerable(rows))
+    assert Batch.from_tensors(batch.tensors()).to("cpu").answerable.equal(batch.answerable)

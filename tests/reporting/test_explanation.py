@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 
 from causalkd.alignment.spec import Alignment
+from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import OBJECTIVES
-from causalkd.reporting.explanation import explanation, not_concluded, without_computing_alike
+from causalkd.reporting.explanation import _COMPONENTS, explanation, not_concluded, without_computing_alike
 from tests.example_report import example_report
 from tests.two_sites import two_sites
 
@@ -104,3 +105,17 @@ def test_a_number_of_pairs_that_is_a_mean_over_sites_is_called_one():
     assert "held-out pairs):" in explanation(report)[1]
     both = tuple(dataclasses.replace(row, aligned=True) for row in report.interchange)
     assert "held-out pairs, on average over sites):" in explanation(dataclasses.replace(report, interchange=both))[1]
+
+
+def test_several_components_are_listed_and_each_has_words():
+    report = example_report(seeds=1)
+    row = next(row for row in report.interchange if row.aligned)
+    components = ("block_output", "attention_value_output", "mlp_output")
+    rows = tuple(dataclasses.replace(row, component=component) for component in components)
+    done, _ = explanation(dataclasses.replace(report, interchange=rows))
+    assert (
+        "the output of a layer, the output of a layer's attention heads and the MLP output of a layer were replaced at"
+        in done
+    )
+    assert " by those that the same model computes for another input" in done
+    assert set(_COMPONENTS) == set(COMPONENTS)

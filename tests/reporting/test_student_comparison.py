@@ -52,3 +52,8 @@ def test_a_sentence_for_each_two_students_counts_what_is_more_than_chance(report
         "by more than chance higher in 0 and lower in 1 of 3 comparisons.",
     )
     assert reference_sentences(dataclasses.replace(report, differences=())) == ()
+    few = [dataclasses.replace(row, pairs=29) for row in rows]
+    mixed = (dataclasses.replace(report, differences=tuple(each)) for each in (few, [*few[:1], *rows[1:]]))
+    every, one = (reference_sentences(each)[0] for each in mixed)
+    assert every.endswith("of 3 comparisons, on fewer than 30 effective pairs, from which nothing is concluded.")
+    assert "of 3 comparisons; 1 of them on fewer than 30" in one

@@ -61,7 +61,10 @@ def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     assert few_pairs(report) is None
     few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
     text = few_pairs(dataclasses.replace(report, interchange=few))
-    assert text.startswith("Few effective pairs: at 1 of 1 aligned teacher sites only 29 are (fewer than 30)")
+    assert text.startswith("Few effective pairs: at 1 of 1 aligned teacher sites only 29 pairs are effective (fewer")
+    none = tuple(dataclasses.replace(row, effective_pairs=0) for row in report.interchange)
+    text = few_pairs(dataclasses.replace(report, interchange=none))
+    assert "at 1 of 1 aligned teacher sites no pair is effective, so accuracies there are unknown." in text
     assert few_pairs(dataclasses.replace(report, interchange=())) is None
 
 

@@ -46,7 +46,7 @@ def test_few_effective_pairs_are_warned_of(report):
     few = dataclasses.replace(
         report, interchange=tuple(dataclasses.replace(r, effective_pairs=29) for r in report.interchange)
     )
-    warning = "Few effective pairs: at 1 of 1 aligned teacher sites only 29 are"
+    warning = "Few effective pairs: at 1 of 1 aligned teacher sites only 29 pairs are effective"
     assert warning in " ".join(as_text(few).split())
 
 

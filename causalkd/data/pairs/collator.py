@@ -10,7 +10,16 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from causalkd.data.batch import Batch, Example, Inputs, NestedTensors, PaddingSide, pad, pad_labels
+from causalkd.data.batch import (
+    Batch,
+    Example,
+    Inputs,
+    NestedTensors,
+    PaddingSide,
+    pad,
+    pad_answerable,
+    pad_labels,
+)
 from causalkd.data.made_batches import MadeBatches
 from causalkd.data.masking import Masking
 from causalkd.data.pairs.draw_positions import RowFacts, check_rows, draw_positions
@@ -109,7 +118,8 @@ class PairingCollator:
         epoch, host_index = rows[0]["epoch"], tuple(int(row["index"]) for row in rows)
         if not self.policies:
             inputs, labels, _ = self._pad(rows, index, epoch)
-            batch = Batch(inputs, labels, index=index, host_index=host_index)
+            answerable = pad_answerable(rows, self.side)
+            batch = Batch(inputs, labels, index=index, host_index=host_index, answerable=answerable)
             return with_positions(self._read_twice(batch, rows)).tensors()
         if self.sources == "dataset":
             sources = dataset_sources(index, len(self.examples), self.seed, epoch)
@@ -119,7 +129,8 @@ class PairingCollator:
         source_rows = batch_sources(index, self.group, self.seed, epoch)
         inputs, labels, facts = self._pad(rows, index, epoch)
         positions = self._positions(facts, facts.rows(source_rows), index, epoch)
-        batch = Batch(inputs, labels, None, source_rows, positions, index, host_index)
+        answerable = pad_answerable(rows, self.side)
+        batch = Batch(inputs, labels, None, source_rows, positions, index, host_index, answerable=answerable)
         return with_positions(self._read_twice(batch, rows, [rows[row] for row in source_rows.tolist()])).tensors()
 
     def pair(
@@ -142,7 +153,9 @@ class PairingCollator:
         source_rows = [self.examples[number] for number in source.tolist()]
         inputs, labels, facts = self._pad(rows, base, epoch)
         source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
-        batch = Batch(inputs, labels, source_inputs, None, self._positions(facts, source_facts, key, epoch), base)
+        positions = self._positions(facts, source_facts, key, epoch)
+        answerable = pad_answerable(rows, self.side)
+        batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable)
         return self._read_twice(batch, rows, source_rows)
 
     def in_order(self, size: int) -> MadeBatches:

@@ -1,8 +1,12 @@
 """What a model predicts: logits of any head, read as items that each hold one prediction and one distribution.
 
 An item is what is counted: a row for classification, multi-label heads (whose prediction is the set of labels),
-regression and question answering (whose prediction is the pair of ends), a counted position for masked LM, causal LM
-and token classification.
+regression and question answering (whose prediction is a span), a counted position for masked LM, causal LM and token
+classification.
+
+A span is the likeliest one of which SQuAD's scores may be: inside the context and at most `LONGEST_ANSWER` tokens long,
+or "there is no answer", which windows of a context without the answer are labelled with. Only what the scores add is
+left out: the choice among the windows of one question.
 """
 
 from dataclasses import dataclass
@@ -19,6 +23,9 @@ from causalkd.task_types import Task
 TOLERANCE = 0.5
 """Two predicted numbers at most this far apart are the same prediction, where no other tolerance is given; in the unit
 of the labels."""
+
+LONGEST_ANSWER = 30
+"""The longest predicted answer in tokens, as in BERT's release."""
 
 _SPAN_BASE = 1 << 24  # a span is coded as start * _SPAN_BASE + end
 
@@ -40,9 +47,11 @@ class Predictions:
 
 
 def counted_positions(task: Task, batch: Batch) -> Bool[Tensor, "batch pos"]:
-    """The positions at which a token task's logits count: labelled ones where the batch has labels, else all real
-    tokens.
+    """The positions at which logits count: of a token task labelled ones where the batch has labels, of question
+    answering those among which an answer may lie where the batch knows them, else all real tokens.
     """
+    if task == "question_answering" and batch.answerable is not None:
+        return batch.answerable
     tokens = counted_tokens(task, batch, "labelled")
     return batch.counted if tokens is None else tokens
 
@@ -55,7 +64,8 @@ def logits_wanted(task: Task, counted: Bool[Tensor, "batch pos"]) -> Int[Tensor,
 def counted_logits(
     task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Tensor, "batch pos"]
 ) -> Float[Tensor, "item ..."]:
-    """The logits that decide the predictions, item by item; spans have (end, pos), with padding at the minimum.
+    """The logits that decide the predictions, item by item; spans have (end, pos), with the minimum where no answer
+    may lie.
 
     For token tasks they are those of a run at `logits_wanted`.
     """
@@ -75,7 +85,7 @@ def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Ten
         return Predictions(row, values[:, 0], values)
     if task == "question_answering":
         ends = values.log_softmax(-1)
-        return Predictions(row, _best_spans(ends), ends)
+        return Predictions(row, _best_spans(ends, counted), ends)
     if task == "multi_label":
         either = functional.logsigmoid(torch.stack([-values, values], -1))
         return Predictions(row, label_sets(either[..., 1] > either[..., 0]), either)
@@ -87,12 +97,14 @@ def label_sets(present: Bool[Tensor, "item label"]) -> Int[Tensor, "item"]:
     return (present.long() << torch.arange(present.shape[1], device=present.device)).sum(1)
 
 
-def _best_spans(ends: Float[Tensor, "item 2 pos"]) -> Int[Tensor, "item"]:
-    """The code of the likeliest span that ends no earlier than it starts."""
+def _best_spans(ends: Float[Tensor, "item 2 pos"], counted: Bool[Tensor, "item pos"]) -> Int[Tensor, "item"]:
+    """The code of the likeliest span of at most `LONGEST_ANSWER` tokens that all count."""
     positions = ends.shape[2]
     both = ends[:, 0, :, None] + ends[:, 1, None, :]
-    backwards = torch.ones(positions, positions, dtype=torch.bool, device=ends.device).tril(-1)
-    best = both.masked_fill(backwards, -torch.inf).flatten(1).argmax(1)
+    short = torch.ones(positions, positions, dtype=torch.bool, device=ends.device).triu().tril(LONGEST_ANSWER - 1)
+    left_out = (~counted).cumsum(1)
+    whole = (left_out[:, :, None] == left_out[:, None, :]) & counted[:, :, None]
+    best = both.masked_fill(~(whole & short), -torch.inf).flatten(1).argmax(1)
     return best // positions * _SPAN_BASE + best % positions
 
 

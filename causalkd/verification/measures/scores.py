@@ -217,7 +217,9 @@ def differences(
                 found += _difference_rows(measurement.score(*site), score, name, name, seed)
                 continue
             for other, measured in others:
-                found += _difference_rows(score, measured.score(*site), name, other, seed)
+                reference = measured.score(*site)
+                if reference.reachable:  # else it has no accuracy in tables either
+                    found += _difference_rows(score, reference, name, other, seed)
     return _adjusted_rows(found)
 
 

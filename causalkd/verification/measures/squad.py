@@ -11,9 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalkd.data.batch import Batch, Example
-
-LONGEST_ANSWER = 30
-"""The longest predicted answer in tokens, as in BERT's release."""
+from causalkd.verification.interventions.predictions import LONGEST_ANSWER
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)

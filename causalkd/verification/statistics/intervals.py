@@ -11,6 +11,12 @@ one source, and over both at once (Cameron, Gelbach and Miller 2011, "Robust inf
 Drawn from a distilled regression model's pairs, 95 % intervals over pairs alone held the true share 65 % of the time
 with 200 pairs of 20 rows, 73 % of 40 rows, and 52 % with 2,000 pairs of 100 rows; these hold it 94, 94 and 98 % of it.
 
+Where all pairs are right, or all wrong, nothing tells how far they depend on each other, and those of one row count as
+one. No other share's interval reaches beyond the limit that this gives, or 99.5 % could have a higher lower limit than
+100 %. With 2,000 pairs of 100 rows and true shares of .98 to .995, intervals without this held a share that depends on
+its rows 91 to 93 % of the time, and these 96 to 98 %; with 18 pairs of 20 tokens and shares of .9 to .98 it was 82 to
+94 %, and is 95 to 97 %.
+
 Not the percentile bootstrap: at 30 pairs and a share of 0.95 its 95 % intervals hold the true share 77 % of the time,
 at 0.99 26 %, because resamples of pairs that are all right are all right. Wilson's hold it 95 % of the time on average
 over shares. How often for one share goes up and down with the number of pairs, since matches are whole numbers:
@@ -23,7 +29,9 @@ based on paired data", method 10. Its correlation is corrected for continuity: h
 row, where these vary more) is taken from a positive covariance, without which the interval of a few pairs that vary
 together is too narrow. Computed exactly for 21 pairs, it holds the difference 94.3 % of the time or more wherever at
 least 5 pairs are to be expected right and wrong in both shares; at a correlation of 0.9 nearly always, where without
-the correction it can be 73 %.
+the correction it can be 73 %. Of two shares of which one is 0 or 1, the other tells how far the pairs depend on each
+other: with 2,000 pairs of 100 rows, true shares of .9995 and .97 were told apart in 95 to 100 % of the draws, and these
+intervals held their difference 93 to 98 % of the time.
 """
 
 from collections.abc import Sequence
@@ -51,12 +59,16 @@ class Interval:
 
 
 class _Estimates(NamedTuple):
-    """Some shares, their limits, and what each pair adds to the uncertainty; NaN where nothing counts."""
+    """Some shares and what is known of their uncertainty; NaN where nothing counts."""
 
     share: PerCell
-    low: PerCell
-    high: PerCell
+    size: PerCell
+    """The number of independent predictions that would make the share equally uncertain; NaN where no pair differs from
+    the mean, so that nothing tells it."""
+    alike: PerCell
+    """The same number if all pairs that share something were right or wrong together, which is the least."""
     residual: Tallies
+    """What each pair adds to the uncertainty."""
 
 
 def shares(matches: Tallies, counts: Tallies) -> list[float | None]:
@@ -67,10 +79,13 @@ def shares(matches: Tallies, counts: Tallies) -> list[float | None]:
 
 def intervals(matches: Tallies, counts: Tallies, shared: Shared = ()) -> list[Interval | None]:
     """The interval of each share; None where nothing counts. Pairs that share nothing are independent."""
-    found = _estimates(matches, counts, shared)
+    share, size, alike, _ = _estimates(matches, counts, shared)
+    lows, highs = _wilson(share, np.where(np.isnan(size), alike, size))
+    # The limits at a share of 1 and of 0, which no other share passes.
+    one, zero = _wilson(np.ones_like(share), alike)[0], _wilson(np.zeros_like(share), alike)[1]
     return [
         None if np.isnan(low) else Interval(float(low), float(high))
-        for low, high in zip(found.low, found.high, strict=True)
+        for low, high in zip(np.minimum(lows, one), np.maximum(highs, zero), strict=True)
     ]
 
 
@@ -84,7 +99,10 @@ def difference_interval(
     found = _estimates(np.stack([matches, reference]), np.stack([counts, counts]), shared)
     if np.isnan(found.share).any():
         return None
-    share, low, high, residual = found
+    share, size, alike, residual = found
+    # Of a share without a spread the other one tells how far these pairs depend on each other.
+    size = np.where(np.isnan(size), size[::-1], size)
+    low, high = _wilson(share, np.where(np.isnan(size), alike, size))
     together = _correlation(residual, counts, shared)
     below, above = share - low, high - share
     difference = float(share[0] - share[1])
@@ -142,9 +160,8 @@ def _estimates(matches: Tallies, counts: Tallies, shared: Shared) -> _Estimates:
     spread = np.where(is_mean.all(1), 0.0, _products(residual, residual, shared).max(0))
     # all of a unit right, or all wrong
     alike = np.max([(unit**2).sum(1) for unit in (counts, *(summed(counts, group) for group in shared))], axis=0)
-    if_alike = total**2 / alike.clip(min=np.finfo(float).tiny)
-    size = np.where(spread > 0, share * (1 - share) * total**2 / np.where(spread > 0, spread, 1), if_alike)
-    return _Estimates(share, *_wilson(share, size), residual)
+    size = np.where(spread > 0, share * (1 - share) * total**2 / np.where(spread > 0, spread, 1), np.nan)
+    return _Estimates(share, size, total**2 / alike.clip(min=np.finfo(float).tiny), residual)
 
 
 def _wilson(share: PerCell, size: PerCell) -> tuple[PerCell, PerCell]:

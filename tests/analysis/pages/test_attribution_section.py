@@ -76,4 +76,23 @@ def test_a_student_without_a_finite_number_has_no_colours() -> None:
     teacher, lost = example_maps()[0], example_maps(seed=1)[0]
     lost = dataclasses.replace(lost, scores=lost.scores * float("nan"))
     line = attribution_texts(example_results(), {"teacher": teacher, "kd-seed0": lost}).views[0].passages[0].lines[1]
-    assert {word.background for word in line.words} == {""} and line.note == "cosine nan"
+    assert {word.background for word in line.words} == {""} and line.note == "cosine not defined"
+
+
+def test_a_student_without_a_map_decides_nothing_about_the_texts_that_are_shown() -> None:
+    """Its cosines are not defined, and a mean with them would be no number: the first texts were shown as farthest."""
+    maps = {name: example_maps(seed=number)[0] for number, name in enumerate(("teacher", "kd-seed0", "adkd-seed0"))}
+    maps["adkd-seed0"] = dataclasses.replace(maps["adkd-seed0"], scores=maps["adkd-seed0"].scores * 0)
+    first = attribution_texts(example_results(), maps).views[0].passages
+    order = np.argsort(text_agreement(maps["teacher"], maps["kd-seed0"]))
+    assert [passage.heading for passage in first] == [f"Text {text}" for text in order[:3]]
+    assert order[:3].tolist() != [0, 1, 2]
+    assert [line.note for line in first[0].lines][2] == "cosine not defined"
+
+
+def test_the_number_of_texts_is_a_range_where_measures_differ_in_it() -> None:
+    line = agreement_lines(example_results())[0]
+    whole = line.own.cosine.n
+    assert line.texts == str(whole)
+    none = dataclasses.replace(line.own, cosine=dataclasses.replace(line.own.cosine, n=0))
+    assert dataclasses.replace(line, own=none).texts == f"0–{whole}"

@@ -49,6 +49,27 @@ def test_the_highest_cell_is_named_and_unreachable_ones_are_not():
     assert findings.of_grids(none, "iia") == "No pair counts in any cell."
 
 
+def test_cells_with_few_pairs_are_not_the_highest_and_students_without_a_number_are_told_why():
+    report = example_report(seeds=1)
+
+    def changed(**cells):
+        rows = (dataclasses.replace(r, **cells) if r.aligned and r.student == "kd" else r for r in report.interchange)
+        return dataclasses.replace(report, interchange=tuple(rows))
+
+    told = findings.of_grids(report, "iia_effective")
+    assert told.startswith("Effective IIA of the cells with at least 30 effective pairs is highest with")
+    every = (dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
+    few = dataclasses.replace(report, interchange=tuple(every))
+    assert findings.of_grids(few, "iia_effective") == "There is no cell with at least 30 effective pairs."
+    assert findings.of_grids(few, "iia").startswith("IIA is highest with")
+    assert findings.of_sites(few) == (
+        "Nothing can be said of the aligned sites: kd and diito have fewer than 30 effective pairs there."
+    )
+    assert findings.of_sites(changed(effective_pairs=3)).endswith("; kd has fewer than 30 effective pairs there.")
+    unreached = findings.of_sites(changed(reachable=False))
+    assert unreached.endswith("; kd has no site there at which the intervention has an effect.")
+
+
 def test_losses_are_told_with_their_steps():
     report = example_report(seeds=1)
     assert findings.of_training(example_metrics(report)).startswith("Each curve is one term")

@@ -81,6 +81,29 @@ def test_a_span_never_holds_padding_and_its_divergence_ignores_it():
     assert float(divergence(quiet, other)[0]) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("starts", "ends", "expected"),
+    [
+        ({1: 9.0, 10: 3.0}, {40: 2.0}, [10, 10]),  # not from the question into the context, nor 31 tokens long
+        ({0: 4.0, 10: 3.0}, {39: 2.0}, [10, 39]),  # 30 tokens long; "no answer" starts better and ends worse
+        ({0: 5.0, 10: 3.0}, {0: 1.0, 39: 2.0}, [0, 0]),
+        ({0: 5.0, 10: 3.0}, {0: -9.0, 39: 2.0, 40: 9.0}, [11, 40]),
+    ],
+)
+def test_a_span_lies_where_an_answer_may_and_is_no_longer_than_answers_are(starts, ends, expected):
+    logits = torch.zeros(1, 60, 2)
+    for end, given in enumerate((starts, ends)):
+        for position, value in given.items():
+            logits[0, position, end] = value
+    answerable = (torch.arange(60) >= 5) | (torch.arange(60) == 0)  # the context, and "there is no answer"
+    batch = Batch({"attention_mask": torch.ones(1, 60, dtype=torch.long)}, answerable=answerable[None])
+    counted = counted_positions("question_answering", batch)
+    found = _read("question_answering", logits, counted)
+    assert spans(found.choice).tolist() == [expected]
+    assert found.log_probabilities[0].exp().sum(-1).tolist() == pytest.approx([1, 1])
+    assert float(found.log_probabilities[0, :, 1:5].exp().max()) == 0
+
+
 def test_numbers_are_the_same_within_half_a_unit():
     first, second = _read("regression", torch.tensor([[1.0], [2.0]])), _read("regression", torch.tensor([[1.5], [2.6]]))
     assert same(first.choice, second.choice).tolist() == [True, False]

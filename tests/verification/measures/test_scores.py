@@ -117,6 +117,15 @@ def test_only_the_same_pairs_can_be_compared():
         paired_difference(_score([1, 1], [0, 0]), _score([1, 1], [0, 0]))
 
 
+def test_a_student_whose_intervention_has_no_effect_is_no_reference():
+    """Tables hold no accuracy of it, so that a difference from it would be from a number that nobody sees."""
+    effective, alive = [1, 1, 0], Measurement((_score([1, 1, 1], [1, 1, 0]),))
+    dead = Measurement((_score([1, 0, 1], effective, reachable=False),))
+    assert differences({("kd", 0): dead, ("diito", 0): alive}, {"kd": (), "diito": ("kd",)}) == ()
+    assert differences({("kd", 0): alive, ("diito", 0): dead}, {"kd": (), "diito": ("kd",)}) == ()
+    assert differences({("kd", 0): alive, ("diito", 0): alive}, {"kd": (), "diito": ("kd",)})
+
+
 def test_differences_compare_aligned_sites_with_the_reference_and_with_the_own_baselines():
     effective = [1, 1, 1, 0]
 

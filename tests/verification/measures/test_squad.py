@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from causalkd.data.batch import Batch, pad, pad_labels
+from causalkd.data.pairs.collator import PairingCollator
 from causalkd.data.tasks.loading import load_examples
 from causalkd.data.tasks.tokenise import answer_examples
 from causalkd.models.checkpoints import load_tokenizer
+from causalkd.verification.interventions.predictions import counted_logits, counted_positions, predictions, spans
 from causalkd.verification.measures.squad import (
     WindowAnswer,
     answer_f1,
@@ -107,3 +109,23 @@ def test_a_perfect_predictor_is_right_on_real_questions_in_windows_of_128(data_f
     assert len(accepted) == 1190 and len(loaded.examples) > 2 * len(accepted) and loaded.lost == 0
     wrong = [number for number, texts in accepted.items() if not answer_is_exact(found.get(number, ""), texts)]
     assert [accepted[number] for number in wrong] == [["7,000,000 square kilometres (2,70"]]
+
+
+@pytest.mark.parametrize("length", [40, 128])
+def test_spans_of_interventions_are_those_that_answers_are_scored_by(length):
+    """Inside one window both choose the same tokens, unless the likeliest is "there is no answer"."""
+    done = answer_examples(["who jumps ?"] * 3, [CONTEXT] * 3, [[(0, CONTEXT[:3])]] * 3, bert_like(), length)
+    rows = done.examples
+    (batch,) = PairingCollator(rows, {}, 0).in_order(len(rows))
+    counted = counted_positions("question_answering", batch)
+    for seed in range(5):
+        logits = 3 * torch.randn(len(rows), counted.shape[1], 2, generator=torch.Generator().manual_seed(seed))
+        ends = counted_logits("question_answering", logits, counted)
+        both = spans(predictions("question_answering", ends, counted).choice).tolist()
+        answers = window_answers(ends, batch, rows)
+        for example, (start, stop), answer in zip(rows, both, answers, strict=True):
+            if (start, stop) == (example["null"], example["null"]):
+                assert answer.null > answer.score
+            else:
+                first, last = (example["offsets"][token] for token in (start, stop))
+                assert example["text"][first[0] : last[1]].strip() == answer.text and answer.score >= answer.null
