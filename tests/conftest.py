@@ -30,6 +30,7 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 SEVERAL = 40
 """Modules that are worth a garbage collection."""
+_LEFT_OUT: set[str] = set()
 NO_DATA = "set CAUSALKD_DATA to the folder of real data"
 NO_WEIGHTS = "run `make weights` to install the pretrained weights"
 
@@ -46,18 +47,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def frozen_modules(frozen: set[str]) -> None:
+def modules_left_out() -> None:
     """Leaves what is loaded by now out of garbage collections: every training asks for one."""
-    if len(sys.modules) - len(frozen) > SEVERAL:
-        frozen.update(sys.modules)
+    if len(sys.modules) - len(_LEFT_OUT) > SEVERAL:
+        _LEFT_OUT.update(sys.modules)
         gc.collect()
         gc.freeze()
-
-
-@pytest.fixture(scope="session")
-def frozen() -> set[str]:
-    """The names of the modules that garbage collections leave out."""
-    return set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
