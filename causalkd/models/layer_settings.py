@@ -43,7 +43,7 @@ def chosen_blocks(total: int, layers: Sequence[int] | None, every: int | None) -
     chosen = list(layers or ())
     wrong = [layer for layer in chosen if not 0 <= layer < total]
     if wrong or not chosen:
-        raise ValueError(f"layers={chosen}: the teacher has blocks 0–{total - 1}; name at least one of them")
+        raise ValueError(f"layers={chosen}: the teacher has blocks 0–{total - 1}; name only these, at least one")
     return chosen
 
 

@@ -57,13 +57,13 @@ def run_pipeline(
         ValueError: A fault in the pipeline or one of its runs, or the folder holds runs of other recipes.
     """
     folder, processes = recipe.folder, all_processes()
-    changed = _changed(recipe, _before(recipe))
+    changed = _changed(recipe, _before(recipe), waiting := _outdated(folder))
     if changed and not overwrite:
         raise ValueError(
-            f"{folder} holds runs with other settings, or from other files, than the pipeline has now: "
+            f"{folder} holds runs from other files or with other settings than the pipeline has now: "
             f"{', '.join(changed)}; go back to those, choose another `output`, or replace these runs (--overwrite)"
         )
-    outdated = list(dict.fromkeys([*_outdated(folder), *changed]))
+    outdated = list(dict.fromkeys([*waiting, *changed]))
     _preflight(recipe, outdated, tell)
 
     def begin() -> None:
@@ -132,12 +132,14 @@ def _note(folder: Path, outdated: Sequence[str]) -> None:
         (folder / OUTDATED).unlink(missing_ok=True)
 
 
-def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None) -> list[str]:
-    """The runs of both stages that would be others now; what is fine-tuned from such a run is, too."""
+def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None, waiting: Sequence[str]) -> list[str]:
+    """The runs of both stages that would be others now; what is fine-tuned from such a run is, too. Of those that wait
+    to be replaced, it is known that they are from other files.
+    """
     if before is None:
         return []
     old = {run.name: run for run in before.runs()}
-    runs = [run.name for run in recipe.runs() if run.name in old and _is_other(old[run.name], run)]
+    runs = [run.name for run in recipe.runs() if run.name in old and _is_other(old[run.name], run, run.name in waiting)]
     known = {subject.name: subject for subject in before.subjects()}
     tunings = []
     for subject in recipe.subjects():
@@ -147,12 +149,12 @@ def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None) -> list[str]
             if stale and wanted.folder.is_dir():
                 tunings.append(f"{subject.name}/{task}")
             elif subject.name in known and task in before.finetune.tasks:
-                is_other = _is_other(before.finetuning(known[subject.name], task), wanted)
-                tunings += [f"{subject.name}/{task}"] if is_other else []
+                name, earlier = f"{subject.name}/{task}", before.finetuning(known[subject.name], task)
+                tunings += [name] if _is_other(earlier, wanted, name in waiting) else []
     return [*runs, *tunings]
 
 
-def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe) -> bool:
+def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe, waits: bool) -> bool:
     """Whether a folder holds a run that is done with another recipe or from other files, or one that cannot go on with
     this recipe.
     """
@@ -160,7 +162,7 @@ def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe) -> 
     if not folder.recipe.is_file():
         return False
     if before == now:
-        return folder.finished and bool(changed_sources(folder, now))
+        return folder.finished and not waits and bool(changed_sources(folder, now))
     return folder.finished or bool(differences(folder, before, now))
 
 

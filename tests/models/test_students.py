@@ -95,8 +95,8 @@ def test_a_narrower_student(architecture: str, width: int) -> None:
         ({}, "give either layers or every, not both or neither; got layers=None, every=None"),
         ({"layers": (0,), "every": 1}, "not both or neither"),
         ({"every": 4}, "every=4 leaves no block; the teacher has 3 blocks"),
-        ({"layers": (0, 3)}, r"layers=\[0, 3\]: the teacher has blocks 0–2"),
-        ({"layers": ()}, "name at least one of them"),
+        ({"layers": (0, 3)}, r"layers=\[0, 3\]: the teacher has blocks 0–2; name only these"),
+        ({"layers": ()}, "name only these, at least one"),
         ({"every": 1, "width": 20}, "width=20 does not divide into heads of 8; give a multiple of 8"),
     ],
 )

@@ -189,7 +189,7 @@ def test_runs_from_other_files_are_refused(
     monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path / "data"))
     (file,) = (path for path in (tmp_path / "data").rglob("*train*") if "RTE" in str(path))
     file.write_text(file.read_text() + "\n")
-    with pytest.raises(ValueError, match=r"other files, .*: teacher/rte, middle-diito/rte, late-diito/rte; go"):
+    with pytest.raises(ValueError, match=r"from other files .*: teacher/rte, middle-diito/rte, late-diito/rte; go"):
         runs.run_pipeline(same)
 
 
@@ -202,7 +202,7 @@ def test_an_unfinished_run_that_cannot_go_on_is_named_and_replaced(
     given = plain(place, tmp_path / "run")
     given["distill"][1]["verification"]["pairs"] = 6
     goes_on = PipelineRecipe.parse(given)  # no training depends on it
-    assert runs._changed(goes_on, runs._before(goes_on)) == []
+    assert runs._changed(goes_on, runs._before(goes_on), []) == []
     given["distill"][1]["training"]["learning_rate"] = 1e-2
     changed = PipelineRecipe.parse(given)
     with pytest.raises(ValueError, match=r"settings than the pipeline has now: late, late-diito/rte.*--overwrite"):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from causalkd.recipe.study_parts import EvaluationPart
 from causalkd.runs.study import run_study
 from causalkd.runs.study_cells import StudyFolder
+from causalkd.runs.study_measurements import _data
 from causalkd.verification.results.report import VerificationReport
 from tests.small_study import VARIANTS, begun, small_study
 
@@ -86,3 +88,14 @@ def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
     study = small_study(tmp_path, seeds=[0], evaluate=twice)
     with pytest.raises(ValueError, match="evaluate: planted/validation is measured twice, and its figures would share"):
         run_study(study)
+
+
+def test_what_is_asked_of_a_file_changes_with_the_rows_that_it_names(tmp_path: Path) -> None:
+    rows, block = tmp_path / "rows.csv", tmp_path / "block.yaml"
+    rows.write_text("text,label\na,b\n")
+    block.write_text(f"data: {{path: {rows}, kind: classification}}")
+    part = EvaluationPart(task=str(block))
+    before = _data(part)
+    assert _data(part) == before and _data(EvaluationPart(task="rte")) is None
+    rows.write_text("text,label\na,c\n")
+    assert _data(part) != before
