@@ -135,9 +135,11 @@ def _say_untied(model: PreTrainedModel) -> None:
     words, head = model.get_input_embeddings(), model.get_output_embeddings()
     if words is None or head is None or not getattr(model, "_tied_weights_keys", None):
         return
-    text = model.config.get_text_config()
-    if text.tie_word_embeddings and getattr(head, "weight", None) is not getattr(words, "weight", None):
-        model.config.tie_word_embeddings = text.tie_word_embeddings = False
+    if getattr(head, "weight", None) is getattr(words, "weight", None):
+        return
+    for config in (model.config, model.config.get_text_config()):  # one object, but for models that read images too
+        if getattr(config, "tie_word_embeddings", False):
+            config.tie_word_embeddings = False
 
 
 def model_from_config(

@@ -23,6 +23,7 @@ CHEAP: tuple[tuple[str, Task], ...] = (
     ("gemma3_text", "classification"),
     # Models that also read images or sound, and one whose blocks are counted by a list.
     ("llava", "causal_lm"),
+    ("qwen2_5_vl", "causal_lm"),
     ("qwen2_audio", "causal_lm"),
     ("llama4", "causal_lm"),
     ("nemotron_h", "causal_lm"),
