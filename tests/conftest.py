@@ -12,7 +12,7 @@ import torch
 from beartype import BeartypeConf, BeartypeDecorPlace
 from beartype.claw import beartype_packages
 
-from tests.checked_rooms import PLAIN
+from tests.checked_packages import PLAIN
 from tests.packaged_files import file_of
 from tests.shape_checks import checked
 
@@ -23,7 +23,7 @@ gc.disable()  # until everything is collected: looking for garbage would be a qu
 # Before anything of the package is imported.
 jaxtyping.jaxtyped = checked
 beartype_packages(
-    [f"causalkd.{room}" for room in PLAIN],
+    [f"causalkd.{part}" for part in PLAIN],
     conf=BeartypeConf(claw_decor_place_func=BeartypeDecorPlace.FIRST),  # below other decorators
 )
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -2,9 +2,6 @@
 
 import errno
 
-import torch
-from safetensors import SafetensorError
-
 EXIT_CODE = 3
 """The exit code of the command line after such a fault; a user's fault ends it with 2."""
 _OUT_OF_MEMORY = "make `training.batch_size` or `verification.batch_size` smaller and call the same command again"
@@ -33,6 +30,9 @@ def environment_fault(error: BaseException) -> str | None:
             error.errno or 0, "resolve this and run the same command again; a run continues where it stopped"
         )
         return f"{where}{what}; {advice}"
+    import torch  # here, so that a command without models, such as help, ends at once
+    from safetensors import SafetensorError
+
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         said = " ".join(str(error).split())
         return f"there is not enough memory{f' ({said[:300]})' if said else ''}; {_OUT_OF_MEMORY}"

@@ -49,8 +49,9 @@ def user_errors() -> Iterator[None]:
 
 def end_with(error: OSError) -> NoReturn:
     """Ends a command that does no work of its own, such as help, after a fault of the machine: full standard output."""
-    message, code = _ending(error)
-    _end(message or str(error), code)
+    from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
+
+    _end(environment_fault(error) or str(error), EXIT_CODE)
 
 
 def _ending(error: BaseException) -> tuple[str | None, int]:
