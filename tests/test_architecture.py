@@ -71,7 +71,7 @@ def test_no_function_is_long() -> None:
 
 def test_few_files_lie_at_the_root() -> None:
     found = sorted(path.name for path in SOURCES if path.parent == Path("causalkd"))
-    assert len(found) <= ROOT_FILES, f"{ROOT_FILES} files are allowed at the root of causalkd; put some of {found} into folders"
+    assert len(found) <= ROOT_FILES, f"{ROOT_FILES} files are allowed at the root of causalkd; move some of {found}"
 
 
 def test_the_first_line_of_a_module_is_a_sentence() -> None:
@@ -114,12 +114,12 @@ def test_every_module_is_mirrored_by_a_test() -> None:
     assert not missing, f"modules without their test file: {missing}"
 
 
-def test_the_types_of_every_room_are_checked() -> None:
+def test_the_types_of_every_package_are_checked() -> None:
     options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
     (shapes,) = [option.partition("=")[2] for option in options if option.startswith("--jaxtyping-packages")]
-    checked = [*shapes.split(",")[:-1], *(f"causalkd.{room}" for room in PLAIN)]
+    checked = [*shapes.split(",")[:-1], *(f"causalkd.{part}" for part in PLAIN)]
     names = [".".join(path.with_suffix("").parts) for path in MODULES]
-    unchecked = [name for name in names if not any(name == room or name.startswith(f"{room}.") for room in checked)]
+    unchecked = [name for name in names if not any(name == part or name.startswith(f"{part}.") for part in checked)]
     assert unchecked == ["causalkd.__main__", "causalkd.task_types"], "these define no function"
 
 
