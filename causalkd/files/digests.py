@@ -24,7 +24,7 @@ def files_digest(paths: Iterable[Path]) -> str:
 def files_digest_once(paths: Iterable[Path]) -> str:
     """The same digest; a process that asks again reads again only files that were written to since.
 
-    That is told by the time at which the system last changed a file, which, unlike the time that copies keep, nobody
+    It knows by the time at which the system last changed a file, which, unlike the time that copies keep, nobody
     can set.
     """
     return _joined(map(_digest_once, paths))
