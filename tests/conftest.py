@@ -2,7 +2,7 @@
 
 import gc
 import os
-import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,8 @@ beartype_packages(
 )
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
-SEVERAL = 40
-"""Modules that are worth a garbage collection."""
-_LEFT_OUT: set[str] = set()
+SLOW = 0.02
+"""Seconds of a garbage collection that are worth leaving out of the next ones what is loaded by now."""
 NO_DATA = "set CAUSALKD_DATA to the folder of real data"
 NO_WEIGHTS = "run `make weights` to install the pretrained weights"
 
@@ -40,19 +39,37 @@ def _data_folder() -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
+class _Collections:
+    """Whether a garbage collection was slow: every training asks for one."""
+
+    def __init__(self) -> None:
+        self._began, self.slow = 0.0, True
+
+    def __call__(self, phase: str, _: dict[str, int]) -> None:
+        """Takes the time of a collection; one of `gc.callbacks`."""
+        now = time.thread_time()
+        if phase == "stop":
+            self.slow = self.slow or now - self._began > SLOW
+        self._began = now
+
+
+_COLLECTIONS = _Collections()
+
+
 def pytest_collection_finish() -> None:
     """Makes garbage collections rare."""
     gc.set_threshold(20_000, 50, 50)
+    gc.callbacks.append(_COLLECTIONS)
     gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def modules_left_out() -> None:
-    """Leaves what is loaded by now out of garbage collections: every training asks for one."""
-    if len(sys.modules) - len(_LEFT_OUT) > SEVERAL:
-        _LEFT_OUT.update(sys.modules)
+def loaded_left_out() -> None:
+    """Leaves what is loaded by now, such as late imports, out of garbage collections if the last ones were slow."""
+    if _COLLECTIONS.slow:
         gc.collect()
         gc.freeze()
+        _COLLECTIONS.slow = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

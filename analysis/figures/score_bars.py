@@ -10,6 +10,8 @@ from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
+_KINDS = {True: "aligned ", False: "other "}
+"""The word for aligned sites and for the others, where some are aligned."""
 _TRAINED, _NOT_TRAINED = "trained here", "not trained here"
 
 
@@ -62,6 +64,7 @@ def bar_groups(report: VerificationReport) -> list[BarGroup]:
     found = standings(report)
     colours = student_colours(found)
     groups = []
+    has_aligned = any(row.aligned for row in report.interchange)
     for kind, aligned in enumerate((True, False)):
         if any(row.aligned == aligned for row in report.interchange):
             notes = {name: _note(report, name) if aligned else "" for name in found}
@@ -71,7 +74,9 @@ def bar_groups(report: VerificationReport) -> list[BarGroup]:
             )
             most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
             which = [most.which.lstrip(", ") if most.sites else "", shared]
-            groups.append(BarGroup(_title(most, aligned), "; ".join(filter(None, which)), bars))
+            groups.append(
+                BarGroup(_title(most, _KINDS[aligned] if has_aligned else ""), "; ".join(filter(None, which)), bars)
+            )
     return groups
 
 
@@ -80,17 +85,18 @@ def key_to(groups: Sequence[BarGroup]) -> str:
     bars = [bar for group in groups for bar in group.bars]
     dots = " A dot is one seed; sd is the standard deviation over the seeds." if any(bar.points for bar in bars) else ""
     interval = any(bar.low is not None and not bar.points for bar in bars)
-    line = " The line across its end is the 95% interval, where there is one site." if interval else ""
+    means = any(bar.low is None and bar.value is not None for bar in bars)
+    without = ", which a mean over several sites does not have" if means else ""
+    line = f" The line across its end is the 95% interval{without}." if interval else ""
     return f"A bar is effective IIA.{dots}{line}"
 
 
-def _title(most: Evidence, aligned: bool) -> str:
-    word = "aligned" if aligned else "other"
+def _title(most: Evidence, kind: str) -> str:
     if not most.sites:
-        return f"At {word} sites: fewer than {FEW_PAIRS} effective pairs"
+        return f"At {kind}sites: fewer than {FEW_PAIRS} effective pairs"
     if most.measured == 1:
-        return "At the aligned site" if aligned else "At the one other site"
-    return f"{'At' if most.sites == 1 else 'On average over'} {most.counted} {word} sites"
+        return f"At the {'' if kind == _KINDS[True] else 'one '}{kind}site"
+    return f"{'At' if most.sites == 1 else 'On average over'} {most.counted} {kind}sites"
 
 
 def _note(report: VerificationReport, name: str) -> str:

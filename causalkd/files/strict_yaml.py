@@ -1,6 +1,8 @@
 """YAML as users write it: 1e-4 is a number, no key is written twice, and no text can take unbounded work to read."""
 
+import copy
 import re
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -9,6 +11,9 @@ MOST_CHARACTERS = 2**24
 """The largest number of characters in a text, and in its values when every alias is expanded."""
 MOST_VALUES = 100_000
 """The largest number of keys and values in a text, with aliases expanded."""
+
+_SHORT = 20_000
+"""Characters of a text that is worth remembering, which a recipe has fewer than."""
 
 _TEXT, _FLOAT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:float"
 # PyYAML reads YAML 1.1, which knows 1.0e-4 but takes 1e-4 for text.
@@ -64,13 +69,23 @@ class _Dumper(_ShortFloats, yaml.SafeDumper):
 
 
 def load_text(text: str) -> Any:
-    """Read the value of a YAML text.
+    """Read the value of a YAML text; a short one that was read before is remembered.
 
     Raises:
         ValueError: The text is not YAML, or too long, too deep, or endless; the message says where.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"the text has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read; shorten it")
+    return copy.deepcopy(_remembered(text)) if len(text) < _SHORT else _read(text)
+
+
+@lru_cache(maxsize=128)
+def _remembered(text: str) -> Any:
+    """The value of a text; a study reads the same recipes for each of its cells."""
+    return _read(text)
+
+
+def _read(text: str) -> Any:
     try:
         return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:

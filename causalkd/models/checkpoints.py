@@ -175,7 +175,10 @@ def has_head(name: str | Path, task: Task, revision: str | None = None) -> bool:
     Raises:
         ValueError: No such checkpoint.
     """
-    config = read_config(name, revision)
+    return _is_saved_with(read_config(name, revision), task)
+
+
+def _is_saved_with(config: PreTrainedConfig, task: Task) -> bool:
     return any(head.__name__ in (config.architectures or ()) for head in head_classes(type(config), task))
 
 
@@ -192,4 +195,4 @@ def tasks_of(name: str | Path, revision: str | None = None) -> tuple[Task, ...]:
     possible: list[Task] = [task for task in TASK_TYPES if head_classes(type(config), task)]
     if not possible:
         raise ValueError(f"{name} is a {config.model_type}, which is no language model; name another checkpoint")
-    return tuple(sorted(possible, key=lambda task: not has_head(name, task, revision)))
+    return tuple(sorted(possible, key=lambda task: not _is_saved_with(config, task)))

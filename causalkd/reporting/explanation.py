@@ -141,7 +141,8 @@ def _what_is_counted(report: VerificationReport) -> str:
     tolerance = report.environment.tolerance
     alike = "" if tolerance is None else f" Two numbers that are at most {tolerance:g} apart are one prediction."
     return (
-        f"Effective IIA is counted on the pairs on which the intervention changes the teacher's prediction{pairs}: it "
-        "is the share of them on which the student, after its own intervention, predicts what the teacher predicts."
+        "Effective interchange intervention accuracy (effective IIA) is counted on the pairs on which the intervention "
+        f"changes the teacher's prediction{pairs}: it is the share of them on which the student, after its own "
+        "intervention, predicts what the teacher predicts."
         f"{alike}{beat}"
     )

@@ -31,7 +31,8 @@ def headline(report: VerificationReport) -> str:
     own = here[leaders[0]]
     place = _place(own, kind)
     above = any(each.above for each in here.values())
-    nothing = f"Nothing shows that a student computes as the teacher does {place[0].lower()}{place[1:]};"
+    which = "the" if len({student.name for student in report.students}) == 1 else "a"
+    nothing = f"Nothing shows that {which} student computes as the teacher does {place[0].lower()}{place[1:]};"
     where = f"{place}," if above else nothing
     claim = _tied(report, leaders, here) if len(leaders) > 1 else _single(report, leaders[0], here, kind)
     return f"{where} {claim}.{_another_layer(leaders, here)}{_unmeasured(report, here)}"
@@ -167,7 +168,10 @@ def _beside_students(report: VerificationReport, best: str, here: Mapping[str, E
 def _relation(report: VerificationReport, best: str, other: str, theirs: Evidence) -> str:
     """How much higher the best student scores than another one; no claim where they were not compared."""
     rows = differences_of(report, best, other)
-    said = f"{isolated(other)} ({percent(theirs.accuracy)}"
+    many = len({student.name for student in report.students}) > _NAMED
+    said = (
+        f"{isolated(other)} ({percent(theirs.accuracy)}{', the student that others are compared with' if many else ''}"
+    )
     if not rows:
         return f"; beside {said})"
     surely = sum(is_sure(report, row) and difference > 0 for row, difference in rows)
@@ -180,9 +184,15 @@ def _relation(report: VerificationReport, best: str, other: str, theirs: Evidenc
     ends = [_points(end(difference for _, difference in rows)) for end in (min, max)]
     sure = "each" if surely == len(rows) else f"{surely} of them"
     return (
-        f", and {_points(middle)} points ({' to '.join(ends)} in {len(rows)} comparisons, {sure} beyond chance) more "
-        f"than {said})"
+        f", and {_points(middle)} points ({' to '.join(ends)} in {_compared(rows)}, {sure} beyond chance) more than "
+        f"{said})"
     )
+
+
+def _compared(rows: Sequence[tuple[DifferenceRow, float]]) -> str:
+    """What several comparisons of two students differ in."""
+    seeds = len({row.seed for row, _ in rows})
+    return f"{seeds} seeds" if seeds == len(rows) else f"{len(rows)} comparisons of a seed and a site"
 
 
 def _interval(row: DifferenceRow, difference: float) -> str:

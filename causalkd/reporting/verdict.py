@@ -91,11 +91,22 @@ def _unplaced(found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:
     counts = {name: sum(kind.anywhere for kind in kinds) for name, kinds in found.items()}
     if not any(counts.values()):
         return []
-    said = ", ".join(f"{count} of {_above(found[name])} of {isolated(name)}" for name, count in counts.items() if count)
+    said = ", ".join(
+        f"{_part_of(count, _above(found[name]))} at which {isolated(name)} is above its baselines"
+        for name, count in counts.items()
+        if count
+    )
     return [
-        "Not every site above the baselines is shown to depend on its layer: half the student's depth away the "
-        f"intervention is right at least as often, within chance, at {said}."
+        f"The layer is not shown to matter at {said}: there, an intervention half the student's depth away is right as "
+        "often, within chance."
     ]
+
+
+def _part_of(count: int, sites: int) -> str:
+    """How many of some sites, in words that can be read for one site too."""
+    if sites == 1:
+        return "the one site"
+    return f"{count} of the {sites} sites" if count < sites else f"the {sites} sites"
 
 
 def _of_student(name: str, aligned: Evidence, other: Evidence) -> str:

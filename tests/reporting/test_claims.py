@@ -46,7 +46,7 @@ def test_a_student_that_has_learnt_nothing_is_no_evidence(seed):
     student = untrained_copy(teacher_and_student()[1], seed)
     report = _report(student)
     assert verdict(report)[0].startswith(
-        "Nothing shows that a student computes as the teacher does at the aligned site;"
+        "Nothing shows that the student computes as the teacher does at the aligned site;"
     )
     trained = {row.baseline: row for row in report.interchange if row.aligned}
     assert trained["measured"].iia_effective <= trained["majority_class"].iia_effective + 0.1

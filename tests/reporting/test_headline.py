@@ -20,7 +20,7 @@ def test_a_student_that_is_better_than_the_other_and_its_baselines():
     assert headline(_two(0.66, 0.884, 0.224)) == (
         "At the aligned site, diito predicts what the teacher predicts on 88.4% of the pairs on which the intervention "
         "changes the teacher's prediction (mean of 3 seeds, sd 0.0 points), above its best baseline (majority class, "
-        "50.0%), and 22.4 points (22.4 to 22.4 in 3 comparisons, each beyond chance) more than kd (66.0%)."
+        "50.0%), and 22.4 points (22.4 to 22.4 in 3 seeds, each beyond chance) more than kd (66.0%)."
     )
 
 
@@ -46,7 +46,7 @@ def test_a_difference_in_some_seeds_is_said_to_be_in_some():
     report = _two(0.7, 0.75, 0.05)
     rows = [dataclasses.replace(row, q_value=0.2) if row.seed == 2 else row for row in report.differences]
     found = headline(dataclasses.replace(report, differences=tuple(rows)))
-    assert "5.0 points (5.0 to 5.0 in 3 comparisons, 2 of them beyond chance) more than kd (70.0%)" in found
+    assert "5.0 points (5.0 to 5.0 in 3 seeds, 2 of them beyond chance) more than kd (70.0%)" in found
 
 
 def test_a_comparison_on_few_pairs_says_nothing():
@@ -93,7 +93,7 @@ def test_of_many_students_the_highest_is_said_to_be_chosen_and_the_tests_are_adj
     names = tuple(f"s{index}" for index in range(9))
     report = two_sites(lambda name, *_: 0.5 + int(name[1]) / 50, students=names)
     many = compared(report, lambda name, _: int(name[1]) / 50, q=0.001, reference="s0")
-    assert "s8 (the highest of 9 students)" in headline(many) and " more than s0 (50.0%)" in headline(many)
+    assert "s8 (the highest of 9 students)" in headline(many) and " more than s0 (50.0%, the" in headline(many)
     assert "s4" not in headline(many)
     weak = compared(report, lambda name, _: int(name[1]) / 50, q=0.02, reference="s0")
     assert "it is not shown to score higher than s0" in headline(weak), "0.02 in eight comparisons is no finding"

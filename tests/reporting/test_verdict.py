@@ -41,7 +41,7 @@ def test_each_student_has_a_sentence_of_its_numbers():
 )
 def test_a_student_within_its_baselines_is_no_evidence(report):
     assert verdict(report)[0].startswith(
-        "Nothing shows that a student computes as the teacher does at the aligned site;"
+        "Nothing shows that the student computes as the teacher does at the aligned site;"
     )
     assert not any("One seed" in sentence for sentence in verdict(report))
 
@@ -65,8 +65,8 @@ def test_a_baseline_that_explains_everything_is_not_exceeded_by_a_perfect_score(
 def test_only_students_that_do_as_well_elsewhere_are_named_as_such():
     report = two_sites(lambda *_: 0.8, students=("kd", "diito"))
     report = at_another_layer(report, lambda name, _: {"kd": 0.9, "diito": 0.3}[name], 0.001)
-    (said,) = (sentence for sentence in verdict(report) if "depend on its layer" in sentence)
-    assert said.endswith("at 2 of 2 of kd.")
+    (said,) = (sentence for sentence in verdict(report) if "layer is not shown to matter at" in sentence)
+    assert "at the 2 sites at which kd is above its baselines: there" in said and "diito" not in said
 
 
 def test_of_many_students_those_above_at_other_sites_are_counted():
