@@ -92,13 +92,19 @@ def study(
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
     power: Annotated[bool, typer.Option("--power", help="Stop when it is calculated what can be shown.")] = False,
 ) -> None:
-    """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it."""
+    """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it.
+
+    It ends with exit code 1 if a cell failed; the table says why.
+    """
     leave_to_the_first()
     with user_errors():
         if table and (retry_failed or power):
             raise ValueError("--table runs nothing, so --retry-failed and --power do not go with it; leave them out")
         study_with_page = import_module("analysis.pages.study_page").study_with_page
-        typer.echo(study_with_page(file, table, retry_failed, partial(typer.echo, err=True), power))
+        text, failed = study_with_page(file, table, retry_failed, partial(typer.echo, err=True), power)
+        typer.echo(text)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

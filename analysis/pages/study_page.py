@@ -23,6 +23,7 @@ from causalkd.reporting.study_formats import (
 )
 from causalkd.reporting.study_types import StudyTable
 from causalkd.runs.study import read_study, run_study
+from causalkd.runs.study_cells import StudyFolder
 
 
 def study_page(table: StudyTable) -> str:
@@ -55,9 +56,11 @@ def write_page(table: StudyTable, folder: Path) -> None:
 
 def study_with_page(
     file: Path, only_table: bool, retry_failed: bool, tell: Callable[[str], None], only_power: bool = False
-) -> str:
-    """Runs a study, or only its pilot, or only sums up what is finished of it, and writes its page; the table as
-    Markdown.
+) -> tuple[str, bool]:
+    """Runs a study, or only its pilot, or only sums up what is finished of it, and writes its page.
+
+    Returns:
+        The table as Markdown, and whether a cell that was to be run failed.
     """
     study = Study.load(file)
     if only_table:
@@ -65,4 +68,6 @@ def study_with_page(
     else:
         table = run_study(study, retry_failed=retry_failed, only_power=only_power, page=write_page, tell=tell)
     write_page(table, study.folder)
-    return f"{table_markdown(table)}\n{study.folder / 'study.html'}"
+    reasons = StudyFolder(study.folder).failures
+    failed = not only_table and any((reasons / f"{name}.json").is_file() for name in table.failures)
+    return f"{table_markdown(table)}\n{study.folder / 'study.html'}", failed

@@ -42,6 +42,11 @@ class StudyFolder:
         return self.path / "teachers"
 
     @property
+    def failures(self) -> Path:
+        """Why cells failed, a file each."""
+        return self.path / "failures"
+
+    @property
     def log(self) -> Path:
         """Which process began which cell, and when, as JSON lines."""
         return self.path / "cells.jsonl"
@@ -53,7 +58,7 @@ class StudyFolder:
 
     def failure(self, cell: Cell) -> Path:
         """Why a cell failed."""
-        return self.path / "failures" / f"{cell.name}.json"
+        return self.failures / f"{cell.name}.json"
 
     def is_settled(self, cell: Cell, study: Study) -> bool:
         """Whether a cell is finished, or has failed."""

@@ -4,7 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from causalkd.cli import app
 from causalkd.runs.study import run_study
 from causalkd.runs.study_cells import StudyFolder, cell_result
 from tests.small_study import VARIANTS, begun, small_study
@@ -30,6 +32,9 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None
     run_study(study, retry_failed=True, tell=told.append)
     assert told[1] == f"{failed[0].name} begins"
     assert begun(study) == once + Counter({failed[0].name: 1})
+    called = CliRunner().invoke(app, ["study", str(tmp_path / "study.yaml")])
+    assert called.exit_code == 1 and "max_length 17 is more" in called.stdout
+    assert CliRunner().invoke(app, ["study", str(tmp_path / "study.yaml"), "--table"]).exit_code == 0
     folder = StudyFolder(study.folder)
     folder.failure(failed[0]).write_text("{")
     with pytest.raises(ValueError, match=r"is damaged: .*; delete it, and the study runs the cell again"):
