@@ -45,7 +45,7 @@ def plan(
         from causalkd.recipe.recipe import Recipe
         from causalkd.runs.costs.plan import plan as planned
 
-        table = planned(Recipe.load(recipe, set_), speed).table()
+        table = planned(Recipe.load(recipe, set_), speed, partial(typer.echo, err=True)).table()
         if is_first_process():
             typer.echo(table)
 

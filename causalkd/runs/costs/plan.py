@@ -1,7 +1,7 @@
 """What a recipe will cost, worked out before anything starts: operations, memory, disk and time of every stage."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -23,6 +23,7 @@ from causalkd.runs.costs.step_flops import Step, compares, step_flops
 from causalkd.runs.costs.step_memory import activations, forwards_held
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.prepare import build_alignment, build_collator, build_teacher
+from causalkd.runs.setup.without_effect import without_effect
 from causalkd.training.flops import ForwardCost, Number, Shape
 from causalkd.training.progress import PlannedTraining, RunProgress
 
@@ -114,17 +115,21 @@ class Plan:
         )
 
 
-def plan(recipe: Recipe, speed: Number | None = None) -> Plan:
+def plan(recipe: Recipe, speed: Number | None = None, tell: Callable[[str], None] | None = None) -> Plan:
     """What the recipe will cost; trains nothing and writes nothing.
 
     Args:
         recipe: Of a run.
         speed: Operations a second of a device; None measures a product of matrices on this one.
+        tell: Receives a line about every key of the recipe that has no effect.
 
     Raises:
         ValueError: A fault in the recipe, the data or the models.
     """
     data = build_data(recipe.data, recipe.teacher, recipe.students)
+    if tell is not None:
+        for line in without_effect(recipe, data.train.kind):
+            tell(line)
     teacher = build_teacher(recipe.teacher, data, "teacher")
     student = outline(recipe.students[0], teacher, data)
     return planned(recipe, data, teacher, build_alignment(recipe.alignment, teacher, student), speed)

@@ -9,8 +9,10 @@ from tests.shrunk import shrunk
 
 
 def test_every_stage_is_planned_and_nothing_is_written(tmp_path: Path) -> None:
-    recipe = shrunk("quickstart", tmp_path / "run", "training.gradient_accumulation=2", "seeds=[0, 1]")
-    found = plan(recipe, speed=1e9)
+    changes = ("training.gradient_accumulation=2", "seeds=[0, 1]", "verification.tolerance=0.1")
+    told: list[str] = []
+    found = plan(shrunk("quickstart", tmp_path / "run", *changes), speed=1e9, tell=told.append)
+    assert told == ["verification.tolerance is 0.1 and has no effect in this recipe: it acts only with a regression"]
     assert [stage.name for stage in found.stages] == [
         *("teacher", "kd-seed0", "kd-seed1", "diito-seed0", "diito-seed1", "verification")
     ]
