@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from causalkd.data.tasks.loading import Examples
-from causalkd.files.digests import files_digest
+from causalkd.files.digests import files_digest_once
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
@@ -28,10 +28,10 @@ def identity(data: Data) -> dict[str, dict[str, Any]]:
 def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     """A digest of the configuration and the weights of each checkpoint in a folder, by the key that names it.
 
-    Costs one reading of these files.
+    Costs one reading of these files, of which `source_digests` reads none again.
     """
     folders = {key: Path(given) for key, given in named_inputs(recipe) if key.endswith("model") and "\n" not in given}
-    return {key: files_digest(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
+    return {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
 
 
 def write_identity(

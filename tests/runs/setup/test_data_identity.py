@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from causalkd.files import digests
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, identity, write_identity
 from causalkd.runs.setup.preflight import preflight
+from causalkd.runs.setup.source_files import source_digests
 from tests.shrunk import RESUMED, FinishedRun, interrupted, planted_model, shrunk
 
 
@@ -77,6 +80,16 @@ def _given_teacher(folder: Path, more: float) -> Path:
 
 
 GIVEN = ("teacher.config=null", "teacher.training=null", "students.kd.layers=[0, 1]", "students.diito.layers=[0, 1]")
+
+
+def test_the_files_of_a_checkpoint_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = _given_teacher(tmp_path / "teacher", 0)
+    recipe, read = shrunk("quickstart", tmp_path / "run", *GIVEN, f"teacher.model={teacher}"), Counter[str]()
+    monkeypatch.setattr(digests, "_SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(digests, "file_digest", lambda path: str(read.update([path.name])))
+    checkpoints_of(recipe)
+    source_digests(recipe)
+    assert read["model.safetensors"] == read["config.json"] == 1
 
 
 def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path) -> None:
