@@ -7,9 +7,9 @@ row by row, the two models could change places (Efron and Tibshirani 1993, chapt
 question, a text) is what is drawn, since the predictions within one depend on each other.
 
 Samples of rows that are all right are all right, and samples of two models that answer alike do not differ. So an
-interval of F1 or Matthews' correlation reaches at least as far as Wilson's would if every row were right, or wrong, and
-a difference that no sample changes has the interval of that of such shares. With 40 rows of which 98 % are right, or 100
-of which 99 % are, intervals of the samples alone held the true value 49 to 63 % of the time, and these 98 to 100 %.
+interval of F1 or Matthews' correlation reaches at least as far as Wilson's would if every row were right, or wrong; and
+a difference that no sample changes has the interval of that of such shares. With 40 rows of which 98 % are right, or
+100 of which 99 % are, intervals of the samples alone held the true value 49 to 63 % of the time, and these 98 to 100 %.
 """
 
 import warnings
