@@ -84,7 +84,7 @@ class AttributionMap:
             scores = self.scores[0, row, kept]
             shares = (scores / scores.abs().sum().clamp(min=torch.finfo(scores.dtype).tiny)).tolist()
             tokens = coloured_tokens([self.tokens[row][position] for position in kept], shares)
-            lines.append(f"<p><b>{escape(self.views[0][row])}</b>: {tokens}</p>")
+            lines.append(f"<p><b><bdi>{escape(self.views[0][row])}</bdi></b>: {tokens}</p>")
         more = len(self.tokens) - len(lines)
         rest = f"<p>and {more} more texts</p>" if more else ""
         return f"<div><p>{escape(self.made.model)} at {escape(self.made.hook_point)}</p>{''.join(lines)}{rest}</div>"
