@@ -72,10 +72,11 @@ def _further_metrics(report: VerificationReport) -> list[Table]:
 def task_certainty(report: VerificationReport) -> list[Table]:
     """The task metric with its interval, and how students differ in it."""
     metric = report.teacher.metric
-    scores = [("model", "seed", metric, "95 %")]
+    scores = [("model", "seed", metric, "95 %", "rows")]
     for row in report.task_scores:
         seed = "–" if row.seed is None else str(row.seed)
-        scores.append((row.model, seed, number(row.value), f"{row.low:.3f}–{row.high:.3f}"))
+        rows = "–" if row.rows is None else str(row.rows)
+        scores.append((row.model, seed, number(row.value), f"{row.low:.3f}–{row.high:.3f}", rows))
     compared = [("students", "seed", "difference", "95 %", "p", "rows")]
     for row in report.task_differences:
         names, interval = f"{row.student} − {row.reference}", f"{row.low:+.3f} to {row.high:+.3f}"

@@ -120,8 +120,9 @@ def task_certainty(
     models: list[tuple[str, int | None, Behaviour]] = [("teacher", None, teacher)]
     for name, seed, found in [*models, *((name, seed, found) for (name, seed), found in students.items())]:
         interval = None if found.answers is None else metric_interval(found.answers, metric)
-        if interval is not None and found.task_metric is not None:
-            scores.append(TaskScoreRow(name, seed, found.task_metric, interval.low, interval.high))
+        if interval is not None and found.task_metric is not None and found.answers is not None:
+            rows, _ = _scored(found.answers, metric)
+            scores.append(TaskScoreRow(name, seed, found.task_metric, interval.low, interval.high, rows))
     for (name, seed), found in students.items():
         for other in references[name]:
             reference = students.get((other, seed))

@@ -172,8 +172,10 @@ def test_every_model_has_an_interval_and_every_student_its_references() -> None:
     }
     students = {(name, seed): behaviours[name] for name in ("kd", "diito") for seed in (0, 1)}
     certain = task_certainty(behaviours["teacher"], students, "accuracy", {"kd": (), "diito": ("kd",)})
-    rows = [(row.model, row.seed) for row in certain["task_scores"]]
-    assert rows == [("teacher", None), *students] and all(r.low < r.value < r.high for r in certain["task_scores"])
+    rows = [(row.model, row.seed, row.rows) for row in certain["task_scores"]]
+    assert rows == [("teacher", None, 80), *((*each, 80) for each in students)] and all(
+        r.low < r.value < r.high for r in certain["task_scores"]
+    )
     assert [(r.student, r.seed, r.reference, r.rows) for r in certain["task_differences"]] == [
         ("diito", 0, "kd", 80), ("diito", 1, "kd", 80),
     ]  # fmt: skip
