@@ -16,5 +16,7 @@ the two ends of a span."""
 
 TASK_TYPES: tuple[Task, ...] = get_args(Task)
 """Every task kind, in the order they are declared."""
+TOKEN_TASKS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
+"""The kinds whose heads predict once per token; the others predict once per row."""
 LANGUAGE_MODELS: tuple[Task, ...] = ("masked_lm", "causal_lm")
 """The kinds whose predictions are over the vocabulary."""

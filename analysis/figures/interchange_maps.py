@@ -32,7 +32,7 @@ from causalkd.verification.results.report import InterchangeRow, Measure, Verifi
 _CELL = (0.62, 0.46)  # inches
 _NAMES = {"iia": "IIA", "iia_effective": "effective IIA"}
 _GUESS = BASELINES["majority_class"].title
-_OF = {"iia": "share of pairs", "iia_effective": "share of effective pairs"}
+_OF = {"iia": "share of predictions", "iia_effective": "share of effective predictions"}
 
 
 @styled

@@ -71,7 +71,7 @@ def _name_axes(ax: Axes, title: str, counted: list[SiteScores]) -> None:
     else:
         ax.set_title(f"{title}: none")
     ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel("effective IIA (share of effective pairs)")
+    ax.set_xlabel("effective IIA (share of effective predictions)")
     ax.grid(axis="x", color=FAINT, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0)

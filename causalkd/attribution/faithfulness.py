@@ -34,17 +34,22 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import complete
 
+_ROUNDING = 4
+"""So many units in the last place of a prediction are no difference between two orders."""
+
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """AOPCs of every view and row, in units of probability; NaN where a row has no token that can be removed.
+    """AOPCs of every view and row, in units of probability (of a regression, of its number).
+
+    They are NaN where a row has no token that can be removed.
 
     Attributes:
-        comprehensiveness: The AOPC of the map's order, most important first.
-        sufficiency: The AOPC of the opposite order.
+        comprehensiveness: The AOPC of the map's order, most important first; NaN where a score is.
+        sufficiency: The AOPC of the opposite order; NaN where a score is.
         random: The mean over random orders: what either would be by chance.
         lower: The lowest AOPC that was found.
-        upper: The highest AOPC that was found.
+        upper: The highest AOPC that was found; `lower` where the two differ by rounding alone.
     """
 
     comprehensiveness: Float[Tensor, "view batch"]
@@ -101,17 +106,18 @@ def faithfulness(
     shape, can_go = scores.shape[:2], removable(model, inputs, views).flatten(0, 1)
     removal = Removal(model, inputs, views, can_go, counts_of(can_go.sum(-1), portions), positions)
     flat = scores.to(can_go.device).flatten(0, 1)
+    ranked = ~(flat.isnan() & can_go).any(-1)
     with torch.no_grad(), evaluating([model]):
         whole = removal.whole()
         orders = [flat, -flat, *(random_scores(flat, generator) for _ in range(random_orders)), *removal.search(whole)]
         aopcs = whole - removal.mean_values(torch.stack([order.double() for order in orders]))
-    first, last, *others = aopcs.unflatten(1, shape).unbind()
-    return Faithfulness(
-        first,
-        last,
-        torch.stack(others[:random_orders]).mean(0),
-        *(end.unflatten(0, shape) for end in aopcs.aminmax(dim=0)),
-    )
+    tried = torch.cat([aopcs[:2].where(ranked, aopcs[2]), aopcs[2:]])  # an order by NaN is none
+    lower, upper = tried.aminmax(dim=0)
+    rounding = _ROUNDING * torch.finfo(model.model.dtype).eps * whole.abs()
+    upper = upper.where(upper - lower > rounding, lower)
+    chance = aopcs[2 : 2 + random_orders].mean(0)
+    found = (*aopcs[:2].where(ranked, torch.nan), chance, lower, upper)
+    return Faithfulness(*(each.unflatten(0, shape) for each in found))
 
 
 def check_portions(portions: int, random_orders: int) -> None:

@@ -84,7 +84,7 @@ class AttributionMap:
             scores = self.scores[0, row, kept]
             shares = (scores / scores.abs().sum().clamp(min=torch.finfo(scores.dtype).tiny)).tolist()
             tokens = coloured_tokens([self.tokens[row][position] for position in kept], shares)
-            lines.append(f"<p><b>{escape(self.views[0][row])}</b>: {tokens}</p>")
+            lines.append(f"<p><b><bdi>{escape(self.views[0][row])}</bdi></b>: {tokens}</p>")
         more = len(self.tokens) - len(lines)
         rest = f"<p>and {more} more texts</p>" if more else ""
         return f"<div><p>{escape(self.made.model)} at {escape(self.made.hook_point)}</p>{''.join(lines)}{rest}</div>"
@@ -145,7 +145,21 @@ def attribution_map(
     target: Target = "probability",
     reduction: Reduction = "sum",
 ) -> AttributionMap:
-    """The map of a batch by integrated gradients; costs and errors are those of `integrated_gradients`."""
+    """The map of a batch: how much each token moved each view's target, by integrated gradients.
+
+    Costs and errors are those of `integrated_gradients`, and for each model and text the scores of a `sum` add up to
+    F(text) − F(baseline), but for the `gap` that more steps make smaller.
+
+    Args:
+        model: The model that is explained.
+        inputs: `input_ids`, `attention_mask`, …: (batch, pos), padded on either side.
+        views: The outputs to explain: `class_views`, `label_views` or `token_views`.
+        hook_point: Where the path is; None for the output of the embeddings.
+        steps: The number of steps, at least 1.
+        baseline: The start of the path: `zero`, the `mean` of the row's tokens, its tokens masked, or a tensor.
+        target: F, the scalar of each view.
+        reduction: `sum` is signed; `norm` is AD-KD's (Wu et al. 2023, arXiv 2305.10010), and does not add up.
+    """
     points = [hook_point_of(model, hook_point)]
     maps = attribution_maps(
         model, inputs, views, points, steps=steps, baseline=baseline, target=target, reduction=reduction

@@ -9,11 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from causalkd.data.batch import IGNORED, Batch
-from causalkd.task_types import Task
+from causalkd.task_types import TOKEN_TASKS, Task
 
 Tokens = Literal["all", "labelled"]
-TOKEN_TASKS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
-"""Tasks whose heads predict once per token."""
 _SOURCE = "source: "
 
 

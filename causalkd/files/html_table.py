@@ -25,7 +25,7 @@ def coloured_tokens(tokens: Sequence[str], shares: Sequence[float]) -> str:
             f'<span title="{share:+.3f}" style="background: rgba({red}, {green}, {blue}, {strength:.2f}); '
             f'padding: 0 .15em; border-radius: .2em">{escape(token)}</span>'
         )
-    return " ".join(spans)
+    return f"<bdi>{' '.join(spans)}</bdi>"  # a text from right to left does not turn what stands beside it
 
 
 def _cell(tag: str, content: object, number: int) -> str:

@@ -33,9 +33,14 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
     """A checkpoint's configuration; `revision` is a branch, tag or commit of the hub, None for its main branch.
 
     Raises:
-        ValueError: No such checkpoint.
+        ValueError: No such checkpoint, or a revision of one that is not on the hub.
     """
     location = locate(name)
+    if revision is not None and Path(location).is_dir():
+        raise ValueError(
+            f"revision {revision!r} was given for {name}, which is a folder and has no revisions; leave it out, or "
+            "name a model of the hub"
+        )
     _refuse_adapters(Path(location))
     file = Path(location) / "config.json"
     if file.is_file():

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.recipe.objectives import OBJECTIVES
+from causalkd.reporting.counted import what_changed
 from causalkd.reporting.headline import is_sure, span, where_it_counts
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import is_trained_there, site_of
 from causalkd.reporting.summary import summaries
+from causalkd.task_types import TOKEN_TASKS
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import GRID, VerificationReport
 
@@ -134,15 +136,19 @@ def _what_is_counted(report: VerificationReport) -> str:
     counted = next((level for level in levels if level.effective_pairs is not None), None)
     known = [each.baseline for each in where_it_counts(report).values()]
     sites = "" if counted is None or counted.counted < 2 else ", on average over sites"
-    pairs = "" if counted is None else f" ({counted.effective_pairs:.0f} of {counted.pairs:.0f} held-out pairs{sites})"
+    inside = "in " if report.teacher.task in TOKEN_TASKS else ""
+    pairs = (
+        ""
+        if counted is None
+        else f" ({inside}{counted.effective_pairs:.0f} of {counted.pairs:.0f} held-out pairs{sites})"
+    )
     beat = (
         f" The level to beat is the best baseline ({span(known)}): {without_computing_alike(report)}." if known else ""
     )
     tolerance = report.environment.tolerance
     alike = "" if tolerance is None else f" Two numbers that are at most {tolerance:g} apart are one prediction."
     return (
-        "Effective interchange intervention accuracy (effective IIA) is counted on the pairs on which the intervention "
-        f"changes the teacher's prediction{pairs}: it is the share of them on which the student, after its own "
-        "intervention, predicts what the teacher predicts."
-        f"{alike}{beat}"
+        "Effective interchange intervention accuracy (effective IIA) is a share "
+        f"{what_changed(report)}{pairs}: that on which the student, after its own intervention, predicts what the "
+        f"teacher predicts.{alike}{beat}"
     )

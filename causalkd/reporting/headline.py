@@ -9,6 +9,7 @@ than* another student where paired tests, adjusted also for the number of compar
 
 from collections.abc import Mapping, Sequence
 
+from causalkd.reporting.counted import what_changed
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
@@ -19,7 +20,6 @@ from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3
 """So many students are named with their numbers; of more, only the best and the one that it is compared with."""
-_COUNTED = "of the pairs on which the intervention changes the teacher's prediction"
 
 
 def headline(report: VerificationReport) -> str:
@@ -43,8 +43,8 @@ def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence],
     own, count = here[best], len({student.name for student in report.students})
     chosen = f" (the highest of {count} students)" if count > _NAMED else ""
     return (
-        f"{isolated(best)}{chosen} predicts what the teacher predicts on {percent(own.accuracy)} {_COUNTED} "
-        f"({certainty(own)}){_beside_baselines(own)}{_beside_students(report, best, here)}"
+        f"{isolated(best)}{chosen} predicts what the teacher predicts on {percent(own.accuracy)} "
+        f"{what_changed(report)} ({certainty(own)}){_beside_baselines(own)}{_beside_students(report, best, here)}"
         f"{_reversal(report, best) if kind == 0 else ''}"
     )
 
@@ -67,7 +67,7 @@ def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str,
     others = [name for name in here if name not in leaders] if len(here) <= _NAMED else []
     beside = "".join(f"; {isolated(name)} does on {percent(here[name].accuracy)}" for name in others)
     return (
-        f"{names} tie: each predicts what the teacher predicts on {percent(found[0].accuracy)} {_COUNTED} "
+        f"{names} tie: each predicts what the teacher predicts on {percent(found[0].accuracy)} {what_changed(report)} "
         f"({certainties.pop() if len(certainties) == 1 else seeds}), {shown} ({levels}){beside}"
     )
 

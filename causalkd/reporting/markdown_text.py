@@ -11,6 +11,9 @@ _STRUCK = r"~(?=~)|(?<=~)~"
 _BEGINS_A_BLOCK = r"^[#>]|^[+-](?=[\s-])|(?<=^[0-9])[.)](?=\s)"
 _SPECIAL = re.compile("|".join((_ALWAYS, _OPENS_HTML, _CLOSES_LINK, _AT_A_WORDS_EDGE, _STRUCK, _BEGINS_A_BLOCK)))
 
+_TURNS = frozenset({"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"})
+"""Unicode's classes of letters from right to left, and of the characters that begin another direction."""
+
 
 def plain(text: str) -> str:
     """The text on one line as Markdown that shows it unchanged."""
@@ -27,5 +30,5 @@ def code_block(text: str, language: str = "") -> str:
 
 def isolated(name: str) -> str:
     """A name as it stands in a sentence: one that is written from right to left does not turn what follows it."""
-    turns = any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in name)
+    turns = any(unicodedata.bidirectional(letter) in _TURNS for letter in name)
     return f"\u2068{name}\u2069" if turns else name

@@ -43,7 +43,8 @@ def model_card(
     facts = [
         f"Distilled from {report.teacher.name} ({report.teacher.task}), seed {student.seed}.",
         f"Objectives and weights: {weights or 'none'}.",
-        f"Held-out {metric}: {number(student.task_metric)}; the teacher's: {number(report.teacher.task_metric)}. "
+        f"Held-out {metric}{_of_rows(report, student)}: {number(student.task_metric)}; "
+        f"the teacher's: {number(report.teacher.task_metric)}. "
         f"Agreement with the teacher: {number(student.agreement)}.",
     ]
     if student.block_forwards is not None:
@@ -61,6 +62,13 @@ def model_card(
         code_block(report.alignment.to_yaml(), "yaml"),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _of_rows(report: VerificationReport, student: StudentResult) -> str:
+    """On how many rows the task metric was measured, where that is known."""
+    own = (row.rows for row in report.task_scores if (row.model, row.seed) == (student.name, student.seed))
+    rows = next(own, None)
+    return "" if rows is None else f" on {rows:,} rows"
 
 
 def _metadata(

@@ -19,8 +19,8 @@ from causalkd.verification.statistics.permutation import FEW_PAIRS
 _NAMED = 3  # measurements without a number
 DIFFERENCES = "Differences of effective IIA at aligned sites, 95 % interval and p of a paired test"
 MEANING = (
-    "effective: on the n pairs whose intervention changed the teacher's prediction; specificity: share of the others "
-    "on which the student's prediction does not change either. Baselines: the best constant guess, another row's "
+    "effective: of the predictions that the intervention changed in the teacher, on n pairs; specificity: share of the "
+    "others that do not change in the student either. Baselines: the best constant guess, another row's "
     "source, no intervention, an untrained student, a random direction of the same norm, of which the highest is the "
     "best baseline; then the intervention at another layer or pair, and the teacher instead of the student."
 )
@@ -72,10 +72,11 @@ def _further_metrics(report: VerificationReport) -> list[Table]:
 def task_certainty(report: VerificationReport) -> list[Table]:
     """The task metric with its interval, and how students differ in it."""
     metric = report.teacher.metric
-    scores = [("model", "seed", metric, "95 %")]
+    scores = [("model", "seed", metric, "95 %", "rows")]
     for row in report.task_scores:
         seed = "–" if row.seed is None else str(row.seed)
-        scores.append((row.model, seed, number(row.value), f"{row.low:.3f}–{row.high:.3f}"))
+        rows = "–" if row.rows is None else str(row.rows)
+        scores.append((row.model, seed, number(row.value), f"{row.low:.3f}–{row.high:.3f}", rows))
     compared = [("students", "seed", "difference", "95 %", "p", "rows")]
     for row in report.task_differences:
         names, interval = f"{row.student} − {row.reference}", f"{row.low:+.3f} to {row.high:+.3f}"

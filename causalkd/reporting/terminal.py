@@ -36,8 +36,8 @@ _COMPARISONS = 4
 _NAME = 20
 """Characters of a student's name in a table."""
 MEANING = (
-    "On n pairs the intervention changes the teacher's prediction; effective IIA is the share on which the student "
-    "predicts the same. A best baseline needs no computing as the teacher does."
+    "On n pairs the intervention changes a prediction of the teacher; effective IIA is the share of such predictions "
+    "that the student makes too. A best baseline needs no computing as the teacher does."
 )
 
 

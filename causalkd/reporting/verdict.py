@@ -7,6 +7,7 @@ chance, the evidence is not of that layer, and a sentence says so.
 
 from collections.abc import Mapping
 
+from causalkd.reporting.counted import effective
 from causalkd.reporting.headline import headline, percent
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import Evidence, is_trained_there, standings
@@ -34,7 +35,7 @@ def verdict(report: VerificationReport) -> tuple[str, ...]:
 
 def student_sentences(report: VerificationReport) -> tuple[str, ...]:
     """One sentence a student, with its numbers."""
-    return tuple(_of_student(name, *kinds) for name, kinds in standings(report).items())
+    return tuple(_of_student(name, effective(report), *kinds) for name, kinds in standings(report).items())
 
 
 def _above(kinds: tuple[Evidence, Evidence]) -> int:
@@ -109,9 +110,9 @@ def _part_of(count: int, sites: int) -> str:
     return f"{count} of the {sites} sites" if count < sites else f"the {sites} sites"
 
 
-def _of_student(name: str, aligned: Evidence, other: Evidence) -> str:
+def _of_student(name: str, counted: str, aligned: Evidence, other: Evidence) -> str:
     parts = [
-        f"{kind.accuracy:.3f}{_plus_minus(kind)} of effective pairs at {_count(kind.sites, f'{word} site')}"
+        f"{kind.accuracy:.3f}{_plus_minus(kind)} of {counted} at {_count(kind.sites, f'{word} site')}"
         f"{_against(kind)}, above its baselines at {kind.above}"
         for word, kind in (("aligned", aligned), ("other", other))
         if kind.accuracy is not None
@@ -120,7 +121,7 @@ def _of_student(name: str, aligned: Evidence, other: Evidence) -> str:
 
 
 def _plus_minus(kind: Evidence) -> str:
-    return "" if kind.spread is None else f" ± {kind.spread:.3f}"
+    return "" if kind.spread is None else f" ± {kind.spread:.3f} (mean and sd of {kind.seeds} seeds)"
 
 
 def _against(kind: Evidence) -> str:

@@ -109,6 +109,29 @@ def test_rows_without_a_removable_token_count_in_no_mean() -> None:
     assert _measure(model, inputs, class_views(LABELS, 2)).normalised(found.random).isnan().all()
 
 
+def test_an_order_by_scores_that_are_no_numbers_is_not_measured() -> None:
+    model, inputs = _model("bert", "classification"), tiny_inputs(2, 8)
+    scores = torch.randn(1, 2, 8, generator=torch.Generator().manual_seed(1))
+    whole = _measure(model, inputs, class_views(1, 2), scores)
+    scores[0, 0, 3] = torch.nan
+    found = _measure(model, inputs, class_views(1, 2), scores)
+    for own, before in ((each, getattr(whole, name)) for name, each in vars(found).items()):
+        torch.testing.assert_close(own[:, 1], before[:, 1])
+    assert found.comprehensiveness[0, 0].isnan() and found.sufficiency[0, 0].isnan()
+    assert 0 <= found.normalised(found.random)[0, 0] <= 1
+
+
+def test_rounding_is_no_difference_between_orders() -> None:
+    model, inputs = (
+        HookedModel(tiny("bert", "classification"), task="classification", role="student"),
+        tiny_inputs(3, 8),
+    )
+    with torch.no_grad():
+        model.model.classifier.weight.mul_(2e-7)
+    found = _measure(model, inputs, class_views(LABELS, 3))
+    assert (found.upper == found.lower).all() and found.normalised(found.random).isnan().all()
+
+
 def test_what_can_be_taken_away() -> None:
     model = planted_model()
     assert model.tokenizer is not None

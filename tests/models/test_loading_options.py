@@ -43,6 +43,11 @@ def test_precision_and_device(folder: Path) -> None:
     assert torch.equal(teacher.run(INPUTS).logits, stock(**INPUTS).logits)
 
 
+def test_a_folder_has_no_revisions(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"revision 'v1' was given for .*, which is a folder and has no revisions"):
+        load_model(folder, task="causal_lm", role="teacher", revision="v1")
+
+
 def test_a_revision_that_does_not_exist(folder: Path) -> None:
     with pytest.raises(ValueError, match="no checkpoint 'nobody/nothing'"):
         load_model("nobody/nothing", task="causal_lm", role="teacher", revision="v1")

@@ -37,4 +37,5 @@ def test_a_fence_is_longer_than_any_inside() -> None:
 
 def test_only_a_name_from_right_to_left_is_isolated():
     assert isolated("kd") == "kd" and isolated("学生") == "学生"
-    assert isolated("طالب") == "\u2068طالب\u2069"
+    for name in ("طالب", "a\u202eb", "a\u2067b"):  # letters, and characters that turn the letters after them
+        assert isolated(name) == f"\u2068{name}\u2069"

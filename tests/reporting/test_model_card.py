@@ -6,6 +6,7 @@ from huggingface_hub import ModelCard
 from causalkd.reporting.headline import headline
 from causalkd.reporting.model_card import _PIPELINES, model_card
 from causalkd.task_types import TASK_TYPES
+from causalkd.verification.results.rows import TaskScoreRow
 from tests.example_report import example_report
 
 
@@ -15,7 +16,9 @@ def report():
 
 
 def test_a_card_is_about_its_student_and_says_what_the_run_found(report):
+    report = dataclasses.replace(report, task_scores=(TaskScoreRow("diito", 1, 0.982, 0.97, 0.99, 1872),))
     card = model_card(report, report.students[4])
+    assert "Held-out accuracy on 1,872 rows: 0.982" in card
     assert "# diito, seed 1" in card and "diito (0.25)" in card and "diito: 0.888" in card and "\nkd: " not in card
     assert "0.982" in card and f"The run: {headline(report)}" in card
     assert "the other sites and unseen pairs are the evidence" in card and "policy: segments" in card

@@ -60,11 +60,11 @@ def test_measurements_without_a_number_are_named():
 
 
 def test_the_task_metric_stands_with_its_interval_and_paired_differences(report):
-    scores = (TaskScoreRow("teacher", None, 0.91, 0.88, 0.93), TaskScoreRow("diito", 0, 0.9, 0.87, 0.92))
+    scores = (TaskScoreRow("teacher", None, 0.91, 0.88, 0.93), TaskScoreRow("diito", 0, 0.9, 0.87, 0.92, 872))
     compared = (TaskDifferenceRow("diito", 0, "kd", 0.012, -0.003, 0.027, 0.12, 872),)
     text = as_text(dataclasses.replace(report, task_scores=scores, task_differences=compared))
     lines = {tuple(line.split()) for line in text.splitlines()}
-    assert {("teacher", "–", "0.910", "0.880–0.930"), ("diito", "0", "0.900", "0.870–0.920")} <= lines
+    assert {("teacher", "–", "0.910", "0.880–0.930", "–"), ("diito", "0", "0.900", "0.870–0.920", "872")} <= lines
     assert "diito − kd, seed 0, accuracy: +0.012 [-0.003, +0.027] on 872 rows, p = 0.120" in text.splitlines()
     assert " rows, p" not in as_text(report)
 

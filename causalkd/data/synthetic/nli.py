@@ -154,7 +154,7 @@ def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | 
 
 @dataclass(frozen=True)
 class PlantedNLI:
-    """Settings of the task; the same settings, split, n and seed give the same examples.
+    """Draws planted inferences for classifiers; the same settings, split, n and seed give the same examples.
 
     Raises ValueError for a share that is not one.
     """

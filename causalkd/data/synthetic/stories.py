@@ -85,7 +85,7 @@ def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | 
 
 @dataclass(frozen=True)
 class PlantedLM:
-    """The task; the same split, n and seed give the same examples."""
+    """Draws planted stories for causal LMs; the same split, n and seed give the same examples."""
 
     def examples(self, split: str, n: int, seed: int) -> list[dict]:
         """`n` examples, each with `input_ids` and `label` (34, the first -100), `segments` and `text`.

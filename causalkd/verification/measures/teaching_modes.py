@@ -187,5 +187,5 @@ def _labels(model: HookedModel, batch: Batch, at: Int[Tensor, "item"] | None) ->
 
 
 def _accuracy(pair: str, mode: Mode, match: Tensor, effective: Tensor) -> ModeAccuracy:
-    iia, of_effective = (each.float().mean().item() if len(each) else None for each in (match, match[effective]))
+    iia, of_effective = (each.double().mean().item() if len(each) else None for each in (match, match[effective]))
     return ModeAccuracy(pair, mode, iia, of_effective, int(effective.sum()), len(match))

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -54,6 +55,8 @@ class TaskScoreRow:
     low: float
     """Lower end of the 95 % interval over held-out rows."""
     high: float
+    rows: Annotated[int | None, Field(exclude_if=lambda found: found is None)] = None
+    """The number of held-out rows; None in reports from before it was kept."""
 
 
 @dataclass(frozen=True)

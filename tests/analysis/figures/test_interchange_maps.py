@@ -55,9 +55,9 @@ def test_n_and_chance_are_drawn(report):
     svg = to_svg(interchange_maps(report))
     assert f"n = {grid.cells[1, 0, 'measured'].effective_pairs}" in svg
     assert "majority class (mean 0.5" in svg
-    assert "effective IIA (share of effective pairs)" in svg
+    assert "effective IIA (share of effective predictions)" in svg
     svg = to_svg(interchange_maps(report, "iia"))
-    assert "n = 1200" in svg and "IIA (share of pairs)" in svg
+    assert "n = 1200" in svg and "IIA (share of predictions)" in svg
     assert "best baseline" in to_svg(interchange_maps(report, above_baseline=True))
 
 

@@ -7,7 +7,7 @@ from tests.example_report import example_report
 
 def test_axes_carry_names_units_and_n():
     aligned, other = site_scores(example_report()).axes
-    assert {ax.get_xlabel() for ax in (aligned, other)} == {"effective IIA (share of effective pairs)"}
+    assert {ax.get_xlabel() for ax in (aligned, other)} == {"effective IIA (share of effective predictions)"}
     assert aligned.get_title() == "aligned: 1 site, n = 360 effective pairs"
     assert other.get_title() == "other: 3 of 5 sites, n = 400 effective pairs a site"
     assert [label.get_text() for label in aligned.get_yticklabels()] == ["kd\n3 seeds", "diito\n3 seeds"]

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, norm
 
-from causalkd.verification.measures.metric_certainty import RATIOS, metric_difference, metric_interval, task_certainty
+from causalkd.verification.measures.metric_certainty import metric_difference, metric_interval, task_certainty
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions
 from causalkd.verification.measures.squad import QuestionAnswer
 from causalkd.verification.measures.task_metrics import Behaviour
@@ -25,7 +25,7 @@ def _classes(choice, gold) -> LabelPredictions:
     return LabelPredictions(torch.arange(len(gold)), torch.tensor(choice), torch.tensor(gold), None, ("no", "yes"))
 
 
-def _drawn(random, metric: str, rows: int = 60) -> LabelPredictions:
+def drawn(random, metric: str, rows: int = 60) -> LabelPredictions:
     """Predictions that are right about two times in three."""
     if metric.startswith("entity"):
         gold = [[TAGS[n] for n in random.integers(0, 5, 6)] for _ in range(rows)]
@@ -51,10 +51,26 @@ def _drawn(random, metric: str, rows: int = 60) -> LabelPredictions:
     return _classes(np.where(random.random(shape) < 0.7, gold, 1 - gold).tolist(), gold.tolist())
 
 
+def _answered(metric: str, right: list[bool]) -> LabelPredictions:
+    """One prediction a row, of two classes that are equally frequent, or of a class that every row has."""
+    if metric.startswith("entity"):
+        tags = tuple((["B-a"], ["B-a" if each else "B-b"]) for each in right)
+        return LabelPredictions(*torch.zeros(3, 1, dtype=torch.long), None, (), tags=tags)
+    if metric == "answer_f1":
+        answered = tuple(QuestionAnswer(n, "fox" if each else "dog", ("fox",), 0.0) for n, each in enumerate(right))
+        return LabelPredictions(*torch.zeros(3, 1, dtype=torch.long), None, (), answered=answered)
+    both = metric in ("macro_f1", "matthews_correlation")
+    gold = np.array([row % 2 if both else 1 for row in range(len(right))])
+    choice = np.where(right, gold, 1 - gold)
+    if metric == "micro_f1":  # a wrong row has the other label, so that as many are predicted
+        gold, choice = np.stack([gold, 1 - gold], 1), np.stack([choice, 1 - choice], 1)
+    return _classes(choice.tolist(), gold.tolist())
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_an_interval_holds_the_metric_and_is_narrower_with_more_rows(metric: str) -> None:
     random = np.random.default_rng(0)
-    small, large = (_drawn(random, metric, rows) for rows in (40, 400))
+    small, large = (drawn(random, metric, rows) for rows in (40, 400))
     found = {}
     for answers in (small, large):
         interval, value = metric_interval(answers, metric), METRICS[metric][1](answers)
@@ -64,14 +80,17 @@ def test_an_interval_holds_the_metric_and_is_narrower_with_more_rows(metric: str
     assert metric_interval(large, metric) == metric_interval(large, metric), "drawn by a seed"
 
 
-@pytest.mark.parametrize("metric", RATIOS)
-def test_sums_by_row_are_the_metric(metric: str) -> None:
-    random = np.random.default_rng(1)
-    for _ in range(20):
-        answers, ratio = _drawn(random, metric, int(random.integers(2, 30))), RATIOS[metric]
-        below = ratio.below(answers).sum()
-        expected = ratio.finish(float(ratio.above(answers).sum() / below)) if below else 0.0
-        assert METRICS[metric][1](answers) == pytest.approx(expected, rel=1e-12)
+@pytest.mark.parametrize("metric", ["f1", "macro_f1", "micro_f1", "matthews_correlation", "entity_f1", "answer_f1"])
+def test_rows_that_are_all_right_or_all_wrong_leave_no_metric_certain(metric: str) -> None:
+    """Wilson's limit of 40 right rows is 40 / (40 + z²); few wrong rows cannot look more certain."""
+    limit = 40 / (40 + norm.ppf(0.975) ** 2)
+    right, wrong, nearly = (_answered(metric, [False] * number + [True] * (40 - number)) for number in (0, 40, 1))
+    found, none, close = (metric_interval(each, metric) for each in (right, wrong, nearly))
+    assert found is not None and none is not None and close is not None
+    worst = -1 if metric == "matthews_correlation" else 0
+    assert (found.low, found.high) == (pytest.approx(worst + (1 - worst) * limit), 1)
+    assert (none.low, none.high) == (worst, pytest.approx(worst + (1 - worst) * (1 - limit)))
+    assert close.low <= found.low, "one wrong row is not more certain than none"
 
 
 def test_the_interval_of_f1_is_of_the_class_that_f1_is_of() -> None:
@@ -91,7 +110,7 @@ def test_a_bootstrap_interval_covers_the_truth() -> None:
     """The correlation of the population is 1/√2."""
     random, held = np.random.default_rng(2), 0
     for _ in range(40):
-        interval = metric_interval(_drawn(random, "pearson", 100), "pearson")
+        interval = metric_interval(drawn(random, "pearson", 100), "pearson")
         assert interval is not None
         held += interval.low <= 2**-0.5 <= interval.high
     assert held >= 33, "binomial: 40 times .95 is 38, and less than 33 has probability .003"
@@ -111,9 +130,11 @@ def test_accuracies_are_compared_by_mcnemars_exact_test() -> None:
 
 @pytest.mark.parametrize("metric", ["f1", "spearman", "entity_f1", "matthews_correlation"])
 def test_a_model_does_not_differ_from_itself_and_differs_from_a_worse_one(metric: str) -> None:
-    answers = _drawn(np.random.default_rng(3), metric, 200)
+    answers = drawn(np.random.default_rng(3), metric, 200)
     same = metric_difference(answers, answers, metric)
-    assert same is not None and (same.difference, same.low, same.high) == (0, 0, 0) and same.p_value == 1
+    assert same is not None and (same.difference, same.p_value) == (0, 1)
+    if metric != "spearman":  # the like predictions of 200 rows do not show that all are alike
+        assert -0.05 < same.low < 0 < same.high < 0.05
     tags = tuple((gold, ["O"] * 6 if n % 2 else found) for n, (gold, found) in enumerate(answers.tags))
     worse = LabelPredictions(answers.row, answers.choice.flip(0), answers.gold, None, answers.labels, tags=tags)
     found = metric_difference(answers, worse, metric)
@@ -145,14 +166,16 @@ def test_what_cannot_be_compared() -> None:
 
 def test_every_model_has_an_interval_and_every_student_its_references() -> None:
     random = np.random.default_rng(5)
-    found = {name: _drawn(random, "accuracy", 80) for name in ("teacher", "kd", "diito")}
+    found = {name: drawn(random, "accuracy", 80) for name in ("teacher", "kd", "diito")}
     behaviours = {
         name: Behaviour(METRICS["accuracy"][1](answers), None, 80, {}, answers) for name, answers in found.items()
     }
     students = {(name, seed): behaviours[name] for name in ("kd", "diito") for seed in (0, 1)}
     certain = task_certainty(behaviours["teacher"], students, "accuracy", {"kd": (), "diito": ("kd",)})
-    rows = [(row.model, row.seed) for row in certain["task_scores"]]
-    assert rows == [("teacher", None), *students] and all(r.low < r.value < r.high for r in certain["task_scores"])
+    rows = [(row.model, row.seed, row.rows) for row in certain["task_scores"]]
+    assert rows == [("teacher", None, 80), *((*each, 80) for each in students)] and all(
+        r.low < r.value < r.high for r in certain["task_scores"]
+    )
     assert [(r.student, r.seed, r.reference, r.rows) for r in certain["task_differences"]] == [
         ("diito", 0, "kd", 80), ("diito", 1, "kd", 80),
     ]  # fmt: skip

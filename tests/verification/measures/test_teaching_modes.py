@@ -9,7 +9,7 @@ import torch
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.measures.iia import measure
-from causalkd.verification.measures.teaching_modes import accuracy_by_mode, teaching_modes
+from causalkd.verification.measures.teaching_modes import _accuracy, accuracy_by_mode, teaching_modes
 from tests.objectives.steps import aligned, batch_of, models
 from tests.oracles import decoupled as oracle
 
@@ -67,6 +67,12 @@ def test_the_modes_together_are_the_whole_accuracy(pair: tuple[HookedModel, Hook
     together = (easy.iia * easy.tokens + hard.iia * hard.tokens) / tokens
     assert together == pytest.approx(score.matches.sum() / score.counts.sum())
     assert easy.effective + hard.effective == score.effective_counts.sum() > 0
+
+
+def test_a_share_of_tokens_is_exact() -> None:
+    match, effective = torch.tensor([True, False, False]), torch.tensor([True, True, True])
+    found = _accuracy("first", "easy", match, effective)
+    assert (found.iia, found.iia_effective) == (1 / 3, 1 / 3)
 
 
 def test_a_model_agrees_with_itself_in_both_modes(pair: tuple[HookedModel, HookedModel]) -> None:
