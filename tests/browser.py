@@ -18,7 +18,7 @@ _OPTIONS = (
     *("--host-resolver-rules=MAP * ~NOTFOUND", "--no-first-run", "--hide-scrollbars"),
 )
 _HEIGHT = 900
-_PATIENCE = 60
+_PATIENCE = 120
 """Seconds after which the browser is taken to be stuck."""
 
 
@@ -112,7 +112,8 @@ class Browser:
             if found.get("id") == self._number:
                 assert "error" not in found, (method, found["error"])
                 return found["result"]
-            self._note(found)
+            if "method" in found:  # not the late answer to a call that was given up
+                self._note(found)
 
     def _wait_for(self, method: str) -> None:
         while not any(event["method"] == method for event in self._events):

@@ -51,7 +51,7 @@ class BarGroup:
     Attributes:
         title: The kind of sites.
         which: Which of them count, where not all do, and whether all students were trained there or none was.
-        bars: A bar each.
+        bars: A bar each; none where no site has enough effective pairs.
     """
 
     title: str
@@ -73,6 +73,7 @@ def bar_groups(report: VerificationReport) -> list[BarGroup]:
                 _bar(name, colours[name], kinds[kind], "" if shared else notes[name]) for name, kinds in found.items()
             )
             most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
+            bars = bars if most.sites else ()
             which = [most.which.lstrip(", ") if most.sites else "", shared]
             groups.append(
                 BarGroup(_title(most, _KINDS[aligned] if has_aligned else ""), "; ".join(filter(None, which)), bars)
