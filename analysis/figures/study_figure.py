@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import CHANCE, INK, MUTED, student_colours, styled
-from causalkd.reporting.study_measures import BASELINE, TEACHER
+from causalkd.reporting.study_measures import BASELINE, PAIRS, TEACHER
 from causalkd.reporting.study_types import Row, StudyTable
 
 _MOST_PANELS = 6
@@ -28,7 +28,7 @@ def study_figure(table: StudyTable, measures: Sequence[str] = ()) -> Figure:
     Raises:
         ValueError: The study has no such measure, or no cell of it has a result.
     """
-    chosen = list(measures) or [name for name in table.measures if not name.startswith(TEACHER)][:_MOST_PANELS]
+    chosen = list(measures) or [name for name in table.measures if not name.startswith((TEACHER, PAIRS))][:_MOST_PANELS]
     unknown = [name for name in chosen if name not in table.measures]
     if unknown or not chosen:
         raise ValueError(f"there are no measures {unknown}; the study has {', '.join(table.measures) or 'no result'}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from causalkd.data.tasks.kinds import LESS_IS_BETTER
 from causalkd.recipe.study import Choices, Study, choice_key
-from causalkd.reporting.study_measures import BASELINE, TEACHER
+from causalkd.reporting.study_measures import NOT_COMPARED
 from causalkd.reporting.study_table import StudyTable, said
 from causalkd.reporting.study_types import Choice, Row, Tried
 from causalkd.verification.statistics.aggregate import mean
@@ -43,7 +43,7 @@ def as_changes(chosen: Sequence[Choice]) -> Choices:
 
 
 def _metric(given: str | None, table: StudyTable) -> str:
-    known = [name for name in table.measures if not name.startswith((TEACHER, BASELINE))]
+    known = [name for name in table.measures if not name.startswith(NOT_COMPARED)]
     if given is not None and known and given not in known:
         raise ValueError(f"choose.by is {given!r}, which was not measured; there are {', '.join(known)}")
     return given or next(iter(known), "the metric of the task")

@@ -13,6 +13,9 @@ TEACHER = "teacher's "
 """Begins the names of what was measured of the teacher, which are in no difference."""
 BASELINE = "best baseline at "
 """Begins the names of what accuracies are read beside, which are in no difference either."""
+PAIRS = "effective pairs at "
+"""Begins the names of how many pairs an accuracy is of, on average over sites; they are in no difference either."""
+NOT_COMPARED = (TEACHER, BASELINE, PAIRS)
 ALIGNED = "declared pairs"
 """Where the alignment of a cell's own recipe says."""
 COSTS = ("block_forwards", "steps")
@@ -52,12 +55,16 @@ def measures(study: Study, result: CellResult, name: str) -> Measures:
 
 
 def _at_sites(report: VerificationReport, name: str, seed: int, place: str, declared: bool = True) -> Measures:
-    """Mean effective IIA over the declared pairs, or over all other sites, that reach the output; and its baseline."""
+    """Mean effective IIA over the declared pairs, or over all other sites, that reach the output; its baseline, and of
+    how many pairs it is: of few, a study shows the number that a run's own page leaves out.
+    """
     rows = [row for row in rows_of(report, name, seed) if row.reachable and row.pair.startswith(GRID) != declared]
-    found = mean(row.iia_effective for row in rows if row.baseline == "measured")
+    measured = [row for row in rows if row.baseline == "measured" and row.iia_effective is not None]
+    found = mean(row.iia_effective for row in measured)
     if found is None:
         return {}
-    return {f"effective IIA at {place}": found, f"{BASELINE}{place}": best_baseline(rows)}
+    pairs = mean(float(row.effective_pairs) for row in measured)
+    return {f"effective IIA at {place}": found, f"{BASELINE}{place}": best_baseline(rows), f"{PAIRS}{place}": pairs}
 
 
 def costs(result: CellResult, name: str) -> Measures:

@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from causalkd.recipe.study import Study
-from causalkd.reporting.study_measures import ALIGNED, BASELINE, COSTS, TEACHER, CellResult, Measures, costs, measures
+from causalkd.reporting.study_measures import ALIGNED, COSTS, NOT_COMPARED, CellResult, Measures, costs, measures
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
 from causalkd.verification.results.report import DifferenceRow
 from causalkd.verification.statistics.evidence import is_beyond_chance
@@ -112,7 +112,7 @@ def _differences(
             continue
         compared.add(both)
         for name in row.values:
-            paired = None if name.startswith((TEACHER, BASELINE)) else _paired(row, other, name)
+            paired = None if name.startswith(NOT_COMPARED) else _paired(row, other, name)
             if paired is not None:
                 found.append((row, other, name, paired))
     adjusted: dict[str, list[float | None]] = {}

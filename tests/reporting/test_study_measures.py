@@ -16,6 +16,7 @@ def test_every_measure_has_a_name(tmp_path: Path) -> None:
     assert found["accuracy"] == 0.72 and found["teacher's accuracy"] == 0.9915
     assert found["effective IIA at declared pairs"] == pytest.approx(summary.aligned.iia_effective)
     assert found["best baseline at declared pairs"] == pytest.approx(summary.aligned.best_baseline)
+    assert found["effective pairs at declared pairs"] == summary.aligned.effective_pairs
     assert found["effective IIA at other sites"] == pytest.approx(summary.other.iia_effective)
     assert costs(result, "only") == {"block_forwards": 70.0, "steps": 7.0}
 
