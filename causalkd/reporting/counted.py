@@ -1,5 +1,7 @@
 """What effective IIA is a share of: of pairs, or, where a row has a prediction for every token, of predictions."""
 
+from collections.abc import Mapping
+
 from causalkd.task_types import TOKEN_TASKS
 from causalkd.verification.results.report import VerificationReport
 
@@ -9,6 +11,21 @@ def what_changed(report: VerificationReport) -> str:
     if report.teacher.task in TOKEN_TASKS:
         return "of the predictions that the intervention changes in the teacher"
     return "of the pairs on which the intervention changes the teacher's prediction"
+
+
+_PREDICTION: Mapping[str, str] = {
+    "masked_lm": "the likeliest token at one position",
+    "causal_lm": "the likeliest token at one position",
+    "multi_label": "the whole set of a row's labels",
+    "token_classification": "the label of one token",
+    "question_answering": "a span of tokens: both ends must be the same",
+}
+
+
+def what_a_prediction_is(report: VerificationReport) -> str:
+    """A sentence on it, after a space; empty where it is one label or one number a row."""
+    found = _PREDICTION.get(report.teacher.task)
+    return "" if found is None else f" A prediction is {found}."
 
 
 def effective(report: VerificationReport) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.recipe.objectives import OBJECTIVES
-from causalkd.reporting.counted import what_changed
+from causalkd.reporting.counted import what_a_prediction_is, what_changed
 from causalkd.reporting.headline import is_sure, span, where_it_counts
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import is_trained_there, site_of
@@ -150,5 +150,5 @@ def _what_is_counted(report: VerificationReport) -> str:
     return (
         "Effective interchange intervention accuracy (effective IIA) is a share "
         f"{what_changed(report)}{pairs}: that on which the student, after its own intervention, predicts what the "
-        f"teacher predicts.{alike}{beat}"
+        f"teacher predicts.{what_a_prediction_is(report)}{alike}{beat}"
     )

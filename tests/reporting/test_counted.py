@@ -21,3 +21,4 @@ def test_where_a_row_has_several_predictions_no_share_is_one_of_pairs(task: str)
         share = "of the pairs on which the intervention changes the teacher's prediction"
         assert "0.800 of effective pairs" in own and f"a share {share} (200 of" in counted
     assert f"80.0% {share} (" in first
+    assert ("A prediction is" in counted) == (task not in ("classification", "regression"))
