@@ -22,7 +22,8 @@ MEANING = (
 CHOICE = (
     "Each method tried the same settings, each with the same seeds and the same budget, on parts of the training "
     "examples; the rows that the study holds out were not read. The best that has a result of every seed was taken, "
-    "the first of equals."
+    "the first of equals. A finding between methods that took different settings names the fields, since it may be one "
+    "of settings."
 )
 PLAN = (
     "Calculated before the other cells were run. *Smallest* is the smallest true difference that the paired t-test "
@@ -119,8 +120,16 @@ def difference_cells(table: StudyTable, each: Difference) -> list[str]:
         *(_chance(over.p_value), _chance(each.q_value), "–" if over.visible is None else _number(over.visible)),
         _chance(each.p_over_rows),
         *(["–" if each.planned is None else _number(each.planned)] if table.planned else []),
-        ("yes" if each.found else "no") + pairs,
+        (f"yes{_otherwise_set(table, each)}" if each.found else "no") + pairs,
     ]
+
+
+def _otherwise_set(table: StudyTable, each: Difference) -> str:
+    """The chosen fields in which two methods differ, after a space; empty where there are none."""
+    of = {one.method: one.fields or {} for one in table.chosen if dict(one.setting) == dict(each.setting)}
+    own, other = of.get(each.method, {}), of.get(each.reference, {})
+    fields = [field for field, value in own.items() if field in other and other[field] != value]
+    return f" (at another {' and '.join(fields)})" if fields else ""
 
 
 def further_tables(table: StudyTable) -> list[tuple[str, str, list[str], list[list[str]]]]:

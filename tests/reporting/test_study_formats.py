@@ -64,3 +64,15 @@ def test_what_was_chosen_and_planned_stands_in_every_form(tmp_path: Path) -> Non
     assert settings == [("training.batch_size = 4", "0.6", "True"), ("training.batch_size = 8", "0.9", "False")]
     (difference,) = (line for line in lines if (line["kind"], line["measure"]) == ("difference", "accuracy"))
     assert float(difference["planned"]) == planned[0].smallest
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.1, "| yes |"), (0.2, "| yes (at another training.learning_rate) |")])
+def test_a_finding_at_another_setting_says_so(rate: float, said: str, tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    chosen = [
+        Choice(name, "only", name, {}, "accuracy", (), {"training.learning_rate": value, "training.batch_size": 4})
+        for name, value in (("one", 0.1), ("other", rate))
+    ]
+    lines = table_markdown(study_table(study, example_results(study), chosen)).splitlines()
+    (finding,) = (line for line in lines if line.startswith("| other | one | accuracy |"))
+    assert finding.endswith(said)
