@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from causalkd.files import strict_yaml
 from causalkd.files.strict_yaml import MOST_CHARACTERS, MOST_VALUES, dump_text, load_text
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
@@ -37,7 +38,6 @@ def test_what_is_written_is_read_back(value: Any) -> None:
         pytest.param("[" * 5000 + "]" * 5000, "nested too deeply", id="deep"),
         pytest.param("- " * 5000 + "a", "nested too deeply", id="deep dashes"),
         pytest.param("x" * (MOST_CHARACTERS + 1), f"at most {MOST_CHARACTERS:,} are read", id="long"),
-        pytest.param("[" + "1, " * (MOST_VALUES + 1) + "]", f"more than {MOST_VALUES:,}", id="many"),
         pytest.param("a: 1\nb: 2\na: 3", "line 3: key 'a' is written twice; correct the YAML there", id="twice"),
         pytest.param("[1, 2]: 3", "line 1: found unhashable key", id="unhashable"),
         pytest.param("a: " + "9" * 5000, "line 1: Exceeds the limit", id="a number of 5,000 digits"),
@@ -56,7 +56,14 @@ def test_what_has_no_bounds_is_refused_soon(text: str, message: str) -> None:
     assert time.process_time() - began < 20
 
 
+def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strict_yaml, "MOST_VALUES", 1000)
+    assert len(load_text("[" + "1, " * 999 + "]")) == 999
+    with pytest.raises(ValueError, match="more than 1,000 keys and values"):
+        load_text("[" + "1, " * 1000 + "]")
+
+
 def test_many_keys_are_read_in_linear_time() -> None:
     began = time.process_time()
-    assert len(load_text("\n".join(f"key{number}: 1" for number in range(40_000)))) == 40_000
-    assert time.process_time() - began < 20
+    assert len(load_text("\n".join(f"key{number}: 1" for number in range(20_000)))) == 20_000
+    assert time.process_time() - began < 10
