@@ -44,7 +44,8 @@ def _in_tiles(student: Any, teacher: Any) -> Tensor:
 
 
 HEADS: tuple[dict[str, Any], ...] = ({}, {"bias": False, "scale": 0.25}, {"cap": 1.5, "scale": 2.0})
-TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-6}
+TOLERANCES = {torch.float64: 1e-10, torch.float32: 32 * torch.finfo(torch.float32).eps}
+"""Of the largest value: a gradient is a sum of some hundred products, each of which is rounded."""
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -67,7 +68,7 @@ def test_it_is_the_loss_of_the_logits(
             torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
             pairs = zip(_gradients(3 * found, student), _gradients(3 * expected, student), strict=True)
             for own, plain in pairs:
-                torch.testing.assert_close(own, plain, rtol=tolerance, atol=tolerance)
+                torch.testing.assert_close(own, plain, rtol=0, atol=tolerance * float(plain.abs().max()))
 
 
 def _gradients(loss: Tensor, student: Head) -> tuple[Tensor, ...]:
