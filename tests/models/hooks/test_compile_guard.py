@@ -36,6 +36,8 @@ def test_interventions_between_compiled_blocks() -> None:
     _same_as_plain("bert", "eager", 1e-12, "block_output")
 
 
+# torch's own compiler uses it as it is imported.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama"])
 def test_interventions_between_blocks_of_generated_code(architecture: str) -> None:

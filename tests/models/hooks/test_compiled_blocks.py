@@ -46,6 +46,8 @@ def test_a_hook_inside_and_a_second_derivative_are_refused_meanwhile() -> None:
     model.run(BASE, [model.hook_point("mlp_output", 1)])
 
 
+# torch's own compiler uses it as it is imported.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_generated_code_has_the_numbers_and_the_dropout_of_the_blocks(architecture: str) -> None:
