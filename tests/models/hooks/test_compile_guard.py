@@ -39,9 +39,10 @@ def test_interventions_between_compiled_blocks() -> None:
 # torch's own compiler uses it as it is imported.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama"])
-def test_interventions_between_blocks_of_generated_code(architecture: str) -> None:
-    _same_as_plain(architecture, "inductor", 1e-9, "block_output", "block_input", "token_embedding")
+# Llama's norms are computed in float32, whatever its weights are, and generated code rounds them at another place.
+@pytest.mark.parametrize(("architecture", "within"), [("bert", 1e-9), ("gpt2", 1e-9), ("llama", 1e-5)])
+def test_interventions_between_blocks_of_generated_code(architecture: str, within: float) -> None:
+    _same_as_plain(architecture, "inductor", within, "block_output", "block_input", "token_embedding")
 
 
 def test_a_hook_point_inside_a_compiled_block_is_refused() -> None:
