@@ -111,7 +111,11 @@ def study(
 def verify(
     run: RunArgument,
     accept_changed_data: Annotated[
-        bool, typer.Option("--accept-changed-data", help="Measure with the data, and a given teacher, as they are now.")
+        bool,
+        typer.Option(
+            "--accept-changed-data",
+            help="Measure with the data, a given teacher, settings and alignment as they are now.",
+        ),
     ] = False,
 ) -> None:
     """Measure a run's students again on its held-out pairs and rewrite its report."""

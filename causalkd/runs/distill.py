@@ -123,13 +123,15 @@ def verify(
     Args:
         path: The run folder.
         page: Makes report.html; None writes none.
-        accept_changed_data: Whether to measure with data, or a teacher, other than those that the run was made with.
-        tell: Receives one line for each difference in the data.
+        accept_changed_data: Whether to measure with data, a teacher, settings or an alignment other than those that the
+            run was made with.
+        tell: Receives one line for each difference.
 
     Several processes (torchrun, accelerate launch) share the work; the first one writes.
 
     Raises:
-        ValueError: The folder holds no run, or one whose training is unfinished, or whose data have changed.
+        ValueError: The folder holds no run, or one whose training is unfinished, or that was made with something else
+            than is there now.
     """
     return _verify(path, page, all_processes(), accept_changed_data, tell)
 

@@ -19,7 +19,7 @@ from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.manifest import MANIFEST, damage
 from causalkd.runs.setup.data import Data, build_data
-from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of
+from causalkd.runs.setup.data_identity import changed_inputs, changed_settings, checkpoints_of
 from causalkd.runs.setup.prepare import build_teacher
 from causalkd.runs.setup.prepared import Prepared
 from causalkd.training.precomputed import INDEX, read_index
@@ -50,7 +50,7 @@ class TrainedRun:
     teacher: HookedModel
     students: tuple[Trained, ...]
     changed: tuple[str, ...] = ()
-    """What of its data and its teacher is no longer as it was when the run was made, in words."""
+    """What of its data, teacher, settings and alignment is no longer as it was when the run was made, in words."""
 
     @classmethod
     def load(
@@ -60,25 +60,27 @@ class TrainedRun:
 
         Args:
             path: The folder.
-            accept_changed_data: Whether to accept data, or a teacher, other than those that the run was made with.
+            accept_changed_data: Whether to accept data, a teacher, settings or an alignment other than those that the
+                run was made with.
             prepared: The data and the trained teacher, from whoever has them already; None builds and reads them.
 
         Raises:
-            ValueError: The folder holds no run, or one whose training is unfinished, whose models are damaged, or whose
-                data or teacher have changed.
+            ValueError: The folder holds no run, or one whose training is unfinished, whose models are damaged, or that
+                was made with something else than is there now.
         """
         folder = RunFolder(Path(path))
-        recipe = read_recipe(folder)
+        recipe, alignment = read_recipe(folder), Alignment.from_yaml(folder.alignment)
+        changed = changed_settings(folder, recipe, alignment)
         # Whatever students learned from, they are measured beside the teacher itself.
         outputs = recipe.teacher.outputs
         recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": None})})
         data = (
             build_data(recipe.data, recipe.teacher, _as_trained(folder, recipe)) if prepared is None else prepared.data
         )
-        changed = changed_inputs(folder, data, _teacher_as_given(recipe) if prepared is None else {})
+        changed += changed_inputs(folder, data, _teacher_as_given(recipe) if prepared is None else {}).values()
         if changed and not accept_changed_data:
             raise ValueError(
-                f"what the run in {folder.path} was made with has changed. {'; '.join(changed.values())}. Put it "
+                f"what the run in {folder.path} was made with has changed. {'; '.join(changed)}. Put it "
                 "back, or measure with this on purpose: `causalkd verify RUN --accept-changed-data`"
             )
         if prepared is not None:
@@ -100,8 +102,7 @@ class TrainedRun:
             move_to(model, device)
         for student in students:
             share_entries(teacher, student.model)
-        alignment = Alignment.from_yaml(folder.alignment)
-        return cls(folder, recipe, data, alignment, teacher, students, tuple(changed.values()))
+        return cls(folder, recipe, data, alignment, teacher, students, tuple(changed))
 
 
 def _teacher_as_given(recipe: Recipe) -> dict[str, str]:

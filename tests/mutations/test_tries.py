@@ -13,7 +13,7 @@ CORPUS: dict[str, tuple[int, ...]] = {
     "alignment": (0, 1, 2, 3, 4, 5),
     "data": tuple(range(10)),
     "checkpoint": (0, 1, 2, 3),
-    "run": (0, 1, 2, 47, 52, 78, 95, 221),
+    "run": (0, 1, 2, 47, 52, 78, 95, 221, 3165, 3283, 3488, 3578),
     "arguments": tuple(range(12)),
 }
 """Seeds by kind; what once found a fault stands below by itself."""

@@ -3,8 +3,11 @@
 A folder without a manifest was not written completely; one that differs from its manifest was changed or damaged.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from causalkd.files.digests import file_digest
 from causalkd.files.whole_files import write_whole
@@ -18,7 +21,7 @@ def write_manifest(folder: Path) -> None:
     recorded = {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_digest(path)} for path in files
     }
-    write_whole(folder / MANIFEST, json.dumps({"files": recorded}, indent=1))
+    write_whole(folder / MANIFEST, json.dumps({"files": recorded, "sha256": _digest(recorded)}, indent=1))
 
 
 def recorded_files(folder: Path) -> set[Path]:
@@ -55,7 +58,16 @@ def _read(folder: Path) -> dict[str, tuple[int, str]]:
     if not path.is_file():
         raise ValueError(f"it has no {MANIFEST}, so it was not written completely")
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {name: (each["bytes"], each["sha256"]) for name, each in files.items()}
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        files, digest = manifest["files"], manifest["sha256"]
+        recorded = {name: (each["bytes"], each["sha256"]) for name, each in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"its {MANIFEST} cannot be read") from None
+    if digest != _digest(files):
+        raise ValueError(f"its {MANIFEST} was changed after it was written")
+    return recorded
+
+
+def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Of the list itself: without an entry, a file that was changed would pass."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a run was made with, kept in it and compared later: the data of both splits, and the checkpoints it names."""
+"""What a run was made with, kept in it and compared later: its recipe, the data of both splits, and checkpoints."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from causalkd.alignment.spec import Alignment
 from causalkd.data.tasks.loading import Examples
 from causalkd.files.digests import files_digest_once
 from causalkd.files.whole_files import write_whole
@@ -13,11 +14,12 @@ from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.inputs import named_inputs
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.stages import differences
 from causalkd.runs.setup.data import Data
-from causalkd.runs.setup.source_files import SOURCES
+from causalkd.runs.setup.source_files import SOURCES, read_record, record_readable, source_digests
 
 SPLITS = ("train", "heldout")
-_CHECKPOINTS = "checkpoints"
+_CHECKPOINTS, _RECIPE = "checkpoints", "recipe"
 
 
 def identity(data: Data) -> dict[str, dict[str, Any]]:
@@ -34,14 +36,43 @@ def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     return {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
 
 
-def write_identity(
-    folder: RunFolder, data: Data, checkpoints: Mapping[str, str], sources: Mapping[str, str] | None = None
-) -> None:
-    """Record in the run which data it is made with, which checkpoints (see `checkpoints_of`), and the digests of all
-    files (see `source_digests`).
+def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data) -> None:
+    """Record in the run with which recipe and which data it is made, and the digests of the files that it names.
+
+    Costs one reading of these files (see `source_digests`).
     """
-    made_with = {**identity(data), _CHECKPOINTS: dict(checkpoints), SOURCES: dict(sources or {})}
+    files = {_CHECKPOINTS: checkpoints_of(recipe), SOURCES: source_digests(recipe)}
+    made_with = {**identity(data), **files, _RECIPE: recipe.model_dump(mode="json")}
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
+
+
+def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe]) -> Recipe | FinetuneRecipe:
+    """The recipe that the run was made with, whatever has become of its recipe.yaml; a run without a record of it has
+    no other.
+
+    Raises:
+        ValueError: The record, or recipe.yaml, cannot be read.
+    """
+    kept = read_record(folder).get(_RECIPE)
+    if kept is None:
+        return kind.load(folder.recipe)
+    with record_readable(folder):
+        return kind.parse(kept)
+
+
+def changed_settings(folder: RunFolder, recipe: Recipe, alignment: Alignment) -> list[str]:
+    """How the recipe and the alignment in a run's folder differ from those that it was made with, in words; what no
+    training depends on, such as the settings of the verification, does not count.
+
+    Raises:
+        ValueError: The run's record cannot be read.
+    """
+    before = recipe_as_made(folder, Recipe)
+    lines = [f"{folder.recipe.name}: {line}" for line in differences(folder, before, recipe)]
+    assert isinstance(before, Recipe)
+    if before.alignment != alignment:
+        lines.append(f"{folder.alignment.name}: the run was made with another alignment")
+    return lines
 
 
 def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]) -> dict[str, str]:
@@ -53,12 +84,10 @@ def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]
     """
     if not folder.data.is_file():
         return {}
-    try:
-        before = json.loads(folder.data.read_text(encoding="utf-8"))
+    before = read_record(folder)
+    with record_readable(folder):
         kept = {name: (before[name]["rows"], before[name]["sha256"], before[name]["origin"]) for name in SPLITS}
         digests = dict(before.get(_CHECKPOINTS, {}))
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{folder.data} cannot be read; put it back from a copy, or delete it") from None
     now = identity(data)
     return {
         name: f"{name}: the run was made with {rows} rows of {origin} (sha256 {digest[:12]}), and there are now "

@@ -12,8 +12,7 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
-from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, write_identity
-from causalkd.runs.setup.source_files import source_digests
+from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, recipe_as_made, write_identity
 from causalkd.runs.setup.without_effect import without_effect
 
 
@@ -107,21 +106,20 @@ def _open(
             return
         else:
             raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
-    write_identity(folder, data, checkpoints_of(recipe), source_digests(recipe))
+    write_identity(folder, recipe, data)
     folder.start(recipe, alignment)
 
 
 def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, alignment: Alignment | None) -> None:
     """Lets an unfinished run go on with a recipe that may differ in what nothing trained so far depends on."""
     try:
-        before = type(recipe).load(folder.recipe)
+        before = recipe_as_made(folder, type(recipe))
     except ValueError as error:
         raise ValueError(
             f"{folder.path} holds an unfinished run of another kind, or its recipe cannot be read; choose another "
             f"`output`, or overwrite it (--overwrite): {error}"
         ) from error
-    checkpoints = checkpoints_of(recipe)
-    faults, changed = differences(folder, before, recipe), changed_inputs(folder, data, checkpoints)
+    faults, changed = differences(folder, before, recipe), changed_inputs(folder, data, checkpoints_of(recipe))
     if recipe.data.eval_limit != before.data.eval_limit and unused_of_data(recipe):
         changed.pop("heldout", None)
     if begun(folder, before) and not faults:
@@ -138,5 +136,5 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             *folder.path.glob("unfinished/*/*.jsonl"),
         ):
             shared.unlink()  # the teacher or the data that they were made of may be others now
-    write_identity(folder, data, checkpoints, source_digests(recipe))
+    write_identity(folder, recipe, data)
     folder.start(recipe, alignment)

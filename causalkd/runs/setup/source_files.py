@@ -6,7 +6,9 @@ are done, such as a study or a pipeline, reads no data for them; this costs one 
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from causalkd.alignment.spec import Alignment
 from causalkd.data.tasks.find_files import find_files
@@ -64,11 +66,25 @@ def changed_sources(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[
     Raises:
         ValueError: The record, or a file that the recipe names, cannot be read.
     """
-    with refused(f"{folder.data} cannot be read", "put it back from a copy, or delete it"):
-        known = json.loads(folder.data.read_text(encoding="utf-8")) if folder.data.is_file() else {}
-        before = dict(known.get(SOURCES, {}))
+    with record_readable(folder):
+        before = dict(read_record(folder).get(SOURCES, {}))
     changed = [key for key, digest in source_digests(recipe).items() if before.get(key, digest) != digest]
     return changed + (["alignment"] if isinstance(recipe, Recipe) and _is_realigned(folder, recipe) else [])
+
+
+def read_record(folder: RunFolder) -> dict[str, Any]:
+    """What a run keeps of what it was made with; empty where it has no record.
+
+    Raises:
+        ValueError: The record cannot be read.
+    """
+    with record_readable(folder):
+        return dict(json.loads(folder.data.read_text(encoding="utf-8"))) if folder.data.is_file() else {}
+
+
+def record_readable(folder: RunFolder) -> AbstractContextManager[None]:
+    """Lets what is raised about the contents of a run's record end as a ValueError that names it."""
+    return refused(f"{folder.data} cannot be read", "put it back from a copy, or delete it")
 
 
 def _is_realigned(folder: RunFolder, recipe: Recipe) -> bool:

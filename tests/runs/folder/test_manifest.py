@@ -1,5 +1,6 @@
 """A folder is whole when it is what its manifest says."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,11 @@ def test_what_is_not(folder: Path, name: str, contents: bytes | None, told: str)
     (folder / name).unlink() if contents is None else (folder / name).write_bytes(contents)
     assert damage(folder) == told
     assert name != "manifest.json" or recorded_files(folder) == set()
+
+
+def test_a_manifest_that_lists_less_than_was_written(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["weights"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert damage(folder) == "its manifest.json was changed after it was written"
+    assert recorded_files(folder) == set()

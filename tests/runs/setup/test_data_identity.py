@@ -33,12 +33,12 @@ def test_one_label_makes_other_data(tmp_path: Path) -> None:
     recipe, folder = shrunk("quickstart", tmp_path), RunFolder(tmp_path)
     data = build_data(recipe.data, recipe.teacher)
     assert changed_inputs(folder, data, {}) == {}
-    write_identity(folder, data, {})
+    write_identity(folder, recipe, data)
     assert changed_inputs(folder, data, {}) == {} and identity(data)["train"]["rows"] == 96
     told = changed_inputs(folder, _replaced(data, "train"), {})
     assert list(told) == ["train"] and "train: the run was made with 96 rows of the planted task" in told["train"]
     folder.data.write_text(json.dumps({"train": {}}))
-    with pytest.raises(ValueError, match=r"data.json cannot be read; put it back"):
+    with pytest.raises(ValueError, match=r"data.json cannot be read: KeyError.*put it back"):
         changed_inputs(folder, data, {})
 
 
@@ -68,6 +68,48 @@ def test_verify_takes_other_data_only_on_purpose(
     quickstart_report = runs.VerificationReport.read(quickstart.folder.report)
     runs.verify(path, accept_changed_data=True, tell=told.append)
     assert len(told) == 1 and told[0].startswith("not as the run was made: heldout: the run was made with 24 rows")
+
+
+def _edit(file: Path, old: str, new: str) -> None:
+    """Puts another text into a file that holds the old one."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("recipe.yaml", "learning_rate: 0.002", "learning_rate: 0.2", r"training.learning_rate was 0.002, is 0.2"),
+        ("alignment.yaml", "[premise_quantifier, ", "[", "alignment.yaml: the run was made with another alignment"),
+    ],
+)
+def test_settings_that_were_changed_after_the_training_are_noticed(
+    quickstart: FinishedRun, tmp_path: Path, file: str, old: str, new: str, told: str
+) -> None:
+    path, lines = shutil.copytree(quickstart.folder.path, tmp_path / "run"), []
+    _edit(path / file, old, new)
+    with pytest.raises(ValueError, match=f"has changed. .*{told}.*--accept-changed-data"):
+        runs.verify(path)
+    runs.verify(path, accept_changed_data=True, tell=lines.append)
+    assert lines and all(line.startswith("not as the run was made: ") for line in lines)
+
+
+def test_what_no_training_depends_on_may_be_changed_in_the_folder(quickstart: FinishedRun, tmp_path: Path) -> None:
+    path, lines = shutil.copytree(quickstart.folder.path, tmp_path / "run"), []
+    _edit(path / "recipe.yaml", f"  pairs: {quickstart.recipe.verification.pairs}\n", "  pairs: 4\n")
+    _edit(path / "recipe.yaml", "name: quickstart", "name: other")
+    assert runs.verify(path, tell=lines.append).interchange[0].pairs == 4 and not lines
+
+
+def test_an_interrupted_run_does_not_continue_with_settings_edited_in_its_folder(tmp_path: Path) -> None:
+    recipe = shrunk("quickstart", tmp_path / "run", *RESUMED)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runs, "build_trainer", interrupted("teacher", 3))
+        runs.distill(recipe)
+    _edit(recipe.folder / "recipe.yaml", "weight_decay: 0.01", "weight_decay: 0.5")
+    with pytest.raises(ValueError, match=r"teacher was trained with other settings .*weight_decay was 0.01, is 0.5"):
+        runs.distill(runs.Recipe.load(recipe.folder / "recipe.yaml"))
 
 
 def _given_teacher(folder: Path, more: float) -> Path:
