@@ -23,6 +23,7 @@ from causalkd.reporting.study_formats import (
     row_heads,
     table_lines,
 )
+from causalkd.reporting.study_measures import PAIRS, TEACHER
 from causalkd.reporting.study_types import StudyTable
 from causalkd.runs.study import read_study
 
@@ -112,7 +113,8 @@ def main(study: str, words: str, folder: str) -> None:
     parsed, said = Study.load(study), Words.load(Path(words))
     table = read_study(parsed)
     name = f"study-{parsed.name}"
-    save(study_figure(table, said.measures), Path(folder) / f"{name}.svg")
+    drawn = [each for each in said.measures if not each.startswith((TEACHER, PAIRS))]  # the same for every method
+    save(study_figure(table, drawn), Path(folder) / f"{name}.svg")
     write_whole(Path(folder) / f"{name}.md", result_page(table, said, f"{name}.svg"))
 
 

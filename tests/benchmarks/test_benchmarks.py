@@ -183,7 +183,8 @@ def test_a_machine_that_changes_its_speed_changes_no_ratio(monkeypatch: pytest.M
 def test_memory_of_the_plain_forward_kl_is_two_logits_tensors_and_more() -> None:
     setting = replace(FULL, divergence_tokens=128)
     tensor = 128 * setting.divergence_vocabulary * 4 / 2**20
-    assert 3 < measure.step_memory("tests.benchmarks.rows.divergences:plain", setting) / tensor < 6
+    taken = measure.step_memory("tests.benchmarks.rows.divergences:plain", setting) / tensor
+    assert 3 < taken < 6.5  # up to six whole tensors, and what the allocator adds
 
 
 @pytest.mark.slow
