@@ -31,10 +31,10 @@ class Basis(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "Basis":
         if not 0 < self.rank <= self.width:
-            raise ValueError(f"rank {self.rank} given; a width of {self.width} has subspaces of 1–{self.width}")
+            raise ValueError(f"rank {self.rank} given; it must be 1–{self.width}, the width")
         found = len(_decoded(self.values))
         if found != self.width * self.rank:
-            raise ValueError(f"values hold {found} numbers; rank {self.rank} × width {self.width} are needed")
+            raise ValueError(f"values hold {found} numbers; they must be rank {self.rank} × width {self.width}")
         columns = self.columns()
         off = np.abs(columns.T @ columns - np.eye(self.rank)).max() if np.isfinite(columns).all() else np.inf
         if off > _ORTHONORMAL:
@@ -67,4 +67,4 @@ def _decoded(values: str) -> Float[np.ndarray, " numbers"]:
     try:
         return np.frombuffer(base64.b64decode(values, validate=True), dtype=_NUMBERS)
     except ValueError as error:
-        raise ValueError(f"values are not float32 numbers in base64: {error}") from None
+        raise ValueError(f"values must be float32 numbers in base64: {error}") from None

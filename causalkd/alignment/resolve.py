@@ -150,7 +150,7 @@ def _find_hook_point(site: Site, model: HookedModel, faults: list[str]) -> HookP
         return None
     layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == component]
     if not layers:
-        faults.append(f"{model.architecture} has no {component}")
+        faults.append(f"{model.architecture} has no {component}; name another component")
         return None
     if site.layer in layers:
         return model.hook_point(component, site.layer)
@@ -185,13 +185,17 @@ def _index_faults(key: str, given: Sequence[int], count: int) -> list[str]:
     wrong = [index for index in given if not 0 <= index < count]
     faults = [f"{key} {wrong} do not exist; there are {key} 0–{count - 1}"] if wrong else []
     if len(set(given)) < len(given):
-        faults.append(f"{key} {list(given)} names one twice")
+        faults.append(f"{key} {list(given)} names one twice; give each once")
     return faults if given else [f"{key} is empty; name at least one, or leave the key out for all"]
 
 
 def _partition_faults(site: Site, width: int) -> list[str]:
     if site.subspace_partition is None:
-        return [] if site.subspaces is None else ["subspaces given without subspace_partition, which they count"]
+        return (
+            []
+            if site.subspaces is None
+            else ["subspaces given without subspace_partition, which they count; give both"]
+        )
     faults = [] if site.subspace_partition else ["subspace_partition is empty; give at least one [start, stop]"]
     for part in site.subspace_partition:
         if len(part) == 2 and part[0] >= part[1]:

@@ -36,11 +36,11 @@ def test_takes_the_rounding_of_double_precision_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"rank": 0}, "rank 0 given; a width of 4 has subspaces of 1–4"),
+        ({"rank": 0}, "rank 0 given; it must be 1–4, the width"),
         ({"rank": 5}, "rank 5 given"),
-        ({"rank": 3}, "values hold 8 numbers; rank 3 × width 4 are needed"),
-        ({"values": "AAA"}, "values are not float32 numbers in base64"),
-        ({"values": "AAAA"}, "values are not float32 numbers in base64"),
+        ({"rank": 3}, "values hold 8 numbers; they must be rank 3 × width 4"),
+        ({"values": "AAA"}, "values must be float32 numbers in base64"),
+        ({"values": "AAAA"}, "values must be float32 numbers in base64"),
         ({"rank": "2"}, "valid integer"),
         ({"colums": 1}, "colums"),
     ],

@@ -98,7 +98,7 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     ),
     ({"heads": [0]}, "heads [0] given with unit pos; use head_attention_value_output and unit: h.pos"),
     (HEADS | {"heads": [1, 4, -1]}, "heads [4, -1] do not exist; there are heads 0–3"),
-    (HEADS | {"heads": [1, 1]}, "heads [1, 1] names one twice"),
+    (HEADS | {"heads": [1, 1]}, "heads [1, 1] names one twice; give each once"),
     (HEADS | {"heads": []}, "heads is empty; name at least one, or leave the key out for all"),
     ({"subspace_partition": [[16, 33]]}, f"subspace_partition [16, 33] {OUTSIDE}"),
     ({"subspace_partition": [[0, 31, 32]]}, f"subspace_partition [0, 31, 32] {OUTSIDE}"),
@@ -121,7 +121,7 @@ FAULTS: list[tuple[dict[str, object], str]] = [
         {"subspace_partition": [[0, 4]], "subspaces": [1]},
         "subspaces [1] do not exist; there are subspaces 0–0",
     ),
-    ({"subspaces": [0]}, "subspaces given without subspace_partition, which they count"),
+    ({"subspaces": [0]}, "subspaces given without subspace_partition, which they count; give both"),
     ({"basis": NARROW}, "basis has directions of 4 numbers; blocks.1.hook_out has 32 columns"),
     (
         {"basis": FITTING, "subspace_partition": [[0, 4]]},

@@ -10,10 +10,10 @@ from tests.shrunk import FinishedRun, planted_model
 
 CORPUS: dict[str, tuple[int, ...]] = {
     "recipe": (0, 1, 2, 3),
-    "alignment": (0, 1, 2, 3, 4, 5),
+    "alignment": (0, 1, 2, 3, 4, 5, 138),
     "data": tuple(range(10)),
     "checkpoint": (0, 1, 2, 3),
-    "run": (0, 1, 2, 47, 52, 78, 95, 221, 3165, 3283, 3488, 3578),
+    "run": (0, 1, 2, 12, 47, 52, 78, 95, 221, 3165, 3283, 3488, 3578),
     "arguments": tuple(range(12)),
 }
 """Seeds by kind; what once found a fault stands below by itself."""

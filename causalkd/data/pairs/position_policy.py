@@ -75,14 +75,14 @@ def _policy_faults(policy: PositionPolicy) -> list[str]:
     if name == "segments" and not policy.segments:
         faults.append("no segment is named; give `segments`")
     if len(set(policy.segments)) < len(policy.segments):
-        faults.append(f"`segments` names one twice: {list(policy.segments)}")
+        faults.append(f"`segments` names one twice: {list(policy.segments)}; give each once")
     if name == "explicit":
         if not policy.base or len(policy.base) != len(policy.source):
             faults.append(
                 f"give equally many token numbers: `base` has {len(policy.base)}, `source` {len(policy.source)}"
             )
         if len(set(policy.base)) < len(policy.base):
-            faults.append(f"`base` names one token twice: {list(policy.base)}")
+            faults.append(f"`base` names one token twice: {list(policy.base)}; give each once")
         if min((*policy.base, *policy.source), default=0) < 0:
             faults.append("token numbers count from 0, the first real token of a row")
     return faults

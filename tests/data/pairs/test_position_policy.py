@@ -30,7 +30,7 @@ BAD = [
     ({"policy": "last", "same": True}, "`same` has no effect here"),
     ({"policy": "masked", "segments": ["a"]}, "`segments` has no effect here; it belongs to segments"),
     ({"policy": "segments"}, "no segment is named; give `segments`"),
-    ({"policy": "segments", "segments": ["a", "a"]}, "names one twice"),
+    ({"policy": "segments", "segments": ["a", "a"]}, "; give each once"),
     ({"policy": "explicit", "base": [1, 2], "source": [1]}, "`base` has 2, `source` 1"),
     ({"policy": "explicit", "base": [1, 1], "source": [1, 2]}, "`base` names one token twice"),
     ({"policy": "explicit", "base": [-1], "source": [1]}, "count from 0"),
