@@ -58,7 +58,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("mrpc", "f1", 0.87, 4),
     Baseline("stsb", "spearman", 0.87, 6, learning_rates=(3e-5, 1e-4)),
     Baseline("rte", "accuracy", 0.58, 6, max_length=192, learning_rates=(3e-5, 1e-4)),
-    Baseline("sst2", "accuracy", 0.90, 1, batch_size=32),
+    Baseline("sst2", "accuracy", 0.90, 2, batch_size=32, learning_rates=(3e-5,)),
     Baseline("qnli", "accuracy", 0.80, 2),
     Baseline("squad", "answer_f1", 0.55, 2, max_length=256),
 )
