@@ -58,18 +58,17 @@ def interchange_maps(
         ValueError: The report holds no grid.
     """
     students = {student.name: student.seed for student in reversed(report.students)}  # the first seed stays
-    names = list(dict.fromkeys(student.name for student in report.students))
-    columns = [find(report, name, students[name]) for name in names]
+    columns = [find(report, name, students[name]) for name in report.names]
     rows = min(len(grids) for grids in columns) if columns else 0
     if not rows:
         raise ValueError("the report holds no grid of layers, only single pairs; verify a component to get one")
     panels = [[grids[row] for grids in columns] for row in range(rows)]
     figure = Figure(figsize=_size(panels), layout="constrained")
-    axes = figure.subplots(rows, len(names), squeeze=False)
+    axes = figure.subplots(rows, len(report.names), squeeze=False)
     every = [grid for row in panels for grid in row]
     shades = _shades(every, measure, above_baseline)
     for line, grids in zip(axes, panels, strict=True):
-        for ax, grid, name in zip(line, grids, names, strict=True):
+        for ax, grid, name in zip(line, grids, report.names, strict=True):
             _draw(ax, grid, measure, shades, above_baseline)
             where = f"\npositions of {grid.positions!r}" if rows > 1 else ""
             ax.set_title(f"{shortened(name)}\nseed {students[name]}{where}", color=INK)

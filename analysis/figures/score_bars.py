@@ -1,6 +1,6 @@
 """Bars of effective IIA with their intervals, every seed a point, the best baseline marked: data for the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.figures.style import student_colours
@@ -62,23 +62,22 @@ class BarGroup:
 def bar_groups(report: VerificationReport) -> list[BarGroup]:
     """The aligned sites, and the others where some were measured; the same sites as in the verdict."""
     found = standings(report)
+    measured = {row.aligned for row in report.interchange}
+    return [_group(report, found, aligned, named=True in measured) for aligned in (True, False) if aligned in measured]
+
+
+def _group(report: VerificationReport, found: Mapping[str, Sequence[Evidence]], aligned: bool, named: bool) -> BarGroup:
+    """The group of one kind of sites, which is named where some sites are aligned."""
+    here = {name: kinds[not aligned] for name, kinds in found.items()}  # the aligned sites stand first
+    kind = _KINDS[aligned] if named else ""
+    most = max(here.values(), key=lambda each: each.sites)
+    notes = {name: _note(report, name) if aligned else "" for name in found}
+    shared = _shared(list(notes.values()))
+    if not most.sites:
+        return BarGroup(_title(most, kind), shared, ())
     colours = student_colours(found)
-    groups = []
-    has_aligned = any(row.aligned for row in report.interchange)
-    for kind, aligned in enumerate((True, False)):
-        if any(row.aligned == aligned for row in report.interchange):
-            notes = {name: _note(report, name) if aligned else "" for name in found}
-            shared = _shared(list(notes.values()))
-            bars = tuple(
-                _bar(name, colours[name], kinds[kind], "" if shared else notes[name]) for name, kinds in found.items()
-            )
-            most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
-            bars = bars if most.sites else ()
-            which = [most.which.lstrip(", ") if most.sites else "", shared]
-            groups.append(
-                BarGroup(_title(most, _KINDS[aligned] if has_aligned else ""), "; ".join(filter(None, which)), bars)
-            )
-    return groups
+    bars = (_bar(name, colours[name], each, "" if shared else notes[name]) for name, each in here.items())
+    return BarGroup(_title(most, kind), "; ".join(filter(None, [most.which.lstrip(", "), shared])), tuple(bars))
 
 
 def key_to(groups: Sequence[BarGroup]) -> str:

@@ -42,7 +42,7 @@ def of_sites(report: VerificationReport) -> str:
 
 def meaning_of_sites(report: VerificationReport) -> str:
     """What tells aligned sites from the others, by who was trained there."""
-    known = {name: is_trained_there(report, name) for name in dict.fromkeys(each.name for each in report.students)}
+    known = {name: is_trained_there(report, name) for name in report.names}
     names = " and ".join(isolated(name) for name, was in known.items() if was)
     if names:
         return f"The aligned sites are in the objective of {names}: what is learned beyond them shows at the others."
@@ -57,7 +57,7 @@ def of_grids(report: VerificationReport, measure: Measure, find: Find = find_gri
     unit = "head" if find is not find_grids else "layer"
     seeds = {each.name: each.seed for each in reversed(report.students)}
     said = []
-    for name in dict.fromkeys(each.name for each in report.students):
+    for name in report.names:
         cells = [
             (grid.value(t, s, measure), t, s)
             for grid in find(report, name, seeds[name])

@@ -83,8 +83,8 @@ def render(
         metrics: Rows of the run's metrics file, for the loss curves; none leaves the curves out.
         maps: Every model's attribution map at the embedding's output; none leaves out the texts.
     """
-    names = dict.fromkeys(student.name for student in report.students)
-    of_students = [row for name in names for row in metrics if row["student"] == name]  # not the teacher's own training
+    # Not those of the teacher's own training.
+    of_students = [row for name in report.names for row in metrics if row["student"] == name]
     template = _template()
     sections, bars = [*_sections(report), *_curves(report, of_students)], bar_groups(report)
     return template.render(
@@ -106,7 +106,7 @@ def render(
         contents=_contents(report, sections),
         findings=_findings(report),
         baseline_table=BASELINES,
-        colours=student_colours(student.name for student in report.students),
+        colours=student_colours(report.names),
         compared=reference_sentences(report),
         between=[row for row in report.differences if row.student != row.reference],
         against_controls=[row for row in report.differences if row.student == row.reference],

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from jaxtyping import Float, Shaped
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, matthews_corrcoef
@@ -42,22 +43,24 @@ class PlainTask:
 TASKS = {
     "cola": PlainTask("CoLA", (3,), 1, 2, lambda gold, out: matthews_corrcoef(gold, out.argmax(1)), header=False),
     "sst2": PlainTask("SST-2", (0,), 1, 2, lambda gold, out: accuracy_score(gold, out.argmax(1))),
-    "stsb": PlainTask("STS-B", (7, 8), 9, 1, lambda gold, out: spearmanr(gold, out[:, 0]).statistic),
+    "stsb": PlainTask("STS-B", (7, 8), 9, 1, lambda gold, out: float(np.asarray(spearmanr(gold, out[:, 0]))[0])),
 }
 
 
-def rows_of(task: PlainTask, file: Path, tokenizer: Any) -> list[dict[str, Any]]:
+def rows_of(task: PlainTask, file: Path, tokenizer: Any) -> Dataset:
     """The rows of an official file, as a model takes them."""
     with file.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))[int(task.header) :]
     number = float if task.labels == 1 else int
-    return [
-        {
-            **tokenizer(*(row[at] for at in task.texts), truncation=True, max_length=128),
-            "label": number(row[task.label]),
-        }
-        for row in rows
-    ]
+    return Dataset.from_list(
+        [
+            {
+                **tokenizer(*(row[at] for at in task.texts), truncation=True, max_length=128),
+                "label": number(row[task.label]),
+            }
+            for row in rows
+        ]
+    )
 
 
 def reached(task: PlainTask, model_name: str, data: Path, epochs: float, rate: float, batch: int, seed: int) -> float:
@@ -75,8 +78,8 @@ def reached(task: PlainTask, model_name: str, data: Path, epochs: float, rate: f
         )  # fmt: skip
         trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), train_dataset=train)
         trainer.train()
-        found = trainer.predict(dev)
-    return float(task.judge(found.label_ids, found.predictions))
+        found = trainer.predict(dev)  # pyright: ignore[reportArgumentType]  # it takes any dataset
+    return float(task.judge(np.asarray(found.label_ids), np.asarray(found.predictions)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

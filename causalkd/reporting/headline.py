@@ -31,7 +31,7 @@ def headline(report: VerificationReport) -> str:
     own = here[leaders[0]]
     place = _place(own, kind)
     above = any(each.above for each in here.values())
-    which = "the" if len({student.name for student in report.students}) == 1 else "a"
+    which = "the" if len(report.names) == 1 else "a"
     nothing = f"Nothing shows that {which} student computes as the teacher does {place[0].lower()}{place[1:]};"
     where = f"{place}," if above else nothing
     claim = _tied(report, leaders, here) if len(leaders) > 1 else _single(report, leaders[0], here, kind)
@@ -40,7 +40,7 @@ def headline(report: VerificationReport) -> str:
 
 def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence], kind: int) -> str:
     """What is said where one student has the highest accuracy."""
-    own, count = here[best], len({student.name for student in report.students})
+    own, count = here[best], len(report.names)
     chosen = f" (the highest of {count} students)" if count > _NAMED else ""
     return (
         f"{isolated(best)}{chosen} predicts what the teacher predicts on {percent(own.accuracy)} "
@@ -51,7 +51,7 @@ def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence],
 
 def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str, Evidence]) -> str:
     """What is said where several students have the highest accuracy: none of them is named alone."""
-    count, found = len({student.name for student in report.students}), [here[name] for name in leaders]
+    count, found = len(report.names), [here[name] for name in leaders]
     few = len(leaders) <= _NAMED
     names = " and ".join(map(isolated, leaders)) if few else f"{len(leaders)} of {count} students"
     certainties = {certainty(each) for each in found}
@@ -129,9 +129,9 @@ def _beside_baselines(own: Evidence) -> str:
 def named_students(report: VerificationReport) -> list[str]:
     """The students that the headline names, in the order of the report; where it names none, the first few."""
     here = where_it_counts(report)
-    names = list(dict.fromkeys(student.name for student in report.students))
+    names = report.names
     if not here or len(here) <= _NAMED:
-        return names[:_NAMED]
+        return list(names[:_NAMED])
     leaders = _leaders(here)
     chosen = leaders[:_NAMED] if len(leaders) > 1 else [*leaders, *_others(report, leaders[0], here)]
     return [name for name in names if name in chosen]
@@ -168,7 +168,7 @@ def _beside_students(report: VerificationReport, best: str, here: Mapping[str, E
 def _relation(report: VerificationReport, best: str, other: str, theirs: Evidence) -> str:
     """How much higher the best student scores than another one; no claim where they were not compared."""
     rows = differences_of(report, best, other)
-    many = len({student.name for student in report.students}) > _NAMED
+    many = len(report.names) > _NAMED
     said = (
         f"{isolated(other)} ({percent(theirs.accuracy)}{', the student that others are compared with' if many else ''}"
     )

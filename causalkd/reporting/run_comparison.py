@@ -34,13 +34,9 @@ def compare(reports: Mapping[str, VerificationReport]) -> Comparison:
     metrics = list(dict.fromkeys(report.teacher.metric for report in reports.values()))
     metric = metrics if len(metrics) == 1 else []
     heads = ("run", "student", "seeds", *metric, "agree", "aligned", "best baseline", "above", "other", "above")
-    rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in _names(report)]
+    rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in report.names]
     lines = [*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows]), *_too_few(common)]
     return Comparison("\n".join(lines) + "\n")
-
-
-def _names(report: VerificationReport) -> list[str]:
-    return list(dict.fromkeys(student.name for student in report.students))
 
 
 def _line(run: str, report: VerificationReport, name: str, with_metric: bool) -> tuple[str, ...]:

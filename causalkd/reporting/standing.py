@@ -93,8 +93,7 @@ def alike(pairs: tuple[int, int]) -> str:
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
     """How each student stands, by name, at the aligned sites and at the others."""
-    names = dict.fromkeys(student.name for student in report.students)
-    return {name: (standing(report, name, True), standing(report, name, False)) for name in names}
+    return {name: (standing(report, name, True), standing(report, name, False)) for name in report.names}
 
 
 def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:

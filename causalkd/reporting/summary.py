@@ -54,7 +54,7 @@ class StudentSummary:
 def summaries(report: VerificationReport) -> tuple[StudentSummary, ...]:
     """A summary of every student and seed, followed by the mean of each name that has several seeds."""
     found: list[StudentSummary] = []
-    for name in dict.fromkeys(student.name for student in report.students):
+    for name in report.names:
         singles = [_summary(report, student) for student in report.students if student.name == name]
         found += singles
         if len(singles) > 1:

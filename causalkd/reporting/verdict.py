@@ -45,7 +45,7 @@ def _above(kinds: tuple[Evidence, Evidence]) -> int:
 def _training(report: VerificationReport) -> list[str]:
     """Which students were trained at the aligned sites, so that a comparison of those that were not is not even."""
     sites = {(r.pair, r.component, r.teacher_layer, r.student_layer) for r in report.interchange if r.aligned}
-    known = {name: is_trained_there(report, name) for name in dict.fromkeys(each.name for each in report.students)}
+    known = {name: is_trained_there(report, name) for name in report.names}
     trained, others = ([name for name, was in known.items() if was is wanted] for wanted in (True, False))
     if not sites or not trained:
         return []

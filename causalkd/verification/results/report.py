@@ -214,13 +214,18 @@ class VerificationReport:
         for name in (*_MEASURED, "attribution"):
             object.__setattr__(self, name, finite(getattr(self, name), names))
         object.__setattr__(self, "not_finite", tuple(dict.fromkeys((*self.not_finite, *names))))
-        known = {student.name for student in self.students}
+        known = set(self.names)
         compared = () if self.attribution is None else self.attribution.agreement
         unknown = sorted(
             {row.student for row in (*self.interchange, *self.heads, *self.differences, *compared)} - known
         )
         if unknown:
             raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every student once, whatever its seeds, in the order of the students."""
+        return tuple(dict.fromkeys(student.name for student in self.students))
 
     def _repr_html_(self) -> str:
         return site_table(self.alignment.name, [vars(row) for row in self.interchange])
