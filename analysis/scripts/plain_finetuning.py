@@ -66,8 +66,10 @@ def rows_of(task: PlainTask, file: Path, tokenizer: Any) -> Dataset:
 def reached(task: PlainTask, model_name: str, data: Path, epochs: float, rate: float, batch: int, seed: int) -> float:
     """The task's measure on dev.tsv after a training on train.tsv."""
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(model_name)
-    model = AutoModelForSequenceClassification.from_pretrained(model_name, num_labels=task.labels)
+    tokenizer = AutoTokenizer.from_pretrained(model_name, trust_remote_code=False)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        model_name, num_labels=task.labels, trust_remote_code=False
+    )
     train, dev = (rows_of(task, data / "glue" / task.folder / f"{split}.tsv", tokenizer) for split in ("train", "dev"))
     with TemporaryDirectory() as folder:
         arguments = TrainingArguments(

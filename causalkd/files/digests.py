@@ -27,10 +27,11 @@ def files_digest_once(paths: Iterable[Path]) -> str:
     It knows by the time at which the system last changed a file, which, unlike the time that copies keep, nobody
     can set.
     """
-    return _joined(map(_digest_once, paths))
+    return _joined(map(file_digest_once, paths))
 
 
-def _digest_once(path: Path) -> str:
+def file_digest_once(path: Path) -> str:
+    """The digest of a file, which is read again only if it was written to since this process last asked."""
     found = path.stat()
     if time.time() - found.st_ctime < _SETTLED_SECONDS:
         return file_digest(path)

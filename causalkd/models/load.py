@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from causalkd.errors import nearest
+from causalkd.files.manifest import MANIFEST, changed_since
 from causalkd.files.refusals import refused
 from causalkd.models.aligned_weights import align
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
@@ -65,14 +66,15 @@ def load_model(
 
     Raises:
         ValueError: There is no such checkpoint, it lacks the head or weights of its body, it has blocks that its
-            configuration has not, its labels differ, a student was to be quantised, or `device_map` leaves weights out
-            of memory.
+            configuration has not, a run wrote it and it was changed since, its labels differ, a student was to be
+            quantised, or `device_map` leaves weights out of memory.
     """
     if role == "student" and quantization is not None:
         raise ValueError(
             f"{name} is to be a student and quantised, but no step of an optimizer moves integer codes; "
             "leave quantization out, or load it as a teacher"
         )
+    _check_as_written(Path(name))
     config = _config_with_head(name, task, revision)
     set_labels(config, task, labels, new_head=new_head, name=str(name))
     options = loading_options(
@@ -91,6 +93,16 @@ def load_model(
     if role == "student":
         move_to(loaded, model.device, trainable(model.dtype))
     return loaded
+
+
+def _check_as_written(name: Path) -> None:
+    """Refuses a checkpoint of a run that is no longer what the run wrote; costs one reading of its files."""
+    changed = changed_since(name) if name.is_dir() else None
+    if changed is not None:
+        raise ValueError(
+            f"the checkpoint {name} is not as the run wrote it: {changed}; restore it from a copy, or delete its "
+            f"{MANIFEST} if it was changed on purpose"
+        )
 
 
 def _config_with_head(name: str | Path, task: Task, revision: str | None) -> PreTrainedConfig:

@@ -16,6 +16,7 @@ from typing import Any
 
 from causalkd.alignment.spec import Alignment
 from causalkd.attribution.maps import AttributionMap
+from causalkd.files.manifest import MANIFEST
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import FailedElsewhere, Processes, all_processes
 from causalkd.recipe.recipe import Recipe
@@ -26,7 +27,6 @@ from causalkd.runs.costs.plan import planned
 from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
 from causalkd.runs.folder.layout import RunFolder, write_whole
 from causalkd.runs.folder.lock import working_alone
-from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.map_files import first_maps
 from causalkd.runs.folder.shared_teachers import place_teacher
 from causalkd.runs.folder.stages import TEACHER, goals

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
+from causalkd.files.manifest import MANIFEST
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
 from causalkd.processes.processes import Processes, all_processes
@@ -23,7 +24,6 @@ from causalkd.runs.costs.plan import steps_of
 from causalkd.runs.evaluation.tasks import FOLDER, described, measured, write_predictions
 from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.stages import goals, model_stage
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.opening import begin, hold

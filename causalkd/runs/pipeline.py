@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from causalkd.files.manifest import MANIFEST
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import all_processes
@@ -22,7 +23,6 @@ from causalkd.reporting.pipeline_table import pipeline_markdown
 from causalkd.runs.distill import Page, distill
 from causalkd.runs.finetune import finetune
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.stages import differences
 from causalkd.runs.setup.preflight import preflight, preflight_finetuning
 from causalkd.runs.setup.prepare import build_student

@@ -14,10 +14,10 @@ from huggingface_hub.utils import validate_repo_id
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import nearest
+from causalkd.files.manifest import MANIFEST, damage, recorded_files
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import working_alone
-from causalkd.runs.folder.manifest import MANIFEST, damage, recorded_files
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.trained_run import read_recipe
 from causalkd.verification.results.report import VerificationReport

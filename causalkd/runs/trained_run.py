@@ -8,6 +8,7 @@ from typing import NamedTuple
 from accelerate import PartialState
 
 from causalkd.alignment.spec import Alignment
+from causalkd.files.manifest import MANIFEST, damage
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, move_to
 from causalkd.models.loading_options import named_options
@@ -17,7 +18,6 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TeacherPart
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import MANIFEST, damage
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.data_identity import changed_inputs, changed_settings, checkpoints_of
 from causalkd.runs.setup.prepare import build_teacher
@@ -135,11 +135,13 @@ def finished_models(folder: RunFolder) -> list[Path]:
     """The checkpoints of a fine-tuning, by seed.
 
     Raises:
-        ValueError: It is unfinished.
+        ValueError: It is unfinished, or a checkpoint is not as it was written.
     """
     recipe = FinetuneRecipe.load(folder.recipe)
     found = [folder.model(recipe, seed) for seed in recipe.seeds]
     _check_finished(folder, found, "finetune")
+    for origin in found:
+        check_whole(origin)
     return found
 
 
@@ -160,13 +162,18 @@ def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | N
     Raises:
         ValueError: It is not as the run wrote it.
     """
+    check_whole(origin)
+    options = {} if part is None else named_options(part.dtype, part.device_map)
+    return load_model(origin, task=data.train.kind, role=role, labels=data.labels, **options)
+
+
+def check_whole(origin: Path) -> None:
+    """Raises ValueError where a checkpoint that a run has trained is not as it was written."""
     if (fault := damage(origin)) is not None:
         raise ValueError(
             f"the checkpoint {origin} is damaged: {fault}; restore it from a copy, or delete that folder and the "
             "run's report.json or finetune.json, and train it again with the same call"
         )
-    options = {} if part is None else named_options(part.dtype, part.device_map)
-    return load_model(origin, task=data.train.kind, role=role, labels=data.labels, **options)
 
 
 def read_recipe(folder: RunFolder) -> Recipe:

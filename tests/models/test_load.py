@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from causalkd.files.manifest import write_manifest
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair, load_model
@@ -105,6 +106,18 @@ def test_an_architecture_without_the_head(tmp_path: Path) -> None:
         ValueError, match="is a opt, for which transformers has no token_classification head, only caus"
     ):
         load_model(tmp_path, task="token_classification", role="student")
+
+
+def test_a_checkpoint_of_a_run_that_was_changed_since(saved: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved, tmp_path / "model")
+    write_manifest(folder)
+    load_model(folder, task="classification", role="teacher")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(ValueError, match=r"is not as the run wrote it: the contents of model.safetensors .* manifest"):
+        load_model(folder, task="classification", role="teacher")
+    (folder / "manifest.json").write_text('{"name": "an extension", "files": 2}')  # of another tool
+    load_model(folder, task="classification", role="teacher")
 
 
 def test_names_that_do_not_exist(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup import trainer as set_up
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.prepare import build_teacher
+from causalkd.runs.trained_run import finished_models
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.finetuning import FinetuneResults
 from tests.shrunk import RESUMED, Interrupt, planted_model, shrunk
@@ -70,6 +71,15 @@ def test_the_folder_holds_the_models_the_scores_and_the_complete_recipe(tuned: R
         ("model", seed, step) for seed in (0, 1) for step in range(1, 9)
     ]
     assert all(row["loss"] == pytest.approx(row["term/task"]) for row in rows)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.safetensors"])
+def test_models_that_were_changed_are_not_measured(tuned: RunFolder, tmp_path: Path, name: str) -> None:
+    folder = RunFolder(shutil.copytree(tuned.path, tmp_path / "run"))
+    file = folder.path / "model" / "seed1" / name
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(ValueError, match=r"the checkpoint .*seed1 is damaged: .*; restore it from a copy"):
+        finished_models(folder)
 
 
 def test_the_scores_are_those_of_the_predictions(tuned: RunFolder) -> None:

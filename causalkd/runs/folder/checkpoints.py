@@ -14,9 +14,9 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from causalkd.files.manifest import write_manifest
 from causalkd.files.whole_files import write_whole
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import write_manifest
 from causalkd.training.compute import BlockForwards
 
 _COST = "cost.json"

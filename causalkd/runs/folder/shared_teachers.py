@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from causalkd.files.manifest import MANIFEST
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import MANIFEST
 from causalkd.runs.folder.stages import TEACHER, stages
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from transformers import TrainerState
 
+from causalkd.files.manifest import write_manifest
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs.folder.checkpoints import Spent, WholeCheckpoints, resumable
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import write_manifest
 from causalkd.runs.setup.interruption import Stopping
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer

@@ -216,10 +216,8 @@ class VerificationReport:
         object.__setattr__(self, "not_finite", tuple(dict.fromkeys((*self.not_finite, *names))))
         known = set(self.names)
         compared = () if self.attribution is None else self.attribution.agreement
-        unknown = sorted(
-            {row.student for row in (*self.interchange, *self.heads, *self.differences, *compared)} - known
-        )
-        if unknown:
+        rows = (*self.interchange, *self.heads, *self.differences, *compared)
+        if unknown := sorted({row.student for row in rows} - known):
             raise ValueError(f"rows name the students {unknown}, but the report holds {sorted(known)}; use those names")
 
     @property

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from causalkd.files.manifest import write_manifest
 from causalkd.runs import distill as runs
 from causalkd.runs.folder.checkpoints import Spent, resumable
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import write_manifest
 from tests.shrunk import RESUMED, interrupted, planted_model, shrunk
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from causalkd.files.manifest import write_manifest
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder, write_whole
-from causalkd.runs.folder.manifest import write_manifest
 
 FILES = (
     "recipe.yaml",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from causalkd.files.manifest import damage
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.manifest import damage
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.prepare import build_teacher
 from causalkd.runs.setup.train import best_step, finish_training

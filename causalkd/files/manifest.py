@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from causalkd.files.digests import file_digest
+from causalkd.files.digests import file_digest, file_digest_once
 from causalkd.files.whole_files import write_whole
 
 MANIFEST = "manifest.json"
@@ -39,16 +39,27 @@ def damage(folder: Path) -> str | None:
     Reads every recorded file. Files that were added later do not count.
     """
     try:
-        recorded = _read(folder)
+        return _difference(folder, _read(folder))
     except ValueError as error:
         return str(error)
+
+
+def changed_since(folder: Path) -> str | None:
+    """How a folder differs from a manifest in it that can be read, in words; None where it has no such manifest."""
+    try:
+        return _difference(folder, _read(folder))
+    except ValueError:  # a file of this name may be someone else's
+        return None
+
+
+def _difference(folder: Path, recorded: Mapping[str, tuple[int, str]]) -> str | None:
     for name, (size, digest) in recorded.items():
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size} bytes, and {size} were written"
-        if file_digest(path) != digest:
+        if file_digest_once(path) != digest:
             return f"the contents of {name} are not what was written"
     return None
 

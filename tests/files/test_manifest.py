@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.runs.folder.manifest import damage, recorded_files, write_manifest
+from causalkd.files.manifest import damage, recorded_files, write_manifest
 
 
 @pytest.fixture
