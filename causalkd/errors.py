@@ -46,8 +46,10 @@ def read_yaml(source: str | Path) -> Any:
             raise ValueError(f"{_cut(text)!r} is neither a file nor YAML text; check the path")
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{source} cannot be read as text: {error}") from None
+        except OSError as error:
+            raise ValueError(f"{source} cannot be read: {error}; check that you may read it") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{source} cannot be read as text: {error}; save it as UTF-8") from None
     return load_text(text)
 
 

@@ -16,10 +16,11 @@ MANIFEST = "manifest.json"
 
 
 def write_manifest(folder: Path) -> None:
-    """Records every file in the folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    """Records every file in the folder but hidden ones, such as locks and what a killed process left half written."""
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    names = [name for name in names if str(name) != MANIFEST and not any(part.startswith(".") for part in name.parts)]
     recorded = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_digest(path)} for path in files
+        str(name): {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)} for name in names
     }
     write_whole(folder / MANIFEST, json.dumps({"files": recorded, "sha256": _digest(recorded)}, indent=1))
 

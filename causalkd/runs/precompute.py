@@ -1,8 +1,8 @@
 """The outputs of a recipe's teacher, for every batch that its trainings will draw, before any of them begins.
 
-FOLDER/index.json, outputs-*.safetensors   see `causalkd.training.precomputed`
-FOLDER/teacher/                            its configuration and tokenizer, without weights
-FOLDER/students/NAME-seedS/                where students that are cut from the teacher begin
+FOLDER/index.json, manifest.json, outputs-*.safetensors   see `causalkd.training.precomputed`
+FOLDER/teacher/                                           its configuration and tokenizer, without weights
+FOLDER/students/NAME-seedS/                               where students that are cut from the teacher begin
 """
 
 import re
@@ -17,6 +17,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 
 from causalkd.alignment.spec import Alignment
+from causalkd.files.manifest import MANIFEST
 from causalkd.files.whole_files import replace_folder
 from causalkd.models.absent_teacher import describe_teacher
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -76,7 +77,8 @@ def precompute(
 
     def begin() -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / INDEX).unlink(missing_ok=True)  # until all is there
+        for said in (MANIFEST, INDEX):
+            (folder / said).unlink(missing_ok=True)  # until all is there
         replace_folder(folder / TEACHER, lambda draft: describe_teacher(teacher, draft))
 
     processes.in_first(begin)
@@ -120,7 +122,7 @@ def _check_folder(folder: Path) -> None:
     """Refuses a folder that holds anything but a teacher's outputs, finished or not."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, so outputs cannot be written there; choose another --out")
-    ours = re.compile(rf"{re.escape(INDEX)}|{TEACHER}|{STUDENTS}|outputs-.*\.safetensors|\..*")
+    ours = re.compile(rf"{re.escape(INDEX)}|{re.escape(MANIFEST)}|{TEACHER}|{STUDENTS}|outputs-.*\.safetensors|\..*")
     foreign = [entry.name for entry in folder.glob("*") if not ours.fullmatch(entry.name)]
     if foreign:
         raise ValueError(

@@ -1,6 +1,7 @@
 """A teacher's outputs in a folder: safetensors shards with an index, written once and read memory-mapped.
 
-FOLDER/index.json                the shards, and what the outputs are of
+FOLDER/index.json                what the outputs are of
+FOLDER/manifest.json             what was written, with its digests
 FOLDER/outputs-R-N.safetensors   shard N of process R: tensors named KEY/NAME, a key for each row and question
 """
 
@@ -13,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load, save, save_file
 from torch import Tensor
 
+from causalkd.files.manifest import damage, write_manifest
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import replace_whole, write_whole
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -124,15 +126,17 @@ class PrecomputedOutputs(TeacherCache):
 
 def write_index(folder: Path, **described: Any) -> None:
     """Says what the outputs in a folder are of, and that they are all there."""
-    shards = {path.name: path.stat().st_size for path in sorted(folder.glob(_PATTERN))}
-    write_whole(folder / INDEX, json.dumps({**described, "shards": shards}, indent=1))
+    write_whole(folder / INDEX, json.dumps(described, indent=1))
+    write_manifest(folder)
 
 
 def read_index(folder: Path) -> dict[str, Any]:
     """What the outputs in a folder are of.
 
+    Costs one reading of all files, in each process that asks; what was not written to since is not read again.
+
     Raises:
-        ValueError: There is no index, or a shard that it names is missing or of another size.
+        ValueError: There is no index, or a file is not as it was written.
     """
     file = folder / INDEX
     if not file.is_file():
@@ -141,13 +145,10 @@ def read_index(folder: Path) -> dict[str, Any]:
         )
     with refused(f"{file} cannot be read", "call `causalkd precompute` again"):
         index = json.loads(file.read_text(encoding="utf-8"))
-        sizes = dict(index["shards"])
         bytes.fromhex(index["teacher"])
-    for name, size in sizes.items():
-        there = (folder / name).stat().st_size if (folder / name).is_file() else 0
-        if there != size:
-            raise ValueError(
-                f"{folder / name} has {there} bytes, and {size} were written; put it back from a copy, or delete it "
-                "and call `causalkd precompute` again"
-            )
+    if (fault := damage(folder)) is not None:
+        raise ValueError(
+            f"the outputs in {folder} are not as they were written: {fault}; put the file back from a copy, or delete "
+            "it and call `causalkd precompute` again"
+        )
     return index

@@ -42,6 +42,14 @@ def test_what_is_not(folder: Path, name: str, contents: bytes | None, told: str)
     assert name != "manifest.json" or recorded_files(folder) == set()
 
 
+def test_what_is_hidden_is_not_recorded(tmp_path: Path) -> None:
+    for name in (".lock", ".draft/weights", "weights"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    write_manifest(tmp_path)
+    assert recorded_files(tmp_path) == {tmp_path / "weights", tmp_path / "manifest.json"}
+
+
 def test_a_manifest_that_lists_less_than_was_written(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]["weights"]

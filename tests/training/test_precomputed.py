@@ -50,8 +50,12 @@ def test_what_is_unfinished_or_damaged_is_refused(tmp_path: Path) -> None:
     write_index(tmp_path, teacher="00", top_k=None)
     assert read_index(tmp_path)["teacher"] == "00"
     shard = next(tmp_path.glob("*.safetensors"))
-    shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"has \d+ bytes, and \d+ were written"):
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match=r"has \d+ bytes, and \d+ were written; put the file back"):
+        read_index(tmp_path)
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"the contents of outputs-.* are not what was written; put the file back"):
         read_index(tmp_path)
     shard.write_bytes(b"short")
     with pytest.raises(ValueError, match=r"cannot be read: .*delete this file and call"):
