@@ -19,6 +19,7 @@ from causalkd.attribution.integrated_gradients import Baseline, attributions_at
 from causalkd.attribution.targets import Target, Views, at_least_float32
 from causalkd.errors import check_choice
 from causalkd.files.html_table import coloured_tokens
+from causalkd.files.refusals import refused
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
@@ -123,15 +124,15 @@ class AttributionMap:
             ValueError: There is no such file, or it does not hold a map.
         """
         if not Path(path).is_file():
-            raise ValueError(f"there is no attribution map at {path}")
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            if "map" not in header:
-                raise ValueError(f"{path} holds tensors but no attribution map; AttributionMap.save writes one")
-            words = json.loads(header["map"])
+            raise ValueError(f"there is no attribution map at {path}; check the path")
+        with (
+            refused(f"{path} holds no attribution map", "AttributionMap.save writes one"),
+            safe_open(path, "pt") as file,
+        ):
+            words = json.loads((file.metadata() or {})["map"])
             scores, mask, gap = (file.get_tensor(name) for name in ("scores", "mask", "gap"))
-        tokens, views = (tuple(map(tuple, words[name])) for name in ("tokens", "views"))
-        return cls(scores, mask, tokens, views, gap, Provenance(**words["made"]))
+            tokens, views = (tuple(map(tuple, words[name])) for name in ("tokens", "views"))
+            return cls(scores, mask, tokens, views, gap, Provenance(**words["made"]))
 
 
 def attribution_map(

@@ -13,6 +13,7 @@ from causalkd.data.batch import Batch
 from causalkd.data.tasks.generated import causal_model
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.recipe.sections import StudentPart
+from causalkd.runs.folder.map_files import check_maps
 from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_pairs, build_rows
 from causalkd.runs.trained_run import TrainedRun
@@ -53,6 +54,8 @@ def verified(
     batches and few components. Kept to the end are some bits for each pair, see `Table`: 40 bytes at twelve sites of a
     classifier.
     """
+    check_maps(run.folder)
+    attribution = AttributionResults.read(run.folder.attribution_results)
     taught, results, certainty = _results(run, processes)
     pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run, processes))
     watch = _Watch.of(run, pairs)
@@ -65,7 +68,7 @@ def verified(
         interchange=rows,
         environment=environment(run.teacher, run.recipe.verification.seed, run.recipe.verification.tolerance),
         differences=compared,
-        attribution=AttributionResults.read(run.folder.attribution_results),
+        attribution=attribution,
         ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
         mismatches=tuple(row for found in watch.departures for row in found.rows()),
         off_distribution=tuple(row for found in watch.distances for row in found.rows()),

@@ -35,7 +35,7 @@ def attributed(quickstart: FinishedRun, tmp_path_factory: pytest.TempPathFactory
 
 def test_a_map_of_every_model_at_every_depth(attributed: RunFolder) -> None:
     depths = {"teacher": 5, "kd-seed0": 3, "diito-seed0": 3}
-    assert {entry.name for entry in attributed.attributions.iterdir()} == {*depths, "results.json"}
+    assert {entry.name for entry in attributed.attributions.iterdir()} == {*depths, "results.json", "manifest.json"}
     for name, count in depths.items():
         maps = load_maps(attributed.path, name)
         assert len(maps) == count and all(each.scores.shape[:2] == (3, 5) for each in maps)

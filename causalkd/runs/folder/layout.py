@@ -26,7 +26,7 @@ MAPS_DRAFT = ".attributions.draft"
 """The folder where attribution maps are collected before they replace earlier ones."""
 _INSIDE = {
     "costs": r"[^/]+\.json",
-    "attributions": r"results\.json|[^/]+/layer\d+\.safetensors",
+    "attributions": r"(results|manifest)\.json|[^/]+/layer\d+\.safetensors",
     MAPS_DRAFT: r".*",
     "evaluations": r".*",
     "responses": r"[^/]+\.jsonl",

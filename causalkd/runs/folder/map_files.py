@@ -3,6 +3,7 @@
 runs/NAME/attributions/teacher/layerL.safetensors        a map of every text: layer 0 is the embedding's output, layer L
 runs/NAME/attributions/STUDENT-seedS/layerL.safetensors  the output of the L-th block
 runs/NAME/attributions/results.json                      what was measured; the report's `attribution` is the same
+runs/NAME/attributions/manifest.json                     what was written, with its digests
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from causalkd.attribution.maps import AttributionMap
+from causalkd.files.manifest import MANIFEST, damage, write_manifest
 from causalkd.files.whole_files import write_whole
 from causalkd.runs.folder.layout import MAPS_DRAFT, RunFolder
 
@@ -31,9 +33,21 @@ def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]]
             each.save(draft / name / f"layer{layer}.safetensors")
     if results is not None:
         write_whole(draft / folder.attribution_results.name, results)
+    write_manifest(draft)
     if folder.attributions.exists():
         shutil.rmtree(folder.attributions)
     os.replace(draft, folder.attributions)
+
+
+def check_maps(folder: RunFolder) -> None:
+    """Raises ValueError where a run's maps or their measurements are not as they were written, if there are any."""
+    there = folder.attributions
+    fault = damage(there) if (there / MANIFEST).exists() else None
+    if fault is not None:
+        raise ValueError(
+            f"the attribution maps in {there} are not as they were written: {fault}; call `causalkd attribute "
+            f"{folder.path}` again, or delete the folder {there}"
+        )
 
 
 def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
@@ -44,8 +58,10 @@ def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
         name: `teacher`, or a student and its seed, such as `kd-seed0`.
 
     Raises:
-        ValueError: There are no maps of this model; the message lists the models that have some.
+        ValueError: There are no maps of this model; the message lists the models that have some. Or a file is not as
+            it was written.
     """
+    check_maps(RunFolder(Path(path)))
     folder = RunFolder(Path(path)).attributions
     files = sorted((folder / name).glob("layer*.safetensors"), key=lambda file: int(file.stem.removeprefix("layer")))
     if not files:
@@ -57,6 +73,11 @@ def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
 
 
 def first_maps(folder: RunFolder) -> dict[str, AttributionMap]:
-    """Every model's map at the embedding output, by name; empty where `causalkd attribute` has not made them."""
+    """Every model's map at the embedding output, by name; empty where `causalkd attribute` has not made them.
+
+    Raises:
+        ValueError: A file is not as it was written.
+    """
+    check_maps(folder)
     files = sorted(folder.attributions.glob("*/layer0.safetensors"))
     return {file.parent.name: AttributionMap.load(file) for file in files}

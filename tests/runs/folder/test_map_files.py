@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.map_files import first_maps, load_maps, replace_maps
+from causalkd.runs.folder.map_files import check_maps, first_maps, load_maps, replace_maps
 from tests.example_maps import example_maps
 
 
@@ -35,7 +36,19 @@ def test_earlier_maps_stay_until_the_new_ones_are_written(tmp_path: Path) -> Non
     assert len(load_maps(tmp_path, "teacher")) == len(maps) and folder.attribution_results.read_text() == "{}"
     replace_maps(folder, {"kd-seed0": maps})
     assert [entry.name for entry in tmp_path.iterdir()] == ["attributions"]
-    assert [entry.name for entry in folder.attributions.iterdir()] == ["kd-seed0"]
+    assert sorted(entry.name for entry in folder.attributions.iterdir()) == ["kd-seed0", "manifest.json"]
+
+
+@pytest.mark.parametrize("name", ["teacher/layer0.safetensors", "teacher/layer1.safetensors", "results.json"])
+@pytest.mark.parametrize("read", [first_maps, check_maps, lambda folder: load_maps(folder.path, "teacher")])
+def test_a_file_that_was_changed_is_refused(tmp_path: Path, name: str, read: Callable[[RunFolder], object]) -> None:
+    folder = RunFolder(tmp_path)
+    replace_maps(folder, {"teacher": example_maps(layers=2, texts=2, views=1)}, "{}")
+    read(folder)
+    file = folder.attributions / name
+    file.write_bytes(file.read_bytes()[:-1] + b"]")
+    with pytest.raises(ValueError, match=r"are not as they were written: the contents of .*; call `causalkd attribute"):
+        read(folder)
 
 
 def test_a_run_without_maps(tmp_path: Path) -> None:
