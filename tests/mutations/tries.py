@@ -175,7 +175,7 @@ def _means_the_same(inputs: Inputs, path: Path) -> bool:
     """
     before, now = inputs.run / path, inputs.base / "run" / path
     if now.name == "README.md":
-        return now.is_file() and now.read_text() == before.read_text()
+        return now.is_file() and now.read_bytes() == before.read_bytes()
     if now.suffix not in (".json", ".yaml") or not now.is_file():
         return False
     try:
