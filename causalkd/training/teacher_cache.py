@@ -1,10 +1,14 @@
 """The teacher's outputs for each row, kept between epochs: a teacher has no dropout, so they do not change."""
 
+import errno
 import hashlib
 import sqlite3
 import warnings
+import zlib
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -130,45 +134,75 @@ class TeacherCache:
 
 
 class _File(MutableMapping[bytes, bytes]):
-    """A table of keys and values in one file, which belongs to one teacher."""
+    """A table of keys and values in one file, which belongs to one teacher; each value has a checksum.
+
+    Raises:
+        ValueError: The file is damaged, or belongs to another teacher.
+        OSError: The file cannot be read or written, for instance since the disk is full.
+    """
 
     def __init__(self, path: Path, teacher: bytes) -> None:
-        self._base = sqlite3.connect(path, isolation_level=None, timeout=60)
+        self._path = path
+        with _told(path):
+            self._base = sqlite3.connect(path, isolation_level=None, timeout=60)
         # Rows are written one by one: with this journal they do not each wait for the disk.
-        self._base.execute("PRAGMA journal_mode = WAL")
-        self._base.execute("PRAGMA synchronous = NORMAL")
-        self._base.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
-        self._base.execute("CREATE TABLE IF NOT EXISTS teacher (digest BLOB)")
-        (known,) = self._base.execute("SELECT max(digest) FROM teacher").fetchone()
+        self._rows("PRAGMA journal_mode = WAL")
+        self._rows("PRAGMA synchronous = NORMAL")
+        self._rows("CREATE TABLE IF NOT EXISTS outputs (key BLOB PRIMARY KEY, value BLOB, sum INT) WITHOUT ROWID")
+        self._rows("CREATE TABLE IF NOT EXISTS teacher (digest BLOB)")
+        ((known,),) = self._rows("SELECT max(digest) FROM teacher")
         if known is None:
-            self._base.execute("INSERT INTO teacher VALUES (?)", (teacher,))
+            self._rows("INSERT INTO teacher VALUES (?)", teacher)
         elif known != teacher:
             raise ValueError(
                 f"{path} keeps the outputs of teacher {known.hex()[:12]}, and this one is {teacher.hex()[:12]}: other "
                 "weights, configuration or attention; name another file, or delete this one"
             )
 
+    def _rows(self, statement: str, *values: bytes | int) -> list[tuple[Any, ...]]:
+        with _told(self._path):
+            return self._base.execute(statement, values).fetchall()
+
     def size(self) -> int:
         """The bytes of all values, which are counted without reading them."""
-        return self._base.execute("SELECT coalesce(sum(length(value)), 0) FROM answers").fetchone()[0]
+        return self._rows("SELECT coalesce(sum(length(value)), 0) FROM outputs")[0][0]
 
     def __getitem__(self, key: bytes) -> bytes:
-        found = self._base.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
-        if found is None:
-            raise KeyError(key)
-        return found[0]
+        for found, checksum in self._rows("SELECT value, sum FROM outputs WHERE key = ?", key):
+            if zlib.crc32(found) != checksum:
+                raise _damaged(self._path, "a value is not what was written")
+            return found
+        raise KeyError(key)
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        self._base.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, value))
+        self._rows("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)", key, value, zlib.crc32(value))
 
     def __delitem__(self, key: bytes) -> None:
-        self._base.execute("DELETE FROM answers WHERE key = ?", (key,))
+        self._rows("DELETE FROM outputs WHERE key = ?", key)
 
     def __iter__(self) -> Iterator[bytes]:
-        return (key for (key,) in self._base.execute("SELECT key FROM answers"))
+        return (key for (key,) in self._rows("SELECT key FROM outputs"))
 
     def __len__(self) -> int:
-        return self._base.execute("SELECT count(*) FROM answers").fetchone()[0]
+        return self._rows("SELECT count(*) FROM outputs")[0][0]
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Lets an error of the database end as one that names the file: a fault of the machine, or a damaged file."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        number = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES}.get(
+            error.sqlite_errorcode & 0xFF, errno.EIO
+        )
+        raise OSError(number, str(error), str(path)) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, fault: str) -> ValueError:
+    return ValueError(f"{path} is damaged ({fault}); delete it, and the teacher answers again")
 
 
 def _together(name: str, rows: list[Tensor], counted: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """A teacher's answers kept between epochs: never a stale one, never a forward for what is known, within the limit."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.base import Weighted
 from causalkd.objectives.response_kd import ResponseKD
-from causalkd.training.teacher_cache import TeacherCache
+from causalkd.runs.command_line.environment_faults import environment_fault
+from causalkd.training.teacher_cache import TeacherCache, _File
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import PAD, tiny, tiny_inputs
 from tests.training.small import logged, models, trainer
@@ -132,6 +134,29 @@ def test_a_file_serves_a_later_run_of_the_same_teacher_only(tmp_path: Path) -> N
     assert found is not None and torch.equal(found["scores"], ANSWER["scores"])
     with pytest.raises(ValueError, match=r"keeps the outputs of teacher \w+, and this one is \w+: other weights"):
         TeacherCache(_teacher(seed=1), path=path)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "answers.sqlite"
+    cache = TeacherCache(_teacher(), path=path)
+    cache.keep("all", BATCH, ANSWER)
+    with sqlite3.connect(path) as base:
+        base.execute("UPDATE outputs SET value = CAST(substr(value, 1, length(value) - 1) || 'x' AS BLOB)")
+    with pytest.raises(ValueError, match=r"answers.sqlite is damaged \(a value is not what was written\); delete it"):
+        cache.recall("all", BATCH)
+    (tmp_path / "text.sqlite").write_text("no database" * 100)
+    with pytest.raises(ValueError, match=r"text.sqlite is damaged \(file is not a database\); delete it"):
+        TeacherCache(_teacher(), path=tmp_path / "text.sqlite")
+
+
+def test_a_full_disk_is_a_fault_of_the_machine(tmp_path: Path) -> None:
+    cache = TeacherCache(_teacher(), path=tmp_path / "answers.sqlite")
+    assert isinstance(cache._answers, _File)
+    cache._answers._rows("PRAGMA max_page_count = 4")
+    with pytest.raises(OSError, match="database or disk is full") as caught:
+        for number in range(50):
+            cache.keep(f"all {number}", BATCH, ANSWER)
+    assert "make room on the disk" in str(environment_fault(caught.value))
 
 
 def test_items_of_each_row_come_back_one_after_another() -> None:
