@@ -32,7 +32,7 @@ class Prediction:
 
     @property
     def perplexity_per_byte(self) -> float:
-        """Bits per byte, which compares models with different tokenizers."""
+        """The perplexity of a byte instead of a token, which compares models with different tokenizers."""
         return _exponential(self.nats / self.bytes)
 
 
