@@ -155,8 +155,8 @@ class PairingCollator:
         inputs, labels, facts = self._pad(rows, base, epoch)
         source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
         positions = self._positions(facts, source_facts, key, epoch)
-        of_questions = {"answerable": pad_answerable(rows, self.side), "questions": questions_of(rows, source_rows)}
-        batch = Batch(inputs, labels, source_inputs, None, positions, base, **of_questions)
+        answerable, questions = pad_answerable(rows, self.side), questions_of(rows, source_rows)
+        batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable, questions=questions)
         return self._read_twice(batch, rows, source_rows)
 
     def in_order(self, size: int) -> MadeBatches:
