@@ -57,6 +57,8 @@ class Batch:
     answerable: Bool[Tensor, "batch pos"] | None = None
     """The tokens among which an answer may lie: those of the context, and the one that stands for "there is no answer".
     None where the examples do not say it; then every real token is one."""
+    questions: Int[Tensor, "batch 2"] | None = None
+    """The numbers of the questions that base and source are windows of; None where a row is no window of another."""
 
     def __post_init__(self):
         if self.source is not None and self.source_rows is not None:
@@ -92,7 +94,7 @@ class Batch:
 
     def tensors(self) -> NestedTensors:
         """The batch as nested dicts of tensors, parts that are None left out: what a Trainer moves to its device."""
-        names = ("labels", "source_rows", "index", "answerable")
+        names = ("labels", "source_rows", "index", "answerable", "questions")
         optional = {name: getattr(self, name) for name in names}
         nested: dict[str, Any] = {"inputs": dict(self.inputs)}
         nested |= {name: tensor for name, tensor in optional.items() if tensor is not None}
@@ -199,6 +201,13 @@ def pad_answerable(examples: Sequence[Example], side: PaddingSide = "right") -> 
         inside = [start <= token < stop or token == example["null"] for token in range(len(example["input_ids"]))]
         rows.append([int(each) for each in inside])
     return pad_rows(rows, 0, side).bool()
+
+
+def questions_of(*sides: Sequence[Example]) -> Int[Tensor, "batch side"] | None:
+    """The number of the question that each row of each side is a window of; None for rows that are not."""
+    if not all("question" in example for side in sides for example in side):
+        return None
+    return torch.tensor([[example["question"] for example in side] for side in sides]).T
 
 
 def pad_rows(rows: Sequence[Sequence[int]], filler: int, side: PaddingSide) -> Int[Tensor, "batch pos"]:

@@ -18,7 +18,7 @@ _PREDICTION: Mapping[str, str] = {
     "causal_lm": "the likeliest token at one position",
     "multi_label": "the whole set of a row's labels",
     "token_classification": "the label of one token",
-    "question_answering": "a span of tokens: both ends must be the same",
+    "question_answering": "a span of tokens in one window of a question's context: both ends must be the same",
 }
 
 
@@ -26,6 +26,11 @@ def what_a_prediction_is(report: VerificationReport) -> str:
     """A sentence on it, after a space; empty where it is one label or one number a row."""
     found = _PREDICTION.get(report.teacher.task)
     return "" if found is None else f" A prediction is {found}."
+
+
+def rows_called(report: VerificationReport) -> str:
+    """What the task metric is measured on: a question counts once, however many windows its context has."""
+    return "questions" if report.teacher.task == "question_answering" else "rows"
 
 
 def effective(report: VerificationReport) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from causalkd.reporting.counted import rows_called
 from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown import CAVEATS, bullets
 from causalkd.reporting.markdown_text import code_block, plain
@@ -68,7 +69,7 @@ def _of_rows(report: VerificationReport, student: StudentResult) -> str:
     """On how many rows the task metric was measured, where that is known."""
     own = (row.rows for row in report.task_scores if (row.model, row.seed) == (student.name, student.seed))
     rows = next(own, None)
-    return "" if rows is None else f" on {rows:,} rows"
+    return "" if rows is None else f" on {rows:,} {rows_called(report)}"
 
 
 def _metadata(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from causalkd.recipe.objectives import OBJECTIVES
+from causalkd.reporting.counted import rows_called
 from causalkd.reporting.standing import alike, site_of
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.verification.results.baselines import BASELINES
@@ -71,17 +72,17 @@ def _further_metrics(report: VerificationReport) -> list[Table]:
 
 def task_certainty(report: VerificationReport) -> list[Table]:
     """The task metric with its interval, and how students differ in it."""
-    metric = report.teacher.metric
-    scores = [("model", "seed", metric, "95 %", "rows")]
+    metric, unit = report.teacher.metric, rows_called(report)
+    scores = [("model", "seed", metric, "95 %", unit)]
     for row in report.task_scores:
         seed = "–" if row.seed is None else str(row.seed)
         rows = "–" if row.rows is None else str(row.rows)
         scores.append((row.model, seed, number(row.value), f"{row.low:.3f}–{row.high:.3f}", rows))
-    compared = [("students", "seed", "difference", "95 %", "p", "rows")]
+    compared = [("students", "seed", "difference", "95 %", "p", unit)]
     for row in report.task_differences:
         names, interval = f"{row.student} − {row.reference}", f"{row.low:+.3f} to {row.high:+.3f}"
         compared.append((names, str(row.seed), f"{row.difference:+.3f}", interval, f"{row.p_value:.3f}", str(row.rows)))
-    found = [Table("Task metric with its 95 % interval over held-out rows", scores)] if report.task_scores else []
+    found = [Table(f"Task metric with its 95 % interval over held-out {unit}", scores)] if report.task_scores else []
     return found + ([Table("Paired differences of the task metric", compared)] if report.task_differences else [])
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from causalkd.reporting.counted import rows_called
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.reporting.tables import (
@@ -125,7 +126,7 @@ def _metric_differences(report: VerificationReport) -> list[str]:
     rows, metric = report.task_differences, report.teacher.metric.replace("_", " ")
     lines = [
         f"{row.student} − {row.reference}, seed {row.seed}, {metric}: {row.difference:+.3f} "
-        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.rows} rows{chance(row.p_value)}"
+        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.rows} {rows_called(report)}{chance(row.p_value)}"
         for row in rows
     ]
     return lines if len(lines) <= _DIFFERENCES else []

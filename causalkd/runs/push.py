@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import (
@@ -13,7 +13,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from causalkd.alignment.spec import Alignment
-from causalkd.errors import nearest
+from causalkd.errors import few, nearest
 from causalkd.files.manifest import MANIFEST, damage, recorded_files
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder
@@ -23,6 +23,9 @@ from causalkd.runs.trained_run import read_recipe
 from causalkd.verification.results.report import VerificationReport
 
 _CARD = "README.md"
+_HUBS_OWN = (".gitattributes",)
+_READ_FIRST = ("adapter_config.json", "model.safetensors")
+"""What transformers reads, where it is there, instead of any other weights."""
 
 
 class Upload(NamedTuple):
@@ -88,7 +91,8 @@ def push(
             say(line)
         return upload
     try:
-        say(_sent(upload, HfApi() if api is None else api))
+        for line in _sent(upload, HfApi() if api is None else api):
+            say(line)
     except HTTPError as error:
         raise OSError(f"the hub did not take {repo}: {error}") from error
     for line in upload.advice():
@@ -158,20 +162,35 @@ def _names_licence(card: Path) -> bool:
     return any(line.startswith("license:") for line in head.splitlines())
 
 
-def _sent(upload: Upload, api: HfApi) -> str:
-    """Makes the repository and the commit; a line that says where it is."""
+def _sent(upload: Upload, api: HfApi) -> list[str]:
+    """Makes the repository and the commit; lines that say where it is, and what of an earlier repository stays."""
     try:
         known = api.repo_info(upload.repo)
     except RepositoryNotFoundError:
         known = None
-    if known is not None and upload.private and not known.private:
-        raise ValueError(
-            f"{upload.repo} exists and is public; allow that (--public), make it private on the hub, or name another"
-        )
+    notes = [] if known is None else _checked_against(known, upload)
     api.create_repo(upload.repo, private=upload.private, exist_ok=True)
     added = [CommitOperationAdd(name, str(path)) for name, path in upload.files.items()]
     done = api.create_commit(upload.repo, added, commit_message="Student, card, alignment and report")
-    return f"sent {len(added)} files: {done.commit_url}"
+    return [f"sent {len(added)} files: {done.commit_url}", *notes]
+
+
+def _checked_against(known: Any, upload: Upload) -> list[str]:
+    """What is not as asked for in a repository; refuses a public one, and weights that would be read first."""
+    if upload.private and not known.private:
+        raise ValueError(
+            f"{upload.repo} exists and is public; allow that (--public), make it private on the hub, or name another"
+        )
+    others = sorted({file.rfilename for file in known.siblings or ()} - {*upload.files, *_HUBS_OWN})
+    weights = [name for name in others if name in _READ_FIRST]
+    if weights:
+        raise ValueError(
+            f"{upload.repo} holds {few(weights)}, which would stay, and be read instead of the student's weights; "
+            "delete that on the hub, or name another repository"
+        )
+    notes = [f"{upload.repo} also holds files that stay: {few(others)}"] if others else []
+    stays_private = known.private and not upload.private
+    return notes + ([f"{upload.repo} existed and stays private; its settings on the hub change that"] * stays_private)
 
 
 def _silent(line: str) -> None:

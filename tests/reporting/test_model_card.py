@@ -19,6 +19,8 @@ def test_a_card_is_about_its_student_and_says_what_the_run_found(report):
     report = dataclasses.replace(report, task_scores=(TaskScoreRow("diito", 1, 0.982, 0.97, 0.99, 1872),))
     card = model_card(report, report.students[4])
     assert "Held-out accuracy on 1,872 rows: 0.982" in card
+    asked = dataclasses.replace(report, teacher=dataclasses.replace(report.teacher, task="question_answering"))
+    assert "on 1,872 questions: 0.982" in model_card(asked, report.students[4])
     assert "# diito, seed 1" in card and "diito (0.25)" in card and "diito: 0.888" in card and "\nkd: " not in card
     assert "0.982" in card and f"The run: {headline(report)}" in card
     assert "the other sites and unseen pairs are the evidence" in card and "policy: segments" in card

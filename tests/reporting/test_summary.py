@@ -62,6 +62,8 @@ def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
     text = few_pairs(dataclasses.replace(report, interchange=few))
     assert text.startswith("Few effective pairs: at 1 of 1 aligned teacher sites only 29 pairs are effective (fewer")
+    one = tuple(dataclasses.replace(row, effective_pairs=1) for row in report.interchange)
+    assert "only 1 pair is effective" in few_pairs(dataclasses.replace(report, interchange=one))
     none = tuple(dataclasses.replace(row, effective_pairs=0) for row in report.interchange)
     text = few_pairs(dataclasses.replace(report, interchange=none))
     assert "at 1 of 1 aligned teacher sites no pair is effective, so accuracies there are unknown." in text

@@ -22,6 +22,7 @@ class Hub(HfApi):
 
     private: bool | None = None
     """Of a repository that exists; None if there is none."""
+    holds: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     taken: dict[str, bytes] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
@@ -31,7 +32,7 @@ class Hub(HfApi):
         if self.private is None:
             request = httpx2.Request("GET", "http://nowhere")
             raise RepositoryNotFoundError("none", response=httpx2.Response(404, request=request))
-        return SimpleNamespace(private=self.private)
+        return SimpleNamespace(private=self.private, siblings=[SimpleNamespace(rfilename=name) for name in self.holds])
 
     def create_repo(self, repo_id: str, **options: Any) -> Any:
         self.calls.append("create_repo")
@@ -95,6 +96,21 @@ def test_a_public_repository_is_written_to_only_where_that_is_asked_for(run: Pat
     assert hub.calls == ["repo_info"] and not hub.taken
     push(run, "me/student", student="kd", public=True, api=hub)
     assert hub.made["private"] is False and hub.taken
+
+
+def test_what_stays_of_an_earlier_repository_is_said_and_weights_that_would_be_read_first_are_refused(
+    run: Path,
+) -> None:
+    hub, told = Hub(private=True, holds=[".gitattributes", "config.json", "vocab.txt"]), []
+    push(run, "me/student", student="kd", public=True, api=hub, tell=told.append)
+    assert "me/student also holds files that stay: vocab.txt" in told
+    assert any(line.startswith("me/student existed and stays private") for line in told)
+    adapted = Hub(private=True, holds=["adapter_config.json"])
+    with pytest.raises(
+        ValueError, match=r"me/student holds adapter_config.json, which would stay, and be read instead"
+    ):
+        push(run, "me/student", student="kd", api=adapted)
+    assert not adapted.taken
 
 
 @pytest.mark.parametrize(

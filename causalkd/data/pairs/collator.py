@@ -19,6 +19,7 @@ from causalkd.data.batch import (
     pad,
     pad_answerable,
     pad_labels,
+    questions_of,
 )
 from causalkd.data.made_batches import MadeBatches
 from causalkd.data.masking import Masking
@@ -154,8 +155,8 @@ class PairingCollator:
         inputs, labels, facts = self._pad(rows, base, epoch)
         source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
         positions = self._positions(facts, source_facts, key, epoch)
-        answerable = pad_answerable(rows, self.side)
-        batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable)
+        answerable, questions = pad_answerable(rows, self.side), questions_of(rows, source_rows)
+        batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable, questions=questions)
         return self._read_twice(batch, rows, source_rows)
 
     def in_order(self, size: int) -> MadeBatches:

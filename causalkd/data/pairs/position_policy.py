@@ -39,7 +39,8 @@ class PositionPolicy(BaseModel):
     maximum: int | None = Field(None, ge=1)
     """The largest number of tokens per row."""
     same: bool = False
-    """Whether base and source use the same token numbers; otherwise each is drawn independently."""
+    """Whether base and source use the same token numbers, counted within the named segments for `segments`; otherwise
+    each is drawn independently."""
     segments: tuple[str, ...] = Field(default=(), strict=False)
     """The names of segments, for `segments`."""
     base: tuple[int, ...] = Field(default=(), strict=False)

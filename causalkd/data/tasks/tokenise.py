@@ -198,7 +198,13 @@ def _windows_of_some(
         asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
         encodings = encode(tokenizer, asked, read, "only_second", max_length, stride=stride)
         found |= {row: [encoding, *encoding.overflowing] for row, encoding in zip(rows, encodings, strict=True)}
-    return [found[row] for row in range(len(questions))]
+    # A tokenizer that cuts on the left gives the last window first.
+    return [sorted(found[row], key=_context_start) for row in range(len(questions))]
+
+
+def _context_start(window: Encoding) -> int:
+    """The character of the context that a window begins with; 0 where it holds none."""
+    return next((at[0] for at, own in zip(window.offsets, window.sequence_ids, strict=True) if own == 1), 0)
 
 
 def _example(encoding: Encoding, tokenizer: PreTrainedTokenizerBase, names: tuple[str, ...]) -> dict[str, Any]:

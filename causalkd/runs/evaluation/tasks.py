@@ -197,11 +197,13 @@ def _same_labels(own: Sequence[str], asked: AskedTask) -> bool:
 def evaluation_batches(
     examples: Examples, tokenizer: PreTrainedTokenizerBase, size: int, *, masked: bool = True
 ) -> Sequence[Batch]:
-    """All examples in their order, without sources; masked as in training unless they are masked already."""
+    """All examples in their order, without sources; masked as in training unless they are masked already.
+
+    Rows are padded on the right, whatever the tokenizer's file says: encoders count positions from the left edge.
+    """
     assert isinstance(tokenizer.pad_token_id, int)
-    side = "left" if tokenizer.padding_side == "left" else "right"
     masking = build_masking(examples, tokenizer) if masked else None
-    return PairingCollator(examples.examples, {}, tokenizer.pad_token_id, side, masking=masking).in_order(size)
+    return PairingCollator(examples.examples, {}, tokenizer.pad_token_id, masking=masking).in_order(size)
 
 
 def measured(

@@ -14,13 +14,13 @@ a difference that no sample changes has the interval of that of such shares. Wit
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TypedDict
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import DegenerateDataWarning, bootstrap, pearsonr, permutation_test, rankdata
+from scipy.stats import DegenerateDataWarning, bootstrap, pearsonr, permutation_test, rankdata, zscore
 
 from causalkd.verification.measures.label_counts import macro_f1, matthews
 from causalkd.verification.measures.metric_tallies import RATIOS, Tally
@@ -185,7 +185,7 @@ def _widened_difference(
 
 def _permuted(answers: LabelPredictions, reference: LabelPredictions, metric: str, seed: int) -> float:
     """Two-sided p-value of the metric's difference, where the models change places in a random half of the rows."""
-    _, score = _scored(_one_after_the_other(answers, reference), metric)
+    _, score = _scored(_one_after_the_other(*(_without_unit(each, metric) for each in (answers, reference))), metric)
     rows = _scored(answers, metric)[0]
     found = permutation_test(
         (np.arange(rows), np.arange(rows) + rows),
@@ -197,6 +197,19 @@ def _permuted(answers: LabelPredictions, reference: LabelPredictions, metric: st
         rng=np.random.default_rng(seed),
     )
     return float(found.pvalue)
+
+
+def _without_unit(answers: LabelPredictions, metric: str) -> LabelPredictions:
+    """The predictions as a correlation sees them: their ranks, or their distances from the mean in deviations.
+
+    A correlation does not change with the unit of the predictions, but predictions of two units in one sample are not
+    correlated with anything.
+    """
+    if metric not in ("pearson", "spearman"):
+        return answers
+    choice = answers.choice.double().numpy()
+    plain = rankdata(choice) if metric == "spearman" else zscore(choice)
+    return replace(answers, choice=torch.from_numpy(plain))
 
 
 def _scored(answers: LabelPredictions, metric: str) -> tuple[int, Score]:

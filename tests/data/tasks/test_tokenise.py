@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import pytest
@@ -123,6 +124,18 @@ def test_a_long_context_becomes_windows_that_lose_no_token_and_no_answer(make) -
 def decoded_answer(example: dict) -> str:
     first, last = example["label"]
     return example["text"][example["offsets"][first][0] : example["offsets"][last][1]].strip()
+
+
+def test_no_part_of_an_answer_is_its_label_whichever_side_a_tokenizer_cuts() -> None:
+    tokenizer, words = bert_like(), [found.span() for found in re.finditer(r"\S+", CONTEXT)]
+    asked = [(start, stop) for first, (start, _) in enumerate(words) for _, stop in words[first : first + 8]]
+    answers = [[(start, CONTEXT[start:stop])] for start, stop in asked]
+    for side in ("left", "right"):
+        tokenizer.truncation_side = side
+        done = answer_examples(["who ?"] * len(asked), [CONTEXT] * len(asked), answers, tokenizer, 14, overlap=7)
+        held = [example for example in done.examples if example["label"][0] > 0]
+        assert len(held) > len(asked)
+        assert [decoded_answer(example) for example in held] == [example["answers"][0] for example in held]
 
 
 def test_an_answer_that_stands_whole_in_no_window_counts_in_no_loss_and_is_reported() -> None:

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import seqeval.metrics as seqeval
+import torch
 from datasets import Dataset
 from scipy.stats import spearmanr
 from sklearn import metrics
 from typer.testing import CliRunner
 
 from causalkd.cli import app
+from causalkd.data.tasks.loading import Examples
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.runs.evaluation.tasks import evaluate_task
+from causalkd.runs.evaluation.tasks import evaluate_task, evaluation_batches
 from causalkd.verification.results.report import VerificationReport
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.oracles import squad_rules
@@ -56,6 +58,16 @@ def test_a_checkpoint_is_measured_and_every_figure_can_be_computed_again(
     f1 = metrics.f1_score(gold, predicted, pos_label="equivalent", zero_division=0.0)
     assert stored["metrics"] == {"f1": f1, "accuracy": metrics.accuracy_score(gold, predicted)}
     assert f"f1 {f1:.3f}  accuracy " in found.output and "9 examples of glue/MRPC/dev.tsv" in found.output
+
+
+def test_predictions_do_not_depend_on_the_other_rows_of_a_batch_whatever_side_a_tokenizer_pads() -> None:
+    tokenizer, model = bert_like(), HookedModel(tiny("bert", "classification"), task="classification", role="teacher")
+    tokenizer.padding_side = "left"
+    rows = [{"input_ids": [2, *range(5, 5 + length), 3], "label": 0} for length in (1, 6)]
+    examples = Examples(rows, "classification", ("no", "yes"), "accuracy", "two rows")
+    (both,) = evaluation_batches(examples, tokenizer, 2)
+    alone = [model.run(batch.inputs).logits for batch in evaluation_batches(examples, tokenizer, 1)]
+    torch.testing.assert_close(model.run(both.inputs).logits, torch.cat(alone))
 
 
 def test_rows_are_cut_to_what_a_model_takes_that_counts_positions_from_padding(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@ import numpy as np
 import torch
 
 from causalkd.data.batch import Batch
+from causalkd.data.pairs.collator import pair_batches
+from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.verification.interventions.pair_rows import pair_rows, row_keys, shared_rows
 
 
@@ -30,3 +32,12 @@ def test_what_no_two_pairs_share_is_left_out():
     assert shared_rows([pair_rows(Batch(_inputs([1], [2]), source=_inputs([3], [4])))]) == ()
     (source,) = shared_rows([pair_rows(Batch(_inputs([1], [2], [3]), source_rows=torch.tensor([1, 0, 1])))])
     assert source[0] == source[2] != source[1]
+
+
+def test_windows_of_one_question_are_one_row():
+    windows = [{"input_ids": [n, 5], "question": n // 2, "label": (0, 0), "segments": {}, "null": 0} for n in range(6)]
+    policies = {"a": PositionPolicy(policy="all")}
+    batches = pair_batches(windows, (torch.tensor([0, 1, 2, 4]), torch.tensor([5, 2, 0, 3])), policies, 3, 9)
+    base, source = shared_rows([pair_rows(batch.to("cpu")) for batch in batches])
+    assert base.tolist() == [0, 0, 1, 2]
+    assert source.tolist() == [2, 1, 0, 1]

@@ -155,6 +155,18 @@ def test_models_that_differ_by_chance_alone_are_rarely_told_apart() -> None:
     assert small <= 4, "binomial: 12 times .05 is 0.6, and more than 4 has probability .0002"
 
 
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_the_unit_of_a_models_predictions_does_not_change_how_correlations_are_compared(metric: str) -> None:
+    random = np.random.default_rng(3)
+    own = drawn(random, metric)
+    worse = replace(own, choice=own.choice + torch.from_numpy(random.normal(0, 2, 60)))
+    narrow = replace(worse, choice=0.1 * worse.choice + 4)
+    plain, other = metric_difference(own, worse, metric), metric_difference(own, narrow, metric)
+    assert plain is not None and other is not None
+    assert plain.p_value < 0.05
+    assert other.p_value == pytest.approx(plain.p_value)
+
+
 def test_what_cannot_be_compared() -> None:
     constant = _classes([1, 1, 1], [1, 1, 1])
     assert metric_interval(constant, "matthews_correlation") is None

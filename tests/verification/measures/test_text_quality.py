@@ -36,6 +36,18 @@ def test_perplexity_equals_a_loop_over_tokens(side):
     assert found.perplexity_per_byte == pytest.approx(math.exp(nats / size), rel=1e-6)
 
 
+def test_a_row_that_ends_inside_a_character_has_the_bytes_of_its_tokens():
+    tokenizer, text = gpt2_like(), "日本語 übt 🙂"
+    model = HookedModel(tiny("gpt2", "causal_lm"), tokenizer, task="causal_lm", role="student")
+    model.model.resize_token_embeddings(len(tokenizer))
+    ids = [0, *tokenizer(text)["input_ids"]]  # every character but the spaces and `bt` is of several tokens
+    for size in (2, 3, 7):
+        rows = [ids[at : at + size + 1] for at in range(0, len(ids) - 1, size)]
+        rows = [{"input_ids": row, "label": [-100, *row[1:]]} for row in rows]
+        found = predict_texts(model, [Batch(pad(rows, 0), pad_labels(rows))], tokenizer)
+        assert found.bytes == len(text.encode())
+
+
 def test_a_perplexity_that_no_float_holds_is_infinite():
     found = Prediction(nats=1e6, tokens=2, bytes=10_000)
     assert found.perplexity_per_token == math.inf and found.perplexity_per_byte == math.exp(100)
