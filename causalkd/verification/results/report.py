@@ -106,8 +106,7 @@ class InterchangeRow:
     """False where an intervention that changed activations changed no counted logit; such a row counts in no mean."""
     iia: float | None
     iia_low: float | None
-    """The lower end of the 95 % interval over pairs, in which those that share a row, or a question, depend on each
-    other."""
+    """The lower end of the 95 % interval over pairs; those that share a row, or a question, depend on each other."""
     iia_high: float | None
     iia_effective: float | None
     """The IIA on effective pairs; None where there are none."""
