@@ -4,16 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutations import folders
 from tests.mutations.accepted import lost
 from tests.mutations.tries import KINDS, Found, Inputs, Try, fault_of, faults
-from tests.shrunk import FinishedRun, planted_model
+from tests.shrunk import FinishedRun
 
 CORPUS: dict[str, tuple[int, ...]] = {
     "recipe": (0, 1, 2, 3),
     "alignment": (0, 1, 2, 3, 4, 5, 138),
     "data": tuple(range(10)),
     "checkpoint": (0, 1, 2, 3),
-    "run": (0, 1, 2, 12, 47, 52, 78, 95, 221, 3165, 3283, 3488, 3578),
+    "run": (0, 1, 2, 47, 52, 78, 95, 221, 3165, 3283),
+    "finetuned": tuple(range(10)),
+    "outputs": tuple(range(10)),
     "arguments": tuple(range(12)),
 }
 """Seeds by kind; what once found a fault stands below by itself."""
@@ -22,9 +25,7 @@ TRIES = 1000
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mutated") / "model"
-    planted_model(num_hidden_layers=2).save_pretrained(folder)
-    return folder
+    return folders.checkpoint(tmp_path_factory.mktemp("mutated"))
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import shutil
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from causalkd.cli import app
 from causalkd.recipe.recipe import Recipe
-from tests.mutations import accepted
+from tests.mutations import accepted, folders
 from tests.mutations.accepted import lost
-from tests.mutations.mutate import VALUES, mutated, mutated_folder, mutated_text
+from tests.mutations.mutate import VALUES, Damage, mutated, mutated_folder, mutated_text
 
 LONGEST_MESSAGE, LONGEST_TIME = 2000, 20.0
 LONGEST_WAIT = 300.0
@@ -87,12 +87,24 @@ def _message_fault(told: str) -> str | None:
 
 
 class Inputs:
-    """What is mutated: a recipe, an alignment, a checkpoint and a finished run; `base` is for the mutated ones."""
+    """What is mutated: a recipe, an alignment, a checkpoint, a finished run, and what else is made of them when it is
+    asked for; `base` is for the mutated ones.
+    """
 
     def __init__(self, base: Path, run: Path, checkpoint: Path) -> None:
         self.base, self.run, self.checkpoint = base, run, checkpoint
         self.recipe = Recipe.load(run / "recipe.yaml").model_dump(mode="json")
         self.alignment = yaml.safe_load((run / "alignment.yaml").read_text())
+
+    @cached_property
+    def finetuned(self) -> Path:
+        """A finished fine-tuning."""
+        return folders.finetuned(self.base)
+
+    @cached_property
+    def outputs(self) -> Path:
+        """A teacher's precomputed outputs."""
+        return folders.outputs(self.base, self.checkpoint)
 
     def tries(self, kind: str, drawn: random.Random) -> Try:
         """A call with a mutated input of one kind."""
@@ -165,15 +177,45 @@ def _run(inputs: Inputs, drawn: random.Random) -> Try:
     return Try(
         f"{command} of a run, {damage}",
         [command, str(inputs.base / "run")],
-        lambda told: None if _means_the_same(inputs, damage.path) else accepted.of_models(needed, damage),
+        lambda told: accepted_folder(inputs.run, inputs.base / "run", needed, damage),
     )
 
 
-def _means_the_same(inputs: Inputs, path: Path) -> bool:
+def _finetuned(inputs: Inputs, drawn: random.Random) -> Try:
+    folder = inputs.base / "tuned"
+    damage = mutated_folder(inputs.finetuned, folder, drawn)
+    command, needed = drawn.choice(((["evaluate", "--task", "planted"], ["model/*"]), (["report"], [])))
+    return Try(
+        f"{command[0]} of a fine-tuning, {damage}",
+        [command[0], str(folder), *command[1:]],
+        lambda told: accepted_folder(inputs.finetuned, folder, needed, damage),
+    )
+
+
+def _outputs(inputs: Inputs, drawn: random.Random) -> Try:
+    folder, learned = inputs.base / "outputs", inputs.base / "learned"
+    damage = mutated_folder(inputs.outputs, folder, drawn)
+    shutil.rmtree(learned, ignore_errors=True)
+    recipe = _written(
+        inputs.base / "learning.yaml", folders.learning_from(folder, learned, inputs.checkpoint).to_yaml()
+    )
+    return Try(
+        f"distill from outputs, {damage}",
+        ["distill", str(recipe)],
+        lambda told: accepted_folder(inputs.outputs, folder, ["*", "*/*", "*/*/*"], damage),
+    )
+
+
+def accepted_folder(origin: Path, folder: Path, needed: Sequence[str], damage: Damage) -> str | None:
+    """What is wrong with a call that ended well though a file of a folder was damaged."""
+    same = _means_the_same(origin / damage.path, folder / damage.path)
+    return None if same else accepted.of_models(needed, damage)
+
+
+def _means_the_same(before: Path, now: Path) -> bool:
     """Whether a damaged file reads as before: another layout, a recipe that lacks a key with a default value, or a card
     that `verify` has written again.
     """
-    before, now = inputs.run / path, inputs.base / "run" / path
     if now.name == "README.md":
         return now.is_file() and now.read_bytes() == before.read_bytes()
     if now.suffix not in (".json", ".yaml") or not now.is_file():
@@ -181,9 +223,7 @@ def _means_the_same(inputs: Inputs, path: Path) -> bool:
     try:
         if now.name == "recipe.yaml":
             free = {"name", "output", "verification"}  # no model depends on these, which `verify` takes as they are
-            return Recipe.load(now).model_dump(mode="json", exclude=free) == {
-                key: value for key, value in inputs.recipe.items() if key not in free
-            }
+            return lost(*(Recipe.load(each).model_dump(mode="json", exclude=free) for each in (before, now))) is None
         read = json.loads if now.suffix == ".json" else yaml.safe_load
         pair = read(before.read_text()), read(now.read_text())
         return lost(*pair) is None and lost(*pair[::-1]) is None
@@ -217,6 +257,8 @@ KINDS: dict[str, Callable[[Inputs, random.Random], Try]] = {
     "data": _data,
     "checkpoint": _checkpoint,
     "run": _run,
+    "finetuned": _finetuned,
+    "outputs": _outputs,
     "arguments": _arguments,
 }
 
