@@ -81,5 +81,5 @@ def _read(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def _digest(files: Mapping[str, Mapping[str, Any]]) -> str:
-    """Of the list itself: without an entry, a file that was changed would pass."""
+    """The digest of the list itself: without an entry, a file that was changed would pass."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

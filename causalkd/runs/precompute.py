@@ -77,8 +77,8 @@ def precompute(
 
     def begin() -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for said in (MANIFEST, INDEX):
-            (folder / said).unlink(missing_ok=True)  # until all is there
+        for name in (MANIFEST, INDEX):
+            (folder / name).unlink(missing_ok=True)  # until all is there
         replace_folder(folder / TEACHER, lambda draft: describe_teacher(teacher, draft))
 
     processes.in_first(begin)

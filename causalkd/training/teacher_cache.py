@@ -143,7 +143,7 @@ class _File(MutableMapping[bytes, bytes]):
 
     def __init__(self, path: Path, teacher: bytes) -> None:
         self._path = path
-        with _told(path):
+        with _naming(path):
             self._base = sqlite3.connect(path, isolation_level=None, timeout=60)
         # Rows are written one by one: with this journal they do not each wait for the disk.
         self._rows("PRAGMA journal_mode = WAL")
@@ -160,7 +160,7 @@ class _File(MutableMapping[bytes, bytes]):
             )
 
     def _rows(self, statement: str, *values: bytes | int) -> list[tuple[Any, ...]]:
-        with _told(self._path):
+        with _naming(self._path):
             return self._base.execute(statement, values).fetchall()
 
     def size(self) -> int:
@@ -188,7 +188,7 @@ class _File(MutableMapping[bytes, bytes]):
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """Lets an error of the database end as one that names the file: a fault of the machine, or a damaged file."""
     try:
         yield

@@ -4,27 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+from transformers import BertConfig, BertForSequenceClassification
 
 from analysis.scripts.plain_finetuning import TASKS, main, rows_of
+from tests.data.tiny_tokenizers import bert_like
 
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "man", '"', "runs", "sleeps"]
 LINES = {
-    "cola": (None, "gj04\t{label}\t*\ta man {verb}"),
-    "sst2": ("sentence\tlabel", 'a "man {verb}\t{label}'),
-    "stsb": ("\t".join("abcdefghij"), "0\tx\tx\tx\tx\tx\tx\ta man\ta man {verb}\t{label}.5"),
+    "cola": (None, "gj04\t{label}\t*\ta cat {verb}"),
+    "sst2": ("sentence\tlabel", 'a "cat {verb}\t{label}'),
+    "stsb": ("\t".join("abcdefghij"), "0\tx\tx\tx\tx\tx\tx\ta cat\ta cat {verb}\t{label}.5"),
 }
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    config = BertConfig(
-        vocab_size=len(PIECES), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-    )
+    folder, sizes = tmp_path / "model", {"num_attention_heads": 2, "intermediate_size": 32}
+    config = BertConfig(vocab_size=len(bert_like()), hidden_size=32, num_hidden_layers=1, **sizes)
     BertForSequenceClassification(config).save_pretrained(folder)
-    (tmp_path / "vocab.txt").write_text("\n".join(PIECES))
-    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(folder)
+    bert_like().save_pretrained(folder)
     return folder
 
 
@@ -33,17 +30,17 @@ def _write(folder: Path, task: str) -> Path:
     place = folder / "glue" / TASKS[task].folder
     place.mkdir(parents=True)
     for split, times in (("train", 4), ("dev", 2)):
-        rows = [line.format(label=label, verb=verb) for label, verb in ((1, "runs"), (0, "sleeps"))] * times
+        rows = [line.format(label=label, verb=verb) for label, verb in ((1, "sat"), (0, "ran"))] * times
         (place / f"{split}.tsv").write_text("\n".join([*([header] if header else []), *rows]) + "\n")
     return place
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_official_rows_are_read(task: str, model: Path, tmp_path: Path) -> None:
-    place, tokenizer = _write(tmp_path, task), BertTokenizer.from_pretrained(model)
+    place, tokenizer = _write(tmp_path, task), bert_like()
     rows = rows_of(TASKS[task], place / "dev.tsv", tokenizer)
     assert [row["label"] for row in rows] == [1.5, 0.5, 1.5, 0.5] if task == "stsb" else [1, 0, 1, 0]
-    first = {"cola": "a man runs", "sst2": 'a " man runs', "stsb": "a man [SEP] a man runs"}[task]
+    first = {"cola": "a cat sat", "sst2": "a [UNK] cat sat", "stsb": "a cat [SEP] a cat sat"}[task]
     assert tokenizer.decode(rows[0]["input_ids"]) == f"[CLS] {first} [SEP]"
 
 
