@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.linalg import vecdot
 
 from causalkd.losses.chunked import Kernel, loss_of_rows
-from causalkd.losses.divergence import Loss, Rows, compared, log_normaliser, through_softmax
+from causalkd.losses.divergence import Loss, Rows, through_softmax
 from causalkd.losses.fused import RowLoss
-from causalkd.losses.gold_odds import Gold, TeacherOdds, Vector, known, odds_of, others_of, with_gold
+from causalkd.losses.gold_odds import Gold, Others, TeacherOdds, Vector, known, with_gold
 from causalkd.losses.odds import binary_kl
 from causalkd.losses.predictions import Predictions, Unprojected
 
@@ -221,29 +221,27 @@ def _terms(
 
 
 def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    (learnt, most), (taught, teachers_most) = others_of(student, gold), others_of(teacher, gold)
-    p, q, log_ratio = compared(learnt, taught)
-    x = odds_of(student, gold, most + log_normaliser(learnt, q))
-    y = odds_of(teacher, gold, teachers_most + log_normaliser(taught, p))
-    loss = target * binary_kl(y, x) + diversity * vecdot(p, log_ratio)
+    learnt, taught = Others.of(student, gold), Others.of(teacher, gold)
+    x, y = learnt.log_odds, taught.log_odds
+    apart = taught.log_ratio(learnt, gold).mul_(taught.powers).sum(-1) / taught.total
+    loss = target * binary_kl(y, x) + diversity * apart
 
     def gradient() -> Rows:
-        of_odds = target * (x.sigmoid() - y.sigmoid())
-        return with_gold(q, (q - p).mul_(diversity.unsqueeze(1)), of_odds, gold)
+        of_odds, q, p = target * (x.sigmoid() - y.sigmoid()), learnt.softmax_(), taught.softmax_()
+        return with_gold(q, torch.sub(q, p, out=p).mul_(diversity.unsqueeze(1)), of_odds, gold)
 
     return loss, gradient
 
 
 def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    (learnt, most), (taught, teachers_most) = others_of(student, gold), others_of(teacher, gold)
-    p, q, log_ratio = compared(learnt, taught)
-    x = odds_of(student, gold, most + log_normaliser(learnt, q))
-    y = odds_of(teacher, gold, teachers_most + log_normaliser(taught, p))
-    loss = target * binary_kl(x, y) - diversity * vecdot(q, log_ratio)
+    learnt, taught = Others.of(student, gold), Others.of(teacher, gold)
+    x, y, q = learnt.log_odds, taught.log_odds, learnt.softmax_()
+    log_ratio = learnt.log_ratio(taught, gold)
+    loss = target * binary_kl(x, y) + diversity * vecdot(q, log_ratio)
 
     def gradient() -> Rows:
         of_odds = target * x.sigmoid() * torch.sigmoid(-x) * (x - y)
-        of_others = through_softmax(q, -log_ratio).mul_(diversity.unsqueeze(1))
+        of_others = through_softmax(q, log_ratio).mul_(diversity.unsqueeze(1))
         return with_gold(q, of_others, of_odds, gold)
 
     return loss, gradient

@@ -165,11 +165,6 @@ def compared(student: Rows, teacher: Rows) -> Pair:
     return Pair(p, q, log_ratio.nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)).add_(least))
 
 
-def log_normaliser(logits: Rows, probabilities: Rows) -> Float[Tensor, " row"]:
-    """The logsumexp of logits whose softmax is there already."""
-    return logits.amax(-1) - probabilities.amax(-1).log()
-
-
 def _forward_kl(student: Rows, teacher: Rows) -> Loss:
     p, q, log_ratio = compared(student, teacher)
     return vecdot(p, log_ratio), lambda: q - p

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.losses.chunked import loss_of_rows
-from causalkd.losses.divergence import Loss, Rows, log_normaliser
+from causalkd.losses.divergence import Loss, Rows
 from causalkd.losses.fused import tiled_odds_of
 from causalkd.losses.odds import Odds, furthest
 from causalkd.losses.predictions import Predictions, Unprojected
@@ -103,26 +103,52 @@ def known(gold: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _log_odds(logits: Rows, gold: Gold) -> Loss:
-    others, most = others_of(logits, gold)
-    q = others.softmax(-1)
-    odds = odds_of(logits, gold, most + log_normaliser(others, q))
-    return odds, lambda: with_gold(q, torch.zeros_like(q), torch.ones_like(odds), gold)
+    others = Others.of(logits, gold)
+    odds = others.log_odds
+    return odds, lambda: with_gold(others.softmax_(), torch.zeros_like(logits), torch.ones_like(odds), gold)
 
 
-def others_of(logits: Rows, gold: Gold) -> tuple[Rows, Vector]:
-    """The logits of all tokens but the gold one, which goes to −inf, relative to the largest of them; and that one.
+class Others(NamedTuple):
+    """What the logits of some rows say about all tokens but the gold one, and about that one beside them.
 
-    The others stay finite. Relative to their largest, logits keep their digits where all of them are far below zero:
-    where a teacher rules out everything but the gold token, its others are equally likely.
+    The largest of the others is the origin of all. Relative to it, logits keep their digits where all of them are far
+    below zero: where a teacher rules out everything but the gold token, its others are equally likely.
+
+    Attributes:
+        relative: The logits, less the largest of the others; −inf at the gold token, finite elsewhere.
+        powers: Their exponentials.
+        total: The sum of these.
+        relative_gold: The logit of the gold token, less the largest of the others.
     """
-    others = logits.clamp(min=-furthest(logits)).scatter_(1, gold.unsqueeze(1), -torch.inf)
-    most = others.amax(-1, keepdim=True)
-    return others.sub_(most), most.squeeze(1)
 
+    relative: Rows
+    powers: Rows
+    total: Vector
+    relative_gold: Vector
 
-def odds_of(logits: Rows, gold: Gold, log_others: Vector) -> Vector:
-    """The log-odds of each row's gold token, from the logsumexp of its others."""
-    return logits.gather(1, gold.unsqueeze(1)).squeeze(1).clamp(min=-furthest(logits)) - log_others
+    @classmethod
+    def of(cls, logits: Rows, gold: Gold) -> "Others":
+        """Reads logits, infinite ones included, and writes into none of them."""
+        at = gold.unsqueeze(1)
+        relative = logits.clamp(min=-furthest(logits))
+        own = relative.gather(1, at)
+        most = relative.scatter_(1, at, -torch.inf).amax(-1, keepdim=True)
+        powers = relative.sub_(most).exp()
+        return cls(relative, powers, powers.sum(-1), (own - most).squeeze(1))
+
+    @property
+    def log_odds(self) -> Vector:
+        """Those of the gold token: its logit minus the logsumexp of the others."""
+        return self.relative_gold - self.total.log()
+
+    def softmax_(self) -> Rows:
+        """The distribution over the others, 0 at the gold token; it takes the place of the powers."""
+        return self.powers.div_(self.total.unsqueeze(1))
+
+    def log_ratio(self, other: "Others", gold: Gold) -> Rows:
+        """The logarithm of this distribution over the other one: exactly 0 where they are equal, finite everywhere."""
+        apart = (self.relative - other.relative).add_((other.total.log() - self.total.log()).unsqueeze(1))
+        return apart.scatter_(1, gold.unsqueeze(1), 0)
 
 
 def with_gold(q: Rows, of_others: Rows, of_odds: Vector, gold: Gold) -> Rows:
