@@ -46,11 +46,20 @@ def damage(folder: Path) -> str | None:
 
 
 def changed_since(folder: Path) -> str | None:
-    """How a folder differs from a manifest in it that can be read, in words; None where it has no such manifest."""
+    """How a folder differs from a manifest that was written into it, in words; None where it has no such manifest.
+
+    A file of this name that lists no files and has no digest is someone else's, and says nothing.
+    """
     try:
         return _difference(folder, _read(folder))
-    except ValueError:  # a file of this name may be someone else's
+    except _NoManifest:
         return None
+    except ValueError as error:
+        return str(error)
+
+
+class _NoManifest(ValueError):
+    """There is no manifest of ours in a folder."""
 
 
 def _difference(folder: Path, recorded: Mapping[str, tuple[int, str]]) -> str | None:
@@ -68,13 +77,13 @@ def _difference(folder: Path, recorded: Mapping[str, tuple[int, str]]) -> str | 
 def _read(folder: Path) -> dict[str, tuple[int, str]]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise ValueError(f"it has no {MANIFEST}, so it was not written completely")
+        raise _NoManifest(f"it has no {MANIFEST}, so it was not written completely")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         files, digest = manifest["files"], manifest["sha256"]
         recorded = {name: (each["bytes"], each["sha256"]) for name, each in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"its {MANIFEST} cannot be read") from None
+        raise _NoManifest(f"its {MANIFEST} cannot be read") from None
     if digest != _digest(files):
         raise ValueError(f"its {MANIFEST} was changed after it was written")
     return recorded

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.files.manifest import damage, recorded_files, write_manifest
+from causalkd.files.manifest import changed_since, damage, recorded_files, write_manifest
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def test_what_is_not(folder: Path, name: str, contents: bytes | None, told: str)
     (folder / name).unlink() if contents is None else (folder / name).write_bytes(contents)
     assert damage(folder) == told
     assert name != "manifest.json" or recorded_files(folder) == set()
+    assert changed_since(folder) == (None if name == "manifest.json" else told)  # such a file may be someone else's
 
 
 def test_what_is_hidden_is_not_recorded(tmp_path: Path) -> None:
@@ -54,5 +55,5 @@ def test_a_manifest_that_lists_less_than_was_written(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]["weights"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert damage(folder) == "its manifest.json was changed after it was written"
+    assert damage(folder) == changed_since(folder) == "its manifest.json was changed after it was written"
     assert recorded_files(folder) == set()
