@@ -25,8 +25,8 @@ from causalkd.losses.chunked import Kernel, loss_of_rows
 from causalkd.losses.divergence import Loss, Rows, through_softmax
 from causalkd.losses.fused import RowLoss
 from causalkd.losses.gold_odds import Gold, Others, TeacherOdds, Vector, known, with_gold
-from causalkd.losses.odds import binary_kl
 from causalkd.losses.predictions import Predictions, Unprojected
+from causalkd.losses.tiled_odds import binary_kl
 
 Over = Literal["batch", "sequence"]
 

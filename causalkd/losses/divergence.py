@@ -19,8 +19,8 @@ from torch.linalg import vecdot
 
 from causalkd.losses.chunked import Gradient, Kernel
 from causalkd.losses.fused import RowLoss
-from causalkd.losses.odds import furthest
 from causalkd.losses.predictions import Predictions, Unprojected
+from causalkd.losses.tiled_odds import furthest
 
 Rows = Float[Tensor, "row choice"]
 Loss = tuple[Float[Tensor, " row"], Gradient]

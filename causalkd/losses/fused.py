@@ -17,9 +17,9 @@ from torch import Tensor
 
 from causalkd.losses.chunked import Kernel, check_no_gradient, check_rows, check_temperature, loss_of_rows
 from causalkd.losses.fused_pass import Plan, Term, run_pass
-from causalkd.losses.odds import Odds
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.losses.projection import Projection
+from causalkd.losses.tiled_odds import Odds
 from causalkd.losses.tiled_pass import tile_elements, tiled_odds
 
 

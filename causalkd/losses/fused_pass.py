@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from causalkd.losses.chunked import Kernel, check_backward, chunks, where, within
-from causalkd.losses.odds import Odds
 from causalkd.losses.predictions import InRows, Predictions, Unprojected
 from causalkd.losses.projection import Projection
+from causalkd.losses.tiled_odds import Odds
 from causalkd.losses.tiled_pass import Decoupled, Gradients, tile_elements, tiled_pass
 
 # Logits in a chunk. A matrix product of few rows spends its time on reading the head's weight.

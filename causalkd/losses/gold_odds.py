@@ -13,8 +13,8 @@ from torch import Tensor
 from causalkd.losses.chunked import loss_of_rows
 from causalkd.losses.divergence import Loss, Rows
 from causalkd.losses.fused import tiled_odds_of
-from causalkd.losses.odds import Odds, furthest
 from causalkd.losses.predictions import Predictions, Unprojected
+from causalkd.losses.tiled_odds import Odds, furthest
 
 Vector = Float[Tensor, " row"]
 Gold = Int[Tensor, " row"]

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.linalg import vecdot
 
 from causalkd.losses.chunked import within
-from causalkd.losses.odds import Odds, binary_kl, furthest, place
 from causalkd.losses.projection import Projection
+from causalkd.losses.tiled_odds import Odds, binary_kl, furthest, place
 
 # Tokens in a block, and logits in a tile: several tiles stay in a processor's cache.
 _BLOCK_ON_CPU, _BLOCK = 2**9, 2**12

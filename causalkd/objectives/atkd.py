@@ -19,8 +19,8 @@ from causalkd.losses.gold_odds import TeacherOdds
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
 from causalkd.objectives.labelled import Gold, gold_of, of_sequences
+from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.running_quantile import RunningQuantile
-from causalkd.objectives.window import Window
 
 Split = Literal["batch", "sequence", "running"]
 
@@ -70,7 +70,7 @@ class ATKD(nn.Module):
 
     def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Requirements(logits="labelled", over_window=True, refusal=self._refusal, two_tokenizers=True)
+        return Requirements(logits="labelled", over_micro_batches=True, refusal=self._refusal, two_tokenizers=True)
 
     def _refusal(self, setup: TrainingSetup) -> str | None:
         if not self.counts_ahead or setup.micro_batches == 1 or setup.cache_top_k is None:
@@ -104,9 +104,9 @@ class ATKD(nn.Module):
         hard = self._hard(gold, taught, run.student_run, run, remember=run.student.model.training)
         settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard), taught)
         term = atkd_rows(student, teacher, label, hard, mask, *settings).times(self.temperature**2)
-        if run.window is None or self.counts_ahead:
+        if run.micro_batches is None or self.counts_ahead:
             return term
-        return term.times(self._share(run, run.window, run.student_run.hidden.dtype))
+        return term.times(self._share(run, run.micro_batches, run.student_run.hidden.dtype))
 
     def _hard(
         self, gold: Gold, taught: TeacherOdds, base: ForwardOutput, run: StepContext, remember: bool
@@ -116,28 +116,28 @@ class ATKD(nn.Module):
             return self._quantile(odds, gold.mask, run.step, remember)
         if self._split == "batch":
             among = None
-            if run.window is not None and run.window.processes > 1:
-                among = run.window.of_processes(odds.masked_fill(~gold.mask, torch.inf), torch.inf)
+            if run.micro_batches is not None and run.micro_batches.processes > 1:
+                among = run.micro_batches.of_processes(odds.masked_fill(~gold.mask, torch.inf), torch.inf)
             return hard_tokens(odds, gold.mask, self._fraction, among=among)
         in_place, counted = (of_sequences(base, each) for each in (odds, gold.mask))
         return base.of_items(hard_tokens(in_place, counted, self._fraction, over="sequence"))
 
-    def _share(self, run: StepContext, window: Window, dtype: torch.dtype) -> Tensor:
+    def _share(self, run: StepContext, micro_batches: MicroBatches, dtype: torch.dtype) -> Tensor:
         """The share of the step that this micro-batch has, over all processes."""
         amount = partial(self.requirements().amount, run.student.task)
-        average = window.average(self, amount, dtype)
-        own = window.over_processes(amount(run.batch)) / window.processes
+        average = micro_batches.average(self, amount, dtype)
+        own = micro_batches.over_processes(amount(run.batch)) / micro_batches.processes
         return own / torch.where(average > 0, average, 1)
 
     def _sizes(self, run: StepContext, mask: Tensor, hard: Tensor) -> tuple[Tensor, Tensor] | None:
         """The mean number of easy and hard tokens of a micro-batch; to count them over a step, the teacher runs on all
         of its micro-batches.
         """
-        if run.window is None:
+        if run.micro_batches is None:
             return None
         if not self.counts_ahead:
             counts = torch.stack([(mask & ~hard).sum(), hard.sum()])
-            easy, of_hard = run.window.over_processes(counts) / run.window.processes
+            easy, of_hard = run.micro_batches.over_processes(counts) / run.micro_batches.processes
             return easy, of_hard
 
         def count(batch: Batch) -> Tensor:
@@ -147,7 +147,7 @@ class ATKD(nn.Module):
             hard = self._hard(gold, taught, teacher_outputs, run, remember=False)
             return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])
 
-        easy, hard = run.window.average(self, count, run.student_run.hidden.dtype)
+        easy, hard = run.micro_batches.average(self, count, run.student_run.hidden.dtype)
         return easy, hard
 
 

@@ -17,8 +17,8 @@ from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.cached_predictions import CachedPredictions
 from causalkd.objectives.interchange_digest import interchange_digest
+from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.teacher_outputs import TeacherOutputs, TeacherQuery
-from causalkd.objectives.window import Window
 from causalkd.task_types import Task
 
 Logits = Literal["none", "labelled", "all"]
@@ -49,8 +49,8 @@ class Requirements(NamedTuple):
     student: tuple[HookPoint, ...] = ()
     logits: Logits = "all"
     """The real tokens at which a per-token head must predict, in base and counterfactual runs."""
-    over_window: bool = False
-    """Whether its term is already a mean over all of `StepContext.window`, and not over its batch."""
+    over_micro_batches: bool = False
+    """Whether its term is already a mean over all of `StepContext.micro_batches`, and not over its batch."""
     second_order: bool = False
     """Whether its term holds gradients of the student, which then is differentiated twice, with eager attention."""
     teacher_query: TeacherQuery | None = None
@@ -94,7 +94,7 @@ class StepContext:
         epoch: Epochs done so far.
         epochs: Epochs of the whole training.
         shared: Results of one objective that another can use, by key; empty when a step starts.
-        window: The other batches of the optimizer step; None where this batch is the only one.
+        micro_batches: The other batches of the optimizer step; None where this batch is the only one.
         logits: The real tokens at which heads must predict in runs of other rows than base, such as crossed ones.
         read_by_teacher: The same batch as the teacher reads it, where it has another tokenizer.
     """
@@ -108,7 +108,7 @@ class StepContext:
     epoch: int = 0
     epochs: int = 1
     shared: dict[Any, Any] = field(default_factory=dict)
-    window: Window | None = None
+    micro_batches: MicroBatches | None = None
     logits: Logits = "all"
     read_by_teacher: Batch | None = None
 

@@ -42,7 +42,7 @@ class _Interchanges:
             tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(teacher, pair.teacher)),
             tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(student, pair.student)),
             logits,
-            over_window=crossway,
+            over_micro_batches=crossway,
         )
 
     def requirements(self) -> Requirements:
@@ -65,13 +65,13 @@ class _Interchanges:
 
     def _share(self, run: StepContext, crossed: bool) -> Tensor | float:
         """The share of a micro-batch in a mean over the source's tokens, which differs from that over base's tokens."""
-        if run.window is None or not self._crossway:
+        if run.micro_batches is None or not self._crossway:
             return 1.0
 
         def count(batch: Batch) -> Tensor:
             return self._kept.amount(run.student.task, crossed_batch(batch) if crossed else batch)
 
-        return run.window.share((self, crossed), count, run.batch, run.student_run.hidden.dtype)
+        return run.micro_batches.share((self, crossed), count, run.batch, run.student_run.hidden.dtype)
 
     def _chosen(self, step: int) -> tuple[ResolvedPair, ...]:
         pairs = self.alignment.pairs

@@ -64,6 +64,6 @@ def _one_number(name: str, term: object) -> Float[Tensor, ""]:
 def _share(name: str, weighted: Weighted, run: StepContext, dtype: torch.dtype) -> Tensor | float:
     """The part that this micro-batch's mean has in the mean over all micro-batches of the step."""
     kept = weighted.objective.requirements()
-    if run.window is None or kept.over_window:
+    if run.micro_batches is None or kept.over_micro_batches:
         return 1.0
-    return run.window.share(name, partial(kept.amount, run.student.task), run.batch, dtype)
+    return run.micro_batches.share(name, partial(kept.amount, run.student.task), run.batch, dtype)

@@ -19,9 +19,9 @@ from causalkd.recipe.sections import StudentPart, TeacherPart
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data, build_data
-from causalkd.runs.setup.data_identity import changed_inputs, changed_settings, checkpoints_of
 from causalkd.runs.setup.prepare import build_teacher
 from causalkd.runs.setup.prepared import Prepared
+from causalkd.runs.setup.provenance import changed_inputs, changed_settings, checkpoints_of
 from causalkd.training.precomputed import INDEX, read_index
 from causalkd.training.teacher_cache import weights_digest
 

@@ -20,9 +20,9 @@ from causalkd.models.load import check_pair, move_to
 from causalkd.models.vocabularies import share_entries
 from causalkd.objectives.base import StepContext, TrainingSetup, Weighted, hook_points_of
 from causalkd.objectives.cached_predictions import OutputCache
+from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
-from causalkd.objectives.window import Window
 from causalkd.training.around_step import AroundStep
 from causalkd.training.callbacks import WhenTrainingBegins
 from causalkd.training.objective_parameters import Learned
@@ -110,7 +110,7 @@ class DistillationTrainer(Trainer):
         self._learned.average_gradients()
         self._unreached = Unreached()
         self.add_callback(AroundStep(self._learned, self._unreached))
-        self._window: Window | None = None
+        self._micro_batches: MicroBatches | None = None
         self._sequences = sequences
         self._sums, self._unlogged = TermSums(), Unlogged()
         self.add_callback(WhenTrainingBegins(self._continue_terms))
@@ -162,9 +162,9 @@ class DistillationTrainer(Trainer):
             batches = tuple(self._sequences(batch, self.state.global_step, n) for n, batch in enumerate(batches))
             samples = [batch.tensors() for batch in batches]
         processes = self.accelerator.num_processes
-        self._window = None
+        self._micro_batches = None
         if len(batches) * processes > 1:
-            self._window = Window(batches, processes, self._over_processes, self._of_processes)
+            self._micro_batches = MicroBatches(batches, processes, self._over_processes, self._of_processes)
         return samples, items
 
     def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
@@ -202,7 +202,7 @@ class DistillationTrainer(Trainer):
             step=self.state.global_step,
             epoch=int(self.state.epoch or 0),
             epochs=math.ceil(self.state.num_train_epochs or 1),
-            window=self._window if model.training else None,
+            micro_batches=self._micro_batches if model.training else None,
             logits=self._kept.logits,
             read_by_teacher=batch,
         )

@@ -37,7 +37,7 @@ def test_atkd_is_the_papers(task: Task, of_teacher: str, of_student: str, revers
     (teacher, student), batch = models(task, of_teacher, of_student), batch_of(task)
     objective = ATKD(temperature=2.0, easy_weight=0.3, reverse=reverse)
     required = objective.requirements()._replace(refusal=Requirements().refusal)
-    assert required == Requirements(logits="labelled", over_window=True, two_tokenizers=True)
+    assert required == Requirements(logits="labelled", over_micro_batches=True, two_tokenizers=True)
     s, t, label = _rows(task, teacher, student, batch)
     expected = 4 * oracle.atkd(s / 2, t / 2, label, 0.3, reverse)
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)

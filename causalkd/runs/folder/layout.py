@@ -91,7 +91,7 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """What the run's data are; see `causalkd.runs.setup.data_identity`."""
+        """What the run's data are; see `causalkd.runs.setup.provenance`."""
         return self.path / "data.json"
 
     @property

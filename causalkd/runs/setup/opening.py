@@ -12,7 +12,7 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
-from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, recipe_as_made, write_identity
+from causalkd.runs.setup.provenance import changed_inputs, checkpoints_of, recipe_as_made, write_identity
 from causalkd.runs.setup.without_effect import without_effect
 
 

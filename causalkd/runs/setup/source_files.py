@@ -1,6 +1,6 @@
 """The files that a run is made from, by digest: a run that is done is compared with what they are now.
 
-A run that continues compares the tokens of its data (`data_identity`), which it has read. Whoever builds on runs that
+A run that continues compares the tokens of its data (`provenance`), which it has read. Whoever builds on runs that
 are done, such as a study or a pipeline, reads no data for them; this costs one reading of the files.
 """
 

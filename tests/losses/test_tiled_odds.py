@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from causalkd.losses.odds import Odds
+from causalkd.losses.tiled_odds import Odds
 
 
 @pytest.mark.parametrize("width", [1, 3, 7])

@@ -10,7 +10,7 @@ from causalkd.data.batch import Batch
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class MicroBatches:
     """All batches of one optimizer step, over all processes.
 
     Micro-batches have different numbers of tokens, and a mean of their means is not the mean over all. A sum divided by

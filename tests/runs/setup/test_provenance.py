@@ -16,8 +16,8 @@ from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data, build_data
-from causalkd.runs.setup.data_identity import changed_inputs, checkpoints_of, identity, write_identity
 from causalkd.runs.setup.preflight import preflight
+from causalkd.runs.setup.provenance import changed_inputs, checkpoints_of, identity, write_identity
 from causalkd.runs.setup.source_files import source_digests
 from tests.shrunk import RESUMED, FinishedRun, interrupted, planted_model, shrunk
 

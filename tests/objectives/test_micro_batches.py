@@ -4,7 +4,7 @@ import torch
 
 from causalkd.data.batch import Batch
 from causalkd.objectives.base import Requirements
-from causalkd.objectives.window import Window
+from causalkd.objectives.micro_batches import MicroBatches
 from tests.objectives.steps import batch_of
 
 
@@ -15,28 +15,31 @@ def _rows(*lengths: int) -> Batch:
 
 
 def test_the_average_is_over_micro_batches_and_processes_and_counted_once() -> None:
-    window, asked = Window((_rows(1, 2), _rows(6)), 2, lambda count: 10 * count), []
+    micro_batches, asked = MicroBatches((_rows(1, 2), _rows(6)), 2, lambda count: 10 * count), []
 
     def count(batch: Batch) -> torch.Tensor:
         asked.append(batch)
         return batch.counted.sum()
 
-    assert window.average("tokens", count, torch.bfloat16).item() == 10 * 9 / 4
-    assert window.average("tokens", count, torch.float64).dtype == torch.float64
+    assert micro_batches.average("tokens", count, torch.bfloat16).item() == 10 * 9 / 4
+    assert micro_batches.average("tokens", count, torch.float64).dtype == torch.float64
     assert len(asked) == 2
-    assert window.average("rows", lambda batch: torch.tensor(len(batch.counted)), torch.float32).item() == 10 * 3 / 4
+    assert (
+        micro_batches.average("rows", lambda batch: torch.tensor(len(batch.counted)), torch.float32).item()
+        == 10 * 3 / 4
+    )
 
 
 def test_means_of_micro_batches_become_parts_of_the_mean_over_all() -> None:
     batches = (_rows(1, 2), _rows(6), _rows(0))
-    window = Window(batches, 1, lambda count: count)
+    micro_batches = MicroBatches(batches, 1, lambda count: count)
     means = [torch.tensor(mean) for mean in (5.0, 2.0, 0.0)]
     parts = [
-        window.share("tokens", lambda each: each.counted.sum(), batch, torch.float64) * mean
+        micro_batches.share("tokens", lambda each: each.counted.sum(), batch, torch.float64) * mean
         for batch, mean in zip(batches, means, strict=True)
     ]
     assert (sum(parts) / 3).item() == (3 * 5 + 6 * 2) / 9
-    nothing = Window((_rows(0),), 1, lambda count: count)
+    nothing = MicroBatches((_rows(0),), 1, lambda count: count)
     assert nothing.share("tokens", lambda each: each.counted.sum(), _rows(0), torch.float32).item() == 0
 
 
