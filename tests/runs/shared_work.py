@@ -1,10 +1,10 @@
-"""A program: measures finished runs in 1, 2, ... processes: `python -m tests.runs.shared_work BASE PROCESSES ...`.
+"""A program: measures finished runs in some numbers of processes: `python -m tests.runs.shared_work BASE PROCESSES ...`.
 
 For each number of processes there is a folder of its name below BASE, with a copy of the runs `planted` and `stories`
 and a file of prompts. The command line is called as a launcher calls it, in every process; only the first one may write
 or print. What they print is added to files of that folder.
 
-At last the last of three processes alone fails while it measures the run in BASE/fault.
+At last the second of two processes alone fails while it measures the run in BASE/fault.
 """
 
 import os
@@ -84,7 +84,7 @@ def main(base: Path, counts: list[int]) -> None:
     for count in counts:
         job(_printing_into, count, base / str(count), _measure)
     try:
-        job(_printing_into, 3, base / "fault", _fail_in_the_last)
+        job(_printing_into, 2, base / "fault", _fail_in_the_last)
     except ProcessException:
         (base / "fault" / "ended.txt").touch()
 

@@ -1,4 +1,4 @@
-"""Verification, attribution and evaluation shared by 1, 2 and 4 processes give the same files, and one output."""
+"""Verification, attribution and evaluation by one process and shared by four give the same files, and one output."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from tests.forked import ended
 from tests.runs.shared_work import ERRORS, OUTPUT
 from tests.shrunk import FinishedRun
 
-COUNTS = (1, 2, 4)
+COUNTS = (1, 4)
 _PROMPTS = [{"instruction": f"tom has {number} keys", "output": "yes"} for number in range(2, 20)]
 
 
