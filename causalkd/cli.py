@@ -238,7 +238,7 @@ def report(
     leave_to_the_first()
     with user_errors():
         from causalkd.reporting.run_comparison import compare
-        from causalkd.reporting.stored import stored_lines
+        from causalkd.reporting.stored_tables import stored_lines
         from causalkd.runs.distill import write_pages
         from causalkd.runs.folder.kinds import read_report
         from causalkd.runs.folder.layout import RunFolder

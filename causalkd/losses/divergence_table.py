@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from causalkd import tables
-from causalkd.tables import KeyOf
+from causalkd import registries
+from causalkd.registries import KeyOf
 
 _HERE = "causalkd.losses.divergence"
 _KERNEL = f"{_HERE}:kernel_of"
@@ -50,7 +50,7 @@ def register_divergence(key: str, entry: DivergenceEntry) -> None:
     Raises:
         ValueError: The key is taken.
     """
-    tables.add(DIVERGENCES, "divergences", key, entry)
+    registries.add(DIVERGENCES, "divergences", key, entry)
 
 
 def unregister_divergence(key: str) -> None:
@@ -59,4 +59,4 @@ def unregister_divergence(key: str) -> None:
     Raises:
         ValueError: There is none of this key.
     """
-    tables.remove(DIVERGENCES, "divergences", key)
+    registries.remove(DIVERGENCES, "divergences", key)

@@ -17,7 +17,7 @@ from causalkd.losses.hidden import squared_distance
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.cached_predictions import CachedPredictions
-from causalkd.tables import imported
+from causalkd.registries import imported
 from causalkd.task_types import Task
 
 

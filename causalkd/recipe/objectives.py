@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
-from causalkd import tables
+from causalkd import registries
 from causalkd.losses.divergence_table import DivergenceName
 from causalkd.recipe.part import MOST_TOKENS, Part
 
@@ -262,7 +262,7 @@ def register_objective(key: str, entry: ObjectiveEntry) -> None:
         raise ValueError(f"{key!r} cannot be the key of an objective; choose letters, digits and underscores")
     if "weight" not in entry.settings.model_fields:
         raise ValueError(f"the settings of objective {key!r} have no `weight`, the factor of its term; add that field")
-    tables.add(OBJECTIVES, "objectives", key, entry)
+    registries.add(OBJECTIVES, "objectives", key, entry)
     _make_fields()
 
 
@@ -272,7 +272,7 @@ def unregister_objective(key: str) -> None:
     Raises:
         ValueError: There is none of this key.
     """
-    tables.remove(OBJECTIVES, "objectives", key)
+    registries.remove(OBJECTIVES, "objectives", key)
     _make_fields()
 
 

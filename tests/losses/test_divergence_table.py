@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from causalkd.losses.divergence_table import DIVERGENCES
-from causalkd.tables import imported
+from causalkd.registries import imported
 
 
 @pytest.mark.parametrize("key", DIVERGENCES)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from causalkd.recipe.objectives import OBJECTIVES, DIITOPart, ObjectivesPart
 from causalkd.recipe.part import Part
-from causalkd.tables import imported
+from causalkd.registries import imported
 
 REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
     (ObjectivesPart, {}, "name at least one objective of weight above 0: task, response_kd, atkd, dkd, hidden_kd"),

@@ -1,4 +1,4 @@
-"""A program: measures finished runs in some numbers of processes: `python -m tests.runs.shared_work BASE PROCESSES ...`.
+"""A program: measures finished runs in several processes: `python -m tests.runs.shared_work BASE PROCESSES ...`.
 
 For each number of processes there is a folder of its name below BASE, with a copy of the runs `planted` and `stories`
 and a file of prompts. The command line is called as a launcher calls it, in every process; only the first one may write

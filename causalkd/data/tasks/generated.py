@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.synthetic.registry import CausalModel, GeneratedTask
 from causalkd.data.tasks.registry import TASKS
-from causalkd.tables import imported
+from causalkd.registries import imported
 
 SPLITS = {"train": ("train", 50_000), "validation": ("heldout", 2_000)}
 """The generator's name of a split, and how many examples it makes where no limit is given."""

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from causalkd import tables
+from causalkd import registries
 from causalkd.data.tasks import readers as files
 from causalkd.data.tasks.kinds import Metric
-from causalkd.tables import KeyOf
+from causalkd.registries import KeyOf
 from causalkd.task_types import Task
 
 Split = Literal["train", "validation", "test"]
@@ -266,12 +266,12 @@ def register_task(spec: TaskSpec) -> None:
     """Adds a task that recipes and `load_examples` can name; ValueError where the name is taken or it has no rows."""
     if not (spec.files or spec.hub or spec.generated):
         raise ValueError(f"task {spec.name!r} has no rows: give its `files`, its data set on the `hub`, or `generated`")
-    tables.add(TASKS, "tasks", spec.name, spec)
+    registries.add(TASKS, "tasks", spec.name, spec)
 
 
 def unregister_task(name: str) -> None:
     """Takes a task out of the table; ValueError where there is none of this name."""
-    tables.remove(TASKS, "tasks", name)
+    registries.remove(TASKS, "tasks", name)
 
 
 def task_spec(name: str) -> TaskSpec:

@@ -9,7 +9,7 @@ from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.objectives import OBJECTIVES, ADKDPart, DIITOHiddenPart, DIITOPart, ObjectivesPart
-from causalkd.tables import imported
+from causalkd.registries import imported
 from causalkd.training.flops import ForwardCost, Number, Shape
 
 

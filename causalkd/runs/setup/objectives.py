@@ -7,7 +7,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.base import Weighted
 from causalkd.recipe.objectives import OBJECTIVES, ObjectivesPart
-from causalkd.tables import imported
+from causalkd.registries import imported
 
 
 def interchanging(objectives: Iterable[str]) -> list[str]:

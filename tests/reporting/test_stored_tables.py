@@ -2,7 +2,7 @@ from pathlib import Path
 
 from causalkd.reporting.finetuning import finetuning_lines
 from causalkd.reporting.pipeline_table import pipeline_lines
-from causalkd.reporting.stored import stored_lines
+from causalkd.reporting.stored_tables import stored_lines
 from tests.reporting.test_pipeline_table import FOUND
 from tests.verification.results.test_finetuning import results
 

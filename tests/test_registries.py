@@ -32,9 +32,9 @@ from causalkd.recipe.objectives import (
 )
 from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe
+from causalkd.registries import KeyOf, add, imported, remove
 from causalkd.reporting.markdown import as_markdown
 from causalkd.runs.distill import distill
-from causalkd.tables import KeyOf, add, imported, remove
 from causalkd.training.callbacks import read_rows
 from causalkd.verification.results.baselines import BASELINES, Baseline, register_baseline
 from tests.architectures.toy import ToyConfig, ToyForCausalLM
@@ -194,4 +194,4 @@ def test_a_key_counts_as_soon_as_its_table_has_it() -> None:
 
 
 def test_an_entry_is_imported_when_it_is_asked_for() -> None:
-    assert imported("causalkd.tables:add") is add and imported(add) is add
+    assert imported("causalkd.registries:add") is add and imported(add) is add

@@ -1,4 +1,4 @@
-"""Tables of objectives, divergences, tasks and baselines: how an entry is added, and how a recipe names one."""
+"""Registries of objectives, divergences, tasks and baselines: how an entry is added, and how a recipe names one."""
 
 from collections.abc import Mapping
 from importlib import import_module
