@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Sampler
 from transformers import Trainer
 
 from causalkd.data.batch import Batch
@@ -25,6 +26,7 @@ from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
 from causalkd.training.around_step import AroundStep
 from causalkd.training.callbacks import WhenTrainingBegins
+from causalkd.training.length_groups import repeatable
 from causalkd.training.objective_parameters import Learned
 from causalkd.training.restored_weights import restore_rest
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
@@ -166,6 +168,10 @@ class DistillationTrainer(Trainer):
         if len(batches) * processes > 1:
             self._micro_batches = MicroBatches(batches, processes, self._over_processes, self._of_processes)
         return samples, items
+
+    def _get_train_sampler(self, *given: Any) -> Sampler | None:
+        sampler = super()._get_train_sampler(*given)
+        return repeatable(sampler, self.args, lambda: int(self.state.epoch or 0))
 
     def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
         """What `measure` says of the student by now, in every process the same; without one, the Trainer's loss."""

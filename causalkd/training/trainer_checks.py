@@ -236,4 +236,14 @@ def _faults(args: TrainingArguments) -> list[str]:
             f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen!r}, but the Trainer finds no tokens "
             "to count in these batches; leave it out"
         )
+    if args.train_sampling_strategy == "batch_rebalance":
+        faults.append(
+            "train_sampling_strategy is 'batch_rebalance', whose order is the same for every seed, and is another one "
+            "where several processes continue a training; take 'random' or 'group_by_length'"
+        )
+    if not getattr(args.accelerator_config, "use_seedable_sampler", True):
+        faults.append(
+            "use_seedable_sampler of accelerator_config is False, and a training that is continued would read some "
+            "rows twice and others never; leave it out"
+        )
     return faults

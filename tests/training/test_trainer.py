@@ -34,15 +34,16 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
     assert same(finished[0][1], finished[1][1]) and not same(finished[0][1], finished[2][1])
 
 
-@pytest.mark.parametrize("stop", [2, 3])  # within an epoch, and at its end
-def test_resuming_equals_never_stopping(tmp_path: Path, stop: int) -> None:
+@pytest.mark.parametrize("order", ["random", "group_by_length"])
+@pytest.mark.parametrize("stop", [2, 3, 4])  # within the first epoch, at its end, and within the second one
+def test_resuming_equals_never_stopping(tmp_path: Path, stop: int, order: str) -> None:
     """Dropout, order, sources, positions, site pair, optimizer and projection all go on where they were."""
     pair, again = models(), models()
-    whole = trainer(
-        tmp_path / "whole", pair, objectives(*pair, projection=True), save_strategy="steps", save_steps=stop
-    )
+    saving = {"save_strategy": "steps", "save_steps": stop}
+    ordered = {"train_sampling_strategy": order}
+    whole = trainer(tmp_path / "whole", pair, objectives(*pair, projection=True), **saving, **ordered)
     whole.train()
-    resumed = trainer(tmp_path / "resumed", again, objectives(*again, projection=True))
+    resumed = trainer(tmp_path / "resumed", again, objectives(*again, projection=True), **ordered)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{stop}"))
     assert logged(resumed) == logged(whole)
     assert same(weights(again[1]), weights(pair[1]))

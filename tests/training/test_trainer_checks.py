@@ -26,12 +26,17 @@ _check_given = inspect.unwrap(check_given)  # as a user's program calls it, with
 
 def test_settings_without_effect_are_refused_all_at_once(tmp_path: Path) -> None:
     args = TrainingArguments(
-        output_dir=str(tmp_path), label_smoothing_factor=0.2, include_num_input_tokens_seen="all", use_cpu=True
+        output_dir=str(tmp_path),
+        label_smoothing_factor=0.2,
+        include_num_input_tokens_seen="all",
+        train_sampling_strategy="batch_rebalance",
+        accelerator_config={"use_seedable_sampler": False},
+        use_cpu=True,
     )
     with pytest.raises(ValueError) as caught:
         check_settings(args, {"compute_metrics": len, "compute_loss_func": len, "callbacks": []})
     lines = str(caught.value).splitlines()
-    assert len(lines) == 4 and "label_smoothing_factor is 0.2, but the loss is the weighted sum" in str(caught.value)
+    assert len(lines) == 6 and "label_smoothing_factor is 0.2, but the loss is the weighted sum" in str(caught.value)
     assert lines[0] == "compute_loss_func was given, but the loss is the weighted sum of the objectives; leave it out"
     check_settings(TrainingArguments(output_dir=str(tmp_path), use_cpu=True), {"callbacks": []})
     check_settings(None, {})

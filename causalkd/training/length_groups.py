@@ -1,0 +1,37 @@
+"""The order of a training whose batches hold rows of like length: a function of the seed and the epoch alone."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils.data import Sampler
+from transformers import TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
+
+
+class LengthGroups(LengthGroupedSampler):
+    """transformers' order of rows by length, drawn from a generator of its own.
+
+    transformers draws it from the generator of the process, which dropout moves on: a training that is continued within
+    a later epoch would read rows of the first one again, and processes would read some rows twice and others never.
+
+    Args:
+        given: transformers' sampler, which knows the lengths and the size of a batch.
+        seed: The seed of the order of the first epoch.
+        epoch: The number of the epoch that begins.
+    """
+
+    def __init__(self, given: LengthGroupedSampler, seed: int, epoch: Callable[[], int]) -> None:
+        super().__init__(given.batch_size, lengths=given.lengths)
+        self._seed, self._epoch = seed, epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers of all rows."""
+        generator = torch.Generator().manual_seed(self._seed + self._epoch())
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+
+def repeatable(sampler: Sampler | None, args: TrainingArguments, epoch: Callable[[], int]) -> Sampler | None:
+    """The sampler of a training, in place of which there is one of `LengthGroups` where rows are grouped by length."""
+    if not isinstance(sampler, LengthGroupedSampler):
+        return sampler
+    return LengthGroups(sampler, args.seed if args.data_seed is None else args.data_seed, epoch)
