@@ -66,7 +66,8 @@ def spread(size: int, amount: int) -> list[int]:
 
 def _steps(base: Path, run: Path) -> Iterator[Step]:
     distill = ["distill", "quickstart"]
-    for change in (*SHRUNK["quickstart"], *RESUMED, "verification.components=[]", f"output={run}"):
+    further = ("verification.components=[]", "training.group_by_length=true", f"output={run}")
+    for change in (*SHRUNK["quickstart"], *RESUMED, *further):
         distill += ["--set", change]
     other = [*distill, "--set", "seeds=[3]"]
     plan = [
