@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from runpy import run_path
 
 import datasets
 import pytest
@@ -76,6 +77,15 @@ def test_a_second_start_reads_the_cache_and_a_changed_text_does_not(tmp_path: Pa
     written(tmp_path, LINES + "more\n")
     other = block_rows(FileText.of([path]), gpt2_like(), 32, causal=True).table.cache_files
     assert files[0] == files[1] != other and files[0]
+
+
+def test_blocks_that_another_version_of_the_code_made_are_not_taken(tmp_path: Path) -> None:
+    text, first = FileText.of([written(tmp_path)]), block_rows
+    other = tmp_path / "documents.py"
+    other.write_text(Path(documents.__file__).read_text().replace("+ ids\n", "+ ids[::-1]\n"))
+    second = run_path(str(other))["block_rows"]
+    one, two = ([row["input_ids"] for row in make(text, gpt2_like(), 32, causal=True)] for make in (first, second))
+    assert sum(one, []) == sum(two, [])[::-1]
 
 
 def test_a_row_that_is_no_text_is_named() -> None:
