@@ -108,8 +108,10 @@ class MappedExamples(Sequence[dict[str, Any]]):
             example["token_type_ids"] = [0] * len(ids)
         example["segments"] = {"text": (row["start"], row["stop"])}
         if self.causal:
-            # Nothing is before a first token to predict it from, except padding in a row padded on the left.
-            example["label"] = [IGNORED, *ids[1:]]
+            # Nothing is before a first token to predict it from, except padding in a row padded on the left. An end
+            # token after every row is no end of the text: those of documents stand between them.
+            first, stop = max(row["start"], 1), row["stop"]
+            example["label"] = [IGNORED] * first + ids[first:stop] + [IGNORED] * (len(ids) - stop)
         return example
 
 

@@ -4,10 +4,11 @@ from runpy import run_path
 
 import datasets
 import pytest
+from tokenizers import processors
 
 from causalkd.data.tasks import documents
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
-from tests.data.tiny_tokenizers import bert_like, gpt2_like
+from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
 
 LINES = "the quick brown fox\n\n  jumps over\nthe lazy dog , fine\n" * 40
 
@@ -41,6 +42,15 @@ def test_examples_are_as_those_of_a_list(tmp_path: Path) -> None:
     assert len(rows[2:5]) == 3 and rows[2:5][0] == rows[2] and rows[-1] == rows[len(rows) - 1]
     with pytest.raises(IndexError):
         rows[len(rows)]
+
+
+def test_tokens_around_every_row_are_not_learned(tmp_path: Path) -> None:
+    tokenizer = llama_like()
+    around = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    tokenizer.backend_tokenizer.post_processor = around
+    for row in block_rows(FileText.of([written(tmp_path)]), tokenizer, 16, causal=True):
+        ids = row["input_ids"]
+        assert ids[0] == 1 and ids[-1] == 2 and row["label"] == [-100, *ids[1:-1], -100]
 
 
 def test_a_limit_draws_by_the_seed_and_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
