@@ -153,10 +153,11 @@ class PairingCollator:
     ) -> Batch:
         source_rows = [self.examples[number] for number in source.tolist()]
         inputs, labels, facts = self._pad(rows, base, epoch)
-        source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
+        source_inputs, source_labels, source_facts = self._pad(source_rows, source, epoch)
         positions = self._positions(facts, source_facts, key, epoch)
         answerable, questions = pad_answerable(rows, self.side), questions_of(rows, source_rows)
-        batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable, questions=questions)
+        further = {"answerable": answerable, "questions": questions, "source_labels": source_labels}
+        batch = Batch(inputs, labels, source_inputs, None, positions, base, **further)
         return self._read_twice(batch, rows, source_rows)
 
     def in_order(self, size: int) -> MadeBatches:
