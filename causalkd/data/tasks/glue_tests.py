@@ -101,7 +101,13 @@ def _columns(task: str, test: GlueTest) -> tuple[list[list[Any]], str]:
             return _numbered([list(column) for column in zip(*rows, strict=True)], test), str(path)
     spec = TASKS[test.task or task]
     configuration = spec.hub[1] if test.task is None else task
-    table = read_hub(spec.hub[0], configuration, spec.revision, test.split)
+    try:
+        table = read_hub(spec.hub[0], configuration, spec.revision, test.split)
+    except ValueError as error:
+        where = folder or f"a folder, and {DATA_VARIABLE} to it"
+        raise ValueError(
+            f"GLUE's test rows of {task!r} are not here: put the file {name} of its archive into {where} ({error})"
+        ) from None
     wanted = [*_numbering(table.columns), *spec.fields[:-1]]
     return _numbered([list(table.rows[column]) for column in wanted], test), table.origin
 

@@ -42,7 +42,9 @@ def write_submission(
     folder, written = evaluation_folder(origin, out) / FOLDER, []
     for name, model, tokenizer in subjects_of(origin, asked):
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
-        rows = unlabelled_rows(task, tokenizer, min(max_length or USUAL_LENGTH, allowed))
+        if max_length is not None and max_length > allowed:
+            raise ValueError(f"max_length {max_length} is more than the {allowed} tokens that {name} takes; give less")
+        rows = unlabelled_rows(task, tokenizer, max_length or min(USUAL_LENGTH, allowed))
         made = rows.tokenised
         examples = Examples(made.examples, spec.kind, spec.labels, spec.metric, rows.origin, made.truncated)
         batches = evaluation_batches(examples, tokenizer, batch_size)

@@ -85,6 +85,17 @@ def test_scores_are_handed_in_as_numbers_between_0_and_5(official: Path, bias: f
     assert {3.0: (own > 0) & (own < 5), -9.0: own < 0, 9.0: own > 5}[bias].any()
 
 
+def test_what_is_lacking_is_said(official: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _checkpoint(official / "cola", "classification", {0: "unacceptable", 1: "acceptable"})
+    with pytest.raises(ValueError, match="max_length 41 is more than the 40 tokens that cola takes"):
+        write_submission(folder, "cola", max_length=41)
+    (official / "data/glue/CoLA/test.tsv").unlink()
+    with pytest.raises(
+        ValueError, match=r"rows of 'cola' are not here: put the file CoLA/test\.tsv of .* into /.*data "
+    ):
+        write_submission(folder, "cola")
+
+
 def test_only_glue_has_such_files(official: Path) -> None:
     folder = _checkpoint(official / "squad", "question_answering")
     with pytest.raises(ValueError, match=r"handed in for the tasks of GLUE .*, and 'squad' is none of them"):
