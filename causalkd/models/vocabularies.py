@@ -27,6 +27,5 @@ def share_entries(teacher: HookedModel, student: HookedModel) -> None:
 
 def entries_without_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The special tokens. The token for unknown words is one of the text, unless it is also used for something else."""
-    other = (getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "sep", "cls", "pad", "mask"))
-    unknown = {tokenizer.unk_token_id} - set(other)
-    return [entry for entry in tokenizer.all_special_ids if entry not in unknown]
+    other = [getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "sep", "cls", "pad", "mask")]
+    return [entry for entry in tokenizer.all_special_ids if entry != tokenizer.unk_token_id or entry in other]
