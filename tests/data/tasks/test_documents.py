@@ -8,6 +8,7 @@ from tokenizers import processors
 
 from causalkd.data.tasks import documents
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
+from causalkd.data.tasks.scored_rows import overlapping_rows
 from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
 
 LINES = "the quick brown fox\n\n  jumps over\nthe lazy dog , fine\n" * 40
@@ -48,9 +49,16 @@ def test_tokens_around_every_row_are_not_learned(tmp_path: Path) -> None:
     tokenizer = llama_like()
     around = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
     tokenizer.backend_tokenizer.post_processor = around
-    for row in block_rows(FileText.of([written(tmp_path)]), tokenizer, 16, causal=True):
+    rows = block_rows(FileText.of([written(tmp_path)]), tokenizer, 16, causal=True)
+    for row in rows:
         ids = row["input_ids"]
         assert ids[0] == 1 and ids[-1] == 2 and row["label"] == [-100, *ids[1:-1], -100]
+    for tokens in (tokenizer, gpt2_like()):  # without overlap, the rows of another way of scoring are the same ones
+        rows = block_rows(FileText.of([written(tmp_path)]), tokens, 16, causal=True)
+        start, stop = rows[0]["segments"]["text"]
+        again = overlapping_rows(rows, stop - start)
+        assert [row["input_ids"] for row in again] == [row["input_ids"] for row in rows]
+        assert [row["label"][1:] for row in again] == [row["label"][1:] for row in rows]
 
 
 def test_a_limit_draws_by_the_seed_and_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
