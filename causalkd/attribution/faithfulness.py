@@ -33,6 +33,7 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import complete
+from causalkd.models.vocabularies import entries_without_text
 
 _ROUNDING = 4
 """So many units in the last place of a prediction are no difference between two orders."""
@@ -136,7 +137,7 @@ def removable(model: HookedModel, inputs: Inputs, views: Views) -> Bool[Tensor, 
     seen = real.cumsum(1)
     inner = real & (seen > 1) & (seen < seen[:, -1:])
     if model.tokenizer is not None:
-        special = torch.tensor(model.tokenizer.all_special_ids, device=real.device)
+        special = torch.tensor(entries_without_text(model.tokenizer), device=real.device)
         inner = inner & ~torch.isin(inputs["input_ids"], special)
     inner = inner.expand(len(views.choice), -1, -1)
     if views.position is None:

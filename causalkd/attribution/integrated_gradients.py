@@ -32,6 +32,7 @@ from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import complete
 from causalkd.models.hooks.start_at import entered, entry_hook_points, hook_point_of
+from causalkd.models.vocabularies import entries_without_text
 
 Baseline = Literal["zero", "mean", "[MASK]"]
 """The start of the path: 0, the mean of the row's real positions, or the activation of the same row with every token
@@ -281,5 +282,5 @@ def _masked(model: HookedModel, inputs: Inputs) -> Inputs:
             "use 'zero' or 'mean', or give the baseline as a tensor"
         )
     ids = inputs["input_ids"]
-    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids, device=ids.device))
+    special = torch.isin(ids, torch.tensor(entries_without_text(tokenizer), device=ids.device))
     return {**inputs, "input_ids": ids.where(special, mask)}

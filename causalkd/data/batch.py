@@ -59,6 +59,8 @@ class Batch:
     None where the examples do not say it; then every real token is one."""
     questions: Int[Tensor, "batch 2"] | None = None
     """The numbers of the questions that base and source are windows of; None where a row is no window of another."""
+    source_labels: Tensor | None = None
+    """The labels of separate sources, which count where these become base (DIITO's crossway)."""
 
     def __post_init__(self):
         if self.source is not None and self.source_rows is not None:
@@ -94,7 +96,7 @@ class Batch:
 
     def tensors(self) -> NestedTensors:
         """The batch as nested dicts of tensors, parts that are None left out: what a Trainer moves to its device."""
-        names = ("labels", "source_rows", "index", "answerable", "questions")
+        names = ("labels", "source_rows", "index", "answerable", "questions", "source_labels")
         optional = {name: getattr(self, name) for name in names}
         nested: dict[str, Any] = {"inputs": dict(self.inputs)}
         nested |= {name: tensor for name, tensor in optional.items() if tensor is not None}

@@ -61,7 +61,7 @@ def of_sources(predicting: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _sources_as_base(batch: Batch) -> Batch | None:
     if batch.source is not None:
-        return Batch(batch.source)
+        return Batch(batch.source, batch.source_labels)
     if batch.source_rows is None:
         return None
     labels = None if batch.labels is None else batch.labels[batch.source_rows]

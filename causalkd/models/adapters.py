@@ -177,7 +177,7 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
     """
     register_adapters()
     architecture = type(model).__name__
-    refusal = refusal_of(model.config)
+    refusal = refusal_of(model.config, model)
     if refusal is not None:
         raise ValueError(f"{architecture} {refusal}")
     if not is_known(type(model)):

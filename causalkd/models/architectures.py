@@ -7,7 +7,8 @@ from it. Whether the entry is right is measured on each model: see `models.hooks
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from transformers import PreTrainedConfig
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,18 @@ _REFUSED: dict[str, str] = {
 }
 
 
-def refusal_of(config: PreTrainedConfig) -> str | None:
-    """What is said of a model that cannot be used, after its name; None where it can be, as far as is known."""
-    return _TWO_STACKS if config.is_encoder_decoder else _REFUSED.get(config.model_type)
+def refusal_of(config: PreTrainedConfig, model: PreTrainedModel | None = None) -> str | None:
+    """What is said of a model that cannot be used, after its name; None where it can be, as far as is known.
+
+    The configuration of a decoder that was saved alone says that it has no encoder, and a head that needs both stacks
+    can be made from it; so where the model itself is there, its modules count too.
+    """
+    two_stacks = config.is_encoder_decoder or (model is not None and _has_two_stacks(model))
+    return _TWO_STACKS if two_stacks else _REFUSED.get(config.model_type)
+
+
+def _has_two_stacks(model: PreTrainedModel) -> bool:
+    return all(isinstance(getattr(model.base_model, stack, None), nn.Module) for stack in ("encoder", "decoder"))
 
 
 def register_architecture(model_type: str, architecture: Architecture) -> None:

@@ -92,18 +92,18 @@ def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedT
 
 
 def read_tokenizer(origin: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or of the hub.
+    """The tokenizer of a folder, of the hub, or of a package.
 
     Raises:
         ValueError: There is none, or a file of it is damaged; says which, and where it can the key.
     """
-    folder = Path(origin)
+    folder = Path(locate(origin))
     _check_tokenizer_files(folder)
     what, advice = f"tokenizer {str(origin)!r} is neither a folder nor on the hub", "name another"
     if folder.is_dir():
-        what, advice = f"the tokenizer in {origin} cannot be loaded", "put its files back from a copy, or save it anew"
+        what, advice = f"the tokenizer in {folder} cannot be loaded", "put its files back from a copy, or save it anew"
     with refused(what, advice):
-        found = AutoTokenizer.from_pretrained(str(origin), trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         _check_kind(folder / _WORDS, found)
         longest = found.model_max_length
         if isinstance(longest, bool) or not isinstance(longest, int | float) or longest < 1:

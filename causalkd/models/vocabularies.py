@@ -1,4 +1,6 @@
-"""Vocabularies of the same tokenizer that are padded to different sizes: which entries two models share."""
+"""Vocabularies: which entries two models share that pad them to different sizes, and which entries are no text."""
+
+from transformers import PreTrainedTokenizerBase
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import LANGUAGE_MODELS
@@ -21,3 +23,9 @@ def share_entries(teacher: HookedModel, student: HookedModel) -> None:
     fits = entries is not None and entries <= min(teacher.vocabulary, student.vocabulary)
     if fits and teacher.task in LANGUAGE_MODELS and teacher.vocabulary != student.vocabulary:
         teacher.entries = student.entries = entries
+
+
+def entries_without_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The special tokens. The token for unknown words is one of the text, unless it is also used for something else."""
+    other = [getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "sep", "cls", "pad", "mask")]
+    return [entry for entry in tokenizer.all_special_ids if entry != tokenizer.unk_token_id or entry in other]

@@ -130,13 +130,19 @@ def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
 
 
 def crossed_batch(batch: Batch) -> Batch:
-    """The source rows as base; rows from outside the batch have no labels."""
-    labels = None
+    """The source rows as base."""
+    labels = batch.source_labels
     if batch.labels is not None and batch.source_rows is not None:
         labels = batch.labels[batch.source_rows]
     predicting = of_sources(batch.predicting)
     return replace(
-        batch, inputs=_source_inputs(batch), labels=labels, source=None, source_rows=None, predicting=predicting
+        batch,
+        inputs=_source_inputs(batch),
+        labels=labels,
+        source=None,
+        source_rows=None,
+        source_labels=None,
+        predicting=predicting,
     )
 
 

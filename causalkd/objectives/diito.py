@@ -96,7 +96,7 @@ class DIITO(_Interchanges):
         teacher: The frozen model.
         student: The model being trained.
         temperature: T.
-        tokens: For per-token heads, `all` real tokens or only the `labelled` ones.
+        tokens: For per-token heads, `all` real tokens or only the `labelled` ones, in either direction.
         pairs: `one` site pair drawn per step (by `seed` and the step) or `all`, averaged.
         crossway: Whether to intervene also with base and source reversed; the term is then the mean of both.
         seed: Seed of the draw.

@@ -11,6 +11,8 @@ _HEADS = (
     "effective IIA (95 %)", "cosine (95 %)", "random map", "untrained", "Spearman", "overlap",
     "comprehensiveness ↑", "sufficiency ↓", "random order",
 )  # fmt: skip
+_SMALL = 0.001
+"""Four decimals leave less than two digits of a smaller distance."""
 
 
 def as_markdown(report: VerificationReport) -> str:
@@ -92,7 +94,12 @@ def _estimates(found: Sequence[Estimate]) -> str:
 
 def _spread(terms: Sequence[float]) -> str:
     spread = sd(terms)
-    return f"{sum(terms) / len(terms):.4f}" + ("" if spread is None else f" ± {spread:.4f}")
+    return _digits(sum(terms) / len(terms)) + ("" if spread is None else f" ± {_digits(spread)}")
+
+
+def _digits(value: float) -> str:
+    """With digits that tell two of them apart: maps of a masked LM are nearly those of one token, and so alike."""
+    return f"{value:.2e}" if 0 < value < _SMALL else f"{value:.4f}"
 
 
 def _with_interval(value: float | None, low: float | None, high: float | None) -> str:

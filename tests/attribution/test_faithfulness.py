@@ -141,6 +141,8 @@ def test_what_can_be_taken_away() -> None:
     assert [word for word, goes in zip(words, gone.tolist(), strict=True) if goes] == [
         *("every", "-", "dog", "strolls", "some", "-", "dog", "walks"),
     ]
+    inputs["input_ids"][0, 3] = model.tokenizer.unk_token_id
+    assert (removable(model, inputs, class_views(3, 1))[2, 0] == gone).all()
     inputs = tiny_inputs(2, 6, side="left")  # the second row begins with a pad
     views = Views(torch.zeros(1, 2, dtype=torch.long), torch.tensor([3, 3]))
     masked = removable(_model("bert", "masked_lm"), inputs, views)[0]

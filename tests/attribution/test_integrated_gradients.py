@@ -15,6 +15,7 @@ from tests.tiny import ENCODERS, LABELS, MODELS, PAD, tiny_inputs
 
 HEADS = [pair for pair in MODELS if pair[1] not in ("question_answering", "multi_label")]
 INPUTS = tiny_inputs(4, 10)
+SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 @pytest.mark.parametrize("target", ["probability", "log_probability", "logit", "loss"])
@@ -70,6 +71,7 @@ def test_baselines() -> None:
     model = hooked()
     model.tokenizer = bert_like()
     words = {**INPUTS, "input_ids": INPUTS["input_ids"].clamp(max=20)}
+    words["input_ids"][0, 2] = model.tokenizer.unk_token_id  # an unknown word is a word of the text
     hook_point = model.hook_point("block_input", 0)
     here = model.run(words, [hook_point]).activations[hook_point]
 
@@ -82,10 +84,11 @@ def test_baselines() -> None:
         [row[real].mean(0, keepdim=True).expand(10, -1) for row, real in zip(here, counted, strict=True)]
     )
     torch.testing.assert_close(of("mean"), of(mean))
-    special = torch.isin(words["input_ids"], torch.tensor(model.tokenizer.all_special_ids))
+    special = torch.isin(words["input_ids"], torch.tensor(model.tokenizer.convert_tokens_to_ids(SPECIAL)))
     masked = words["input_ids"].where(special, torch.tensor(model.tokenizer.mask_token_id))
     at = model.run({**words, "input_ids": masked}, [hook_point]).activations[hook_point]
     torch.testing.assert_close(of("[MASK]"), of(at))
+    assert of("[MASK]")[0, 0, 2].abs().max() > 0
 
 
 def test_what_cannot_be_attributed() -> None:

@@ -85,6 +85,11 @@ def test_an_encoder_with_a_decoder_is_refused() -> None:
     sizes = {"d_model": 8, "d_ff": 8, "num_layers": 1, "num_heads": 2, "d_kv": 4, "vocab_size": 9}
     with pytest.raises(ValueError, match="T5ForConditionalGeneration is an encoder-decoder model: it has two stacks"):
         adapter_for(transformers.T5ForConditionalGeneration(transformers.T5Config(**sizes)))
+    # As the configuration of a decoder that was saved alone says it.
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 9, "is_encoder_decoder": False}
+    for head in (transformers.BartForQuestionAnswering, transformers.BartForConditionalGeneration):
+        with pytest.raises(ValueError, match=f"{head.__name__} is an encoder-decoder model: it has two stacks"):
+            adapter_for(head(transformers.BartConfig(**sizes)))
 
 
 def test_names_of_the_table() -> None:

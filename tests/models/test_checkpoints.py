@@ -10,6 +10,7 @@ from transformers import CONFIG_MAPPING
 from typer.testing import CliRunner
 
 from causalkd.cli import app
+from causalkd.models import checkpoints
 from causalkd.models.checkpoints import (
     find_tokenizer,
     has_head,
@@ -148,7 +149,11 @@ def test_a_tokenizer_that_transformers_reads_as_another_kind(saved: Path, tmp_pa
         find_tokenizer(tmp_path)
 
 
-def test_packaged_weights_are_found_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packaged_weights_are_found_or_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bert_like().save_pretrained(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "packaged_folder", lambda name: str(tmp_path))
+        assert read_tokenizer("minilm-l6").get_vocab() == bert_like().get_vocab()
     assert locate("some/model") == "some/model"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="weights of minilm-l6 are not installed; run `make weights` once"):

@@ -7,7 +7,8 @@ from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair
 from causalkd.models.students import untrained_copy
-from causalkd.models.vocabularies import share_entries
+from causalkd.models.vocabularies import entries_without_text, share_entries
+from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
 from tests.tiny import VOCABULARY as TINY_VOCABULARY
 from tests.tiny import tiny, tiny_inputs
 
@@ -48,3 +49,13 @@ def test_a_vocabulary_that_was_resized_is_known_by_its_new_size():
         check_pair(teacher, student)
     student.model.resize_token_embeddings(len(VOCABULARY))
     check_pair(teacher, student)
+
+
+def test_an_unknown_word_is_text_unless_its_token_also_ends_one():
+    words = [
+        tokenizer.convert_ids_to_tokens(entries_without_text(tokenizer)) for tokenizer in (bert_like(), llama_like())
+    ]
+    assert sorted(words[0]) == ["[CLS]", "[MASK]", "[PAD]", "[SEP]"] and sorted(words[1]) == ["</s>", "<s>"]
+    both = gpt2_like()
+    both.unk_token = both.eos_token
+    assert entries_without_text(both) == [both.eos_token_id]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from causalkd.data.batch import IGNORED
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import student_from_teacher
 from causalkd.objectives.counterfactual_terms import counterfactuals
@@ -21,6 +22,7 @@ from tests.objectives.steps import (
     assert_same_term,
     batch_of,
     gradients,
+    labels_of,
     models,
     slow,
     step_of,
@@ -42,12 +44,13 @@ def _oracle(
     pairs: Pairs,
     layers: tuple[int, int] = (1, 0),
     temperature: float = 2.0,
+    labels: Tensor | None = None,
 ) -> Tensor:
     with torch.no_grad():
         t = slow(teacher, layers[0], base, source, pairs).logits
     s = slow(student, layers[1], base, source, pairs).logits
     if s.dim() == 3:
-        counted = base["attention_mask"].bool()
+        counted = base["attention_mask"].bool() if labels is None else labels != IGNORED
         s, t = s[counted], t[counted]
     p, q = (each.div(temperature).softmax(-1) for each in (t, s))
     return temperature**2 * (p * (p / q).log()).sum(-1).mean()
@@ -84,6 +87,16 @@ def test_crossway_is_the_mean_of_both_directions(inside: bool) -> None:
     expected = [
         _oracle(teacher, student, BASE, source, PAIRS),
         _oracle(teacher, student, source, BASE, CROSSED),
+    ]
+    assert_same_term(student, objective(step_of(objective, teacher, student, batch)), sum(expected) / 2)
+
+
+def test_crossway_at_labelled_tokens_is_at_those_of_separate_sources() -> None:
+    (teacher, student), batch = models(), replace(batch_of(), source_labels=labels_of("masked_lm", SOURCE))
+    objective = DIITO(aligned(teacher, student), teacher, student, tokens="labelled", crossway=True)
+    expected = [
+        _oracle(teacher, student, BASE, SOURCE, PAIRS, labels=batch.labels),
+        _oracle(teacher, student, SOURCE, BASE, CROSSED, labels=batch.source_labels),
     ]
     assert_same_term(student, objective(step_of(objective, teacher, student, batch)), sum(expected) / 2)
 

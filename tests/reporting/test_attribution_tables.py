@@ -44,3 +44,6 @@ def test_a_row_for_each_student_and_term_that_was_learned() -> None:
     ]
     one = dataclasses.replace(results, map_distances=example_distances(("kd",), seeds=1))
     assert distance_rows(one)[1:] == [("kd", "kd", "0.0500", "0.4000", "128")]
+    rows = (dataclasses.replace(row, distance=row.distance * 1e-5) for row in one.map_distances)
+    small = dataclasses.replace(one, map_distances=tuple(rows))
+    assert distance_rows(small)[1:] == [("kd", "kd", "5.00e-07", "4.00e-06", "128")]

@@ -153,11 +153,11 @@ class PairingCollator:
     ) -> Batch:
         source_rows = [self.examples[number] for number in source.tolist()]
         inputs, labels, facts = self._pad(rows, base, epoch)
-        source_inputs, _, source_facts = self._pad(source_rows, source, epoch)
+        source_inputs, source_labels, source_facts = self._pad(source_rows, source, epoch)
         positions = self._positions(facts, source_facts, key, epoch)
         answerable, questions = pad_answerable(rows, self.side), questions_of(rows, source_rows)
         batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable, questions=questions)
-        return self._read_twice(batch, rows, source_rows)
+        return self._read_twice(replace(batch, source_labels=source_labels), rows, source_rows)
 
     def in_order(self, size: int) -> MadeBatches:
         """Batches of `size` of the examples, in their order."""

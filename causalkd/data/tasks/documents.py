@@ -15,6 +15,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
+from causalkd.data.tasks import encode
 from causalkd.data.tasks.encode import room_for_blocks, special_tokens_around, token_ids
 from causalkd.files.digests import files_digest
 
@@ -22,6 +23,8 @@ _PIECE = 1 << 16
 """The number of bytes of a file that are tokenised at once, up to the end of a line."""
 _AT_ONCE = 16
 """The number of pieces that are tokenised at once."""
+_MADE_BY = files_digest(Path(module) for module in (__file__, encode.__file__))
+"""The code that makes blocks: those that another version of it made and that are still kept may be others."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,10 @@ class MappedExamples(Sequence[dict[str, Any]]):
             example["token_type_ids"] = [0] * len(ids)
         example["segments"] = {"text": (row["start"], row["stop"])}
         if self.causal:
-            # Nothing is before a first token to predict it from, except padding in a row padded on the left.
-            example["label"] = [IGNORED, *ids[1:]]
+            # Nothing is before a first token to predict it from, except padding in a row padded on the left. An end
+            # token after every row is no end of the text: those of documents stand between them.
+            first, stop = max(row["start"], 1), row["stop"]
+            example["label"] = [IGNORED] * first + ids[first:stop] + [IGNORED] * (len(ids) - stop)
         return example
 
 
@@ -142,7 +147,7 @@ def block_rows(
     backend = getattr(tokenizer, "backend_tokenizer", None)
     # Truncation and padding are a temporary state of the tokenizer, and do not matter here.
     vocabulary = "" if backend is None else re.sub(r'"(truncation|padding)":\{.*?\},', "", backend.to_str())
-    parts = (text.key, vocabulary, tokenizer.eos_token, max_length, limit, seed, begins)
+    parts = (_MADE_BY, text.key, vocabulary, tokenizer.eos_token, max_length, limit, seed, begins)
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     number = Value("int32")
     features = Features({"input_ids": List(number), "start": number, "stop": number})

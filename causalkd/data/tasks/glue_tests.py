@@ -1,15 +1,16 @@
 """GLUE's test rows, which have no public labels, and the files in which predictions for them are handed in."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.data_files import read_hub
 from causalkd.data.tasks.loading import DATA_VARIABLE
-from causalkd.data.tasks.readers import read_tsv
+from causalkd.data.tasks.readers import lines, read_tsv
 from causalkd.data.tasks.registry import TASKS
 from causalkd.data.tasks.tokenise import Tokenised, sentence_examples
 
@@ -28,6 +29,8 @@ class GlueTest:
     """The hub's name of the split."""
     by_name: bool = False
     """Whether predictions are handed in as names of classes, and not as numbers."""
+    task: str | None = None
+    """The task whose models answer it; None for the task of the same name."""
 
 
 _PAIR = ("sentence1", "sentence2")
@@ -42,8 +45,11 @@ GLUE_TESTS: Mapping[str, GlueTest] = {
     "qnli": GlueTest("QNLI", ("question", "sentence"), "QNLI.tsv", by_name=True),
     "rte": GlueTest("RTE", _PAIR, "RTE.tsv", by_name=True),
     "wnli": GlueTest("WNLI", _PAIR, "WNLI.tsv"),
+    "ax": GlueTest("diagnostic", _PAIR, "AX.tsv", "diagnostic", by_name=True, task="mnli"),
 }
-"""The test sets by the name of the task."""
+"""The test sets by the name of the task; `ax`, the diagnostic set, has no training rows: models of `mnli` answer it."""
+_NUMBERS = ("index", "id", "idx")
+"""The names of the column that numbers the rows: in the published files, in QQP's, and on the hub."""
 
 
 def glue_test(task: str) -> GlueTest:
@@ -58,26 +64,58 @@ def glue_test(task: str) -> GlueTest:
     return GLUE_TESTS[task]
 
 
-def unlabelled_rows(task: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Tokenised, str]:
-    """A task's test rows as examples whose labels mean nothing, in the order of the file; and where they came from.
+@dataclass(frozen=True)
+class UnlabelledRows:
+    """Test rows as examples whose labels mean nothing, in the order of the file."""
 
-    They are read from the official file below CAUSALKD_DATA, or where that is not there from the hub.
+    tokenised: Tokenised
+    numbers: tuple[str, ...]
+    """What the file calls each row; counted from 0 where it has no such column."""
+    origin: str
+
+
+def unlabelled_rows(task: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> UnlabelledRows:
+    """A task's test rows, from the official file below CAUSALKD_DATA, or where that is not there from the hub.
 
     Raises:
         ValueError: The task is none of GLUE's, or its rows are neither here nor on the hub.
     """
-    texts, origin = _texts(task, glue_test(task))
-    columns = [list(column) for column in zip(*texts, strict=True)]
-    nothing = [0.0 if TASKS[task].kind == "regression" else 0] * len(texts)
-    return sentence_examples(columns[0], (*columns[1:], None)[0], nothing, tokenizer, max_length), origin
+    test = glue_test(task)
+    columns, origin = _columns(task, test)
+    numbers, (first, *second) = columns[0], columns[1:]
+    nothing = [0.0 if TASKS[test.task or task].kind == "regression" else 0] * len(first)
+    tokenised = sentence_examples(first, (*second, None)[0], nothing, tokenizer, max_length)
+    return UnlabelledRows(tokenised, tuple(map(str, numbers)), origin)
 
 
-def _texts(task: str, test: GlueTest) -> tuple[list[tuple[str, ...]], str]:
+def _columns(task: str, test: GlueTest) -> tuple[list[list[Any]], str]:
+    """The numbers of the rows and their texts, and where they came from."""
     folder = os.environ.get(DATA_VARIABLE)
     name = f"{test.folder}/{test.stem}.tsv"
     for path in [] if not folder else [Path(folder) / "glue" / name, Path(folder) / name]:
         if path.is_file():
-            return read_tsv(path, test.columns), str(path)
-    spec = TASKS[task]
-    table = read_hub(spec.hub[0], spec.hub[1], spec.revision, test.split)
-    return list(zip(*(table.rows[column] for column in spec.fields[:-1]), strict=True)), table.origin
+            named = next(lines(path), "").split("\t")
+            rows = read_tsv(path, [*_numbering(named), *test.columns])
+            if not rows:
+                raise ValueError(f"{path} has no rows, so there is nothing to predict. Give the file of the task")
+            return _numbered([list(column) for column in zip(*rows, strict=True)], test), str(path)
+    spec = TASKS[test.task or task]
+    configuration = spec.hub[1] if test.task is None else task
+    try:
+        table = read_hub(spec.hub[0], configuration, spec.revision, test.split)
+    except ValueError as error:
+        where = folder or f"a folder, and {DATA_VARIABLE} to it"
+        raise ValueError(
+            f"GLUE's test rows of {task!r} are not here: put the file {name} of its archive into {where} ({error})"
+        ) from None
+    wanted = [*_numbering(table.columns), *spec.fields[:-1]]
+    return _numbered([list(table.rows[column]) for column in wanted], test), table.origin
+
+
+def _numbering(columns: Sequence[str]) -> list[str]:
+    return [name for name in _NUMBERS if name in columns][:1]
+
+
+def _numbered(columns: list[list[Any]], test: GlueTest) -> list[list[Any]]:
+    """The columns with one of numbers before the texts."""
+    return columns if len(columns) > len(test.columns) else [list(range(len(columns[0]))), *columns]

@@ -10,8 +10,8 @@ def overlapping_rows(examples: Sequence[Example], stride: int) -> list[dict[str,
     """The same text in rows that overlap, each labelled at what no earlier row has scored.
 
     Each row moves on by `stride` tokens, so that every token but those of the first row is predicted with at least
-    (length of a row − stride) tokens before it; the first token of the text has none and does not count. Without
-    overlap the first tokens of each row have little context, and perplexity is too high.
+    (length of a row − stride) tokens before it; the first token of the text counts where a special token is before it,
+    as in rows without overlap. In those the first tokens have little context, and perplexity is too high.
 
     Args:
         examples: Rows of a causal LM that follow each other in one text, as `block_rows` makes them.
@@ -26,7 +26,7 @@ def overlapping_rows(examples: Sequence[Example], stride: int) -> list[dict[str,
         raise ValueError(f"stride is {stride}, but a row has {size} tokens of text; give 1 to {size}")
     before, after = list(examples[0]["input_ids"][:start]), list(examples[0]["input_ids"][stop:])
     stream = [token for example in examples for token in example["input_ids"][slice(*example["segments"]["text"])]]
-    rows, scored = [], 1
+    rows, scored = [], 0 if before else 1
     for first in range(0, len(stream), stride):
         part = stream[first : first + size]
         new = [token if first + place >= scored else IGNORED for place, token in enumerate(part)]

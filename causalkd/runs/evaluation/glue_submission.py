@@ -1,6 +1,6 @@
 """Predictions for GLUE's test rows in the form in which its server takes them.
 
-FOLDER/MODEL/MRPC.tsv    a line `index<TAB>prediction` for each row, in the order of the official file
+FOLDER/MODEL/MRPC.tsv    a line `index<TAB>prediction` for each row, numbered and in the order of the official file
 """
 
 from collections.abc import Callable
@@ -18,6 +18,8 @@ from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.verification.measures.task_metrics import choices
 
 FOLDER = "glue"
+_SCORES = (0.0, 5.0)
+"""The least and the greatest score of STS-B."""
 
 
 @no_bars_in_logs()
@@ -32,26 +34,33 @@ def write_submission(
 ) -> list[Path]:
     """Predicts GLUE's test rows of a task and writes a file to hand in for each model.
 
-    Arguments and errors are those of `evaluate_task`; the task is one of GLUE's.
+    Arguments and errors are those of `evaluate_task`; the task is one of GLUE's, or `ax`, its diagnostic set, which
+    models of MNLI answer. Scores of STS-B are brought into 0 to 5, as by the authors' own tool.
     """
     test = glue_test(task)
-    spec, asked = task_spec(task), AskedTask.of(task)
+    spec, asked = task_spec(test.task or task), AskedTask.of(test.task or task)
     folder, written = evaluation_folder(origin, out) / FOLDER, []
     for name, model, tokenizer in subjects_of(origin, asked):
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
-        rows, source = unlabelled_rows(task, tokenizer, min(max_length or USUAL_LENGTH, allowed))
-        examples = Examples(rows.examples, spec.kind, spec.labels, spec.metric, source, rows.truncated)
+        if max_length is not None and max_length > allowed:
+            raise ValueError(f"max_length {max_length} is more than the {allowed} tokens that {name} takes; give less")
+        rows = unlabelled_rows(task, tokenizer, max_length or min(USUAL_LENGTH, allowed))
+        made = rows.tokenised
+        examples = Examples(made.examples, spec.kind, spec.labels, spec.metric, rows.origin, made.truncated)
         batches = evaluation_batches(examples, tokenizer, batch_size)
         found = [value for batch in choices(model, batches) for value in batch.tolist()]
         if spec.kind == "classification":
             found = _as_handed_in(found, [label.casefold() for label in label_names(model)], spec.labels, test.by_name)
-        lines = ["index\tprediction", *(f"{number}\t{value}" for number, value in enumerate(found))]
+        else:
+            found = [min(max(value, _SCORES[0]), _SCORES[1]) for value in found]
+        numbered = zip(rows.numbers, found, strict=True)
+        lines = ["index\tprediction", *(f"{number}\t{value}" for number, value in numbered)]
         file = folder / name / test.submission
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, "\n".join(lines) + "\n")
         written.append(file)
         if tell is not None:
-            tell(f"{file}: {len(found)} predictions for {source}")
+            tell(f"{file}: predictions for {examples.summary()}")
     return written
 
 

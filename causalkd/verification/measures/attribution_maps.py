@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from causalkd.attribution.agreement import random_scores
@@ -15,6 +15,7 @@ from causalkd.attribution.targets import CLASSES, TOKENS, Target, Views, class_v
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.vocabularies import entries_without_text
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.predictions import counted_positions
 
@@ -70,11 +71,20 @@ class AttributionBatch:
             return cls(batch, class_views(logits.shape[1], rows, logits.device), logits.argmax(1))
         zeros = torch.zeros(rows, dtype=torch.long, device=batch.counted.device)
         counted = counted_positions(task, batch)
-        # In a row without a label all tokens count.
+        # In a row without a label, as a short one of a masked LM, every token of the text counts.
+        counted = counted | (_of_text(teacher, batch) & ~counted.any(1, keepdim=True))
         counted = counted | (batch.counted & ~counted.any(1, keepdim=True))
         last = counted.shape[1] - 1 - counted.long().flip(1).argmax(1)
         logits = teacher.run(batch.inputs, logits_at=logits_at(Views(zeros[None], last), counted.shape[1])).logits
         return cls(batch, token_views(logits, last, 1), zeros)
+
+
+def _of_text(model: HookedModel, batch: Batch) -> Bool[Tensor, "batch pos"]:
+    """The tokens that are not special: what a head says at those means nothing."""
+    if model.tokenizer is None:
+        return batch.counted
+    ids = batch.inputs["input_ids"]
+    return batch.counted & ~torch.isin(ids, torch.tensor(entries_without_text(model.tokenizer), device=ids.device))
 
 
 @dataclass(frozen=True, eq=False)

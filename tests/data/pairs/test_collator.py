@@ -13,6 +13,7 @@ from causalkd.data.pairs.collator import (
     pair_batches,
 )
 from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.data.token_mask import of_sources
 
 SPANS = PositionPolicy(policy="consecutive", fraction=0.4)
 SCATTERED = PositionPolicy(policy="scattered", maximum=2)
@@ -252,7 +253,18 @@ def test_pair_batches_have_the_sources_named() -> None:
     for row, (base, source) in enumerate(zip(*pairs, strict=True)):
         assert batch.inputs["input_ids"][row][batch.counted[row]].tolist() == examples[base]["input_ids"]
         assert batch.source["input_ids"][row][batch.source_counted[row]].tolist() == examples[source]["input_ids"]
-    assert batch.labels.tolist() == [0, 2]
+    assert batch.labels.tolist() == [0, 2] and batch.source_labels.tolist() == [0, 1]
+
+
+def test_sources_that_are_masked_have_their_labels_of_which_positions_are_known() -> None:
+    batch = collate(range(8), masking=MASKING, sources="dataset")
+    assert batch.source is not None and batch.source_labels is not None
+    hidden = batch.source_labels != -100
+    assert hidden.any() and not (hidden & ~batch.source_counted).any()
+    kept = batch.source["input_ids"].where(~hidden, batch.source_labels)  # the rows before they were masked
+    known = [example["input_ids"] for example in make_examples()]
+    assert all(row[real].tolist() in known for row, real in zip(kept, batch.source_counted, strict=True))
+    assert of_sources(batch.predicting)["labelled"].tolist() == hidden.flatten().nonzero()[:, 0].tolist()
 
 
 def test_rows_of_a_plain_list_are_refused_with_what_to_do() -> None:

@@ -1,12 +1,15 @@
 import os
 from pathlib import Path
+from runpy import run_path
 
 import datasets
 import pytest
+from tokenizers import processors
 
 from causalkd.data.tasks import documents
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
-from tests.data.tiny_tokenizers import bert_like, gpt2_like
+from causalkd.data.tasks.scored_rows import overlapping_rows
+from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
 
 LINES = "the quick brown fox\n\n  jumps over\nthe lazy dog , fine\n" * 40
 
@@ -40,6 +43,22 @@ def test_examples_are_as_those_of_a_list(tmp_path: Path) -> None:
     assert len(rows[2:5]) == 3 and rows[2:5][0] == rows[2] and rows[-1] == rows[len(rows) - 1]
     with pytest.raises(IndexError):
         rows[len(rows)]
+
+
+def test_tokens_around_every_row_are_not_learned(tmp_path: Path) -> None:
+    tokenizer = llama_like()
+    around = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    tokenizer.backend_tokenizer.post_processor = around
+    rows = block_rows(FileText.of([written(tmp_path)]), tokenizer, 16, causal=True)
+    for row in rows:
+        ids = row["input_ids"]
+        assert ids[0] == 1 and ids[-1] == 2 and row["label"] == [-100, *ids[1:-1], -100]
+    for tokens in (tokenizer, gpt2_like()):  # without overlap, the rows of another way of scoring are the same ones
+        rows = block_rows(FileText.of([written(tmp_path)]), tokens, 16, causal=True)
+        start, stop = rows[0]["segments"]["text"]
+        again = overlapping_rows(rows, stop - start)
+        assert [row["input_ids"] for row in again] == [row["input_ids"] for row in rows]
+        assert [row["label"][1:] for row in again] == [row["label"][1:] for row in rows]
 
 
 def test_a_limit_draws_by_the_seed_and_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +95,16 @@ def test_a_second_start_reads_the_cache_and_a_changed_text_does_not(tmp_path: Pa
     written(tmp_path, LINES + "more\n")
     other = block_rows(FileText.of([path]), gpt2_like(), 32, causal=True).table.cache_files
     assert files[0] == files[1] != other and files[0]
+
+
+def test_blocks_that_another_version_of_the_code_made_are_not_taken(tmp_path: Path) -> None:
+    text, first = FileText.of([written(tmp_path)]), block_rows
+    other = tmp_path / "documents.py"
+    other.write_text(Path(documents.__file__).read_text().replace("+ ids\n", "+ ids[::-1]\n"))
+    second = run_path(str(other))["block_rows"]
+    made = (make(text, gpt2_like(), 32, causal=True) for make in (first, second))
+    one, two = ([token for row in rows for token in row["input_ids"]] for rows in made)
+    assert one == two[::-1]
 
 
 def test_a_row_that_is_no_text_is_named() -> None:

@@ -53,7 +53,7 @@ def test_special_tokens_stand_around_every_row_and_do_not_count() -> None:
     rows = overlapping_rows(_blocks(TEXT[:20], 8, (2,), (3,)), 5)
     assert all(row["input_ids"][0] == 2 and row["input_ids"][-1] == 3 for row in rows)
     scored = [token for row in rows for token in row["label"] if token != IGNORED]
-    assert scored == TEXT[1:20] and all(row["label"][0] == row["label"][-1] == IGNORED for row in rows)
+    assert scored == TEXT[:20] and all(row["label"][0] == row["label"][-1] == IGNORED for row in rows)
     with pytest.raises(ValueError, match="stride is 9, but a row has 8 tokens of text; give 1 to 8"):
         overlapping_rows(_blocks(TEXT, 8), 9)
 

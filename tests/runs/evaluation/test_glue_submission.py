@@ -16,8 +16,10 @@ from tests.tiny import tiny
 TEXTS = ("the fox ran", "a cat sat", "lazy dog", "birds sing")
 
 
-def _checkpoint(folder: Path, kind, labels: dict[int, str] | None = None) -> Path:
-    model, tokenizer = tiny("bert", kind, labels=2), bert_like()
+def _checkpoint(folder: Path, kind, labels: dict[int, str] | None = None, bias: float = 0.0) -> Path:
+    model, tokenizer = tiny("bert", kind, labels=len(labels or "ab")), bert_like()
+    if bias:
+        model.classifier.bias.data += bias
     model.resize_token_embeddings(len(tokenizer))
     if labels is not None:
         model.config.id2label, model.config.label2id = labels, {name: number for number, name in labels.items()}
@@ -28,12 +30,14 @@ def _checkpoint(folder: Path, kind, labels: dict[int, str] | None = None) -> Pat
 @pytest.fixture
 def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data/glue"
-    for name in ("RTE", "CoLA", "STS-B"):
+    for name in ("RTE", "CoLA", "STS-B", "diagnostic"):
         (folder / name).mkdir(parents=True)
     pairs = "".join(f"{n}\t{text}\ta dog\n" for n, text in enumerate(TEXTS))
     (folder / "RTE/test.tsv").write_text(f"index\tsentence1\tsentence2\n{pairs}")
     (folder / "STS-B/test.tsv").write_text(f"index\tsentence1\tsentence2\n{pairs}")
-    (folder / "CoLA/test.tsv").write_text("index\tsentence\n" + "".join(f"{n}\t{t}\n" for n, t in enumerate(TEXTS)))
+    (folder / "diagnostic/diagnostic.tsv").write_text(f"index\tsentence1\tsentence2\n{pairs}")
+    others = "".join(f"{n}\t{text}\n" for n, text in zip((5, 3, 9, 0), TEXTS, strict=True))
+    (folder / "CoLA/test.tsv").write_text(f"index\tsentence\n{others}")
     monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path / "data"))
     return tmp_path
 
@@ -58,14 +62,38 @@ def test_classes_are_handed_in_by_name_or_number_whatever_the_models_order(offic
     (file,) = write_submission(folder, "cola", out=official / "out")
     best = _logits(folder, "classification", pair=False).argmax(-1).tolist()
     assert file.name == "CoLA.tsv"
-    assert file.read_text().splitlines()[1:] == [f"{n}\t{number}" for n, number in enumerate(best)]
+    numbered = zip((5, 3, 9, 0), best, strict=True)
+    assert file.read_text().splitlines()[1:] == [f"{n}\t{number}" for n, number in numbered]
 
 
-def test_scores_are_handed_in_as_numbers(official: Path) -> None:
-    folder = _checkpoint(official / "stsb", "regression")
+def test_models_of_mnli_answer_the_diagnostic_set(official: Path) -> None:
+    folder = _checkpoint(official / "mnli", "classification", {0: "neutral", 1: "contradiction", 2: "entailment"})
+    (file,) = write_submission(folder, "ax", out=official / "out")
+    best = _logits(folder, "classification", pair=True).argmax(-1).tolist()
+    names = ("neutral", "contradiction", "entailment")
+    assert file.name == "AX.tsv"
+    assert file.read_text().splitlines()[1:] == [f"{n}\t{names[number]}" for n, number in enumerate(best)]
+
+
+@pytest.mark.parametrize("bias", [3.0, -9.0, 9.0])
+def test_scores_are_handed_in_as_numbers_between_0_and_5(official: Path, bias: float) -> None:
+    folder = _checkpoint(official / "stsb", "regression", bias=bias)
     (file,) = write_submission(folder, "stsb", out=official / "out")
     numbers = [float(line.split("\t")[1]) for line in file.read_text().splitlines()[1:]]
-    assert numbers == pytest.approx(_logits(folder, "regression", pair=True)[:, 0].tolist(), rel=1e-5)
+    own = _logits(folder, "regression", pair=True)[:, 0]
+    assert numbers == pytest.approx(own.clamp(0, 5).tolist(), rel=1e-5)
+    assert {3.0: (own > 0) & (own < 5), -9.0: own < 0, 9.0: own > 5}[bias].any()
+
+
+def test_what_is_lacking_is_said(official: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _checkpoint(official / "cola", "classification", {0: "unacceptable", 1: "acceptable"})
+    with pytest.raises(ValueError, match="max_length 41 is more than the 40 tokens that cola takes"):
+        write_submission(folder, "cola", max_length=41)
+    (official / "data/glue/CoLA/test.tsv").unlink()
+    with pytest.raises(
+        ValueError, match=r"rows of 'cola' are not here: put the file CoLA/test\.tsv of .* into /.*data "
+    ):
+        write_submission(folder, "cola")
 
 
 def test_only_glue_has_such_files(official: Path) -> None:

@@ -9,6 +9,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
 from causalkd.verification.measures.attribution_maps import AttributionBatch, How, measure_maps
 from causalkd.verification.measures.map_scores import text_agreement
+from tests.data.tiny_tokenizers import bert_like
 from tests.held_out import examples
 from tests.oracles.attribution import one_by_one
 from tests.tiny import PAD, tiny
@@ -46,6 +47,15 @@ def test_a_language_model_is_asked_where_a_label_is_last_predicted(architecture:
         last = int(counted.nonzero().max()) - (task == "causal_lm" and row != 1)
         assert question.views.position is not None and int(question.views.position[row]) == last
         assert int(question.views.choice[0, row]) == int(logits[row, last].argmax())
+
+
+def test_without_a_label_the_last_token_of_the_text_is_asked_about() -> None:
+    teacher, ids = _model("bert", "masked_lm"), [[2, 9, 8, 7, 3], [2, 9, 4, 7, 3], [2, 3]]
+    teacher.tokenizer = bert_like()
+    rows = [{"input_ids": row, "label": [-100] * len(row)} for row in ids]
+    rows[1]["label"] = [-100, -100, 8, -100, -100]
+    question = AttributionBatch.of(teacher, Batch(pad(rows, 0), pad_labels(rows)))
+    assert question.views.position is not None and question.views.position.tolist() == [3, 2, 1]
 
 
 def test_two_positions_are_no_view() -> None:
