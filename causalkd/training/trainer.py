@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
 from causalkd.data.batch import Batch
@@ -26,8 +26,8 @@ from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
 from causalkd.training.around_step import AroundStep
 from causalkd.training.callbacks import WhenTrainingBegins
-from causalkd.training.length_groups import repeatable
 from causalkd.training.objective_parameters import Learned
+from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
 from causalkd.training.term_sums import TermSums, Unlogged
@@ -106,14 +106,13 @@ class DistillationTrainer(Trainer):
         if compile_blocks:
             sharded, on_policy = self.is_fsdp_enabled, sequences is not None
             check_compiled(self.objectives, self.args, sharded=sharded, on_policy=on_policy)
-        self._compiled = compile_blocks
+        self._compiled, self._sequences = compile_blocks, sequences
         self._learned = Learned(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
         self._unreached = Unreached()
         self.add_callback(AroundStep(self._learned, self._unreached))
         self._micro_batches: MicroBatches | None = None
-        self._sequences = sequences
         self._sums, self._unlogged = TermSums(), Unlogged()
         self.add_callback(WhenTrainingBegins(self._continue_terms))
         if teacher is not None:
@@ -169,9 +168,12 @@ class DistillationTrainer(Trainer):
             self._micro_batches = MicroBatches(batches, processes, self._over_processes, self._of_processes)
         return samples, items
 
+    def get_train_dataloader(self) -> DataLoader:
+        """The Trainer's, which draws nothing from the generator of the process where its workers stay."""
+        return seeded(super().get_train_dataloader(), self.args)
+
     def _get_train_sampler(self, *given: Any) -> Sampler | None:
-        sampler = super()._get_train_sampler(*given)
-        return repeatable(sampler, self.args, lambda: int(self.state.epoch or 0))
+        return repeatable(super()._get_train_sampler(*given), self.args, lambda: int(self.state.epoch or 0))
 
     def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
         """What `measure` says of the student by now, in every process the same; without one, the Trainer's loss."""

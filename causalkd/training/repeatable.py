@@ -1,9 +1,9 @@
-"""The order of a training whose batches hold rows of like length: a function of the seed and the epoch alone."""
+"""Order and draws of a training that do not depend on where it was interrupted, nor on the number of processes."""
 
 from collections.abc import Callable, Iterator
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
@@ -35,3 +35,14 @@ def repeatable(sampler: Sampler | None, args: TrainingArguments, epoch: Callable
     if not isinstance(sampler, LengthGroupedSampler):
         return sampler
     return LengthGroups(sampler, args.seed if args.data_seed is None else args.data_seed, epoch)
+
+
+def seeded(loader: DataLoader, args: TrainingArguments) -> DataLoader:
+    """The loader of a training, which is given a generator of its own where its workers stay from epoch to epoch.
+
+    A loader draws a number whenever it starts workers. Those that stay are started once, and once more after an
+    interruption; drawn from the generator of the process, that number would move all later dropout.
+    """
+    if args.dataloader_persistent_workers:
+        getattr(loader, "base_dataloader", loader).generator = torch.Generator().manual_seed(args.seed)
+    return loader
