@@ -56,13 +56,17 @@ class Difference:
     """The smallest true difference that shows over these rows, or over the pairs of examples of one run."""
     planned: float | None = None
     """The smallest difference that the study was planned to show; None where that was not calculated beforehand."""
+    lacking: int = 0
+    """How many seeds have no result of one of the two: a test that is looked at after each seed finds too much."""
 
     @property
     def found(self) -> bool:
         """Whether it may be called a finding: beyond chance, and no smaller than what the seeds could show, by their
-        own spread and by the one that was calculated with beforehand.
+        own spread and by the one that was calculated with beforehand, when every seed has a result.
         """
         visible = self.over_seeds.visible
+        if self.lacking:
+            return False
         if self.planned is not None and abs(self.over_seeds.mean) < self.planned:
             return False
         if self.p_over_rows is not None and self.p_over_rows >= CHANCE:

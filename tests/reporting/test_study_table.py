@@ -37,6 +37,7 @@ def test_what_is_no_larger_than_visible_is_no_finding(tmp_path: Path) -> None:
     assert not small.found
     assert not replace(difference, q_value=0.06).found
     assert not replace(difference, q_value=None).found
+    assert difference.lacking == 0 and not replace(difference, lacking=1).found
 
 
 def test_a_failure_is_named_and_leaves_the_shared_seeds(tmp_path: Path) -> None:
@@ -47,6 +48,7 @@ def test_a_failure_is_named_and_leaves_the_shared_seeds(tmp_path: Path) -> None:
     assert table.rows[1].seeds == (0, 1) and table.rows[1].failed == (2,)
     (difference,) = (each for each in table.differences if each.measure == "accuracy")
     assert difference.over_seeds.seeds == 2 and difference.over_seeds.mean == pytest.approx(0.095)
+    assert difference.lacking == 1
     assert json.loads(table.to_json())["failures"] == table.failures
 
 
