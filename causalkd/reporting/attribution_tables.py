@@ -98,7 +98,7 @@ def _spread(terms: Sequence[float]) -> str:
 
 
 def _digits(value: float) -> str:
-    """With digits that tell two of them apart: maps of a masked LM are nearly those of one token, and so alike."""
+    """The value with digits that tell two apart: maps of a masked LM are nearly those of one token, and so alike."""
     return f"{value:.2e}" if 0 < value < _SMALL else f"{value:.4f}"
 
 

@@ -29,7 +29,7 @@ def test_the_order_is_the_one_of_transformers() -> None:
 
 
 def test_workers_that_stay_draw_nothing_of_the_training(tmp_path: Path) -> None:
-    """In the third epoch workers of a training that was continued within the second one start a second time."""
+    """Workers of a training that was continued within the second epoch start once more in the third."""
     pair, again = models(), models()
     options = {"max_steps": 7, "dataloader_num_workers": 1, "dataloader_persistent_workers": True}
     whole = trainer(tmp_path / "whole", pair, save_strategy="steps", save_steps=4, **options)
