@@ -1,8 +1,10 @@
 """The shipped recipes, shrunk to run in seconds, and tiny checkpoints to put into them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from filelock import FileLock
 from transformers import TrainerCallback
@@ -162,13 +164,17 @@ class FinishedRun(NamedTuple):
     """What the command line printed."""
 
 
-def finished_run(name: str, base: Path) -> FinishedRun:
-    """The shrunk run of a shipped recipe below `base`, made by whoever comes first: test processes share it."""
+def finished_run(name: str, base: Path, page: bool = True) -> FinishedRun:
+    """The shrunk run of a shipped recipe below `base`, made by whoever comes first: test processes share it.
+
+    Drawing its page takes seconds, and may be left out.
+    """
     output, told = base / name, base / f"{name}.txt"
     with FileLock(base / f"{name}.lock"):
         if not told.is_file():
             changes = [part for change in (*SHRUNK[name], f"output={output}") for part in ("--set", change)]
-            done = CliRunner().invoke(app, ["distill", name, *changes], catch_exceptions=False)
+            with nullcontext() if page else patch("analysis.pages.report_page.render", lambda *_: ""):
+                done = CliRunner().invoke(app, ["distill", name, *changes], catch_exceptions=False)
             assert done.exit_code == 0, done.output
             told.write_text(done.output)
     return FinishedRun(RunFolder(output), shrunk(name, output), told.read_text())

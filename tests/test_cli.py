@@ -133,13 +133,25 @@ def test_faults_of_the_machine_and_signals_get_a_paragraph(
     assert done.stderr.startswith(f"causalkd: {told}") and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [("report", "RUN"), ("schema",)])
-def test_a_full_standard_output_is_reported(copied: Path, arguments: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "causalkd", *(str(copied) if each == "RUN" else each for each in arguments)]
+def test_a_full_standard_output_is_reported() -> None:
+    """In a process of its own, whose end writes what is left in the buffers."""
+    command = [sys.executable, "-m", "causalkd", "schema"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 3 and done.stderr.startswith("causalkd: No space left on device; make room")
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_report_that_standard_output_cannot_take_is_reported(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_page", lambda: lambda *_: "")
+    monkeypatch.setattr(sys, "argv", ["causalkd", "report", str(copied)])
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit, match="3"):
+            cli.main()
+    assert capsys.readouterr().err.startswith("causalkd: No space left on device; make room")
 
 
 def test_attribute_adds_maps_that_the_report_keeps(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

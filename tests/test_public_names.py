@@ -1,14 +1,12 @@
 """The public names: all there, documented, and declared once for people and for type checkers."""
 
 import ast
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import causalkd
+from tests.forked import ended
 
 
 def _declared() -> dict[str, str]:
@@ -43,45 +41,10 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert Path(causalkd.__file__).with_name("py.typed").is_file()
 
 
-_WRONG_CHOICES = """
-import torch
-from tests.tiny import tiny
-from causalkd import *
-from causalkd.data.tasks.instructions import prompt_ids
-teacher = HookedModel(tiny("bert", "classification"), task="classification", role="teacher")
-student = HookedModel(tiny("bert", "classification", layers=2), task="classification", role="student")
-resolved = resolve(preset("middle", 3, 2), teacher, student)
-rows, inputs = [{"input_ids": [5, 6], "label": 0}], {"input_ids": torch.ones(1, 2, dtype=torch.long)}
-for call in (
-    lambda: HookedModel(student.model, task="classification", role="techer"),
-    lambda: HookedModel(student.model, task="clasification", role="teacher"),
-    lambda: DIITO(resolved, teacher, student, tokens="labeled"),
-    lambda: DIITO(resolved, teacher, student, pairs="each"),
-    lambda: DIITOHidden(resolved, teacher, student, distance="cos"),
-    lambda: HiddenKD(teacher, student, distance="mse"),
-    lambda: ResponseKD(tokens="labeled"),
-    lambda: ATKD(split="sentence"),
-    lambda: ADKD(teacher, student, distance="l3"),
-    lambda: PairingCollator(rows, {}, 0, side="lef"),
-    lambda: PairingCollator(rows, {}, 0, sources="data"),
-    lambda: attribution_map(teacher, inputs, class_views(3, 1), reduction="l1"),
-    lambda: attribution_map(teacher, inputs, class_views(3, 1), target="prob"),
-    lambda: prompt_ids([], None, "Chat"),
-    lambda: agreement(torch.ones(2, 5), torch.ones(1, 5), torch.ones(2, 5).bool()),
-):
-    try:
-        print("accepted:", call())
-    except ValueError as error:
-        print(error)
-"""
-
-
 @pytest.mark.starts_python
 def test_a_choice_that_there_is_not_is_refused_in_a_program_that_checks_no_types() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(causalkd.__file__).parents[1]), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        [sys.executable, "-c", _WRONG_CHOICES], capture_output=True, text=True, env=environment, check=True
-    )
+    done = ended("tests.wrong_choices")
+    assert done.code == 0, done.stderr
     assert done.stdout.splitlines() == [
         "role is 'techer'; it is one of 'teacher', 'student'",
         "task 'clasification' does not exist; did you mean classification?",

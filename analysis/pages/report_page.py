@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -85,7 +85,7 @@ def render(
     """
     # Not those of the teacher's own training.
     of_students = [row for name in report.names for row in metrics if row["student"] == name]
-    template = _template()
+    template = page_template()
     sections, bars = [*_sections(report), *_curves(report, of_students)], bar_groups(report)
     return template.render(
         report=report,
@@ -122,8 +122,9 @@ def render(
     )
 
 
-def _template() -> jinja2.Template:
-    """The template of the page, with its ways of writing numbers."""
+@cache
+def page_template() -> jinja2.Template:
+    """The template of the page, with its ways of writing numbers; it is compiled once."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

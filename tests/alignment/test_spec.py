@@ -1,6 +1,4 @@
 import copy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from causalkd.alignment.basis import Basis
 from causalkd.alignment.pyvene.architectures import pyvene
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.pairs.draw_positions import PositionPolicy
+from tests.forked import ended
 
 MIDDLE = """
 name: middle
@@ -273,11 +272,6 @@ def test_values_that_are_no_config():
 
 @pytest.mark.starts_python
 def test_pyvene_is_imported_when_needed_and_without_a_print():
-    code = """
-import sys, causalkd.alignment.spec, causalkd.alignment.resolve
-assert "pyvene" not in sys.modules
-import causalkd.alignment.pyvene.architectures
-assert "pyvene" in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    """Nor do the command line and its commands import it, which the process that is forked has imported."""
+    done = ended("tests.alignment.late_pyvene")
+    assert (done.code, done.stdout) == (0, ""), done.stderr

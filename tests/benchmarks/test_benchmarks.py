@@ -26,6 +26,7 @@ from tests.benchmarks.steps import diito_trainer, pyvene_step
 IDS = {
     *("diito_step_vs_kd", "diito_step_vs_own_kd", "diito_fresh_vs_kd", "diito_cls_vs_kd", "diito_memory_vs_kd"),
     *("diito_vs_pyvene", "diito_cls_vs_pyvene", "hooked_vs_bare", "hooked_vs_bare_kept", "diito_scaling"),
+    "diito_anchor_vs_kd",
     *("diito_short_rows_vs_kd", "diito_long_rows_vs_kd", "diito_few_rows_vs_kd", "diito_many_rows_vs_kd"),
     *("sweep_6x3_vs_pyvene", "sweep_12x6_vs_pyvene"),
 }

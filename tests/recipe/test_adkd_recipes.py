@@ -13,7 +13,7 @@ from tests.shrunk import finished_run
 @pytest.mark.needs_data
 @pytest.mark.parametrize("name", [pytest.param("adkd-minilm-mnli", marks=pytest.mark.slow), "adkd-minilm-mrpc"])
 def test_every_student_of_the_recipe_learns(name: str, tmp_path: Path) -> None:
-    run = finished_run(name, tmp_path)
+    run = finished_run(name, tmp_path, page=False)
     terms = {
         row["student"]: {key.removeprefix("term/") for key in row if key.startswith("term/")}
         for row in read_rows(run.folder.metrics)

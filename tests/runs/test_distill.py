@@ -175,7 +175,7 @@ def test_students_of_a_recipe_cost_the_same(name: str, request: pytest.FixtureRe
 @pytest.fixture(scope="module")
 def sst2_minilm(tmp_path_factory: pytest.TempPathFactory, data_folder: Path, minilm: Path) -> FinishedRun:
     """The shrunk recipe on real weights and data."""
-    return finished_run("sst2-minilm", tmp_path_factory.mktemp("real"))
+    return finished_run("sst2-minilm", tmp_path_factory.mktemp("real"), page=False)
 
 
 def test_the_recipe_on_real_input(sst2_minilm: FinishedRun) -> None:

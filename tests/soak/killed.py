@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 # Imported here once; every command is a fork that has them. The parent computes nothing, so that forks are safe.
 from analysis.pages import report_page
@@ -18,6 +19,9 @@ from causalkd.runs import attribute as attributions
 from causalkd.runs import distill as runs
 
 IMPORTED = (report_page, attributions, runs)
+# What every fork would build anew.
+report_page.page_template()
+get_checkpoint_conversion_mapping("bert")
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 

@@ -79,6 +79,8 @@ def best_by(
 
 
 def _check_trackers(names: Sequence[str]) -> None:
+    if not names:
+        return  # looking for those that are installed imports them, which takes up to a second
     usable, known = get_available_reporting_integrations(), list(INTEGRATION_TO_CALLBACK)
     faults = [f"there is no tracker {name!r}; {nearest(name, known)}" for name in names if name not in known]
     faults += [

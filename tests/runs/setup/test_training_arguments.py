@@ -117,6 +117,16 @@ def test_trackers_must_exist(tmp_path: Path) -> None:
     )
 
 
+def test_no_tracker_is_looked_for_where_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for them imports those that are installed, such as wandb."""
+    looked: list[None] = []
+    monkeypatch.setattr(training_arguments, "get_available_reporting_integrations", lambda: looked.append(None) or [])
+    assert _made(tmp_path).report_to == [] and not looked
+    with pytest.raises(ValueError, match="'mlflow' is not installed"):
+        _made(tmp_path, report_to=["mlflow"])
+    assert len(looked) == 1
+
+
 @pytest.mark.parametrize(("mode", "refused"), [(None, True), ("offline", False)])
 def test_a_tracker_without_a_login_is_found_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None, refused: bool
