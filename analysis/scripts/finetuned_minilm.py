@@ -55,7 +55,7 @@ class Baseline:
 BASELINES: tuple[Baseline, ...] = (
     Baseline("cola", "matthews_correlation", 0.35, 5, batch_size=32, learning_rates=(3e-5, 1e-4, 3e-4)),
     Baseline("wnut17", "entity_f1", 0.30, 6),
-    Baseline("mrpc", "f1", 0.87, 4),
+    Baseline("mrpc", "f1", 0.87, 4, learning_rates=(3e-5, 1e-4)),
     Baseline("stsb", "spearman", 0.87, 6, learning_rates=(3e-5, 1e-4)),
     Baseline("rte", "accuracy", 0.58, 6, max_length=192, learning_rates=(3e-5, 1e-4)),
     Baseline("sst2", "accuracy", 0.90, 2, batch_size=32, learning_rates=(3e-5,)),

@@ -89,11 +89,11 @@ def test_the_learning_rate_is_chosen_on_training_rows(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("causalkd.runs.finetune.finetune", finetuned)
     monkeypatch.setattr("causalkd.reporting.finetuning.finetuning_lines", lambda _: ())
-    run(tmp_path, ["cola", "mrpc"])
+    run(tmp_path, ["cola", "qnli"])
     assert [(each.data.task, each.training.learning_rate, each.data.heldout_share) for each in ran] == [
         *(("cola", rate, 0.1) for rate in reached),
         ("cola", 1e-4, None),
-        ("mrpc", 1e-4, None),
+        ("qnli", 1e-4, None),
     ]
     (tmp_path / "cola/finetune.json").unlink()
     (tmp_path / "cola").rmdir()
