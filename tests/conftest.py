@@ -3,6 +3,7 @@
 import gc
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,18 @@ def loaded_left_out() -> None:
         gc.collect()
         gc.freeze()
         _COLLECTIONS.slow = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_tried_once() -> Iterator[None]:
+    """Loading and making models tries one of each shape."""
+    # Imported here: the shape checker must be in place before the package is.
+    from causalkd.models import load
+    from tests.tried_once import tried_once
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "self_test", tried_once(load.self_test))
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

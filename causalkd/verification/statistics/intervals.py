@@ -40,7 +40,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import norm
+from scipy.special import ndtri
 
 LEVEL = 0.95
 
@@ -166,7 +166,7 @@ def _estimates(matches: Tallies, counts: Tallies, shared: Shared) -> _Estimates:
 
 def _wilson(share: PerCell, size: PerCell) -> tuple[PerCell, PerCell]:
     """Wilson's limits of a share of this many independent predictions."""
-    z = norm.ppf((1 + LEVEL) / 2)
+    z = ndtri((1 + LEVEL) / 2)
     shrink = 1 / (1 + z**2 / size)
     centre = shrink * (share + z**2 / (2 * size))
     half = shrink * z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
