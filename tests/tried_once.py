@@ -1,4 +1,4 @@
-"""The self-test of a model once for each shape of models, rather than for every model: a twentieth of the tests' time."""
+"""The self-test of a model once for each shape of models, and not for every model: a twentieth of the tests' time."""
 
 from collections.abc import Callable
 from functools import wraps
