@@ -88,7 +88,7 @@ class PlantedLM:
     """Draws planted stories for causal LMs; the same split, n and seed give the same examples."""
 
     def examples(self, split: str, n: int, seed: int) -> list[dict]:
-        """`n` examples, each with `input_ids` and `label` (34, the first -100), `segments` and `text`.
+        """`n` examples, each with `input_ids` and `label` (34, the first -100), `segments`, `text` and its `bytes`.
 
         A quarter of all stories is held out (`HELDOUT`): training examples have none of them, held-out examples only
         these. Within a split all stories are equally likely, but for the times. Examples may repeat within and between
@@ -106,10 +106,9 @@ class PlantedLM:
         places[:, -1] %= len(PLACES)
         ids = _token_ids(persons, places, asked, rng.choice(len(TIMES), persons.shape, p=list(TIMES.values())))
         tokens = np.array(TOKENS)[ids]
-        return [
-            {"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS), "text": " ".join(words[1:-1])}
-            for row, words in zip(ids.tolist(), tokens.tolist(), strict=True)
-        ]
+        rows = [(row, " ".join(words[1:-1])) for row, words in zip(ids.tolist(), tokens.tolist(), strict=True)]
+        learnt = [{"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS)} for row, _ in rows]
+        return [example | {"text": text, "bytes": len(text)} for example, (_, text) in zip(learnt, rows, strict=True)]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """A stock fast tokenizer, one token a word; encodes a story exactly as `examples` does."""

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
+from causalkd.data.tasks.encode import encode, token_bytes
 from causalkd.data.tasks.instructions import apply_template
 from causalkd.data.tasks.labelled_tokens import LabelledTokens
 from causalkd.data.tasks.tokenise import Tokenised
@@ -21,21 +22,22 @@ def conversation_examples(
     """
     cut = 0
 
-    def kept() -> Iterator[tuple[list[int], list[int]]]:
+    def kept() -> Iterator[tuple[list[int], list[int], int]]:
         nonlocal cut
         for number, messages in enumerate(conversations, 1):
             text, spans = _written(messages, tokenizer, number)
-            batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-            ids, offsets = list(batch["input_ids"]), batch["offset_mapping"]
+            (encoding,) = encode(tokenizer, [text], special=False)
             labels = [
                 token if any(start <= first and last <= stop and first < last for start, stop in spans) else IGNORED
-                for token, (first, last) in zip(ids, offsets, strict=True)
+                for token, (first, last) in zip(encoding.ids, encoding.offsets, strict=True)
             ]
             # Nothing is before a first token to predict it from.
-            ids, labels, long = ids[:max_length], [IGNORED, *labels[1:max_length]], len(ids) > max_length
+            ids, labels = encoding.ids[:max_length], [IGNORED, *labels[1:max_length]]
             if any(label != IGNORED for label in labels):
-                cut += long
-                yield ids, labels
+                cut += len(encoding.ids) > max_length
+                sizes = token_bytes(tokenizer, encoding, text)[:max_length]
+                learnt = (size for size, label in zip(sizes, labels, strict=True) if label != IGNORED)
+                yield ids, labels, sum(learnt)
 
     examples = LabelledTokens(kept())
     return Tokenised(examples, cut, left_out=len(conversations) - len(examples))

@@ -15,15 +15,15 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks import encode
-from causalkd.data.tasks.encode import room_for_blocks, special_tokens_around, token_ids
+from causalkd.data.tasks import encode as encoding_module
+from causalkd.data.tasks.encode import encode, room_for_blocks, special_tokens_around, token_bytes
 from causalkd.files.digests import files_digest
 
 _PIECE = 1 << 16
 """The number of bytes of a file that are tokenised at once, up to the end of a line."""
 _AT_ONCE = 16
 """The number of pieces that are tokenised at once."""
-_MADE_BY = files_digest(Path(module) for module in (__file__, encode.__file__))
+_MADE_BY = files_digest(Path(module) for module in (__file__, encoding_module.__file__))
 """The code that makes blocks: those that another version of it made and that are still kept may be others."""
 
 
@@ -85,10 +85,19 @@ class RowText:
 
 
 class MappedExamples(Sequence[dict[str, Any]]):
-    """Blocks of tokens in a memory-mapped file, as examples."""
+    """Blocks of tokens in a memory-mapped file, as examples.
+
+    Attributes:
+        left_over: The last token of the text where it would be a row of its own with nothing to learn.
+    """
 
     def __init__(self, table: Any, causal: bool, typed: bool):
-        self.table, self.causal, self.typed = table, causal, typed
+        self.causal, self.typed = causal, typed
+        start, stop = (table[-1]["start"], table[-1]["stop"]) if len(table) else (0, 0)
+        # A masked LM has no text around a single token, and a causal LM needs a token before it.
+        alone = stop - start == 1 and not (causal and start)
+        self.left_over: list[int] = table[-1]["input_ids"][start:stop] if alone else []
+        self.table = table.select(range(len(table) - 1)) if alone else table
 
     def __len__(self) -> int:
         return len(self.table)
@@ -112,6 +121,7 @@ class MappedExamples(Sequence[dict[str, Any]]):
             # token after every row is no end of the text: those of documents stand between them.
             first, stop = max(row["start"], 1), row["stop"]
             example["label"] = [IGNORED] * first + ids[first:stop] + [IGNORED] * (len(ids) - stop)
+            example["bytes"] = row["bytes"]
         return example
 
 
@@ -129,8 +139,9 @@ def block_rows(
     text.
 
     An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single token
-    left over is dropped. With a `limit`, pieces are drawn by `seed` and tokenised until they make so many rows; each is
-    then a document of its own. `begins` is a pattern of the line that begins a document inside a text.
+    with nothing to learn is none, but `left_over`. With a `limit`, pieces are drawn by `seed` and tokenised until they
+    make so many rows; each is then a document of its own. `begins` is a pattern of the line that begins a document
+    inside a text.
     """
     from datasets import Dataset, Features, List, Value
     from datasets.exceptions import DatasetGenerationError
@@ -150,7 +161,7 @@ def block_rows(
     parts = (_MADE_BY, text.key, vocabulary, tokenizer.eos_token, max_length, limit, seed, begins)
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     number = Value("int32")
-    features = Features({"input_ids": List(number), "start": number, "stop": number})
+    features = Features({"input_ids": List(number), "start": number, "stop": number, "bytes": number})
     try:
         if next(rows(), None) is None:  # datasets does not make a table without rows
             return MappedExamples(Dataset.from_dict({name: [] for name in features}, features), causal, False)
@@ -178,6 +189,7 @@ def _blocks(
     size = max_length - len(before) - len(after)
     separator = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
     stream: list[int] = []
+    sizes: list[int] = []
     begun = False
     at_once = 1000 if isinstance(text, RowText) else 1 if alone else _AT_ONCE
     for first in range(0, len(order), at_once):
@@ -187,15 +199,18 @@ def _blocks(
             for part in _documents(*text[number], alone=alone, begins=begins)
             if part[0].strip() or not part[1]
         ]
-        for ids, (_, starts) in zip(token_ids(tokenizer, [part for part, _ in parts]), parts, strict=True):
-            stream += (separator if starts and begun else []) + ids
-            begun = begun or bool(ids)
+        encodings = encode(tokenizer, [part for part, _ in parts], special=False)
+        for encoding, (part, starts) in zip(encodings, parts, strict=True):
+            between = separator if starts and begun else []
+            stream += between + encoding.ids
+            sizes += [0] * len(between) + token_bytes(tokenizer, encoding, part)
+            begun = begun or bool(encoding.ids)
             whole = len(stream) // size * size
             for start in range(0, whole, size):
-                yield _block(stream[start : start + size], before, after)
-            del stream[:whole]
-    if len(stream) > 1:
-        yield _block(stream, before, after)
+                yield _block(stream[start : start + size], sizes[start : start + size], before, after)
+            del stream[:whole], sizes[:whole]
+    if stream:
+        yield _block(stream, sizes, before, after)
 
 
 def _documents(text: str, starts: bool, *, alone: bool, begins: str | None) -> Iterator[tuple[str, bool]]:
@@ -206,8 +221,11 @@ def _documents(text: str, starts: bool, *, alone: bool, begins: str | None) -> I
         yield text[start:stop], number > 0 or starts or alone or 0 in places
 
 
-def _block(ids: Sequence[int], before: Sequence[int], after: Sequence[int]) -> dict[str, Any]:
-    return {"input_ids": [*before, *ids, *after], "start": len(before), "stop": len(before) + len(ids)}
+def _block(ids: Sequence[int], sizes: Sequence[int], before: Sequence[int], after: Sequence[int]) -> dict[str, Any]:
+    """A row of tokens, and the bytes of those that a causal LM predicts."""
+    predicted = sum(sizes[0 if before else 1 :])
+    start, stop = len(before), len(before) + len(ids)
+    return {"input_ids": [*before, *ids, *after], "start": start, "stop": stop, "bytes": predicted}
 
 
 def _ends(file: Path) -> Iterator[tuple[int, int]]:

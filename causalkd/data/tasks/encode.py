@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+import numpy as np
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
@@ -20,6 +21,27 @@ def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
 def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of each text, without special ones around them."""
     return [encoding.ids for encoding in encode(tokenizer, texts, special=False)]
+
+
+def token_bytes(tokenizer: PreTrainedTokenizerBase, encoding: Encoding, text: str) -> list[int]:
+    """The UTF-8 bytes of a text that each of its tokens stands for, whatever the tokenizer makes of their characters.
+
+    What lies between two tokens, such as a space that has none, belongs to the second, and what follows the last one to
+    it; a character of several tokens belongs to the first. Special tokens that the text names have no bytes.
+    """
+    offsets, ids = encoding.offsets, encoding.ids
+    ends = np.maximum.accumulate([0, *(stop for _, stop in offsets)])
+    ends[1:][-1:] = len(text)
+    if not text.isascii():
+        codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
+        widths = 1 + (codes >= 1 << 7).astype(int) + (codes >= 1 << 11) + (codes >= 1 << 16)
+        ends = np.concatenate([[0], widths.cumsum()])[ends]
+    sizes, special = np.diff(ends).tolist(), set(tokenizer.all_special_ids)
+    for place in (place for place, token in enumerate(ids) if token in special):
+        # Where the text does not name it, it is the token of a word that the tokenizer does not know.
+        if text[slice(*offsets[place])].strip() == tokenizer.convert_ids_to_tokens(ids[place]):
+            sizes[place] = 0
+    return sizes
 
 
 def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Iterable[Sequence[int]]) -> float:

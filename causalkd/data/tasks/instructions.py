@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks.encode import special_tokens_around, token_ids
+from causalkd.data.tasks.encode import encode, special_tokens_around, token_bytes, token_ids
 from causalkd.data.tasks.labelled_tokens import LabelledTokens
 from causalkd.data.tasks.tokenise import Tokenised
 from causalkd.errors import check_choice
@@ -97,16 +97,17 @@ def instruction_examples(
     """
     end, cut = reply_end(tokenizer, style), 0
 
-    def kept() -> Iterator[tuple[list[int], list[int]]]:
+    def kept() -> Iterator[tuple[list[int], list[int], int]]:
         nonlocal cut
         for first in range(0, len(rows), _AT_ONCE):
             some = rows[first : first + _AT_ONCE]
-            responses = token_ids(tokenizer, [row.response for row in some])
-            for prompt, response in zip(prompt_ids(some, tokenizer, style), responses, strict=True):
-                if response and len(prompt) < max_length:
-                    ids = (prompt + response + end)[:max_length]
-                    cut += len(prompt) + len(response) + len(end) > max_length
-                    yield ids, [IGNORED] * len(prompt) + ids[len(prompt) :]
+            responses = encode(tokenizer, [row.response for row in some], special=False)
+            for row, prompt, response in zip(some, prompt_ids(some, tokenizer, style), responses, strict=True):
+                if response.ids and len(prompt) < max_length:
+                    ids = (prompt + response.ids + end)[:max_length]
+                    cut += len(prompt) + len(response.ids) + len(end) > max_length
+                    sizes = token_bytes(tokenizer, response, row.response)
+                    yield ids, [IGNORED] * len(prompt) + ids[len(prompt) :], sum(sizes[: max_length - len(prompt)])
 
     examples = LabelledTokens(kept())
     if not examples:

@@ -10,13 +10,17 @@ from causalkd.data.batch import IGNORED
 class LabelledTokens(Sequence[dict[str, Any]]):
     """Examples of a causal LM, each made when it is asked for; a slice shares the memory of the whole.
 
-    Segments are `prompt`, up to the first token that is to be learnt, and `response`.
+    Segments are `prompt`, up to the first token that is to be learnt, and `response`; `bytes` are those of the text
+    that is to be learnt.
     """
 
-    def __init__(self, rows: Iterable[tuple[Sequence[int], Sequence[int]]]):
-        """Keeps rows of tokens and of labels, which are the token itself where it is to be learnt and else -100."""
-        self._ids, self._learnt, self._ends = array("i"), bytearray(), array("q", [0])
-        for ids, label in rows:
+    def __init__(self, rows: Iterable[tuple[Sequence[int], Sequence[int], int]]):
+        """Keeps rows of tokens, of labels, which are the token itself where it is to be learnt and else -100, and bytes
+        of text that is to be learnt.
+        """
+        self._ids, self._learnt, self._ends, self._bytes = array("i"), bytearray(), array("q", [0]), array("q")
+        for ids, label, size in rows:
+            self._bytes.append(size)
             self._ids.extend(ids)
             self._learnt.extend(token != IGNORED for token in label)
             self._ends.append(len(self._ids))
@@ -33,11 +37,12 @@ class LabelledTokens(Sequence[dict[str, Any]]):
         if isinstance(number, slice):
             chosen = LabelledTokens(())
             chosen._ids, chosen._learnt, chosen._ends = self._ids, self._learnt, self._ends
-            chosen._rows = self._rows[number]
+            chosen._bytes, chosen._rows = self._bytes, self._rows[number]
             return chosen
         row = self._rows[number]
         start, stop = self._ends[row], self._ends[row + 1]
         ids, learnt = self._ids[start:stop].tolist(), self._learnt[start:stop]
         label = [token if wanted else IGNORED for token, wanted in zip(ids, learnt, strict=True)]
         prompt = learnt.index(1)
-        return {"input_ids": ids, "label": label, "segments": {"prompt": (0, prompt), "response": (prompt, len(ids))}}
+        segments = {"prompt": (0, prompt), "response": (prompt, len(ids))}
+        return {"input_ids": ids, "label": label, "segments": segments, "bytes": self._bytes[row]}

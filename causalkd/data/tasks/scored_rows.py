@@ -26,6 +26,7 @@ def overlapping_rows(examples: Sequence[Example], stride: int) -> list[dict[str,
         raise ValueError(f"stride is {stride}, but a row has {size} tokens of text; give 1 to {size}")
     before, after = list(examples[0]["input_ids"][:start]), list(examples[0]["input_ids"][stop:])
     stream = [token for example in examples for token in example["input_ids"][slice(*example["segments"]["text"])]]
+    stream += getattr(examples, "left_over", [])
     rows, scored = [], 0 if before else 1
     for first in range(0, len(stream), stride):
         part = stream[first : first + size]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from causalkd.data.batch import Batch, pad
+from causalkd.data.batch import Batch, Example, pad
 from causalkd.data.tasks.instructions import Instruction, prompt_ids
 from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
 from causalkd.data.tasks.readers import read_jsonl
@@ -51,10 +51,15 @@ class _Prompts(NamedTuple):
     ids: list[list[int]]
 
 
+class _Texts(NamedTuple):
+    batches: Sequence[Batch]
+    examples: Sequence[Example]
+
+
 class _Asked(NamedTuple):
     """All data that every model is measured on, read before the first measurement."""
 
-    texts: dict[str, Sequence[Batch]]
+    texts: dict[str, _Texts]
     prompts: list[_Prompts]
     harness: Sequence[str]
     options: HarnessOptions
@@ -146,7 +151,7 @@ def _subjects(run: TrainedRun) -> Iterator[_Subject]:
         yield _Subject(f"{part.name}-seed{seed}", model, run.folder.student(run.recipe, part.name, seed))
 
 
-def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, Sequence[Batch]]:
+def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, _Texts]:
     """The run's own held-out rows by the name of its task, and the test rows of others, cut to what all models take."""
     part, tokenizer = run.recipe.data, run.data.tokenizer
     models = [run.teacher, *(student.model for student in run.students)]
@@ -154,9 +159,10 @@ def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str
     sets = {part.data_name: run.data.heldout}
     for task in tasks:
         sets[f"{task}/test"] = load_examples(task, "test", tokenizer, limit, longest, prompt=prompt_style(part))
+    cut = {name: replace(examples, examples=examples.examples[:limit]) for name, examples in sets.items()}
     return {
-        name: build_batches(run.recipe, replace(examples, examples=examples.examples[:limit]), tokenizer)
-        for name, examples in sets.items()
+        name: _Texts(build_batches(run.recipe, examples, tokenizer), examples.examples)
+        for name, examples in cut.items()
     }
 
 
@@ -198,8 +204,8 @@ def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int
 
 
 def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator[dict[str, Any]]:
-    for name, batches in asked.texts.items():
-        found = predict_texts(subject.model, batches, run.data.tokenizer, asked.processes)
+    for name, texts in asked.texts.items():
+        found = predict_texts(subject.model, texts.batches, texts.examples, asked.processes)
         per_byte = found.perplexity_per_byte
         yield {"texts": name, "perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
     for prompts in asked.prompts:

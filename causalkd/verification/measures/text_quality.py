@@ -1,15 +1,13 @@
 """How well a causal LM predicts texts, and how the texts that it writes compare with references."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from rouge_score import rouge_scorer
-from tokenizers.decoders import ByteLevel
-from transformers import PreTrainedTokenizerBase
 
-from causalkd.data.batch import IGNORED, Batch
+from causalkd.data.batch import IGNORED, Batch, Example
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import ALONE, Processes
@@ -24,7 +22,7 @@ class Prediction:
     """The sum over the tokens of the negative log-probability."""
     tokens: int
     bytes: int
-    """The UTF-8 bytes of the text of these tokens, without special tokens."""
+    """The UTF-8 bytes of the text that these tokens stand for; special tokens stand for none."""
 
     @property
     def perplexity_per_token(self) -> float:
@@ -40,15 +38,20 @@ class Prediction:
 def predict_texts(
     model: HookedModel,
     batches: Sequence[Batch],
-    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
     processes: Processes = ALONE,
 ) -> Prediction:
     """How well a causal LM predicts the labelled tokens. Costs one forward pass per batch.
 
+    Args:
+        model: The causal LM.
+        batches: The batches of the examples.
+        examples: They say of how many `bytes` the text of their labelled tokens is.
+        processes: They share the batches.
+
     Raises ValueError where nothing is labelled.
     """
     parts: list[tuple[float, int, int]] = []
-    size = _bytes_by(tokenizer)
     with torch.no_grad(), evaluating([model]):
         for number in processes.share(len(batches)):
             batch = batches[number].to(model.model.device)
@@ -58,31 +61,13 @@ def predict_texts(
             logits = model.run(batch.inputs).logits[:, :-1][counts]
             wanted = gold[counts]
             nats = float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum"))
-            written = sum(size(row[here].tolist()) for row, here in zip(gold, counts, strict=True))
+            written = sum(examples[row]["bytes"] for row in batch.numbers.tolist())
             parts.append((nats, len(wanted), written))
     # Added up in the order of the batches, so that the sum is the same for any number of processes.
     nats, tokens, written = (sum(each) for each in zip((0.0, 0, 0), *processes.together(parts), strict=True))
     if not tokens or not written:
         raise ValueError("no token is labelled, so nothing can be scored; give texts, or instructions with responses")
     return Prediction(nats, tokens, written)
-
-
-def _bytes_by(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[int]], int]:
-    """What tells the UTF-8 bytes of the text that some tokens stand for, without special tokens.
-
-    Tokens of bytes are counted byte by byte: a row may end inside a character, which has no text then.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or not isinstance(backend.decoder, ByteLevel):
-        return lambda ids: len(str(tokenizer.decode(ids, skip_special_tokens=True)).encode())
-    added = {number: len(token.content.encode()) for number, token in backend.get_added_tokens_decoder().items()}
-    added |= dict.fromkeys(tokenizer.all_special_ids, 0)
-
-    def size(ids: list[int]) -> int:
-        # Such a vocabulary writes every byte as one character.
-        return sum(added[number] if number in added else len(backend.id_to_token(number) or "") for number in ids)
-
-    return size
 
 
 def rouge_l(references: Sequence[str], texts: Sequence[str]) -> float:

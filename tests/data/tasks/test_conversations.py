@@ -18,6 +18,7 @@ def test_only_the_assistant_is_learnt_and_rows_without_it_are_counted(monkeypatc
     assert (len(made.examples), made.left_out, made.truncated) == (2, 1, 0)
     example = made.examples[0]
     assert tokenizer.decode([label for label in example["label"] if label >= 0]) == "the fox</s>"
+    assert example["bytes"] == len("the fox</s>")
     assert example["segments"]["response"] == (example["segments"]["prompt"][1], len(example["input_ids"]))
     length = example["segments"]["prompt"][1] + 1
     assert conversation_examples([TURNS], tokenizer, length).truncated == 1

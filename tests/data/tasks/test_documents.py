@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 from runpy import run_path
 
@@ -6,10 +7,12 @@ import datasets
 import pytest
 from tokenizers import processors
 
+from causalkd.data.batch import IGNORED
 from causalkd.data.tasks import documents
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
+from causalkd.data.tasks.encode import encode, token_bytes
 from causalkd.data.tasks.scored_rows import overlapping_rows
-from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
+from tests.data.tiny_tokenizers import ALL, bert_like, gpt2_like, llama_like
 
 LINES = "the quick brown fox\n\n  jumps over\nthe lazy dog , fine\n" * 40
 
@@ -61,6 +64,36 @@ def test_tokens_around_every_row_are_not_learned(tmp_path: Path) -> None:
         assert [row["label"][1:] for row in again] == [row["label"][1:] for row in rows]
 
 
+@pytest.mark.parametrize("make", ALL)
+def test_the_bytes_of_the_rows_are_those_of_the_text(tmp_path: Path, make: Callable) -> None:
+    """Also where a tokenizer drops spaces, does not know a word or writes bytes, and a row ends inside a character."""
+    tokenizer, text = make(), "the fox , 日本語\n  The dog übt 🙂 on\n"
+    for size in (5, 6, 7):
+        rows = block_rows(FileText.of([written(tmp_path, text)]), tokenizer, size, causal=True)
+        unread = token_bytes(tokenizer, encode(tokenizer, [text], special=False)[0], text)
+        start = rows[0]["segments"]["text"][0]
+        first = 0 if start else sum(unread[:: size - start])
+        assert len(rows) > 2 and sum(row["bytes"] for row in rows) == len(text.encode()) - first
+
+
+@pytest.mark.parametrize("make", [bert_like, gpt2_like, llama_like])
+def test_a_last_token_of_its_own_is_scored_with_overlapping_rows(tmp_path: Path, make: Callable) -> None:
+    tokenizer, text = make(), "the fox on the mat , the dog on"
+    tokens = encode(tokenizer, [text], special=False)[0].ids
+    around = tokenizer.num_special_tokens_to_add()
+    sizes = [size for size in range(2, len(tokens)) if len(tokens) % size == 1]
+    assert sizes
+    for size in sizes:
+        rows = block_rows(FileText.of([written(tmp_path, text)]), tokenizer, size + around, causal=True)
+        first = 0 if rows[0]["segments"]["text"][0] else 1
+        for stride in {1, size - 1}:
+            again = overlapping_rows(rows, stride)
+            assert [token for row in again for token in row["label"] if token != IGNORED] == tokens[first:]
+        # Without overlap it is a row of its own only where there is something to predict it from.
+        assert len(rows) == len(tokens) // size + (not first)
+    assert len(block_rows(FileText.of([written(tmp_path, text)]), tokenizer, size + around, causal=False)) == 1
+
+
 def test_a_limit_draws_by_the_seed_and_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "_PIECE", 200)
     monkeypatch.setattr(documents, "_AT_ONCE", 2)
@@ -100,7 +133,7 @@ def test_a_second_start_reads_the_cache_and_a_changed_text_does_not(tmp_path: Pa
 def test_blocks_that_another_version_of_the_code_made_are_not_taken(tmp_path: Path) -> None:
     text, first = FileText.of([written(tmp_path)]), block_rows
     other = tmp_path / "documents.py"
-    other.write_text(Path(documents.__file__).read_text().replace("+ ids\n", "+ ids[::-1]\n"))
+    other.write_text(Path(documents.__file__).read_text().replace("+ encoding.ids\n", "+ encoding.ids[::-1]\n"))
     second = run_path(str(other))["block_rows"]
     made = (make(text, gpt2_like(), 32, causal=True) for make in (first, second))
     one, two = ([token for row in rows for token in row["input_ids"]] for rows in made)

@@ -5,10 +5,15 @@ import pytest
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks.labelled_tokens import LabelledTokens
 
-ROWS = [([5, 70_000, 7], [IGNORED, 70_000, 7]), ([1, 2], [1, 2]), ([3, 4, 5], [IGNORED, 4, IGNORED])]
+ROWS = [([5, 70_000, 7], [IGNORED, 70_000, 7], 9), ([1, 2], [1, 2], 0), ([3, 4, 5], [IGNORED, 4, IGNORED], 7)]
 EXAMPLES = [
-    {"input_ids": ids, "label": label, "segments": {"prompt": (0, prompt), "response": (prompt, len(ids))}}
-    for (ids, label), prompt in zip(ROWS, (1, 0, 1), strict=True)
+    {
+        "input_ids": ids,
+        "label": label,
+        "segments": {"prompt": (0, prompt), "response": (prompt, len(ids))},
+        "bytes": size,
+    }
+    for (ids, label, size), prompt in zip(ROWS, (1, 0, 1), strict=True)
 ]
 
 

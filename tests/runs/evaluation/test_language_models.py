@@ -149,7 +149,8 @@ def test_further_texts_stand_beside_the_runs_own_in_its_form(
     run = replace(run, recipe=run.recipe.model_copy(update={"data": part}))
     found = _texts(run, ["instruct"], limit=2)
     assert list(found) == ["instruct", "instruct/test"]
-    (own,), (instructions,) = found.values()
+    (own,), (instructions,) = (texts.batches for texts in found.values())
+    assert [row["bytes"] for row in found["instruct/test"].examples] == [3, 3]
     assert own.inputs["input_ids"][0].tolist() == run.data.heldout.examples[0]["input_ids"]
     words = run.data.tokenizer.batch_decode(instructions.inputs["input_ids"], skip_special_tokens=True)
     assert words == 2 * ["ann dock . now"]

@@ -20,32 +20,25 @@ def test_perplexity_equals_a_loop_over_tokens(side):
     rows = [[5, 9, 11, 40], [7, 8], [30, 31, 32, 33, 34]]
     examples = [{"input_ids": ids, "label": [-100, *ids[1:]]} for ids in rows]
     examples[2]["label"][1] = -100  # a prompt of two tokens
-    batches = [Batch(pad(part, 0, side), pad_labels(part, side)) for part in (examples[:2], examples[2:])]
-    found = predict_texts(model, batches, tokenizer)
-    nats, size, tokens = 0.0, 0, 0
+    sizes = [10, 2, 9]
+    parts = [slice(0, 2), slice(2, 3)]
+    numbers = [torch.tensor([0, 1]), torch.tensor([2])]
+    batches = [
+        Batch(pad(examples[part], 0, side), pad_labels(examples[part], side), index=index)
+        for part, index in zip(parts, numbers, strict=True)
+    ]
+    found = predict_texts(model, batches, [{"bytes": size} for size in sizes])
+    nats, size, tokens = 0.0, sum(sizes), 0
     for example in examples:
         ids = torch.tensor([example["input_ids"]])
         with torch.no_grad():
             log_probabilities = model.model(ids).logits[0].log_softmax(-1)
         wanted = [position for position, label in enumerate(example["label"]) if label != -100]
         nats -= sum(float(log_probabilities[position - 1, example["input_ids"][position]]) for position in wanted)
-        size += len(tokenizer.decode([example["input_ids"][position] for position in wanted]).encode())
         tokens += len(wanted)
     assert (found.tokens, found.bytes) == (tokens, size) == (7, size)
     assert found.perplexity_per_token == pytest.approx(math.exp(nats / tokens), rel=1e-6)
     assert found.perplexity_per_byte == pytest.approx(math.exp(nats / size), rel=1e-6)
-
-
-def test_a_row_that_ends_inside_a_character_has_the_bytes_of_its_tokens():
-    tokenizer, text = gpt2_like(), "日本語 übt 🙂"
-    model = HookedModel(tiny("gpt2", "causal_lm"), tokenizer, task="causal_lm", role="student")
-    model.model.resize_token_embeddings(len(tokenizer))
-    ids = [0, *tokenizer(text)["input_ids"]]  # every character but the spaces and `bt` is of several tokens
-    for size in (2, 3, 7):
-        rows = [ids[at : at + size + 1] for at in range(0, len(ids) - 1, size)]
-        rows = [{"input_ids": row, "label": [-100, *row[1:]]} for row in rows]
-        found = predict_texts(model, [Batch(pad(rows, 0), pad_labels(rows))], tokenizer)
-        assert found.bytes == len(text.encode())
 
 
 def test_a_perplexity_that_no_float_holds_is_infinite():
@@ -56,9 +49,9 @@ def test_a_perplexity_that_no_float_holds_is_infinite():
 def test_nothing_to_predict_is_refused():
     tokenizer = gpt2_like()
     model = HookedModel(tiny("gpt2", "causal_lm"), tokenizer, task="causal_lm", role="student")
-    rows = [{"input_ids": [5, 6], "label": [-100, -100]}]
+    rows = [{"input_ids": [5, 6], "label": [-100, -100], "bytes": 0}]
     with pytest.raises(ValueError, match="no token is labelled, so nothing can be scored"):
-        predict_texts(model, [Batch(pad(rows, 0), pad_labels(rows))], tokenizer)
+        predict_texts(model, [Batch(pad(rows, 0), pad_labels(rows))], rows)
 
 
 def test_overlap_with_the_reference():
