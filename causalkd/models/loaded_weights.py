@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from causalkd.errors import few
+from causalkd.models.architectures import refusal_of
 from causalkd.models.head_labels import NEW_HEAD
 from causalkd.models.heads import auto_class, head_classes
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -94,8 +95,15 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
         new_head: Whether the head's weights may lack.
 
     Raises:
-        ValueError: Weights lack that may not; says which.
+        ValueError: Weights lack that may not; says which. Or the head needs a second stack of blocks.
     """
+    refusal = refusal_of(model.config, model)
+    if refusal is not None:
+        saved = ", ".join(model.config.architectures or ()) or "model of one stack"
+        raise ValueError(
+            f"checkpoint {name} holds a {saved}, and its {task} head would be {type(model).__name__}, which {refusal}, "
+            "or a task whose head reads the stack that the checkpoint has"
+        )
     body = f"{model.base_model_prefix}."
     of_body = [key for key in keys.lacking if key.startswith(body) and not _OF_HEADS.search(key)]
     if of_body:

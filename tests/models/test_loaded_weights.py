@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForQuestionAnswering
+from transformers import AutoModelForQuestionAnswering, BartConfig, BartForCausalLM, T5Config, T5EncoderModel
 
 from causalkd.models.load import load_model
 from causalkd.models.loaded_weights import LoadedKeys, check_lacking, check_unused, read_weights
@@ -60,6 +60,20 @@ def test_a_body_is_never_at_random(
         load_model(given, task="classification", role="student", new_head=new_head)
     named = "it has module." if change is _renamed else f"for bert.{BLOCK}."
     assert named in str(caught.value)
+
+
+def test_a_stack_alone_is_refused_for_a_head_of_two_stacks(tmp_path: Path) -> None:
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 9, "is_encoder_decoder": False}
+    BartForCausalLM(BartConfig(**sizes)).save_pretrained(tmp_path / "decoder")
+    small = T5Config(d_model=8, d_ff=8, num_layers=1, num_heads=2, d_kv=4, vocab_size=9)
+    T5EncoderModel(small).save_pretrained(tmp_path / "encoder")
+    heads = {"decoder": ("BartForCausalLM", "BartForSequenceClassification")}
+    heads["encoder"] = ("T5EncoderModel", "T5ForSequenceClassification")
+    for folder, (saved, head) in heads.items():
+        what = f"holds a {saved}, and its classification head would be {head}, which is an encoder-decoder model"
+        for new_head in (True, False):
+            with pytest.raises(ValueError, match=what):
+                load_model(tmp_path / folder, task="classification", role="student", new_head=new_head)
 
 
 def test_a_pooler_belongs_to_the_head(saved: Path, tmp_path: Path) -> None:
