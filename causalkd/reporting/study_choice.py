@@ -5,7 +5,7 @@ from typing import Any
 
 from causalkd.data.tasks.kinds import LESS_IS_BETTER
 from causalkd.recipe.study import Choices, Study, choice_key
-from causalkd.reporting.study_measures import NOT_COMPARED
+from causalkd.reporting.study_measures import NOT_COMPARED, PAIRS
 from causalkd.reporting.study_table import StudyTable, said
 from causalkd.reporting.study_types import Choice, Row, Tried
 from causalkd.verification.statistics.aggregate import mean
@@ -51,7 +51,17 @@ def _metric(given: str | None, table: StudyTable) -> str:
 
 def _tried(fields: Mapping[str, Any], row: Row, metric: str) -> Tried:
     values = row.values.get(metric, (None,) * len(row.seeds))
-    return Tried(fields, tuple(value for value in values if value is not None), len(row.seeds) + len(row.failed))
+    known = tuple(value for value in values if value is not None)
+    return Tried(fields, known, len(row.seeds) + len(row.failed), _counted(row, metric))
+
+
+def _counted(row: Row, metric: str) -> int | None:
+    """Of how many held-out rows a measure is, or pairs where it is an accuracy of interventions."""
+    _, at, place = metric.partition(" at ")
+    if at:
+        pairs = row.mean(f"{PAIRS}{place}")
+        return None if pairs is None else round(pairs)
+    return None if " on " in metric else row.heldout_rows
 
 
 def _best(metric: str, tried: Mapping[str, Tried]) -> Mapping[str, Any] | None:

@@ -23,8 +23,9 @@ MEANING = (
 CHOICE = (
     "Each method tried the same settings, each with the same seeds and the same budget, on parts of the training "
     "examples; the rows that the study holds out were not read. The best that has a result of every seed was taken, "
-    "the first of equals. A finding between methods that took different settings names the fields, since it may be one "
-    "of settings."
+    "the first of equals. *Counted* is how many held-out rows the measure is of, or pairs where it is an accuracy of "
+    "interventions: of few rows, and few seeds, the best may be so by chance. A finding between methods that took "
+    "different settings names the fields, since it may be one of settings."
 )
 PLAN = (
     "Calculated before the other cells were run. *Smallest* is the smallest true difference that the paired t-test "
@@ -141,7 +142,7 @@ def further_tables(table: StudyTable) -> list[tuple[str, str, list[str], list[li
         rows = [_planned(each, table) for each in table.planned]
         found.append(("Smallest differences that can be shown", PLAN, [*heads, "over examples"], rows))
     if table.chosen:
-        heads = ["method", "setting", "tried", "measure", "mean", "seeds", "chosen"]
+        heads = ["method", "setting", "tried", "measure", "mean", "seeds", "counted", "chosen"]
         found.append(("Settings chosen", CHOICE, heads, [line for each in table.chosen for line in _choice(each)]))
     return found
 
@@ -162,9 +163,11 @@ def _choice(each: Choice) -> list[list[str]]:
     for one in each.tried:
         middle, taken = mean(one.values), each.fields == one.fields
         seeds = f"{len(one.values)} of {one.seeds}"
-        known = "–" if middle is None else _number(middle)
+        spread = sd(one.values)
+        known = "–" if middle is None else _number(middle) + ("" if spread is None else f" ± {_number(spread)}")
+        counted = "–" if one.counted is None else f"{one.counted:,}"
         begin = [each.method, said(each.setting), said(one.fields)]
-        lines.append([*begin, each.measure, known, seeds, "yes" if taken else "no"])
+        lines.append([*begin, each.measure, known, seeds, counted, "yes" if taken else "no"])
     return lines
 
 

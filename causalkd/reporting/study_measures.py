@@ -67,6 +67,12 @@ def _at_sites(report: VerificationReport, name: str, seed: int, place: str, decl
     return {f"effective IIA at {place}": found, f"{BASELINE}{place}": best_baseline(rows), f"{PAIRS}{place}": pairs}
 
 
+def heldout_rows(result: CellResult, name: str) -> int | None:
+    """How many rows the metric of the task was measured on for one student of a finished cell."""
+    assert result.report is not None
+    return next((each.rows for each in result.report.task_scores if each.model == name), None)
+
+
 def costs(result: CellResult, name: str) -> Measures:
     """What the training of one student of a finished cell cost."""
     assert result.report is not None

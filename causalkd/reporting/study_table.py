@@ -5,7 +5,16 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from causalkd.recipe.study import Study
-from causalkd.reporting.study_measures import ALIGNED, COSTS, NOT_COMPARED, CellResult, Measures, costs, measures
+from causalkd.reporting.study_measures import (
+    ALIGNED,
+    COSTS,
+    NOT_COMPARED,
+    CellResult,
+    Measures,
+    costs,
+    heldout_rows,
+    measures,
+)
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
 from causalkd.verification.results.report import DifferenceRow
 from causalkd.verification.statistics.evidence import is_beyond_chance
@@ -64,6 +73,7 @@ def _rows(study: Study, results: Sequence[CellResult]) -> tuple[Row, ...]:
         finished = [(each, name) for each, name in cells if each.report is not None]
         measured = [measures(study, each, name) for each, name in finished]
         spent = [costs(each, name) for each, name in finished]
+        counts = [count for each, name in finished if (count := heldout_rows(each, name)) is not None]
         rows.append(
             Row(
                 key.method,
@@ -72,6 +82,7 @@ def _rows(study: Study, results: Sequence[CellResult]) -> tuple[Row, ...]:
                 tuple(each.cell.seed for each, _ in cells if each.report is None),
                 {name: tuple(one.get(name) for one in measured) for name in _names(measured)},
                 {name: tuple(one[name] for one in spent) for name in COSTS if spent},
+                min(counts, default=None),
             )
         )
     return tuple(rows)

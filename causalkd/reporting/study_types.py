@@ -24,6 +24,8 @@ class Row:
     """One value of each measure for every finished seed."""
     costs: Mapping[str, tuple[float | None, ...]]
     """The same of what the training cost."""
+    heldout_rows: int | None = None
+    """The fewest held-out rows of a seed that the metric of the task was measured on; None where it is not known."""
 
     def mean(self, measure: str) -> float | None:
         """The mean over the seeds; None where it was not measured."""
@@ -84,6 +86,8 @@ class Tried:
     """What was measured on the held-out parts of the training examples, one for each seed that has a result."""
     seeds: int
     """How many seeds it was tried with."""
+    counted: int | None = None
+    """Of how many held-out rows, or effective pairs of them, a value is; None where it is not known."""
 
     @property
     def is_complete(self) -> bool:

@@ -66,3 +66,19 @@ def test_a_measure_that_was_not_taken_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"choose\.by is 'f1', which was not measured; there are accuracy, "):
         choices(*_tried(tmp_path, by="f1"))  # type: ignore[arg-type]
     assert choices(*_tried(tmp_path, by="agreement"))[0].measure == "agreement"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("by", "counted"), [("accuracy", 40), ("agreement", 40), ("accuracy on sst2/test", None)])
+def test_how_many_rows_a_choice_is_made_on_is_known(tmp_path: Path, by: str, counted: int | None) -> None:
+    study, table = _tried(tmp_path, by=by)
+    rows = [replace(row, values=row.values | {"accuracy on sst2/test": (0.5, 0.5)}) for row in table.rows]
+    rows = tuple(replace(row, heldout_rows=40) for row in rows)
+    found = choices(study, replace(table, rows=rows))  # type: ignore[arg-type]
+    assert {tried.counted for each in found for tried in each.tried} == {counted}
+    assert table.rows[0].heldout_rows is None, "the example's report has no scores with intervals"
+
+
+def test_an_accuracy_of_interventions_is_of_pairs(tmp_path: Path) -> None:
+    study, table = _tried(tmp_path, by="effective IIA at declared pairs")
+    pairs = table.rows[0].mean("effective pairs at declared pairs")
+    assert pairs and choices(study, table)[0].tried[0].counted == round(pairs)  # type: ignore[arg-type]

@@ -48,13 +48,13 @@ def test_all_files_are_written(tmp_path: Path) -> None:
 
 def test_what_was_chosen_and_planned_stands_in_every_form(tmp_path: Path) -> None:
     study = example_study(tmp_path, power={"sd": {"accuracy": 0.02, "f1": 0.5}})
-    tried = (Tried({"training.batch_size": 4}, (0.5, 0.7), 2), Tried({"training.batch_size": 8}, (0.9,), 2))
+    tried = (Tried({"training.batch_size": 4}, (0.5, 0.7), 2, 1234), Tried({"training.batch_size": 8}, (0.9,), 2))
     choice = Choice("one", "only", "one", {}, "accuracy", tried, tried[0].fields)
     planned = planned_differences(study, None)
     table = study_table(study, example_results(study), [choice], planned)
     text = table_markdown(table)
-    assert "| one |  | training.batch_size = 4 | accuracy | 0.600 | 2 of 2 | yes |" in text
-    assert "| one |  | training.batch_size = 8 | accuracy | 0.900 | 1 of 2 | no |" in text
+    assert "| one |  | training.batch_size = 4 | accuracy | 0.600 ± 0.141 | 2 of 2 | 1,234 | yes |" in text
+    assert "| one |  | training.batch_size = 8 | accuracy | 0.900 | 1 of 2 | – | no |" in text
     smallest = f"{planned[0].smallest:.3f}"
     assert f"| any | any |  | accuracy | given | 0.020 | 3 | {smallest} | – | – |" in text
     assert "| f1 (not measured) | given |" in text and "| p, rows | planned | finding |" in text

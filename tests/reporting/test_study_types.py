@@ -8,14 +8,15 @@ from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import Choice, Planned, Tried
 from tests.example_study import example_results, example_study
 
-CHOICE = Choice("one", "only", "one", {}, "accuracy", (Tried({"training.batch_size": 4}, (0.5,), 1),), None)
+CHOICE = Choice("one", "only", "one", {}, "accuracy", (Tried({"training.batch_size": 4}, (0.5,), 1, 8),), None)
 
 
 def test_the_json_has_what_was_chosen_and_planned(tmp_path: Path) -> None:
     study = example_study(tmp_path, power={"sd": {"accuracy": 0.02}})
     table = study_table(study, example_results(study), [CHOICE], planned_differences(study, None))
     content = json.loads(table.to_json())
-    assert content["chosen"][0]["tried"][0] == {"fields": {"training.batch_size": 4}, "values": [0.5], "seeds": 1}
+    tried = {"fields": {"training.batch_size": 4}, "values": [0.5], "seeds": 1, "counted": 8}
+    assert content["chosen"][0]["tried"] == [tried]
     assert content["planned"][0]["measure"] == "accuracy" and content["planned"][0]["seeds"] == 3
 
 

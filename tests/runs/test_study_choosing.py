@@ -61,6 +61,7 @@ def test_the_choice_is_written_down_and_used(whole: Study) -> None:
         scores = [tried[choice.method, rate].mean("accuracy") for rate in RATES]
         best = RATES[scores.index(max(scores))]  # type: ignore[type-var]
         assert choice.fields == {"training.learning_rate": best}
+        assert [each.counted for each in choice.tried] == [8, 8]
         folders = [path for path in (whole.folder / "cells").iterdir() if path.name.startswith(f"{choice.method}-seed")]
         assert len(folders) == 3
         recipes = [yaml.safe_load((path / "recipe.yaml").read_text()) for path in folders]
