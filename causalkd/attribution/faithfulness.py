@@ -9,8 +9,9 @@ on the model. Normalised AOPC does (Edin et al. 2024, arXiv 2408.08137):
 
     NAOPC = (AOPC − lower) / (upper − lower),   the lowest and the highest AOPC of any order of this text's tokens
 
-Differs from the paper: tokens go in portions rather than one by one, and the two extremes are found by a greedy search
-(a beam of one) or are those of any other order that was tried, the map's own among them: NAOPC stays within 0 and 1.
+Differs from the paper: tokens go in portions rather than one by one. The two extremes are those of all orders where a
+text has at most six tokens that can go; of more they are found by a greedy search (a beam of one) or are those of any
+other order that was tried, the map's own among them: NAOPC stays within 0 and 1.
 
 Taken away means hidden from attention: no other position reads the token any more. Unlike a mask or padding token this
 inserts nothing that has a meaning of its own, is the same for every architecture, and leaves the other tokens
@@ -49,7 +50,7 @@ class Faithfulness:
         comprehensiveness: The AOPC of the map's order, most important first; NaN where a score is.
         sufficiency: The AOPC of the opposite order; NaN where a score is.
         random: The mean over random orders: what either would be by chance.
-        lower: The lowest AOPC that was found.
+        lower: The lowest AOPC that was found; of few tokens that of all orders.
         upper: The highest AOPC that was found; `lower` where the two differ by rounding alone.
     """
 

@@ -1,10 +1,11 @@
-"""What a model says of texts without some of their tokens, and greedy searches for the tokens that matter most.
+"""What a model says of texts without some of their tokens, and searches for the tokens that matter most.
 
 Everything that is known to be needed is asked at once: the removals of all orders, and of a search the tokens that are
 tried in both directions. What would be asked twice is asked once.
 """
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 
 # Of texts in one forward the longest is at most this much longer than the shortest: padding costs as much as a token.
 _LONGER = 2
+_FEW = 6
+"""Of so few tokens all orders are compared: that needs 63 removals, of which a greedy search asks for up to 40."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +55,39 @@ class Removal:
         return found.nanmean(1)
 
     def search(self, whole: Float[Tensor, "item"]) -> Float[Tensor, "2 item pos"]:
+        """The order with the lowest mean of F and that with the highest: of few tokens among all, of more greedily."""
+        tokens = self.can_go.sum(-1)
+        order = self._greedy(whole, self.can_go & (tokens > _FEW)[:, None])
+        for number in tokens[(tokens > 0) & (tokens <= _FEW)].unique().tolist():
+            item = (tokens == number).nonzero()[:, 0]
+            order[:, item] = self._among_all(item, number)
+        return order
+
+    def _among_all(self, item: Int[Tensor, "some"], tokens: int) -> Float[Tensor, "2 some pos"]:
+        """The two orders of items that all have so many tokens."""
+        device = self.can_go.device
+        every = torch.tensor(list(permutations(range(tokens))), device=device)
+        # What is gone after each portion of an order is a number whose bits are the tokens.
+        after = (2**every).cumsum(1)[:, self.counts[:, item[0]].unique() - 1]
+        codes, place = after.unique(return_inverse=True)
+        bits = (codes[:, None] >> torch.arange(tokens, device=device)) & 1
+        position = self.can_go[item].nonzero()[:, 1].unflatten(0, (len(item), tokens))
+        gone = self.can_go.new_zeros(len(item), len(codes), self.can_go.shape[1])
+        gone.scatter_(2, position[:, None].expand(-1, len(codes), -1), bits.bool().expand(len(item), -1, -1))
+        found = self.values(item.repeat_interleave(len(codes)), gone.flatten(0, 1)).double()
+        means = found.unflatten(0, (len(item), len(codes)))[:, place].mean(-1)
+        chosen = every[torch.stack([means.argmin(1), means.argmax(1)])]
+        order = torch.zeros((2, len(item), gone.shape[2]), device=device, dtype=torch.float64)
+        turn = torch.arange(tokens, 0, -1, device=device, dtype=torch.float64).expand(chosen.shape)
+        return order.scatter(2, position.expand(chosen.shape).gather(2, chosen), turn)
+
+    def _greedy(self, whole: Float[Tensor, "item"], can_go: Bool[Tensor, "item pos"]) -> Float[Tensor, "2 item pos"]:
         """Two greedy orders: a portion holds the tokens whose loss alone now lowers F most, and least."""
         sign = torch.tensor([1.0, -1.0], device=whole.device, dtype=torch.float64)
-        order = torch.zeros((2, *self.can_go.shape), device=whole.device, dtype=torch.float64)
+        order = torch.zeros((2, *can_go.shape), device=whole.device, dtype=torch.float64)
         gone = torch.zeros_like(order, dtype=torch.bool)
         for left, count in zip(range(len(self.counts), 0, -1), self.counts, strict=True):
-            rest = self.can_go & ~gone
+            rest = can_go & ~gone
             way, item, pos = (rest & (gone.sum(-1) < count)[..., None]).nonzero(as_tuple=True)
             tried = gone[way, item]
             tried[torch.arange(len(item), device=item.device), pos] = True

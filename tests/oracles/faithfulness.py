@@ -46,7 +46,7 @@ def greedy(value: Value, tokens: Sequence[int], best: bool) -> list[int]:
     return order
 
 
-def extremes(value: Value, tokens: Sequence[int]) -> tuple[float, float]:
-    """The lowest and the highest AOPC over every order, token by token."""
-    found = [aopc(value, order, len(tokens)) for order in permutations(tokens)]
+def extremes(value: Value, tokens: Sequence[int], portions: int) -> tuple[float, float]:
+    """The lowest and the highest AOPC over every order."""
+    found = [aopc(value, order, portions) for order in permutations(tokens)]
     return min(found), max(found)
