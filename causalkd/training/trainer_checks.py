@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainingArguments
 
-from causalkd.data.pairs.collator import PairingCollator
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.errors import few, shown
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -104,6 +104,7 @@ def check_settings(
         )
         if given.get(name) is not None
     ]
+    faults += _epoch_faults(given.get("train_dataset"), given.get("eval_dataset"))
     faults += [] if args is None else _faults(args)
     recomputes = args is not None and args.activation_checkpointing
     if recomputes and student is not None and not student.model.supports_gradient_checkpointing:
@@ -112,6 +113,17 @@ def check_settings(
         )
     if faults:
         raise ValueError("\n".join(faults))
+
+
+def _epoch_faults(train: object, evaluated: object) -> list[str]:
+    """Refuses one `ExampleSet` for both: an evaluation would set the epoch back that the training's draws depend on."""
+    several = evaluated.values() if isinstance(evaluated, Mapping) else [evaluated]
+    if isinstance(train, ExampleSet) and any(each is train for each in several):
+        return [
+            "train_dataset and eval_dataset are the same object, and an evaluation starts its epochs anew; give the "
+            "same examples twice, each time as ExampleSet(examples)"
+        ]
+    return []
 
 
 def reads_twice(given: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor
 from transformers import TrainingArguments
 
-from causalkd.data.pairs.collator import PairingCollator
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.atkd import ATKD
@@ -19,7 +19,7 @@ from causalkd.training.trainer import DistillationTrainer
 from causalkd.training.trainer_checks import check_compiled, check_given, check_objectives, check_saving, check_settings
 from tests.architectures.zoo import tiny_of
 from tests.tiny import tiny
-from tests.training.small import models, trainer
+from tests.training.small import examples, models, trainer
 
 _check_given = inspect.unwrap(check_given)  # as a user's program calls it, without the checks of types in the tests
 
@@ -40,6 +40,16 @@ def test_settings_without_effect_are_refused_all_at_once(tmp_path: Path) -> None
     assert lines[0] == "compute_loss_func was given, but the loss is the weighted sum of the objectives; leave it out"
     check_settings(TrainingArguments(output_dir=str(tmp_path), use_cpu=True), {"callbacks": []})
     check_settings(None, {})
+
+
+def test_one_set_of_examples_for_training_and_evaluation_is_refused() -> None:
+    """Each evaluation set its epoch to 0, and what was drawn for the rest of the training's epoch with it."""
+    one, other = ExampleSet(examples()), ExampleSet(examples())
+    for evaluated in (one, {"again": one}):
+        with pytest.raises(ValueError, match="train_dataset and eval_dataset are the same object"):
+            check_settings(None, {"train_dataset": one, "eval_dataset": evaluated})
+    check_settings(None, {"train_dataset": one, "eval_dataset": {"other": other}})
+    check_settings(None, {"train_dataset": one})
 
 
 def test_blocks_that_cannot_be_computed_twice_are_refused_before_training(tmp_path: Path) -> None:
