@@ -65,7 +65,10 @@ def _answers_alone(example: dict[str, Any]) -> dict[str, Any]:
     answers = [span for name, span in example["segments"].items() if name.startswith("answer")]
     labelled = {place for start, stop in answers for place in range(start, stop)}
     label = [label if place in labelled else IGNORED for place, label in enumerate(example["label"])]
-    return {**example, "label": label}
+    words = example["text"].split(
+        " "
+    )  # of which the first is the second token; each of the others has a space before it
+    return {**example, "label": label, "bytes": sum(1 + len(words[place - 1]) for place in labelled)}
 
 
 PLANTED = GeneratedTask(

@@ -45,13 +45,13 @@ class Examples:
     labels: tuple[str, ...]
     metric: Metric
     origin: str
-    """The origin of the rows, and how they differ from the official split, if they do."""
-    truncated: int = 0
-    """The number of rows that were cut to the maximum length."""
-    lost: int = 0
+    """The origin of the rows, and how they differ from the official split."""
+    truncated: int | None = 0
+    """The number of rows that were cut to the maximum length; None where it is known of more rows than these alone."""
+    lost: int | None = 0
     """The number of answers, or tagged words, of which no token is left; they count in no loss."""
-    left_out: int = 0
-    """The number of rows without a labelled token; they are not among the examples."""
+    left_out: int | None = 0
+    """The number of rows without a labelled token, which are not among the examples."""
     further: tuple[Metric, ...] = ()
     """Metrics that are reported with the task's own, besides the usual ones."""
     positive: int = 1
@@ -73,17 +73,21 @@ class Examples:
                 return [place[number] if number >= 0 else number for number in label]
             return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
 
-        keys = ("label", "tags")
-        rows = PackedRows({**row, **{key: moved(row[key]) for key in keys if key in row}} for row in self.examples)
+        places = ("label", "tags")
+        rows = PackedRows(row | {key: moved(row[key]) for key in places if key in row} for row in self.examples)
         labels = tuple(self.labels[number] for number in origin)
         return replace(self, examples=rows, labels=labels, positive=place[self.positive])
 
     def summary(self) -> str:
         """One line for a log or a report."""
+        return ", ".join([f"{len(self.examples)} examples of {self.origin}", *self.notes()])
+
+    def notes(self) -> list[str]:
+        """How many rows are not whole, or not there."""
         notes = [f"{self.truncated} cut to length"] if self.truncated else []
         notes += [f"{self.lost} answers or tagged words without a token"] if self.lost else []
         notes += [f"{self.left_out} left out: no response, or a prompt as long as a row"] if self.left_out else []
-        return ", ".join([f"{len(self.examples)} examples of {self.origin}", *notes])
+        return notes
 
 
 def load_examples(
@@ -114,10 +118,8 @@ def load_examples(
         return Examples(made, spec.kind, spec.labels, spec.metric, origin, further=spec.further)
     if spec.fields == ("text",):
         text, origin = _text(spec, split) if own is None else _own_text(own, split)
-        causal = spec.kind == "causal_lm"
-        begins = _ARTICLE if own is None else None
-        blocks = block_rows(text, tokenizer, max_length, causal=causal, limit=limit, seed=seed, begins=begins)
-        tokenised = Tokenised(blocks)
+        options = {"causal": spec.kind == "causal_lm", "begins": _ARTICLE if own is None else None}
+        tokenised = Tokenised(block_rows(text, tokenizer, max_length, limit=limit, seed=seed, **options))
     else:
         rows, origin = _task_rows(spec, split, limit, seed) if own is None else _own_rows(own, split, limit, seed)
         tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt, with_extents=with_extents)
@@ -126,8 +128,8 @@ def load_examples(
             f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
             "Give a greater max_length, or a file with longer texts"
         )
-    counts = (tokenised.truncated, tokenised.lost, tokenised.left_out)
-    return Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
+    examples, *counts = tokenised.examples, tokenised.truncated, tokenised.lost, tokenised.left_out
+    return Examples(examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
 
 
 def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
@@ -169,11 +171,11 @@ def _spec_of(own: OwnData) -> TaskSpec:
 
 def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
     """The drawn rows of a split of a task, with values of the right types, and where they came from."""
-    rows, origin = _read(spec, split)
-    if not rows:
+    every, origin = _read(spec, split)
+    if not every:
         raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
-    chosen = drawn_rows(len(rows), limit, seed)
-    rows = [rows[number] for number in chosen]
+    chosen = drawn_rows(len(every), limit, seed)
+    rows = [every[number] for number in chosen]
     roles = {
         "token_classification": ("words", "tags"),
         "question_answering": ("question", "context", "spans"),
@@ -204,8 +206,7 @@ def _own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:
 
 def local_file(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
     """The task's file in the folder CAUSALKD_DATA, in the layout of this project or the official one, if it exists."""
-    folder = os.environ.get(DATA_VARIABLE)
-    if not folder:
+    if not (folder := os.environ.get(DATA_VARIABLE)):
         return None
     known = [*spec.official.get(split, ()), *([spec.files[split]] if split in spec.files else [])]
     # The official archives also lie in the folder itself, without the folder that groups several.
@@ -218,11 +219,10 @@ def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
     found = local_file(spec, split)
     if found is None:
         return _hub_rows(spec, split)
-    path, file = found
     try:
-        return file.read(path), _named(file)
+        return found[1].read(found[0]), _named(found[1])
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}. Convert it") from None
+        raise ValueError(f"{found[0]} is not text in UTF-8: {error}. Convert it") from None
 
 
 def _named(file: LocalFile) -> str:
@@ -232,10 +232,10 @@ def _named(file: LocalFile) -> str:
 def _text(spec: TaskSpec, split: str) -> tuple[FileText | RowText, str]:
     """The text of a split, and where it came from."""
     found = local_file(spec, split)
-    if found is None:
-        table, origin = _hub_table(spec, split)
-        return RowText(table, "text", joined=True), origin
-    return FileText.of([found[0]]), _named(found[1])
+    if found is not None:
+        return FileText.of([found[0]]), _named(found[1])
+    table, origin = _hub_table(spec, split)
+    return RowText(table, "text", joined=True), origin
 
 
 def _hub_rows(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:

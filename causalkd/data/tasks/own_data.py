@@ -160,10 +160,7 @@ class OwnData:
         return found
 
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
-        """The columns of each role, in their order.
-
-        Raises ValueError for roles without a column, and for columns that are not there.
-        """
+        """The columns of each role, in their order; ValueError for roles without one, and columns that are absent."""
         kind, found, faults = ROW_KINDS[self.kind], {}, []
         unknown = [role for role in self.columns if role not in kind.roles]
         if unknown:
@@ -179,7 +176,9 @@ class OwnData:
             else:
                 one = usual_column(usual, table.columns)
                 pair = usual_pair(table.columns) if role == "text" else ()
-                columns = pair if one is None else (one,)
+                if one is not None and pair and one not in pair:
+                    faults.append(f"the text may be {one!r} or the pair {pair[0]!r} and {pair[1]!r}: name it")
+                columns = pair or tuple(filter(None, (one,)))
                 if not columns and role not in kind.optional:
                     faults.append(f"no column is named as `{role}` usually is ({', '.join(usual)}): name it")
             found[role] = columns

@@ -52,7 +52,10 @@ ROW_KINDS: Mapping[Kind, RowKind] = {
 """Every kind of rows."""
 MOST_COLUMNS = 1000
 """This is for labels that have a column each."""
-TEXT_PAIRS = (("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text_a", "text_b"))
+TEXT_PAIRS = (
+    *(("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text_a", "text_b")),
+    *(("question", "sentence"), ("question", "text")),
+)
 """Columns that are taken for the two texts of a pair where no `text` is named."""
 
 

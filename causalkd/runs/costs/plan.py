@@ -1,5 +1,6 @@
 """What a recipe will cost, worked out before anything starts: operations, memory, disk and time of every stage."""
 
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -209,11 +210,11 @@ def _looks_everywhere(objectives: ObjectivesPart) -> bool:
 
 
 def steps_of(training: TrainingPart, data: Data) -> int:
-    """The optimizer steps of a training."""
+    """The optimizer steps of a training: the last one of an epoch may have fewer batches than the others."""
     if training.steps is not None:
         return training.steps
-    each = training.batch_size * training.gradient_accumulation * PartialState().num_processes
-    return int((training.epochs or 3.0) * max(1, len(data.train.examples) // each))
+    batches = len(data.train.examples) // (training.batch_size * PartialState().num_processes)
+    return math.ceil((training.epochs or 3.0) * max(1, math.ceil(batches / training.gradient_accumulation)))
 
 
 def _verification_stage(

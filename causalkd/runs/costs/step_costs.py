@@ -24,8 +24,8 @@ from causalkd.runs.setup.trainer import build_trainer
 from causalkd.training.compute import BlockForwards
 
 STEPS = 12
-"""Steps of the measurement. Block-forwards are their mean, because what a step costs may be drawn; seconds are their
-median, of which the first is left out."""
+"""Steps of the measurement. Block-forwards and seconds are their mean, because what a step costs may be drawn: whether
+a student writes its rows itself, for instance. Of the seconds the first step's are left out."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StepCost:
     block_forwards: float
     """Teacher and student together; a trained block counts three times."""
     seconds: float
-    """Wall-clock time."""
+    """Wall-clock time, that of loading the batches and of writing sequences included."""
     operations: float
     """Floating-point operations, reckoned from the shapes of the batches; see `causalkd.runs.costs.plan`."""
 
@@ -79,20 +79,22 @@ def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
         with counter.counting(trainer.student, trainer.teacher):
             trainer.train()
     (stage,) = (each for each in stages if each.name == f"{part.name}-seed{seed}")
-    return StepCost(counter.total / STEPS, statistics.median(clock.seconds[1:]), float(stage.flops_per_step))
+    return StepCost(counter.total / STEPS, statistics.fmean(clock.seconds[1:]), float(stage.flops_per_step))
 
 
 class _Clock(TrainerCallback):
-    """Notes how long each step takes."""
+    """Notes how long each step takes, with its batches: from the end of one step to the end of the next."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self._began = 0.0
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Starts the clock."""
         self._began = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Reads it."""
-        self.seconds.append(time.perf_counter() - self._began)
+        """Reads it, and starts it again."""
+        now = time.perf_counter()
+        self.seconds.append(now - self._began)
+        self._began = now

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from causalkd.data.batch import Reader
 from causalkd.data.packing import pack
 from causalkd.data.tasks.encode import unknown_share
+from causalkd.data.tasks.generated import generated_task
 from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.packed_rows import PackedRows
@@ -138,13 +139,20 @@ def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
             "and leave at least 2"
         )
     drawn = drawn_rows(size, number, part.seed)
-    out = [drawn[place] for place in drawn_rows(number, part.eval_limit, part.seed)]
-    kept = sorted(set(range(size)) - set(drawn))
-    remaining, heldout = (PackedRows(train.examples[row] for row in rows) for rows in (kept, out))
-    origin = f"the training split, {train.origin}"
+    heldout = [train.examples[drawn[place]] for place in drawn_rows(number, part.eval_limit, part.seed)]
+    kept = (train.examples[row] for row in sorted(set(range(size)) - set(drawn)))
+    made = None if part.task is None else generated_task(part.task)
+    if made is not None:  # which may make a row twice
+        taken = {tuple(train.examples[row]["input_ids"]) for row in drawn}
+        kept = (row for row in kept if tuple(row["input_ids"]) not in taken)
+        heldout = [made.of_heldout(row) for row in heldout]
+    remaining = PackedRows(kept)
+    of_all = f" (of all its rows {', '.join(train.notes())})" if train.notes() else ""
+    origin, unknown = f"the training split, {train.origin}", dict.fromkeys(("truncated", "lost", "left_out"))
+    without = f"without {size - len(remaining)} that are held out{'' if made is None else ' or equal one of these'}"
     return (
-        replace(train, examples=remaining, origin=f"{origin}, without {number} that are held out"),
-        replace(train, examples=heldout, origin=f"{origin}, held out"),
+        replace(train, examples=remaining, origin=f"{origin}, {without}{of_all}", **unknown),
+        replace(train, examples=PackedRows(heldout), origin=f"{origin}, held out{of_all}", **unknown),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from causalkd.data.tasks.loading import local_file
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.packaged_weights import PACKAGED
 from causalkd.recipe.recipe import Recipe
@@ -17,10 +18,14 @@ def base_model(recipe: Recipe, part: StudentPart) -> str | None:
 
 
 def datasets(recipe: Recipe) -> tuple[str, ...]:
-    """The hub's names of the data sets that the students are trained on."""
+    """The hub's names of the data sets that the students are trained and measured on; none where a file that is read
+    here holds other rows than the data set's split.
+    """
     data = recipe.data
     if data.task is not None:
-        return task_spec(data.task).hub[:1]
+        spec = task_spec(data.task)
+        files = [local_file(spec, split) for split in ("train", "validation")]
+        return () if any(found is not None and found[1].note for found in files) else spec.hub[:1]
     name = _hub_name(None if data.path is None else str(data.path))
     return () if name is None else (name,)
 

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.runs.costs.plan import plan
+from causalkd.data.synthetic.nli import PlantedNLI
+from causalkd.data.tasks.loading import Examples
+from causalkd.recipe.sections import TrainingPart
+from causalkd.runs.costs.plan import plan, steps_of
+from causalkd.runs.setup.data import Data
 from tests.shrunk import shrunk
 
 
@@ -48,3 +52,11 @@ def test_the_time_left_is_reckoned_by_the_plan(tmp_path: Path) -> None:
     run.note("kd-seed0", student.steps, 12.0)
     expected = 12.0 / student.flops * (other.flops + verification.flops)
     assert run.seconds_after("kd-seed0") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1.0, 2), (2.0, 4), (1.5, 3), (None, 6)])
+def test_an_epoch_ends_with_a_step_of_the_batches_that_are_left(epochs: float | None, steps: int) -> None:
+    """As transformers' trainer counts: 8 rows are four batches of 2, three of them a step."""
+    training = TrainingPart(epochs=epochs, batch_size=2, gradient_accumulation=3)
+    rows = Examples([{}] * 8, "classification", ("no", "yes"), "accuracy", "rows")
+    assert steps_of(training, Data(rows, rows, PlantedNLI().tokenizer())) == steps

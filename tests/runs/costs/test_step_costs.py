@@ -1,6 +1,11 @@
+import time
+from pathlib import Path
+
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.study_parts import BudgetPart
-from causalkd.runs.costs.step_costs import StepCost, step_costs
+from causalkd.runs.costs.step_costs import StepCost, _Clock, step_costs
 from tests.shrunk import RESUMED
 
 
@@ -31,3 +36,13 @@ def test_the_backward_passes_of_maps_count_as_operations() -> None:
     costs = step_costs(Recipe.load("quickstart", [*RESUMED, students]))
     assert costs["adkd"].block_forwards == costs["kd"].block_forwards
     assert costs["adkd"].operations > 1.3 * costs["kd"].operations
+
+
+def test_the_seconds_of_a_step_include_those_of_making_its_batch(tmp_path: Path) -> None:
+    clock, state = _Clock(), (TrainingArguments(str(tmp_path), report_to="none"), TrainerState(), TrainerControl())
+    clock.on_train_begin(*state)
+    for _ in range(3):
+        time.sleep(0.02)  # batches are loaded, and sequences written, before a step begins
+        clock.on_step_begin(*state)
+        clock.on_step_end(*state)
+    assert min(clock.seconds) >= 0.02

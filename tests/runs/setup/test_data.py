@@ -49,6 +49,37 @@ def test_a_share_of_the_training_rows_is_held_out_and_the_validation_rows_are_no
         build_data(given.model_copy(update={"heldout_share": 0.01}), part)
 
 
+def test_how_many_rows_were_cut_is_told_of_all_rows_and_not_of_each_part(tmp_path: Path) -> None:
+    rows = "".join(f"{'fox ' * (30 if n < 4 else 2)}{n},{'ab'[n % 2]}\n" for n in range(20))
+    (tmp_path / "t.csv").write_text(f"text,label\n{rows}")
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
+    given = {"path": str(tmp_path / "t.csv"), "kind": "classification", "tokenizer": str(tmp_path / "tokenizer")}
+    data = build_data(DataPart.model_validate({**given, "max_length": 16, "heldout_share": 0.25}), part)
+    for examples in (data.train, data.heldout):
+        assert (examples.truncated, examples.lost, examples.left_out) == (None, None, None)
+        assert examples.summary().endswith("(of all its rows 4 cut to length)")
+
+
+@pytest.mark.parametrize("task", ["planted", "planted_lm"])
+def test_held_out_rows_of_a_generated_task_are_like_those_of_its_own_split_and_not_learned_from(task: str) -> None:
+    given = DataPart.model_validate({"task": task, "train_limit": 1500, "eval_limit": 60})
+    part = TeacherPart.model_validate(
+        {"config": {"model_type": "bert" if task == "planted" else "gpt2"}, "training": {}}
+    )
+    own = build_data(given, part).heldout.examples[0]
+    data = build_data(given.model_copy(update={"heldout_share": 0.2}), part)
+    for row in data.heldout.examples:
+        assert row.keys() == own.keys()
+        if task == "planted_lm":
+            assert sum(label >= 0 for label in row["label"]) == sum(label >= 0 for label in own["label"]) == 4
+            words = row["text"].split()
+            assert row["bytes"] == sum(1 + len(words[n - 1]) for n, label in enumerate(row["label"]) if label >= 0)
+    held, learned = ({tuple(row["input_ids"]) for row in each.examples} for each in (data.heldout, data.train))
+    assert len(data.heldout.examples) == 60 and not held & learned
+    assert f"without {1500 - len(data.train.examples)} that are held out or equal one of these" in data.train.origin
+
+
 def test_the_windows_of_a_question_are_not_divided(tmp_path: Path) -> None:
     rows = [
         {"question": f"who {n}", "context": "he", "answers": {"text": ["he"], "answer_start": [0]}} for n in range(9)

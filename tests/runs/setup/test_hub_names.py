@@ -32,3 +32,12 @@ def test_a_relative_folder_that_exists_is_no_name(tmp_path, monkeypatch):
 def test_models_and_tasks_of_the_hub_are_named():
     recipe = _recipe("teacher.config=null", f"teacher.model={HUB}", "data.task=sst2", "alignment=middle")
     assert base_model(recipe, recipe.students[0]) == HUB and datasets(recipe) == ("nyu-mll/glue",)
+
+
+def test_rows_that_stand_in_for_those_of_a_data_set_are_not_named_after_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    recipe = _recipe("data.task=wikitext_causal_lm")
+    assert datasets(recipe) == ("Salesforce/wikitext",)
+    (tmp_path / "lm").mkdir()
+    (tmp_path / "lm" / "enwiki_gensim.txt").write_text("Articles of another encyclopedia.")
+    assert datasets(recipe) == ()
