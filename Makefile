@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-# Folders whose tests need no training run and a second or so each.
+# Folders whose tests need no training run.
 FAST := $(addprefix tests/,alignment attribution data files losses objectives recipe reporting \
   $(addprefix verification/,interventions results statistics))
 
@@ -47,8 +47,8 @@ demo: $(INSTALLED)  ## train and verify the quickstart; ends in runs/quickstart
 test: $(INSTALLED)  ## run the tests, minutes; ARGS='-k name' picks some
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-fast: $(INSTALLED)  ## run what trains nothing, a minute; to use while working
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not (slow or trains or starts_python)' $(FAST) $(ARGS)
+test-fast: $(INSTALLED)  ## run what trains nothing and is quick, a minute; to use while working
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not (slow or trains or seconds or starts_python)' $(FAST) $(ARGS)
 
 test-slow: $(INSTALLED)  ## run the slow tests too
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'slow or not slow' $(ARGS)

@@ -63,6 +63,7 @@ def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_text("[" + "1, " * 1000 + "]")
 
 
+@pytest.mark.seconds
 def test_many_keys_are_read_in_linear_time() -> None:
     began = time.process_time()
     assert len(load_text("\n".join(f"key{number}: 1" for number in range(20_000)))) == 20_000

@@ -31,6 +31,7 @@ def copy_of_the_teacher():
     return _report(HookedModel(tiny("bert", "classification"), task="classification", role="student"))
 
 
+@pytest.mark.seconds
 def test_a_copy_of_the_teacher_scores_one_and_is_above_its_baselines(copy_of_the_teacher):
     own = [
         r for r in copy_of_the_teacher.interchange if r.baseline == "measured" and r.teacher_layer == r.student_layer
@@ -41,6 +42,7 @@ def test_a_copy_of_the_teacher_scores_one_and_is_above_its_baselines(copy_of_the
     assert standing(copy_of_the_teacher, "student", aligned=False).above
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_student_that_has_learnt_nothing_is_no_evidence(seed):
     student = untrained_copy(teacher_and_student()[1], seed)

@@ -101,6 +101,7 @@ def _uneven(aligned: bool):
     return dataclasses.replace(report, interchange=tuple(rows))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("aligned", [True, False])
 def test_a_mean_over_uneven_sites_says_that_it_counts_them_alike_wherever_it_is_shown(aligned):
     report = _uneven(aligned)
@@ -117,6 +118,7 @@ def test_a_mean_over_uneven_sites_says_that_it_counts_them_alike_wherever_it_is_
         assert (line in " ".join(text.split())) == (text != as_text(report)), "in a terminal the sentence must do"
 
 
+@pytest.mark.seconds
 def test_even_sites_need_no_word_and_sites_that_only_the_tables_count_are_told():
     even = two_sites(lambda *_: 0.8)
     assert site_means(even) == left_out(even) == [] and left_out(_uneven(False)) == []

@@ -30,6 +30,7 @@ def _config(**fields: object) -> pyvene.IntervenableConfig:
     return Alignment(name="a", positions=PositionPolicy(policy="all"), pairs=(pair,)).to_pyvene()[0]
 
 
+@pytest.mark.seconds
 def test_an_intervenable_model_takes_a_bert():
     model = tiny("bert", "masked_lm")
     base, source = tiny_inputs(2, seed=1), tiny_inputs(2, seed=2)

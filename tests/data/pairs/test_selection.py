@@ -42,6 +42,7 @@ def test_every_pair_is_of_the_kind_and_none_is_left_out(fits, holds):
         choose_pairs(ROWS, len(every) + 1, 0, fits)
 
 
+@pytest.mark.seconds
 def test_however_few_pairs_fit_only_some_are_drawn_at_a_time():
     rows, sizes = [{"input_ids": [1]}] * 3000, []
 

@@ -11,6 +11,7 @@ CUT = {"test": 2}
 """Entities behind the 128th token of a sentence."""
 
 
+@pytest.mark.seconds
 @pytest.mark.needs_data
 @pytest.mark.needs_weights
 @pytest.mark.parametrize("split", ENTITIES)

@@ -40,6 +40,7 @@ def toy() -> Iterator[VerificationReport]:
         del BASELINES[TOY.key]
 
 
+@pytest.mark.seconds
 def test_a_registered_baseline_is_in_the_schema_and_on_the_page(toy: VerificationReport) -> None:
     assert VerificationReport.from_json(toy.to_json()) == toy
     page = render(toy)
@@ -48,6 +49,7 @@ def test_a_registered_baseline_is_in_the_schema_and_on_the_page(toy: Verificatio
     assert TOY.key in explaining()
 
 
+@pytest.mark.seconds
 def test_without_its_entry_neither_knows_it(toy: VerificationReport, monkeypatch: pytest.MonkeyPatch) -> None:
     text = toy.to_json()
     monkeypatch.delitem(BASELINES, TOY.key)

@@ -15,6 +15,7 @@ def test_it_is_the_paired_t_test() -> None:
     assert found.mean == pytest.approx(np.mean(values) - np.mean(reference))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_a_visible_difference_is_found_four_times_in_five(seeds: int) -> None:
     generator = np.random.default_rng(seeds)
@@ -46,6 +47,7 @@ def test_differences_that_are_equal_but_for_rounding_have_no_p_either() -> None:
     assert found is not None and found.sd == 0 and found.p_value is None and found.mean == pytest.approx(1 / 40)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("number", [2, 3, 8])
 def test_the_upper_spread_is_exceeded_once_in_five(number: int) -> None:
     drawn = np.random.default_rng(number).normal(0.0, 1.0, (20000, number)).std(axis=1, ddof=1)

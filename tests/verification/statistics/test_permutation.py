@@ -37,6 +37,7 @@ def test_equal_scores_have_p_one_and_certainty_has_a_floor():
     assert paired_permutation_p(ones, 0 * ones) == SMALLEST_P
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("tokens", [1, 6])
 def test_p_values_under_the_null_are_uniform(tokens):
     random = np.random.default_rng(1)
@@ -54,6 +55,7 @@ def test_benjamini_and_hochberg_by_hand():
     assert benjamini_hochberg([None]) == [None] and benjamini_hochberg([]) == []
 
 
+@pytest.mark.seconds
 def test_false_discoveries_stay_below_the_level():
     random = np.random.default_rng(2)
     shares = []
