@@ -71,8 +71,7 @@ def attribute(
     from the teacher in the very terms they learned, of up to 128 texts.
 
     For each model a text costs, at each of L + 1 depths, `steps` + 1 forwards of the blocks after it, each with K − 1
-    backwards for K classes, or one for the token of a language model and the number of a regression; and for
-    faithfulness about (6 + n) · portions forwards of a text of n tokens.
+    backwards (K classes; else one), and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
 
     Args:
         path: The folder of a finished run.
