@@ -90,7 +90,9 @@ def study(
     file: Annotated[Path, typer.Argument(help="The study's YAML file.", callback=Path.expanduser)],
     table: Annotated[bool, typer.Option("--table", help="Run nothing; sum up what is finished.")] = False,
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
-    power: Annotated[bool, typer.Option("--power", help="Stop when it is calculated what can be shown.")] = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="Calculate the smallest difference that can be shown, then stop.")
+    ] = False,
 ) -> None:
     """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it.
 
@@ -177,7 +179,9 @@ def evaluate(
         bool, typer.Option(help="Write GLUE's file of predictions for the task's test rows.")
     ] = False,
     harness: Annotated[list[str], typer.Option(help="A task of lm-evaluation-harness, or a YAML file of one.")] = [],  # noqa: B006
-    shots: Annotated[int | None, typer.Option(help="Examples in a harness task's prompt; its own number else.")] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Examples in a harness task's prompt; default: the task's own number.")
+    ] = None,
     harness_batch: Annotated[str, typer.Option(help="Rows of a harness task's forward pass: a number or auto.")] = "1",
     chat_template: Annotated[bool, typer.Option(help="Put harness prompts into the model's chat template.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Largest number of rows of each.")] = None,

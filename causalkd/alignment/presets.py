@@ -17,7 +17,8 @@ def preset(name: str, teacher_layers: int, student_layers: int) -> Alignment:
 
     `middle`: the middle blocks. `late`: the third and the second block from the end. `full`: every student block, with
     the teacher blocks it stands for. As in the paper (section 4) for a teacher of 12 and students of 6 and 3 layers.
-    Only `full` uses a last block, whose output matters at no position but those the head reads.
+    A last block, whose output matters at no position but those the head reads, is used by `full` alone, and by `middle`
+    and `late` where a model has no other.
 
     Args:
         name: `middle`, `late` or `full`.

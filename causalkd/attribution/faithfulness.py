@@ -85,7 +85,8 @@ def faithfulness(
     """How far each view's prediction falls as tokens are removed in the order of its scores.
 
     Costs, for each view and row of n tokens, (2 + `random_orders`) · portions forwards of its text and about
-    n · portions more for the extremes, in about 2 · portions calls of the model.
+    n · portions more for the extremes, in at most `portions` + 2 calls of the model where texts are of similar length;
+    in more where they are not, or exceed `positions`.
 
     Args:
         model: The model that is explained.

@@ -1,4 +1,4 @@
-"""Divergences between two models' predictions, in nats; zero at agreement.
+"""Divergences between two models' predictions, in nats but for the total variation; zero at agreement.
 
 p is the teacher's distribution over the choices, q the student's; both are softmaxes at one temperature. There is no
 factor T² (Hinton et al. 2015, section 2): the objective that wants it multiplies. A mean over the rows where `mask` is

@@ -19,8 +19,8 @@ class DivergenceEntry:
     """One divergence.
 
     Attributes:
-        function: (student's logits, teacher's logits, mask, temperature) → mean over what counts, in nats, zero at
-            agreement; or where that function is, as `module:name`.
+        function: (student's logits, teacher's logits, mask, temperature) → mean over what counts, zero at agreement, in
+            nats but for the total variation; or where that function is, as `module:name`.
         share: The argument that mixes the two distributions; None where they are not mixed.
         kernel: (key, share) → the divergence of each row and its gradient (`chunked.Kernel`), or where that function
             is; with it a vocabulary's logits need not exist at once. Without one they do.

@@ -29,9 +29,9 @@ class ADKD:
     Differs from the paper: F is the loss −log p of a view, as in the release; the paper explains the probability
     (`target`). Differs from the release: the path's last step is the base run itself, dropout included.
 
-    Costs at one step: with K views K − 1 backward passes to the embedding per model (K where they are not all classes),
-    and the student's second-order backward through them. Each further step: another forward with its K − 1 backward
-    passes per model, the student's twice. The student runs with eager attention.
+    Costs at one step: with K views K − 1 backward passes to the embedding per model (K where they are not all classes,
+    or with the target `logit`), and the student's second-order backward through them. Each further step: another
+    forward with as many backward passes per model, the student's twice. The student runs with eager attention.
 
     Args:
         teacher: The frozen model.

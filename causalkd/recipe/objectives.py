@@ -54,7 +54,9 @@ class ATKDPart(TermPart):
     hard_fraction: float = Field(default=0.5, gt=0, le=1)
     """The share of tokens that count as hard."""
     split: Literal["batch", "sequence", "running"] = "batch"
-    """Whether the quantile of uncertainty that divides easy from hard tokens is per batch or per sequence."""
+    """Of which tokens the quantile of uncertainty is that divides easy from hard ones: those of the batch, of each
+    sequence, or, where batches have few tokens, of the training so far (`running`).
+    """
     reverse: bool = False
     """Whether to compute the divergence with the roles of teacher and student reversed."""
 

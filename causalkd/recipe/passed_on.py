@@ -13,7 +13,7 @@ Listed = Annotated[tuple[Item, ...], Field(strict=False)]
 
 
 class OptimizerPart(Part):
-    """What of transformers' TrainingArguments a recipe's `training` passes on, under the same names."""
+    """What a recipe's `training` passes on to transformers' TrainingArguments, and `freeze`, which is applied here."""
 
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     """AdamW's β₁."""

@@ -50,7 +50,7 @@ class EvaluationPart(Part):
     """A task on which the models of each cell are measured, beside the recipe's own."""
 
     task: str
-    """Name in the task table."""
+    """Name in the task table, or the path of a YAML file that describes data of one's own."""
     split: str = "validation"
     """One of its labelled splits."""
     limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)

@@ -29,10 +29,11 @@ CHOICE = (
 )
 PLAN = (
     "Calculated before the other cells were run. *Smallest* is the smallest true difference that the paired t-test "
-    "over the planned seeds finds with a probability of 80 %, if differences spread as *sd* says; *at most* is the "
-    "same for the spread that the true one exceeds with a probability of 20 %, since few seeds tell it roughly. *Over "
-    "examples* is the smallest that shows over the rows, or over the pairs of one run. What is smaller than *smallest* "
-    "is not called a finding."
+    "over the planned seeds finds with a probability of 80 %, if differences spread as *sd* says. *At most* assumes a "
+    "larger spread, which the true one exceeds with a probability of 20 %. Few seeds estimate a spread only roughly: "
+    "an *sd* of 0.000 means that the pilot's seeds gave nearly equal differences, and says nothing about other seeds. "
+    "*Over examples* is the smallest that shows over the rows, or over the pairs of one run. What is smaller than "
+    "*smallest* is not called a finding."
 )
 
 

@@ -70,8 +70,8 @@ def attribute(
     Of causal LMs also the teaching modes of as many training texts; where students learned from maps, their distance
     from the teacher in the very terms they learned, of up to 128 texts.
 
-    For each model a text costs, at each of L + 1 depths, `steps` forwards and K − 1 backwards (K classes) of the
-    blocks after it, and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
+    For each model a text costs, at each of L + 1 depths, `steps` + 1 forwards of the blocks after it, each with K − 1
+    backwards (K classes; else one), and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
 
     Args:
         path: The folder of a finished run.

@@ -49,7 +49,7 @@ def finetune(
 
     Args:
         recipe: What to do.
-        overwrite: Delete an earlier run in the folder.
+        overwrite: Replace an earlier run in the folder, which is set aside until the new one is done.
         tell: Receives a line about each split of the data, before training begins.
 
     Raises:

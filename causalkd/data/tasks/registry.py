@@ -43,7 +43,7 @@ class TaskSpec:
     files: Mapping[str, LocalFile] = field(default_factory=dict)
     """The files by split."""
     hub: tuple[str, ...] = ()
-    """Repository and configuration on the hub; None for a generated task."""
+    """Repository and configuration on the hub; empty for a generated task."""
     hub_splits: Mapping[str, str] = field(default_factory=dict)
     """The hub's names of splits, where they are different."""
     revision: str | None = None

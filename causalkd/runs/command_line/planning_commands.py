@@ -18,10 +18,11 @@ def precompute(
     out: Annotated[Path, typer.Option(help="The folder to write to.", callback=at_home)],
     set_: SetOption = [],  # noqa: B006 - typer copies it
     top_k: Annotated[
-        int | None, typer.Option(min=1, help="Keep so many predictions of a language model each, the rest together.")
+        int | None,
+        typer.Option(min=1, help="For a language model, keep this many predictions per token and join the others."),
     ] = None,
 ) -> None:
-    """Write what a recipe's teacher says of all that its students will learn from, so that they train without it.
+    """Write the teacher's outputs on all that its students will learn from, so that they train without it.
 
     Set `teacher.outputs` of the recipe to the folder afterwards. A call that was stopped continues.
     """

@@ -1,7 +1,7 @@
 """Interchange intervention accuracy: does the student's counterfactual prediction equal the teacher's, site by site?
 
 Both models intervene at the same positions of the same held-out pairs, each with its own activations, by the same
-`interchange` that trains. The README says what each number is for.
+`interchange` that trains. The README says what effective IIA and its baselines are for.
 """
 
 from collections.abc import Collection, Iterable, Sequence
