@@ -75,6 +75,7 @@ def _gradients(loss: Tensor, student: Head) -> tuple[Tensor, ...]:
     return torch.autograd.grad(loss, student.leaves(), retain_graph=True)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_gradient_is_that_of_small_changes(name: str) -> None:
     teacher = head(*ROWS, seed=1, learns=False)

@@ -28,6 +28,7 @@ def test_one_prediction_a_pair_gives_wilson_s_interval(right):
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("pairs", "truth"), [(50, 0.5), (100, 0.3), (100, 0.95), (300, 0.02), (300, 0.7), (1000, 0.99)]
 )
@@ -36,6 +37,7 @@ def test_intervals_cover_the_true_share_as_often_as_they_say(pairs, truth):
     assert 0.93 <= _covered(sets, np.ones_like(sets), truth) <= 0.97
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("pairs", [20, 40, 130, 700])
 def test_they_cover_exactly_as_often_as_the_docstring_says(pairs):
     """No draws: every number of matches, weighed by its probability."""
@@ -52,6 +54,7 @@ def test_they_cover_exactly_as_often_as_the_docstring_says(pairs):
     assert 0.945 <= covered[rarer >= 2].mean() <= 0.955
 
 
+@pytest.mark.seconds
 def test_they_cover_where_tokens_of_a_pair_depend_on_each_other():
     random = np.random.default_rng(0)
     counts = random.integers(1, 9, (DRAWS, 200)).astype(float)
@@ -92,6 +95,7 @@ def test_all_right_is_not_certain_and_nothing_counted_has_no_interval():
     assert difference_interval(np.zeros(8), np.zeros(8), np.zeros(8)) is None
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("better", "worse", "alike"), [(0.9, 0.7, 0.5), (0.5, 0.5, 0.0), (0.98, 0.5, 0.3), (0.3, 0.4, 0.8)]
 )
@@ -135,6 +139,7 @@ def _of_table(table, weight=1.0):
     return difference_interval(weight * first, weight * second, np.full(len(first), weight))
 
 
+@pytest.mark.seconds
 def test_differences_of_few_pairs_cover_exactly_as_often_as_the_docstring_says():
     """No draws: every table of 21 pairs, weighed by its probability."""
     tables = _tables(21)
@@ -190,6 +195,7 @@ def _of_rows(random, base, source, rows, shift=0.0):
             + random.standard_normal(len(base)) > 0).astype(float)  # fmt: skip
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("rows", "pairs"), [(20, 200), (40, 200), (100, 2000), (300, 300)])
 def test_they_cover_where_pairs_share_their_rows(rows, pairs):
     random, held, alone = np.random.default_rng(rows), [], []
@@ -204,6 +210,7 @@ def test_they_cover_where_pairs_share_their_rows(rows, pairs):
     assert rows == pairs or np.mean(alone) < 0.85
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("rows", "pairs"), [(30, 200), (100, 1000)])
 def test_differences_cover_where_pairs_share_their_rows(rows, pairs):
     random, held, alone = np.random.default_rng(rows), [], []
@@ -239,6 +246,7 @@ def test_no_share_has_a_higher_lower_limit_than_one_and_no_lower_upper_limit_tha
         assert [each.high for each in other] == pytest.approx(1 - low)
 
 
+@pytest.mark.seconds
 def test_they_cover_shares_near_one_where_pairs_share_their_rows():
     random, held, truth = np.random.default_rng(9), [], 0.99
     for _ in range(300):
