@@ -45,7 +45,7 @@ class Examples:
     labels: tuple[str, ...]
     metric: Metric
     origin: str
-    """The origin of the rows, and how they differ from the official split."""
+    """The origin of the rows, and how they differ from the official split, if they do."""
     truncated: int | None = 0
     """The number of rows that were cut to the maximum length; None where it is known of more rows than these alone."""
     lost: int | None = 0
@@ -128,8 +128,8 @@ def load_examples(
             f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
             "Give a greater max_length, or a file with longer texts"
         )
-    examples, *counts = tokenised.examples, tokenised.truncated, tokenised.lost, tokenised.left_out
-    return Examples(examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
+    counts = (tokenised.truncated, tokenised.lost, tokenised.left_out)
+    return Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
 
 
 def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
