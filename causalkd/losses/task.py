@@ -1,7 +1,8 @@
 """The downstream loss of each task, averaged over the labels there are."""
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from causalkd.losses.divergence import Loss, Rows
@@ -13,10 +14,16 @@ from causalkd.task_types import Task
 _IGNORED = -100
 
 
-def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) -> Float[Tensor, ""]:
+def task_loss(
+    task: Task,
+    logits: Float[Tensor, "batch *rest"],
+    labels: Tensor,
+    real: Bool[Tensor, "batch pos"] | None = None,
+) -> Float[Tensor, ""]:
     """Cross-entropy in nats, of several labels a row the mean of each label's own; for regression the squared error.
 
-    Computed in float32 at least. Makes no host–device copy.
+    Computed in float32 at least. Makes no host–device copy. Differs from transformers' heads: their loss of question
+    answering is over padding too, so that it depends on what a row is batched with; of unpadded rows it is the same.
 
     Args:
         task: What the head computes.
@@ -24,6 +31,8 @@ def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) 
             for regression, (batch, pos, 2) for the two ends of an answer.
         labels: What each prediction is compared with, −100 where none counts; (batch,), (batch, label) of 0 and 1, or
             (batch, 2) start and end. A causal LM predicts the next token, so its labels are `data.token_mask.targets`.
+        real: Where a token may be an end of an answer: everywhere but at padding. All may be without it, and other
+            tasks do not look at it.
     """
     if task == "regression":
         predicted = at_least_float32(logits.squeeze(-1))
@@ -33,6 +42,7 @@ def task_loss(task: Task, logits: Float[Tensor, "batch *rest"], labels: Tensor) 
         return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype))
     if task == "question_answering":
         logits = logits.transpose(1, 2)
+        logits = logits if real is None else logits.masked_fill(~real[:, None], -torch.inf)
     flat, wanted = at_least_float32(logits.flatten(0, -2)), labels.flatten()
     total = F.cross_entropy(flat, wanted, ignore_index=_IGNORED, reduction="sum")
     return total / (wanted != _IGNORED).sum().clamp(min=1)

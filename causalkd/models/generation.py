@@ -21,7 +21,7 @@ from transformers import (
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.hooks.model_inputs import check_padding, most_tokens
+from causalkd.models.hooks.model_inputs import check_padding, most_tokens, stock_inputs
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ def continue_prompts(
         )
         processors = LogitsProcessorList([] if mixture is None else [_Mixed(mixture, prompts, sampling.temperature)])
         ids = model.model.generate(  # type: ignore[operator]
-            input_ids=prompts["input_ids"],
-            attention_mask=prompts["attention_mask"],
+            **_stock_inputs(model.model, prompts["input_ids"], prompts["attention_mask"]),
             generation_config=config,
             logits_processor=processors,
         )
@@ -142,6 +141,11 @@ def _drawing(model: HookedModel, sampling: Sampling, mixture: Mixture | None) ->
     # A mixture already consists of distributions at the temperature.
     temperature = 1.0 if mixture else sampling.temperature
     return {"do_sample": True, "top_k": 0, "temperature": temperature, **suppressed}
+
+
+def _stock_inputs(model: PreTrainedModel, ids: Int[Tensor, "batch pos"], mask: Int[Tensor, "batch pos"]) -> Inputs:
+    """Rows as a `HookedModel` reads them: transformers' own generation counts positions from 0 in every decoder."""
+    return stock_inputs(model, {"input_ids": ids, "attention_mask": mask}, decodes=True)
 
 
 def _longest(models: list[HookedModel], sampling: Sampling) -> int:
@@ -219,15 +223,11 @@ class _Mixed(LogitsProcessor):
     ) -> Float[Tensor, "batch vocab"]:
         grown = input_ids.shape[1] - self._mask.shape[1]
         self._mask = functional.pad(self._mask, (0, grown), value=1)
-        positions = (self._mask.cumsum(1) - 1).clamp(min=0)
+        given = _stock_inputs(self._other, input_ids, self._mask)
         unseen = input_ids.shape[1] - self._cache.get_seq_length()
-        output = self._other(
-            input_ids=input_ids[:, -unseen:],
-            attention_mask=self._mask,
-            position_ids=positions[:, -unseen:],
-            past_key_values=self._cache,
-            use_cache=True,
-        )
+        # The mask is of all keys, those in the cache included; the rest is of the tokens that are not in it yet.
+        new = {name: each if name == "attention_mask" else each[:, -unseen:] for name, each in given.items()}
+        output = self._other(**new, past_key_values=self._cache, use_cache=True)
         logits = output.logits[:, -1, : self._entries].to(scores.dtype)
         other = (logits / self._temperature).log_softmax(-1)
         # The vocabulary of the writing model may be padded to another size, by entries that are never sampled.

@@ -106,7 +106,9 @@ class TaskLoss:
                 "the objective `task` needs labels and the data have none; leave it out, or label the data"
             )
         rows = self.row_loss(run)
-        return task_loss(run.student.task, run.student_run.logits, run.batch.labels) if rows is None else rows.value()
+        if rows is not None:
+            return rows.value()
+        return task_loss(run.student.task, run.student_run.logits, run.batch.labels, run.batch.counted)
 
     def row_loss(self, run: StepContext) -> RowLoss | None:
         """The term as a loss that can share a pass with others; None for heads that predict once a row."""

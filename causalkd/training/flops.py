@@ -1,11 +1,11 @@
 """How many floating-point operations the forwards of a model cost, counted from the sizes of its layers.
 
 A multiplication and an addition are two operations, as `torch.utils.flop_counter` counts them; what is not a matrix
-product (norms, activations, softmax) is left out, as it is there. Of a mixture's experts those count that a token is
-sent to.
+product (norms, activations, softmax) is left out, as it is there, and so are the states of recurrent layers. Of a
+mixture's experts those count that a token is sent to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,11 @@ Number = int | float
 _OF_EXPERTS = 3  # axes
 # What configurations call the number of experts that a token is sent to.
 _EXPERTS_A_TOKEN = ("num_experts_per_tok", "moe_k")
+# What they call layers in which no token is compared with another one.
+_WITHOUT_ATTENTION = ("linear_attention", "conv", "moe", "mlp")
+
+# The parts of a decoder's block that read an encoder, where there is one.
+_READS_ENCODER = {"encoder_attn", "crossattention"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class ForwardCost:
     def blocks(self, shape: Shape, number: Number | None = None) -> Number:
         """Some of the blocks, on average; all where no number is given."""
         linear = 2 * shape.tokens * self._block_weights
-        attention = 4 * shape.rows * shape.width**2 * self._model.width * self._model.n_layers
+        attention = 2 * shape.rows * shape.width**2 * self._attention_width
         share = 1.0 if number is None else number / self._model.n_layers
         return share * (linear + attention)
 
@@ -69,7 +74,28 @@ class ForwardCost:
 
     @cached_property
     def _block_weights(self) -> int:
-        return sum(self._weights(module) for block in self._model.layers for module in block.modules())
+        return sum(
+            self._weights(module)
+            for block in self._model.layers
+            for name, module in block.named_modules()
+            if not _READS_ENCODER & set(name.split("."))
+        )
+
+    @cached_property
+    def _attention_width(self) -> int:
+        """The entries of a token's queries and values in all layers, of all heads.
+
+        Heads may be wider than their share of the model's width, and keys and values are repeated for each query.
+        """
+        config, sizes = self._model.model.config.get_text_config(), self._model.adapter.cfg
+        if getattr(config, "num_attention_heads", None) is None:
+            return 0
+        kinds = getattr(config, "layer_types", None)
+        layers = self._model.n_layers if not kinds else sum(kind not in _WITHOUT_ATTENTION for kind in kinds)
+        # With latent attention, queries have a part without and one with positions, and values a size of their own.
+        latent = [getattr(config, name, None) for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")]
+        entries = 2 * sizes.d_head if None in latent else sum(latent)
+        return layers * sizes.n_heads * entries
 
     @cached_property
     def _head_weights(self) -> int:
@@ -93,11 +119,18 @@ class ForwardCost:
 
 
 def _read_by_text(model: HookedModel) -> Iterator[nn.Module]:
-    """The modules of a model without its parts that read images or sound, which text alone does not enter."""
-    towers = [
-        part
-        for part in model.model.modules()
-        if isinstance(part, PreTrainedModel) and not any(each is model.blocks for each in part.modules())
-    ]
-    inside = {id(module) for tower in towers for module in tower.modules()}
-    yield from (module for module in model.model.modules() if id(module) not in inside)
+    """The modules of a model without those that read images or sound or pass them on, which text does not enter."""
+    wanted = (model.blocks, model.model.get_output_embeddings())
+    outside = {
+        id(module)
+        for whole in model.model.modules()
+        if any(isinstance(part, PreTrainedModel) and not _holds(part, wanted[:1]) for part in whole.children())
+        for part in whole.children()
+        if not _holds(part, wanted)
+        for module in part.modules()
+    }
+    yield from (module for module in model.model.modules() if id(module) not in outside)
+
+
+def _holds(whole: nn.Module, wanted: Collection[nn.Module | None]) -> bool:
+    return any(part is each for part in whole.modules() for each in wanted)

@@ -12,7 +12,8 @@ from tests.architectures.zoo import tiny_of
 from tests.tiny import VOCABULARY as TINY_VOCABULARY
 from tests.tiny import tiny
 
-ARCHITECTURES = ("gpt2", "opt", "gpt_neox", "llama", "qwen2")
+FROM_PADDING = "roberta"  # counts positions from the one after that of padding
+ARCHITECTURES = ("gpt2", "opt", "gpt_neox", "llama", "qwen2", FROM_PADDING)
 END = VOCABULARY["[EOS]"]
 PROMPTS = {
     "input_ids": torch.tensor([[0, 0, 2, 7, 8], [2, 9, 8, 11, 30], [0, 0, 0, 0, 2]]),
@@ -22,7 +23,10 @@ PROMPTS = {
 
 def model(architecture="gpt2", seed=0, dropout=0.0):
     assert len(VOCABULARY) <= TINY_VOCABULARY
-    stock = tiny(architecture, "causal_lm", seed=seed, layers=2, dropout=dropout)
+    if architecture == FROM_PADDING:
+        stock = tiny_of(architecture, "causal_lm", seed=seed)
+    else:
+        stock = tiny(architecture, "causal_lm", seed=seed, layers=2, dropout=dropout)
     return HookedModel(stock, PlantedLM().tokenizer(), task="causal_lm", role="student")
 
 
@@ -34,7 +38,7 @@ def test_greedy_tokens_are_the_likeliest_of_each_row_alone(architecture):
         text = ids[mask.bool()][None]
         for token in found.inputs["input_ids"][row][found.new[row]].tolist():
             with torch.no_grad():
-                assert token == int(writer.model(text).logits[0, -1].argmax())
+                assert token == int(writer.run({"input_ids": text}).logits[0, -1].argmax())
             text = torch.cat([text, torch.tensor([[token]])], 1)
 
 
@@ -92,7 +96,7 @@ def test_drawing_is_seeded_and_leaves_everything_as_it_was():
     assert not any(parameter.grad is not None for parameter in writer.model.parameters())
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "opt", "gpt_neox", "llama"])
+@pytest.mark.parametrize("architecture", ["gpt2", "opt", "gpt_neox", "llama", FROM_PADDING])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_a_share_of_one_writes_what_the_other_model_would(architecture, temperature):
     writer, other, sampling = model(architecture), model(architecture, seed=1), Sampling(6, temperature)

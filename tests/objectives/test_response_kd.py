@@ -63,6 +63,19 @@ def test_the_task_loss_is_the_stock_models(task: Task, of_teacher: str, of_stude
     torch.testing.assert_close(mine, expected.double(), **within)
 
 
+def test_the_ends_of_an_answer_are_not_looked_for_in_padding() -> None:
+    """A batch's loss is the mean of what the stock model has of each row without its padding."""
+    _, student = models("question_answering", "bert", "distilbert")
+    batch = batch_of("question_answering")
+    assert batch.labels is not None and not batch.counted.all()
+    alone = []
+    for ids, real, (start, end) in zip(batch.inputs["input_ids"], batch.counted, batch.labels, strict=True):
+        row = ids[real][None]
+        alone.append(student.model(row, start_positions=start[None], end_positions=end[None]).loss)
+    mine = TaskLoss()(step_of(TaskLoss(), None, student, batch))
+    assert_same_term(student, mine, torch.stack(alone).mean())
+
+
 def test_a_task_without_labels() -> None:
     _, student = models()
     run = step_of(TaskLoss(), None, student, replace(batch_of(), labels=None))

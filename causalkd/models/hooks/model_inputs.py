@@ -24,6 +24,14 @@ _PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "rof
 _FURTHER_OUTPUTS = ("output_attentions", "output_hidden_states", "output_router_logits")
 # Implementations that take a mask of every query and key.
 _TAKE_ANY_MASK = ("eager", "sdpa")
+# Attention to some of the tokens before, by the configuration's name for how many at most.
+_LOCAL = {
+    "sliding_attention": "sliding_window",
+    "chunked_attention": "attention_chunk_size",
+    "indexed_attention": "index_topk",
+}
+# Kinds of layers in which nothing but attention reads other tokens.
+_WITHOUT_STATE = {"full_attention", *_LOCAL, "moe", "mlp"}
 
 
 def complete(inputs: Inputs) -> Inputs:
@@ -79,7 +87,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     inputs = _with_own_padding(model, inputs, decodes)
     packed = "documents" in inputs
     if packed:
-        _check_packable(model, decodes)
+        _check_packable(model, inputs["documents"].shape[1], decodes=decodes)
     if not decodes:
         return inputs
     real = inputs["attention_mask"].bool()
@@ -198,7 +206,7 @@ def _as_summand(sees: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tenso
     return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, torch.finfo(dtype).min)
 
 
-def _check_packable(model: PreTrainedModel, decodes: bool) -> None:
+def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> None:
     config = model.config
     if not decodes:
         raise ValueError(f"rows are packed, and {config.model_type} reads a row as one text; turn packing off")
@@ -213,8 +221,19 @@ def _check_packable(model: PreTrainedModel, decodes: bool) -> None:
             f"rows are packed, and {config.model_type} takes no positions, so a packed row's documents "
             "would run on in one another; turn packing off"
         )
-    if "sliding_attention" in (config.get_text_config().to_dict().get("layer_types") or ()):
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if carried := sorted(kinds - _WITHOUT_STATE):
         raise ValueError(
-            f"rows are packed, and {config.model_type} has layers with a sliding window, which a packed row's mask "
-            "would widen; turn packing off"
+            f"rows are packed, and {config.model_type} has layers ({', '.join(carried)}) in which a document would run "
+            "on in the next one, whatever the attention mask says; turn packing off"
+        )
+    # Without a list of kinds, all layers are of the one that the configuration has a size for.
+    sizes = (getattr(config, size, None) for kind, size in _LOCAL.items() if kind in kinds or not kinds)
+    window = min((size for size in sizes if size), default=tokens)
+    if window < tokens:
+        raise ValueError(
+            f"rows of {tokens} tokens are packed, and {config.model_type} has layers in which a token attends to at "
+            f"most {window}, which a packed row's mask would widen; make rows at most {window} tokens long, or turn "
+            "packing off"
         )

@@ -131,7 +131,7 @@ class _Pairs:
     source: list[Tensor]
     positions: list[Positions]
     keys: list[tuple[int, ...]]
-    """The tokens of each source, by which arbitrary targets are chosen."""
+    """The tokens of each source without its padding, by which arbitrary targets are chosen."""
 
 
 def _prepare(model: HookedModel, hook_point: HookPoint, pair: str, batches: Sequence[Batch]) -> _Pairs:
@@ -144,7 +144,8 @@ def _prepare(model: HookedModel, hook_point: HookPoint, pair: str, batches: Sequ
             found.base.append(model.read(batch.inputs, [hook_point]).activations[hook_point])
             found.source.append(model.read(batch.source, [hook_point]).activations[hook_point])
             found.positions.append(batch.positions[pair])
-            found.keys.extend(tuple(row.tolist()) for row in batch.source["input_ids"])
+            ids, real = batch.source["input_ids"], batch.source["attention_mask"].bool()
+            found.keys.extend(tuple(row[counts].tolist()) for row, counts in zip(ids, real, strict=True))
     return found
 
 

@@ -81,10 +81,11 @@ def test_what_cannot_be_packed_is_refused():
     rows = pad(packed(), PAD)
     with pytest.raises(ValueError, match="rows are packed, and bert reads a row as one text; turn packing off"):
         HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher").run(rows)
-    sliding = HookedModel(tiny("qwen2", "causal_lm"), task="causal_lm", role="teacher")
-    sliding.model.config.layer_types = ["sliding_attention"] * 3
-    with pytest.raises(ValueError, match="qwen2 has layers with a sliding window"):
-        sliding.run(rows)
+    recurrent = HookedModel(tiny_of("qwen3_next", "causal_lm"), task="causal_lm", role="teacher")
+    with pytest.raises(
+        ValueError, match=r"qwen3_next has layers \(linear_attention\) in which a document would run on"
+    ):
+        recurrent.run(rows)
     flash = HookedModel(tiny("llama", "causal_lm"), task="causal_lm", role="teacher")
     flash.model.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ValueError, match=r"flash_attention_2 attention cannot be kept inside.*attention='sdpa'"):
@@ -119,6 +120,21 @@ def test_a_packed_row_of_a_decoder_that_counts_from_padding():
     model = HookedModel(tiny_of("roberta", "causal_lm"), task="causal_lm", role="teacher")
     alone = [loss(model, [row])[0] for row in documents()]
     assert abs(loss(model, packed())[0] - sum(alone)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [("mistral", "sliding_window"), ("gemma2", "sliding_window"), ("llama4_text", "attention_chunk_size")],
+)
+def test_a_packed_row_is_no_longer_than_what_a_token_attends_to(architecture, size):
+    model = HookedModel(tiny_of(architecture, "causal_lm"), task="causal_lm", role="teacher")
+    config, longest = model.model.config, sum(LENGTHS[2:])
+    setattr(config, size, longest)
+    expected = sum(loss(model, [row])[0] for row in documents())
+    torch.testing.assert_close(loss(model, packed())[0], expected)
+    setattr(config, size, longest - 1)
+    with pytest.raises(ValueError, match=rf"rows of {longest} tokens are packed, .* attends to at most {longest - 1},"):
+        loss(model, packed())
 
 
 def test_an_encoder_is_no_decoder():

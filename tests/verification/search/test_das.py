@@ -1,9 +1,11 @@
 import pytest
 import torch
+from transformer_lens.tools.analysis.interchange import arbitrary_targets
 
 from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.verification.measures.ground_truth import KnownAnswers
+from causalkd.verification.search import das
 from causalkd.verification.search.das import Fit, learn_subspace
 from tests.handmade import PAD, counterfactual_labels, examples, handmade
 
@@ -40,6 +42,27 @@ def test_the_direction_of_a_planted_variable_is_found(setting, variable):
     assert found.basis.shape == (model.width, 1) and found.basis.norm() == pytest.approx(1, abs=1e-4)
     assert found.heldout >= 0.95
     assert found.arbitrary <= 0.65  # the 128 sources have arbitrary classes, which a direction can fit a little
+
+
+def test_a_source_has_one_arbitrary_target_whatever_its_batch_is_padded_to(monkeypatch):
+    """The rows of each batch are in the next one as well, beside a longer one."""
+    chosen = []
+
+    def arbitrary(keys, classes, seed):
+        chosen.append(list(keys))
+        return arbitrary_targets(keys, classes, seed)
+
+    monkeypatch.setattr(das, "arbitrary_targets", arbitrary)
+    rows = [{"input_ids": [2, 3, 10][:length]} for length in (1, 2, 3)]
+    policy = {"bit": PositionPolicy(policy="first")}
+    pairs = [
+        batch
+        for several in ([0], [0, 1], [0, 1, 2])
+        for batch in pair_batches(rows, (torch.zeros(len(several)).long(), torch.tensor(several)), policy, 3, PAD)
+    ]
+    targets = torch.zeros(6, dtype=torch.long)
+    learn_subspace(handmade("student", apart=True), 1, "bit", pairs, targets, pairs, targets, rank=1, fit=Fit(epochs=1))
+    assert chosen == [[tuple(rows[number]["input_ids"]) for number in (0, 0, 1, 0, 1, 2)]] * 2
 
 
 def test_the_dimension_is_found_too(setting):
