@@ -55,7 +55,9 @@ def study_table(
     )
     differences = tuple(_differences(rows, references, results, planned))
     chosen, planned = tuple(chosen), tuple(planned)
-    return StudyTable(study.name, _budget(study), rows, differences, failures, seconds, chosen, planned)
+    return StudyTable(
+        study.name, _budget(study) + _chosen_checkpoints(results), rows, differences, failures, seconds, chosen, planned
+    )
 
 
 def said(setting: Mapping[str, Any]) -> str:
@@ -205,3 +207,11 @@ def _budget(study: Study) -> str:
     kinds["operations"] = "compute"
     unit = study.budget.unit
     return f"Equal {kinds[unit]}: {study.budget.amount:,g} {words[unit]} for each student."
+
+
+def _chosen_checkpoints(results: Sequence[CellResult]) -> str:
+    """That held-out rows chose checkpoints, where they did, after a space."""
+    reports = [each.report for each in results if each.report is not None]
+    if not any(model.chosen_by for report in reports for model in (report.teacher, *report.students)):
+        return ""
+    return " Checkpoints were chosen on the same held-out rows, so scores on these are somewhat too high."

@@ -59,6 +59,17 @@ def test_the_reference_can_be_chosen(tmp_path: Path) -> None:
     assert {(each.method, each.reference) for each in table.differences} == {("one", "other")}
 
 
+def test_checkpoints_that_were_chosen_on_the_scored_rows_are_told(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    results = example_results(study)
+    said = "Checkpoints were chosen on the same held-out rows, so scores on these are somewhat too high."
+    assert said not in study_table(study, results).budget
+    last = results[-1].report
+    assert last is not None
+    chosen = replace(last, students=(replace(last.students[0], chosen_by="accuracy"),))
+    assert study_table(study, [*results[:-1], replace(results[-1], report=chosen)]).budget.endswith(f" {said}")
+
+
 def test_students_of_one_run_are_also_compared_over_pairs(tmp_path: Path) -> None:
     """Two declared pairs and a cell of the grid: seed 0 differs at both, seed 1 at one of them, seed 2 at none."""
     students = [{"name": name, "layers": [0], "objectives": {"task": {}}} for name in ("a", "b")]
