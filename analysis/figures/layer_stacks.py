@@ -87,7 +87,8 @@ def _counted(rows: Sequence[InterchangeRow]) -> list[InterchangeRow]:
 def _meaning(
     rows: Sequence[InterchangeRow], layers: tuple[int, int], value: float | None, reachable: bool, few: bool
 ) -> str:
-    where = f"teacher layer {layers[0]} and student layer {layers[1]} ({rows[0].component})"
+    components = ", ".join(dict.fromkeys(row.component for row in rows))
+    where = f"teacher layer {layers[0]} and student layer {layers[1]} ({components})"
     if not reachable:
         return f"{where}: the intervention cannot reach the output"
     if value is None:

@@ -43,13 +43,20 @@ def test_the_best_baseline_is_a_mean_as_the_accuracy_beside_it_is(report):
     first = next(row for row in report.interchange if row.aligned and row.student == "kd")
     rows = [
         dataclasses.replace(
-            first, pair=pair, baseline=baseline, effective_pairs=pairs, reachable=reachable, iia_effective=value
+            first,
+            pair=pair,
+            component="mlp_output" if pair == "two" else "block_output",
+            baseline=baseline,
+            effective_pairs=pairs,
+            reachable=reachable,
+            iia_effective=value,
         )
         for pair, pairs, reachable, values in shown
         for baseline, value in values.items()
     ]
     (join,) = joins(dataclasses.replace(report, interchange=tuple(rows)), "kd")
     assert join.value == pytest.approx(0.6)
+    assert "(block_output, mlp_output): effective" in join.meaning
     assert join.meaning.endswith("60.0%, mean of 2 on 150 to 200 effective pairs, best baseline 50.0%")
 
 
