@@ -51,7 +51,16 @@ def find_grids(report: VerificationReport, student: str, seed: int | None) -> li
     """The grids of one student, in the order of the report; empty where only single pairs were measured."""
     whole = [row for row in rows_of(report, student, seed) if row.unit == "pos" and row.head is None]
     named = dict.fromkeys((row.pair, row.component) for row in whole if row.pair.startswith(GRID))
-    return [_grid(name, component, [row for row in whole if row.component == component]) for name, component in named]
+    return [
+        _grid(name, [row for row in whole if row.component == component and row.pair in (name, *_alike(report, name))])
+        for name, component in named
+    ]
+
+
+def _alike(report: VerificationReport, name: str) -> list[str]:
+    """The declared pairs whose positions are those of a grid."""
+    policies = report.alignment.policies()
+    return [pair for pair, policy in policies.items() if policy == policies.get(name.removeprefix(GRID))]
 
 
 def find_heads(report: VerificationReport, student: str, seed: int | None) -> list[Grid]:
@@ -72,14 +81,19 @@ def _heads(rows: list[InterchangeRow]) -> Grid:
     return Grid(first.pair, axes, taught, own, cells)
 
 
-def _grid(name: str, component: str, rows: list[InterchangeRow]) -> Grid:
-    own, positions = [row for row in rows if row.pair == name], name.removeprefix(GRID)
-    teacher_layers = tuple(sorted({row.teacher_layer for row in rows}))
-    student_layers = tuple(sorted({row.student_layer for row in rows}))
-    declared = [row for row in rows if not row.pair.startswith(GRID)]
-    declared.sort(key=lambda row: row.pair == positions)  # of two pairs at one cell, the grid's own is written last
-    cells: dict[tuple[int, int, BaselineName], InterchangeRow] = {}
-    for row in (*declared, *own):
-        cells[row.teacher_layer, row.student_layer, row.baseline] = row
-    axes = (f"teacher layer ({component})", f"student layer ({component})")
-    return Grid(positions, axes, teacher_layers, student_layers, cells)
+def _grid(name: str, rows: list[InterchangeRow]) -> Grid:
+    """One grid of the rows at its positions: those of its own name, and of the declared pairs that equal a cell.
+
+    A pair of several sites, or of a part of one, is no cell: it is measured after the grid, which has a row there.
+    """
+    shown: dict[tuple[int, int], str] = {}
+    for row in sorted(rows, key=lambda row: row.pair != name):
+        shown.setdefault((row.teacher_layer, row.student_layer), row.pair)
+    cells: dict[tuple[int, int, BaselineName], InterchangeRow] = {
+        (row.teacher_layer, row.student_layer, row.baseline): row
+        for row in rows
+        if row.pair == shown[row.teacher_layer, row.student_layer]
+    }
+    teacher_layers, student_layers = (tuple(sorted(set(layers))) for layers in zip(*shown, strict=True))
+    axes = (f"teacher layer ({rows[0].component})", f"student layer ({rows[0].component})")
+    return Grid(name.removeprefix(GRID), axes, teacher_layers, student_layers, cells)

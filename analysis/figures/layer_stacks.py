@@ -9,8 +9,7 @@ from matplotlib.colors import to_hex, to_rgba
 
 from analysis.figures.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on, shortened
 from causalkd.reporting.headline import percent
-from causalkd.reporting.summary import mean
-from causalkd.verification.results.baselines import explaining
+from causalkd.reporting.summary import best_baseline, mean
 from causalkd.verification.results.report import GRID, InterchangeRow, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
@@ -27,7 +26,8 @@ class Join:
 
     Attributes:
         layers: The teacher's and the student's.
-        value: Mean effective IIA over the seeds; None where too few pairs count, or nothing was measured.
+        value: Mean effective IIA over the seeds and the pairs there; None where too few pairs count, or nothing was
+            measured.
         few: Whether too few pairs count.
         reachable: Whether the intervention can reach the output.
         meaning: The exact numbers, for a tooltip.
@@ -48,10 +48,10 @@ def joins(report: VerificationReport, student: str) -> list[Join]:
     for layers in dict.fromkeys((row.teacher_layer, row.student_layer) for row in chosen):
         here = [row for row in chosen if (row.teacher_layer, row.student_layer) == layers]
         measured = [row for row in here if row.baseline == "measured"]
-        value = mean(row.iia_effective for row in measured if row.effective_pairs >= FEW_PAIRS)
+        value = mean(row.iia_effective for row in _counted(measured))
         reachable = any(row.reachable for row in measured)
-        few = all(row.effective_pairs < FEW_PAIRS for row in measured)
-        found.append(Join(layers, value, few, reachable, _meaning(here, layers, value, reachable)))
+        few = all(row.effective_pairs < FEW_PAIRS for row in measured if row.reachable)
+        found.append(Join(layers, value, few, reachable, _meaning(here, layers, value, reachable, few)))
     return found
 
 
@@ -79,24 +79,27 @@ def scale() -> Markup:
     return Markup("linear-gradient(to right, {})").format(", ".join(_colour(step / 8) for step in range(9)))
 
 
-def _meaning(rows: Sequence[InterchangeRow], layers: tuple[int, int], value: float | None, reachable: bool) -> str:
-    where = f"teacher layer {layers[0]} and student layer {layers[1]} ({rows[0].component})"
+def _counted(rows: Sequence[InterchangeRow]) -> list[InterchangeRow]:
+    """The rows that are in the means, as in a report's headline: they reach the output and have enough pairs."""
+    return [row for row in rows if row.reachable and row.effective_pairs >= FEW_PAIRS and row.iia_effective is not None]
+
+
+def _meaning(
+    rows: Sequence[InterchangeRow], layers: tuple[int, int], value: float | None, reachable: bool, few: bool
+) -> str:
+    components = ", ".join(dict.fromkeys(row.component for row in rows))
+    where = f"teacher layer {layers[0]} and student layer {layers[1]} ({components})"
     if not reachable:
         return f"{where}: the intervention cannot reach the output"
-    measured = [row for row in rows if row.baseline == "measured"]
     if value is None:
-        enough = any(row.effective_pairs >= FEW_PAIRS for row in measured)
-        return f"{where}: {'no value was measured' if enough else f'fewer than {FEW_PAIRS} effective pairs'}"
-    beside = [row for row in rows if row.baseline in explaining() and row.iia_effective is not None]
-    best = [
-        max((row.iia_effective or 0.0 for row in beside if row.seed == seed), default=None)
-        for seed in dict.fromkeys(row.seed for row in measured)
-    ]
-    several = f", mean of {len(measured)}" if len(measured) > 1 else ""
-    return (
-        f"{where}: effective IIA {percent(value)}{several} on {measured[0].effective_pairs} effective pairs, best "
-        f"baseline {percent(mean(best))}"
-    )
+        return f"{where}: {f'fewer than {FEW_PAIRS} effective pairs' if few else 'no value was measured'}"
+    counted = _counted(rows)
+    seeds = dict.fromkeys(row.seed for row in counted)
+    best = mean(best_baseline([row for row in counted if row.seed == seed]) for seed in seeds)
+    pairs = [row.effective_pairs for row in counted if row.baseline == "measured"]
+    several = f", mean of {len(pairs)}" if len(pairs) > 1 else ""
+    ends = " to ".join(str(end) for end in sorted({min(pairs), max(pairs)}))
+    return f"{where}: effective IIA {percent(value)}{several} on {ends} effective pairs, best baseline {percent(best)}"
 
 
 def _described(student: str, depths: tuple[int, int], found: Sequence[Join]) -> str:

@@ -16,7 +16,7 @@ _MODES = ("easy", "hard")
 
 @styled
 def uncertainty_distribution(teachers: Mapping[str, TokenModes]) -> Figure:
-    """The share of tokens below each uncertainty, a curve a teacher; a dot at the median, where easy turns to hard.
+    """The share of tokens below each uncertainty, a curve a teacher; a dot where its hard tokens start.
 
     Args:
         teachers: By name, on the same tokens.
@@ -31,7 +31,8 @@ def uncertainty_distribution(teachers: Mapping[str, TokenModes]) -> Figure:
         ranked = np.sort(modes.uncertainty)
         share = np.arange(1, len(ranked) + 1) / len(ranked)
         ax.step(ranked, share, where="post", color=colour, linewidth=1.6, label=f"{name} (n = {len(ranked)})")
-        ax.plot(ranked[(len(ranked) - 1) // 2], 0.5, "o", color=colour, markersize=4)
+        start = modes.uncertainty[modes.hard].min()
+        ax.plot(start, np.mean(ranked <= start), "o", color=colour, markersize=4)
     ax.set_xlabel("uncertainty: probability off the gold token")
     ax.set_ylabel("share of tokens")
     ax.set_xlim(0, 1)

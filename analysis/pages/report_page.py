@@ -32,7 +32,14 @@ from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.headline import named_students, percent
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import learning_maps, left_out, no_numbers, site_means, task_certainty
+from causalkd.reporting.tables import (
+    chosen_checkpoints,
+    learning_maps,
+    left_out,
+    no_numbers,
+    site_means,
+    task_certainty,
+)
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import Measure, VerificationReport
@@ -91,7 +98,7 @@ def render(
         report=report,
         summaries=summaries(report),
         site_means=[*site_means(report), *left_out(report)],
-        no_numbers=no_numbers(report),
+        notes=[*chosen_checkpoints(report), *no_numbers(report)],
         certainty=task_certainty(report),
         verdict=verdict(report),
         explanation=explanation(report),

@@ -18,7 +18,7 @@ from causalkd.alignment.basis import Basis
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import fault_lines, listed, read_yaml
 from causalkd.files.strict_yaml import dump_text
-from causalkd.models.hooks.hook_names import component_fault, read_hook_name
+from causalkd.models.hooks.hook_names import component_fault, read_hook_name, tensor_of
 
 
 class Site(BaseModel):
@@ -82,6 +82,14 @@ class SitePair(BaseModel):
     """The student's sites; the intervention is on all of them, with one source."""
     positions: PositionPolicy | None = None
     """Overrides the alignment's position policy."""
+
+    def touches(self, component: str, teacher_layer: int, student_layer: int) -> bool:
+        """Whether the pair writes to a component of both models, alone or among other sites, whole or in part."""
+        sites_of_layers = ((self.teacher, teacher_layer), (self.student, student_layer))
+        return all(
+            any(tensor_of(site.component, site.layer) == tensor_of(component, layer) for site in sites)
+            for sites, layer in sites_of_layers
+        )
 
 
 class Alignment(BaseModel):

@@ -25,10 +25,12 @@ def finetuning_lines(found: FinetuneResults) -> list[str]:
     if len(found.scores) > 1:
         rows.append(("mean", *(number(found.mean(name)) for name in found.metrics), "", ""))
         rows.append(("sd", *(number(found.spread(name)) for name in found.metrics), "", ""))
-    chosen = any(each.best_step is not None for each in found.scores)
-    note = ["Checkpoints were chosen on the same rows, so these scores are somewhat too high."] if chosen else []
+    note = ["Checkpoints were chosen on the same rows, so these scores are somewhat too high."] * found.is_chosen
+    scored = f"{split['examples']} examples"
+    if found.questions is not None:
+        scored = f"{found.questions} questions in {split['examples']} windows"
     return [
-        f"{found.model} on {found.task}: {split['examples']} examples of {split['origin']}{lost}",
+        f"{found.model} on {found.task}: {scored} of {split['origin']}{lost}",
         *columns([heads, *rows]),
         *note,
     ]

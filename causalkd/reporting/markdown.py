@@ -9,6 +9,7 @@ from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.tables import (
     DIFFERENCES,
     MEANING,
+    chosen_checkpoints,
     differences_between,
     learning_maps,
     left_out,
@@ -47,7 +48,8 @@ def as_markdown(report: VerificationReport) -> str:
     ]
     for table in tables(report):
         parts += [f"## {plain(table.title)}", pipes(table.rows)]
-    parts += map(plain, (*unreachable(report), *site_means(report), *left_out(report), *no_numbers(report)))
+    notes = (chosen_checkpoints, unreachable, site_means, left_out, no_numbers)
+    parts += [plain(line) for note in notes for line in note(report)]
     compared = differences_between(report)
     if compared:
         parts += [f"## {DIFFERENCES}", bullets([*reference_sentences(report), *compared])]

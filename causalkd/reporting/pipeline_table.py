@@ -11,6 +11,8 @@ _MEANING = (
     "probability of 80 %."
 )
 
+_CHOSEN = "; checkpoints were chosen on the same rows, so these scores are somewhat too high"
+
 
 def pipeline_lines(found: PipelineResults) -> list[str]:
     """The table as text."""
@@ -21,21 +23,28 @@ def pipeline_markdown(found: PipelineResults) -> str:
     """The table in Markdown, and below it what its columns are."""
     heads, *rows = _rows(found)
     lines = [f"# {plain(found.name)}", "", _line(heads), f"|{' --- |' * len(heads)}", *(_line(row) for row in rows), ""]
-    first = found.rows[0].tasks
-    lines += [
-        f"- {plain(name)}: {plain(scores.metric)} on {scores.examples} held-out examples, mean"
-        + (f" ± standard deviation over {scores.seeds} seeds" if scores.seeds > 1 else " of one seed")
-        for name, scores in first.items()
-    ]
+    for name, scores in found.rows[0].tasks.items():
+        over = f" ± standard deviation over {scores.seeds} seeds" if scores.seeds > 1 else " of one seed"
+        chosen = _CHOSEN if any(row.tasks[name].chosen for row in found.rows) else ""
+        lines.append(f"- {plain(name)}: {plain(scores.metric)} on {_held_out(scores)}, mean{over}{chosen}")
     if found.stage1_metrics:
         kinds = ", ".join(sorted(set(found.stage1_metrics.values())))
-        lines.append(f"- stage 1: {plain(kinds)} of the distilled student on the held-out text of its run")
+        chosen = _CHOSEN if any(row.stage1_chosen for row in found.rows) else ""
+        lines.append(f"- stage 1: {plain(kinds)} of the distilled student on the held-out text of its run{chosen}")
     differences = _differences(found)
     if differences:
         heads = ("run", "student", "reference", "task", "seeds", "difference", "95 %", "p", "visible")
         lines += ["", "## Differences, paired over the seeds of stage 1", "", _MEANING, ""]
         lines += [_line(heads), f"|{' --- |' * len(heads)}", *(_line(row) for row in differences)]
     return "\n".join([*lines, ""])
+
+
+def _held_out(scores: TaskScores) -> str:
+    """What a task was scored on: a question counts once, however many windows its context has."""
+    if scores.questions is not None:
+        return f"{scores.questions} held-out questions in {scores.examples} windows"
+    windows = "exact_match" in scores.means  # of an earlier version, which counted no questions
+    return f"{scores.examples} " + ("windows of held-out questions" if windows else "held-out examples")
 
 
 def _differences(found: PipelineResults) -> list[tuple[str, ...]]:

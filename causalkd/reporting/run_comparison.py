@@ -6,7 +6,7 @@ from html import escape
 
 from causalkd.reporting.standing import standing, standings
 from causalkd.reporting.summary import StudentSummary, summaries
-from causalkd.reporting.tables import columns, number, spread
+from causalkd.reporting.tables import chosen_checkpoints, columns, number, spread
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
@@ -35,7 +35,8 @@ def compare(reports: Mapping[str, VerificationReport]) -> Comparison:
     metric = metrics if len(metrics) == 1 else []
     heads = ("run", "student", "seeds", *metric, "agree", "aligned", "best baseline", "above", "other", "above")
     rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in report.names]
-    lines = [*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows]), *_too_few(common)]
+    chosen = [f"{run}: {line}" for run, report in reports.items() if metric for line in chosen_checkpoints(report)]
+    lines = [*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows]), *_too_few(common), *chosen]
     return Comparison("\n".join(lines) + "\n")
 
 

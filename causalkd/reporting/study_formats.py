@@ -18,7 +18,8 @@ MEANING = (
     "probability of 80 %. *p, rows* is that of the same test over rows of data, for measures that are means over rows; "
     "each row is averaged over seeds. A finding has a q below 0.05, a size no smaller than visible and, where there "
     "is one, a *p, rows* below 0.05. Where differences were planned, a finding is no smaller than *planned* either. "
-    "Nothing is called a finding before every seed has a result."
+    "Nothing is called a finding before every seed has a result. *Over pairs* counts the seeds in which the run's own "
+    "test over pairs of examples finds a difference of the same sign at every declared pair."
 )
 CHOICE = (
     "Each method tried the same settings, each with the same seeds and the same budget, on parts of the training "

@@ -1,11 +1,11 @@
 """What a study takes from the report of a cell: every measure of a student by name, and what its training cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.summary import best_baseline, rows_of
-from causalkd.verification.results.report import GRID, VerificationReport
+from causalkd.verification.results.report import GRID, InterchangeRow, VerificationReport
 from causalkd.verification.statistics.aggregate import mean
 
 Measures = dict[str, float | None]
@@ -18,6 +18,8 @@ PAIRS = "effective pairs at "
 NOT_COMPARED = (TEACHER, BASELINE, PAIRS)
 ALIGNED = "declared pairs"
 """Where the alignment of a cell's own recipe says."""
+OTHER = "other sites"
+"""Those of a grid that no declared pair touches, so that they are no part of what any student could be trained on."""
 COSTS = ("block_forwards", "steps")
 """Names of what a training costs that do not depend on the machine."""
 
@@ -45,20 +47,38 @@ def measures(study: Study, result: CellResult, name: str) -> Measures:
     assert report is not None
     student = next(each for each in report.students if each.name == name)
     found: Measures = {report.teacher.metric: student.task_metric, **student.metrics, "agreement": student.agreement}
-    found |= _at_sites(report, name, seed, ALIGNED) | _at_sites(report, name, seed, "other sites", declared=False)
+    declared, other = _own_sites(report, name, seed)
+    found |= _at_sites(declared, ALIGNED) | _at_sites(other, OTHER)
     for place in study.measure_at:
         # Asked for by name: a place where no intervention has an effect that counts is shown to have no figure.
-        found |= {f"effective IIA at {place}": None, **_at_sites(result.elsewhere[place], name, seed, place)}
+        elsewhere, _ = _own_sites(result.elsewhere[place], name, seed)
+        found |= {f"effective IIA at {place}": None, **_at_sites(elsewhere, place)}
     found |= result.evaluations.get(name, {})
     found |= {f"{TEACHER}{report.teacher.metric}": report.teacher.task_metric}
     return found | {f"{TEACHER}{key}": value for key, value in result.evaluations.get("teacher", {}).items()}
 
 
-def _at_sites(report: VerificationReport, name: str, seed: int, place: str, declared: bool = True) -> Measures:
-    """Mean effective IIA over the declared pairs, or over all other sites, that reach the output; its baseline, and of
-    how many pairs it is: of few, a study shows the number that a run's own page leaves out.
+def _own_sites(report: VerificationReport, name: str, seed: int) -> tuple[list[InterchangeRow], list[InterchangeRow]]:
+    """The rows of one student at the declared pairs, and at the sites that none of them touches.
+
+    The second are a report's other sites where a student of its run was trained with interventions. Elsewhere a report
+    calls no site aligned; a study compares its methods at the same sites, whether or not their runs trained there.
     """
-    rows = [row for row in rows_of(report, name, seed) if row.reachable and row.pair.startswith(GRID) != declared]
+    rows = rows_of(report, name, seed)
+    declared = [row for row in rows if not row.pair.startswith(GRID)]
+    return declared, [
+        row
+        for row in rows
+        if row.pair.startswith(GRID)
+        if not any(p.touches(row.component, row.teacher_layer, row.student_layer) for p in report.alignment.pairs)
+    ]
+
+
+def _at_sites(rows: Sequence[InterchangeRow], place: str) -> Measures:
+    """Mean effective IIA over the sites that reach the output; its baseline, and of how many pairs it is: of few, a
+    study shows the number that a run's own page leaves out.
+    """
+    rows = [row for row in rows if row.reachable]
     measured = [row for row in rows if row.baseline == "measured" and row.iia_effective is not None]
     found = mean(row.iia_effective for row in measured)
     if found is None:

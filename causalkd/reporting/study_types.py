@@ -49,7 +49,7 @@ class Difference:
     """The p-value adjusted for the number of differences of this measure in the study (Benjamini–Hochberg)."""
     seeds_beyond_chance: int | None
     """Effective IIA at the declared pairs, of students of one run: in how many seeds the paired test over *pairs of
-    examples* finds a difference of this sign beyond chance; None where no pairs are shared."""
+    examples* finds a difference of this sign beyond chance at every declared pair; None where no pairs are shared."""
 
     p_over_rows: float | None = None
     """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds; None

@@ -127,6 +127,28 @@ def no_numbers(report: VerificationReport) -> list[str]:
     return [f"Measurements without a finite number: {'; '.join(found[:_NAMED])}{more}."] if found else []
 
 
+def chosen_checkpoints(report: VerificationReport, students: Sequence[StudentResult] | None = None) -> list[str]:
+    """That the held-out rows of the task scores also chose checkpoints, where they did.
+
+    Args:
+        report: The run's.
+        students: Those that are spoken of beside the teacher; None for all.
+    """
+    models = [("the teacher", report.teacher.chosen_by)]
+    models += [(each.name, each.chosen_by) for each in (report.students if students is None else students)]
+    chosen = {name: metric.replace("_", " ") for name, metric in models if metric is not None}
+    if not chosen:
+        return []
+    *others, last = chosen
+    names = f"{', '.join(others)} and {last}" if others else last
+    which = f"Checkpoints of {names} were" if others else f"The checkpoint of {names} was"
+    metrics = " or ".join(dict.fromkeys(chosen.values()))
+    return [
+        f"{which} chosen by {metrics} on the same held-out {rows_called(report)}, so these task scores are somewhat "
+        "too high; their intervals and p-values do not account for the choice."
+    ]
+
+
 def learning_maps(students: Sequence[StudentResult]) -> list[str]:
     """What is to be known of students that were trained on attribution maps, where there are some."""
     names = [

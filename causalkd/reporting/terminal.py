@@ -13,6 +13,7 @@ from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.reporting.tables import (
     chance,
+    chosen_checkpoints,
     differences_between,
     left_out,
     no_numbers,
@@ -58,6 +59,7 @@ def as_text(report: VerificationReport) -> str:
         console.print(table)
     for line in (
         *_metric_differences(report),
+        *chosen_checkpoints(report),
         *unreachable(report),
         *left_out(report),
         *no_numbers(report),

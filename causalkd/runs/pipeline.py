@@ -239,7 +239,8 @@ def _results(recipe: PipelineRecipe) -> PipelineResults:
             continue
         report = reports[subject.run.name]
         (own,) = (each for each in report.students if (each.name, each.seed) == (subject.student, subject.seed))
-        rows.append(ModelScores(subject.name, tasks, subject.run.name, subject.student, subject.seed, own.task_metric))
+        stage1 = (own.task_metric, own.chosen_by is not None)
+        rows.append(ModelScores(subject.name, tasks, subject.run.name, subject.student, subject.seed, *stage1))
     return PipelineResults(recipe.name, {name: report.teacher.metric for name, report in reports.items()}, tuple(rows))
 
 
@@ -252,4 +253,6 @@ def _scores(recipe: PipelineRecipe, wanted: FinetuneRecipe) -> TaskScores:
         seeds=len(found.scores),
         examples=found.split["examples"],
         folder=str(wanted.folder.relative_to(recipe.folder)),
+        questions=found.questions,
+        chosen=found.is_chosen,
     )

@@ -231,14 +231,17 @@ def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tupl
         tolerance=recipe.verification.tolerance,
     )
     of_task = measure(teacher)
-    taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric))
+    training = recipe.teacher.training
+    chosen_by = None if training is None else training.metric_for_best_model
+    taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric), chosen_by)
     found, of_teacher, behaviours = [], choices(teacher, rows, processes), {}
     for part, seed, student in run.students:
         behaviour = measure(student, taught=of_teacher)
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)
-        found.append(replace(measured, metrics=_beside(behaviour, metric)))
+        chosen_by = recipe.training_of(part).metric_for_best_model
+        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen_by))
         behaviours[part.name, seed] = behaviour
     certainty = task_certainty(of_task, behaviours, metric, references(recipe.students))
     return taught, tuple(found), certainty

@@ -18,6 +18,12 @@ def test_a_row_a_seed_and_the_mean() -> None:
     ]
 
 
+def test_questions_are_not_counted_by_their_windows() -> None:
+    found = results({"answer_f1": 0.5, "exact_match": 0.25})
+    found = replace(found, split={**found.split, "predictions": 5})
+    assert finetuning_lines(found)[0] == "minilm-l6 on mrpc: 5 questions in 8 windows of rows"
+
+
 def test_cut_and_lost_rows_are_told() -> None:
     found = results({"f1": 0.5})
     found = replace(found, split={**found.split, "truncated": 3, "lost": 2})

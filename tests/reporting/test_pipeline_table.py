@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from causalkd.reporting.pipeline_table import pipeline_lines, pipeline_markdown
+from causalkd.verification.results.pipeline import TaskScores
 from tests.verification.results.test_pipeline import results, scores
 
 FOUND = results(
@@ -30,6 +31,23 @@ def test_markdown_says_what_the_columns_are() -> None:
     assert lines[4] == "| kd | 10.000 | 0.500 ± 0.125 | 0.250 | 0.375 |"
     assert "- rte: accuracy on 16 held-out examples, mean ± standard deviation over 2 seeds" in lines
     assert any(line.startswith("- stage 1: perplexity") for line in lines)
+
+
+@pytest.mark.parametrize(("questions", "what"), [(10, "10 held-out questions in 16 windows"), (None, "16 windows of ")])
+def test_questions_are_not_counted_by_their_windows(questions: int | None, what: str) -> None:
+    means, spreads = {"answer_f1": 0.5, "exact_match": 0.4}, {"answer_f1": None}
+    of_task = TaskScores("answer_f1", means, spreads, 1, 16, "squad", questions=questions)
+    (line,) = (each for each in pipeline_markdown(results(kd={"squad": of_task})).splitlines() if "- squad" in each)
+    assert line.startswith(f"- squad: answer_f1 on {what}")
+
+
+def test_checkpoints_that_were_chosen_on_the_scored_rows_are_told() -> None:
+    text = pipeline_markdown(FOUND)
+    chosen = replace(FOUND.rows[1].tasks["rte"], chosen=True)
+    row = replace(FOUND.rows[1], tasks={**FOUND.rows[1].tasks, "rte": chosen}, stage1_chosen=True)
+    told = pipeline_markdown(replace(FOUND, rows=(FOUND.rows[0], row)))
+    ends = [line.endswith("so these scores are somewhat too high") for line in told.splitlines() if line[:2] == "- "]
+    assert ends == [True, False, True] and "too high" not in text
 
 
 def test_students_of_several_seeds_are_compared_in_pairs() -> None:

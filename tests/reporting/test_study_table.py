@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from causalkd.reporting.study_table import study_table
+from causalkd.reporting.study_types import StudyTable
 from causalkd.verification.results.report import DifferenceRow
 from causalkd.verification.statistics.paired_difference import paired_difference
 from tests.example_study import ACCURACIES, FAILURE, example_results, example_study
@@ -58,30 +59,55 @@ def test_the_reference_can_be_chosen(tmp_path: Path) -> None:
     assert {(each.method, each.reference) for each in table.differences} == {("one", "other")}
 
 
+def test_checkpoints_that_were_chosen_on_the_scored_rows_are_told(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    results = example_results(study)
+    said = "Checkpoints were chosen on the same held-out rows, so scores on these are somewhat too high."
+    assert said not in study_table(study, results).budget
+    last = results[-1].report
+    assert last is not None
+    chosen = replace(last, students=(replace(last.students[0], chosen_by="accuracy"),))
+    assert study_table(study, [*results[:-1], replace(results[-1], report=chosen)]).budget.endswith(f" {said}")
+
+
 def test_students_of_one_run_are_also_compared_over_pairs(tmp_path: Path) -> None:
+    """Two declared pairs and a cell of the grid: seed 0 differs at both, seed 1 at one of them, seed 2 at none."""
     students = [{"name": name, "layers": [0], "objectives": {"task": {}}} for name in ("a", "b")]
     study = example_study(tmp_path, variants={"one": {"students": students}})
-    results = []
-    for each in example_results(study):
-        report = each.report
-        assert report is not None
-        twins = tuple(replace(report.students[0], name=name) for name in ("a", "b"))
-        rows = [replace(row, student=name) for name in ("a", "b") for row in report.interchange]
-        q = 0.001 if each.cell.seed < 2 else 0.5
-        place = ("premise", 1, 0, "iia_effective", 480)
-        compared = DifferenceRow("b", each.cell.seed, "a", "measured", *place, 0.1, 0.05, 0.15, q, q)
-        both = replace(report, students=twins, interchange=tuple(rows), differences=(compared,))
-        results.append(replace(each, report=both))
-    table = study_table(study, results)
-    assert [row.method for row in table.rows] == ["one/a", "one/b"]
-    found = {each.measure: each for each in table.differences}
-    assert found["effective IIA at declared pairs"].over_seeds.mean == 0
-    # The made-up means do not differ, so no pairwise finding has the sign of the mean.
-    assert found["effective IIA at declared pairs"].seeds_beyond_chance == 0
+    q = {"premise": (0.001, 0.001, 0.5), "late": (0.001, 0.5, 0.5), "grid:premise": (0.001, 0.001, 0.001)}
+
+    def table(gain: float) -> StudyTable:
+        results = []
+        for each in example_results(study):
+            report, seed = each.report, each.cell.seed
+            assert report is not None
+            twins = tuple(replace(report.students[0], name=name) for name in ("a", "b"))
+            rows = [
+                replace(row, student=name, iia_effective=gain * (name == "b"))
+                for name in ("a", "b")
+                for row in report.interchange
+            ]
+            compared = tuple(
+                DifferenceRow(
+                    "b", seed, "a", "measured", pair, 1, 0, "iia_effective", 480, 0.1, 0.05, 0.15, *[p[seed]] * 2
+                )
+                for pair, p in q.items()
+            )
+            both = replace(report, students=twins, interchange=tuple(rows), differences=compared)
+            results.append(replace(each, report=both))
+        return study_table(study, results)
+
+    assert [row.method for row in table(0.1).rows] == ["one/a", "one/b"]
+    found = {each.measure: each for each in table(0.1).differences}
+    assert found["effective IIA at declared pairs"].seeds_beyond_chance == 1
     assert found["accuracy"].seeds_beyond_chance is None
     # Intervals of width 0.1: a standard error of 0.1 / 3.92, and what it shows with a probability of 80 % is 2.8 of it.
     assert found["effective IIA at declared pairs"].visible_over_examples == pytest.approx(0.0715, abs=1e-4)
     assert found["accuracy"].visible_over_examples is None
+    # Where the made-up means differ otherwise or not at all, no finding over pairs has the sign of the mean.
+    for gain in (0.0, -0.1):
+        found = {each.measure: each for each in table(gain).differences}
+        assert found["effective IIA at declared pairs"].seeds_beyond_chance == 0
 
 
 def test_the_seconds_are_beside_the_table_and_not_in_it(tmp_path: Path) -> None:

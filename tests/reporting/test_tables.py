@@ -10,11 +10,13 @@ from causalkd.recipe.objectives import OBJECTIVES, ObjectiveEntry, TaskPart, reg
 from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card
+from causalkd.reporting.run_comparison import compare
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import learning_maps, left_out, site_means, tables
+from causalkd.reporting.tables import chosen_checkpoints, learning_maps, left_out, site_means, tables
 from causalkd.reporting.terminal import as_text
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
+from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
 from tests.example_report import example_report
 from tests.two_sites import two_sites
@@ -67,6 +69,26 @@ def test_the_task_metric_stands_with_its_interval_and_paired_differences(report)
     assert {("teacher", "–", "0.910", "0.880–0.930", "–"), ("diito", "0", "0.900", "0.870–0.920", "872")} <= lines
     assert "diito − kd, seed 0, accuracy: +0.012 [-0.003, +0.027] on 872 rows, p = 0.120" in text.splitlines()
     assert " rows, p" not in as_text(report)
+
+
+def test_a_checkpoint_that_was_chosen_on_the_scored_rows_is_told_wherever_scores_are():
+    report = example_report(seeds=1)
+    kd, diito = report.students
+    biased = dataclasses.replace(report, students=(kd, dataclasses.replace(diito, chosen_by="accuracy")))
+    said = (
+        "The checkpoint of diito was chosen by accuracy on the same held-out rows, so these task scores are somewhat "
+        "too high; their intervals and p-values do not account for the choice."
+    )
+    assert chosen_checkpoints(report) == [] and chosen_checkpoints(biased) == [said]
+    card = model_card(biased, biased.students[1])
+    for made in (as_text(biased), as_markdown(biased), card, compare({"a": report, "b": biased}), render(biased)):
+        assert said in " ".join(html.unescape(made).split())
+    for made in (as_text(report), as_markdown(report), model_card(biased, kd)):
+        assert "The checkpoint" not in made
+    taught = dataclasses.replace(biased, teacher=dataclasses.replace(biased.teacher, chosen_by="answer_f1"))
+    (line,) = chosen_checkpoints(taught)
+    assert line.startswith("Checkpoints of the teacher and diito were chosen by answer f1 or accuracy on the same")
+    assert VerificationReport.from_json(taught.to_json()) == taught and "chosen_by" not in report.to_json()
 
 
 @pytest.mark.parametrize("trains_maps", [True, False])

@@ -9,6 +9,7 @@ from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Site
 from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.hooks.hook_names import tensor_of
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.results.report import GRID
@@ -222,13 +223,8 @@ def _touches(pair: ResolvedPair, component: str, teacher_layer: int, student_lay
     """Whether the pair writes to both hook points, alone or among others, whole or in part."""
     sites_of_layers = ((pair.teacher, teacher_layer), (pair.student, student_layer))
     return all(
-        any(_tensor(site.hook_point.component, site.hook_point.layer) == _tensor(component, layer) for site in sites)
+        any(
+            tensor_of(site.hook_point.component, site.hook_point.layer) == tensor_of(component, layer) for site in sites
+        )
         for sites, layer in sites_of_layers
     )
-
-
-def _tensor(component: str, layer: int) -> tuple[str, int]:
-    """One name for each tensor: a block's input is the output of the block before, and heads are columns of the
-    whole.
-    """
-    return ("block_output", layer - 1) if component == "block_input" else (component.removeprefix("head_"), layer)

@@ -63,6 +63,18 @@ class FinetuneResults:
         """The names of all metrics, the one the task is judged by first."""
         return tuple(self.scores[0].metrics)
 
+    @property
+    def questions(self) -> int | None:
+        """The number of questions that were scored, each once however many examples its windows are; None where there
+        are no questions.
+        """
+        return self.split["predictions"] if "exact_match" in self.metrics else None
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether checkpoints were taken by their scores on the held-out split."""
+        return any(each.best_step is not None for each in self.scores)
+
     def _values(self, metric: str) -> list[float]:
         values = [each.metrics[metric] for each in self.scores]
         known = [value for value in values if value is not None and math.isfinite(value)]

@@ -24,8 +24,13 @@ class TaskScores:
     """The standard deviation over seeds; None for one seed."""
     seeds: int
     examples: int
+    """The rows of the held-out split; of question answering the windows, of which a question may have several."""
     folder: str
     """The folder of the fine-tuning, below the pipeline's."""
+    questions: int | None = None
+    """The questions that were scored; None for other tasks, and in results of earlier versions."""
+    chosen: bool = False
+    """Whether checkpoints were taken by their scores on the same rows; not known of earlier versions' results."""
 
     @property
     def mean(self) -> float | None:
@@ -45,6 +50,8 @@ class ModelScores:
     seed: int | None = None
     stage1: float | None = None
     """The held-out metric of the run's own task, such as the perplexity."""
+    stage1_chosen: bool = False
+    """Whether its checkpoint was taken by its score on the same rows; not known of earlier versions' results."""
 
     def average(self) -> float | None:
         """The mean over tasks of the metric that each is judged by; None where one has no number or no upper bound."""

@@ -50,6 +50,9 @@ class TeacherResult:
         default_factory=dict
     )
     """Further metrics of the task by name, where several are usual."""
+    chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
+    """The metric by which its checkpoint was chosen on the held-out rows, so that its scores on them are somewhat too
+    high; None where the last weights were kept, or the run did not train it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ class StudentResult:
         default_factory=dict
     )
     """Further metrics of the task by name, where several are usual."""
+    chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
+    """The metric by which its checkpoint was chosen on the held-out rows, so that its scores on them are somewhat too
+    high; None where the last weights were kept."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 import dataclasses
 
 from analysis.figures.grids import find_grids, find_heads
+from causalkd.data.pairs.position_policy import PositionPolicy
 from tests.example_report import example_report
 
 
@@ -33,15 +34,42 @@ def test_above_baseline_takes_the_best_baseline_of_the_site():
     assert grid.above_baseline(0, 0, "iia_effective") is None
 
 
-def test_two_choices_of_positions_are_two_grids_and_each_keeps_its_own_pair():
-    report = example_report()
-    other = [
-        dataclasses.replace(row, pair=row.pair.replace("premise", "verb"), iia=0.123) for row in report.interchange
+def _named(rows, cell, name):
+    """The rows with another pair's name at one cell."""
+    return [
+        dataclasses.replace(row, pair=name) if (row.teacher_layer, row.student_layer) == cell else row for row in rows
     ]
-    report = dataclasses.replace(report, interchange=(*report.interchange, *other))
-    premise, verb = find_grids(report, "kd", 0)
+
+
+def _with_pairs(report, rows, **positions):
+    """The report with further declared pairs; each has the positions that are given, or those of `premise`."""
+    (first,) = report.alignment.pairs
+    further = [first.model_copy(update={"name": name, "positions": own}) for name, own in positions.items()]
+    alignment = report.alignment.model_copy(update={"pairs": (first, *further)})
+    return dataclasses.replace(report, alignment=alignment, interchange=tuple(rows))
+
+
+def test_two_choices_of_positions_are_two_grids_and_each_keeps_its_own_pairs():
+    """`premise` and `late` are pairs of one choice of positions; `verb` is one of another, at the cell of `late`."""
+    report = example_report()
+    other = [dataclasses.replace(row, pair="grid:verb", iia=0.123) for row in report.interchange]
+    rows = [*_named(report.interchange, (2, 1), "late"), *_named(other, (2, 1), "verb")]
+    verbs = PositionPolicy(policy="segments", segments=("verb",))
+    premise, verb = find_grids(_with_pairs(report, rows, late=None, verb=verbs), "kd", 0)
     assert (premise.positions, verb.positions) == ("premise", "verb")
-    assert verb.value(1, 0, "iia") == 0.123 and premise.value(1, 0, "iia") != 0.123
+    assert {row.iia for row in verb.cells.values()} == {0.123}
+    assert 0.123 not in {row.iia for row in premise.cells.values()}
+    assert premise.cells[2, 1, "measured"].pair == "late" and verb.cells[2, 1, "measured"].pair == "verb"
+    assert len(premise.cells) == len(verb.cells) == 4 * 2 * 5
+
+
+def test_a_pair_of_a_part_of_a_site_is_no_cell():
+    report = example_report()
+    rows = _named(report.interchange, (2, 1), "late")
+    parts = [dataclasses.replace(row, pair="part", iia=0.123) for row in rows if row.pair in ("late", "premise")]
+    (grid,) = find_grids(_with_pairs(report, [*rows, *parts], late=None, part=None), "kd", 0)
+    assert grid.cells[2, 1, "measured"].pair == "late" and grid.cells[1, 0, "measured"].pair == "premise"
+    assert 0.123 not in {row.iia for row in grid.cells.values()}
 
 
 def test_each_component_has_a_grid_of_its_own():

@@ -30,6 +30,36 @@ def test_the_aligned_layers_are_joined_with_their_exact_numbers(report):
     )
 
 
+def test_the_best_baseline_is_a_mean_as_the_accuracy_beside_it_is(report):
+    """Two pairs at one cell, of which one has twice the accuracy and twice the best baseline.
+
+    One that has few pairs, or that cannot reach the output, is in neither mean."""
+    shown = [
+        ("one", 200, True, {"measured": 0.9, "majority_class": 0.8, "permuted_source": 0.1}),
+        ("two", 150, True, {"measured": 0.3, "majority_class": 0.1, "permuted_source": 0.2}),
+        ("few", 29, True, {"measured": 1.0, "majority_class": 1.0}),
+        ("lost", 500, False, {"measured": 1.0, "majority_class": 1.0}),
+    ]
+    first = next(row for row in report.interchange if row.aligned and row.student == "kd")
+    rows = [
+        dataclasses.replace(
+            first,
+            pair=pair,
+            component="mlp_output" if pair == "two" else "block_output",
+            baseline=baseline,
+            effective_pairs=pairs,
+            reachable=reachable,
+            iia_effective=value,
+        )
+        for pair, pairs, reachable, values in shown
+        for baseline, value in values.items()
+    ]
+    (join,) = joins(dataclasses.replace(report, interchange=tuple(rows)), "kd")
+    assert join.value == pytest.approx(0.6)
+    assert "(block_output, mlp_output): effective" in join.meaning
+    assert join.meaning.endswith("60.0%, mean of 2 on 150 to 200 effective pairs, best baseline 50.0%")
+
+
 def test_every_layer_is_a_box_and_every_join_a_line_with_a_tooltip(report):
     picture = _parsed(layer_stacks(report, "diito"))
     assert len(picture.findall(f".//{SVG}rect")) == 4 + 2 and len(picture.findall(f".//{SVG}path")) == 2

@@ -12,23 +12,24 @@ from analysis.figures.teaching_modes import (
 from causalkd.verification.results.teaching import ModeAccuracy, TeachingModes
 
 
-def _modes(scale: float) -> TeachingModes:
+def _modes(scale: float, easy: int = 1) -> TeachingModes:
     unc = scale * np.array([0.1, 0.2, 0.8, 0.6])
     return TeachingModes(
         text=np.array([0, 0, 0, 1]),
         position=np.array([1, 3, 4, 2]),
         uncertainty=unc,
-        hard=unc >= np.sort(unc)[1],
+        hard=unc >= np.sort(unc)[easy],
         target=np.full(4, 0.5),
         diversity=np.full(4, 2.0),
     )
 
 
-def test_the_distribution_is_cumulative_with_a_dot_at_the_lower_median():
-    (ax,) = uncertainty_distribution({"small": _modes(1.0), "large": _modes(0.5)}).axes
-    curve, dot, *_ = ax.get_lines()
+def test_the_distribution_is_cumulative_with_a_dot_where_hard_tokens_start():
+    (ax,) = uncertainty_distribution({"small": _modes(1.0), "large": _modes(0.5, easy=3)}).axes
+    curve, dot, _, other = ax.get_lines()
     assert curve.get_xdata().tolist() == [0.1, 0.2, 0.6, 0.8] and curve.get_ydata().tolist() == [0.25, 0.5, 0.75, 1.0]
     assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (0.2, 0.5)
+    assert (other.get_xdata()[0], other.get_ydata()[0]) == (0.4, 1.0)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["small (n = 4)", "large (n = 4)"]
 
 
