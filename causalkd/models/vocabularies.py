@@ -14,15 +14,26 @@ def shared_entries(teacher: HookedModel, student: HookedModel) -> int | None:
     return max(own.values()) + 1 if own == other else None
 
 
-def share_entries(teacher: HookedModel, student: HookedModel) -> None:
-    """Lets two language models predict only the tokenizer's entries, where they pad these to different sizes.
+def share_entries(teacher: HookedModel, *students: HookedModel) -> None:
+    """Lets language models predict only the tokenizer's entries, where they pad these to different sizes.
 
-    From then on neither model's runs have logits of entries without a token; saved checkpoints stay as they were.
+    From then on, until a model is compared with others, no model's runs have logits of entries without a token; saved
+    checkpoints stay as they were. Where all pad them to one size, all entries have logits, whatever the teacher shared
+    with an earlier student.
     """
-    entries = shared_entries(teacher, student)
-    fits = entries is not None and entries <= min(teacher.vocabulary, student.vocabulary)
-    if fits and teacher.task in LANGUAGE_MODELS and teacher.vocabulary != student.vocabulary:
-        teacher.entries = student.entries = entries
+    for model in (teacher, *students):
+        model.entries = None
+    if teacher.task not in LANGUAGE_MODELS:
+        return
+    shared = [(student, shared_entries(teacher, student)) for student in students]
+    alike = [
+        (student, entries)
+        for student, entries in shared
+        if entries is not None and entries <= min(teacher.vocabulary, student.vocabulary)
+    ]
+    if any(student.vocabulary != teacher.vocabulary for student, _ in alike):
+        for student, entries in alike:
+            teacher.entries = student.entries = entries
 
 
 def entries_without_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -100,8 +100,7 @@ class TrainedRun:
         assert device is not None
         for model in (teacher, *(student.model for student in students)):
             move_to(model, device)
-        for student in students:
-            share_entries(teacher, student.model)
+        share_entries(teacher, *(student.model for student in students))
         return cls(folder, recipe, data, alignment, teacher, students, tuple(changed))
 
 

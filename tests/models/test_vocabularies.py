@@ -43,6 +43,21 @@ def test_equal_sizes_keep_every_entry():
     assert teacher.entries is student.entries is None
 
 
+def test_what_a_teacher_shares_is_no_matter_of_an_earlier_student():
+    teacher, padded = pair(TINY_VOCABULARY + 31)
+    _, equal = pair(TINY_VOCABULARY)
+    inputs, text = tiny_inputs(), len(VOCABULARY)
+
+    def widths():
+        return [model.run(inputs).logits.shape[-1] for model in (teacher, padded, equal)]
+
+    share_entries(teacher, padded)
+    share_entries(teacher, equal)
+    assert widths() == [TINY_VOCABULARY, text, TINY_VOCABULARY]
+    share_entries(teacher, equal, padded)  # all of which are compared
+    assert widths() == [text] * 3
+
+
 def test_a_vocabulary_that_was_resized_is_known_by_its_new_size():
     teacher, student = pair(len(VOCABULARY) - 2)
     with pytest.raises(ValueError, match=rf"the student's {len(VOCABULARY) - 2}, and the tokenizer of both"):

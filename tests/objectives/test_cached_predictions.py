@@ -30,6 +30,20 @@ def test_predictions_of_tokens_are_kept_in_full_and_only_where_they_were_made() 
     assert CachedForwards(teacher, memory, BATCH, None).predictions() is None
 
 
+@pytest.mark.parametrize("top_k", [None, 5])
+def test_predictions_of_fewer_entries_are_others(top_k: int | None) -> None:
+    """Students that pad a vocabulary to different sizes can learn from one memory."""
+    teacher, _ = models("causal_lm", "gpt2", "gpt2")
+    memory = TeacherCache(teacher, top_k=top_k)
+    TeacherOutputs(teacher, BATCH, logits_at=REAL, memory=memory).run()
+    teacher.entries = 40
+    known = CachedForwards(teacher, memory, BATCH, REAL)
+    assert known.predictions() is None
+    made = TeacherOutputs(teacher, BATCH, logits_at=REAL, memory=memory).run()
+    found = known.predictions()
+    assert found is not None and found.item_logits.shape == made.item_logits.shape == (len(REAL), 40)
+
+
 def test_of_the_largest_predictions_each_has_its_own_and_the_others_an_even_share_of_the_rest() -> None:
     teacher, _ = models("causal_lm", "gpt2", "gpt2")
     memory = TeacherCache(teacher, top_k=5)

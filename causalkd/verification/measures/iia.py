@@ -92,7 +92,7 @@ def measure_all(
     _check(students, batches, baselines)
     for student, _ in students:
         check_pair(teacher, student, same_tokens=batches[0].student is None)
-        share_entries(teacher, student)
+    share_entries(teacher, *(student for student, _ in students))
     comparisons = [plan(teacher, student, alignment, component, trained) for student, alignment in students]
     models = [student for student, _ in students]
     return measure_comparisons(
