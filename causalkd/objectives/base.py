@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from causalkd.data.batch import Batch, Inputs
+from causalkd.data.batch import IGNORED, Batch, Inputs
 from causalkd.data.positions import Positions
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, predicting_at
 from causalkd.models.hooks.forward import ForwardOutput
@@ -76,6 +76,8 @@ class Requirements(NamedTuple):
             return self.teacher_query.amount(task, batch)
         if self.logits == "none":
             return batch.counted.sum()
+        if task == "question_answering" and self.logits == "labelled" and batch.labels is not None:
+            return (batch.labels != IGNORED).sum()  # each end of an answer is a prediction, and one may be cut off
         counted = counted_tokens(task, batch, self.logits)
         return (batch.counted.any(1) if counted is None else counted).sum()
 

@@ -22,7 +22,8 @@ class ResponseKD:
     """T² · KL(teacher || student) on base (Hinton et al. 2015; DIITO's L_CE), or another divergence; no more forwards.
 
     With `scale_by_t2=False` it is AD-KD's L_kd. Differs from the paper: that is the cross-entropy, which is greater by
-    the teacher's entropy, a constant.
+    the teacher's entropy, a constant. Of a regression it is the squared error whatever the divergence; unscaled, that
+    of both outputs divided by T, as in AD-KD's release.
 
     Args:
         temperature: T, dividing both models' logits.

@@ -137,3 +137,24 @@ def test_a_temperature_that_divides_nothing_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=f"the temperature is {temperature}; logits are divided by it"):
         objective(temperature)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_of_numbers_it_is_the_squared_error_whatever_the_divergence(scaled: bool) -> None:
+    """Unscaled it is that of outputs divided by T, as in AD-KD's release."""
+    (teacher, student), batch = models("regression", "bert", "bert"), batch_of("regression")
+    s, t = (model.model(**batch.inputs).logits for model in (student, teacher))
+    expected = (s - t).square().mean() / (1 if scaled else 16)
+    for divergence in ("forward_kl", "reverse_kl"):
+        objective = ResponseKD(4.0, divergence=divergence, scale_by_t2=scaled)
+        assert_same_term(student, objective(step_of(objective, teacher, student, batch)), expected)
+
+
+def test_the_mean_of_a_batch_of_questions_is_over_the_ends_that_are_there() -> None:
+    """Where an answer is cut off, micro-batches would else not add up to one large batch."""
+    batch = batch_of("question_answering")
+    rows = len(batch.counted)
+    labels = torch.full((rows, 2), -100)
+    labels[0], labels[1, 0] = torch.tensor([1, 2]), 1
+    amount = TaskLoss().requirements().amount("question_answering", replace(batch, labels=labels))
+    assert amount == 3

@@ -93,6 +93,12 @@ RULES = (
         lambda run: any(entry.reads_teacher for student in run.students for entry in entries_of(student)),
     ),
     Rule("verification", "tolerance", "a regression", lambda run: run.kind == "regression"),
+    Rule(
+        "students.*.objectives.response_kd",
+        "divergence",
+        "predictions of labels or tokens, and not of a number",
+        lambda run: run.kind != "regression",
+    ),
     Rule("students.*.objectives.*", "tokens", "predictions for each token", lambda run: run.kind in TOKEN_TASKS),
 )
 """Every such key."""
@@ -118,10 +124,12 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
 
 def _parts(recipe: Recipe | FinetuneRecipe, place: str) -> Iterator[tuple[str, Part]]:
     """The parts of a recipe that a place means, with their names; none where the recipe has no such place."""
-    if place != "students.*.objectives.*":
+    wanted = place.removeprefix("students.*.objectives.")
+    if wanted == place:
         if place in type(recipe).model_fields:
             yield place, getattr(recipe, place)
         return
     for student in recipe.students if isinstance(recipe, Recipe) else ():
         for name, objective in student.objectives.chosen().items():
-            yield f"students.{student.name}.objectives.{name}", objective
+            if wanted in ("*", name):
+                yield f"students.{student.name}.objectives.{name}", objective

@@ -22,6 +22,7 @@ NOTHING = [
     ("classification", {"task": {}}, {"training": {"teacher_cache": {"max_mib": 1}}}, "training.teacher_cache is"),
     ("classification", KD, {"verification": {"tolerance": 0.1}}, "verification.tolerance is 0.1"),
     ("regression", {"response_kd": {"tokens": "labelled"}}, {}, "students.one.objectives.response_kd.tokens is"),
+    ("regression", {"response_kd": {"divergence": "reverse_kl"}}, {}, "students.one.objectives.response_kd.divergence"),
 ]
 SOMETHING = [
     ("classification", {**KD, "diito": {}}, {"data": {"group": 4}}),
