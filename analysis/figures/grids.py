@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from causalkd.alignment.spec import GRID
 from causalkd.reporting.summary import rows_of
 from causalkd.verification.results.baselines import explaining
-from causalkd.verification.results.report import GRID, BaselineName, InterchangeRow, Measure, VerificationReport
+from causalkd.verification.results.report import BaselineName, InterchangeRow, Measure, VerificationReport
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex, to_rgba
 
 from analysis.figures.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on, shortened
+from causalkd.alignment.spec import GRID
 from causalkd.reporting.headline import percent
 from causalkd.reporting.summary import best_baseline, mean
-from causalkd.verification.results.report import GRID, InterchangeRow, VerificationReport
+from causalkd.verification.results.report import InterchangeRow, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _WIDTH, _TOP, _BOX, _LEFT, _RIGHT = 300.0, 22.0, 110.0, 4.0, 186.0

@@ -69,6 +69,10 @@ class Site(BaseModel):
         return {"layer": self.layer, "component": self.component, "unit": self.unit, **handler(self)}
 
 
+GRID = "grid:"
+"""The prefix of the names of sites that are measured beside the declared pairs."""
+
+
 class SitePair(BaseModel):
     """One named entry of an alignment: these sites of the teacher correspond to these of the student."""
 
@@ -82,6 +86,13 @@ class SitePair(BaseModel):
     """The student's sites; the intervention is on all of them, with one source."""
     positions: PositionPolicy | None = None
     """Overrides the alignment's position policy."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_grid(cls, name: str) -> str:
+        if name.startswith(GRID):
+            raise ValueError(f"{name!r} begins with {GRID!r}, which names sites that are not declared; leave that out")
+        return name
 
     def touches(self, component: str, teacher_layer: int, student_layer: int) -> bool:
         """Whether the pair writes to a component of both models, alone or among other sites, whole or in part."""

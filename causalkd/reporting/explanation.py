@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from causalkd.alignment.spec import GRID
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.counted import what_a_prediction_is, what_changed
@@ -11,7 +12,7 @@ from causalkd.reporting.standing import is_trained_there, site_of
 from causalkd.reporting.summary import summaries
 from causalkd.task_types import TOKEN_TASKS
 from causalkd.verification.results.baselines import BASELINES
-from causalkd.verification.results.report import GRID, VerificationReport
+from causalkd.verification.results.report import VerificationReport
 
 _NAMED = 4
 """The number of students of which it is said what they were trained with."""

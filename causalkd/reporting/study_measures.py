@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from causalkd.alignment.spec import GRID
 from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.summary import best_baseline, rows_of
-from causalkd.verification.results.report import GRID, InterchangeRow, VerificationReport
+from causalkd.verification.results.report import InterchangeRow, VerificationReport
 from causalkd.verification.statistics.aggregate import mean
 
 Measures = dict[str, float | None]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from causalkd.alignment.spec import GRID
 from causalkd.recipe.study import Study
 from causalkd.reporting.study_measures import (
     ALIGNED,
@@ -16,7 +17,7 @@ from causalkd.reporting.study_measures import (
     measures,
 )
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
-from causalkd.verification.results.report import GRID, DifferenceRow
+from causalkd.verification.results.report import DifferenceRow
 from causalkd.verification.statistics.evidence import is_beyond_chance
 from causalkd.verification.statistics.paired_difference import PairedDifference, interval_visible, paired_difference
 from causalkd.verification.statistics.permutation import benjamini_hochberg

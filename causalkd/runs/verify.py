@@ -11,6 +11,7 @@ from torch import Tensor
 from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import Batch
 from causalkd.data.tasks.generated import causal_model
+from causalkd.data.tasks.registry import task_spec
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.recipe.sections import StudentPart
 from causalkd.runs.folder.map_files import check_maps
@@ -202,6 +203,7 @@ def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
     if known is None:
         return []
     answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)
+    answers = answers.in_label_order(task_spec(run.recipe.data.data_name).labels, run.data.labels or ())
     positions = alike(run.alignment.policies())
     models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
     return [GroundTruth(model, answers, positions, name=name, seed=seed) for name, seed, model in models]

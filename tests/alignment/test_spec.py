@@ -275,3 +275,8 @@ def test_pyvene_is_imported_when_needed_and_without_a_print():
     """Nor do the command line and its commands import it, which the process that is forked has imported."""
     done = ended("tests.alignment.late_pyvene")
     assert (done.code, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_pair_is_not_named_like_a_site_that_is_not_declared():
+    with pytest.raises(ValueError, match="'grid:a' begins with 'grid:', which names sites that are not declared"):
+        Alignment.from_yaml(MIDDLE.replace("name: middle\n    teacher", "name: grid:a\n    teacher"))

@@ -7,12 +7,11 @@ from functools import cached_property
 
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite
-from causalkd.alignment.spec import Site
+from causalkd.alignment.spec import GRID, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hook_names import tensor_of
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.results.report import GRID
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from causalkd.alignment.spec import GRID
 from causalkd.data.batch import Batch
 from causalkd.verification.interventions.baselines import as_many, modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, Reach
@@ -20,7 +21,6 @@ from causalkd.verification.interventions.predictions import TOLERANCE, Predictio
 from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
 from causalkd.verification.measures.scores import COLUMNS, Column, Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, MEASURED, BaselineName
-from causalkd.verification.results.report import GRID
 from causalkd.verification.statistics.intervals import Shared
 
 

@@ -61,6 +61,15 @@ class KnownAnswers:
         pair = torch.arange(len(answers)).repeat_interleave(answers.shape[1])
         return cls(pair, answers.flatten(), {name: torch.cat(found) for name, found in counterfactual.items()})
 
+    def in_label_order(self, own: Sequence[str], names: Sequence[str]) -> "KnownAnswers":
+        """The same predictions, numbered by `names` instead of `own`: a model's labels may be in another order."""
+        if not own or tuple(own) == tuple(names):
+            return self
+        known = [name.casefold() for name in names]
+        place = torch.tensor([known.index(name.casefold()) for name in own])
+        after = {variable: place[found] for variable, found in self.counterfactual.items()}
+        return KnownAnswers(self.pair, place[self.plain], after)
+
 
 def ground_truth(
     model: HookedModel,

@@ -23,10 +23,6 @@ SCHEMA_VERSION = 3
 
 Measure = Literal["iia", "iia_effective"]
 
-GRID = "grid:"
-"""The prefix of `pair` in grid rows outside the declared pairs; the name of the pair whose positions it uses
-follows."""
-
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _MEASURED = (
     "teacher", "students", "interchange", "differences", "ground_truth", "mismatches", "off_distribution", "heads",

@@ -127,3 +127,18 @@ def test_pairs_without_separate_sources_are_refused(batches):
     inside = type(batches[0])(batches[0].inputs, source_rows=torch.arange(100).roll(1), positions=batches[0].positions)
     with pytest.raises(ValueError, match="no separate sources"):
         KnownAnswers.of(counterfactual_labels, VARIABLES, [inside])
+
+
+def test_labels_may_be_in_another_order_than_the_causal_models():
+    task, own = PlantedNLI(), PlantedNLI().label_names
+    drawn = task.examples("heldout", 60, 0)
+    policies = {"all": PositionPolicy(policy="all")}
+    batches = pair_batches(drawn, evaluation_pairs(drawn, 40, seed=0), policies, 20, task.tokenizer().pad_token_id)
+    known = KnownAnswers.of(task.many_counterfactual_labels, PLANTED, batches)
+    names = tuple(name.upper() for name in (own[1], own[0], own[2]))
+    moved = known.in_label_order(own, names)
+    assert {own[label].upper() for label in known.plain.tolist()} == set(names)
+    assert [names[label] for label in moved.plain] == [own[label].upper() for label in known.plain]
+    for variable, found in known.counterfactual.items():
+        assert [names[label] for label in moved.counterfactual[variable]] == [own[label].upper() for label in found]
+    assert known.in_label_order(own, own) is known is known.in_label_order((), ())
