@@ -37,6 +37,12 @@ class _Interchanges:
         logits: Logits,
     ) -> None:
         check_choice("pairs", pairs, get_args(Pairs))
+        twice = [pair.name for pair in alignment.pairs if len(set(pair.policy.source)) < len(pair.policy.source)]
+        if crossway and twice:
+            raise ValueError(
+                f"the positions of {', '.join(twice)} name a token of the source twice, which crossway would give two "
+                "values; name each once, or leave crossway out"
+            )
         self.alignment, self._pairs, self._crossway, self._seed = alignment, pairs, crossway, seed
         self._kept = Requirements(
             tuple(hook_point for pair in alignment.pairs for hook_point in hook_points_needed(teacher, pair.teacher)),

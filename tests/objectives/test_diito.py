@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from causalkd.data.batch import IGNORED
+from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import student_from_teacher
 from causalkd.objectives.counterfactual_terms import counterfactuals
@@ -193,3 +194,13 @@ def test_with_dropout_the_counterfactual_is_of_this_very_base_run() -> None:
     objective = DIITO(resolved, teacher, student)
     run = step_of(objective, teacher, student, nothing)
     assert torch.equal(counterfactuals(run, resolved.pairs[0]).student.logits, run.student_run.logits)
+
+
+def test_crossway_is_refused_where_a_token_of_the_source_would_get_two_values() -> None:
+    teacher, student = models()
+    resolved = aligned(teacher, student)
+    policy = PositionPolicy(policy="explicit", base=(1, 2), source=(3, 3))
+    twice = replace(resolved, pairs=tuple(replace(pair, policy=policy) for pair in resolved.pairs))
+    DIITO(twice, teacher, student)
+    with pytest.raises(ValueError, match="name a token of the source twice, which crossway would give two values"):
+        DIITO(twice, teacher, student, crossway=True)
