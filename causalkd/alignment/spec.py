@@ -171,10 +171,11 @@ class Alignment(BaseModel):
     ) -> "Alignment":
         """Make an alignment of two pyvene configs; what pyvene cannot hold must be given, or added later.
 
-        Sites of one `group_key` form a pair. Without group keys the k-th site of one config corresponds to the k-th of
-        the other, or all to all where they have different numbers of sites. What pyvene works out by itself when it
-        builds an `IntervenableModel` (names, dimensions) is not read, and neither is `max_number_of_units`: how many
-        positions an intervention has is for the position policy to say.
+        Sites of one `group_key` form a pair, in whatever order each config lists the groups; groups that run through
+        one another, or that only one config has, are one pair together. Without group keys the k-th site of one config
+        corresponds to the k-th of the other, or all to all where they have different numbers of sites. What pyvene
+        works out by itself when it builds an `IntervenableModel` (names, dimensions) is not read, and neither is
+        `max_number_of_units`: how many positions an intervention has is for the position policy to say.
 
         Args:
             teacher_config: A pyvene `IntervenableConfig`, or what its `representations` may be; never changed.
@@ -279,15 +280,17 @@ class _Keyed(NamedTuple):
 
 
 def _pair_up(teacher: _Keyed, student: _Keyed) -> list[tuple[tuple[Site, ...], tuple[Site, ...]]]:
-    """The pairs that two lists of sites form by themselves, such that concatenating them gives the lists back."""
+    """The pairs that two lists of sites form by themselves: one a group, where none runs through another."""
     keys = [list(dict.fromkeys(side.keys)) for side in (teacher, student)]
     if keys[0] == keys[1] == [None] and len(teacher.sites) == len(student.sites):
         return [((one,), (other,)) for one, other in zip(teacher.sites, student.sites, strict=True)]
+    apart = all(
+        list(side.keys) == sorted(side.keys, key=own.index) for side, own in zip((teacher, student), keys, strict=True)
+    )
+    if None in keys[0] or set(keys[0]) != set(keys[1]) or not apart:
+        return [(teacher.sites, student.sites)]
     grouped = [
         [tuple(site for site, own in zip(*side, strict=True) if own == key) for key in keys[0]]
         for side in (teacher, student)
     ]
-    in_order = all(side.sites == sum(groups, ()) for side, groups in zip((teacher, student), grouped, strict=True))
-    if keys[0] == keys[1] and None not in keys[0] and in_order:
-        return list(zip(*grouped, strict=True))
-    return [(teacher.sites, student.sites)]
+    return list(zip(*grouped, strict=True))

@@ -183,6 +183,9 @@ def test_pyvene_pairs_form_by_order_or_by_group():
     grouped = Alignment.from_pyvene(*CONFIGS["groups"])
     assert [[site.layer for site in pair.teacher] for pair in grouped.pairs] == [[1, 2], [3]]
     assert [len(Alignment.from_pyvene(*CONFIGS[name]).pairs) for name in ("uneven", "mixed_groups")] == [1, 1]
+    teacher = _config(PART(2, group_key="a"), PART(4, group_key="b"))
+    other = Alignment.from_pyvene(teacher, _config(PART(2, group_key="b"), PART(1, group_key="a")))
+    assert [(pair.teacher[0].layer, pair.student[0].layer) for pair in other.pairs] == [(2, 1), (4, 2)]
 
 
 def test_pairs_of_several_sites_become_groups():

@@ -62,7 +62,8 @@ class TaskCertainty(TypedDict):
 
 
 def metric_interval(answers: LabelPredictions, metric: str, seed: int = 0) -> Interval | None:
-    """The 95 % interval of a metric over rows; None where it is not defined, or there are fewer than two rows.
+    """The 95 % interval of a metric over rows; None where it is not defined, where no sample of the rows changes it,
+    as of a model that predicts one class, whose Matthews' correlation is 0, or where there are fewer than two rows.
 
     Args:
         answers: What a model predicts, as `answers_of` gives it.
@@ -75,7 +76,8 @@ def metric_interval(answers: LabelPredictions, metric: str, seed: int = 0) -> In
     ratio = RATIOS.get(metric)
     if ratio is not None and ratio.is_share:
         return intervals(ratio.above(answers)[None], ratio.below(answers)[None])[0]
-    return _widened(_bootstrapped(score, rows, seed), _share_like(answers, metric), metric)
+    found = _widened(_bootstrapped(score, rows, seed), _share_like(answers, metric), metric)
+    return None if found is None or found.low == found.high else found
 
 
 def metric_difference(

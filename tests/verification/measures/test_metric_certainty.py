@@ -93,6 +93,17 @@ def test_rows_that_are_all_right_or_all_wrong_leave_no_metric_certain(metric: st
     assert close.low <= found.low, "one wrong row is not more certain than none"
 
 
+def test_a_value_that_no_sample_changes_is_not_certain() -> None:
+    """Whatever rows are drawn, a model that predicts one class has no correlation."""
+    rows, gold = torch.arange(100), torch.tensor([1] * 3 + [0] * 97)
+    answers = LabelPredictions(rows, torch.zeros(100, dtype=torch.long), gold, None, ("no", "yes"))
+    assert METRICS["matthews_correlation"][1](answers) == 0
+    assert metric_interval(answers, "matthews_correlation") is None
+    found = metric_interval(answers, "f1")
+    assert found is not None and found.low == 0 < found.high
+    assert metric_interval(replace(answers, gold=torch.zeros_like(gold)), "f1") is None
+
+
 def test_the_interval_of_f1_is_of_the_class_that_f1_is_of() -> None:
     """A checkpoint may have the positive class first."""
     random = np.random.default_rng(3)
