@@ -93,8 +93,8 @@ class ForwardCost:
         kinds = getattr(config, "layer_types", None)
         layers = self._model.n_layers if not kinds else sum(kind not in _WITHOUT_ATTENTION for kind in kinds)
         # With latent attention, queries have a part without and one with positions, and values a size of their own.
-        latent = [getattr(config, name, None) for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")]
-        entries = 2 * sizes.d_head if None in latent else sum(latent)
+        latent = [getattr(config, name, None) or 0 for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")]
+        entries = sum(latent) if all(latent) else 2 * sizes.d_head
         return layers * sizes.n_heads * entries
 
     @cached_property
