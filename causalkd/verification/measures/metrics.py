@@ -75,10 +75,15 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Labe
 
 
 def _averaged_f1(average: str) -> Callable[[LabelPredictions], float]:
-    """F1: with `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows."""
+    """F1: with `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows.
+
+    Of one label that a row has or not, every average is the F1 of that label.
+    """
 
     def score(answers: LabelPredictions) -> float:
         gold, choice = answers.gold.numpy(), answers.choice.numpy()
+        if gold.ndim == 2 and gold.shape[1] == 1:  # which scikit-learn would take for two classes, absent and present
+            return float(metrics.f1_score(gold[:, 0], choice[:, 0], zero_division=0.0))  # type: ignore[arg-type]
         return float(metrics.f1_score(gold, choice, average=average, zero_division=0.0))  # type: ignore[arg-type]
 
     return score
