@@ -60,8 +60,8 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
     """Words and tags of each sentence of a file with one word a line, its tag last, and blank lines between sentences.
 
     Columns are separated by tabs or, as in CoNLL-2003's files, by spaces; between them others may stand, always as
-    many. `-DOCSTART-` lines are no sentences. Comments are those of CoNLL-U, and other lines that begin with `# ` without
-    the columns of the file; with them `#` is a word. Tags in the IOB1 scheme, where `B-` stands only between
+    many. `-DOCSTART-` lines are no sentences. Comments are those of CoNLL-U, and lines that begin with `# ` without the
+    columns of the file; with them `#` is a word. Tags in the IOB1 scheme, where `B-` stands only between
     neighbours of one kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form.
     """
     sentences, words, tags, faults = [], [], [], []
