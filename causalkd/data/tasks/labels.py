@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from causalkd.errors import few
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_NUMBER = re.compile(r"-?\d{1,100}")
+_NUMBER = re.compile(r"-?\d{1,100}(\.\d{1,100})?")
 
 
 def declared_names(rows: "Dataset", column: str) -> tuple[str, ...]:
@@ -52,11 +53,12 @@ def numbers_of(values: Sequence[str | int | float], labels: tuple[str, ...], ori
 
     Raises ValueError for labels that are neither.
     """
-    known = {name: number for number, name in enumerate(labels)}
+    known = {_plain(name): number for number, name in enumerate(labels)}
+    known |= {name: number for number, name in enumerate(labels)}
     by_number = not any(_NUMBER.fullmatch(name) for name in labels)
     if by_number:
         known |= {str(number): number for number in range(len(labels))}
-    found = [known.get(str(value), known.get(_whole(value))) for value in values]
+    found = [known.get(str(value), known.get(_plain(value))) for value in values]
     unknown = [value for value, number in zip(values, found, strict=True) if number is None]
     if unknown:
         raise ValueError(
@@ -72,10 +74,31 @@ def _counted(values: Sequence[Any]) -> str:
 
 
 def in_order(names: Iterable[str | int | float]) -> list[str]:
-    """Names of labels in their order: by value where all are whole numbers, else by letters."""
-    texts = {str(name) for name in names}
-    whole = all(_NUMBER.fullmatch(text) for text in texts)
-    return sorted(texts, key=lambda text: (int(text) if whole else 0, text))
+    """Names of labels in their order: by value where all are numbers, else by letters."""
+    texts = {name_of(name) for name in names}
+    numbers = all(_NUMBER.fullmatch(text) for text in texts)
+    return sorted(texts, key=lambda text: (Decimal(text) if numbers else 0, text))
+
+
+def name_of(value: str | int | float) -> str:
+    """What a label is called; a whole number has no decimals, which tables with gaps and JSON give it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def check_names(names: Sequence[str], rows: int, kind: str, origin: str) -> None:
+    """Refuses names of which two are one label in two spellings, and so few or many that they are none; ValueError."""
+    plain = [_plain(name.strip().casefold()) for name in names]
+    alike = [name for name, each in zip(names, plain, strict=True) if plain.count(each) > 1]
+    if alike:
+        raise ValueError(
+            f"{origin} has labels that differ only in capitals, blanks or decimals: {few(list(map(repr, alike)), 6)}. "
+            "Correct the rows, or name all classes in `labels`"
+        )
+    if len(names) < 2 or (len(names) > rows / 2 and len(names) > 50):
+        raise ValueError(
+            f"{origin} has {len(names)} different values in {rows} rows, which are no classes. Name another column as "
+            f"`columns.label`, or use another kind than {kind}"
+        )
 
 
 def is_missing(value: Any) -> bool:
@@ -83,9 +106,10 @@ def is_missing(value: Any) -> bool:
     return value is None or value == "" or value != value
 
 
-def _whole(value: str | int | float) -> str:
-    """A whole number without its decimals, as tables with gaps store whole numbers as decimals."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else ""
+def _plain(value: str | int | float) -> str:
+    """The name of a label, where it is a whole number without its decimals, so that `1.0` is `1`."""
+    name = name_of(value)
+    return re.sub(r"\.0+", "", name) if re.fullmatch(r"-?\d+\.0+", name) else name
 
 
 def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[list[int]]:

@@ -1,7 +1,16 @@
 import datasets
 import pytest
 
-from causalkd.data.tasks.labels import declared_names, flags_of_sets, in_order, is_missing, named, numbers_of, scores
+from causalkd.data.tasks.labels import (
+    check_names,
+    declared_names,
+    flags_of_sets,
+    in_order,
+    is_missing,
+    named,
+    numbers_of,
+    scores,
+)
 
 
 def test_labels_are_known_by_name_and_by_number() -> None:
@@ -22,6 +31,16 @@ def test_names_are_those_that_a_table_has() -> None:
     assert numbers_of([1.0, 0.0], ("no", "yes"), "here") == [1, 0]  # a column of whole numbers that has gaps
     assert numbers_of([True, False], ("False", "True"), "here") == [1, 0]
     assert numbers_of([0.5, 1.0], ("0.5", "1.0"), "here") == [0, 1]
+
+
+@pytest.mark.parametrize("train", [[2, 1, 10], [2.0, 1.0, 10.0], ["2.0", "1.0", "10.0"], ["2", "1", "10"]])
+def test_a_whole_number_is_the_same_label_with_and_without_decimals(train: list) -> None:
+    names = tuple(in_order(train))
+    for values in ([1, 2, 10], [1.0, 2.0, 10.0], ["1", "2", "10"], ["1.0", "2.0", "10.0"]):
+        assert numbers_of(values, names, "here") == [0, 1, 2]
+    assert in_order(["10.5", "2.0", "-1"]) == ["-1", "2.0", "10.5"]
+    with pytest.raises(ValueError, match=r"here has labels that differ only in .* or decimals: '1', '1.0'\. Correct"):
+        check_names(("1", "1.0", "2"), 9, "classification", "here")
 
 
 def test_whole_numbers_are_in_the_order_of_their_values() -> None:

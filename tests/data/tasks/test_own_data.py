@@ -266,7 +266,9 @@ def test_ratings_are_classes_by_their_names(tmp_path: Path) -> None:
 def test_labels_that_differ_only_in_capitals_or_blanks_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "the fox,True\nthe cat,False\na dog,true\na bird, False\n" * 4)
-    with pytest.raises(ValueError, match=r"differ only in capitals or blanks: ' False', 'False', 'True', 'true'"):
+    with pytest.raises(
+        ValueError, match=r"differ only in capitals, blanks or decimals: ' False', 'False', 'True', 'true'"
+    ):
         loaded(OwnData(str(path), "classification"))
     names = ("True", "true", "False", " False")
     assert loaded(OwnData(str(path), "classification", labels=names)).labels == names
