@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _NUMBER = re.compile(r"-?\d{1,100}(\.\d{1,100})?")
+_AS_NAMES = (
+    "Give each row a list of the names of its labels, each once; or, of flags, a column of 0 and 1 for each label, as "
+    "`columns: {labels: [a, b, c]}`"
+)
+_FLAGS = {"0", "1", "true", "false"}
 
 
 def declared_names(rows: "Dataset", column: str) -> tuple[str, ...]:
@@ -119,9 +124,28 @@ def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ..
 
 
 def flags_of_sets(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[tuple[int, ...]]:
-    """The labels of each row as numbers: 1 at the labels that it has, and 0 at the others."""
-    found = [set(row) for row in numbers_of_each(values, labels, origin)]
-    return [tuple(int(number in row) for number in range(len(labels))) for row in found]
+    """The labels of each row as numbers: 1 at the labels that it has, and 0 at the others.
+
+    Raises ValueError for a row that names a label twice, by its name or its number, as flags of 0 and 1 would.
+    """
+    found = numbers_of_each(values, labels, origin)
+    twice = [row for row, numbers in zip(values, found, strict=True) if len(set(numbers)) < len(numbers)]
+    if twice:
+        raise ValueError(f"{origin} has {len(twice)} rows that name a label twice, such as {twice[0]}. {_AS_NAMES}")
+    return [tuple(int(number in row) for number in range(len(labels))) for row in map(set, found)]
+
+
+def check_sets(values: Sequence[Any], labels: tuple[str, ...], origin: str) -> None:
+    """Refuses lists of a flag for each label, which would be read as the names of two labels; ValueError.
+
+    Lists are such where all are equally long, with as many values as there are labels, where these are given, and have
+    0 and 1, or true and false, that are no given labels.
+    """
+    rows = [value for value in values if isinstance(value, list)]
+    lengths, texts = set(map(len, rows)), {_plain(each).casefold() for each in flat(rows)}
+    fits = len(lengths) == 1 and (not labels or lengths == {len(labels)})
+    if fits and texts and texts <= _FLAGS and not texts <= set(map(str.casefold, labels)):
+        raise ValueError(f"{origin} has a list of flags in each row, such as {rows[0]}. {_AS_NAMES}")
 
 
 def scores(values: Sequence[str | int | float], origin: str) -> list[float]:

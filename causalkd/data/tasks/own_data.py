@@ -13,6 +13,7 @@ from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
 from causalkd.data.tasks.labels import (
     check_names,
+    check_sets,
     declared_names,
     flagged,
     flat,
@@ -219,6 +220,8 @@ class OwnData:
         if declared:
             return declared
         values = list(table.rows[column])
+        if self.kind == "multi_label":
+            check_sets(values, (), f"{table.origin}, column {column!r}")
         values = values if self.kind == "classification" else flat(values)
         if any(isinstance(value, list | dict) for value in values):
             hint = "Use the kind multi_label" if self.kind == "classification" else "Give each row one list of labels"
@@ -239,6 +242,8 @@ class OwnData:
         if self.kind == "chat":
             values = [list(map(as_messages, column)) for column in values]
         roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
+        if self.labels and "labels" in roles:
+            check_sets(values[-1], self.labels, f"{table.origin}, column {sought[-1][1]!r}")
         check_rows(roles, [column for _, column in sought], values, table.origin, table.numbers)
         if "flag" in roles:
             first, names = roles.index("flag"), columns["labels"]

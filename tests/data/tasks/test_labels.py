@@ -3,6 +3,7 @@ import pytest
 
 from causalkd.data.tasks.labels import (
     check_names,
+    check_sets,
     declared_names,
     flags_of_sets,
     in_order,
@@ -50,7 +51,21 @@ def test_whole_numbers_are_in_the_order_of_their_values() -> None:
 
 
 def test_a_set_of_labels_is_a_flag_for_each() -> None:
-    assert flags_of_sets([["c", "a", "a"], [], [1]], ("a", "b", "c"), "here") == [(1, 0, 1), (0, 0, 0), (0, 1, 0)]
+    assert flags_of_sets([["c", "a"], [], [1]], ("a", "b", "c"), "here") == [(1, 0, 1), (0, 0, 0), (0, 1, 0)]
+    for twice in (["a", "c", "a"], ["b", 1], [1, 1, 0]):
+        with pytest.raises(ValueError, match=r"here has 1 rows that name a label twice, such as \[.*a column of 0 and"):
+            flags_of_sets([["c"], twice], ("a", "b", "c"), "here")
+
+
+@pytest.mark.parametrize("labels", [(), ("a", "b")])
+def test_a_list_of_flags_is_no_list_of_labels(labels: tuple) -> None:
+    """As names they would be two labels, 0 and 1, in rows of any number of flags."""
+    for rows in ([[1, 0], [1, 1]], [[True, False]] * 2, [["0", "1"], ["1", "1"]], [[1.0, 0.0]]):
+        with pytest.raises(ValueError, match=r"here has a list of flags .* such as \[.*: \{labels: \[a, b, c\]\}"):
+            check_sets(rows, labels, "here")
+    for rows in ([[1, 0], [1]], [[1, 2], [0, 1]], [["a", "b"]], [[], []], [None, [1], []]):
+        check_sets(rows, labels, "here")
+    check_sets([[0], [1]], ("a", "b"), "here"), check_sets([["0", "1"]], ("0", "1"), "here")
 
 
 def test_scores_are_numbers() -> None:
