@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,12 @@ from causalkd.errors import few
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_NUMBER = re.compile(r"-?\d{1,100}")
+_NUMBER = re.compile(r"-?\d{1,100}(\.\d{1,100})?")
+_AS_NAMES = (
+    "Give each row a list of the names of its labels, each once; or, of flags, a column of 0 and 1 for each label, as "
+    "`columns: {labels: [a, b, c]}`"
+)
+_FLAGS = {"0", "1", "true", "false"}
 
 
 def declared_names(rows: "Dataset", column: str) -> tuple[str, ...]:
@@ -52,11 +58,12 @@ def numbers_of(values: Sequence[str | int | float], labels: tuple[str, ...], ori
 
     Raises ValueError for labels that are neither.
     """
-    known = {name: number for number, name in enumerate(labels)}
+    known = {_plain(name): number for number, name in enumerate(labels)}
+    known |= {name: number for number, name in enumerate(labels)}
     by_number = not any(_NUMBER.fullmatch(name) for name in labels)
     if by_number:
         known |= {str(number): number for number in range(len(labels))}
-    found = [known.get(str(value), known.get(_whole(value))) for value in values]
+    found = [known.get(str(value), known.get(_plain(value))) for value in values]
     unknown = [value for value, number in zip(values, found, strict=True) if number is None]
     if unknown:
         raise ValueError(
@@ -72,10 +79,31 @@ def _counted(values: Sequence[Any]) -> str:
 
 
 def in_order(names: Iterable[str | int | float]) -> list[str]:
-    """Names of labels in their order: by value where all are whole numbers, else by letters."""
-    texts = {str(name) for name in names}
-    whole = all(_NUMBER.fullmatch(text) for text in texts)
-    return sorted(texts, key=lambda text: (int(text) if whole else 0, text))
+    """Names of labels in their order: by value where all are numbers, else by letters."""
+    texts = {name_of(name) for name in names}
+    numbers = all(_NUMBER.fullmatch(text) for text in texts)
+    return sorted(texts, key=lambda text: (Decimal(text) if numbers else 0, text))
+
+
+def name_of(value: str | int | float) -> str:
+    """What a label is called; a whole number has no decimals, which tables with gaps and JSON give it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def check_names(names: Sequence[str], rows: int, kind: str, origin: str) -> None:
+    """Refuses names of which two are one label in two spellings, and so few or many that they are none; ValueError."""
+    plain = [_plain(name.strip().casefold()) for name in names]
+    alike = [name for name, each in zip(names, plain, strict=True) if plain.count(each) > 1]
+    if alike:
+        raise ValueError(
+            f"{origin} has labels that differ only in capitals, blanks or decimals: {few(list(map(repr, alike)), 6)}. "
+            "Correct the rows, or name all classes in `labels`"
+        )
+    if len(names) < 2 or (len(names) > rows / 2 and len(names) > 50):
+        raise ValueError(
+            f"{origin} has {len(names)} different values in {rows} rows, which are no classes. Name another column as "
+            f"`columns.label`, or use another kind than {kind}"
+        )
 
 
 def is_missing(value: Any) -> bool:
@@ -83,9 +111,10 @@ def is_missing(value: Any) -> bool:
     return value is None or value == "" or value != value
 
 
-def _whole(value: str | int | float) -> str:
-    """A whole number without its decimals, as tables with gaps store whole numbers as decimals."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else ""
+def _plain(value: str | int | float) -> str:
+    """The name of a label, where it is a whole number without its decimals, so that `1.0` is `1`."""
+    name = name_of(value)
+    return re.sub(r"\.0+", "", name) if re.fullmatch(r"-?\d+\.0+", name) else name
 
 
 def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[list[int]]:
@@ -95,9 +124,28 @@ def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ..
 
 
 def flags_of_sets(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[tuple[int, ...]]:
-    """The labels of each row as numbers: 1 at the labels that it has, and 0 at the others."""
-    found = [set(row) for row in numbers_of_each(values, labels, origin)]
-    return [tuple(int(number in row) for number in range(len(labels))) for row in found]
+    """The labels of each row as numbers: 1 at the labels that it has, and 0 at the others.
+
+    Raises ValueError for a row that names a label twice, by its name or its number, as flags of 0 and 1 would.
+    """
+    found = numbers_of_each(values, labels, origin)
+    twice = [row for row, numbers in zip(values, found, strict=True) if len(set(numbers)) < len(numbers)]
+    if twice:
+        raise ValueError(f"{origin} has {len(twice)} rows that name a label twice, such as {twice[0]}. {_AS_NAMES}")
+    return [tuple(int(number in row) for number in range(len(labels))) for row in map(set, found)]
+
+
+def check_sets(values: Sequence[Any], labels: tuple[str, ...], origin: str) -> None:
+    """Refuses lists of a flag for each label, which would be read as the names of two labels; ValueError.
+
+    Lists are such where all are equally long, with as many values as there are labels, where these are given, and have
+    0 and 1, or true and false, that are no given labels.
+    """
+    rows = [value for value in values if isinstance(value, list)]
+    lengths, texts = set(map(len, rows)), {_plain(each).casefold() for each in flat(rows)}
+    fits = len(lengths) == 1 and (not labels or lengths == {len(labels)})
+    if fits and texts and texts <= _FLAGS and not texts <= set(map(str.casefold, labels)):
+        raise ValueError(f"{origin} has a list of flags in each row, such as {rows[0]}. {_AS_NAMES}")
 
 
 def scores(values: Sequence[str | int | float], origin: str) -> list[float]:

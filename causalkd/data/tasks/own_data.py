@@ -11,7 +11,16 @@ from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_h
 from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
-from causalkd.data.tasks.labels import declared_names, flagged, flat, in_order, is_missing, named
+from causalkd.data.tasks.labels import (
+    check_names,
+    check_sets,
+    declared_names,
+    flagged,
+    flat,
+    in_order,
+    is_missing,
+    named,
+)
 from causalkd.data.tasks.messages import as_messages
 from causalkd.data.tasks.row_checks import check_answers, check_rows
 from causalkd.data.tasks.row_kinds import MOST_COLUMNS, ROW_KINDS, usual_column, usual_pair
@@ -211,23 +220,14 @@ class OwnData:
         if declared:
             return declared
         values = list(table.rows[column])
+        if self.kind == "multi_label":
+            check_sets(values, (), f"{table.origin}, column {column!r}")
         values = values if self.kind == "classification" else flat(values)
         if any(isinstance(value, list | dict) for value in values):
             hint = "Use the kind multi_label" if self.kind == "classification" else "Give each row one list of labels"
             raise ValueError(f"{table.origin}, column {column!r} has lists where {self.kind} has single labels. {hint}")
         names = in_order(value for value in values if not is_missing(value))
-        plain = [name.strip().casefold() for name in names]
-        alike = [name for name, each in zip(names, plain, strict=True) if plain.count(each) > 1]
-        if alike:
-            raise ValueError(
-                f"{table.origin}, column {column!r} has labels that differ only in capitals or blanks: "
-                f"{', '.join(map(repr, alike[:6]))}. Correct the rows, or name all classes in `labels`"
-            )
-        if len(names) < 2 or (len(names) > len(table.rows) / 2 and len(names) > 50):
-            raise ValueError(
-                f"{table.origin}, column {column!r} has {len(names)} different values in {len(table.rows)} rows, which "
-                f"are no classes. Name another column as `columns.label`, or use another kind than {self.kind}"
-            )
+        check_names(names, len(table.rows), self.kind, f"{table.origin}, column {column!r}")
         return tuple(names)
 
     def rows(self, table: Table) -> list[tuple]:
@@ -242,6 +242,8 @@ class OwnData:
         if self.kind == "chat":
             values = [list(map(as_messages, column)) for column in values]
         roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
+        if self.labels and "labels" in roles:
+            check_sets(values[-1], self.labels, f"{table.origin}, column {sought[-1][1]!r}")
         check_rows(roles, [column for _, column in sought], values, table.origin, table.numbers)
         if "flag" in roles:
             first, names = roles.index("flag"), columns["labels"]

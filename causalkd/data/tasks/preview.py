@@ -14,7 +14,7 @@ from causalkd.data.tasks.encode import token_ids, unknown_share
 from causalkd.data.tasks.find_files import find_files
 from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
-from causalkd.data.tasks.labels import declared_names, is_missing, named, scores
+from causalkd.data.tasks.labels import declared_names, is_missing, name_of, named, scores
 from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.row_checks import check_rows
 from causalkd.data.tasks.split_files import files_by_split
@@ -103,7 +103,7 @@ def _label_lines(table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]
         return []
     rows = named(list(table.rows[name]), declared_names(table.rows, name))
     values = [each for value in rows for each in (value if isinstance(value, list) else [value])]
-    counts = Counter(str(value) for value in values if not is_missing(value))
+    counts = Counter(name_of(value) for value in values if not is_missing(value))
     missing = sum(map(is_missing, values))
     shown = [f"{label} {count}" for label, count in counts.most_common(_MOST_LABELS)]
     more = f" and {len(counts) - _MOST_LABELS} more" if len(counts) > _MOST_LABELS else ""

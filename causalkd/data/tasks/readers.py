@@ -4,11 +4,15 @@ Lines end at line feeds only (text may hold other characters that Unicode calls 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from causalkd.errors import few
+
+_COMMENT = re.compile(r"# (new(doc|par)\b|\S+( id)? = ).*")
+"""A comment as CoNLL-U has them, such as `# sent_id = 1`, `# newdoc id = a` and `# newpar`."""
 
 
 def read_tsv(path: Path, columns: Sequence[str] | Sequence[int]) -> list[tuple[str, ...]]:
@@ -56,16 +60,20 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
     """Words and tags of each sentence of a file with one word a line, its tag last, and blank lines between sentences.
 
     Columns are separated by tabs or, as in CoNLL-2003's files, by spaces; between them others may stand, always as
-    many. `-DOCSTART-` lines are no sentences. Tags in the IOB1 scheme, where `B-` stands only between neighbours of one
-    kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form.
+    many. `-DOCSTART-` lines are no sentences. Comments are those of CoNLL-U, and lines that begin with `# ` without the
+    columns of the file; with them `#` is a word. Tags in the IOB1 scheme, where `B-` stands only between
+    neighbours of one kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form.
     """
-    sentences, words, tags, faults, width = [], [], [], [], 0
-    for number, line in enumerate([*lines(path), ""], 1):
-        parts = line.split("\t") if "\t" in line else line.split(" ")
-        if not line.strip() or parts[0] == "-DOCSTART-":
+    sentences, words, tags, faults = [], [], [], []
+    table = [(line, line.split("\t") if "\t" in line else line.split(" ")) for line in [*lines(path), ""]]
+    width = next((len(parts) for line, parts in table if not (_stands_between(parts) or line.startswith("# "))), 0)
+    for number, (line, parts) in enumerate(table, 1):
+        if _stands_between(parts):
             if words:
                 sentences.append((words, tags))
             words, tags = [], []
+        elif _COMMENT.fullmatch(line) or (line.startswith("# ") and len(parts) != (width or len(parts))):
+            continue
         elif len(parts) >= 2 and parts[0] and parts[-1] and len(parts) == (width or len(parts)):
             width = len(parts)
             words.append(parts[0])
@@ -78,6 +86,11 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
             "columns as the others. Correct them"
         )
     return [(words, _entities_begun(tags)) for words, tags in sentences]
+
+
+def _stands_between(parts: Sequence[str]) -> bool:
+    """Whether the columns of a line are blank or mark a document's start, so that no sentence goes over it."""
+    return not "".join(parts).strip() or parts[0] == "-DOCSTART-"
 
 
 def _entities_begun(tags: list[str]) -> list[str]:

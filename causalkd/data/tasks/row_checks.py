@@ -77,7 +77,9 @@ def _labels(value: Any) -> bool:
 
 
 def _label_set(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str | int) and each != "" for each in value)
+    if not isinstance(value, list) or not all(isinstance(each, str | int) and each != "" for each in value):
+        return False
+    return len(set(map(str, value))) == len(value)
 
 
 def _flag(value: Any) -> bool:
@@ -109,7 +111,10 @@ def _messages(value: Any) -> bool:
 _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("text", "question", "context", "instruction", "input", "output"), ("a text", _text)),
     "label": ("a label", _label),
-    "labels": ("a list of labels (or a column of 0 and 1 for each label)", _label_set),
+    "labels": (
+        "a list of labels, each once (or a column of 0 and 1 for each label, as `columns: {labels: [a, b, c]}`)",
+        _label_set,
+    ),
     "flag": ("0 or 1", _flag),
     "words": ("a list of words", _texts),
     "tags": ("a list of tags", _labels),

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
-from causalkd.verification.measures.metrics import LabelPredictions, exponential
+from causalkd.verification.measures.metrics import LabelPredictions, exponential, right_words
 from causalkd.verification.measures.squad import answer_f1, answer_is_exact
 
 Tally = Float[np.ndarray, " row"]
@@ -37,7 +37,14 @@ def _ones(answers: LabelPredictions) -> Tally:
     return _by_row(answers, np.ones(len(answers.row)))
 
 
+def _counted(answers: LabelPredictions) -> Tally:
+    """How many predictions accuracy is of; of tags, one for each word."""
+    return np.array([float(len(gold)) for gold, _ in answers.tags]) if answers.tags else _ones(answers)
+
+
 def _right(answers: LabelPredictions) -> Tally:
+    if answers.tags:
+        return np.array([float(right_words(*pair).sum()) for pair in answers.tags])
     right = (answers.choice == answers.gold).numpy()
     return _by_row(answers, (right if right.ndim == 1 else right.all(1)).astype(float))
 
@@ -81,7 +88,7 @@ def _of_entities(count: Callable[[set, set], int]) -> Callable[[LabelPredictions
 
 
 RATIOS: Mapping[str, Ratio] = {
-    "accuracy": Ratio(_right, _ones, is_share=True),
+    "accuracy": Ratio(_right, _counted, is_share=True),
     "label_accuracy": Ratio(_right_labels, _labels, is_share=True),
     "f1": Ratio(_both, _either),
     "micro_f1": Ratio(_both, _either),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 from seqeval.metrics import f1_score, precision_score, recall_score
 from sklearn import metrics
@@ -41,9 +41,19 @@ class LabelPredictions:
 
 
 def _accuracy(answers: LabelPredictions) -> float:
-    """The share of right predictions; of several labels a row, of rows whose labels are all right."""
+    """The share of right predictions; of several labels a row, of rows whose labels are all right; of tags, of words.
+
+    Words are those that entities are counted in: all, or where no examples were given, those that the model sees.
+    """
+    if answers.tags:
+        return float(np.mean(np.concatenate([right_words(*pair) for pair in answers.tags])))
     right = answers.choice == answers.gold
     return float((right if right.dim() == 1 else right.all(1)).double().mean())
+
+
+def right_words(gold: Sequence[str], predicted: Sequence[str]) -> Bool[np.ndarray, " word"]:
+    """Whether each word of a sentence has its tag."""
+    return np.array([tag == found for tag, found in zip(gold, predicted, strict=True)], dtype=bool)
 
 
 def _label_accuracy(answers: LabelPredictions) -> float:
@@ -75,10 +85,15 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Labe
 
 
 def _averaged_f1(average: str) -> Callable[[LabelPredictions], float]:
-    """F1: with `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows."""
+    """F1: with `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows.
+
+    Of one label that a row has or not, every average is the F1 of that label.
+    """
 
     def score(answers: LabelPredictions) -> float:
         gold, choice = answers.gold.numpy(), answers.choice.numpy()
+        if gold.ndim == 2 and gold.shape[1] == 1:  # which scikit-learn would take for two classes, absent and present
+            return float(metrics.f1_score(gold[:, 0], choice[:, 0], zero_division=0.0))  # type: ignore[arg-type]
         return float(metrics.f1_score(gold, choice, average=average, zero_division=0.0))  # type: ignore[arg-type]
 
     return score

@@ -1,7 +1,17 @@
 import datasets
 import pytest
 
-from causalkd.data.tasks.labels import declared_names, flags_of_sets, in_order, is_missing, named, numbers_of, scores
+from causalkd.data.tasks.labels import (
+    check_names,
+    check_sets,
+    declared_names,
+    flags_of_sets,
+    in_order,
+    is_missing,
+    named,
+    numbers_of,
+    scores,
+)
 
 
 def test_labels_are_known_by_name_and_by_number() -> None:
@@ -24,6 +34,16 @@ def test_names_are_those_that_a_table_has() -> None:
     assert numbers_of([0.5, 1.0], ("0.5", "1.0"), "here") == [0, 1]
 
 
+@pytest.mark.parametrize("train", [[2, 1, 10], [2.0, 1.0, 10.0], ["2.0", "1.0", "10.0"], ["2", "1", "10"]])
+def test_a_whole_number_is_the_same_label_with_and_without_decimals(train: list) -> None:
+    names = tuple(in_order(train))
+    for values in ([1, 2, 10], [1.0, 2.0, 10.0], ["1", "2", "10"], ["1.0", "2.0", "10.0"]):
+        assert numbers_of(values, names, "here") == [0, 1, 2]
+    assert in_order(["10.5", "2.0", "-1"]) == ["-1", "2.0", "10.5"]
+    with pytest.raises(ValueError, match=r"here has labels that differ only in .* or decimals: '1', '1.0'\. Correct"):
+        check_names(("1", "1.0", "2"), 9, "classification", "here")
+
+
 def test_whole_numbers_are_in_the_order_of_their_values() -> None:
     assert in_order(["10", "2", "-1", "2"]) == ["-1", "2", "10"] and in_order([10, 2]) == ["2", "10"]
     assert in_order(["b", "10", "a"]) == ["10", "a", "b"] and in_order(["²", "1"]) == ["1", "²"]
@@ -31,7 +51,21 @@ def test_whole_numbers_are_in_the_order_of_their_values() -> None:
 
 
 def test_a_set_of_labels_is_a_flag_for_each() -> None:
-    assert flags_of_sets([["c", "a", "a"], [], [1]], ("a", "b", "c"), "here") == [(1, 0, 1), (0, 0, 0), (0, 1, 0)]
+    assert flags_of_sets([["c", "a"], [], [1]], ("a", "b", "c"), "here") == [(1, 0, 1), (0, 0, 0), (0, 1, 0)]
+    for twice in (["a", "c", "a"], ["b", 1], [1, 1, 0]):
+        with pytest.raises(ValueError, match=r"here has 1 rows that name a label twice, such as \[.*a column of 0 and"):
+            flags_of_sets([["c"], twice], ("a", "b", "c"), "here")
+
+
+@pytest.mark.parametrize("labels", [(), ("a", "b")])
+def test_a_list_of_flags_is_no_list_of_labels(labels: tuple) -> None:
+    """As names they would be two labels, 0 and 1, in rows of any number of flags."""
+    for rows in ([[1, 0], [1, 1]], [[True, False]] * 2, [["0", "1"], ["1", "1"]], [[1.0, 0.0]]):
+        with pytest.raises(ValueError, match=r"here has a list of flags .* such as \[.*: \{labels: \[a, b, c\]\}"):
+            check_sets(rows, labels, "here")
+    for rows in ([[1, 0], [1]], [[1, 2], [0, 1]], [["a", "b"]], [[], []], [None, [1], []]):
+        check_sets(rows, labels, "here")
+    check_sets([[0], [1]], ("a", "b"), "here"), check_sets([["0", "1"]], ("0", "1"), "here")
 
 
 def test_scores_are_numbers() -> None:

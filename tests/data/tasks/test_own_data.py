@@ -76,9 +76,18 @@ def test_several_labels_a_row_as_lists_or_as_columns(tmp_path: Path) -> None:
     (tmp_path / "flags.csv").write_text("text,kind,short\nthe fox,yes,1\na cat,0,0\n")
     with pytest.raises(ValueError, match=r"row 1, column 'kind': 'yes' .*, where 0 or 1 must stand"):
         loaded(OwnData(str(tmp_path / "flags.csv"), "multi_label", columns, splits=same))
-    with pytest.raises(ValueError, match=r"row 1, column 'kind': '1' .*where a list of labels .or a column of 0 and 1"):
+    with pytest.raises(ValueError, match=r"row 1, column 'kind': '1' .*where a list of labels, each once .or a column"):
         (tmp_path / "flags.csv").write_text("text,kind\nthe fox,1\na cat,0\n")
         loaded(OwnData(str(tmp_path / "flags.csv"), "multi_label", {"labels": "kind"}, splits=same))
+    (tmp_path / "sets.jsonl").write_text(lines([{"text": "a", "labels": [0, 1]}, {"text": "b", "labels": [1, 0]}]))
+    for names in ((), ("kind", "short")):
+        with pytest.raises(ValueError, match=r"column 'labels' has a list of flags in each row, such as \[0, 1\]"):
+            loaded(OwnData(str(tmp_path / "sets.jsonl"), "multi_label", labels=names, splits=same))
+    (tmp_path / "sets.jsonl").write_text(lines([{"text": "a", "labels": ["kind", "kind"]}] * 2))
+    with pytest.raises(
+        ValueError, match=r"row 1, column 'labels': \['kind', 'kind'\] .*, where a list of labels, each"
+    ):
+        loaded(OwnData(str(tmp_path / "sets.jsonl"), "multi_label", labels=("kind", "short"), splits=same))
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
@@ -266,7 +275,9 @@ def test_ratings_are_classes_by_their_names(tmp_path: Path) -> None:
 def test_labels_that_differ_only_in_capitals_or_blanks_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "the fox,True\nthe cat,False\na dog,true\na bird, False\n" * 4)
-    with pytest.raises(ValueError, match=r"differ only in capitals or blanks: ' False', 'False', 'True', 'true'"):
+    with pytest.raises(
+        ValueError, match=r"differ only in capitals, blanks or decimals: ' False', 'False', 'True', 'true'"
+    ):
         loaded(OwnData(str(path), "classification"))
     names = ("True", "true", "False", " False")
     assert loaded(OwnData(str(path), "classification", labels=names)).labels == names

@@ -46,6 +46,15 @@ def test_conll_sentences_end_at_blank_lines_of_any_kind(tmp_path: Path) -> None:
         read_conll(write(tmp_path, "b.conll", "a\tO\nb\nc\tO\tO\n"))
 
 
+def test_conll_comments_are_no_words_and_a_word_that_is_a_hash_is_one(tmp_path: Path) -> None:
+    for tab in (" ", "\t"):
+        rows = ["# sent_id = 1", "a X Y DET".replace(" ", tab), "# X Y SYM".replace(" ", tab), "", "# newdoc id = 1"]
+        rows += ["# newpar", "# text = #", "# two comments", "#hash X Y NOUN".replace(" ", tab)]
+        path = write(tmp_path, "a.conll", "\n".join(rows))
+        assert read_conll(path) == [(["a", "#"], ["DET", "SYM"]), (["#hash"], ["NOUN"])]
+    assert read_conll(write(tmp_path, "b.conll", "# O\n")) == [(["#"], ["O"])]
+
+
 def test_squad_nested_and_by_line_are_the_same(tmp_path: Path) -> None:
     answers = [{"answer_start": 4, "text": "fox"}, {"answer_start": 0, "text": "the"}]
     paragraph = {"context": "the fox", "qas": [{"question": "who ?", "answers": answers, "id": "1"}]}

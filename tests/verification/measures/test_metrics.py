@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 from sklearn import metrics
 
+from causalkd.verification.measures.metric_certainty import _scored
 from causalkd.verification.measures.metrics import METRICS, REPORTED_BESIDE, LabelPredictions, check_metrics
 from causalkd.verification.measures.squad import QuestionAnswer
 from tests.oracles import squad_rules
@@ -41,16 +42,19 @@ def test_several_labels_a_row_are_scored_as_scikit_learn_scores_them():
     random = np.random.default_rng(4)
     for _ in range(SETS):
         gold, choice = random.integers(0, 2, (2, random.integers(2, 40), random.integers(1, 6)))
-        if gold.shape[1] == 1:  # of one label scikit-learn takes rows for classes
-            gold, choice = np.hstack([gold, gold]), np.hstack([choice, choice])
         found = {name: _score(name, choice.tolist(), gold.tolist()) for name in ("accuracy", "label_accuracy")}
+        wide = [np.hstack([side, side]) if side.shape[1] == 1 else side for side in (gold, choice)]
         assert found == {
             "accuracy": metrics.accuracy_score(gold, choice),
             "label_accuracy": pytest.approx(1 - metrics.hamming_loss(gold, choice), abs=1e-15),
         }
         for average in ("micro", "macro"):
-            expected = metrics.f1_score(gold, choice, average=average, zero_division=0.0)
-            assert _score(f"{average}_f1", choice.tolist(), gold.tolist()) == expected
+            # Of one column scikit-learn takes rows for classes; the averages of two that are alike are those of one.
+            expected = metrics.f1_score(*wide, average=average, zero_division=0.0)
+            name, answers = f"{average}_f1", _answers(choice.tolist(), gold.tolist())
+            assert _score(name, choice.tolist(), gold.tolist()) == expected
+            every = np.arange(len(gold))[None]
+            assert _scored(answers, name)[1](every) == pytest.approx(expected, abs=1e-15), "as its certainty counts"
 
 
 def test_numbers_are_scored_as_scipy_scores_them():

@@ -10,6 +10,7 @@ from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.predictions import spans
 from causalkd.verification.measures.iia import measure
+from causalkd.verification.measures.metric_tallies import RATIOS
 from causalkd.verification.measures.monitor import LiveAccuracy
 from causalkd.verification.measures.task_metrics import answers_of, choices, evaluate, predict, right_rows
 from tests.held_out import examples, pairs_of, teacher_and_student
@@ -118,7 +119,7 @@ class _Tagger(HookedModel):
         return ForwardOutput(inputs, logits[logits_at], torch.zeros(1, 1, 1), {}, {}, logits_at)
 
 
-def test_entities_that_the_model_does_not_see_are_missed():
+def test_words_and_entities_that_the_model_does_not_see_are_missed():
     tagger = _Tagger(tiny("bert", "token_classification"), task="token_classification", role="student")
     tagger.model.config.id2label = {0: "O", 1: "B-a", 2: "I-a"}
     # Of the first sentence one entity was cut off, of the second a word in the middle has no token.
@@ -132,6 +133,12 @@ def test_entities_that_the_model_does_not_see_are_missed():
     assert found == {name: pytest.approx(1 / 3) for name in ("entity_f1", "entity_precision", "entity_recall")}
     assert answers_of(tagger, batches, "entity_f1", rows).tags[1] == (["B-a", "I-a", "I-a"], ["B-a", "O", "I-a"])
     assert evaluate(tagger, batches, "entity_f1").task_metric == 1.0, "of what the model sees"
+    # Of eight words five are seen and right, and one that is not seen is O, as any such word is taken for.
+    found = evaluate(tagger, batches, "accuracy", examples=rows)
+    answers = answers_of(tagger, batches, "accuracy", rows)
+    assert found.task_metric == 6 / 8 and RATIOS["accuracy"].above(answers).tolist() == [4, 2]
+    assert RATIOS["accuracy"].below(answers).tolist() == [5, 3]
+    assert evaluate(tagger, batches, "accuracy").task_metric == 1.0, "of what the model sees"
 
 
 def test_tasks_that_are_reported_by_several_metrics_have_them_all():
