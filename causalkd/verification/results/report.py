@@ -28,6 +28,7 @@ GRID = "grid:"
 follows."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+_Metrics = Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)]
 _MEASURED = (
     "teacher", "students", "interchange", "differences", "ground_truth", "mismatches", "off_distribution", "heads",
     "task_scores", "task_differences",
@@ -46,13 +47,10 @@ class TeacherResult:
     metric: str
     """The name of every `task_metric` of the report, e.g. `accuracy`."""
     task_metric: float | None
-    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
-        default_factory=dict
-    )
+    metrics: _Metrics = field(default_factory=dict)
     """Further metrics of the task by name, where several are usual."""
     chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """The metric by which its checkpoint was chosen on the held-out rows, so that its scores on them are somewhat too
-    high; None where the last weights were kept, or the run did not train it."""
+    """The metric by which the rows that give these scores also chose its checkpoint; None where they chose none."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,10 @@ class StudentResult:
     """The wall-clock seconds of its training."""
     steps: int | None = None
     """The optimizer steps of its training."""
-    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
-        default_factory=dict
-    )
+    metrics: _Metrics = field(default_factory=dict)
     """Further metrics of the task by name, where several are usual."""
     chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """The metric by which its checkpoint was chosen on the held-out rows, so that its scores on them are somewhat too
-    high; None where the last weights were kept."""
+    """The metric by which the rows that give these scores also chose its checkpoint; None where they chose none."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +206,6 @@ class VerificationReport:
     """The task metric of every model with its interval, where it is defined."""
     task_differences: Annotated[tuple[TaskDifferenceRow, ...], Field(exclude_if=lambda found: not found)] = ()
     """The task metric of each student beside those it is compared with."""
-
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
     """Measurements that gave NaN or an infinity, each with its model: the value is null, or its row is left out."""
 
