@@ -15,7 +15,7 @@ from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import DifferenceRow, VerificationReport
 from causalkd.verification.statistics.aggregate import mean
-from causalkd.verification.statistics.evidence import is_beyond_chance
+from causalkd.verification.statistics.evidence import is_sure
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3
@@ -231,12 +231,6 @@ def differences_of(report: VerificationReport, student: str, other: str) -> list
         for row in rows
         if {row.student, row.reference} == {student, other} and student != other
     ]
-
-
-def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
-    """Whether a difference is beyond chance, adjusted for the sites and for the number of compared students."""
-    count = len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
-    return is_beyond_chance(row, count)
 
 
 def _unmeasured(report: VerificationReport, here: Mapping[str, Evidence]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
 from causalkd.verification.statistics.aggregate import mean, sd
-from causalkd.verification.statistics.evidence import is_beyond_chance
+from causalkd.verification.statistics.evidence import is_sure
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _EQUAL = 0.01
@@ -46,8 +46,8 @@ def _sentence(report: VerificationReport, student: str, reference: str, rows: li
     spread = sd(by_seed)
     return (
         f"{student} − {reference}, {budget(report, student, reference)}: {mean(by_seed):+.3f}"
-        f"{'' if spread is None else f' ± {spread:.3f}'}; by more than chance higher in {_surely(rows, 1)} and lower "
-        f"in {_surely(rows, -1)} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}{_few(rows)}."
+        f"{'' if spread is None else f' ± {spread:.3f}'}; by more than chance higher in {_surely(report, rows, 1)} and lower "
+        f"in {_surely(report, rows, -1)} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}{_few(rows)}."
     )
 
 
@@ -60,8 +60,8 @@ def _few(rows: list[DifferenceRow]) -> str:
     return f"{which} on fewer than {FEW_PAIRS} effective pairs, from which nothing is concluded"
 
 
-def _surely(rows: list[DifferenceRow], sign: int) -> int:
-    return sum(row.difference * sign > 0 and is_beyond_chance(row) for row in rows)
+def _surely(report: VerificationReport, rows: list[DifferenceRow], sign: int) -> int:
+    return sum(row.difference * sign > 0 and is_sure(report, row) for row in rows)
 
 
 def _ratio(

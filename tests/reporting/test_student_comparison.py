@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from causalkd.reporting.headline import headline
 from causalkd.reporting.student_comparison import budget, comparisons, reference_sentences
 from causalkd.verification.results.report import StudentResult
 from tests.example_report import example_report
@@ -37,6 +38,16 @@ def test_costs_that_nobody_counted_are_called_that(report):
     unknown = dataclasses.replace(report, students=students)
     assert budget(unknown, "long", "kd") == "costs not counted"
     assert budget(unknown, "diito", "kd") == "at equal compute"
+
+
+def test_the_sentences_count_what_the_headline_calls_sure():
+    """Of three compared students, q = 0.02 is 0.06 once more adjusted."""
+    report = example_report(("a", "b", "c", "d"), seeds=1, gain=0.08)
+    for q, count in ((0.02, 0), (0.01, 1)):
+        rows = tuple(dataclasses.replace(row, q_value=q) for row in report.differences)
+        found = dataclasses.replace(report, differences=rows)
+        assert all(f"higher in {count} and" in sentence for sentence in reference_sentences(found))
+        assert ("it is not shown to score higher than a" in headline(found)) is (count == 0)
 
 
 def test_a_sentence_for_each_two_students_counts_what_is_more_than_chance(report):
