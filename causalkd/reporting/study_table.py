@@ -181,8 +181,10 @@ def _over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]
 
 
 def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[tuple[VerificationReport, DifferenceRow]]:
-    """What the reports' own tests over pairs of examples found between two students of one run, at declared pairs; each
-    with its report."""
+    """What the reports' own tests over pairs of examples found between two students of one run, at declared pairs.
+
+    Each row stands beside its report.
+    """
     return [
         (each.report, found)
         for each in results

@@ -240,8 +240,10 @@ def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tupl
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)
-        chosen_by = recipe.training_of(part).metric_for_best_model
-        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen_by))
+        training = recipe.training_of(part)
+        generator = None if training.sequences is None else training.sequences.generator
+        chosen_by = training.metric_for_best_model
+        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen_by, generator=generator))
         behaviours[part.name, seed] = behaviour
     certainty = task_certainty(of_task, behaviours, metric, references(recipe.students))
     return taught, tuple(found), certainty

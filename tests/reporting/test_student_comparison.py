@@ -4,7 +4,7 @@ import pytest
 
 from causalkd.reporting.headline import headline
 from causalkd.reporting.student_comparison import budget, comparisons, reference_sentences
-from causalkd.verification.results.report import StudentResult
+from causalkd.verification.results.report import StudentResult, VerificationReport
 from tests.example_report import example_report
 
 COSTS = {"kd": (1000, 3.0e6), "kd-steps": (750, 2.25e6), "diito": (750, 3.0e6), "long": (1500, 6.0e6)}
@@ -31,6 +31,16 @@ def report():
 )
 def test_which_reference_had_as_much_of_what(report, student, reference, words):
     assert budget(report, student, reference) == words
+
+
+@pytest.mark.parametrize("uncounted", [{"objectives": {"response_kd": 1.0, "adkd": 1.0}}, {"generator": "student"}])
+def test_compute_is_not_compared_where_block_forwards_leave_something_out(report, uncounted):
+    students = [dataclasses.replace(s, **uncounted) if s.name == "diito" else s for s in report.students]
+    found = dataclasses.replace(report, students=tuple(students))
+    assert budget(found, "diito", "kd-steps") == budget(found, "diito", "diito") == "at equal steps"
+    assert budget(found, "diito", "kd") == budget(found, "kd-steps", "kd").replace("compute", "steps")
+    assert budget(found, "long", "kd") == "at 2.00 times the compute"
+    assert VerificationReport.from_json(found.to_json()) == found
 
 
 def test_costs_that_nobody_counted_are_called_that(report):

@@ -24,8 +24,7 @@ SCHEMA_VERSION = 3
 Measure = Literal["iia", "iia_effective"]
 
 GRID = "grid:"
-"""The prefix of `pair` in grid rows outside the declared pairs; the name of the pair whose positions it uses
-follows."""
+"""The prefix of `pair` in grid rows outside the declared pairs, before the name of the pair whose positions they use."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _Metrics = Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)]
@@ -67,8 +66,8 @@ class StudentResult:
     agreement: float | None
     """The share of evaluation predictions that equal the teacher's, without any intervention."""
     block_forwards: float | int | None = None
-    """Forwards of one block over one row that its training cost, teacher and student together; what attribution maps
-    cost in backward passes is not among them."""
+    """Forwards of one block over one row that its training cost, teacher and student together, without what attribution
+    maps cost in backward passes, and without writing sequences."""
     seconds: float | None = None
     """The wall-clock seconds of its training."""
     steps: int | None = None
@@ -77,6 +76,8 @@ class StudentResult:
     """Further metrics of the task by name, where several are usual."""
     chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
     """The metric by which the rows that give these scores also chose its checkpoint; None where they chose none."""
+    generator: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
+    """Which model wrote sequences that it was trained on (`sequences.generator`); None where it is none, or unknown."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,7 @@ class VerificationReport:
     ground_truth: tuple[GroundTruthRow, ...] = ()
     """The agreement with the task's causal model, where that is known."""
     mismatches: tuple[Departure, ...] = ()
-    """The pairs with the largest divergence whose prediction follows the source only in the teacher, for
-    classifiers."""
+    """For classifiers, the pairs of largest divergence whose prediction follows the source only in the teacher."""
     off_distribution: tuple[DistanceRow, ...] = ()
     """How far the states after interventions are from clean ones, for every model at every declared pair."""
     heads: tuple[InterchangeRow, ...] = ()
@@ -277,9 +277,7 @@ _REPORT = TypeAdapter(VerificationReport)
 
 
 def _of_this_version(text: str, origin: str) -> str:
-    """The text without its `schema_version`, which must be this version; pydantic refuses text that is not an
-    object.
-    """
+    """The text without its `schema_version`, which must be this version; pydantic refuses what is not an object."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError:
