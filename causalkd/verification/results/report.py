@@ -24,7 +24,7 @@ SCHEMA_VERSION = 3
 Measure = Literal["iia", "iia_effective"]
 
 GRID = "grid:"
-"""The prefix of `pair` in grid rows outside the declared pairs, before the name of the pair whose positions they use."""
+"""The prefix of `pair` in grid rows outside declared pairs, before the name of the pair whose positions they use."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _Metrics = Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)]
