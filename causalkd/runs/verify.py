@@ -12,7 +12,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.data.batch import Batch
 from causalkd.data.tasks.generated import causal_model
 from causalkd.processes.processes import ALONE, Processes
-from causalkd.recipe.sections import StudentPart
+from causalkd.recipe.sections import StudentPart, VerificationPart
 from causalkd.runs.folder.map_files import check_maps
 from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_pairs, build_rows
@@ -66,7 +66,7 @@ def verified(
         students=results,
         alignment=run.alignment,
         interchange=rows,
-        environment=environment(run.teacher, run.recipe.verification.seed, run.recipe.verification.tolerance),
+        environment=environment(run.teacher, *_settings(run.recipe.verification)),
         differences=compared,
         attribution=attribution,
         ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
@@ -75,6 +75,12 @@ def verified(
         heads=watch.of_heads(),
         **certainty,
     )
+
+
+def _settings(chosen: VerificationPart) -> tuple[int, float, str]:
+    """What a report's environment has of the recipe."""
+    variable = "" if chosen.variable is None else f": {chosen.variable}"
+    return chosen.seed, chosen.tolerance, f"{chosen.pair_selection}{variable}"
 
 
 def references(students: Sequence[StudentPart]) -> dict[str, tuple[str, ...]]:

@@ -29,6 +29,7 @@ def test_every_intervention_of_a_run_is_run_once(quickstart: FinishedRun) -> Non
         report = verified(run)
     chosen = tuple(replace(each, chosen_by="accuracy", generator="mixed") for each in stored.students)
     assert report == replace(stored, students=chosen) and stored.students[0].chosen_by is None
+    assert stored.environment.pair_selection == "uniform"
     interventions = 3 + 2 + 1 + 0
     ceiling = 4 + 2 + 2  # base, the source up to the declared layer 1, and the blocks after it
     of_teacher = 4 + 4 + 2 * interventions + ceiling  # each side also with another row's source, for the causal model

@@ -178,6 +178,8 @@ class Environment:
     device: str
     tolerance: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
     """How far apart two predicted numbers may be that are one prediction; None for other predictions."""
+    pair_selection: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
+    """How the held-out pairs were chosen, a variable after a colon; None where it is not known."""
 
 
 @dataclass(frozen=True)
