@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import FAINT, student_colours, styled
+from causalkd.recipe.objectives import OBJECTIVES
 
 Metrics = Sequence[Mapping[str, object]]
 """Rows of a run's metrics file: `student`, `seed`, `step`, `loss`, and one number a term, under `term/NAME`."""
@@ -52,7 +53,8 @@ def training_curves(metrics: Metrics, unit: str = "nats") -> Figure:
 
     Args:
         metrics: Rows of the log.
-        unit: Of the terms that compare predictions; those that compare hidden states are distances.
+        unit: Of the terms that are declared to be in nats, such as another one of a regression. Others have the unit
+            that their objective declares, or none: one whose settings choose it, and a weighted sum.
 
     Raises:
         ValueError: The log holds no term.
@@ -99,7 +101,8 @@ def _name_axes(ax: Axes, term: str, unit: str) -> None:
         ax.set_ylabel("share of pairs")
         ax.set_ylim(0, 1)
     else:
-        ax.set_ylabel("distance" if name.endswith("hidden") or name.startswith("hidden") else unit)
+        declared = OBJECTIVES[name].unit if name in OBJECTIVES else ""
+        ax.set_ylabel(unit if declared == "nats" else declared)
         ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.grid(axis="y", color=FAINT, linewidth=0.8)
     ax.set_axisbelow(True)

@@ -1,7 +1,7 @@
 """The sentence that opens each section of a page and describes its figures: what they show, made from the numbers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from analysis.figures.grids import Find, find_grids
 from analysis.figures.training_curves import Metrics
@@ -77,15 +77,15 @@ def of_grids(report: VerificationReport, measure: Measure, find: Find = find_gri
 def of_training(metrics: Metrics) -> str:
     """Where the losses ended."""
     last: dict[str, dict[object, float]] = {}
-    steps: dict[str, int] = {}
+    steps: dict[str, dict[object, int]] = {}
     for row in metrics:
         if isinstance(row.get("loss"), int | float):
             last.setdefault(str(row["student"]), {})[row["seed"]] = float(str(row["loss"]))
-            steps[str(row["student"])] = int(str(row["step"]))
+            steps.setdefault(str(row["student"]), {})[row["seed"]] = int(str(row["step"]))
     if not last:
         return "Each curve is one term of the loss, without its weight."
     said = [
-        f"{isolated(name)} ended at {_loss(mean(ends.values()))} after {steps[name]} steps"
+        f"{isolated(name)} ended at {_loss(mean(ends.values()))} after {_range(steps[name].values())} steps"
         for name, ends in last.items()
     ]
     return f"{'; '.join(said[:_NAMED])}{_and_more(said)}. Losses with different terms do not compare."
@@ -115,8 +115,12 @@ def of_distances(report: VerificationReport) -> str:
 def of_truth(rows: Sequence[GroundTruthRow]) -> str:
     """Where the teacher carries a variable of the causal model best."""
     known = [(row.iia_effective, row) for row in rows if row.model == "teacher" and row.iia_effective is not None]
+    compared = "Each model is compared with the causal model of the task"
     if not known:
-        return "Each model is compared with the causal model of the task."
+        return f"{compared}."
+    known = [(value, row) for value, row in known if row.effective_pairs >= FEW_PAIRS]
+    if not known:
+        return f"{compared}; at no block of the teacher are there {FEW_PAIRS} effective pairs, as a conclusion needs."
     value, row = max(known, key=lambda each: each[0])
     return (
         f"The teacher carries the variable {row.variable.replace('_', ' ')} best at the output of block {row.layer}: "
@@ -171,6 +175,11 @@ def _at(found: Mapping[str, tuple[Evidence, Evidence]], kind: int) -> str:
     word = ("aligned", "other")[kind]
     most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
     return f"on average over the {word} sites{most.weighing}," if most.weighing else f"at the {word} sites"
+
+
+def _range(values: Collection[int]) -> str:
+    """A number, or the least and the greatest where there are several."""
+    return " to ".join(map(str, dict.fromkeys((min(values), max(values)))))
 
 
 def _loss(value: float | None) -> str:

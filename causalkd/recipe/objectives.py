@@ -181,11 +181,11 @@ class ObjectiveEntry:
             backward passes that block-forwards do not count; a report says so.
         reads_teacher: Whether it compares the student with the teacher.
         learns_from: What a student learns from by it, for sentences of a report; without it the key stands there.
+        unit: The unit of its term: `nats` (a regression's is another), another word, or empty where settings choose.
         cost: The operations that it adds to the forward passes of both models and the student's backward pass, as a
             function of its settings and a `causalkd.runs.costs.step_flops.Step`, or where that is; None where it adds
             none worth planning. Objectives of the same cost share what they run, so it is counted once.
-        held: What it holds in memory for the backward pass, in forward passes of the student besides the plain one, as
-            a function like `cost`.
+        held: What it holds in memory for the backward pass beside the plain forward pass, in those; given as `cost` is.
     """
 
     settings: type[Part]
@@ -195,6 +195,7 @@ class ObjectiveEntry:
     trains_maps: bool = False
     reads_teacher: bool = True
     learns_from: str = ""
+    unit: str = ""
     cost: Callable[..., Any] | str | None = None
     held: Callable[..., Any] | str | None = None
 
@@ -205,37 +206,36 @@ _ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
 _MODELS: tuple[Given, ...] = ("teacher", "student", "seed")
 OBJECTIVES: dict[str, ObjectiveEntry] = {
     "task": ObjectiveEntry(
-        TaskPart, "causalkd.objectives.response_kd:TaskLoss", reads_teacher=False, learns_from="the labels"
+        TaskPart, "causalkd.objectives.response_kd:TaskLoss", reads_teacher=False, learns_from="the labels", unit="nats"
     ),
     "response_kd": ObjectiveEntry(
         ResponseKDPart, "causalkd.objectives.response_kd:ResponseKD", learns_from="the teacher's predictions"
     ),
     "atkd": ObjectiveEntry(
-        ATKDPart, "causalkd.objectives.atkd:ATKD", learns_from="the teacher's predictions by teaching modes"
+        *(ATKDPart, "causalkd.objectives.atkd:ATKD"),
+        learns_from="the teacher's predictions by teaching modes",
+        unit="nats",
     ),
     "dkd": ObjectiveEntry(
-        DKDPart, "causalkd.objectives.atkd:DKD", learns_from="both parts of the teacher's predictions"
+        DKDPart, "causalkd.objectives.atkd:DKD", learns_from="both parts of the teacher's predictions", unit="nats"
     ),
     "hidden_kd": ObjectiveEntry(
-        ProjectedHiddenKDPart,
-        "causalkd.objectives.hidden_kd:HiddenKD",
-        _MODELS,
+        *(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
         learns_from="the teacher's hidden states",
+        unit="distance",
     ),
     "diito": ObjectiveEntry(
-        DIITOPart,
-        "causalkd.objectives.diito:DIITO",
-        _ALL,
+        *(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL),
         learns_from="the teacher's counterfactual predictions",
+        unit="nats",
         interchanges=True,
         cost=_INTERCHANGE_COST,
         held=_INTERCHANGE_HELD,
     ),
     "diito_hidden": ObjectiveEntry(
-        DIITOHiddenPart,
-        "causalkd.objectives.diito:DIITOHidden",
-        _ALL,
+        *(DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL),
         learns_from="the teacher's counterfactual hidden states",
+        unit="distance",
         interchanges=True,
         cost=_INTERCHANGE_COST,
         held=_INTERCHANGE_HELD,
@@ -244,11 +244,14 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         *(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),
         trains_maps=True,
         learns_from="the teacher's attribution maps",
+        unit="distance",
         cost="causalkd.runs.costs.step_flops:maps_cost",
         held="causalkd.runs.costs.step_memory:maps_held",
     ),
     "uld": ObjectiveEntry(
-        ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student"), learns_from="the teacher's sorted predictions"
+        *(ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student")),
+        learns_from="the teacher's sorted predictions",
+        unit="distance",
     ),
 }
 """Every objective by its key."""

@@ -22,6 +22,25 @@ _PREDICTION: Mapping[str, str] = {
 }
 
 
+_CHOSEN: Mapping[str, str] = {
+    "uniform": "are any two rows",
+    "same_length": "are two rows of the same length",
+    "same_segments": "are two rows with the same segments at the same tokens",
+    "other_label": "are two rows of different labels",
+    "both_right": "are two rows that the teacher and every student predict correctly",
+    "other_variable": "are two rows that differ in a variable of the causal model",
+}
+
+
+def how_pairs_are_chosen(report: VerificationReport) -> str:
+    """A sentence on it, after a space; empty for a report from before it was reported."""
+    if report.environment.pair_selection is None:
+        return ""
+    choice, _, variable = report.environment.pair_selection.partition(": ")
+    found = _CHOSEN.get(choice, f"are chosen by {choice}")
+    return f" Held-out pairs {found}{variable and f' ({variable})'}."
+
+
 def what_a_prediction_is(report: VerificationReport) -> str:
     """A sentence on it, after a space; empty where it is one label or one number a row."""
     found = _PREDICTION.get(report.teacher.task)

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from causalkd.alignment.spec import GRID
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.recipe.objectives import OBJECTIVES
-from causalkd.reporting.counted import what_a_prediction_is, what_changed
-from causalkd.reporting.headline import is_sure, span, where_it_counts
+from causalkd.reporting.counted import how_pairs_are_chosen, what_a_prediction_is, what_changed
+from causalkd.reporting.headline import span, where_it_counts
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.standing import is_trained_there, site_of
 from causalkd.reporting.summary import summaries
 from causalkd.task_types import TOKEN_TASKS
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.statistics.evidence import is_sure
 
 _NAMED = 4
 """The number of students of which it is said what they were trained with."""
@@ -151,5 +152,5 @@ def _what_is_counted(report: VerificationReport) -> str:
     return (
         "Effective interchange intervention accuracy (effective IIA) is a share "
         f"{what_changed(report)}{pairs}: that on which the student, after its own intervention, predicts what the "
-        f"teacher predicts.{what_a_prediction_is(report)}{alike}{beat}"
+        f"teacher predicts.{how_pairs_are_chosen(report)}{what_a_prediction_is(report)}{alike}{beat}"
     )

@@ -15,7 +15,7 @@ from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import DifferenceRow, VerificationReport
 from causalkd.verification.statistics.aggregate import mean
-from causalkd.verification.statistics.evidence import is_beyond_chance
+from causalkd.verification.statistics.evidence import is_sure
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3
@@ -174,19 +174,30 @@ def _relation(report: VerificationReport, best: str, other: str, theirs: Evidenc
     )
     if not rows:
         return f"; beside {said})"
-    surely = sum(is_sure(report, row) and difference > 0 for row, difference in rows)
+    sure = [difference for row, difference in rows if is_sure(report, row)]
+    higher, lower = sum(difference > 0 for difference in sure), sum(difference < 0 for difference in sure)
     middle = mean(difference for _, difference in rows) or 0.0
-    if not surely or middle <= 0:
-        found = f"; difference {_points(middle)} points, {_interval(*rows[0])}" if len(rows) == 1 else ""
-        return f"; it is not shown to score higher than {said}{found})"
+    interval = _interval(rows[0][0], best)
+    if not higher or lower or middle <= 0:
+        found = (
+            f"difference {_points(middle)} points, {interval}" if len(rows) == 1 else _both_ways(rows, higher, lower)
+        )
+        return f"; it is not shown to score higher than {said}{found and f'; {found}'})"
     if len(rows) == 1:
-        return f", and {_points(middle)} points ({_interval(*rows[0])}) more than {said})"
+        return f", and {_points(middle)} points ({interval}) more than {said})"
     ends = [_points(end(difference for _, difference in rows)) for end in (min, max)]
-    sure = "each" if surely == len(rows) else f"{surely} of them"
+    which = "each" if higher == len(rows) else f"{higher} of them"
     return (
-        f", and {_points(middle)} points ({' to '.join(ends)} in {_compared(rows)}, {sure} beyond chance) more than "
+        f", and {_points(middle)} points ({' to '.join(ends)} in {_compared(rows)}, {which} beyond chance) more than "
         f"{said})"
     )
+
+
+def _both_ways(rows: Sequence[tuple[DifferenceRow, float]], higher: int, lower: int) -> str:
+    """In how many comparisons the best student is surely higher or lower; nothing where it is so in none."""
+    if not higher and not lower:
+        return ""
+    return f"by more than chance higher in {higher} and lower in {lower} of {_compared(rows)}"
 
 
 def _compared(rows: Sequence[tuple[DifferenceRow, float]]) -> str:
@@ -195,14 +206,14 @@ def _compared(rows: Sequence[tuple[DifferenceRow, float]]) -> str:
     return f"{seeds} seeds" if seeds == len(rows) else f"{len(rows)} comparisons of a seed and a site"
 
 
-def _interval(row: DifferenceRow, difference: float) -> str:
-    """The interval of a difference in the direction in which the difference is read."""
-    low, high = (row.low, row.high) if difference == row.difference else (-row.high, -row.low)
+def _interval(row: DifferenceRow, student: str) -> str:
+    """The interval of a difference, read as how much higher this one of both students scores."""
+    low, high = (row.low, row.high) if row.student == student else (-row.high, -row.low)
     return f"95% interval {_points(low)} to {_points(high)}"
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:.1f}".replace("-", "−")
+    return f"{100 * value:z.1f}".replace("-", "−")  # z: zero has no sign, also where it was rounded to
 
 
 def _reversal(report: VerificationReport, best: str) -> str:
@@ -231,12 +242,6 @@ def differences_of(report: VerificationReport, student: str, other: str) -> list
         for row in rows
         if {row.student, row.reference} == {student, other} and student != other
     ]
-
-
-def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
-    """Whether a difference is beyond chance, adjusted for the sites and for the number of compared students."""
-    count = len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
-    return is_beyond_chance(row, count)
 
 
 def _unmeasured(report: VerificationReport, here: Mapping[str, Evidence]) -> str:

@@ -118,6 +118,7 @@ def _warnings(reports: Mapping[str, VerificationReport]) -> list[str]:
         "alignments": {run: r.alignment.name for run, r in reports.items()},
         "seeds of the held-out pairs": {run: str(r.environment.seed) for run, r in reports.items()},
         "numbers of held-out pairs": {run: _pairs(r) for run, r in reports.items()},
+        "selections of pairs": {run: r.environment.pair_selection or "unknown" for run, r in reports.items()},
         "tolerances": {run: _tolerance(r) for run, r in reports.items()},
     }
     compared = {**said, "alignments": {run: r.alignment.to_yaml() for run, r in reports.items()}}

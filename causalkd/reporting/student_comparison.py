@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from causalkd.reporting.tables import trained_on_maps
 from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
 from causalkd.verification.statistics.aggregate import mean, sd
-from causalkd.verification.statistics.evidence import is_beyond_chance
+from causalkd.verification.statistics.evidence import is_sure
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _EQUAL = 0.01
@@ -14,16 +15,17 @@ _EQUAL = 0.01
 def budget(report: VerificationReport, student: str, reference: str) -> str:
     """The training of the two compared students: at equal steps, at equal compute, or in what ratio.
 
-    Compute is counted in block-forwards, of teacher and student together; both are means over the seeds.
+    Compute is counted in block-forwards, of teacher and student together, and not compared where these leave something
+    out; both are means over the seeds.
     """
     steps = _ratio(report, student, reference, lambda result: result.steps)
-    compute = _ratio(report, student, reference, lambda result: result.block_forwards)
+    compute = _ratio(report, student, reference, _compute)
     equal = [f"equal {word}" for word, ratio in (("steps", steps), ("compute", compute)) if _is_equal(ratio)]
     if equal:
         return f"at {' and '.join(equal)}"
-    if compute is None:
-        return "costs not counted"
-    return f"at {compute:.2f} times the compute"
+    if compute is not None:
+        return f"at {compute:.2f} times the compute"
+    return "costs not counted" if steps is None else f"at {steps:.2f} times the steps"
 
 
 def comparisons(report: VerificationReport) -> dict[tuple[str, str], list[DifferenceRow]]:
@@ -44,10 +46,11 @@ def _sentence(report: VerificationReport, student: str, reference: str, rows: li
     seeds = sorted({row.seed for row in rows})
     by_seed = [mean(row.difference for row in rows if row.seed == seed) for seed in seeds]
     spread = sd(by_seed)
+    higher, lower = (_surely(report, rows, sign) for sign in (1, -1))
     return (
         f"{student} − {reference}, {budget(report, student, reference)}: {mean(by_seed):+.3f}"
-        f"{'' if spread is None else f' ± {spread:.3f}'}; by more than chance higher in {_surely(rows, 1)} and lower "
-        f"in {_surely(rows, -1)} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}{_few(rows)}."
+        f"{'' if spread is None else f' ± {spread:.3f}'}; by more than chance higher in {higher} and lower "
+        f"in {lower} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}{_few(rows)}."
     )
 
 
@@ -60,8 +63,13 @@ def _few(rows: list[DifferenceRow]) -> str:
     return f"{which} on fewer than {FEW_PAIRS} effective pairs, from which nothing is concluded"
 
 
-def _surely(rows: list[DifferenceRow], sign: int) -> int:
-    return sum(row.difference * sign > 0 and is_beyond_chance(row) for row in rows)
+def _surely(report: VerificationReport, rows: list[DifferenceRow], sign: int) -> int:
+    return sum(row.difference * sign > 0 and is_sure(report, row) for row in rows)
+
+
+def _compute(result: StudentResult) -> float | None:
+    """The block-forwards of a training; None where they leave out maps that it learned from, or writing sequences."""
+    return None if result.generator is not None or trained_on_maps([result]) else result.block_forwards
 
 
 def _ratio(

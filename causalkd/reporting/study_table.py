@@ -17,8 +17,8 @@ from causalkd.reporting.study_measures import (
     measures,
 )
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
-from causalkd.verification.results.report import DifferenceRow
-from causalkd.verification.statistics.evidence import is_beyond_chance
+from causalkd.verification.results.report import DifferenceRow, VerificationReport
+from causalkd.verification.statistics.evidence import is_sure
 from causalkd.verification.statistics.paired_difference import PairedDifference, interval_visible, paired_difference
 from causalkd.verification.statistics.permutation import benjamini_hochberg
 
@@ -135,7 +135,9 @@ def _differences(
     for row, other, name, paired in found:
         pairs = _over_pairs(row, other, results) if name == _TESTED else []
         over_rows = _over_rows(row, other, name, results)
-        visible = interval_visible([each.high - each.low for each in pairs]) if over_rows is None else over_rows.visible
+        visible = (
+            interval_visible([each.high - each.low for _, each in pairs]) if over_rows is None else over_rows.visible
+        )
         if over_rows is not None and name.startswith(_IN_NATS):  # which are another unit than the measure's
             visible = None
         names = (row.method, other.method, row.setting, name)
@@ -179,10 +181,13 @@ def _over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]
     return paired_difference(*scores)
 
 
-def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[DifferenceRow]:
-    """What the reports' own tests over pairs of examples found between two students of one run, at declared pairs."""
+def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[tuple[VerificationReport, DifferenceRow]]:
+    """What the reports' own tests over pairs of examples found between two students of one run, at declared pairs.
+
+    Each row stands beside its report.
+    """
     return [
-        found
+        (each.report, found)
         for each in results
         if each.report is not None and said(each.cell.setting) == said(row.setting)
         for found in each.report.differences
@@ -191,11 +196,11 @@ def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[Dif
     ]
 
 
-def _beyond_chance(pairs: Sequence[DifferenceRow], sign: float) -> int:
+def _beyond_chance(pairs: Sequence[tuple[VerificationReport, DifferenceRow]], sign: float) -> int:
     """The number of seeds in which a difference of this sign is beyond chance at every declared pair."""
     by_seed: dict[int, list[bool]] = {}
-    for each in pairs:
-        by_seed.setdefault(each.seed, []).append(is_beyond_chance(each) and each.difference * sign > 0)
+    for report, each in pairs:
+        by_seed.setdefault(each.seed, []).append(is_sure(report, each) and each.difference * sign > 0)
     return sum(all(found) for found in by_seed.values())
 
 

@@ -151,11 +151,7 @@ def chosen_checkpoints(report: VerificationReport, students: Sequence[StudentRes
 
 def learning_maps(students: Sequence[StudentResult]) -> list[str]:
     """What is to be known of students that were trained on attribution maps, where there are some."""
-    names = [
-        name
-        for name in dict.fromkeys(name for student in students for name in student.objectives)
-        if name in OBJECTIVES and OBJECTIVES[name].trains_maps
-    ]
+    names = trained_on_maps(students)
     if not names:
         return []
     return [
@@ -163,6 +159,12 @@ def learning_maps(students: Sequence[StudentResult]) -> list[str]:
         "Block-forwards leave out the backward passes that compute attribution maps and that train on them: compare "
         "these students by their seconds."
     ]
+
+
+def trained_on_maps(students: Sequence[StudentResult]) -> list[str]:
+    """The objectives of some students that train on attribution maps."""
+    names = dict.fromkeys(name for student in students for name in student.objectives)
+    return [name for name in names if name in OBJECTIVES and OBJECTIVES[name].trains_maps]
 
 
 def differences_between(report: VerificationReport) -> list[str]:

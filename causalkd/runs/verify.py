@@ -13,7 +13,7 @@ from causalkd.data.batch import Batch
 from causalkd.data.tasks.generated import causal_model
 from causalkd.data.tasks.registry import task_spec
 from causalkd.processes.processes import ALONE, Processes
-from causalkd.recipe.sections import StudentPart
+from causalkd.recipe.sections import StudentPart, VerificationPart
 from causalkd.runs.folder.map_files import check_maps
 from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_pairs, build_rows
@@ -67,7 +67,7 @@ def verified(
         students=results,
         alignment=run.alignment,
         interchange=rows,
-        environment=environment(run.teacher, run.recipe.verification.seed, run.recipe.verification.tolerance),
+        environment=environment(run.teacher, *_settings(run.recipe.verification)),
         differences=compared,
         attribution=attribution,
         ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
@@ -76,6 +76,12 @@ def verified(
         heads=watch.of_heads(),
         **certainty,
     )
+
+
+def _settings(chosen: VerificationPart) -> tuple[int, float, str]:
+    """What a report's environment has of the recipe."""
+    variable = "" if chosen.variable is None else f": {chosen.variable}"
+    return chosen.seed, chosen.tolerance, f"{chosen.pair_selection}{variable}"
 
 
 def references(students: Sequence[StudentPart]) -> dict[str, tuple[str, ...]]:
@@ -242,8 +248,10 @@ def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tupl
         cost = run.folder.read_cost(f"{part.name}-seed{seed}")
         weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)
-        chosen_by = recipe.training_of(part).metric_for_best_model
-        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen_by))
+        training = recipe.training_of(part)
+        generator = None if training.sequences is None else training.sequences.generator
+        chosen_by = training.metric_for_best_model
+        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen_by, generator=generator))
         behaviours[part.name, seed] = behaviour
     certainty = task_certainty(of_task, behaviours, metric, references(recipe.students))
     return taught, tuple(found), certainty

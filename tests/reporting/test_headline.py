@@ -49,6 +49,17 @@ def test_a_difference_in_some_seeds_is_said_to_be_in_some():
     assert "5.0 points (5.0 to 5.0 in 3 seeds, 2 of them beyond chance) more than kd (70.0%)" in found
 
 
+def test_sure_differences_that_point_both_ways_claim_nothing():
+    """Seeds of +30, −6 and −6 points, all beyond chance: their mean of +6 is no claim."""
+    report = compared(_two(0.7, 0.76, 0.0), lambda _, seed: -0.06 if seed else 0.3)
+    told = (
+        "; it is not shown to score higher than kd (70.0%; by more than chance higher in 1 and lower in 2 of 3 seeds)."
+    )
+    assert headline(report).endswith(told) and "more than kd" not in headline(report)
+    lower = compared(report, lambda _, seed: -0.06 if seed else 0.02)
+    assert "higher in 1 and lower in 2 of 3 seeds" in headline(lower)
+
+
 def test_a_comparison_on_few_pairs_says_nothing():
     report = _two(0.7, 0.8, 0.1)
     few = tuple(dataclasses.replace(row, seed=row.seed + 10, pairs=29, difference=-0.3) for row in report.differences)
@@ -144,6 +155,13 @@ def test_one_comparison_is_told_with_its_interval_in_the_direction_in_which_it_i
         weak = dataclasses.replace(report.differences[0], low=-0.45, high=0.01, q_value=q)
         found = headline(dataclasses.replace(report, differences=(weak,)))
         assert told in found and "more than" not in found
+
+
+def test_the_interval_of_no_difference_is_turned_with_its_students():
+    report = _two(0.7, 0.66, 0.0, seeds=(0,))
+    row = dataclasses.replace(report.differences[0], low=-0.02, high=0.05)
+    found = headline(dataclasses.replace(report, differences=(row,)))
+    assert "than diito (66.0%; difference 0.0 points, 95% interval −5.0 to 2.0)." in found
 
 
 def _at_both(kd, diito):

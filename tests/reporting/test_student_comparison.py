@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
+from causalkd.reporting.headline import headline
 from causalkd.reporting.student_comparison import budget, comparisons, reference_sentences
-from causalkd.verification.results.report import StudentResult
+from causalkd.verification.results.report import StudentResult, VerificationReport
 from tests.example_report import example_report
 
 COSTS = {"kd": (1000, 3.0e6), "kd-steps": (750, 2.25e6), "diito": (750, 3.0e6), "long": (1500, 6.0e6)}
@@ -32,11 +33,31 @@ def test_which_reference_had_as_much_of_what(report, student, reference, words):
     assert budget(report, student, reference) == words
 
 
+@pytest.mark.parametrize("uncounted", [{"objectives": {"response_kd": 1.0, "adkd": 1.0}}, {"generator": "student"}])
+def test_compute_is_not_compared_where_block_forwards_leave_something_out(report, uncounted):
+    students = [dataclasses.replace(s, **uncounted) if s.name == "diito" else s for s in report.students]
+    found = dataclasses.replace(report, students=tuple(students))
+    assert budget(found, "diito", "kd-steps") == budget(found, "diito", "diito") == "at equal steps"
+    assert budget(found, "diito", "kd") == budget(found, "kd-steps", "kd").replace("compute", "steps")
+    assert budget(found, "long", "kd") == "at 2.00 times the compute"
+    assert VerificationReport.from_json(found.to_json()) == found
+
+
 def test_costs_that_nobody_counted_are_called_that(report):
     students = (*report.students[:-1], StudentResult("long", {}, 2, None, None))
     unknown = dataclasses.replace(report, students=students)
     assert budget(unknown, "long", "kd") == "costs not counted"
     assert budget(unknown, "diito", "kd") == "at equal compute"
+
+
+def test_the_sentences_count_what_the_headline_calls_sure():
+    """Of three compared students, q = 0.02 is 0.06 once more adjusted."""
+    report = example_report(("a", "b", "c", "d"), seeds=1, gain=0.08)
+    for q, count in ((0.02, 0), (0.01, 1)):
+        rows = tuple(dataclasses.replace(row, q_value=q) for row in report.differences)
+        found = dataclasses.replace(report, differences=rows)
+        assert all(f"higher in {count} and" in sentence for sentence in reference_sentences(found))
+        assert ("it is not shown to score higher than a" in headline(found)) is (count == 0)
 
 
 def test_a_sentence_for_each_two_students_counts_what_is_more_than_chance(report):

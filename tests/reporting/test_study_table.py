@@ -74,14 +74,14 @@ def test_students_of_one_run_are_also_compared_over_pairs(tmp_path: Path) -> Non
     """Two declared pairs and a cell of the grid: seed 0 differs at both, seed 1 at one of them, seed 2 at none."""
     students = [{"name": name, "layers": [0], "objectives": {"task": {}}} for name in ("a", "b")]
     study = example_study(tmp_path, variants={"one": {"students": students}})
-    q = {"premise": (0.001, 0.001, 0.5), "late": (0.001, 0.5, 0.5), "grid:premise": (0.001, 0.001, 0.001)}
+    q = {"premise": (0.02, 0.001, 0.5), "late": (0.001, 0.5, 0.5), "grid:premise": (0.001, 0.001, 0.001)}
 
-    def table(gain: float) -> StudyTable:
+    def table(gain: float, others: tuple[str, ...] = ()) -> StudyTable:
         results = []
         for each in example_results(study):
             report, seed = each.report, each.cell.seed
             assert report is not None
-            twins = tuple(replace(report.students[0], name=name) for name in ("a", "b"))
+            twins = tuple(replace(report.students[0], name=name) for name in ("a", "b", *others))
             rows = [
                 replace(row, student=name, iia_effective=gain * (name == "b"))
                 for name in ("a", "b")
@@ -93,6 +93,7 @@ def test_students_of_one_run_are_also_compared_over_pairs(tmp_path: Path) -> Non
                 )
                 for pair, p in q.items()
             )
+            compared += tuple(replace(compared[0], student=name) for name in others)
             both = replace(report, students=twins, interchange=tuple(rows), differences=compared)
             results.append(replace(each, report=both))
         return study_table(study, results)
@@ -104,6 +105,8 @@ def test_students_of_one_run_are_also_compared_over_pairs(tmp_path: Path) -> Non
     # Intervals of width 0.1: a standard error of 0.1 / 3.92, and what it shows with a probability of 80 % is 2.8 of it.
     assert found["effective IIA at declared pairs"].visible_over_examples == pytest.approx(0.0715, abs=1e-4)
     assert found["accuracy"].visible_over_examples is None
+    among = {each.measure: each for each in table(0.1, ("c", "d")).differences}
+    assert among["effective IIA at declared pairs"].seeds_beyond_chance == 0, "0.02 of three compared students is 0.06"
     # Where the made-up means differ otherwise or not at all, no finding over pairs has the sign of the mean.
     for gain in (0.0, -0.1):
         found = {each.measure: each for each in table(gain).differences}

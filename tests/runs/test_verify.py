@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from causalkd.recipe.recipe import Recipe
+from causalkd.recipe.sections import SequencesPart
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import references, verified
 from causalkd.verification.results.report import VerificationReport
@@ -21,12 +22,14 @@ def test_a_student_that_intervenes_is_compared_with_every_one_that_does_not():
 def test_every_intervention_of_a_run_is_run_once(quickstart: FinishedRun) -> None:
     """Block-forwards of a verification: a teacher of 4 blocks, two students of 2, one seed, one declared pair."""
     run, stored = TrainedRun.load(quickstart.folder.path), VerificationReport.read(quickstart.folder.report)
-    training = run.recipe.training.model_copy(update={"metric_for_best_model": "accuracy"})
+    kept = {"metric_for_best_model": "accuracy", "sequences": SequencesPart(generator="mixed")}
+    training = run.recipe.training.model_copy(update=kept)
     run = replace(run, recipe=run.recipe.model_copy(update={"training": training}))
     with blocks_named("BertLayer") as rows:
         report = verified(run)
-    chosen = tuple(replace(each, chosen_by="accuracy") for each in stored.students)
+    chosen = tuple(replace(each, chosen_by="accuracy", generator="mixed") for each in stored.students)
     assert report == replace(stored, students=chosen) and stored.students[0].chosen_by is None
+    assert stored.environment.pair_selection == "uniform"
     interventions = 3 + 2 + 1 + 0
     ceiling = 4 + 2 + 2  # base, the source up to the declared layer 1, and the blocks after it
     of_teacher = 4 + 4 + 2 * interventions + ceiling  # each side also with another row's source, for the causal model

@@ -11,8 +11,13 @@ from causalkd.verification.results.report import Environment
 _PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", "datasets", "accelerate", "numpy")
 
 
-def environment(model: HookedModel, seed: int, tolerance: float | None = None) -> Environment:
-    """The environment of a measurement: installed versions, and how this model computes; a tolerance of regressions."""
+def environment(
+    model: HookedModel, seed: int, tolerance: float | None = None, pair_selection: str | None = None
+) -> Environment:
+    """The environment of a measurement: installed versions, and how this model computes; a tolerance of regressions.
+
+    With pairs of examples also how they were chosen.
+    """
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -27,4 +32,5 @@ def environment(model: HookedModel, seed: int, tolerance: float | None = None) -
         threads=torch.get_num_threads(),
         device=str(model.model.device),
         tolerance=tolerance if model.task == "regression" else None,
+        pair_selection=pair_selection,
     )

@@ -24,6 +24,7 @@ SCHEMA_VERSION = 3
 Measure = Literal["iia", "iia_effective"]
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+_Metrics = Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)]
 _MEASURED = (
     "teacher", "students", "interchange", "differences", "ground_truth", "mismatches", "off_distribution", "heads",
     "task_scores", "task_differences",
@@ -42,13 +43,10 @@ class TeacherResult:
     metric: str
     """The name of every `task_metric` of the report, e.g. `accuracy`."""
     task_metric: float | None
-    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
-        default_factory=dict
-    )
+    metrics: _Metrics = field(default_factory=dict)
     """Further metrics of the task by name, where several are usual."""
     chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """The metric by which its checkpoint was chosen on the held-out rows, so that its scores on them are somewhat too
-    high; None where the last weights were kept, or the run did not train it."""
+    """The metric by which the rows that give these scores also chose its checkpoint; None where they chose none."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +63,18 @@ class StudentResult:
     agreement: float | None
     """The share of evaluation predictions that equal the teacher's, without any intervention."""
     block_forwards: float | int | None = None
-    """Forwards of one block over one row that its training cost, teacher and student together; what attribution maps
-    cost in backward passes is not among them."""
+    """Forwards of one block over one row that its training cost, teacher and student together, without what attribution
+    maps cost in backward passes, and without writing sequences."""
     seconds: float | None = None
     """The wall-clock seconds of its training."""
     steps: int | None = None
     """The optimizer steps of its training."""
-    metrics: Annotated[Mapping[str, float | None], Field(exclude_if=lambda found: not found)] = field(
-        default_factory=dict
-    )
+    metrics: _Metrics = field(default_factory=dict)
     """Further metrics of the task by name, where several are usual."""
     chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """The metric by which its checkpoint was chosen on the held-out rows, so that its scores on them are somewhat too
-    high; None where the last weights were kept."""
+    """The metric by which the rows that give these scores also chose its checkpoint; None where they chose none."""
+    generator: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
+    """Which model wrote sequences that it was trained on (`sequences.generator`); None where it is none, or unknown."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +175,8 @@ class Environment:
     device: str
     tolerance: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
     """How far apart two predicted numbers may be that are one prediction; None for other predictions."""
+    pair_selection: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
+    """How the held-out pairs were chosen, a variable after a colon; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +196,7 @@ class VerificationReport:
     ground_truth: tuple[GroundTruthRow, ...] = ()
     """The agreement with the task's causal model, where that is known."""
     mismatches: tuple[Departure, ...] = ()
-    """The pairs with the largest divergence whose prediction follows the source only in the teacher, for
-    classifiers."""
+    """For classifiers, the pairs of largest divergence whose prediction follows the source only in the teacher."""
     off_distribution: tuple[DistanceRow, ...] = ()
     """How far the states after interventions are from clean ones, for every model at every declared pair."""
     heads: tuple[InterchangeRow, ...] = ()
@@ -207,7 +205,6 @@ class VerificationReport:
     """The task metric of every model with its interval, where it is defined."""
     task_differences: Annotated[tuple[TaskDifferenceRow, ...], Field(exclude_if=lambda found: not found)] = ()
     """The task metric of each student beside those it is compared with."""
-
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
     """Measurements that gave NaN or an infinity, each with its model: the value is null, or its row is left out."""
 
@@ -279,9 +276,7 @@ _REPORT = TypeAdapter(VerificationReport)
 
 
 def _of_this_version(text: str, origin: str) -> str:
-    """The text without its `schema_version`, which must be this version; pydantic refuses text that is not an
-    object.
-    """
+    """The text without its `schema_version`, which must be this version; pydantic refuses what is not an object."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from causalkd.verification.results.report import DifferenceRow, InterchangeRow
+from causalkd.verification.results.report import DifferenceRow, InterchangeRow, VerificationReport
 from causalkd.verification.statistics.permutation import CHANCE
 
 
@@ -11,7 +11,16 @@ def is_above(real: InterchangeRow, baselines: Sequence[InterchangeRow]) -> bool:
     return all(_exceeds(real, baseline) for baseline in baselines)
 
 
-def is_beyond_chance(row: DifferenceRow, comparisons: int = 1) -> bool:
+def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
+    """Whether a difference is beyond chance, adjusted for the sites and for the number of compared students.
+
+    Whatever calls a difference sure asks here, so that no two sentences on one report answer otherwise.
+    """
+    count = len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
+    return is_beyond_chance(row, count)
+
+
+def is_beyond_chance(row: DifferenceRow, comparisons: int) -> bool:
     """Whether a difference is beyond chance: by its test, adjusted once more for some comparisons, and by its interval.
 
     The interval is found otherwise than p, and at the edge only one of them may tell a difference.

@@ -75,6 +75,8 @@ def test_losses_are_told_with_their_steps():
     assert findings.of_training(example_metrics(report)).startswith("Each curve is one term")
     rows = [{"student": "kd", "seed": 0, "step": step, "loss": 2.0 / step} for step in (1, 2, 4)]
     assert findings.of_training(rows).startswith("kd ended at a loss of 0.500 after 4 steps.")
+    rows.append({"student": "kd", "seed": 1, "step": 2, "loss": 1.5})
+    assert findings.of_training(rows).startswith("kd ended at a loss of 1.000 after 2 to 4 steps.")
 
 
 def test_departures_distances_and_the_causal_model():
@@ -111,6 +113,9 @@ def test_departures_distances_and_the_causal_model():
     row = GroundTruthRow("teacher", None, "noun_relation", "block_output", 2, "p", 0.9, 0.8, 0.7, 0.9, 60, 99, {}, 0.1)
     lower = dataclasses.replace(row, layer=0, iia_effective=0.3)
     assert "the variable noun relation best at the output of block 2: 80.0%" in findings.of_truth((lower, row))
+    few = dataclasses.replace(row, layer=3, iia_effective=1.0, effective_pairs=29)
+    assert findings.of_truth((lower, few, row)) == findings.of_truth((lower, row))
+    assert "at no block of the teacher are there 30 effective pairs" in findings.of_truth((few,))
 
 
 def test_maps_and_teaching_modes():
