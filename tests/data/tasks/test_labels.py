@@ -65,7 +65,8 @@ def test_a_list_of_flags_is_no_list_of_labels(labels: tuple) -> None:
             check_sets(rows, labels, "here")
     for rows in ([[1, 0], [1]], [[1, 2], [0, 1]], [["a", "b"]], [[], []], [None, [1], []]):
         check_sets(rows, labels, "here")
-    check_sets([[0], [1]], ("a", "b"), "here"), check_sets([["0", "1"]], ("0", "1"), "here")
+    check_sets([[0], [1]], ("a", "b"), "here")
+    check_sets([["0", "1"]], ("0", "1"), "here")
 
 
 def test_scores_are_numbers() -> None:
