@@ -249,7 +249,7 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         held="causalkd.runs.costs.step_memory:maps_held",
     ),
     "uld": ObjectiveEntry(
-        *(ULDPart, "causalkd.objectives.uld:ULD", ("teacher", "student")),
+        *(ULDPart, "causalkd.objectives.uld:ULD", _MODELS[:2]),  # it draws nothing, so it takes no seed
         learns_from="the teacher's sorted predictions",
         unit="distance",
     ),
