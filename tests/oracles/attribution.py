@@ -27,7 +27,10 @@ from causalkd.verification.measures.attribution_maps import AttributionBatch, Ho
 def one_by_one(
     model: HookedModel, questions: Sequence[AttributionBatch], how: How
 ) -> tuple[list[Tensor], Faithfulness]:
-    """The scores at every depth, by batch, and the faithfulness of the first depth's."""
+    """The scores at every depth, by batch, and the faithfulness of the first depth's, with greedy extremes.
+
+    Of texts of few tokens the library compares all orders, as `tests/oracles/faithfulness.py` does.
+    """
     target: Target = "logit" if model.task == "regression" else "probability"
     scores = [
         torch.cat([_scores(model, q.batch.inputs, q.views, point, how.steps, target) for q in questions], dim=1)

@@ -4,6 +4,6 @@ from tests.forked import ended
 
 
 def test_killed_runs_end_as_runs_that_were_not_killed() -> None:
-    done = ended("tests.soak", "--moments", "1", "--operations", "2", environment={"MPLBACKEND": "Agg"})
+    done = ended("tests.soak", "--moments", "1", "--operations", "1", environment={"MPLBACKEND": "Agg"})
     assert done.code == 0, done.stdout + done.stderr
     assert " kills, every run ended as one that was not killed; 0 stuck" in done.stdout

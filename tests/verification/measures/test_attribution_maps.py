@@ -21,8 +21,12 @@ def _model(architecture: str, task: Task, layers: int = 2) -> HookedModel:
     return HookedModel(tiny(architecture, task, layers=layers), task=task, role="teacher")
 
 
-def _batch(task: Task, side: str = "right") -> Batch:
-    rows = examples(task, 3)
+def _batch(task: Task, side: str = "right", times: int = 1) -> Batch:
+    """Three rows, each so many times in one."""
+    rows = [
+        {key: each * times if isinstance(each, list) else each for key, each in row.items()}
+        for row in examples(task, 3)
+    ]
     return Batch(pad(rows, PAD, side), pad_labels(rows, side))
 
 
@@ -93,7 +97,7 @@ def test_maps_at_every_depth_and_faithfulness_of_what_the_teacher_predicts() -> 
 )
 def test_batches_give_what_one_forward_after_the_other_gives(architecture: str, task: Task, side: str) -> None:
     model = HookedModel(tiny(architecture, task, layers=2, dtype=torch.float64), task=task, role="teacher")
-    batch = _batch(task, side)
+    batch = _batch(task, side, times=2)  # of more tokens than those whose every order is tried
     questions, how = [AttributionBatch.of(model, batch)] * 2, How(5, "mean", 3, 2, 0)
     found, (scores, faithful) = measure_maps(model, questions, how), one_by_one(model, questions, how)
     for own, expected in zip(found.maps, scores, strict=True):
