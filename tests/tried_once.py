@@ -11,7 +11,7 @@ def tried_once(self_test: Callable[[HookedModel], None]) -> Callable[[HookedMode
     passed: set[tuple[str, ...]] = set()
 
     @wraps(self_test)
-    def test(model: HookedModel) -> None:
+    def tried(model: HookedModel) -> None:
         config = model.model.config.to_dict() | {"_name_or_path": None}
         modules = " ".join(type(module).__name__ for module in model.model.modules())
         like = (modules, str(config), str(model.task), str(model.model.dtype))
@@ -19,4 +19,4 @@ def tried_once(self_test: Callable[[HookedModel], None]) -> Callable[[HookedMode
             self_test(model)
             passed.add(like)
 
-    return test
+    return tried

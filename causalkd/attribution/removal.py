@@ -18,7 +18,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 # Of texts in one forward the longest is at most this much longer than the shortest: padding costs as much as a token.
 _LONGER = 2
 _FEW = 6
-"""Of so few tokens all orders are compared: that needs 63 removals, of which a greedy search asks for up to 40."""
+"""All orders of so few tokens are compared: that needs 63 removals, of which a greedy search asks for up to 40."""
 
 
 @dataclass(frozen=True, eq=False)

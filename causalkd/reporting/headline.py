@@ -194,7 +194,7 @@ def _relation(report: VerificationReport, best: str, other: str, theirs: Evidenc
 
 
 def _both_ways(rows: Sequence[tuple[DifferenceRow, float]], higher: int, lower: int) -> str:
-    """In how many comparisons the best student is surely higher or lower; nothing where it is so in none."""
+    """The numbers of comparisons in which the best student is surely higher or lower; nothing where both are 0."""
     if not higher and not lower:
         return ""
     return f"by more than chance higher in {higher} and lower in {lower} of {_compared(rows)}"

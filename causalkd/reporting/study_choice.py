@@ -56,7 +56,7 @@ def _tried(fields: Mapping[str, Any], row: Row, metric: str) -> Tried:
 
 
 def _counted(row: Row, metric: str) -> int | None:
-    """Of how many held-out rows a measure is, or pairs where it is an accuracy of interventions."""
+    """The number of held-out rows behind a measure, or of pairs where it is an accuracy of interventions."""
     _, at, place = metric.partition(" at ")
     if at:
         pairs = row.mean(f"{PAIRS}{place}")

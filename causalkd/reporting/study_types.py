@@ -87,7 +87,7 @@ class Tried:
     seeds: int
     """How many seeds it was tried with."""
     counted: int | None = None
-    """Of how many held-out rows, or effective pairs of them, a value is; None where it is not known."""
+    """The number of held-out rows, or of effective pairs of them, behind a value; None where it is not known."""
 
     @property
     def is_complete(self) -> bool:

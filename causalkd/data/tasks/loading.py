@@ -73,8 +73,8 @@ class Examples:
                 return [place[number] if number >= 0 else number for number in label]
             return place[label] if isinstance(label, int) else tuple(label[number] for number in origin)
 
-        places = ("label", "tags")
-        rows = PackedRows(row | {key: moved(row[key]) for key in places if key in row} for row in self.examples)
+        keys = ("label", "tags")
+        rows = PackedRows(row | {key: moved(row[key]) for key in keys if key in row} for row in self.examples)
         labels = tuple(self.labels[number] for number in origin)
         return replace(self, examples=rows, labels=labels, positive=place[self.positive])
 
