@@ -15,7 +15,6 @@ from causalkd.errors import nearest
 from causalkd.models.hooks.hook_names import component_of
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.hooks.start_at import BOUNDARIES
 from causalkd.models.load import check_order
 
 _BY_HEAD = "head_attention_value_output"
@@ -249,7 +248,7 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
     faults = []
     for index, site in enumerate(sites):
         for other in sites[:index]:
-            if _tensor(site) != _tensor(other):
+            if site.hook_point.tensor != other.hook_point.tensor:
                 continue
             shared = sorted(set(_column_list(site)) & set(_column_list(other)))
             if shared:
@@ -257,14 +256,6 @@ def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
                     f"{path}: two sites write columns {_ranges(shared)} of {site.hook_point.name}; keep one of them"
                 )
     return faults
-
-
-def _tensor(site: ResolvedSite) -> tuple[int, str, str]:
-    """What tells the tensors of a forward pass apart: layers can share a module, and blocks a tensor between them."""
-    hook_point = site.hook_point
-    if hook_point.component in BOUNDARIES:
-        return hook_point.layer + (hook_point.component == "block_output"), "", ""
-    return hook_point.layer, hook_point.module, hook_point.side
 
 
 def _column_list(site: ResolvedSite) -> list[int]:

@@ -22,6 +22,8 @@ INSTEAD: dict[str, str] = {"mlp.out": "mlp"}
 # TransformerLens' names for what a sublayer adds to the residual stream. Where a norm or a scale follows the sublayer's
 # last linear map (Gemma 2, Granite), or TransformerLens counts a norm to the sublayer (BERT), it is another tensor.
 ADDED: dict[str, str] = {"attention_output": "hook_attn_out", "mlp_output": "hook_mlp_out"}
+# Where one block ends and the next starts: a forward pass can be resumed there with one tensor.
+BOUNDARIES = ("block_input", "block_output")
 # The order in which a block computes them.
 COMPONENTS: tuple[str, ...] = ("token_embedding", *INSIDE_BLOCK)
 
@@ -57,7 +59,14 @@ class HookPoint:
     @property
     def is_inside(self) -> bool:
         """Whether it is inside a block: not a block's input or output, nor the embedding."""
-        return self.component not in ("token_embedding", "block_input", "block_output")
+        return self.component not in ("token_embedding", *BOUNDARIES)
+
+    @property
+    def tensor(self) -> tuple[int, str, str]:
+        """What tells the tensors of a forward pass apart: layers can share a module, and blocks share a boundary."""
+        if self.component in BOUNDARIES:
+            return self.layer + (self.component == "block_output"), "", ""
+        return self.layer, self.module, self.side
 
     @property
     def synonym(self) -> str | None:

@@ -7,11 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from causalkd.models.hooks.hook_names import named_hook_points
-from causalkd.models.hooks.hook_points import HookPoint
+from causalkd.models.hooks.hook_points import BOUNDARIES, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-
-# Where one block ends and the next starts: a forward pass can be resumed there with one tensor.
-BOUNDARIES = ("block_input", "block_output")
 
 
 def hook_point_of(model: HookedModel, given: HookPoint | str | None) -> HookPoint:

@@ -36,14 +36,17 @@ def norm_matched_sources(
     row = torch.arange(len(positions.valid), device=positions.valid.device)[:, None].expand_as(positions.valid)
     of_base = row[positions.valid], positions.base[positions.valid]
     of_source = row[positions.valid], positions.source[positions.valid]
+    # Two sites may be parts of one tensor, which can have two names: the second part moves what the first one moved.
+    written: dict[tuple[int, str, str], HookPoint] = {}
     moved: dict[HookPoint, Tensor] = {}
     for number, site in enumerate(sites):
         read = site.source or site
-        activation = moved.get(site.hook_point, base.activations[site.hook_point]).clone()
+        hook_point = written.setdefault(site.hook_point.tensor, site.hook_point)
+        activation = moved.get(hook_point, base.activations[hook_point]).clone()
         given = source_activations.activations[read.hook_point][of_source]
         present = activation[of_base]
         activation[of_base] = _elsewhere(present, site.put(present, read.take(given)), site, seed + number)
-        moved[site.hook_point] = activation
+        moved[hook_point] = activation
     return (
         tuple(ResolvedSite(hook_point) for hook_point in moved),
         SourceActivations(moved, base.inputs["attention_mask"]),

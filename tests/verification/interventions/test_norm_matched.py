@@ -60,3 +60,19 @@ def test_a_source_equal_to_base_moves_nothing(setting):
     same = type(positions)(positions.base, positions.base, positions.valid)
     _, given, _ = norm_matched_sources([site], base, base.source_activations(), same, 0)
     assert given.activations[site.hook_point].equal(base.activations[site.hook_point])
+
+
+def test_two_names_of_one_tensor_are_written_once(setting):
+    """Both parts move: written under two names, the second would have replaced the first."""
+    model, batch, positions = setting
+    parts = [
+        ResolvedSite(model.hook_point("block_output", 0), torch.arange(4)),
+        ResolvedSite(model.hook_point("block_input", 1), torch.arange(4, 8)),
+    ]
+    one_name = [ResolvedSite(parts[0].hook_point, part.columns) for part in parts]
+    base = model.run(batch.inputs, hook_points_needed(model, parts))
+    given = model.read(batch.source, [part.hook_point for part in parts])
+    sites, moved, _ = norm_matched_sources(parts, base, given, positions, seed=0)
+    (expected,) = norm_matched_sources(one_name, base, given, positions, seed=0)[1].activations.values()
+    assert [site.hook_point for site in sites] == [parts[0].hook_point]
+    assert moved.activations[parts[0].hook_point].equal(expected)
