@@ -19,7 +19,8 @@ def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Exa
 
     That row is under `student`: its tokens, for tagging which of them are `labelled`, and the `pieces` that both models
     read (see `shared_pieces`), on which positions of an intervention are carried from one model to the other. Of tagged
-    words those are labelled, in both rows, of which each model has a token: the first one of the word.
+    words those are labelled, in both rows, of which each model has a token: the first one of the word. The labels
+    of the teacher's own reading are kept under `alone`; see `in_teachers_tokens`.
 
     Args:
         teacher: The examples in the teacher's tokens, loaded with `with_extents=True`.
@@ -42,7 +43,7 @@ def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Exa
                 lost += len(own["tags"]) - len(words)
                 kept = _places(own, words)
                 label = [value if place in kept else IGNORED for place, value in enumerate(own["label"])]
-                row |= {"label": label, "words": words}
+                row |= {"label": label, "words": words, "alone": {name: own[name] for name in ("label", "words")}}
                 read["labelled"] = _places(other, words)
             yield row | {"student": read}
 
@@ -51,10 +52,15 @@ def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Exa
 
 
 def in_teachers_tokens(examples: Examples) -> Examples:
-    """The examples as the teacher reads them, without the student's rows."""
+    """The examples as the teacher alone reads them: without the student's rows, with every label that it has."""
     if examples.student_pad_id is None:
         return examples
-    rows = PackedRows({name: value for name, value in row.items() if name != "student"} for row in examples.examples)
+    rows = PackedRows(
+        {name: value for name, value in row.items() if name not in ("student", "alone")} | row.get("alone", {})
+        for row in examples.examples
+    )
+    if examples.kind == "token_classification":
+        examples = replace(examples, lost=sum(len(row["tags"]) - len(row["words"]) for row in rows))
     return replace(examples, examples=rows, student_pad_id=None)
 
 

@@ -38,6 +38,15 @@ def test_the_teachers_own_examples_come_back() -> None:
     assert in_teachers_tokens(made) is made
 
 
+def test_a_teacher_alone_keeps_the_words_that_only_it_has_a_token_of() -> None:
+    words = [text.split() for text in FIRST]
+    plain = tag_examples(words, [[len(word) % 2 for word in each] for each in words], bert_like(), 64).examples
+    read = tags_read_twice(bert_like(), gpt2_like(), (64, 10))
+    made = in_teachers_tokens(read)
+    assert list(made.examples) == list(plain)
+    assert made.lost == 0 < (read.lost or 0)
+
+
 def _examples(kind, rows) -> Examples:
     return Examples(rows, kind, ("no", "yes"), "accuracy", "here")
 
