@@ -46,7 +46,7 @@ from .objectives.response_kd import ResponseKD as ResponseKD
 from .objectives.response_kd import TaskLoss as TaskLoss
 from .objectives.uld import ULD as ULD
 from .recipe.finetune import FinetuneRecipe as FinetuneRecipe
-from .recipe.objectives import ObjectiveEntry as ObjectiveEntry
+from .recipe.objective_entry import ObjectiveEntry as ObjectiveEntry
 from .recipe.objectives import register_objective as register_objective
 from .recipe.pipeline import PipelineRecipe as PipelineRecipe
 from .recipe.recipe import Recipe as Recipe

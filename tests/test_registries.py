@@ -23,9 +23,9 @@ from causalkd.losses.divergence_table import (
 from causalkd.models import architectures
 from causalkd.models.architectures import Architecture, register_architecture
 from causalkd.objectives.base import Requirements, StepContext
+from causalkd.recipe.objective_entry import ObjectiveEntry
 from causalkd.recipe.objectives import (
     OBJECTIVES,
-    ObjectiveEntry,
     ObjectivesPart,
     register_objective,
     unregister_objective,

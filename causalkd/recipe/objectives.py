@@ -3,8 +3,7 @@
 One entry declares an objective: recipes, their schema, the trainer, `causalkd plan` and the tests know it from here.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field, model_validator
@@ -12,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from causalkd import registries
 from causalkd.losses.divergence_table import DivergenceName
+from causalkd.recipe.objective_entry import Given, ObjectiveEntry
 from causalkd.recipe.part import MOST_TOKENS, Part
 
 
@@ -162,44 +162,6 @@ class ObjectivesPart(Part):
         return self
 
 
-Given = Literal["alignment", "teacher", "student", "seed"]
-"""What an objective can be built with besides its settings."""
-
-
-@dataclass(frozen=True)
-class ObjectiveEntry:
-    """One objective.
-
-    Attributes:
-        settings: Its keys in a recipe; one of them is `weight`, the others are arguments of `build`.
-        build: Makes the objective (`causalkd.objectives.base.Objective`), such as its class; or where that is, as
-            `module:name`.
-        takes: What `build` takes besides the settings, by name: the alignment resolved for the models, the models, and
-            the seed of the training.
-        interchanges: Whether it intervenes, and so needs sources and positions in its batches.
-        trains_maps: Whether it trains on attribution maps, and so needs second derivatives, eager attention and
-            backward passes that block-forwards do not count; a report says so.
-        reads_teacher: Whether it compares the student with the teacher.
-        learns_from: What a student learns from by it, for sentences of a report; without it the key stands there.
-        unit: The unit of its term: `nats` (a regression's is another), another word, or empty where settings choose.
-        cost: The operations that it adds to the forward passes of both models and the student's backward pass, as a
-            function of its settings and a `causalkd.runs.costs.step_flops.Step`, or where that is; None where it adds
-            none worth planning. Objectives of the same cost share what they run, so it is counted once.
-        held: What it holds in memory for the backward pass beside the plain forward pass, in those; given as `cost` is.
-    """
-
-    settings: type[Part]
-    build: Callable[..., Any] | str
-    takes: tuple[Given, ...] = ()
-    interchanges: bool = False
-    trains_maps: bool = False
-    reads_teacher: bool = True
-    learns_from: str = ""
-    unit: str = ""
-    cost: Callable[..., Any] | str | None = None
-    held: Callable[..., Any] | str | None = None
-
-
 _INTERCHANGE_COST = "causalkd.runs.costs.step_flops:interchange_cost"
 _INTERCHANGE_HELD = "causalkd.runs.costs.step_memory:interchange_held"
 _ALL: tuple[Given, ...] = ("alignment", "teacher", "student", "seed")
@@ -212,7 +174,8 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         ResponseKDPart, "causalkd.objectives.response_kd:ResponseKD", learns_from="the teacher's predictions"
     ),
     "atkd": ObjectiveEntry(
-        *(ATKDPart, "causalkd.objectives.atkd:ATKD"),
+        ATKDPart,
+        "causalkd.objectives.atkd:ATKD",
         learns_from="the teacher's predictions by teaching modes",
         unit="nats",
     ),
@@ -220,12 +183,16 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         DKDPart, "causalkd.objectives.atkd:DKD", learns_from="both parts of the teacher's predictions", unit="nats"
     ),
     "hidden_kd": ObjectiveEntry(
-        *(ProjectedHiddenKDPart, "causalkd.objectives.hidden_kd:HiddenKD", _MODELS),
+        ProjectedHiddenKDPart,
+        "causalkd.objectives.hidden_kd:HiddenKD",
+        takes=_MODELS,
         learns_from="the teacher's hidden states",
         unit="distance",
     ),
     "diito": ObjectiveEntry(
-        *(DIITOPart, "causalkd.objectives.diito:DIITO", _ALL),
+        DIITOPart,
+        "causalkd.objectives.diito:DIITO",
+        takes=_ALL,
         learns_from="the teacher's counterfactual predictions",
         unit="nats",
         interchanges=True,
@@ -233,7 +200,9 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         held=_INTERCHANGE_HELD,
     ),
     "diito_hidden": ObjectiveEntry(
-        *(DIITOHiddenPart, "causalkd.objectives.diito:DIITOHidden", _ALL),
+        DIITOHiddenPart,
+        "causalkd.objectives.diito:DIITOHidden",
+        takes=_ALL,
         learns_from="the teacher's counterfactual hidden states",
         unit="distance",
         interchanges=True,
@@ -241,7 +210,9 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         held=_INTERCHANGE_HELD,
     ),
     "adkd": ObjectiveEntry(
-        *(ADKDPart, "causalkd.objectives.adkd:ADKD", _MODELS),
+        ADKDPart,
+        "causalkd.objectives.adkd:ADKD",
+        takes=_MODELS,
         trains_maps=True,
         learns_from="the teacher's attribution maps",
         unit="distance",
@@ -249,7 +220,9 @@ OBJECTIVES: dict[str, ObjectiveEntry] = {
         held="causalkd.runs.costs.step_memory:maps_held",
     ),
     "uld": ObjectiveEntry(
-        *(ULDPart, "causalkd.objectives.uld:ULD", _MODELS[:2]),  # it draws nothing, so it takes no seed
+        ULDPart,
+        "causalkd.objectives.uld:ULD",
+        takes=("teacher", "student"),  # it draws nothing, so it takes no seed
         learns_from="the teacher's sorted predictions",
         unit="distance",
     ),

@@ -6,7 +6,8 @@ import pytest
 from analysis.figures.score_bars import bar_groups
 from analysis.pages.findings import of_sites
 from analysis.pages.report_page import render
-from causalkd.recipe.objectives import OBJECTIVES, ObjectiveEntry, TaskPart, register_objective, unregister_objective
+from causalkd.recipe.objective_entry import ObjectiveEntry
+from causalkd.recipe.objectives import OBJECTIVES, TaskPart, register_objective, unregister_objective
 from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from causalkd.data.tasks.registry import TASKS
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.recipe.objectives import OBJECTIVES, ObjectiveEntry
+from causalkd.recipe.objective_entry import ObjectiveEntry
+from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart

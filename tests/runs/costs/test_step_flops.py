@@ -8,8 +8,8 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from causalkd.alignment.resolve import resolve
+from causalkd.recipe.objective_entry import ObjectiveEntry
 from causalkd.recipe.objectives import (
-    ObjectiveEntry,
     ObjectivesPart,
     TaskPart,
     register_objective,
