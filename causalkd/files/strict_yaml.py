@@ -1,6 +1,5 @@
 """YAML as users write it: 1e-4 is a number, no key is written twice, and no text can take unbounded work to read."""
 
-import copy
 import re
 from functools import lru_cache
 from typing import Any
@@ -71,12 +70,14 @@ class _Dumper(_ShortFloats, yaml.SafeDumper):
 def load_text(text: str) -> Any:
     """Read the value of a YAML text; a short one that was read before is remembered.
 
+    What an alias stands for is copied, so that a change of one place never changes another.
+
     Raises:
         ValueError: The text is not YAML, or too long, too deep, or endless; the message says where.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"the text has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read; shorten it")
-    return copy.deepcopy(_remembered(text)) if len(text) < _SHORT else _read(text)
+    return _copied(_remembered(text) if len(text) < _SHORT else _read(text))
 
 
 @lru_cache(maxsize=128)
@@ -95,6 +96,19 @@ def _read(text: str) -> Any:
         raise ValueError(f"{' '.join(str(error).split())}; leave that character out") from None
     except RecursionError:
         raise ValueError("its brackets or indents are nested too deeply to be read; write it flatter") from None
+
+
+def _copied(value: Any) -> Any:
+    """The value with each of its parts once; `copy.deepcopy` would keep parts in two places one object."""
+    match value:
+        case dict():
+            return {key: _copied(each) for key, each in value.items()}
+        case list():
+            return [_copied(each) for each in value]
+        case set():
+            return set(value)
+        case _:
+            return value
 
 
 def dump_text(value: Any, **options: Any) -> str:

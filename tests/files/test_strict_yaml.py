@@ -56,6 +56,15 @@ def test_what_has_no_bounds_is_refused_soon(text: str, message: str) -> None:
     assert time.process_time() - began < 20
 
 
+@pytest.mark.parametrize("end", ["", f"# {'long' * 10_000}"], ids=["remembered", "long"])
+def test_a_change_of_one_place_changes_no_other(end: str) -> None:
+    text = f"a: &a {{b: {{c: 1}}, d: [1]}}\ne: *a\nf: [*a, *a]\n{end}"
+    found = load_text(text)
+    found["a"]["b"]["c"], found["a"]["d"][0] = 2, 2
+    assert [found["e"], *found["f"]] == 3 * [{"b": {"c": 1}, "d": [1]}]
+    assert load_text(text)["a"] == {"b": {"c": 1}, "d": [1]}
+
+
 def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strict_yaml, "MOST_VALUES", 1000)
     assert len(load_text("[" + "1, " * 999 + "]")) == 999
