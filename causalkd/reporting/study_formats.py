@@ -10,7 +10,7 @@ from causalkd.files.whole_files import write_whole
 from causalkd.reporting.study_measures import COSTS
 from causalkd.reporting.study_table import said
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
-from causalkd.verification.statistics.aggregate import mean, sd
+from causalkd.verification.statistics.aggregate import mean, mean_over_seeds, sd, sd_over_seeds
 
 MEANING = (
     "*p* is that of the paired t-test over seeds, *q* the same adjusted for all differences of the measure (Benjamini–"
@@ -18,7 +18,7 @@ MEANING = (
     "probability of 80 %. *p, rows* is that of the same test over rows of data, for measures that are means over rows; "
     "each row is averaged over seeds. A finding has a q below 0.05, a size no smaller than visible and, where there "
     "is one, a *p, rows* below 0.05. Where differences were planned, a finding is no smaller than *planned* either. "
-    "Nothing is called a finding before every seed has a result. *Over pairs* counts the seeds in which the run's own "
+    "Nothing is called a finding unless every seed has a number. *Over pairs* counts the seeds in which the run's own "
     "test over pairs of examples finds a difference of the same sign at every declared pair."
 )
 CHOICE = (
@@ -54,8 +54,8 @@ def table_csv(table: StudyTable) -> str:
     lines: list[Sequence[Any]] = [heads]
     for row in table.rows:
         for name, values in {**row.values, **row.costs}.items():
-            one = ("mean", row.method, "", said(row.setting), name, len(row.seeds), mean(values), sd(values))
-            lines.append((*one, *[""] * 8))
+            one = ("mean", row.method, "", said(row.setting), name, len(row.seeds))
+            lines.append((*one, mean_over_seeds(values), sd_over_seeds(values), *[""] * 8))
     for choice in table.chosen:
         for tried in choice.tried:
             setting = said({**choice.setting, **tried.fields})
@@ -193,11 +193,14 @@ def _seeds(row: Row) -> str:
 
 def _spread(row: Row, measure: str) -> str:
     middle, spread = row.mean(measure), row.sd(measure)
+    values = row.values.get(measure, ())
+    if middle is None and any(value is not None for value in values):
+        return f"– (a number in {sum(value is not None for value in values)} of {len(values)} seeds)"
     return "–" if middle is None else _number(middle) + ("" if spread is None else f" ± {_number(spread)}")
 
 
 def _cost(row: Row) -> list[str]:
-    means = [mean(row.costs.get(name, ())) for name in COSTS]
+    means = [mean_over_seeds(row.costs.get(name, ())) for name in COSTS]
     return ["–" if value is None else f"{value:,.0f}" for value in means]
 
 

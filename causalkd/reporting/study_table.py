@@ -149,7 +149,7 @@ def _differences(
             None if over_rows is None else over_rows.p_value,
             visible,
             next((each.smallest for each in planned if each.concerns(*names)), None),
-            len({*row.failed, *other.failed}),
+            len({*row.seeds, *row.failed, *other.seeds, *other.failed}) - paired.seeds,
         )
 
 

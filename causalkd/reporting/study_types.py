@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from causalkd.verification.statistics.aggregate import mean, sd
+from causalkd.verification.statistics.aggregate import mean_over_seeds, sd_over_seeds
 from causalkd.verification.statistics.paired_difference import PairedDifference
 from causalkd.verification.statistics.permutation import CHANCE
 
@@ -28,12 +28,12 @@ class Row:
     """The fewest held-out rows of a seed that the metric of the task was measured on; None where it is not known."""
 
     def mean(self, measure: str) -> float | None:
-        """The mean over the seeds; None where it was not measured."""
-        return mean(self.values.get(measure, ()))
+        """The mean over the finished seeds; None unless each has a number."""
+        return mean_over_seeds(self.values.get(measure, ()))
 
     def sd(self, measure: str) -> float | None:
-        """The standard deviation over the seeds; None for fewer than two."""
-        return sd(self.values.get(measure, ()))
+        """The standard deviation over the finished seeds; None unless each has a number, and for fewer than two."""
+        return sd_over_seeds(self.values.get(measure, ()))
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,13 @@ class Difference:
     planned: float | None = None
     """The smallest difference that the study was planned to show; None where that was not calculated beforehand."""
     lacking: int = 0
-    """How many seeds have no result of one of the two: a test that is looked at after each seed finds too much."""
+    """How many seeds have no number of one of the two. They failed, and a test that is looked at after each seed finds
+    too much; or the number is not defined, as where a training diverged, and the others would speak for it."""
 
     @property
     def found(self) -> bool:
         """Whether it may be called a finding: beyond chance, and no smaller than what the seeds could show, by their
-        own spread and by the one that was calculated with beforehand, when every seed has a result.
+        own spread and by the one that was calculated with beforehand, when every seed has a number.
         """
         visible = self.over_seeds.visible
         if self.lacking:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import InterchangeRow, StudentResult, VerificationReport
-from causalkd.verification.statistics.aggregate import mean, sd
+from causalkd.verification.statistics.aggregate import mean, mean_over_seeds, sd_over_seeds
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 
@@ -127,26 +127,26 @@ def _mean_summary(singles: list[StudentSummary]) -> StudentSummary:
         singles[0].name,
         None,
         len(singles),
-        mean(single.task_metric for single in singles),
-        mean(single.agreement for single in singles),
+        mean_over_seeds([single.task_metric for single in singles]),
+        mean_over_seeds([single.agreement for single in singles]),
         _mean_levels([single.aligned for single in singles]),
         _mean_levels([single.other for single in singles]),
-        sd(single.task_metric for single in singles),
+        sd_over_seeds([single.task_metric for single in singles]),
     )
 
 
 def _mean_levels(levels: list[SiteScores]) -> SiteScores:
     return SiteScores(
         cells=levels[0].cells,
-        iia=mean(level.iia for level in levels),
-        iia_effective=mean(level.iia_effective for level in levels),
+        iia=mean_over_seeds([level.iia for level in levels]),
+        iia_effective=mean_over_seeds([level.iia_effective for level in levels]),
         low=None,
         high=None,
-        effective_pairs=mean(level.effective_pairs for level in levels),
-        pairs=mean(level.pairs for level in levels),
-        baselines={name: mean(level.baselines[name] for level in levels) for name in BASELINES},
-        best_baseline=mean(level.best_baseline for level in levels),
+        effective_pairs=mean_over_seeds([level.effective_pairs for level in levels]),
+        pairs=mean_over_seeds([level.pairs for level in levels]),
+        baselines={name: mean_over_seeds([level.baselines[name] for level in levels]) for name in BASELINES},
+        best_baseline=mean_over_seeds([level.best_baseline for level in levels]),
         counted=levels[0].counted,
-        iia_effective_sd=sd(level.iia_effective for level in levels),
-        specificity=mean(level.specificity for level in levels),
+        iia_effective_sd=sd_over_seeds([level.iia_effective for level in levels]),
+        specificity=mean_over_seeds([level.specificity for level in levels]),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import ttest_rel
 
+from causalkd.reporting.study_formats import table_csv, table_markdown
 from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import StudyTable
 from causalkd.verification.results.report import DifferenceRow
@@ -51,6 +52,21 @@ def test_a_failure_is_named_and_leaves_the_shared_seeds(tmp_path: Path) -> None:
     assert difference.over_seeds.seeds == 2 and difference.over_seeds.mean == pytest.approx(0.095)
     assert difference.lacking == 1
     assert json.loads(table.to_json())["failures"] == table.failures
+
+
+def test_a_seed_without_a_number_is_no_smaller_mean_and_no_finding(tmp_path: Path) -> None:
+    """A perplexity of a training that diverged: the other seeds would speak for a method that fails in one of three."""
+    study = example_study(tmp_path)
+    last = (results := example_results(study))[-1]
+    assert last.report is not None
+    report = replace(last.report, students=(replace(last.report.students[0], task_metric=None),))
+    table = study_table(study, [*results[:-1], replace(last, report=report)])
+    assert (table.rows[1].mean("accuracy"), table.rows[1].sd("accuracy")) == (None, None)
+    (difference,) = (each for each in table.differences if each.measure == "accuracy")
+    assert (difference.over_seeds.seeds, difference.lacking, difference.found) == (2, 1, False)
+    assert "| other | 3 | – (a number in 2 of 3 seeds) |" in table_markdown(table)
+    (mean,) = (line for line in table_csv(table).splitlines() if line.startswith("mean,other,,,accuracy,"))
+    assert mean == "mean,other,,,accuracy,3,,,,,,,,,,"
 
 
 def test_the_reference_can_be_chosen(tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ def test_the_mean_over_seeds_is_the_mean_of_the_seeds(report):
     )
 
 
+def test_a_seed_without_a_metric_leaves_no_mean(report):
+    students = tuple(
+        dataclasses.replace(each, task_metric=None) if (each.name, each.seed) == ("diito", 1) else each
+        for each in report.students
+    )
+    whole = _by_name(dataclasses.replace(report, students=students))["diito", None]
+    assert (whole.seeds, whole.task_metric, whole.task_metric_sd) == (3, None, None)
+
+
 def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     assert few_pairs(report) is None
     few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)

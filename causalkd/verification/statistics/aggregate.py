@@ -1,6 +1,10 @@
-"""Means and standard deviations that leave out missing values."""
+"""Means and standard deviations where values may be missing.
 
-from collections.abc import Iterable
+Of sites, those without a value are left out, and reports count them. Of seeds none may be left out: a training that
+diverged has no perplexity, and a mean without it would be better than the method is.
+"""
+
+from collections.abc import Iterable, Sequence
 from statistics import stdev
 
 
@@ -14,3 +18,13 @@ def sd(values: Iterable[float | None]) -> float | None:
     """The standard deviation (n - 1) of the values that are not None; None for fewer than two."""
     known = [value for value in values if value is not None]
     return stdev(known) if len(known) > 1 else None
+
+
+def mean_over_seeds(values: Sequence[float | None]) -> float | None:
+    """The mean; None unless every seed has a value."""
+    return None if None in values else mean(values)
+
+
+def sd_over_seeds(values: Sequence[float | None]) -> float | None:
+    """The standard deviation (n - 1); None unless every seed has a value, and for fewer than two."""
+    return None if None in values else sd(values)
