@@ -15,6 +15,7 @@ from analysis.figures.style import CHANCE, DIFFERENCE_MAP, FAINT, INK, MUTED, st
 from causalkd.attribution.maps import AttributionMap
 from causalkd.reporting.summary import mean
 from causalkd.verification.results.attribution import AgreementRow, AttributionResults, Estimate
+from causalkd.verification.statistics.aggregate import mean_over_seeds
 
 STRONGEST = 0.4
 """The share of an attribution at which a colour has its full strength: most are small, one token's may be
@@ -127,7 +128,7 @@ def _draw_student(ax: Axes, rows: Sequence[AgreementRow], measure: str, colour: 
             x = row.layer + shift
             ax.plot([x, x], [found.low, found.high], color=colour, linewidth=1, alpha=0.45)
             ax.plot([x], [found.mean], marker="o", markersize=3, color=colour)
-    means = [mean(_of(row, measure).mean for row in real if row.layer == layer) for layer in layers]
+    means = [mean_over_seeds([_of(row, measure).mean for row in real if row.layer == layer]) for layer in layers]
     ax.plot([layer + shift for layer in layers], _known(means), color=colour, linewidth=1.8)
 
 

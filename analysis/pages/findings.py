@@ -13,6 +13,7 @@ from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.report import Measure, VerificationReport
 from causalkd.verification.results.rows import GroundTruthRow
 from causalkd.verification.results.teaching import TeachingResults
+from causalkd.verification.statistics.aggregate import mean_over_seeds
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 4
@@ -132,7 +133,7 @@ def of_attribution(results: AttributionResults) -> str:
     """How far maps agree at the embedding's output."""
     rows = [row for row in results.agreement if row.layer == 0]
     own = {
-        name: mean(row.cosine.mean for row in rows if row.student == name and row.baseline == "measured")
+        name: mean_over_seeds([row.cosine.mean for row in rows if row.student == name and row.baseline == "measured"])
         for name in dict.fromkeys(row.student for row in rows)
     }
     chance = mean(row.cosine.mean for row in rows if row.baseline == "random_map")
@@ -144,7 +145,10 @@ def of_attribution(results: AttributionResults) -> str:
 def of_teaching(results: TeachingResults) -> str:
     """What share of forward KL is target-oriented."""
     names = dict.fromkeys(each.student for each in results.students)
-    shares = {name: mean(each.target_share for each in results.students if each.student == name) for name in names}
+    shares = {
+        name: mean_over_seeds([each.target_share for each in results.students if each.student == name])
+        for name in names
+    }
     return f"The target-oriented term's share of forward KL is {_listed(shares, percent)}."
 
 

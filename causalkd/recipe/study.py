@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, listed, nearest, read_yaml
@@ -18,6 +18,7 @@ from causalkd.recipe.overrides import apply_change
 from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe, read_mapping, shipped_recipes
 from causalkd.recipe.sections import NAME, Listed, LocalPath, Seed
+from causalkd.recipe.study_fields import SetField, overlaps
 from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart
 
 LENGTHS = ("steps", "epochs")
@@ -55,6 +56,7 @@ class Study(Part):
     """Further tasks on which every model is measured."""
     output: LocalPath | None = None
     """The folder; None for `studies/<name>`."""
+    _is_choosing: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _distinct(self) -> "Study":
@@ -77,27 +79,36 @@ class Study(Part):
         wanted = 0 if self.power is None else self.power.pilot_seeds or 2
         if wanted > len(self.seeds):
             faults.append(f"power needs {wanted} seeds, there are {len(self.seeds)}; give more `seeds`")
-        both = set(self.grid) & set(self.choose.fields if self.choose else ())
-        faults += [f"{field} is in `grid` and in `choose.fields`; leave it in one of them" for field in sorted(both)]
-        faults += self._fields_of_its_own()
         if faults:
             raise ValueError("; ".join(faults))
         return self
 
-    def _fields_of_its_own(self) -> list[str]:
-        """Fields in `grid` or `variants` that the study itself sets in every cell, so that they would do nothing."""
+    def _overlaps(self, settings: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Fields that set one key, or one that the study itself sets in every cell, so that one would do nothing."""
+        faults = []
+        for (variant, changes), setting in product((self.variants or {"": {}}).items(), settings):
+            try:
+                students = read_mapping(self.recipe, _as_set({**changes, **setting})).get("students")
+            except ValueError:  # which is told with the other faults of the cell
+                continue
+            names = [str(each.get("name")) if isinstance(each, Mapping) else "" for each in students or ()]
+            groups = [[SetField(f"variants.{variant}.{name}", name, value) for name, value in changes.items()]]
+            groups += [[SetField(f"grid.{name}", name, value)] for name, value in setting.items()]
+            groups += [
+                [SetField(f"choose.fields.{name}", f"students.*.{name}", values[0])]
+                for name, values in (self.choose.fields if self.choose else {}).items()
+            ]
+            faults += overlaps([*groups, self._fields_of_its_own()], names)
+        return list(dict.fromkeys(faults))
+
+    def _fields_of_its_own(self) -> list[SetField]:
         own = {"name": "cells are named by the study", "output": "cells lie in the study's folder"}
         own["seeds"] = "give `seeds` of the study"
         if self.teacher_seeds:
             own["teacher.seed"] = "with `teacher_seeds` it is the seed of the cell"
-        places = {"grid": self.grid, **{f"variants.{name}": changes for name, changes in self.variants.items()}}
-        faults = []
-        for place, fields in places.items():
-            for field in fields:
-                is_length = _STUDENTS_LENGTH.match(field) is not None and self.budget is not None
-                reason = "the `budget` decides how long students train" if is_length else own.get(field)
-                faults += [] if reason is None else [f"{place}.{field} would have no effect: {reason}; leave it out"]
-        return faults
+        if self.budget is not None and not self._is_choosing:  # whose budget is meant to replace the study's lengths
+            own |= {f"students.*.training.{unit}": "the `budget` decides how long students train" for unit in LENGTHS}
+        return [SetField("", field, None, reason) for field, reason in own.items()]
 
     @property
     def folder(self) -> Path:
@@ -137,9 +148,12 @@ class Study(Part):
             return self
         tried = {f"students.*.{field}": values for field, values in part.fields.items()}
         changes: dict[str, Any] = {"choose": None, "power": None, "evaluate": (), "measure_at": {}}
-        changes |= {"grid": {HELD_OUT: (part.share,), **self.grid, **tried}, "seeds": part.seeds}
+        # Last, so that a grid of whole `data` does not undo it.
+        changes |= {"grid": {**self.grid, **tried, HELD_OUT: (part.share,)}, "seeds": part.seeds}
         changes |= {"name": f"{self.name[:90]}-choosing", "output": str(self.folder / "choosing")}
-        return self.model_copy(update={**changes, "budget": part.budget or self.budget})
+        choosing = self.model_copy(update={**changes, "budget": part.budget or self.budget})
+        choosing._is_choosing = True
+        return choosing
 
     def cells(self, chosen: "Choices | None" = None) -> tuple["Cell", ...]:
         """Every cell of the grid, seeds innermost.
@@ -150,16 +164,25 @@ class Study(Part):
         Raises:
             ValueError: Recipes that cannot be used, every fault of each; or a reference that does not exist.
         """
-        cells, faults = [], []
+        settings = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+        cells: list[Cell] = []
+        faults = self._overlaps(settings)
+        if faults:
+            raise ValueError("\n".join(faults))
         for variant, changes in (self.variants or {"": {}}).items():
-            for values in product(*self.grid.values()):
-                setting = dict(zip(self.grid, values, strict=True))
+            for setting in settings:
                 try:
                     recipe = self._recipe(variant, {**changes, **setting}, chosen or {}, setting)
                 except ValueError as error:
                     faults.append(f"{_named(variant, setting)}{error}")
                     continue
                 cells += [self._cell(variant, setting, recipe, seed) for seed in self.seeds]
+        first = {cell.name: cell for cell in reversed(cells)}
+        faults += [
+            f"grid: {_said(cell.setting)} and {_said(first[cell.name].setting)} are the same run; leave one of them out"
+            for cell in cells
+            if cell is not first[cell.name] and not self._is_choosing
+        ]
         if faults:
             raise ValueError("\n".join(faults))
         self._check_references(cells)
@@ -254,8 +277,6 @@ def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]
     return recipe.model_copy(update={"students": tuple(students)})
 
 
-_STUDENTS_LENGTH = re.compile(rf"(students\.[^.]+\.)?training\.({'|'.join(LENGTHS)})$")
-"""How `--set` names the length of the students' training."""
 _NAMES = "use up to 100 letters, digits, `_`, `.` and `-`, the last two not at the start"
 
 
@@ -268,5 +289,9 @@ def _twice(values: Any) -> bool:
 
 
 def _named(variant: str, setting: Mapping[str, Any]) -> str:
-    said = [*([f"variant {variant!r}"] if variant else []), *(f"{field} {value!r}" for field, value in setting.items())]
+    said = [*([f"variant {variant!r}"] if variant else []), *([_said(setting)] if setting else [])]
     return f"{', '.join(said)}: " if said else ""
+
+
+def _said(setting: Mapping[str, Any]) -> str:
+    return ", ".join(f"{field} {value!r}" for field, value in setting.items())

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from causalkd.reporting.markdown_text import plain
-from causalkd.reporting.summary import StudentSummary, mean, sd, summaries
+from causalkd.reporting.summary import StudentSummary, summaries
 from causalkd.verification.results.attribution import TEACHER, AttributionResults, Estimate, FaithfulnessRow
 from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.statistics.aggregate import mean_over_seeds, sd_over_seeds
 
 _HEADS = (
     "effective IIA (95 %)", "cosine (95 %)", "random map", "untrained", "Spearman", "overlap",
@@ -62,19 +63,19 @@ def _attribution(results: AttributionResults, summary: StudentSummary) -> tuple[
     ]
     return (
         _estimates([row.cosine for row in own]),
-        _number(mean(row.cosine.mean for row in chance)),
-        _number(mean(row.cosine.mean for row in untrained)),
-        _number(mean(row.spearman.mean for row in own)),
-        _number(mean(row.overlap.mean for row in own)),
+        _number(mean_over_seeds([row.cosine.mean for row in chance])),
+        _number(mean_over_seeds([row.cosine.mean for row in untrained])),
+        _number(mean_over_seeds([row.spearman.mean for row in own])),
+        _number(mean_over_seeds([row.overlap.mean for row in own])),
         *_faithful(faithful),
     )
 
 
 def _faithful(rows: Sequence[FaithfulnessRow]) -> tuple[str, str, str]:
     return (
-        _number(mean(row.normalised_comprehensiveness.mean for row in rows)),
-        _number(mean(row.normalised_sufficiency.mean for row in rows)),
-        _number(mean(row.normalised_random.mean for row in rows)),
+        _number(mean_over_seeds([row.normalised_comprehensiveness.mean for row in rows])),
+        _number(mean_over_seeds([row.normalised_sufficiency.mean for row in rows])),
+        _number(mean_over_seeds([row.normalised_random.mean for row in rows])),
     )
 
 
@@ -89,11 +90,11 @@ def _estimates(found: Sequence[Estimate]) -> str:
     """One value with its interval, or the mean of several values, without an interval."""
     if len(found) == 1:
         return _with_interval(found[0].mean, found[0].low, found[0].high)
-    return _number(mean(each.mean for each in found))
+    return _number(mean_over_seeds([each.mean for each in found]))
 
 
 def _spread(terms: Sequence[float]) -> str:
-    spread = sd(terms)
+    spread = sd_over_seeds(terms)
     return _digits(sum(terms) / len(terms)) + ("" if spread is None else f" ± {_digits(spread)}")
 
 

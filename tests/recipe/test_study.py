@@ -85,6 +85,7 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
         ({"budget": {}}, "got none"),
         ({"seeds": [1, 1]}, "seeds are named twice"),
         ({"grid": {"data.train_limit": [2, 2]}}, "has a value twice"),
+        ({"grid": {"training.learning_rate": [1, 1.0]}}, "1.0 and training.learning_rate 1 are the same run; leave"),
         ({"grid": {"data.train_limit": []}}, "has no values"),
         ({"grid": {"data.trainlimit": [2]}}, "did you mean train_limit?"),
         ({"variants": {"a/b": {}}}, "variant 'a/b' is no name"),
@@ -94,13 +95,16 @@ def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
         ({"choose": {"fields": {"training.learningrate": [1]}}}, "did you mean learning_rate?"),
         ({"choose": {"fields": {"objectives.diito.weight": [1.0]}}}, "the student 'kd' has no objective 'diito'"),
         ({"choose": {"fields": RATES}, "grid": {"data.heldout_share": [0.1]}}, "chosen on rows that the study holds"),
-        ({"choose": {"fields": RATES}, "grid": RATES}, "is in `grid` and in `choose.fields`"),
+        (
+            {"choose": {"fields": RATES}, "grid": RATES},
+            "grid.training.learning_rate and choose.fields.training.learning_rate both set",
+        ),
         ({"power": {"pilot_seeds": 3}, "seeds": [0, 1]}, "power needs 3 seeds, there are 2"),
         ({"power": {"sd": {"f1": 0.1}}}, "power needs 2 seeds, there are 1"),
     ],
 )
 def test_faults_are_told_before_anything_runs(tmp_path: Path, keys: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=r"study|recipe|reference|choose") as error:
+    with pytest.raises(ValueError, match=r"study|recipe|reference|choose|grid") as error:
         _study(tmp_path, **keys)
     assert words in str(error.value)
 
@@ -153,11 +157,35 @@ def test_what_is_chosen_is_of_one_student_in_one_setting(tmp_path: Path) -> None
         ({"grid": {"training.steps": [5, 9]}, "budget": {"epochs": 1}}, r"grid\.training\.steps .* the `budget`"),
         ({"grid": {"students.*.training.epochs": [1, 2]}, "budget": {"minutes": 1}}, r"epochs .* the `budget`"),
         ({"variants": {"a": {"students.kd.training.steps": 5}}, "budget": {"steps": 1}}, r"variants\.a\.students\.kd"),
+        (
+            {"grid": {"training": [{"steps": 3}]}, "budget": {"steps": 7}},
+            r"sets training\.steps, would .* the `budget`",
+        ),
     ],
 )
 def test_fields_that_the_study_sets_itself_are_refused(tmp_path: Path, keys: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         _study(tmp_path, **keys)
+
+
+@pytest.mark.parametrize(
+    ("variant", "field"), [("training.batch_size", "students.*.training.batch_size"), (*2 * ["training.batch_size"],)]
+)
+def test_a_variant_and_a_grid_of_one_key_are_refused(tmp_path: Path, variant: str, field: str) -> None:
+    with pytest.raises(ValueError, match=rf"variants\.small\.{variant} and grid\..* both set training\.batch_size"):
+        _study(tmp_path, variants={"small": {variant: 8}}, grid={field: [16, 32]})
+
+
+def test_a_grid_of_whole_data_holds_out_rows_where_settings_are_chosen(tmp_path: Path) -> None:
+    study = _study(tmp_path, grid={"data": [{"task": "sst2"}, {"task": "cola"}]}, choose={"fields": RATES})
+    assert {cell.recipe.data.heldout_share for cell in study.choosing().cells()} == {0.1}
+
+
+def test_the_budget_of_a_choice_may_replace_the_lengths_of_the_study(tmp_path: Path) -> None:
+    grid = {"students.*.training.steps": [5, 9]}
+    study = _study(tmp_path, grid=grid, choose={"fields": RATES, "budget": {"steps": 3}})
+    recipe = study.choosing().cells()[0].recipe
+    assert {recipe.training_of(each).steps for each in recipe.students} == {3}
 
 
 def test_fields_that_have_an_effect_are_no_fields_of_the_study(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ def _tried(folder: Path, metric: str = "accuracy", failing: float = 0.0, **choos
     for cell in study.choosing().cells():
         number = RATES.index(cell.setting["students.*.training.learning_rate"])
         student = replace(report.students[0], seed=cell.seed, task_metric=METRICS[cell.variant][number])
-        found = replace(report, students=(student,), teacher=replace(report.teacher, metric=metric))
+        rows = tuple(replace(row, seed=cell.seed) for row in report.interchange)
+        teacher = replace(report.teacher, metric=metric)
+        found = replace(report, students=(student,), teacher=teacher, interchange=rows)
         failed = RATES[number] == failing and cell.seed == 1
         fault = "ValueError: diverged" if failed else None
         results.append(CellResult(cell, None if failed else found, {}, {}, {}, fault))

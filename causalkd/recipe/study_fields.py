@@ -1,0 +1,106 @@
+"""What the fields of a study set: where two of them set one key, rows would tell settings that they did not have."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, product
+from typing import Any, NamedTuple
+
+Key = tuple[frozenset[str], ...]
+"""The place of a value in a recipe: for each step the names that it goes by, of a list's item its number and name."""
+
+_TRAINING, _STUDENTS, _EACH = frozenset({"training"}), frozenset({"students"}), "*"
+_LENGTHS = ("steps", "epochs")
+
+
+class SetField(NamedTuple):
+    """A field that is set, and where."""
+
+    place: str
+    """Where it stands in the study, such as `grid.training.batch_size`."""
+    field: str
+    """Its name in the recipe, as `--set` takes it."""
+    value: Any
+    reason: str = ""
+    """Why what others set there has no effect, of a field that the study itself sets."""
+
+
+def overlaps(groups: Sequence[Sequence[SetField]], students: Sequence[str]) -> list[str]:
+    """A line for each two fields that set one key.
+
+    Args:
+        groups: The fields in the order in which they are set. Those of one group belong together, and a later one may
+            replace an earlier one.
+        students: The names of the recipe's students.
+    """
+    return [
+        _line(one, other, key)
+        for earlier, later in combinations(groups, 2)
+        for one, other in product(earlier, later)
+        if (key := _shared(one, other, students)) is not None
+    ]
+
+
+def _line(one: SetField, other: SetField, key: Key) -> str:
+    name = ".".join(max(step, key=lambda alias: (not alias.isdigit(), alias)) for step in key)
+    if other.reason:
+        what = one.place if name == one.field else f"{one.place}, which sets {name},"
+        return f"{what} would have no effect: {other.reason}; leave it out"
+    return f"{one.place} and {other.place} both set {name}, so one of them would have no effect; leave one of them out"
+
+
+def _shared(one: SetField, other: SetField, students: Sequence[str]) -> Key | None:
+    """A key that both set; None where there is none."""
+    if other.reason and one.field == "students":
+        return None  # Whole students bring their lengths along as those of the recipe do, which a budget replaces.
+    path, leaves = _path(other.field, students), list(_leaves(_path(one.field, students), one.value))
+    for key, value in leaves:
+        # A later field replaces all that stands below its own name, and what stands at one above it, but for `{}`.
+        if _begins(key, path) or (_begins(path, key) and value != {}):
+            return key
+    # A student's own key of its training shadows the shared one, whichever is set first.
+    theirs = [key for key, _ in _leaves(path, other.value)]
+    for (key, _), that in product(leaves, theirs):
+        is_shadowed = _shared_training(key) & _own_training(that) or _own_training(key) & _shared_training(that)
+        if is_shadowed:
+            return key
+    return None
+
+
+def _path(field: str, students: Sequence[str]) -> Key:
+    steps = [frozenset({step}) for step in field.split(".")]
+    if steps[0] == _STUDENTS and len(steps) > 1:
+        aliases = [frozenset({str(number), name}) for number, name in enumerate(students)]
+        steps[1] = next((each for each in aliases if steps[1] <= each), steps[1])
+    return tuple(steps)
+
+
+def _leaves(key: Key, value: Any) -> Iterator[tuple[Key, Any]]:
+    """The keys that are set where a value is put at a key: those in it, as far as they have names."""
+    if isinstance(value, Mapping) and value:
+        for name, each in value.items():
+            yield from _leaves((*key, frozenset({str(name)})), each)
+    elif isinstance(value, Sequence) and value and all(isinstance(each, Mapping) for each in value):
+        for number, each in enumerate(value):
+            names = {str(number), *([str(each["name"])] if "name" in each else [])}
+            yield from _leaves((*key, frozenset(names)), each)
+    else:
+        yield key, value
+
+
+def _begins(key: Key, path: Key) -> bool:
+    """Whether a key is at or below a path; `*` is each item."""
+    pairs = zip(key, path, strict=False)
+    return len(path) <= len(key) and all(_EACH in a or _EACH in b or a & b for a, b in pairs)
+
+
+def _shared_training(key: Key) -> frozenset[str]:
+    return _of_lengths(key[1]) if len(key) > 1 and key[0] == _TRAINING else frozenset()
+
+
+def _own_training(key: Key) -> frozenset[str]:
+    is_own = len(key) > 3 and key[0] == _STUDENTS and key[2] == _TRAINING
+    return _of_lengths(key[3]) if is_own else frozenset()
+
+
+def _of_lengths(step: frozenset[str]) -> frozenset[str]:
+    """The name of a key of a training; `steps` and `epochs` are one, since each replaces the other."""
+    return frozenset(_LENGTHS) if step & set(_LENGTHS) else step
