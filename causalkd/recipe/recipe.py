@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml, shown
 from causalkd.files.html_table import html_table
-from causalkd.files.strict_yaml import dump_text
+from causalkd.files.strict_yaml import dump_text, load_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.overrides import apply_change, merged
 from causalkd.recipe.part import Part
@@ -95,14 +95,53 @@ class Recipe(Part):
             shared = {key: value for key, value in shared.items() if key not in _LENGTHS}
         return TrainingPart.model_validate({**shared, **student.training})
 
+    def not_inherited(self) -> dict[str, dict[str, Any]]:
+        """Keys of `training` that do nothing, since every student sets them itself, or another length of training; with
+        what each student sets instead, by its name.
+        """
+        found = {}
+        for key in (name for name in TrainingPart.model_fields if name in self.training.model_fields_set):
+            same = _LENGTHS if key in _LENGTHS else (key,)
+            own = {part.name: {k: part.training[k] for k in same if k in part.training} for part in self.students}
+            if all(own.values()):
+                found[key] = own
+        return found
+
+    def swallowed(self, fields: Mapping[str, Any]) -> list[str]:
+        """A line for each key of `training` that is asked for and does nothing, and what to write instead.
+
+        Args:
+            fields: Dotted fields of the recipe that it was asked to have, with their values.
+        """
+        asked = [field.split(".")[1] for field in fields if field.startswith("training.")]
+        asked += list(given) if isinstance(given := fields.get("training"), Mapping) else []
+        lines = []
+        for key, own in self.not_inherited().items():
+            if key in asked:
+                said = ", ".join(f"{name} {k}: {value}" for name, keys in own.items() for k, value in keys.items())
+                other = next((k for keys in own.values() for k in keys if k != key), None)
+                null = f", with students.*.training.{other} null" if other else ""
+                lines.append(
+                    f"training.{key} would have no effect: every student sets its own ({said}); give "
+                    f"students.*.training.{key} instead{null}, or a student's name in the place of *"
+                )
+        return lines
+
     @classmethod
     def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "Recipe":
         """Read a shipped recipe by name, a YAML file or YAML text, and apply changes such as `training.steps=100`.
 
         Raises:
-            ValueError: The recipe does not exist, or it has faults, listed one per line with the nearest valid key.
+            ValueError: The recipe does not exist, it has faults, listed one per line with the nearest valid key, or a
+                change is of a key that no student inherits.
         """
-        return cls.parse(read_mapping(source, changes), str(source))
+        data = read_mapping(source, changes)
+        recipe = cls.parse(data, str(source))
+        asked = dict(change.split("=", 1) for change in changes)
+        faults = recipe.swallowed({field: load_text(value) for field, value in asked.items()})
+        if faults:
+            raise ValueError(listed(refusal("recipe", source, "distill", data), faults))
+        return recipe
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], origin: str = "recipe") -> "Recipe":

@@ -193,7 +193,7 @@ class Study(Part):
     ) -> Recipe:
         data = read_mapping(self.recipe, _as_set(changes))
         recipe = Recipe.parse(data, self.recipe)
-        faults = [] if self.choose is None else self.choose.faults(recipe)
+        faults = recipe.swallowed(changes) + ([] if self.choose is None else self.choose.faults(recipe))
         if faults:
             raise ValueError("; ".join(faults))
         for number, part in enumerate(recipe.students):

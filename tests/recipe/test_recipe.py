@@ -206,3 +206,25 @@ def test_a_message_is_at_most_a_page() -> None:
     told = _faults(source=f"{MINIMAL}data:\n{many}")
     assert "data.key0: unknown key" in told
     assert re.search(r"- and \d+ more; correct these first$", told)
+
+
+@pytest.mark.parametrize(
+    ("change", "instead"),
+    [
+        ("training.steps=100", "give students.*.training.steps instead, or a student's name in the place of *"),
+        ("training={steps: 100}", "give students.*.training.steps instead"),
+        ("training.epochs=2", "give students.*.training.epochs instead, with students.*.training.steps null"),
+    ],
+)
+def test_a_change_that_no_student_inherits_is_refused(change: str, instead: str) -> None:
+    """Quickstart's students have each their own length, and would train as long as before."""
+    with pytest.raises(ValueError, match="every student sets its own") as error:
+        Recipe.load("quickstart", [change])
+    assert "(kd steps: 1725, diito steps: 1150)" in str(error.value) and instead in str(error.value)
+
+
+def test_a_change_that_a_student_inherits_is_made() -> None:
+    both = ["students.*.training.steps=null", "students.*.training.epochs=2"]
+    assert [each.training for each in Recipe.load("quickstart", both).students] == 2 * [{"steps": None, "epochs": 2}]
+    one = Recipe.load("quickstart", ["students.kd.training={}", "training.steps=100"])
+    assert [one.training_of(each).steps for each in one.students] == [100, 1150]

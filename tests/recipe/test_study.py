@@ -158,6 +158,10 @@ def test_what_is_chosen_is_of_one_student_in_one_setting(tmp_path: Path) -> None
         ({"grid": {"students.*.training.epochs": [1, 2]}, "budget": {"minutes": 1}}, r"epochs .* the `budget`"),
         ({"variants": {"a": {"students.kd.training.steps": 5}}, "budget": {"steps": 1}}, r"variants\.a\.students\.kd"),
         (
+            {"grid": {"training.steps": [100, 1000]}},
+            r"training\.steps 100: training\.steps would have no effect: every",
+        ),
+        (
             {"grid": {"training": [{"steps": 3}]}, "budget": {"steps": 7}},
             r"sets training\.steps, would .* the `budget`",
         ),

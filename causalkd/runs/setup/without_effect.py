@@ -1,4 +1,5 @@
-"""Keys of a recipe that do nothing in it: one rule a key, which says what the key acts together with.
+"""Keys of a recipe that do nothing in it: one rule a key, which says what the key acts together with; and keys of the
+shared training that no student inherits.
 
 Such a recipe is right, and a study may need it, as where one of its variants leaves an objective out; so it is said and
 not refused. A key that is given its default is not told from one that is not given.
@@ -113,7 +114,11 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
         kind: What its models predict.
     """
     run = Run(recipe, kind)
-    return [
+    shared = [
+        f"training.{key} is {getattr(recipe.training, key)!r} and has no effect in this recipe: every student sets it"
+        for key in (recipe.not_inherited() if isinstance(recipe, Recipe) else ())
+    ]
+    return shared + [
         f"{place}.{rule.key} is {given!r} and has no effect in this recipe: it acts only with {rule.needs}"
         for rule in RULES
         if not rule.acts(run)

@@ -66,6 +66,13 @@ def test_a_key_that_does_something_is_not_said(
     assert without_effect(_recipe(objectives, changes), kind) == []
 
 
+def test_a_shared_key_that_every_student_sets_itself_is_said() -> None:
+    recipe = Recipe.load("quickstart")
+    shared = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 2.0})})
+    (line,) = without_effect(shared, "classification")
+    assert line == "training.epochs is 2.0 and has no effect in this recipe: every student sets it"
+
+
 def test_every_rule_is_tried() -> None:
     assert {said.partition(" ")[0].rpartition(".")[2] for *_, said in NOTHING} == {rule.key for rule in RULES}
 
