@@ -23,18 +23,31 @@ def choices(study: Study, table: StudyTable) -> tuple[Choice, ...]:
     """
     part = study.choose
     assert part is not None
-    metric = _metric(part.by, table)
     rows = {(row.method, said(row.setting)): row for row in table.rows}
-    found: dict[str, tuple[tuple[str, str, str, Mapping[str, Any]], dict[str, Tried]]] = {}
+    found: dict[str, tuple[tuple[str, str, str, Mapping[str, Any]], dict[str, tuple[Mapping[str, Any], Row]]]] = {}
     for cell in study.choosing().cells():
         own = {field: cell.setting[field] for field in study.grid}
         fields = {field: cell.setting[f"students.*.{field}"] for field in part.fields}
         for student in cell.recipe.students:
             method = cell.method(student.name)
-            one = _tried(fields, rows[method, said(cell.setting)], metric)
+            one = fields, rows[method, said(cell.setting)]
             names = (cell.variant, student.name, method, own)
             found.setdefault(choice_key(cell.variant, student.name, own), (names, {}))[1][said(fields)] = one
-    return tuple(Choice(*names, metric, tuple(tried.values()), _best(metric, tried)) for names, tried in found.values())
+    return tuple(_choice(*names, part.by, list(tried.values())) for names, tried in found.values())
+
+
+def _choice(
+    variant: str,
+    student: str,
+    method: str,
+    setting: Mapping[str, Any],
+    by: str | None,
+    rows: Sequence[tuple[Mapping[str, Any], Row]],
+) -> Choice:
+    """The choice of one method in one setting, whose task may have another metric than those of other settings."""
+    metric = _metric(by, [row for _, row in rows], f"{method}, {said(setting)}" if setting else method)
+    tried = tuple(_tried(fields, row, metric) for fields, row in rows)
+    return Choice(variant, student, method, setting, metric, tried, _best(metric, tried))
 
 
 def as_changes(chosen: Sequence[Choice]) -> Choices:
@@ -42,10 +55,11 @@ def as_changes(chosen: Sequence[Choice]) -> Choices:
     return {choice_key(each.variant, each.student, each.setting): each.fields for each in chosen if each.fields}
 
 
-def _metric(given: str | None, table: StudyTable) -> str:
-    known = [name for name in table.measures if not name.startswith(NOT_COMPARED)]
+def _metric(given: str | None, rows: Sequence[Row], where: str) -> str:
+    measured = dict.fromkeys(name for row in rows for name in row.values)
+    known = [name for name in measured if not name.startswith(NOT_COMPARED)]
     if given is not None and known and given not in known:
-        raise ValueError(f"choose.by is {given!r}, which was not measured; there are {', '.join(known)}")
+        raise ValueError(f"choose.by is {given!r}, which was not measured of {where}; there are {', '.join(known)}")
     return given or next(iter(known), "the metric of the task")
 
 
@@ -64,8 +78,8 @@ def _counted(row: Row, metric: str) -> int | None:
     return None if " on " in metric else row.heldout_rows
 
 
-def _best(metric: str, tried: Mapping[str, Tried]) -> Mapping[str, Any] | None:
+def _best(metric: str, tried: Sequence[Tried]) -> Mapping[str, Any] | None:
     """The fields of the best setting that has a result of every seed, the first of equals."""
     sign = -1 if metric.partition(" on ")[0] in LESS_IS_BETTER else 1
-    complete = [(each, sign * (mean(each.values) or 0.0)) for each in tried.values() if each.is_complete]
+    complete = [(each, sign * (mean(each.values) or 0.0)) for each in tried if each.is_complete]
     return max(complete, key=lambda one: one[1])[0].fields if complete else None

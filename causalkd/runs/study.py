@@ -17,23 +17,28 @@ from pathlib import Path
 
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.registry import task_spec
+from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.files.refusals import refused
 from causalkd.files.strict_yaml import dump_text
 from causalkd.files.whole_files import write_whole
+from causalkd.recipe.sections import DataPart
 from causalkd.recipe.study import LENGTHS, Cell, Study, with_length
 from causalkd.recipe.study_parts import BudgetPart
 from causalkd.reporting.study_choice import as_changes, choices
 from causalkd.reporting.study_formats import write_table
-from causalkd.reporting.study_measures import CellResult
+from causalkd.reporting.study_measures import ALIGNED, OTHER, CellResult
 from causalkd.reporting.study_power import planned_differences
 from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import Choice, Planned, StudyTable
 from causalkd.runs.costs.step_costs import StepCost, step_costs
 from causalkd.runs.evaluation.asked_task import AskedTask
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.data import data_of
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.source_files import changed_sources
 from causalkd.runs.study_cells import OWN, StudyFolder, Tell, attempted, cell_result, record_failure
+from causalkd.task_types import Task
+from causalkd.verification.measures.metrics import reported
 
 _POLL_SECONDS = 0.5
 """How often a worker looks again whether cells that others hold are done."""
@@ -121,12 +126,42 @@ def _check(study: Study, folder: StudyFolder) -> None:
                 f"one of them out{', or rename its data' if isinstance(asked.given, OwnData) else ''}"
             )
         names.add((asked.name, part.split))
+    if study.choose is not None:
+        _check_choice(study)
     path = folder.path
     # Another worker may be writing the study's file, whose draft begins with a dot.
     entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
     holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
     if holds and not (path / "study.yaml").is_file():
         raise ValueError(f"{path} holds something that is no study; choose another `output`")
+
+
+def _check_choice(study: Study) -> None:
+    """Refuses, before anything is trained, a choice of settings that no training can lead to, of any task of the study.
+
+    Raises:
+        ValueError: A part of the training examples cannot be held out, or `choose.by` is no measure of a task.
+    """
+    by, faults = None if study.choose is None else study.choose.by, []
+    for cell in study.cells():
+        name = cell.recipe.data.data_name
+        kind, (metric, *further) = _metrics_of(cell.recipe.data)
+        if kind == "question_answering":
+            faults.append(f"choose: of {name}, the windows of one question would be among the examples and held out")
+        known = (*reported(metric, further), "agreement", *(f"effective IIA at {place}" for place in (ALIGNED, OTHER)))
+        if by is not None and by not in known:
+            faults.append(f"choose.by is {by!r}, which is no measure of {name}; choose one of {', '.join(known)}")
+    if faults:
+        raise ValueError("\n".join(dict.fromkeys(faults)))
+
+
+def _metrics_of(data: DataPart) -> tuple[Task, tuple[str, ...]]:
+    """What the models of a recipe predict, and its metrics, the one for decisions first; known without the rows."""
+    given = data_of(data)
+    if isinstance(given, OwnData):
+        return given.task, given.metrics or (ROW_KINDS[given.kind].metric,)
+    spec = task_spec(given)
+    return spec.kind, (spec.metric, *spec.further)
 
 
 def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:

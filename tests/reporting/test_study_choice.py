@@ -65,9 +65,28 @@ def test_a_setting_without_a_result_of_every_seed_is_not_taken(tmp_path: Path) -
 
 
 def test_a_measure_that_was_not_taken_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"choose\.by is 'f1', which was not measured; there are accuracy, "):
+    with pytest.raises(ValueError, match=r"choose\.by is 'f1', which was not measured of one; there are accuracy, "):
         choices(*_tried(tmp_path, by="f1"))  # type: ignore[arg-type]
     assert choices(*_tried(tmp_path, by="agreement"))[0].measure == "agreement"  # type: ignore[arg-type]
+
+
+def test_each_task_of_a_grid_chooses_by_its_own_metric(tmp_path: Path) -> None:
+    """Not by that of the first task, which the others may lack, so that nothing was chosen for them."""
+    tasks = ["sst2", "wikitext_causal_lm"]
+    study = example_study(tmp_path, choose={**CHOOSE, "seeds": [0]}, grid={"data.task": tasks})
+    report = example_results(study)[0].report
+    assert report is not None
+    results = []
+    for cell in study.choosing().cells():
+        number = RATES.index(cell.setting["students.*.training.learning_rate"])
+        student = replace(report.students[0], seed=0, task_metric=METRICS[cell.variant][number])
+        metric = "accuracy" if cell.setting["data.task"] == "sst2" else "perplexity"
+        found = replace(report, students=(student,), teacher=replace(report.teacher, metric=metric))
+        results.append(CellResult(cell, found, {}, {}, {}, None))
+    found = choices(study, study_table(study.choosing(), results))
+    assert [(each.method, each.measure, (each.fields or {}).get("training.learning_rate")) for each in found] == [
+        ("one", "accuracy", 0.2), ("one", "perplexity", 0.1), ("other", "accuracy", 0.1), ("other", "perplexity", 0.3)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("by", "counted"), [("accuracy", 40), ("agreement", 40), ("accuracy on sst2/test", None)])

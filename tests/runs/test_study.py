@@ -117,6 +117,17 @@ def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             run_study(small_study(tmp_path, evaluate=[asked]))
+    for task, by, message in (
+        (
+            "cola",
+            "accuracy",
+            "choose.by is 'accuracy', which is no measure of cola; choose one of matthews_correlation, ",
+        ),
+        ("squad", None, "choose: of squad, the windows of one question would be among the examples and held out"),
+    ):
+        choose = {"fields": {"training.learning_rate": [0.1, 0.2]}, "by": by}
+        with pytest.raises(ValueError, match=message):
+            run_study(small_study(tmp_path, choose=choose, grid={"data.task": ["planted", task]}))
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").write_text("a note")
     with pytest.raises(ValueError, match="out holds something that is no study; choose another `output`"):
