@@ -15,11 +15,12 @@ from causalkd.verification.statistics.aggregate import mean, mean_over_seeds, sd
 MEANING = (
     "*p* is that of the paired t-test over seeds, *q* the same adjusted for all differences of the measure (Benjamini–"
     "Hochberg). *Visible* is the smallest true difference that as many seeds, spread as these are, show with a "
-    "probability of 80 %. *p, rows* is that of the same test over rows of data, for measures that are means over rows; "
-    "each row is averaged over seeds. A finding has a q below 0.05, a size no smaller than visible and, where there "
-    "is one, a *p, rows* below 0.05. Where differences were planned, a finding is no smaller than *planned* either. "
-    "Nothing is called a finding unless every seed has a number. *Over pairs* counts the seeds in which the run's own "
-    "test over pairs of examples finds a difference of the same sign at every declared pair."
+    "probability of 80 %. *p, rows* is that of the same test over rows of data, for measures that are means over "
+    "rows; each row is averaged over seeds. A finding has a q below 0.05, a size no smaller than visible and, where "
+    "there is one, a *p, rows* below 0.05 of a difference of the same sign. Where differences were planned, a finding "
+    "is no smaller than *planned* either. Nothing is called a finding unless every seed has a number. *Over pairs* "
+    "counts the seeds in which the run's own test over pairs of examples finds a difference of the same sign at every "
+    "declared pair."
 )
 CHOICE = (
     "Each method tried the same settings, each with the same seeds and the same budget, on parts of the training "
@@ -122,7 +123,7 @@ def difference_cells(table: StudyTable, each: Difference) -> list[str]:
     return [
         *(each.method, each.reference, *_begin(each)[1:], each.measure, _number(over.mean, "+"), interval),
         *(_chance(over.p_value), _chance(each.q_value), "–" if over.visible is None else _number(over.visible)),
-        _chance(each.p_over_rows),
+        _chance(each.p_over_rows) + (" (other sign)" if each.is_opposite_over_rows else ""),
         *(["–" if each.planned is None else _number(each.planned)] if table.planned else []),
         (f"yes{_otherwise_set(table, each)}" if each.found else "no") + pairs,
     ]

@@ -138,8 +138,9 @@ def _differences(
         visible = (
             interval_visible([each.high - each.low for _, each in pairs]) if over_rows is None else over_rows.visible
         )
+        mean_over_rows = None if over_rows is None else over_rows.mean
         if over_rows is not None and name.startswith(_IN_NATS):  # which are another unit than the measure's
-            visible = None
+            visible, mean_over_rows = None, -over_rows.mean
         names = (row.method, other.method, row.setting, name)
         yield Difference(
             *names,
@@ -147,6 +148,7 @@ def _differences(
             adjusted[name].pop(0),
             _beyond_chance(pairs, paired.mean) if pairs else None,
             None if over_rows is None else over_rows.p_value,
+            mean_over_rows,
             visible,
             next((each.smallest for each in planned if each.concerns(*names)), None),
             len({*row.seeds, *row.failed, *other.seeds, *other.failed}) - paired.seeds,

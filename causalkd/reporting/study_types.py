@@ -54,6 +54,8 @@ class Difference:
     p_over_rows: float | None = None
     """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds; None
     where the measure is no mean over rows."""
+    mean_over_rows: float | None = None
+    """The mean difference of that test; of a perplexity, the one of its logarithm, which is a mean over rows."""
     visible_over_examples: float | None = None
     """The smallest true difference that shows over these rows, or over the pairs of examples of one run."""
     planned: float | None = None
@@ -63,16 +65,22 @@ class Difference:
     too much; or the number is not defined, as where a training diverged, and the others would speak for it."""
 
     @property
+    def is_opposite_over_rows(self) -> bool:
+        """Whether the test over rows found the other sign, and so speaks against the difference over seeds."""
+        return self.mean_over_rows is not None and self.mean_over_rows * self.over_seeds.mean <= 0
+
+    @property
     def found(self) -> bool:
         """Whether it may be called a finding: beyond chance, and no smaller than what the seeds could show, by their
-        own spread and by the one that was calculated with beforehand, when every seed has a number.
+        own spread and by the one that was calculated with beforehand, and of the same sign over rows; only when every
+        seed has a number.
         """
         visible = self.over_seeds.visible
         if self.lacking:
             return False
         if self.planned is not None and abs(self.over_seeds.mean) < self.planned:
             return False
-        if self.p_over_rows is not None and self.p_over_rows >= CHANCE:
+        if self.p_over_rows is not None and (self.p_over_rows >= CHANCE or self.is_opposite_over_rows):
             return False
         beyond = self.q_value is not None and self.q_value < CHANCE
         return beyond and visible is not None and abs(self.over_seeds.mean) >= visible

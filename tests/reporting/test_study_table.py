@@ -187,6 +187,14 @@ def test_another_task_is_also_compared_over_its_rows(tmp_path: Path) -> None:
     assert unit is not None and found["accuracy on mrpc/test"].visible_over_examples == pytest.approx(unit.visible)
     assert found["perplexity on mrpc/test"].p_over_rows == pytest.approx(expected)
     assert found["perplexity on mrpc/test"].visible_over_examples is None, "its rows are scored in nats"
+    accuracy, perplexity = (found[f"{metric} on mrpc/test"] for metric in ("accuracy", "perplexity"))
+    assert accuracy.mean_over_rows == pytest.approx(unit.mean) and not accuracy.is_opposite_over_rows
+    assert perplexity.mean_over_rows == pytest.approx(-unit.mean), (
+        "the logarithm of a perplexity, not a log-probability"
+    )
+    assert perplexity.over_seeds.mean > 0 and perplexity.is_opposite_over_rows
     assert found["f1 on mrpc/test"].p_over_rows is None, "it is no mean over rows"
     assert found["accuracy"].p_over_rows is None
     assert found["accuracy"].found and not replace(found["accuracy"], p_over_rows=0.2).found
+    sure = replace(found["accuracy"], p_over_rows=1e-9)
+    assert replace(sure, mean_over_rows=0.1).found and not replace(sure, mean_over_rows=-0.9).found

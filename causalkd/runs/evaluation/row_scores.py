@@ -14,8 +14,10 @@ from causalkd.verification.measures.squad import answer_f1, answer_is_exact
 def row_scores(predictions: Path, metric: str) -> tuple[float, ...]:
     """What a metric is the mean of: one number a row, or a question, higher where the model is better.
 
-    Of perplexity it is the mean log-probability of the row's tokens, of accuracy the share of its predictions that are
-    right. None for metrics that are no mean over rows, such as F1 and correlations, and for words of sentences.
+    Where a row has several predictions, as of tokens, the metric is the mean over all of them. So a row's score is
+    their sum divided by the mean number of a row: long rows weigh as they do in the metric, and the mean of the scores
+    is the metric; of perplexity it is the logarithm of the metric, with the other sign. None for metrics that are no
+    mean over rows, such as F1 and correlations, and for words of sentences.
     """
     table = parquet.read_table(predictions)
     found = _SCORES.get(metric)
@@ -25,8 +27,8 @@ def row_scores(predictions: Path, metric: str) -> tuple[float, ...]:
     values = np.array([float(score(*each)) for each in _rows(table, columns)])
     if "row" not in table.column_names:
         return tuple(values.tolist())
-    _, places = np.unique(table["row"].to_numpy(), return_inverse=True)
-    return tuple((np.bincount(places, values) / np.bincount(places)).tolist())
+    rows, places = np.unique(table["row"].to_numpy(), return_inverse=True)
+    return tuple((np.bincount(places, values) * len(rows) / len(values)).tolist())
 
 
 def _rows(table: pa.Table, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
