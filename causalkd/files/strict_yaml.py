@@ -15,8 +15,11 @@ _SHORT = 20_000
 """Characters of a text that is worth remembering, which a recipe has fewer than."""
 
 _TEXT, _FLOAT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:float"
+_NO_VALUES = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
+"""The tags of the keys `<<` and `=`, which PyYAML reads only as keys."""
 # PyYAML reads YAML 1.1, which knows 1.0e-4 but takes 1e-4 for text.
 _SHORT_FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)[eE][-+]?[0-9]+$")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _ShortFloats(yaml.resolver.Resolver):
@@ -44,23 +47,35 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
             _check_size(node)
         return node
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        """The text of a node; JSON writes a character beyond U+FFFF as two escapes, which PyYAML leaves as two."""
+        value = super().construct_scalar(node)
+        if not (isinstance(value, str) and _SURROGATE.search(value)):
+            return value
+        joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        if _SURROGATE.search(joined):
+            raise ValueError(f"{value!r} has one half of a character that is written as two")
+        return joined
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
         except ValueError as error:  # a date that does not exist, a number of too many digits
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """The node as it is written: later, `<<` has put keys into it that it may well replace."""
+        node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode):  # PyYAML refuses any other key itself
-                key = self.construct_object(key_node, deep=True)
+                key = key_node.value if key_node.tag in _NO_VALUES else self.construct_object(key_node, deep=True)
                 if key in seen:
                     raise yaml.constructor.ConstructorError(
                         None, None, f"key {key!r} is written twice", key_node.start_mark
                     )
                 seen.add(key)
-        return super().construct_mapping(node, deep)
+        return node
 
 
 class _Dumper(_ShortFloats, yaml.SafeDumper):

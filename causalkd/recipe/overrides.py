@@ -1,23 +1,32 @@
 """Recipes made of others: `extends`, and changes like `training.steps=100`."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from causalkd.files.strict_yaml import load_text
+
+LENGTHS = ("steps", "epochs")
+"""The keys of a training that say how long it is; each replaces the other."""
 
 
 def merged(base: Any, change: Any) -> Any:
     """What a recipe that extends another is: its keys replace those of the other, keys inside keys alike.
 
     A mapping in the place of a list of named items changes the items of these names; null leaves an item out, and a
-    name that the list lacks adds an item at its end.
+    name that the list lacks adds an item at its end. Of `steps` and `epochs` either replaces the other.
     """
     if isinstance(base, Mapping) and isinstance(change, Mapping):
-        return {**base, **{key: merged(base.get(key), value) for key, value in change.items()}}
+        has_length = any(change.get(key) is not None for key in LENGTHS)
+        replaced = {key for key in LENGTHS if key not in change and has_length}
+        kept = {key: value for key, value in base.items() if key not in replaced}
+        return {**kept, **{key: merged(base.get(key), value) for key, value in change.items()}}
     if isinstance(base, list) and isinstance(change, Mapping) and all(_name(item) is not None for item in base):
         kept = [merged(item, change[_name(item)]) if _name(item) in change else item for item in base]
         known = {_name(item) for item in base}
-        added = [{"name": name, **value} for name, value in change.items() if name not in known and value is not None]
+        new = {name: value for name, value in change.items() if name not in known and value is not None}
+        # What has no keys is refused with its place when the recipe is read.
+        added = [{"name": name, **value} if isinstance(value, Mapping) else value for name, value in new.items()]
         return [item for item in kept if item is not None] + added
     return change
 
@@ -35,15 +44,27 @@ def apply_change(data: dict[str, Any], change: str) -> None:
         parsed = load_text(value)
     except ValueError:
         raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes") from None
-    *parents, last = path.split(".")
-    target: Any = data
+    _set(data, path.split("."), parsed, change)
+
+
+def set_field(data: dict[str, Any], field: str, value: Any) -> None:
+    """Puts a value at a dotted field, as `apply_change` does with `field=value`; the value is copied.
+
+    Raises:
+        ValueError: There is no such place.
+    """
+    _set(data, field.split("."), value, f"{field}={value}")
+
+
+def _set(data: Any, path: Sequence[str], value: Any, change: str) -> None:
+    *parents, last = path
+    target = data
     for depth, key in enumerate(parents):
         _check_holds_keys(target, parents[:depth], change)
         if key == "*" and isinstance(target, list):
-            rest = path.split(".")[depth + 1 :]
             for item in target:
                 _check_holds_keys(item, parents[: depth + 1], change)
-                apply_change(item, f"{'.'.join(rest)}={value}")
+                _set(item, path[depth + 1 :], value, change)
             return
         if isinstance(target, list):
             target = target[_key(target, key, change)]
@@ -52,7 +73,7 @@ def apply_change(data: dict[str, Any], change: str) -> None:
             target[key] = {} if target.get(key) is None else target[key]
             target = target[key]
     _check_holds_keys(target, parents, change)
-    target[_key(target, last, change) if isinstance(target, list) else last] = parsed
+    target[_key(target, last, change) if isinstance(target, list) else last] = deepcopy(value)
 
 
 def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:

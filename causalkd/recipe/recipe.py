@@ -13,7 +13,7 @@ from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml, sh
 from causalkd.files.html_table import html_table
 from causalkd.files.strict_yaml import dump_text, load_text
 from causalkd.recipe.commands import refusal
-from causalkd.recipe.overrides import apply_change, merged
+from causalkd.recipe.overrides import LENGTHS, apply_change, merged
 from causalkd.recipe.part import Part
 from causalkd.recipe.sections import (
     NAME,
@@ -28,7 +28,6 @@ from causalkd.recipe.sections import (
 )
 
 _SHIPPED = resources.files("causalkd") / "recipe" / "shipped"
-_LENGTHS = ("steps", "epochs")
 
 
 class Recipe(Part):
@@ -91,8 +90,8 @@ class Recipe(Part):
         either.
         """
         shared = self.training.model_dump(exclude_unset=True)
-        if set(_LENGTHS) & set(student.training):
-            shared = {key: value for key, value in shared.items() if key not in _LENGTHS}
+        if set(LENGTHS) & set(student.training):
+            shared = {key: value for key, value in shared.items() if key not in LENGTHS}
         return TrainingPart.model_validate({**shared, **student.training})
 
     def not_inherited(self) -> dict[str, dict[str, Any]]:
@@ -101,7 +100,7 @@ class Recipe(Part):
         """
         found = {}
         for key in (name for name in TrainingPart.model_fields if name in self.training.model_fields_set):
-            same = _LENGTHS if key in _LENGTHS else (key,)
+            same = LENGTHS if key in LENGTHS else (key,)
             own = {part.name: {k: part.training[k] for k in same if k in part.training} for part in self.students}
             if all(own.values()):
                 found[key] = own

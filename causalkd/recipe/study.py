@@ -14,15 +14,12 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, listed, nearest, read_yaml
 from causalkd.recipe.commands import refusal
-from causalkd.recipe.overrides import apply_change
+from causalkd.recipe.overrides import LENGTHS, set_field
 from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe, read_mapping, shipped_recipes
 from causalkd.recipe.sections import NAME, Listed, LocalPath, Seed
 from causalkd.recipe.study_fields import SetField, overlaps
 from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart
-
-LENGTHS = ("steps", "epochs")
-"""The units of a budget that are keys of a training."""
 
 
 class Study(Part):
@@ -88,7 +85,7 @@ class Study(Part):
         faults = []
         for (variant, changes), setting in product((self.variants or {"": {}}).items(), settings):
             try:
-                students = read_mapping(self.recipe, _as_set({**changes, **setting})).get("students")
+                students = _changed(read_mapping(self.recipe), {**changes, **setting}).get("students")
             except ValueError:  # which is told with the other faults of the cell
                 continue
             names = [str(each.get("name")) if isinstance(each, Mapping) else "" for each in students or ()]
@@ -191,14 +188,13 @@ class Study(Part):
     def _recipe(
         self, variant: str, changes: Mapping[str, Any], chosen: "Choices", setting: Mapping[str, Any]
     ) -> Recipe:
-        data = read_mapping(self.recipe, _as_set(changes))
+        data = _changed(read_mapping(self.recipe), changes)
         recipe = Recipe.parse(data, self.recipe)
         faults = recipe.swallowed(changes) + ([] if self.choose is None else self.choose.faults(recipe))
         if faults:
             raise ValueError("; ".join(faults))
         for number, part in enumerate(recipe.students):
-            for change in _as_set(chosen.get(choice_key(variant, part.name, setting), {})):
-                apply_change(data["students"][number], change)
+            _changed(data["students"][number], chosen.get(choice_key(variant, part.name, setting), {}))
         return Recipe.parse(data, self.recipe)
 
     def _cell(self, variant: str, setting: Mapping[str, Any], recipe: Recipe, seed: int) -> "Cell":
@@ -280,8 +276,11 @@ def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]
 _NAMES = "use up to 100 letters, digits, `_`, `.` and `-`, the last two not at the start"
 
 
-def _as_set(changes: Mapping[str, Any]) -> list[str]:
-    return [f"{field}={json.dumps(value)}" for field, value in changes.items()]
+def _changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The data, in which dotted fields have been changed."""
+    for field, value in changes.items():
+        set_field(data, field, value)
+    return data
 
 
 def _twice(values: Any) -> bool:

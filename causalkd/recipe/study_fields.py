@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
+from causalkd.recipe.overrides import LENGTHS
+
 Key = tuple[frozenset[str], ...]
 """The place of a value in a recipe: for each step the names that it goes by, of a list's item its number and name."""
 
 _TRAINING, _STUDENTS, _EACH = frozenset({"training"}), frozenset({"students"}), "*"
-_LENGTHS = ("steps", "epochs")
 
 
 class SetField(NamedTuple):
@@ -103,4 +104,4 @@ def _own_training(key: Key) -> frozenset[str]:
 
 def _of_lengths(step: frozenset[str]) -> frozenset[str]:
     """The name of a key of a training; `steps` and `epochs` are one, since each replaces the other."""
-    return frozenset(_LENGTHS) if step & set(_LENGTHS) else step
+    return frozenset(LENGTHS) if step & set(LENGTHS) else step

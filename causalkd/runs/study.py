@@ -21,8 +21,9 @@ from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.files.refusals import refused
 from causalkd.files.strict_yaml import dump_text
 from causalkd.files.whole_files import write_whole
+from causalkd.recipe.overrides import LENGTHS
 from causalkd.recipe.sections import DataPart
-from causalkd.recipe.study import LENGTHS, Cell, Study, with_length
+from causalkd.recipe.study import Cell, Study, with_length
 from causalkd.recipe.study_parts import BudgetPart
 from causalkd.reporting.study_choice import as_changes, choices
 from causalkd.reporting.study_formats import write_table

@@ -39,6 +39,11 @@ def test_what_is_written_is_read_back(value: Any) -> None:
         pytest.param("- " * 5000 + "a", "nested too deeply", id="deep dashes"),
         pytest.param("x" * (MOST_CHARACTERS + 1), f"at most {MOST_CHARACTERS:,} are read", id="long"),
         pytest.param("a: 1\nb: 2\na: 3", "line 3: key 'a' is written twice; correct the YAML there", id="twice"),
+        pytest.param(
+            "[&a {x: 1}, {<<: *a, x: 2, x: 3}]", "line 1: key 'x' is written twice", id="twice, beside a merge"
+        ),
+        pytest.param(r'a: "\ud83d"', "line 1: '\\ud83d' has one half of a character that is written as two", id="half"),
+        pytest.param("[&a {x: 1}, {<<: *a, <<: *a}]", "line 1: key '<<' is written twice", id="merged twice"),
         pytest.param("[1, 2]: 3", "line 1: found unhashable key", id="unhashable"),
         pytest.param("a: " + "9" * 5000, "line 1: Exceeds the limit", id="a number of 5,000 digits"),
         pytest.param("b: 1\na: 2024-13-45", "line 2: month must be in 1..12; correct the YAML", id="no month"),
@@ -54,6 +59,22 @@ def test_what_has_no_bounds_is_refused_soon(text: str, message: str) -> None:
     assert message in str(caught.value)
     assert len(str(caught.value)) < 2000
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[&a {x: 1, y: {z: 2}}, {<<: *a, x: 3}]", [{"x": 1, "y": {"z": 2}}, {"x": 3, "y": {"z": 2}}]),
+        ("[&a {x: 1}, &b {<<: *a, y: 2}, {<<: *b, x: 4}]", [{"x": 1}, {"x": 1, "y": 2}, {"x": 4, "y": 2}]),
+        ("[&a {x: 1}, &b {x: 2, y: 2}, {<<: [*a, *b]}]", [{"x": 1}, {"x": 2, "y": 2}, {"x": 1, "y": 2}]),
+    ],
+    ids=["one", "of one that has another", "two"],
+)
+def test_the_keys_of_another_mapping_are_merged(text: str, value: Any) -> None:
+    found = load_text(text)
+    assert found == value
+    found[0].setdefault("y", {})["z"] = 9
+    assert found[1:] == value[1:]
 
 
 @pytest.mark.parametrize("end", ["", f"# {'long' * 10_000}"], ids=["remembered", "long"])

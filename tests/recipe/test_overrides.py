@@ -25,6 +25,18 @@ def test_items_are_changed_added_and_left_out_by_their_names() -> None:
     assert merged({"seeds": [0, 1]}, {"seeds": {"a": 1}}) == {"seeds": {"a": 1}}  # no list of named items
 
 
+def test_either_length_of_a_training_replaces_the_other() -> None:
+    assert merged({"t": {"steps": 3, "x": 1}}, {"t": {"epochs": 2}}) == {"t": {"x": 1, "epochs": 2}}
+    assert merged({"epochs": 3}, {"steps": 2}) == {"steps": 2} == merged({"steps": 3}, {"steps": 2})
+    assert merged({"steps": 3}, {"epochs": None}) == {"steps": 3, "epochs": None}
+
+
+def test_an_added_item_without_keys_is_refused_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("extends: quickstart\nname: one\nstudents: {c: 5}\n")
+    with pytest.raises(ValueError, match=r"students\[2\]: 5 given, but this has keys: name, "):
+        Recipe.load(tmp_path / "one.yaml")
+
+
 def test_a_file_extends_a_file_beside_it_and_a_shipped_recipe(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("extends: quickstart\nname: one\nstudents: {kd: {training: {steps: 3}}}\n")
     (tmp_path / "two.yaml").write_text("extends: one.yaml\nname: two\nstudents: {diito: null}\n")

@@ -66,6 +66,15 @@ def test_the_teacher_is_shared_by_the_seeds_unless_it_is_asked_for(tmp_path: Pat
     assert [cell.recipe.teacher.seed for cell in several.cells()] == [1, 2]
 
 
+def test_a_value_of_a_field_is_what_the_study_s_file_says(tmp_path: Path) -> None:
+    path = "\U0001f600/\u2028/é"
+    cells = _study(tmp_path, grid={"teacher": [{"model": path}]}).cells()
+    assert [cell.recipe.teacher.model for cell in cells] == [path]
+    (tmp_path / "dated.yaml").write_text("{name: s, recipe: quickstart, grid: {data.revision: [2024-01-02]}}")
+    with pytest.raises(ValueError, match="input should be a valid string"):
+        Study.load(tmp_path / "dated.yaml")
+
+
 def test_a_recipe_beside_the_study_is_found(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(
         "{name: own, teacher: {model: t}, alignment: middle, training: {},"
