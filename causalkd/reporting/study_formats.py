@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from causalkd.files.whole_files import write_whole
+from causalkd.reporting.markdown_text import plain
 from causalkd.reporting.study_measures import COSTS
 from causalkd.reporting.study_table import said
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
@@ -82,7 +83,7 @@ def table_markdown(table: StudyTable) -> str:
         lines += ["", f"## {title}", "", meaning, "", *table_lines(heads, cells)]
     if table.failures:
         lines += ["", "## Cells without a result", ""]
-        lines += [f"- `{cell}`: {' '.join(fault.split())[:500]}" for cell, fault in table.failures.items()]
+        lines += [f"- `{cell}`: {plain(fault[:500])}" for cell, fault in table.failures.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -215,5 +216,6 @@ def _chance(value: float | None) -> str:
 
 
 def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table of Markdown."""
-    return [f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *rows)]
+    """A table of Markdown, whose cells show what they hold: a value of a grid may well be a pattern or a path."""
+    first, *others = ([plain(cell) for cell in line] for line in (heads, *rows))
+    return [f"| {' | '.join(line)} |" for line in (first, ["---"] * len(first), *others)]

@@ -32,6 +32,12 @@ def test_the_markdown_has_means_differences_and_failures(tmp_path: Path) -> None
     assert "## Differences, paired over seeds" in text
 
 
+def test_what_is_no_markdown_is_shown_as_it_is(tmp_path: Path) -> None:
+    study = example_study(tmp_path, grid={"students.*.training.freeze": [["*a|b*"]]})
+    text = table_markdown(study_table(study, example_results(study)))
+    assert r"| method | students.\*.training.freeze | seeds |" in text and r"| one | ['\*a\|b\*'] | 3 |" in text
+
+
 def test_a_setting_has_a_column_of_its_own(tmp_path: Path) -> None:
     study = example_study(tmp_path, grid={"training.learning_rate": [0.001]})
     text = table_markdown(study_table(study, example_results(study)))
