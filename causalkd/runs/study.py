@@ -110,6 +110,7 @@ def _check(study: Study, folder: StudyFolder) -> None:
     for part in study.evaluate:
         try:
             asked = AskedTask.of(part.task)
+            asked.check_split(part.split)
         except ValueError as error:
             raise ValueError(f"evaluate: {error}") from None
         splits = asked.given.known_splits if isinstance(asked.given, OwnData) else task_spec(asked.given).splits

@@ -11,7 +11,7 @@ from causalkd.data.tasks.loading import USUAL_LENGTH, Examples
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.model_inputs import most_tokens
-from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
 from causalkd.runs.evaluation.tasks import evaluation_batches, evaluation_folder, subjects_of
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
@@ -40,6 +40,8 @@ def write_submission(
     test = glue_test(task)
     spec, asked = task_spec(test.task or task), AskedTask.of(test.task or task)
     folder, written = evaluation_folder(origin, out) / FOLDER, []
+    trained = data_trained_on(origin)
+    max_length = max_length or (None if trained is None else trained.max_length)
     for name, model, tokenizer in subjects_of(origin, asked):
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         if max_length is not None and max_length > allowed:

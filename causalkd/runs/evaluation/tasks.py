@@ -27,7 +27,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import load_model
 from causalkd.processes.processes import ALONE, Processes, all_processes
-from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder, write_whole
 from causalkd.runs.setup.prepare import build_masking
@@ -64,7 +64,8 @@ def evaluate_task(
         task: The task, such as `mrpc`, or a YAML file: a recipe, or a `data` block of your own data.
         split: One of its labelled splits.
         limit: Largest number of rows.
-        max_length: Longest row in tokens; by default 128, or what the model takes where that is less.
+        max_length: Longest row in tokens; by default that of the file or of the run's recipe, and without one 128, or
+            what the model takes where that is less.
         batch_size: Rows of a forward pass.
         out: The folder to write to; `evaluations` in the folder of the model if not given.
         stride: Of texts for a causal LM, how many tokens a row moves on by; see `overlapping_rows`. Rows do not overlap
@@ -76,7 +77,8 @@ def evaluate_task(
     Raises:
         ValueError: The task, split or model does not exist, or the model's head is for another task.
     """
-    asked, processes = AskedTask.of(task), all_processes()
+    asked, processes = AskedTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
+    asked.check_split(split)
     _check_scoring(asked, stride, one_mask_a_row)
     folder = evaluation_folder(origin, out)
     subjects = list(subjects_of(origin, asked))
