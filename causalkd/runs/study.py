@@ -119,7 +119,7 @@ def _check(study: Study, folder: StudyFolder) -> None:
         if (asked.name, part.split) in names:
             raise ValueError(
                 f"evaluate: {asked.name}/{part.split} is measured twice, and its figures would share one name; leave "
-                f"one of them out{', or rename its data' if isinstance(asked.given, OwnData) else ''}"
+                f"one of them out{', or rename its file' if isinstance(asked.given, OwnData) else ''}"
             )
         names.add((asked.name, part.split))
     path = folder.path

@@ -1,9 +1,9 @@
 """What a model is measured on: a task by its name, or the `data` of a YAML file, such as a recipe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from transformers import PreTrainedTokenizerBase
@@ -52,12 +52,19 @@ class AskedTask:
                 )
             spec = task_spec(task)
             return cls(task, task, spec.kind, spec.labels)
-        given, name = data_of(part), part.task or Path(part.data_name).stem
+        given, name = data_of(part), part.task or Path(task).stem
         further = (part.max_length, part.eval_limit, part.prompt, part.seed, part.heldout_share)
         if isinstance(given, OwnData):
             return cls(name, given, given.task, given.label_names(), *further)
         spec = task_spec(given)
         return cls(name, given, spec.kind, spec.labels, *further)
+
+    def settings(self) -> dict[str, Any]:
+        """All that says which rows are read and how they are judged, as plain data."""
+        given = self.given if isinstance(self.given, str) else {key: it for key, it in asdict(self.given).items() if it}
+        prompt = {"prompt": self.prompt} if self.kind == "causal_lm" else {}
+        sizes = {"max_length": self.max_length, "limit": self.limit}
+        return {"given": given, "seed": self.seed, **prompt, **{key: it for key, it in sizes.items() if it is not None}}
 
     def as_trained_on(self, task: str, trained: DataPart | None) -> "AskedTask":
         """The task with the prompt and the longest row that models were trained with, where it does not say its own.
