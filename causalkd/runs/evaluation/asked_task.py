@@ -94,11 +94,18 @@ class AskedTask:
             )
 
     def for_labels_of(self, names: Sequence[str]) -> "AskedTask":
-        """The task with all labels of a model, in its order, where own data that declare none have some of them."""
-        own, labels = self.given, set(self.labels)
-        if not isinstance(own, OwnData) or own.labels or not labels or not labels < set(names):
+        """The task with all labels of a model, in its order, where own data that declare none have some of them.
+
+        Labels are compared by any case; the data are read in their own spelling, and the task has the model's, so that
+        the tags of one entity are spelled alike.
+        """
+        own, spelled = self.given, {label.casefold(): label for label in self.labels}
+        known = {name.casefold() for name in names}
+        distinct = len(spelled) == len(self.labels) and len(known) == len(names)
+        if not isinstance(own, OwnData) or own.labels or not spelled or not distinct or not set(spelled) < known:
             return self  # the same labels keep their order, which says which class F1 is of
-        return replace(self, given=replace(own, labels=tuple(names)), labels=tuple(names))
+        every = tuple(spelled.get(name.casefold(), name) for name in names)
+        return replace(self, given=replace(own, labels=every), labels=tuple(names))
 
     def load(
         self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int
@@ -106,7 +113,8 @@ class AskedTask:
         """The examples of a split, no longer than `allowed` tokens; arguments that are not None replace the task's."""
         longest = self.max_length if max_length is None else max_length
         rows = self.limit if limit is None else limit
-        return load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)
+        found = load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)
+        return replace(found, labels=self.labels)
 
 
 def data_trained_on(origin: str | Path) -> DataPart | None:

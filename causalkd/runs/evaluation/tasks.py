@@ -167,7 +167,7 @@ def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:
 def _same_labels(own: Sequence[str], asked: AskedTask) -> bool:
     """Whether a model has the labels of the task, in any order where a row has one; see `for_labels_of`, too."""
     given, wanted = ([label.casefold() for label in labels] for labels in (own, asked.for_labels_of(own).labels))
-    any_order = asked.kind in ("classification", "multi_label")
+    any_order = asked.kind in ("classification", "multi_label", "token_classification")
     return sorted(given) == sorted(wanted) if any_order else given == wanted
 
 
@@ -197,11 +197,12 @@ def measured(
 
 
 def described(examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """What the figures were measured on; predictions are of questions, words, tokens or rows."""
+    words = sum(len(gold) for gold, _ in answers.tags)
     return {
         "origin": examples.origin,
         "examples": len(examples.examples),
-        "predictions": len(answers.answered) or len(answers.row),
+        "predictions": len(answers.answered) or words or len(answers.row),
         "truncated": examples.truncated,
         "lost": examples.lost,
         "left_out": examples.left_out,

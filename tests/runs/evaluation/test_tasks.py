@@ -195,11 +195,15 @@ def test_f1_is_of_the_second_class_of_the_data_whatever_the_order_of_the_model(
     assert row["metrics"]["f1"] != other, "or the test could not tell them apart"
 
 
-def test_rows_may_lack_a_label_of_the_model(tmp_path: Path) -> None:
-    rows = [{"words": ["a", "fox"], "tags": ["O", "B-x"]}] * 4
+@pytest.mark.parametrize("tags", [["O", "B-x"], ["B-X", "O"], ["B-x", "I-x", "O"]])
+def test_rows_may_have_the_labels_of_the_model_or_some_of_them_in_any_order_and_case(
+    tmp_path: Path, tags: list[str]
+) -> None:
+    rows = [{"words": "a quick brown fox".split()[: len(tags)], "tags": tags}] * 4
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     file = tmp_path / "mine.yaml"
-    file.write_text(f"{{path: {tmp_path}/mine.jsonl, kind: token_classification, splits: {{test: train}}}}")
+    split = "max_length: 4, splits: {test: train}"
+    file.write_text(f"{{path: {tmp_path}/mine.jsonl, kind: token_classification, {split}}}")
     model = tiny("bert", "token_classification", labels=3)
     model.resize_token_embeddings(len(bert_like()))
     model.config.id2label = {0: "O", 1: "B-x", 2: "I-x"}
@@ -207,7 +211,9 @@ def test_rows_may_lack_a_label_of_the_model(tmp_path: Path) -> None:
     HookedModel(model, bert_like(), task="token_classification", role="student").save_pretrained(tmp_path / "model")
     (row,) = evaluate_task(tmp_path / "model", str(file), "test", out=tmp_path / "out")
     table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
-    assert table["label"][:] == [["O", "B-x"]] * 4 and row["examples"] == 4
+    assert table["label"][:] == [[tag.replace("X", "x") for tag in tags]] * 4, "spelled as the model's other tags are"
+    assert row["examples"] == 4
+    assert row["predictions"] == 4 * len(tags), "words that are cut off count as well"
 
 
 def test_several_labels_a_row_are_stored_as_names(tmp_path: Path) -> None:
