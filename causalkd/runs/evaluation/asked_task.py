@@ -111,6 +111,7 @@ class AskedTask:
         self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int
     ) -> Examples:
         """The examples of a split, no longer than `allowed` tokens; arguments that are not None replace the task's."""
+        self.check_split(split)
         longest = self.max_length if max_length is None else max_length
         rows = self.limit if limit is None else limit
         found = load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)

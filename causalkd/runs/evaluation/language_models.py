@@ -207,7 +207,7 @@ def _fitting(models: Sequence[HookedModel], prompts: _Prompts, max_tokens: int) 
         raise ValueError(
             f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {least}; set max_tokens lower"
         )
-    given, ids = ([of[number] for number in kept] for of in (prompts.given, prompts.ids))
+    given, ids = [prompts.given[number] for number in kept], [prompts.ids[number] for number in kept]
     return _Prompts(prompts.name, given, ids, len(prompts.ids) - len(kept))
 
 

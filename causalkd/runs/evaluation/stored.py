@@ -27,22 +27,33 @@ def evaluation_folder(origin: str | Path, out: str | Path | None) -> Path:
     return path / FOLDER if path.is_dir() else Path(FOLDER) / str(origin).replace("/", "--")
 
 
-def ways(chosen: Mapping[str, Any]) -> list[str]:
-    """What the names of files end in, so that other rows and other ways of scoring have files of their own."""
+def place_of(origin: str | Path) -> str:
+    """Which model or run was measured: its folder, or the name on the hub."""
+    return str(Path(origin).resolve()) if Path(origin).exists() else str(origin)
+
+
+def files_for(names: Sequence[str], facts: Mapping[str, Any], folder: Path, *, overwrite: bool) -> dict[str, Path]:
+    """The file of each model, without an ending; those of other rows and other ways of scoring have other names.
+
+    Args:
+        names: The models.
+        facts: On what they are measured and how, which is written into the files.
+        folder: Where these are.
+        overwrite: Whether to replace a measurement of something else.
+
+    Raises:
+        ValueError: One would be replaced.
+    """
     words = {"limit": "limit", "max_length": "length", "stride": "stride"}
-    found = [f"{word}{chosen[key]}" for key, word in words.items() if key in chosen]
-    return [*found, *(["masks"] if "one_mask_a_row" in chosen else [])]
+    ends = [f"{word}{facts[key]}" for key, word in words.items() if key in facts]
+    ends += ["masks"] if "one_mask_a_row" in facts else []
+    files = {name: folder / "-".join([name, facts["task"], facts["split"], *ends]) for name in names}
+    for name, file in files.items() if not overwrite else ():
+        _check_same(file, {"model": name, **facts})
+    return files
 
 
-def write(file: Path, answers: LabelPredictions, kind: str, known: Mapping[str, Any]) -> None:
-    """Writes the predictions of a model and what was measured of them; the file has no ending yet."""
-    metrics = {each: finite_or_none(value) for each, value in known["metrics"].items()}
-    stored = {**known, "metrics": metrics, "table": f"{file.name}.parquet"}
-    write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"))
-    write_whole(file.with_name(f"{file.name}.json"), json.dumps(stored, indent=1, allow_nan=False) + "\n")
-
-
-def check_same(file: Path, facts: Mapping[str, Any]) -> None:
+def _check_same(file: Path, facts: Mapping[str, Any]) -> None:
     """Refuses to replace a measurement of something else, or one that was made in another way.
 
     Args:
@@ -67,9 +78,12 @@ def check_same(file: Path, facts: Mapping[str, Any]) -> None:
         )
 
 
-def place_of(origin: str | Path) -> str:
-    """Which model or run was measured: its folder, or the name on the hub."""
-    return str(Path(origin).resolve()) if Path(origin).exists() else str(origin)
+def write(file: Path, answers: LabelPredictions, kind: str, known: Mapping[str, Any]) -> None:
+    """Writes the predictions of a model and what was measured of them; the file has no ending yet."""
+    metrics = {each: finite_or_none(value) for each, value in known["metrics"].items()}
+    stored = {**known, "metrics": metrics, "table": f"{file.name}.parquet"}
+    write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"))
+    write_whole(file.with_name(f"{file.name}.json"), json.dumps(stored, indent=1, allow_nan=False) + "\n")
 
 
 def write_predictions(answers: LabelPredictions, kind: str, file: Path) -> None:

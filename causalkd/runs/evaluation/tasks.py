@@ -24,7 +24,7 @@ from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import load_model
 from causalkd.processes.processes import ALONE, Processes, all_processes
 from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
-from causalkd.runs.evaluation.stored import check_same, evaluation_folder, place_of, ways, write
+from causalkd.runs.evaluation.stored import evaluation_folder, files_for, place_of, write
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.prepare import build_masking
@@ -77,16 +77,11 @@ def evaluate_task(
     asked, processes = AskedTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
     asked.check_split(split)
     _check_scoring(asked, stride, one_mask_a_row)
-    folder = evaluation_folder(origin, out)
-    subjects = list(subjects_of(origin, asked))
+    folder, subjects = evaluation_folder(origin, out), list(subjects_of(origin, asked))
     chosen = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row or None}
-    chosen = {key: value for key, value in chosen.items() if value is not None}
-    facts = {"task": asked.name, "split": split, **chosen, "data": asked.settings()}
-    facts |= {} if out is None else {"of": place_of(origin)}
-    files = {name: folder / "-".join([name, asked.name, split, *ways(chosen)]) for name, _, _ in subjects}
-    for name, file in files.items() if not overwrite else ():
-        check_same(file, {"model": name, **facts})
-    rows = []
+    facts = {"task": asked.name, "split": split} | {key: it for key, it in chosen.items() if it is not None}
+    facts |= {"data": asked.settings()} | ({} if out is None else {"of": place_of(origin)})
+    files, rows = files_for([name for name, _, _ in subjects], facts, folder, overwrite=overwrite), []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         fitted = asked.for_labels_of(label_names(model))

@@ -269,10 +269,11 @@ def test_what_was_measured_on_fewer_rows_is_beside_what_was_measured_on_all(tmp_
     out = tmp_path / "out"
     evaluate_task(*asked, out=out)
     evaluate_task(*asked, out=out)  # the same again
+    folder = folder.rename(tmp_path / "other" / "model")
     with pytest.raises(ValueError, match=r"(?s)model-own-train.json holds what was measured .* `of` is .*/model there"):
-        evaluate_task(folder.rename(tmp_path / "other" / "model"), *asked[1:], out=out)
+        evaluate_task(folder, *asked[1:], out=out)
     (tmp_path / "own.yaml").write_text(f"data: {{{block}, metrics: [f1], max_length: 4}}")
     with pytest.raises(ValueError, match=r"(?s)holds what was measured otherwise, .*: `data` is .* there and .*'f1'"):
-        evaluate_task(tmp_path / "other/model", *asked[1:])
-    (row,) = evaluate_task(tmp_path / "other/model", *asked[1:], overwrite=True)
+        evaluate_task(folder, *asked[1:])
+    (row,) = evaluate_task(folder, *asked[1:], overwrite=True)
     assert row["data"]["max_length"] == 4
