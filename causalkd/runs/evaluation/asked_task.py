@@ -89,7 +89,7 @@ class AskedTask:
         if self.heldout_share is not None and split in ("train", "validation"):
             raise ValueError(
                 f"{self.name!r} holds out {self.heldout_share:.0%} of its training rows (`data.heldout_share`), so "
-                f"that {split!r} would be other rows than the run's. `causalkd verify RUN` measures models on those; "
+                f"that {split!r} would be other rows than the run's. `causalkd report RUN` shows the scores on those; "
                 "or name a YAML file with a `data` block without `heldout_share`"
             )
 

@@ -77,7 +77,9 @@ def test_rows_that_a_recipe_divides_are_no_split(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text("{name: x, data: {task: planted, heldout_share: 0.2}}")
     asked = AskedTask.of(str(file))
-    with pytest.raises(ValueError, match=r"'planted' holds out 20% of its training rows .* `causalkd verify RUN` meas"):
+    with pytest.raises(
+        ValueError, match=r"'planted' holds out 20% of its training rows .* `causalkd report RUN` shows"
+    ):
         asked.check_split("validation")
     asked.check_split("test")
 
