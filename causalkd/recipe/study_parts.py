@@ -56,7 +56,7 @@ class EvaluationPart(Part):
     limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)
     """Most rows; None for all."""
     max_length: int | None = Field(default=None, ge=1)
-    """Most tokens of a row; None for 128, or what the model takes."""
+    """Most tokens of a row; None for the recipe's, and without one 128, or what the model takes."""
 
     @property
     def label(self) -> str:

@@ -1,6 +1,7 @@
 """The summary of a report: the scores of each student at aligned and other sites, with those of its baselines."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import InterchangeRow, StudentResult, VerificationReport
@@ -69,11 +70,11 @@ def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[Int
 
 def few_pairs(report: VerificationReport) -> str | None:
     """A warning where aligned sites have so few effective pairs that their accuracies are uncertain; None otherwise."""
-    sites = {
-        (row.pair, row.component, row.teacher_layer): row.effective_pairs
-        for row in report.interchange
-        if row.aligned and row.reachable and row.baseline == "measured"
-    }
+    sites: dict[tuple[Any, ...], int] = {}
+    for row in report.interchange:
+        if row.aligned and row.reachable and row.baseline == "measured":
+            site = (row.pair, row.component, row.unit, row.teacher_layer, row.head)
+            sites[site] = min(row.effective_pairs, sites.get(site, row.effective_pairs))
     few = sorted(pairs for pairs in sites.values() if pairs < FEW_PAIRS)
     if not few:
         return None

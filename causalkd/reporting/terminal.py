@@ -27,7 +27,9 @@ from causalkd.verification.results.baselines import BASELINES, BaselineName
 from causalkd.verification.results.report import VerificationReport
 
 WIDTH = 100
-"""Columns of the report."""
+"""Columns of the report's sentences, and of its tables but where their numbers need more."""
+_WIDEST = 1000
+"""More columns than a table needs, so that none is cut."""
 _ROWS = 8
 """Students and seeds that have a row each; of more, only the means over seeds are shown."""
 _FEW = 4
@@ -44,18 +46,24 @@ MEANING = (
 
 
 def as_text(report: VerificationReport) -> str:
-    """The report as plain text of at most 100 columns; a report of two students has at most 40 lines."""
+    """The report as plain text of at most 100 columns, or as many as its numbers need; of two students it has at most
+    40 lines.
+    """
     file = io.StringIO()
     console = Console(
-        file=file, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False, highlight=False
+        file=file, width=_WIDEST, color_system=None, force_terminal=False, force_jupyter=False, highlight=False
     )
+
+    def say(sentence: str) -> None:
+        console.print(Text(sentence), width=WIDTH)
+
     for sentence in verdict(report):
-        console.print(Text(sentence))
+        say(sentence)
     console.print()
-    console.print(Text(teacher_line(report)))
+    say(teacher_line(report))
     shown = _shown(summaries(report))
     for title, table in _tables(report, shown):
-        console.print(Text(title))
+        say(title)
         console.print(table)
     for line in (
         *_metric_differences(report),
@@ -66,7 +74,7 @@ def as_text(report: VerificationReport) -> str:
         *_comparisons(report),
         MEANING,
     ):
-        console.print(Text(line))
+        say(line)
     lines = (line.rstrip() for line in file.getvalue().splitlines())
     return "\n".join(lines) + "\n"
 

@@ -20,8 +20,9 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import move_to
 from causalkd.processes.processes import Processes, all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs.costs.plan import steps_of
-from causalkd.runs.evaluation.tasks import FOLDER, described, measured, write_predictions
+from causalkd.runs.costs.step_counts import steps_of
+from causalkd.runs.evaluation.stored import FOLDER, write_predictions
+from causalkd.runs.evaluation.tasks import described, measured
 from causalkd.runs.folder.inputs import check_inputs_outside, check_names_fit
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.stages import goals, model_stage

@@ -116,6 +116,7 @@ def _check(study: Study, folder: StudyFolder) -> None:
     for part in study.evaluate:
         try:
             asked = AskedTask.of(part.task)
+            asked.check_split(part.split)
         except ValueError as error:
             raise ValueError(f"evaluate: {error}") from None
         splits = asked.given.known_splits if isinstance(asked.given, OwnData) else task_spec(asked.given).splits
@@ -124,7 +125,7 @@ def _check(study: Study, folder: StudyFolder) -> None:
         if (asked.name, part.split) in names:
             raise ValueError(
                 f"evaluate: {asked.name}/{part.split} is measured twice, and its figures would share one name; leave "
-                f"one of them out{', or rename its data' if isinstance(asked.given, OwnData) else ''}"
+                f"one of them out{', or rename its file' if isinstance(asked.given, OwnData) else ''}"
             )
         names.add((asked.name, part.split))
     if study.choose is not None:

@@ -16,7 +16,8 @@ from causalkd.recipe.study import Study
 from causalkd.recipe.study_parts import EvaluationPart
 from causalkd.runs.evaluation.asked_task import data_part
 from causalkd.runs.evaluation.row_scores import row_scores
-from causalkd.runs.evaluation.tasks import FOLDER, evaluate_task
+from causalkd.runs.evaluation.stored import FOLDER
+from causalkd.runs.evaluation.tasks import evaluate_task
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.source_files import data_files, digests_of
 from causalkd.runs.trained_run import TrainedRun
@@ -65,7 +66,7 @@ def beside(study: Study, run: RunFolder) -> Beside:
                 stored = json.loads(file.read_text(encoding="utf-8"))
                 scores = {f"{metric} on {task.label}": value for metric, value in stored["metrics"].items()}
                 for metric in stored["metrics"]:
-                    by_row = row_scores(_folder(run) / stored["predictions"], metric)
+                    by_row = row_scores(file.with_name(f"{file.name.removesuffix('.json')}.parquet"), metric)
                     found.rows[model, f"{metric} on {task.label}"] = by_row
             found.evaluations.setdefault(model, {}).update(scores)
     for place in study.measure_at:
@@ -102,7 +103,8 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 
 def _on_task(run: RunFolder, task: EvaluationPart) -> dict[str, str]:
-    rows = evaluate_task(run.path, task.task, task.split, limit=task.limit, max_length=task.max_length)
+    options = {"limit": task.limit, "max_length": task.max_length, "overwrite": True}  # the record says when to do so
+    rows = evaluate_task(run.path, task.task, task.split, **options)
     return {row["model"]: row["file"] for row in rows}
 
 

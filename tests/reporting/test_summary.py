@@ -76,6 +76,9 @@ def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     none = tuple(dataclasses.replace(row, effective_pairs=0) for row in report.interchange)
     text = few_pairs(dataclasses.replace(report, interchange=none))
     assert "at 1 of 1 aligned teacher sites no pair is effective, so accuracies there are unknown." in text
+    heads = tuple(dataclasses.replace(row, head=head) for head, rows in ((0, few), (1, none)) for row in rows)
+    text = few_pairs(dataclasses.replace(report, interchange=heads))
+    assert "at 2 of 2 aligned teacher sites only 0 to 29 pairs are effective" in text
     assert few_pairs(dataclasses.replace(report, interchange=())) is None
 
 

@@ -31,6 +31,18 @@ def test_two_students_are_one_screen(seeds, names):
         assert not any(line.endswith(" ") for line in lines)
 
 
+def test_no_number_is_cut_where_the_columns_need_more_than_the_usual_width():
+    report = example_report((LONG, f"{LONG}b"), seeds=1, pairs=120_000)
+    seeded = {
+        name: tuple(dataclasses.replace(row, seed=4_294_967_290) for row in getattr(report, name))
+        for name in ("students", "interchange", "differences")
+    }
+    teacher = dataclasses.replace(report.teacher, metric="matthews_correlation")
+    text = as_text(dataclasses.replace(report, teacher=teacher, **seeded))
+    rows = [line.split() for line in text.splitlines() if " 4294967290 " in line]
+    assert len(rows) == 2 and all(len(row) == 10 and "…" not in "".join(row[1:]) for row in rows)
+
+
 def test_a_title_is_in_one_line_however_narrow_its_table(report):
     nothing = dataclasses.replace(
         report,

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
 from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.encode import token_ids, unknown_share
-from causalkd.data.tasks.find_files import find_files
+from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.labels import declared_names, is_missing, name_of, named, scores
@@ -141,7 +141,7 @@ def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[s
     roles = {role: names[0] if len(names) == 1 else list(names) for role, names in columns.items() if names}
     block: dict[str, Any] = {"path": own.path, "kind": own.kind, "columns": roles}
     block |= {name: value for name, value in (("config", own.config), ("revision", own.revision)) if value}
-    if not {"validation", "dev", "valid"} & set(splits):
+    if "validation" not in {split_of(name) or name for name in splits}:
         held = PartOf(split="train", share=0.1)
         if own.task in LANGUAGE_MODELS and rows < 2 and "text" in columns:  # one text, which is cut
             return _written(block | {"heldout_share": held.share})

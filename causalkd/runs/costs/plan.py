@@ -1,6 +1,5 @@
 """What a recipe will cost, worked out before anything starts: operations, memory, disk and time of every stage."""
 
-import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
 from causalkd.runs.costs.outlines import outline
+from causalkd.runs.costs.step_counts import steps_of, taught_share
 from causalkd.runs.costs.step_flops import Step, compares, step_flops
 from causalkd.runs.costs.step_memory import activations, forwards_held
 from causalkd.runs.setup.data import Data, build_data
@@ -28,7 +28,7 @@ from causalkd.runs.setup.without_effect import without_effect
 from causalkd.training.flops import ForwardCost, Number, Shape
 from causalkd.training.progress import PlannedTraining, RunProgress
 
-_BYTES = 4  # of a float32
+_BYTES = 4  # of a float32, which students are
 _ADAM = 4  # weights, gradients and two moments
 _KEPT = 2  # checkpoints of an unfinished training
 _SAMPLED = 16  # batches whose shapes are looked at
@@ -45,7 +45,10 @@ class StagePlan:
     parameters: int
     """The parameters of what learns; in a verification, of all models."""
     steps: int
+    tokens_per_step: Number
+    """Of all devices; in a verification, of base."""
     flops_per_step: Number
+    """On each device."""
     memory: Number
     """Bytes on each device: weights, gradients, optimizer and activations."""
     disk: Number
@@ -53,7 +56,7 @@ class StagePlan:
 
     @property
     def flops(self) -> Number:
-        """The sum over all steps."""
+        """The sum over all steps, on each device."""
         return self.steps * self.flops_per_step
 
 
@@ -62,7 +65,6 @@ class Plan:
     """The stages of a run, in their order."""
 
     stages: tuple[StagePlan, ...]
-    tokens_per_step: Number
     speed: Number
     """Operations a second that the times are reckoned with, on each device."""
     processes: int
@@ -74,7 +76,7 @@ class Plan:
 
     def seconds_of(self, stage: StagePlan) -> Number:
         """How long a stage takes at this speed."""
-        return stage.flops / self.speed / self.processes
+        return stage.flops / self.speed
 
     def progress(self, done: Collection[str]) -> RunProgress:
         """What shows how far the run is, of which the trainings of these names are done already."""
@@ -84,7 +86,10 @@ class Plan:
 
     def line(self) -> str:
         """The plan in one line."""
-        flops, memory = sum(stage.flops for stage in self.stages), max(stage.memory for stage in self.stages)
+        flops, memory = (
+            self.processes * sum(stage.flops for stage in self.stages),
+            max(stage.memory for stage in self.stages),
+        )
         disk = sum(stage.disk for stage in self.stages)
         return (
             f"planned: {_number(flops)}FLOP in {len(self.stages)} stages, at least {_time(self.seconds)} at "
@@ -96,7 +101,7 @@ class Plan:
         heads = ("stage", "parameters", "steps", "FLOP/step", "tokens/s", "memory", "disk", "time")
         rows: list[tuple[str, ...]] = [heads]
         for stage in self.stages:
-            speed = self.tokens_per_step * stage.steps / max(self.seconds_of(stage), 1e-9)
+            speed = stage.tokens_per_step * stage.steps / max(self.seconds_of(stage), 1e-9)
             rows.append(
                 (
                     stage.name,
@@ -140,30 +145,32 @@ def planned(
     recipe: Recipe, data: Data, teacher: HookedModel, alignment: Alignment, speed: Number | None = None
 ) -> Plan:
     """The plan of a recipe whose data and teacher are built already; no student is built. See `plan`."""
-    stages, tokens = [], 0.0
+    stages: list[StagePlan] = []
+    processes, taught = PartialState().num_processes, 0
     if recipe.teacher.training is not None:
         stages.append(_teacher_stage(recipe, recipe.teacher.training, data, teacher))
     for part in recipe.students:
         student = outline(part, teacher, data)
         training = recipe.training_of(part)
         shape = _shape(recipe, training, data, part.objectives)
-        tokens = max(tokens, shape.tokens * training.gradient_accumulation)
-        step = Step(teacher, student, resolve(alignment, teacher, student), shape, recipe.data.sources)
-        stage = _student_stage(part, training, data, step)
-        stages += [replace(stage, name=f"{part.name}-seed{seed}") for seed in recipe.seeds]
+        resolved, precomputed = resolve(alignment, teacher, student), recipe.teacher.outputs is not None
+        for seed in recipe.seeds:
+            share = 0.0 if precomputed else taught_share(training, data, is_first=taught == 0)
+            step = Step(teacher, student, resolved, shape, recipe.data.sources, share, precomputed)
+            stages.append(replace(_student_stage(part, training, data, step), name=f"{part.name}-seed{seed}"))
+            taught += compares(part.objectives)
         last = student
     stages.append(_verification_stage(recipe, data, teacher, last, len(recipe.students) * len(recipe.seeds)))
-    processes = PartialState().num_processes
     speed = speed or _measured_speed(PartialState().device, torch.get_num_threads())
-    return Plan(tuple(stages), tokens * processes, speed, processes)
+    return Plan(tuple(stages), speed, processes)
 
 
 def _teacher_stage(recipe: Recipe, training: TrainingPart, data: Data, teacher: HookedModel) -> StagePlan:
     shape = _shape(recipe, training, data.in_teachers_tokens(), None)
     flops = 3 * ForwardCost(teacher).forward(shape) * training.gradient_accumulation
-    size = _size_of(teacher)
-    memory = _BYTES * _ADAM * size + activations(teacher, shape)
-    return StagePlan("teacher", size, steps_of(training, data), flops, memory, _disk(size))
+    memory = _ADAM * _bytes_of(teacher) + activations(teacher, shape)
+    tokens, size = _tokens(training, shape), _size_of(teacher)
+    return StagePlan("teacher", size, steps_of(training, data), tokens, flops, memory, _disk(_bytes_of(teacher)))
 
 
 def _student_stage(
@@ -173,13 +180,18 @@ def _student_stage(
     step: Step,
 ) -> StagePlan:
     flops = step_flops(part.objectives, step) * training.gradient_accumulation
-    size, taught = _size_of(step.student), _size_of(step.teacher) if compares(part.objectives) else 0
+    has_teacher = compares(part.objectives) and not step.is_precomputed
+    size, taught = _size_of(step.student), _bytes_of(step.teacher) if has_teacher else 0
     learnt = sum(weight.numel() for weight in step.student.model.parameters() if weight.requires_grad)
     held = forwards_held(part.objectives, step) * activations(step.student, step.shape, part.objectives)
-    memory = _BYTES * (taught + size + (_ADAM - 1) * learnt) + held
+    memory = taught + _BYTES * (size + (_ADAM - 1) * learnt) + held
     cache = training.teacher_cache
-    disk = _disk(size) + (cache.max_mib * _MEBIBYTE if cache is not None and cache.on_disk else 0)
-    return StagePlan(part.name, size, steps_of(training, data), flops, memory, disk)
+    disk = _disk(_BYTES * size) + (cache.max_mib * _MEBIBYTE if cache is not None and cache.on_disk else 0)
+    return StagePlan(part.name, size, steps_of(training, data), _tokens(training, step.shape), flops, memory, disk)
+
+
+def _tokens(training: TrainingPart, shape: Shape) -> Number:
+    return shape.tokens * training.gradient_accumulation * PartialState().num_processes
 
 
 def _shape(recipe: Recipe, training: TrainingPart, data: Data, objectives: ObjectivesPart | None) -> Shape:
@@ -209,14 +221,6 @@ def _looks_everywhere(objectives: ObjectivesPart) -> bool:
     return any(getattr(part, "tokens", "") == "all" for part in objectives.chosen().values())
 
 
-def steps_of(training: TrainingPart, data: Data) -> int:
-    """The optimizer steps of a training: the last one of an epoch may have fewer batches than the others."""
-    if training.steps is not None:
-        return training.steps
-    batches = len(data.train.examples) // (training.batch_size * PartialState().num_processes)
-    return math.ceil((training.epochs or 3.0) * max(1, math.ceil(batches / training.gradient_accumulation)))
-
-
 def _verification_stage(
     recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, students: int
 ) -> StagePlan:
@@ -232,17 +236,23 @@ def _verification_stage(
         sides = components * model.n_layers * (cost.blocks(shape) / 2 + cost.head(shape))
         flops += count * (2 * cost.forward(shape) + _INTERCHANGES * sides)
     sizes = _size_of(teacher) + students * _size_of(student)
-    held = _BYTES * (sizes + shape.tokens * teacher.width * teacher.n_layers * 2)
-    return StagePlan("verification", sizes, -(-part.pairs // size), flops, held, 0.0)
+    weights = _bytes_of(teacher) + _BYTES * students * _size_of(student)
+    held = weights + _BYTES * shape.tokens * teacher.width * teacher.n_layers * 2
+    flops /= PartialState().num_processes  # which share the batches
+    return StagePlan("verification", sizes, -(-part.pairs // size), shape.tokens, flops, held, 0.0)
 
 
 def _size_of(model: HookedModel) -> int:
     return sum(weight.numel() for weight in model.model.parameters())
 
 
-def _disk(size: int) -> Number:
-    """Checkpoints with the optimizer's two moments, and the finished model."""
-    return _BYTES * size * ((_ADAM - 1) * _KEPT + 1)
+def _bytes_of(model: HookedModel) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in model.model.parameters())
+
+
+def _disk(weights: int) -> Number:
+    """Checkpoints with the optimizer's two moments, and the finished model, whose weights have so many bytes."""
+    return weights * ((_ADAM - 1) * _KEPT + 1)
 
 
 @cache

@@ -15,6 +15,7 @@ from causalkd.recipe.sections import StudentPart
 from causalkd.recipe.study import with_length
 from causalkd.recipe.study_parts import BudgetPart
 from causalkd.runs.costs.plan import planned
+from causalkd.runs.costs.step_flops import compares
 from causalkd.runs.setup.data import longest_row
 from causalkd.runs.setup.objectives import build_objectives
 from causalkd.runs.setup.preflight import preflight
@@ -52,12 +53,17 @@ def step_costs(recipe: Recipe) -> dict[str, StepCost]:
     Trains each for a few steps in a temporary folder; nothing stays.
 
     Raises:
-        ValueError: Something of the recipe, the data or the models does not fit.
+        ValueError: Something of the recipe, the data or the models does not fit, or a step costs less in later epochs.
     """
     return {part.name: _measured(recipe, part) for part in recipe.students}
 
 
 def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
+    if recipe.training_of(part).teacher_cache is not None and compares(part.objectives):
+        raise ValueError(
+            f"student {part.name!r} has a `teacher_cache`, so that a step costs less in later epochs than in the few "
+            "that are measured; leave it out, or give the budget in steps or epochs"
+        )
     recipe = with_length(recipe, {each.name: {"steps": STEPS} for each in recipe.students})
     (part,) = (each for each in recipe.students if each.name == part.name)
     prepared, alignment = preflight(recipe)

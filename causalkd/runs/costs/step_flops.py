@@ -15,19 +15,26 @@ from causalkd.training.flops import ForwardCost, Number, Shape
 
 @dataclass(frozen=True)
 class Step:
-    """What a micro-batch is computed with: both models, the alignment, the batch's shape, where sources come from."""
+    """What a micro-batch is computed with: both models, the alignment, the batch's shape, where sources come from.
+
+    Attributes:
+        taught: The share of the steps in which the teacher runs on base; in the others its outputs are remembered.
+        is_precomputed: Whether it never runs, not even for interchanges.
+    """
 
     teacher: HookedModel
     student: HookedModel
     alignment: ResolvedAlignment
     shape: Shape
     sources: str = "batch"
+    taught: float = 1.0
+    is_precomputed: bool = False
 
 
 def step_flops(objectives: ObjectivesPart, step: Step) -> Number:
     """Operations of a micro-batch: forwards of both models, what the objectives add, and the backward pass."""
     total = 3 * ForwardCost(step.student).forward(step.shape)
-    total += ForwardCost(step.teacher).forward(step.shape) if compares(objectives) else 0.0
+    total += step.taught * ForwardCost(step.teacher).forward(step.shape) if compares(objectives) else 0.0
     return total + added(objectives, step, "cost")
 
 
@@ -48,7 +55,8 @@ def interchange_cost(part: DIITOPart | DIITOHiddenPart, step: Step) -> Number:
 
 def _interchange(pair: ResolvedPair, step: Step, crossway: bool) -> Number:
     total, shape, sources = 0.0, step.shape, step.sources
-    for model, sites, learns in ((step.teacher, pair.teacher, False), (step.student, pair.student, True)):
+    teacher, student = (step.teacher, pair.teacher, False), (step.student, pair.student, True)
+    for model, sites, learns in (student,) if step.is_precomputed else (teacher, student):
         cost = ForwardCost(model)
         first = first_block(hook_points_needed(model, sites))
         after, before = cost.blocks(shape, model.n_layers - first) + cost.head(shape), cost.blocks(shape, first)
@@ -80,6 +88,7 @@ def maps_cost(part: ADKDPart, step: Step) -> Number:
     views = passes_of_map(part, step)
     further = part.steps - 1
     taught, once = ForwardCost(step.teacher).forward(step.shape), ForwardCost(step.student).forward(step.shape)
+    taught *= step.taught
     return taught * (views + further * (1 + views)) + once * (3 * views + further * (4 + 4 * views))
 
 

@@ -1,9 +1,9 @@
 """What a model is measured on: a task by its name, or the `data` of a YAML file, such as a recipe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from transformers import PreTrainedTokenizerBase
@@ -12,9 +12,12 @@ from causalkd.data.tasks.loading import Examples, load_examples
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.registry import task_spec
 from causalkd.errors import fault_lines, listed
-from causalkd.recipe.recipe import read_mapping
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe, read_mapping
 from causalkd.recipe.sections import DataPart
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import data_of
+from causalkd.runs.setup.sequences import prompt_style
 from causalkd.task_types import Task
 
 
@@ -31,6 +34,8 @@ class AskedTask:
     limit: int | None = None
     prompt: Literal["alpaca", "chat"] = "alpaca"
     seed: int = 0
+    heldout_share: float | None = None
+    """The share of the training rows that the recipe holds out, which are then no split."""
 
     @classmethod
     def of(cls, task: str) -> "AskedTask":
@@ -47,27 +52,85 @@ class AskedTask:
                 )
             spec = task_spec(task)
             return cls(task, task, spec.kind, spec.labels)
-        given, name = data_of(part), part.task or Path(part.data_name).stem
-        further = (part.max_length, part.eval_limit, part.prompt, part.seed)
+        given, name = data_of(part), part.task or Path(task).stem
+        further = (part.max_length, part.eval_limit, part.prompt, part.seed, part.heldout_share)
         if isinstance(given, OwnData):
             return cls(name, given, given.task, given.label_names(), *further)
         spec = task_spec(given)
         return cls(name, given, spec.kind, spec.labels, *further)
 
+    def settings(self) -> dict[str, Any]:
+        """All that says which rows are read and how they are judged, as plain data."""
+        given = self.given if isinstance(self.given, str) else {key: it for key, it in asdict(self.given).items() if it}
+        prompt = {"prompt": self.prompt} if self.kind == "causal_lm" else {}
+        sizes = {"max_length": self.max_length, "limit": self.limit}
+        return {"given": given, "seed": self.seed, **prompt, **{key: it for key, it in sizes.items() if it is not None}}
+
+    def as_trained_on(self, task: str, trained: DataPart | None) -> "AskedTask":
+        """The task with the prompt and the longest row that models were trained with, where it does not say its own.
+
+        Args:
+            task: What it was made of.
+            trained: What the models were trained on; None where it is not known.
+        """
+        if trained is None:
+            return self
+        part = data_part(task)
+        says_prompt = part is not None and "prompt" in part.model_fields_set
+        prompt, longest = self.prompt if says_prompt else prompt_style(trained), self.max_length or trained.max_length
+        return replace(self, prompt=prompt, max_length=longest)
+
+    def check_split(self, split: str) -> None:
+        """Refuses rows that a recipe divides by `heldout_share`: a split is none of its two parts.
+
+        Raises:
+            ValueError: The rows of this split are divided.
+        """
+        if self.heldout_share is not None and split in ("train", "validation"):
+            raise ValueError(
+                f"{self.name!r} holds out {self.heldout_share:.0%} of its training rows (`data.heldout_share`), so "
+                f"that {split!r} would be other rows than the run's. `causalkd report RUN` shows the scores on those; "
+                "or name a YAML file with a `data` block without `heldout_share`"
+            )
+
     def for_labels_of(self, names: Sequence[str]) -> "AskedTask":
-        """The task with all labels of a model, in its order, where own data that declare none have some of them."""
-        own, labels = self.given, set(self.labels)
-        if not isinstance(own, OwnData) or own.labels or not labels or not labels < set(names):
+        """The task with all labels of a model, in its order, where own data that declare none have some of them.
+
+        Labels are compared by any case; the data are read in their own spelling, and the task has the model's, so that
+        the tags of one entity are spelled alike.
+        """
+        own, spelled = self.given, {label.casefold(): label for label in self.labels}
+        known = {name.casefold() for name in names}
+        distinct = len(spelled) == len(self.labels) and len(known) == len(names)
+        if not isinstance(own, OwnData) or own.labels or not spelled or not distinct or not set(spelled) < known:
             return self  # the same labels keep their order, which says which class F1 is of
-        return replace(self, given=replace(own, labels=tuple(names)), labels=tuple(names))
+        every = tuple(spelled.get(name.casefold(), name) for name in names)
+        return replace(self, given=replace(own, labels=every), labels=tuple(names))
 
     def load(
         self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int
     ) -> Examples:
         """The examples of a split, no longer than `allowed` tokens; arguments that are not None replace the task's."""
+        self.check_split(split)
         longest = self.max_length if max_length is None else max_length
         rows = self.limit if limit is None else limit
-        return load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)
+        found = load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)
+        return replace(found, labels=self.labels)
+
+
+def data_trained_on(origin: str | Path) -> DataPart | None:
+    """What the models of a run or fine-tuning, or a checkpoint in its folder, were trained on; None for other models.
+
+    Raises:
+        ValueError: The recipe of the run is damaged.
+    """
+    path = Path(origin).resolve()
+    for place in (path, path.parent, path.parent.parent) if path.is_dir() else ():
+        folder = RunFolder(place)
+        if folder.recipe.is_file() and (place == path or folder.finished):
+            kind = FinetuneRecipe if folder.holds_finetuning() else Recipe
+            return kind.load(folder.recipe).data
+    return None
 
 
 def data_part(task: str) -> DataPart | None:
@@ -81,7 +144,9 @@ def data_part(task: str) -> DataPart | None:
     if not Path(task).is_file():
         raise ValueError(f"there is no file {task}; name a YAML file with a `data` block, or a task such as mrpc")
     content = read_mapping(task)
+    # A recipe without `data` has the usual data of one; a block has no name.
+    without_data = "name" in content and set(content) <= {*Recipe.model_fields, *FinetuneRecipe.model_fields}
     try:
-        return DataPart.model_validate(content.get("data", content))
+        return DataPart.model_validate(content.get("data", {} if without_data else content))
     except ValidationError as error:
         raise ValueError(listed(f"the data of {task} cannot be used", fault_lines(error, DataPart))) from None

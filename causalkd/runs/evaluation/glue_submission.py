@@ -3,6 +3,7 @@
 FOLDER/MODEL/MRPC.tsv    a line `index<TAB>prediction` for each row, numbered and in the order of the official file
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from causalkd.data.tasks.loading import USUAL_LENGTH, Examples
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.model_inputs import most_tokens
-from causalkd.runs.evaluation.asked_task import AskedTask
-from causalkd.runs.evaluation.tasks import evaluation_batches, evaluation_folder, subjects_of
+from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
+from causalkd.runs.evaluation.stored import evaluation_folder
+from causalkd.runs.evaluation.tasks import evaluation_batches, subjects_of
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.verification.measures.task_metrics import choices
@@ -40,6 +42,8 @@ def write_submission(
     test = glue_test(task)
     spec, asked = task_spec(test.task or task), AskedTask.of(test.task or task)
     folder, written = evaluation_folder(origin, out) / FOLDER, []
+    trained = data_trained_on(origin)
+    max_length = max_length or (None if trained is None else trained.max_length)
     for name, model, tokenizer in subjects_of(origin, asked):
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         if max_length is not None and max_length > allowed:
@@ -52,16 +56,30 @@ def write_submission(
         if spec.kind == "classification":
             found = _as_handed_in(found, [label.casefold() for label in label_names(model)], spec.labels, test.by_name)
         else:
-            found = [min(max(value, _SCORES[0]), _SCORES[1]) for value in found]
+            found = _scores(found, name)
         numbered = zip(rows.numbers, found, strict=True)
         lines = ["index\tprediction", *(f"{number}\t{value}" for number, value in numbered)]
         file = folder / name / test.submission
+        text = "\n".join(lines) + "\n"
+        if out is not None and file.is_file() and file.read_text(encoding="utf-8") != text:  # of a model of this name
+            raise ValueError(f"{file} holds other predictions; name another folder with `out`, or delete that file")
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, "\n".join(lines) + "\n")
+        write_whole(file, text)
         written.append(file)
         if tell is not None:
             tell(f"{file}: predictions for {examples.summary()}")
     return written
+
+
+def _scores(values: list[float], name: str) -> list[float]:
+    """The values brought into the range of STS-B's scores."""
+    unknown = [number for number, value in enumerate(values) if not math.isfinite(value)]
+    if unknown:
+        raise ValueError(
+            f"{name} predicts no finite score for {len(unknown)} of {len(values)} rows, the first of which is row "
+            f"{unknown[0]}; its training has diverged, so there is nothing to hand in"
+        )
+    return [min(max(value, _SCORES[0]), _SCORES[1]) for value in values]
 
 
 def _as_handed_in(numbers: list[int], own: list[str], labels: tuple[str, ...], by_name: bool) -> list[str | int]:

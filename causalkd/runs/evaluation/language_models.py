@@ -1,11 +1,11 @@
 """Evaluate the causal LMs of a run as language models: perplexity, generated responses, harness tasks.
 
-runs/NAME/evaluation.json       one object a measurement; null where a number is not finite
-runs/NAME/responses/*.jsonl     what each model answered, beside the reference: input of an outside judge of win rates
+runs/NAME/evaluation.json       one object a measurement; see `causalkd.runs.evaluation.measured_rows`
+runs/NAME/responses/*.jsonl     what each model answered, beside the reference: input of an outside judge of win rates;
+                                the names end in a limit, and in other numbers of tokens than usual
 """
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,12 +19,14 @@ from causalkd.data.batch import Batch, Example, pad
 from causalkd.data.tasks.instructions import Instruction, prompt_ids
 from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
 from causalkd.data.tasks.readers import read_jsonl
+from causalkd.data.tasks.row_checks import check_rows
 from causalkd.models.generation import Sampling, continue_prompts
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.processes.processes import Processes, all_processes
 from causalkd.recipe.sections import DataPart
 from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
+from causalkd.runs.evaluation.measured_rows import merged, read_rows, write_rows
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.setup.data import longest_row
@@ -34,6 +36,7 @@ from causalkd.runs.setup.sequences import prompt_style, reply_ends
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import distinct, mean_words, predict_texts, rouge_l
 
+_USUAL_TOKENS = 128
 _AT_ONCE = 16
 """The number of prompts that are continued at once."""
 
@@ -49,6 +52,8 @@ class _Prompts(NamedTuple):
     name: str
     given: list[Instruction]
     ids: list[list[int]]
+    too_long: int = 0
+    """How many others leave no room for a response in some model."""
 
 
 class _Texts(NamedTuple):
@@ -76,12 +81,12 @@ def evaluate_run(
     texts: Sequence[str] = (),
     prompts: Sequence[str | Path] = (),
     limit: int | None = None,
-    max_tokens: int = 128,
+    max_tokens: int = _USUAL_TOKENS,
     harness: Sequence[str] = (),
     options: HarnessOptions = HarnessOptions(),  # noqa: B008 - it is frozen
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure a run's teacher and students and write `evaluation.json` and their responses into its folder.
+    """Measure a run's teacher and students and add it to `evaluation.json` and their responses to its folder.
 
     Everything is read, and its length checked, before the first model is measured; what is measured of a model is
     written before the next. Several processes (torchrun, accelerate launch) share the texts and the prompts.
@@ -115,19 +120,16 @@ def evaluate_run(
     _check_names(texts, harness_faults(harness, options, run.data.tokenizer))
     subjects = list(_subjects(run))
     files = _prompts(run.recipe.data, run.data.tokenizer, prompts, limit)
-    for subject in subjects:
-        for given in files:
-            _fitting(subject.model, given, max_tokens)
+    files = [_fitting([subject.model for subject in subjects], given, max_tokens) for given in files]
     asked = _Asked(_texts(run, texts, limit), files, harness, options, limit, max_tokens, processes)
-    rows = []
+    file, rows = run.folder.path / "evaluation.json", []
+    known = read_rows(file)
     for subject in subjects:
         for row in _measurements(run, subject, asked):
             rows.append({"model": subject.name, **row})
             if tell is not None and processes.is_first:
-                tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items()))
-        stored = [{key: _finite(value) for key, value in row.items()} for row in rows]
-        text = json.dumps(stored, indent=1, allow_nan=False) + "\n"
-        processes.in_first(partial(write_whole, run.folder.path / "evaluation.json", text))
+                tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items() if value is not None))
+        processes.in_first(partial(write_rows, file, merged(known, rows)))
     return rows
 
 
@@ -186,45 +188,55 @@ def _prompts(
         )
     found = []
     for file in chosen:
-        rows = read_jsonl(file, ("instruction", "input", "output"), {"input": ""})[:limit]
+        keys = ("instruction", "input", "output")
+        rows = read_jsonl(file, keys, {"input": ""})[:limit]
+        if not rows:
+            raise ValueError(f"{file} has no rows; give a file with an instruction and an output a line")
+        check_rows(keys, keys, list(zip(*rows, strict=True)), str(file))
         given = [Instruction(*row) for row in rows]
         found.append(_Prompts(file.stem, given, prompt_ids(given, tokenizer, prompt_style(part))))
     return found
 
 
-def _fitting(model: HookedModel, prompts: _Prompts, max_tokens: int) -> list[int]:
-    """The numbers of the prompts that leave room for a response."""
-    room = most_tokens(model.model) - max_tokens
+def _fitting(models: Sequence[HookedModel], prompts: _Prompts, max_tokens: int) -> _Prompts:
+    """The prompts that leave room for a response in every model, so that all models answer the same ones."""
+    least = min(models, key=lambda model: most_tokens(model.model))
+    room = most_tokens(least.model) - max_tokens
     kept = [number for number, prompt in enumerate(prompts.ids) if len(prompt) <= room]
     if not kept:
         raise ValueError(
-            f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {model}; set max_tokens lower"
+            f"no prompt of {prompts.name} leaves room for {max_tokens} tokens in {least}; set max_tokens lower"
         )
-    return kept
+    given, ids = [prompts.given[number] for number in kept], [prompts.ids[number] for number in kept]
+    return _Prompts(prompts.name, given, ids, len(prompts.ids) - len(kept))
 
 
 def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator[dict[str, Any]]:
     for name, texts in asked.texts.items():
         found = predict_texts(subject.model, texts.batches, texts.examples, asked.processes)
         per_byte = found.perplexity_per_byte
-        yield {"texts": name, "perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
+        figures = {"perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
+        yield {"texts": name, "limit": asked.limit, **figures}
     for prompts in asked.prompts:
         yield _responses(run, subject, prompts, asked)
     for task, scores in harness_scores(_checkpoint(run, subject), asked.harness, asked.options, asked.limit).items():
-        yield {"harness": task, **{name: value for name, value in scores.items() if isinstance(value, int | float)}}
+        how = {"limit": asked.limit, "shots": asked.options.shots, "chat_template": asked.options.chat_template}
+        figures = {name: value for name, value in scores.items() if isinstance(value, int | float)}
+        yield {"harness": task, **how, **figures}
 
 
 def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, asked: _Asked) -> dict[str, Any]:
     """Writes a model's responses to the prompts of a file, and compares them with the references."""
-    kept = _fitting(subject.model, prompts, asked.max_tokens)
     answers = _written(
         subject.model,
-        [prompts.ids[number] for number in kept],
+        prompts.ids,
         Sampling(asked.max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
         asked.processes,
     )
-    rows = [prompts.given[number] for number in kept]
-    goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}.jsonl"
+    rows = prompts.given
+    ends = f"-limit{asked.limit}" if asked.limit is not None else ""
+    ends += f"-tokens{asked.max_tokens}" if asked.max_tokens != _USUAL_TOKENS else ""
+    goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}{ends}.jsonl"
     lines = [
         {"instruction": row.instruction, "input": row.input, "reference": row.response, "response": answer}
         for row, answer in zip(rows, answers, strict=True)
@@ -237,12 +249,14 @@ def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, asked: _As
     asked.processes.in_first(write)
     return {
         "prompts": prompts.name,
+        "limit": asked.limit,
+        "max_tokens": asked.max_tokens,
         "rouge_l": rouge_l([row.response for row in rows], answers),
         "distinct_1": distinct(answers, 1),
         "distinct_2": distinct(answers, 2),
         "words": mean_words(answers),
         "answered": len(rows),
-        "too_long": len(prompts.given) - len(rows),
+        "too_long": prompts.too_long,
     }
 
 
@@ -266,11 +280,6 @@ def _checkpoint(run: TrainedRun, subject: _Subject) -> str | Path:
     origin = subject.folder or run.recipe.teacher.model
     assert origin is not None  # a teacher that was not trained comes from a checkpoint
     return origin
-
-
-def _finite(value: Any) -> Any:
-    """The value, or None where JSON has no such number."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _shown(value: Any) -> str:

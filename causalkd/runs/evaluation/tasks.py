@@ -1,12 +1,8 @@
 """How well a checkpoint, or every model of a run, does a task on one of its splits.
 
-FOLDER/MODEL-TASK-SPLIT.json      what was measured, on which rows
-FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which each figure can be computed again
-
-Where a limit, a length, or a way of scoring is asked for, the names end in it: `-limit100`, `-length64`, `-stride32`.
+What is written is in `causalkd.runs.evaluation.stored`.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,18 +23,16 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import load_model
 from causalkd.processes.processes import ALONE, Processes, all_processes
-from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
+from causalkd.runs.evaluation.stored import evaluation_folder, files_for, place_of, write
 from causalkd.runs.folder.kinds import other_kind
-from causalkd.runs.folder.layout import RunFolder, write_whole
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.prepare import build_masking
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.tokenizers import completed, with_padding
 from causalkd.runs.trained_run import TrainedRun, finished_models
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.task_metrics import answers_of
-from causalkd.verification.results.finite import finite_or_none
-
-FOLDER = "evaluations"
 
 
 @no_bars_in_logs()
@@ -53,6 +47,7 @@ def evaluate_task(
     out: str | Path | None = None,
     stride: int | None = None,
     one_mask_a_row: bool = False,
+    overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measures a checkpoint, or the models of a run, and writes what was found and every prediction.
@@ -64,27 +59,29 @@ def evaluate_task(
         task: The task, such as `mrpc`, or a YAML file: a recipe, or a `data` block of your own data.
         split: One of its labelled splits.
         limit: Largest number of rows.
-        max_length: Longest row in tokens; by default 128, or what the model takes where that is less.
+        max_length: Longest row in tokens; by default that of the file or of the run's recipe, and without one 128, or
+            what the model takes where that is less.
         batch_size: Rows of a forward pass.
         out: The folder to write to; `evaluations` in the folder of the model if not given.
         stride: Of texts for a causal LM, how many tokens a row moves on by; see `overlapping_rows`. Rows do not overlap
             if it is not given.
         one_mask_a_row: Of texts for a masked LM, mask every token once and alone; see `one_mask_each`. Else a seventh
             of the tokens is masked as in training.
+        overwrite: Whether to replace what was measured otherwise and has the same name.
         tell: Receives one line for each measurement.
 
     Raises:
-        ValueError: The task, split or model does not exist, or the model's head is for another task.
+        ValueError: The task, split or model does not exist, the model's head is for another task, or a file to write
+            holds what was measured otherwise.
     """
-    asked, processes = AskedTask.of(task), all_processes()
+    asked, processes = AskedTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
+    asked.check_split(split)
     _check_scoring(asked, stride, one_mask_a_row)
-    folder = evaluation_folder(origin, out)
-    subjects = list(subjects_of(origin, asked))
-    scoring = {"stride": stride} if stride else {"one_mask_a_row": True} if one_mask_a_row else {}
-    chosen = {"limit": limit, "max_length": max_length}
-    chosen = {key: number for key, number in chosen.items() if number is not None}
-    way = _ways(limit, max_length, stride, one_mask_a_row)
-    rows = []
+    folder, subjects = evaluation_folder(origin, out), list(subjects_of(origin, asked))
+    chosen = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row or None}
+    facts = {"task": asked.name, "split": split} | {key: it for key, it in chosen.items() if it is not None}
+    facts |= {"data": asked.settings()} | ({} if out is None else {"of": place_of(origin)})
+    files, rows = files_for([name for name, _, _ in subjects], facts, folder, overwrite=overwrite), []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         fitted = asked.for_labels_of(label_names(model))
@@ -92,37 +89,12 @@ def evaluate_task(
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples, processes)
-        file = "-".join([name, asked.name, split, *way])
-        facts = {"model": name, "task": asked.name, "split": split, **chosen, **scoring}
-        known = {**facts, **described(examples, answers), "metrics": metrics}
-        rows.append({**known, "file": f"{file}.json"})
-        stored = {**known, "metrics": {each: finite_or_none(value) for each, value in metrics.items()}}
-        stored |= {"predictions": f"{file}.parquet"}
-        processes.in_first(partial(_write, folder / file, answers, model.task, stored))
+        known = {"model": name, **facts, **described(examples, answers), "metrics": metrics}
+        rows.append({**known, "file": f"{files[name].name}.json"})
+        processes.in_first(partial(write, files[name], answers, model.task, known))
         if tell is not None and processes.is_first:
             tell(_line(name, asked.name, split, metrics, examples))
     return rows
-
-
-def _ways(limit: int | None, max_length: int | None, stride: int | None, one_mask_a_row: bool) -> list[str]:
-    """What the names of files end in, so that other rows and other ways of scoring have files of their own."""
-    numbers = {"limit": limit, "length": max_length, "stride": stride}
-    ways = [f"{word}{number}" for word, number in numbers.items() if number is not None]
-    return [*ways, *(["masks"] if one_mask_a_row else [])]
-
-
-def _write(file: Path, answers: LabelPredictions, kind: str, stored: Mapping[str, Any]) -> None:
-    """Writes the predictions of a model and what was measured of them."""
-    write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"))
-    write_whole(file.with_name(f"{file.name}.json"), json.dumps(stored, indent=1, allow_nan=False) + "\n")
-
-
-def evaluation_folder(origin: str | Path, out: str | Path | None) -> Path:
-    """Where the evaluations of a model are written: to `out`, or if it is not given beside the model."""
-    if out is not None:
-        return Path(out)
-    path = Path(origin)
-    return path / FOLDER if path.is_dir() else Path(FOLDER) / str(origin).replace("/", "--")
 
 
 def _check_scoring(asked: AskedTask, stride: int | None, one_mask_a_row: bool) -> None:
@@ -190,7 +162,7 @@ def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:
 def _same_labels(own: Sequence[str], asked: AskedTask) -> bool:
     """Whether a model has the labels of the task, in any order where a row has one; see `for_labels_of`, too."""
     given, wanted = ([label.casefold() for label in labels] for labels in (own, asked.for_labels_of(own).labels))
-    any_order = asked.kind in ("classification", "multi_label")
+    any_order = asked.kind in ("classification", "multi_label", "token_classification")
     return sorted(given) == sorted(wanted) if any_order else given == wanted
 
 
@@ -220,50 +192,16 @@ def measured(
 
 
 def described(examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """What the figures were measured on; predictions are of questions, words, tokens or rows."""
+    words = sum(len(gold) for gold, _ in answers.tags)
     return {
         "origin": examples.origin,
         "examples": len(examples.examples),
-        "predictions": len(answers.answered) or len(answers.row),
+        "predictions": len(answers.answered) or words or len(answers.row),
         "truncated": examples.truncated,
         "lost": examples.lost,
         "left_out": examples.left_out,
     }
-
-
-def write_predictions(answers: LabelPredictions, kind: str, file: Path) -> None:
-    """Writes every prediction beside its label, from which each metric can be computed again, as Parquet."""
-    from datasets import Dataset
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Dataset.from_dict(_columns(answers, kind)).to_parquet(str(file))
-
-
-def _columns(answers: LabelPredictions, kind: str) -> dict[str, list[Any]]:
-    """Every prediction beside its label: names of classes, tags of sentences, texts of answers, numbers of tokens."""
-    if kind == "question_answering":
-        return {
-            "question": [each.question for each in answers.answered],
-            "prediction": [each.text for each in answers.answered],
-            "accepted": [list(each.accepted) for each in answers.answered],
-            "null_odds": [each.null_odds for each in answers.answered],
-        }
-    if kind == "token_classification":
-        gold, predicted = ([list(tags) for tags in side] for side in zip(*answers.tags, strict=True))
-        return {"label": gold, "prediction": predicted}
-    gold, predicted = answers.gold.tolist(), answers.choice.tolist()
-    if kind == "multi_label":
-        gold, predicted = ([_present(answers.labels, flags) for flags in side] for side in (gold, predicted))
-    elif answers.labels:
-        gold, predicted = ([answers.labels[number] for number in side] for side in (gold, predicted))
-    found = {"row": answers.row.tolist(), "label": gold, "prediction": predicted}
-    if answers.gold_log_probability is not None:
-        found["label_log_probability"] = answers.gold_log_probability.tolist()
-    return found
-
-
-def _present(labels: Sequence[str], flags: Sequence[int]) -> list[str]:
-    return [label for label, flag in zip(labels, flags, strict=True) if flag]
 
 
 def _line(name: str, task: str, split: str, metrics: Mapping[str, float | None], examples: Examples) -> str:

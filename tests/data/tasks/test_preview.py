@@ -53,6 +53,14 @@ def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
     assert "has 1 different values in 3 rows, which are no classes" in preview(str(path))
 
 
+@pytest.mark.parametrize(("split", "is_divided"), [("val", False), ("validation_matched", False), ("test", True)])
+def test_a_validation_split_of_any_name_is_kept(tmp_path: Path, split: str, is_divided: bool) -> None:
+    rows = datasets.Dataset.from_list([{"text": f"the fox {n}", "label": "ab"[n % 2]} for n in range(12)])
+    datasets.DatasetDict({"train": rows, split: rows}).save_to_disk(tmp_path / "both")
+    page = preview(str(tmp_path / "both"))
+    assert ("splits" in yaml.safe_load(page[page.index("data:") :])["data"]) == is_divided
+
+
 def test_of_one_text_a_share_of_what_it_is_cut_into_is_held_out(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("the fox ran\n" * 50)
     page = preview(str(tmp_path / "book.txt"))

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.data.synthetic.nli import PlantedNLI
-from causalkd.data.tasks.loading import Examples
-from causalkd.recipe.sections import TrainingPart
-from causalkd.runs.costs.plan import plan, steps_of
-from causalkd.runs.setup.data import Data
+from causalkd.runs.costs.plan import Plan, plan, planned
+from causalkd.runs.setup.data import build_data
+from causalkd.runs.setup.prepare import build_alignment, build_teacher
 from tests.shrunk import shrunk
 
 
@@ -54,9 +52,23 @@ def test_the_time_left_is_reckoned_by_the_plan(tmp_path: Path) -> None:
     assert run.seconds_after("kd-seed0") == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(1.0, 2), (2.0, 4), (1.5, 3), (None, 6)])
-def test_an_epoch_ends_with_a_step_of_the_batches_that_are_left(epochs: float | None, steps: int) -> None:
-    """As transformers' trainer counts: 8 rows are four batches of 2, three of them a step."""
-    training = TrainingPart(epochs=epochs, batch_size=2, gradient_accumulation=3)
-    rows = Examples([{}] * 8, "classification", ("no", "yes"), "accuracy", "rows")
-    assert steps_of(training, Data(rows, rows, PlantedNLI().tokenizer())) == steps
+def test_a_stage_has_its_own_tokens_and_the_teacher_bytes_and_forwards_where_it_runs(tmp_path: Path) -> None:
+    recipe = shrunk("quickstart", tmp_path / "run")
+    data = build_data(recipe.data, recipe.teacher)
+    teacher = build_teacher(recipe.teacher, data, "teacher")
+    alignment = build_alignment(recipe.alignment, teacher, teacher)
+
+    def found(*changes: str) -> Plan:
+        return planned(shrunk("quickstart", tmp_path / "run", *changes), data, teacher, alignment, speed=1e9)
+
+    plain, wider = found(), found("students.kd.training={batch_size: 16}")
+    for number in (0, 2, 3):  # the table's rows of the stages with other batches than the student's
+        assert plain.table().splitlines()[number + 1].split() == wider.table().splitlines()[number + 1].split()
+    cached = found("training.teacher_cache={max_mib: 100, on_disk: true}")
+    forward = plain.stages[0].flops_per_step / 3
+    spared = plain.stages[2].flops_per_step - cached.stages[2].flops_per_step
+    assert spared == pytest.approx(forward)  # the first student's outputs are in the file
+    teacher.model.bfloat16()
+    halved = found()
+    for one, other in zip(plain.stages[1:], halved.stages[1:], strict=True):
+        assert one.memory - other.memory == 2 * plain.stages[0].parameters

@@ -1,6 +1,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.recipe.recipe import Recipe
@@ -18,6 +19,12 @@ def test_a_step_costs_what_training_counts() -> None:
     assert costs["kd"].block_forwards == 8 * (3 * 2 + 2)  # rows, student's and teacher's blocks
     assert costs["diito"].block_forwards > costs["kd"].block_forwards
     assert 0 < costs["kd"].seconds < 10
+
+
+def test_a_step_that_costs_less_in_later_epochs_is_not_measured() -> None:
+    recipe = Recipe.load("quickstart", [*RESUMED, "training.teacher_cache={max_mib: 1}"])
+    with pytest.raises(ValueError, match="'only' has a `teacher_cache`, so that a step costs less in later epochs"):
+        step_costs(recipe)
 
 
 def test_a_budget_buys_whole_steps() -> None:

@@ -1,6 +1,7 @@
 """What a step is planned to cost is what a counter counts while the step runs, on five shrunk recipes."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.objectives import build_objectives
 from causalkd.runs.setup.prepare import build_alignment, build_student, build_teacher
 from causalkd.runs.setup.trainer import build_trainer
-from causalkd.training.flops import Shape
+from causalkd.training.flops import ForwardCost, Shape
 from tests.shrunk import shrunk
 
 RECIPES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -95,3 +96,10 @@ def test_an_objective_brings_its_own_cost(tmp_path: Path) -> None:
     finally:
         unregister_objective("costly")
     assert second - first == 15.0
+    intervening = ObjectivesPart.model_validate({"response_kd": {}, "diito": {}})
+    taught, alone = (
+        step_flops(intervening, step),
+        step_flops(intervening, replace(step, taught=0.0, is_precomputed=True)),
+    )
+    forward = ForwardCost(teacher).forward(step.shape)
+    assert taught - alone > 1.1 * forward  # the teacher's interchange is precomputed too

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from causalkd.data.tasks.own_data import OwnData
-from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.recipe.recipe import Recipe
+from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
+from causalkd.runs.folder.layout import RunFolder
 from tests.data.tiny_tokenizers import bert_like
 
 
@@ -51,6 +53,44 @@ def _block(folder: Path, labels: str) -> str:
     file = folder / "mine.yaml"
     file.write_text(f"{{path: {folder}/mine.csv, kind: classification, {labels}splits: {{test: train}}}}")
     return str(file)
+
+
+def test_a_task_has_the_prompt_and_the_length_that_models_were_trained_with(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    (run.path / "student").mkdir(parents=True)
+    recipe = Recipe.load("quickstart-lm", ["data={task: instruct, prompt: chat, max_length: 40}"])
+    run.recipe.write_text(recipe.to_yaml())
+    assert data_trained_on(run.path / "student") is None  # not yet in a finished run
+    run.report.write_text("{}")
+    block = tmp_path / "block.yaml"
+    block.write_text("{task: instruct, prompt: alpaca, max_length: 30}")
+    for origin in (run.path, run.path / "student"):
+        trained = data_trained_on(origin)
+        asked = AskedTask.of("instruct").as_trained_on("instruct", trained)
+        assert (asked.prompt, asked.max_length) == ("chat", 40)
+        asked = AskedTask.of(str(block)).as_trained_on(str(block), trained)
+        assert (asked.prompt, asked.max_length) == ("alpaca", 30)
+    assert data_trained_on(tmp_path) is data_trained_on("someone/model") is None
+
+
+def test_rows_that_a_recipe_divides_are_no_split(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("{name: x, data: {task: planted, heldout_share: 0.2}}")
+    asked = AskedTask.of(str(file))
+    with pytest.raises(
+        ValueError, match=r"'planted' holds out 20% of its training rows .* `causalkd report RUN` shows"
+    ):
+        asked.check_split("validation")
+    asked.check_split("test")
+
+
+def test_a_recipe_without_data_has_the_usual_ones(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("{name: x, model: bert-base-uncased, training: {steps: 3}}")
+    assert AskedTask.of(str(file)).name == "planted"
+    file.write_text("{name: x, path: mine.csv, kind: classification}")
+    with pytest.raises(ValueError, match="name: unknown key"):
+        AskedTask.of(str(file))
 
 
 def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files for GLUE's server: a line a test row, in the published order and with the published names."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ def test_scores_are_handed_in_as_numbers_between_0_and_5(official: Path, bias: f
     own = _logits(folder, "regression", pair=True)[:, 0]
     assert numbers == pytest.approx(own.clamp(0, 5).tolist(), rel=1e-5)
     assert {3.0: (own > 0) & (own < 5), -9.0: own < 0, 9.0: own > 5}[bias].any()
+
+
+def test_scores_that_are_no_numbers_and_a_file_of_another_model_are_refused(official: Path) -> None:
+    with pytest.raises(ValueError, match="stsb predicts no finite score for 4 of 4 rows, the first of which is row 0"):
+        write_submission(_checkpoint(official / "stsb", "regression", bias=math.nan), "stsb", out=official / "out")
+    (file,) = write_submission(_checkpoint(official / "stsb", "regression"), "stsb", out=official / "out")
+    write_submission(official / "stsb", "stsb", out=official / "out")
+    with pytest.raises(ValueError, match=r"STS-B.tsv holds other predictions; name another folder with `out`"):
+        write_submission(_checkpoint(official / "b/stsb", "regression", bias=1.0), "stsb", out=official / "out")
+    assert file.is_file()
 
 
 def test_what_is_lacking_is_said(official: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,14 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
+from causalkd.data.tasks.instructions import Instruction
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import DataPart
 from causalkd.runs.distill import verify
 from causalkd.runs.evaluation.harness import _manager
-from causalkd.runs.evaluation.language_models import _prompts, _texts, evaluate_run
+from causalkd.runs.evaluation.language_models import _fitting, _Prompts, _prompts, _texts, evaluate_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.measures.text_quality import Prediction
@@ -70,14 +73,20 @@ def test_a_run_is_evaluated(stories: FinishedRun, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", _harness_tasks("bbh"))
     rows = evaluate_run(stories.folder.path, limit=6, harness=["bbh"], tell=told.append)
     assert json.loads((stories.folder.path / "evaluation.json").read_text()) == rows
+    asked_with = {"limit": 6, "shots": None, "chat_template": False}
     models = ["teacher", "kd-seed0", "atkd-seed0", "diito-seed0"]
     assert [row["model"] for row in rows if "texts" in row] == models
     for row in rows:
         if "texts" in row:
             assert row["texts"] == "planted_lm" and row["tokens"] == 24 and row["perplexity"] > row["per_byte"] > 1
-    assert next(row for row in rows if "harness" in row) == {"model": "teacher", "harness": "bbh", "acc": 0.5}
+    assert next(row for row in rows if "harness" in row) == {
+        "model": "teacher",
+        "harness": "bbh",
+        **asked_with,
+        "acc": 0.5,
+    }
     assert asked[0]["model_args"] == {"pretrained": str(stories.folder.teacher)} and asked[0]["limit"] == 6
-    assert len(told) == len(rows) and told[0].startswith("model teacher  texts planted_lm  perplexity ")
+    assert len(told) == len(rows) and told[0].startswith("model teacher  texts planted_lm  limit 6  perplexity ")
     verify(stories.folder.path)  # a folder with an evaluation is still a run
 
 
@@ -100,7 +109,8 @@ def test_prompts_are_answered_and_written_down(stories: FinishedRun, tmp_path: P
         if row.get("prompts") == "tiny_eval"
     ]
     assert (found["answered"], found["too_long"]) == (1, 1) and 0 <= found["rouge_l"] <= 1
-    (line,) = (stories.folder.path / "responses" / "teacher-tiny_eval.jsonl").read_text().splitlines()
+    responses = stories.folder.path / "responses" / "teacher-tiny_eval-limit2-tokens12.jsonl"
+    (line,) = responses.read_text().splitlines()
     assert json.loads(line).keys() == {"instruction", "input", "reference", "response"}
     with pytest.raises(ValueError, match="leaves room for 39 tokens"):
         evaluate_run(stories.folder.path, prompts=[file], max_tokens=39)
@@ -113,6 +123,30 @@ def test_a_model_of_conversations_is_prompted_in_its_template(tmp_path: Path) ->
     file.write_text('{"instruction": "the fox", "output": "the dog"}')
     (prompts,) = _prompts(DataPart(task=None, path="mine.jsonl", kind="chat"), tokenizer, [file], None)
     assert tokenizer.decode(prompts.ids[0]) == "<user>the fox</s>"
+
+
+def test_all_models_answer_the_prompts_that_fit_every_one() -> None:
+    asked = [Instruction(str(size), "", "") for size in (3, 6, 9)]
+    prompts = _Prompts("few", asked, [[5] * len(row.instruction) * int(row.instruction) for row in asked])
+    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 9}
+    made = [GPT2LMHeadModel(GPT2Config(n_positions=positions, **sizes)) for positions in (12, 10, 64)]
+    found = _fitting([HookedModel(each, task="causal_lm", role="student") for each in made], prompts, 4)
+    assert (found.given, found.too_long) == (asked[:2], 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ("", "has no rows; give a file with an instruction"),
+        ('{"instruction": null, "output": "a"}', r"row 1, column 'instruction': None \(NoneType\), where a text"),
+        ('{"instruction": "a", "output": ["x"]}', r"row 1, column 'output': \['x'\] \(list\), where a text must"),
+    ],
+)
+def test_prompts_and_references_must_be_texts(tmp_path: Path, rows: str, fault: str) -> None:
+    file = tmp_path / "eval.jsonl"
+    file.write_text(rows)
+    with pytest.raises(ValueError, match=fault):
+        _prompts(DataPart(task="planted_lm"), gpt2_like(), [file], None)
 
 
 def test_a_file_is_looked_for_among_the_data_too(
@@ -168,6 +202,7 @@ def test_what_is_measured_is_written_before_the_next_model(
 
     monkeypatch.setattr("causalkd.runs.evaluation.language_models.predict_texts", predict_once)
     told: list[str] = []
+    (stories.folder.path / "evaluation.json").unlink(missing_ok=True)
     with pytest.raises(ValueError, match="a late fault"):
         evaluate_run(stories.folder.path, tell=told.append)
     (row,) = json.loads((stories.folder.path / "evaluation.json").read_text())

@@ -52,7 +52,7 @@ def test_a_checkpoint_is_measured_and_every_figure_can_be_computed_again(
     stored = json.loads((folder / "evaluations/model-mrpc-validation-length32.json").read_text())
     assert (stored["task"], stored["split"], stored["examples"]) == ("mrpc", "validation", 9)
     assert stored["max_length"] == 32 and "limit" not in stored
-    table_of = Dataset.from_parquet(str(folder / "evaluations" / stored["predictions"]))
+    table_of = Dataset.from_parquet(str(folder / "evaluations" / stored["table"]))
     gold, predicted = table_of["label"][:], table_of["prediction"][:]
     assert gold == ["not_equivalent", "equivalent"] * 4 + ["not_equivalent"]
     f1 = metrics.f1_score(gold, predicted, pos_label="equivalent", zero_division=0.0)
@@ -195,11 +195,15 @@ def test_f1_is_of_the_second_class_of_the_data_whatever_the_order_of_the_model(
     assert row["metrics"]["f1"] != other, "or the test could not tell them apart"
 
 
-def test_rows_may_lack_a_label_of_the_model(tmp_path: Path) -> None:
-    rows = [{"words": ["a", "fox"], "tags": ["O", "B-x"]}] * 4
+@pytest.mark.parametrize("tags", [["O", "B-x"], ["B-X", "O"], ["B-x", "I-x", "O"]])
+def test_rows_may_have_the_labels_of_the_model_or_some_of_them_in_any_order_and_case(
+    tmp_path: Path, tags: list[str]
+) -> None:
+    rows = [{"words": "a quick brown fox".split()[: len(tags)], "tags": tags}] * 4
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     file = tmp_path / "mine.yaml"
-    file.write_text(f"{{path: {tmp_path}/mine.jsonl, kind: token_classification, splits: {{test: train}}}}")
+    split = "max_length: 4, splits: {test: train}"
+    file.write_text(f"{{path: {tmp_path}/mine.jsonl, kind: token_classification, {split}}}")
     model = tiny("bert", "token_classification", labels=3)
     model.resize_token_embeddings(len(bert_like()))
     model.config.id2label = {0: "O", 1: "B-x", 2: "I-x"}
@@ -207,7 +211,9 @@ def test_rows_may_lack_a_label_of_the_model(tmp_path: Path) -> None:
     HookedModel(model, bert_like(), task="token_classification", role="student").save_pretrained(tmp_path / "model")
     (row,) = evaluate_task(tmp_path / "model", str(file), "test", out=tmp_path / "out")
     table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
-    assert table["label"][:] == [["O", "B-x"]] * 4 and row["examples"] == 4
+    assert table["label"][:] == [[tag.replace("X", "x") for tag in tags]] * 4, "spelled as the model's other tags are"
+    assert row["examples"] == 4
+    assert row["predictions"] == 4 * len(tags), "words that are cut off count as well"
 
 
 def test_several_labels_a_row_are_stored_as_names(tmp_path: Path) -> None:
@@ -239,7 +245,7 @@ def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) ->
         assert row["examples"] > plain["examples"] and row["metrics"]["perplexity"] != plain["metrics"]["perplexity"]
         assert all(row[name] == value for name, value in way.items())
         assert row["predictions"] >= plain["predictions"]
-    with pytest.raises(ValueError, match="stride is 3, but 'books' is no plain text for a causal LM"):
+    with pytest.raises(ValueError, match="stride is 3, but 'masked_lm' is no plain text for a causal LM"):
         evaluate_task(tmp_path / "masked_lm", str(tmp_path / "masked_lm.yaml"), "test", stride=3)
     with pytest.raises(ValueError, match="one mask a row is asked for, but 'mrpc' is classification"):
         evaluate_task(tmp_path / "masked_lm", "mrpc", one_mask_a_row=True)
@@ -247,15 +253,27 @@ def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) ->
 
 def test_what_was_measured_on_fewer_rows_is_beside_what_was_measured_on_all(tmp_path: Path) -> None:
     folder = _checkpoint(tmp_path / "model", "classification", {0: "a", 1: "b"})
+    (tmp_path / "other").mkdir()
     rows = "".join(f"fox {number},{'ab'[number % 2]}\n" for number in range(9))
-    (tmp_path / "own.csv").write_text(f"text,label\n{rows}")
-    (tmp_path / "own.yaml").write_text(f"data: {{path: {tmp_path / 'own.csv'}, kind: classification}}")
+    (tmp_path / "rows.csv").write_text(f"text,label\n{rows}")
+    block = f"path: {tmp_path / 'rows.csv'}, kind: classification"
+    (tmp_path / "own.yaml").write_text(f"data: {{{block}}}")
     asked = str(folder), str(tmp_path / "own.yaml"), "train"
     found = [evaluate_task(*asked, **more)[0] for more in ({}, {"limit": 4}, {"limit": 4, "max_length": 8})]
     files = [folder / "evaluations" / each["file"] for each in found]
     assert [file.stem for file in files] == [f"model-own-train{end}" for end in ("", "-limit4", "-limit4-length8")]
     stored = [json.loads(file.read_text()) for file in files]
-    assert all(
-        file.with_suffix(".parquet").name == each["predictions"] for file, each in zip(files, stored, strict=True)
-    )
+    assert all(file.with_suffix(".parquet").name == each["table"] for file, each in zip(files, stored, strict=True))
     assert [each["examples"] for each in stored] == [found[0]["examples"], 4, 4]
+    assert [each["predictions"] for each in stored] == [found[0]["examples"], 4, 4]
+    out = tmp_path / "out"
+    evaluate_task(*asked, out=out)
+    evaluate_task(*asked, out=out)  # the same again
+    folder = folder.rename(tmp_path / "other" / "model")
+    with pytest.raises(ValueError, match=r"(?s)model-own-train.json holds what was measured .* `of` is .*/model there"):
+        evaluate_task(folder, *asked[1:], out=out)
+    (tmp_path / "own.yaml").write_text(f"data: {{{block}, metrics: [f1], max_length: 4}}")
+    with pytest.raises(ValueError, match=r"(?s)holds what was measured otherwise, .*: `data` is .* there and .*'f1'"):
+        evaluate_task(folder, *asked[1:])
+    (row,) = evaluate_task(folder, *asked[1:], overwrite=True)
+    assert row["data"]["max_length"] == 4

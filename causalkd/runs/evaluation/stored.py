@@ -1,0 +1,121 @@
+"""The files of evaluations: where they are written, and that none replaces another.
+
+FOLDER/MODEL-TASK-SPLIT.json      what was measured, of which model, on which rows and how
+FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which each figure can be computed again
+
+Where a limit, a length, or a way of scoring is asked for, the names end in it: `-limit100`, `-length64`, `-stride32`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from causalkd.files.refusals import refused
+from causalkd.files.whole_files import write_whole
+from causalkd.verification.measures.metrics import LabelPredictions
+from causalkd.verification.results.finite import finite_or_none
+
+FOLDER = "evaluations"
+
+
+def evaluation_folder(origin: str | Path, out: str | Path | None) -> Path:
+    """Where the evaluations of a model are written: to `out`, or if it is not given beside the model."""
+    if out is not None:
+        return Path(out)
+    path = Path(origin)
+    return path / FOLDER if path.is_dir() else Path(FOLDER) / str(origin).replace("/", "--")
+
+
+def place_of(origin: str | Path) -> str:
+    """Which model or run was measured: its folder, or the name on the hub."""
+    return str(Path(origin).resolve()) if Path(origin).exists() else str(origin)
+
+
+def files_for(names: Sequence[str], facts: Mapping[str, Any], folder: Path, *, overwrite: bool) -> dict[str, Path]:
+    """The file of each model, without an ending; those of other rows and other ways of scoring have other names.
+
+    Args:
+        names: The models.
+        facts: On what they are measured and how, which is written into the files.
+        folder: Where these are.
+        overwrite: Whether to replace a measurement of something else.
+
+    Raises:
+        ValueError: One would be replaced.
+    """
+    words = {"limit": "limit", "max_length": "length", "stride": "stride"}
+    ends = [f"{word}{facts[key]}" for key, word in words.items() if key in facts]
+    ends += ["masks"] if "one_mask_a_row" in facts else []
+    files = {name: folder / "-".join([name, facts["task"], facts["split"], *ends]) for name in names}
+    for name, file in files.items() if not overwrite else ():
+        _check_same(file, {"model": name, **facts})
+    return files
+
+
+def _check_same(file: Path, facts: Mapping[str, Any]) -> None:
+    """Refuses to replace a measurement of something else, or one that was made in another way.
+
+    Args:
+        file: Where it is written, without an ending.
+        facts: Which model is measured, on what and how; an earlier file has them too.
+
+    Raises:
+        ValueError: One of them is another there.
+    """
+    written = file.with_name(f"{file.name}.json")
+    if not written.is_file():
+        return
+    with refused(f"{written} is damaged", "delete it"):
+        known = dict(json.loads(written.read_text(encoding="utf-8")))
+    plain = json.loads(json.dumps(facts))
+    others = [key for key in plain if known.get(key) != plain[key]]
+    if others:
+        there = "; ".join(f"`{key}` is {known.get(key)} there and {plain[key]} here" for key in others)
+        raise ValueError(
+            f"{written} holds what was measured otherwise, and would be replaced: {there}. Name another folder with "
+            "`out`, or delete that file"
+        )
+
+
+def write(file: Path, answers: LabelPredictions, kind: str, known: Mapping[str, Any]) -> None:
+    """Writes the predictions of a model and what was measured of them; the file has no ending yet."""
+    metrics = {each: finite_or_none(value) for each, value in known["metrics"].items()}
+    stored = {**known, "metrics": metrics, "table": f"{file.name}.parquet"}
+    write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"))
+    write_whole(file.with_name(f"{file.name}.json"), json.dumps(stored, indent=1, allow_nan=False) + "\n")
+
+
+def write_predictions(answers: LabelPredictions, kind: str, file: Path) -> None:
+    """Writes every prediction beside its label, from which each metric can be computed again, as Parquet."""
+    from datasets import Dataset
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Dataset.from_dict(_columns(answers, kind)).to_parquet(str(file))
+
+
+def _columns(answers: LabelPredictions, kind: str) -> dict[str, list[Any]]:
+    """Every prediction beside its label: names of classes, tags of sentences, texts of answers, numbers of tokens."""
+    if kind == "question_answering":
+        return {
+            "question": [each.question for each in answers.answered],
+            "prediction": [each.text for each in answers.answered],
+            "accepted": [list(each.accepted) for each in answers.answered],
+            "null_odds": [each.null_odds for each in answers.answered],
+        }
+    if kind == "token_classification":
+        gold, predicted = ([list(tags) for tags in side] for side in zip(*answers.tags, strict=True))
+        return {"label": gold, "prediction": predicted}
+    gold, predicted = answers.gold.tolist(), answers.choice.tolist()
+    if kind == "multi_label":
+        gold, predicted = ([_present(answers.labels, flags) for flags in side] for side in (gold, predicted))
+    elif answers.labels:
+        gold, predicted = ([answers.labels[number] for number in side] for side in (gold, predicted))
+    found = {"row": answers.row.tolist(), "label": gold, "prediction": predicted}
+    if answers.gold_log_probability is not None:
+        found["label_log_probability"] = answers.gold_log_probability.tolist()
+    return found
+
+
+def _present(labels: Sequence[str], flags: Sequence[int]) -> list[str]:
+    return [label for label, flag in zip(labels, flags, strict=True) if flag]

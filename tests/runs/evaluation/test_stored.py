@@ -1,0 +1,46 @@
+"""An evaluation has a name of its own, and none replaces another."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from causalkd.runs.evaluation.stored import evaluation_folder, files_for, place_of
+
+FACTS: dict[str, Any] = {"task": "own", "split": "test", "data": {"given": {"path": "a.csv", "labels": ("no", "yes")}}}
+
+
+def _held(folder: Path, facts: dict[str, Any]) -> None:
+    (folder / "kd-own-test.json").write_text(json.dumps({"model": "kd", **facts, "metrics": {}}))
+
+
+def test_a_measurement_of_the_same_is_replaced_and_another_one_refused(tmp_path: Path) -> None:
+    wanted = {"kd": tmp_path / "kd-own-test"}
+    assert files_for(["kd"], FACTS, tmp_path, overwrite=False) == wanted
+    _held(tmp_path, FACTS)
+    assert files_for(["kd"], FACTS, tmp_path, overwrite=False) == wanted
+    for other in ({"data": {"given": "mrpc"}}, {"of": "/runs/b"}):
+        with pytest.raises(ValueError, match=f"kd-own-test.json holds what was .*: `{next(iter(other))}` is "):
+            files_for(["teacher", "kd"], {**FACTS, **other}, tmp_path, overwrite=False)
+        assert files_for(["kd"], {**FACTS, **other}, tmp_path, overwrite=True) == wanted
+    _held(tmp_path, {})  # as earlier versions, which do not say of what
+    with pytest.raises(ValueError, match="`task` is None there and own here"):
+        files_for(["kd"], FACTS, tmp_path, overwrite=False)
+    (tmp_path / "kd-own-test.json").write_text("{")
+    with pytest.raises(ValueError, match=r"kd-own-test.json is damaged: .*; delete it"):
+        files_for(["kd"], FACTS, tmp_path, overwrite=False)
+
+
+def test_names_end_in_what_was_asked_for(tmp_path: Path) -> None:
+    facts = {**FACTS, "limit": 4, "max_length": 8, "stride": 3}
+    (file,) = files_for(["kd"], facts, tmp_path, overwrite=False).values()
+    assert file.name == "kd-own-test-limit4-length8-stride3"
+    (file,) = files_for(["kd"], {**FACTS, "one_mask_a_row": True}, tmp_path, overwrite=False).values()
+    assert file.name == "kd-own-test-masks"
+
+
+def test_a_model_has_a_folder_or_a_name(tmp_path: Path) -> None:
+    assert evaluation_folder(tmp_path, None) == tmp_path / "evaluations" and place_of(tmp_path) == str(tmp_path)
+    assert evaluation_folder("someone/bert", None) == Path("evaluations/someone--bert")
+    assert evaluation_folder(tmp_path, "out") == Path("out") and place_of("someone/bert") == "someone/bert"
