@@ -104,10 +104,10 @@ def load_examples(
 ) -> Examples:
     """The examples of a split of a task or of your own data: all, or those of `limit` rows (blocks of text).
 
-    These are drawn by `seed`, before anything is tokenised, and stay in their order. Longer texts are cut to
-    `max_length` tokens (128, or what the model takes if that is less), which is an error if it exceeds `model_limit`,
-    the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is for instructions,
-    `with_extents` for `read_twice`.
+    These are drawn by `seed`, before anything is tokenised, and stay in their order; how blocks are drawn, `block_rows`
+    says. Longer texts are cut to `max_length` tokens (128, or what the model takes if that is less), which is an error
+    if it exceeds `model_limit`, the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is
+    for instructions, `with_extents` for `read_twice`.
     Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
     """
     own = None if isinstance(task, str) else task
@@ -233,9 +233,9 @@ def _text(spec: TaskSpec, split: str) -> tuple[FileText | RowText, str]:
     """The text of a split, and where it came from."""
     found = local_file(spec, split)
     if found is not None:
-        return FileText.of([found[0]]), _named(found[1])
+        return FileText.of([found[0]], _ARTICLE), _named(found[1])
     table, origin = _hub_table(spec, split)
-    return RowText(table, "text", joined=True), origin
+    return RowText.of_lines(table, "text", _ARTICLE), origin
 
 
 def _hub_rows(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
