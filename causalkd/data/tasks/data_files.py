@@ -110,7 +110,13 @@ def read_hub(name: str, config: str | None, revision: str | None, split: str) ->
     import datasets
 
     if is_saved(name):
-        return Table(saved_splits(name)[split], f"{name}, split {split}")
+        saved = saved_splits(name)
+        if split not in saved:
+            raise ValueError(
+                f"{name} has no split {split!r}; it has {', '.join(saved)}. Name one, or a part of one as `part_of: "
+                f"{next(iter(saved))}`, since slices of a folder that `save_to_disk` wrote are not read"
+            )
+        return Table(saved[split], f"{name}, split {split}")
     rows = _of_hub(name, lambda: datasets.load_dataset(name, config, split=split, revision=revision))
     return Table(rows, f"{name}, split {split}{'' if Path(name).is_dir() else ', from the hub'}")
 

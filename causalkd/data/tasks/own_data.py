@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
 from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.find_files import find_files, split_of
@@ -25,20 +23,12 @@ from causalkd.data.tasks.messages import as_messages
 from causalkd.data.tasks.row_checks import check_answers, check_rows
 from causalkd.data.tasks.row_kinds import MOST_COLUMNS, ROW_KINDS, usual_column, usual_pair
 from causalkd.data.tasks.split_files import files_by_split
+from causalkd.data.tasks.split_parts import PartOf, drawn_parts, shared_rows, sliced_splits
 from causalkd.errors import few
 from causalkd.task_types import Task
 
 _NAMED: Mapping[Task, str] = {"classification": "label", "multi_label": "labels", "token_classification": "tags"}
 """The role of the column that has the labels, for the tasks whose labels have names."""
-
-
-@dataclass(frozen=True)
-class PartOf:
-    """A split that is drawn from another, which then lacks these rows."""
-
-    split: str
-    share: float
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,12 +118,25 @@ class OwnData:
         name = self.known_splits.get(split)
         return [] if not isinstance(name, str) or split in parts else self._files(split, name)
 
-    def shared_files(self, one: str, other: str) -> list[Path]:
-        """The files that are in both splits; none where a split is a part of another, or on the hub."""
-        names = [(split, self.known_splits.get(split)) for split in (one, other)]
-        first, second = (self._files(split, name) if isinstance(name, str) else [] for split, name in names)
-        known = {file.resolve() for file in second}
-        return [file for file in first if file.resolve() in known]
+    def shared(self, one: str, other: str) -> list[str]:
+        """What is in both splits: files, or a number of rows of the hub; where one is a part, in what it is drawn from.
+
+        Parts of one split share nothing, with it or with each other.
+        """
+        parts = [(split, self.known_splits.get(split)) for split in (one, other)]
+        wholes = [part.split if isinstance(part, PartOf) else split for split, part in parts]
+        first, second = (self.known_splits.get(split) for split in wholes)
+        if wholes[0] == wholes[1] or not isinstance(first, str) or not isinstance(second, str):
+            return []
+        if self._found:
+            known = {file.resolve() for file in self._files(wholes[1], second)}
+            return [str(file) for file in self._files(wholes[0], first) if file.resolve() in known]
+        splits = {name for slices in (first, second) for name in self._sliced(wholes[0], slices)}
+        if first != second and splits == {first, second}:
+            return []
+        sizes = {split: len(self._hub(split).rows) for split in sorted(splits)}
+        count = shared_rows(first, second, sizes)
+        return [f"{count} rows of {self.path} that {first} and {second} share"] if count else []
 
     def table(self, split: str) -> Table:
         """The raw rows of a split, without those that are drawn from it for another."""
@@ -148,25 +151,15 @@ class OwnData:
                     "other rows, as in `validation: {part_of: train, share: 0.1}`"
                 )
             whole = self._whole(found.split)
-            chosen = self._parts(found.split, len(whole.rows))[split]
+            chosen = drawn_parts(self.known_splits, found.split, len(whole.rows))[split]
             return whole.select(chosen, f"{whole.origin}, {found.share:.0%} of {found.split} drawn")
         whole = self._whole(split)
-        parts = self._parts(split, len(whole.rows))
+        parts = drawn_parts(self.known_splits, split, len(whole.rows))
         if not parts:
             return whole
         taken = {number for numbers in parts.values() for number in numbers}
         rest = [number for number in range(len(whole.rows)) if number not in taken]
         return whole.select(rest, f"{whole.origin} without the rows drawn for another split")
-
-    def _parts(self, split: str, size: int) -> dict[str, list[int]]:
-        """The numbers of the rows of every split that is drawn from this one; no row is drawn for two."""
-        parts = {name: part for name, part in self.known_splits.items() if isinstance(part, PartOf)}
-        found, left = {}, list(range(size))
-        for name, part in parts.items():
-            if part.split == split:
-                found[name] = [left[place] for place in _drawn(size, len(left), part)]
-                left = sorted(set(left) - set(found[name]))
-        return found
 
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each role, in their order; ValueError for roles without one, and columns that are absent."""
@@ -262,7 +255,24 @@ class OwnData:
         name = self.known_splits[split]
         assert isinstance(name, str)
         files = self._files(split, name)
-        return read_files(files, self.kind) if files else read_hub(self.path, self.config, self.revision, name)
+        if files:
+            return read_files(files, self.kind)
+        self._sliced(split, name)
+        return self._hub(name)
+
+    def _hub(self, name: str) -> Table:
+        return read_hub(self.path, self.config, self.revision, name)
+
+    def _sliced(self, split: str, slices: str) -> list[str]:
+        """The splits of a hub data set whose rows a split takes; ValueError where one is not there."""
+        names = sliced_splits(slices, list(self.sources))
+        unknown = [name for name in names if name not in self.sources]
+        if unknown:
+            raise ValueError(
+                f"`splits.{split}` is {slices!r}, and {self.path} has no split {', '.join(unknown)}; it has "
+                f"{', '.join(self.sources)}. Correct it"
+            )
+        return names
 
     def _files(self, split: str, name: str) -> list[Path]:
         """The files of a split; empty where it is on the hub."""
@@ -286,15 +296,3 @@ class OwnData:
     def _named(self, name: str) -> list[Path]:
         """The files that a name in `splits` means: in the folder of the data, or seen from here."""
         return find_files(str(self._folder / name)) or find_files(name)
-
-
-def _drawn(size: int, left: int, part: PartOf) -> list[int]:
-    """The places of the drawn rows among those that are left of so many."""
-    count = max(1, round(size * part.share))
-    if count >= left or not 0 < part.share < 1:
-        others = "" if left == size else f", of which other splits have {size - left},"
-        raise ValueError(
-            f"{part.share} of {size} rows{others} leaves one of both parts empty. Give more rows, a file for the "
-            "split, or, of long texts, `heldout_share` instead of a split: it divides what they are cut into"
-        )
-    return sorted(np.random.default_rng(part.seed).permutation(left)[:count].tolist())
