@@ -41,6 +41,16 @@ def test_many_faults_are_one_error_in_the_order_of_rows() -> None:
     assert message.count("must stand") == 5
 
 
+def test_words_need_as_many_tags() -> None:
+    words, tags = [["a", "b"], ["a", "b"], ["a"]], [["O", "O"], ["O"], ["O", "B-x"]]
+    check_rows(["words", "tags"], ["tokens", "ner"], [words[:1], tags[:1]], "f")
+    with pytest.raises(
+        ValueError,
+        match=r"^f: row 5: 2 word\(s\) and 1 tag\(s\); row 8: 1 word\(s\) and 2 tag\(s\)\. Correct or remove",
+    ):
+        check_rows(["words", "tags"], ["tokens", "ner"], [words, tags], "f", [1, 4, 7])
+
+
 def test_answers_stand_where_they_are_said_to_start() -> None:
     contexts = ["the fox ran", "the fox ran", "the fox ran"]
     check_answers(contexts, [[(4, "fox")], [], [(0, "the"), (8, "ran")]], "a.json")
