@@ -19,7 +19,7 @@ from causalkd.data.tasks.labels import (
     is_missing,
     named,
 )
-from causalkd.data.tasks.messages import as_messages
+from causalkd.data.tasks.messages import as_messages, refuse_tools
 from causalkd.data.tasks.row_checks import check_answers, check_rows
 from causalkd.data.tasks.row_kinds import MOST_COLUMNS, ROW_KINDS, usual_column, usual_pair
 from causalkd.data.tasks.split_files import files_by_split
@@ -234,6 +234,7 @@ class OwnData:
         values = [named(list(table.rows[column]), declared[column]) for _, column in sought]
         if self.kind == "chat":
             values = [list(map(as_messages, column)) for column in values]
+            refuse_tools(table.rows["tools"][:] if "tools" in table.columns else (), table.origin)
         roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
         if self.labels and "labels" in roles:
             check_sets(values[-1], self.labels, f"{table.origin}, column {sought[-1][1]!r}")

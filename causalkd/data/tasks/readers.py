@@ -89,8 +89,8 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
     long = [words for words, _ in sentences if len(words) > 1]
     if width > 2 and long and all(map(_are_no_words, long)):
         raise ValueError(
-            f"{path}: the first column ({', '.join(long[0][:3])}) numbers the words or repeats a name, where words must "
-            "stand. Keep the columns of word and tag alone; of CoNLL-U, these are word and part of speech: "
+            f"{path}: the first column ({', '.join(long[0][:3])}) numbers the words or repeats a name, where words "
+            "must stand. Keep the columns of word and tag alone; of CoNLL-U, these are word and part of speech: "
             r"`grep -v '^[0-9]*[-.]' a.conllu | cut -f 2,4 > a.conll`"
         )
     return [(words, _entities_begun(tags)) for words, tags in sentences]

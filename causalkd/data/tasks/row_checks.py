@@ -114,7 +114,10 @@ def _messages(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
     return all(
-        isinstance(turn, Mapping) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        isinstance(turn, Mapping)
+        and isinstance(turn.get("role"), str)
+        and isinstance(turn.get("content"), str)
+        and not any(each not in (None, "", []) for key, each in turn.items() if key not in ("role", "content"))
         for turn in value
     )
 
@@ -131,5 +134,9 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "tags": ("a list of tags", _labels),
     "answers": ("answers with lists `answer_start` and `text`", _answers),
     "spans": ("answers as pairs of a start and a text", _spans),
-    "messages": ("a list of messages with texts as `role` and `content` (or `from` and `value`)", _messages),
+    "messages": (
+        "a list of messages with texts as `role` and `content` (or `from` and `value`), and without anything else, "
+        "such as `tool_calls`, `reasoning_content` or `weight`, which is not read,",
+        _messages,
+    ),
 }

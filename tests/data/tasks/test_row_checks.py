@@ -10,7 +10,7 @@ FITTING = {
     "tags": [["O", 3]],
     "answers": [{"answer_start": [0], "text": ["a"]}, {"answer_start": [], "text": []}],
     "spans": [[(0, "a")], []],
-    "messages": [[TURN]],
+    "messages": [[TURN, {**TURN, "tool_calls": None, "name": ""}]],
 }
 WRONG = {
     "text": [None, 2020, ["a"]],
@@ -19,7 +19,10 @@ WRONG = {
     "tags": [[], [None], "O"],
     "answers": [None, {"text": ["a"]}, {"answer_start": [0], "text": []}, {"answer_start": ["0"], "text": ["a"]}],
     "spans": [None, [(None, "a")], [(0, 7)]],
-    "messages": [None, [], [{"role": "user"}], [{"role": "user", "content": None}]],
+    "messages": [
+        *(None, [], [{"role": "user"}], [{"role": "user", "content": None}]),
+        *([{**TURN, "tool_calls": [{"function": {"name": "sing"}}]}], [{**TURN, "weight": 0}]),
+    ],
 }
 
 
