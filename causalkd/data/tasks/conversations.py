@@ -28,8 +28,8 @@ def conversation_examples(
             text, spans = _written(messages, tokenizer, number)
             (encoding,) = encode(tokenizer, [text], special=False)
             labels = [
-                token if any(start <= first and last <= stop and first < last for start, stop in spans) else IGNORED
-                for token, (first, last) in zip(encoding.ids, encoding.offsets, strict=True)
+                token if any(_within(text, offsets, span) for span in spans) else IGNORED
+                for token, offsets in zip(encoding.ids, encoding.offsets, strict=True)
             ]
             # Nothing is before a first token to predict it from.
             ids, labels = encoding.ids[:max_length], [IGNORED, *labels[1:max_length]]
@@ -41,6 +41,13 @@ def conversation_examples(
 
     examples = LabelledTokens(kept())
     return Tokenised(examples, cut, left_out=len(conversations) - len(examples))
+
+
+def _within(text: str, offsets: tuple[int, int], span: tuple[int, int]) -> bool:
+    """Whether a token is of an assistant's turn; a space before its word may be the end of the prompt."""
+    first, last = offsets
+    word = first + len(text[first:last]) - len(text[first:last].lstrip())
+    return span[0] <= (word if word < last else first) and last <= span[1] and first < last
 
 
 def _written(

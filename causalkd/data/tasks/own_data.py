@@ -21,7 +21,7 @@ from causalkd.data.tasks.labels import (
 )
 from causalkd.data.tasks.messages import as_messages, refuse_tools
 from causalkd.data.tasks.row_checks import check_answers, check_rows
-from causalkd.data.tasks.row_kinds import MOST_COLUMNS, ROW_KINDS, usual_column, usual_pair
+from causalkd.data.tasks.row_kinds import MOST_COLUMNS, PAIRED, ROW_KINDS, usual_column, usual_pair
 from causalkd.data.tasks.split_files import files_by_split
 from causalkd.data.tasks.split_parts import PartOf, drawn_parts, shared_rows, sliced_splits
 from causalkd.errors import few
@@ -177,7 +177,7 @@ class OwnData:
                     faults.append(f"`columns.{role}` names {len(columns)} columns, more than a model has texts")
             else:
                 one = usual_column(usual, table.columns)
-                pair = usual_pair(table.columns) if role == "text" else ()
+                pair = usual_pair(table.columns) if role == "text" and self.task in PAIRED else ()
                 if one is not None and pair and one not in pair:
                     faults.append(f"the text may be {one!r} or the pair {pair[0]!r} and {pair[1]!r}: name it")
                 columns = pair or tuple(filter(None, (one,)))
@@ -199,7 +199,7 @@ class OwnData:
         """How many columns a role may have."""
         if role == "labels":
             return MOST_COLUMNS
-        return 2 if role == "text" and self.task in ("classification", "multi_label", "regression") else 1
+        return 2 if role == "text" and self.task in PAIRED else 1
 
     def label_names(self) -> tuple[str, ...]:
         """The classes or tags: those given, those that the data set declares, or those in the training rows, sorted."""
