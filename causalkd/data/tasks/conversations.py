@@ -6,14 +6,17 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks.encode import encode, token_bytes
+from causalkd.data.tasks.encode import AS_GIVEN, RowNames, encode, token_bytes
 from causalkd.data.tasks.instructions import apply_template
 from causalkd.data.tasks.labelled_tokens import LabelledTokens
 from causalkd.data.tasks.tokenise import Tokenised
 
 
 def conversation_examples(
-    conversations: Sequence[Sequence[Mapping[str, str]]], tokenizer: PreTrainedTokenizerBase, max_length: int
+    conversations: Sequence[Sequence[Mapping[str, str]]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    names: RowNames = AS_GIVEN,
 ) -> Tokenised:
     """One example a conversation, labelled wherever the assistant writes, with what the template puts after its turn.
 
@@ -24,8 +27,8 @@ def conversation_examples(
 
     def kept() -> Iterator[tuple[list[int], list[int], int]]:
         nonlocal cut
-        for number, messages in enumerate(conversations, 1):
-            text, spans = _written(messages, tokenizer, number)
+        for number, messages in enumerate(conversations):
+            text, spans = _written(messages, tokenizer, f"row {names.number(number)}{names.of}")
             (encoding,) = encode(tokenizer, [text], special=False)
             labels = [
                 token if any(_within(text, offsets, span) for span in spans) else IGNORED
@@ -51,7 +54,7 @@ def _within(text: str, offsets: tuple[int, int], span: tuple[int, int]) -> bool:
 
 
 def _written(
-    messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase, row: int
+    messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase, row: str
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text of a conversation, and the characters of the assistant's turns in it."""
     if tokenizer.chat_template is None:
@@ -67,7 +70,7 @@ def _written(
             after = _templated(turns[: number + 1], tokenizer, row, prompt=False)
             if not after.startswith(before) or not text.startswith(after):
                 raise ValueError(
-                    f"the chat template of {tokenizer.name_or_path!r} changes earlier turns of row {row} when "
+                    f"the chat template of {tokenizer.name_or_path!r} changes earlier turns of {row} when "
                     "later ones follow, so the assistant's tokens cannot be located. Give conversations "
                     "of one reply, or another template"
                 )
@@ -75,5 +78,5 @@ def _written(
     return text, spans
 
 
-def _templated(turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: int, prompt: bool) -> str:
-    return apply_template(turns, tokenizer, prompt, f"row {row}", "leave the row out, or correct")
+def _templated(turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: str, prompt: bool) -> str:
+    return apply_template(turns, tokenizer, prompt, row, "leave the row out, or correct")

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks import encode as encoding_module
 from causalkd.data.tasks import text_pieces as pieces_module
-from causalkd.data.tasks.encode import encode, room_for_blocks, special_tokens_around, token_bytes
+from causalkd.data.tasks.encode import AS_GIVEN, RowNames, encode, room_for_blocks, special_tokens_around, token_bytes
 from causalkd.data.tasks.text_pieces import piece_ends
 from causalkd.files.digests import files_digest
 
@@ -66,6 +66,7 @@ class RowText:
     column: str
     bounds: tuple[int, ...] | None = None
     """The first row of each piece of one long text, and the number of rows; None where each row is a document."""
+    names: RowNames = AS_GIVEN
 
     @classmethod
     def of_lines(cls, rows: Any, column: str, begins: str) -> "RowText":
@@ -83,7 +84,8 @@ class RowText:
         text = self.rows[number][self.column]
         if not isinstance(text, str):
             raise ValueError(
-                f"row {number + 1}, column {self.column!r}: {text!r} is not a text. Correct or remove the row"
+                f"row {self.names.number(number)}{self.names.of}, column {self.column!r}: {text!r} is not a text. "
+                "Correct or remove the row"
             )
         return text, True
 

@@ -10,9 +10,10 @@ from causalkd.data.batch import Reader
 from causalkd.data.packing import pack
 from causalkd.data.tasks.encode import unknown_share
 from causalkd.data.tasks.generated import generated_task
-from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
+from causalkd.data.tasks.loading import Examples, load_examples
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.packed_rows import PackedRows
+from causalkd.data.tasks.raw_rows import drawn_rows
 from causalkd.data.tasks.split_parts import PartOf
 from causalkd.data.tasks.two_tokenizers import OVER_LABELS, in_teachers_tokens, read_twice
 from causalkd.models.checkpoints import read_config
