@@ -7,8 +7,7 @@ import pytest
 
 from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.data.tasks.loading import TASKS, load_examples
-from causalkd.data.tasks.readers import read_tsv
-from causalkd.data.tasks.registry import LocalFile, TaskSpec
+from causalkd.data.tasks.registry import TaskSpec
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
 
 QUESTIONS = {
@@ -227,17 +226,6 @@ def test_a_task_that_is_only_on_the_hub_needs_no_files(monkeypatch: pytest.Monke
     monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
     with pytest.raises(ValueError, match=r"task 'only_there': me/mine cannot be read from the hub \("):
         load_examples("only_there", "train", bert_like())
-
-
-def test_a_task_that_has_only_files_needs_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = LocalFile("mine/train.tsv", lambda path: read_tsv(path, ("text", "label")))
-    spec = TaskSpec("only_here", "classification", ("text", "label"), ("no", "yes"), "accuracy", {"train": file})
-    monkeypatch.setitem(TASKS, spec.name, spec)
-    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
-    with pytest.raises(
-        ValueError, match=r"there is no file mine/train\.tsv in .* and the task is not on the hub\. Poi"
-    ):
-        load_examples("only_here", "train", bert_like())
 
 
 def test_the_planted_task_is_generated() -> None:

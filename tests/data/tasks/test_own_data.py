@@ -92,36 +92,6 @@ def test_several_labels_a_row_as_lists_or_as_columns(tmp_path: Path) -> None:
         loaded(OwnData(str(tmp_path / "sets.jsonl"), "multi_label", labels=("kind", "short"), splits=same))
 
 
-def test_rows_are_named_by_their_numbers_in_the_file_whichever_are_drawn(tmp_path: Path) -> None:
-    path, splits = tmp_path / "a.jsonl", {"validation": PartOf("train", 0.2)}
-    path.write_text(lines([{"text": "" if n in (30, 33) else f"the fox {n}", "label": n % 2} for n in range(40)]))
-    for split in ("train", "validation"):
-        own, rest = OwnData(str(path), "classification", splits=splits), {30, 33}
-        rows = ", ".join(str(n + 1) for n in own.table(split).numbers or () if n in rest)
-        if rows:
-            with pytest.raises(ValueError, match=rf"texts without any token, rows {rows} of .*a\.jsonl"):
-                load_examples(own, split, gpt2_like())
-    path.write_text(lines([{"text": None if n == 25 else f"the fox {n}"} for n in range(30)]))
-    with pytest.raises(ValueError, match=r"row 26 of .*a\.jsonl.*, column 'text': None is not a text"):
-        load_examples(OwnData(str(path), "causal_lm"), "train", gpt2_like())
-    answers = {"answer_start": [4], "text": ["fox"]}
-    rows = [
-        {"question": "who ? " * (50 if n == 35 else 1), "context": "the fox", "answers": answers} for n in range(40)
-    ]
-    path.write_text(lines(rows))
-    with pytest.raises(ValueError, match=r"no room for their context within max_length 40, rows 36 of .*a\.jsonl"):
-        loaded(OwnData(str(path), "question_answering"), max_length=40)
-
-
-def test_whether_questions_may_lack_answers_is_of_the_whole_split(tmp_path: Path) -> None:
-    path, none = tmp_path / "a.jsonl", {"answer_start": [], "text": []}
-    for last in (none, {"answer_start": [4], "text": ["fox"]}):
-        answers = [{"answer_start": [4], "text": ["fox"]}] * 39 + [last]
-        path.write_text(lines([{"question": "who ?", "context": "the fox", "answers": each} for each in answers]))
-        own = OwnData(str(path), "question_answering", validation_share=None)
-        assert [row["may_lack"] for row in loaded(own, limit=2).examples] == [last is none] * 2
-
-
 @pytest.mark.parametrize("kind", ["causal_lm", "masked_lm"])
 def test_a_language_model_reads_one_text_and_no_pair(tmp_path: Path, kind: Kind) -> None:
     path = tmp_path / "a.jsonl"
