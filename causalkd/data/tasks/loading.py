@@ -165,16 +165,17 @@ def _tokenise(
 ) -> Tokenised:
     columns, names, origin = [list(column) for column in zip(*rows.values, strict=True)], rows.names, rows.names.origin
     options = {"tokenizer": tokenizer, "max_length": max_length, "with_extents": with_extents, "names": names}
+    named, numbered = (spec.labels, origin), {"numbered": rows.numbered}
     match spec.kind:
         case "classification" | "regression":
             *texts, labels = columns
-            numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, spec.labels, origin)
+            numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, *named, **numbered)
             return sentence_examples(texts[0], (*texts, None)[1], numbers, **options)
         case "multi_label":
             *texts, sets = columns
-            return sentence_examples(texts[0], (*texts, None)[1], flags_of_sets(sets, spec.labels, origin), **options)
+            return sentence_examples(texts[0], (*texts, None)[1], flags_of_sets(sets, *named, **numbered), **options)
         case "token_classification":
-            return tag_examples(columns[0], numbers_of_each(columns[1], spec.labels, origin), **options)
+            return tag_examples(columns[0], numbers_of_each(columns[1], *named, **numbered), **options)
         case "question_answering":
             return answer_examples(
                 columns[0], columns[1], columns[2], tokenizer, max_length, names=names, may_lack=rows.may_lack

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from causalkd.data.tasks.columns import columns_of
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
 from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.find_files import find_files, split_of
@@ -21,10 +22,9 @@ from causalkd.data.tasks.labels import (
 )
 from causalkd.data.tasks.messages import as_messages, refuse_tools
 from causalkd.data.tasks.row_checks import check_answers, check_rows
-from causalkd.data.tasks.row_kinds import MOST_COLUMNS, PAIRED, ROW_KINDS, usual_column, usual_pair
+from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.data.tasks.split_files import files_by_split
 from causalkd.data.tasks.split_parts import PartOf, drawn_parts, shared_rows, sliced_splits
-from causalkd.errors import few
 from causalkd.task_types import Task
 
 _NAMED: Mapping[Task, str] = {"classification": "label", "multi_label": "labels", "token_classification": "tags"}
@@ -163,49 +163,15 @@ class OwnData:
 
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each role, in their order; ValueError for roles without one, and columns that are absent."""
-        kind, found, faults = ROW_KINDS[self.kind], {}, []
-        unknown = [role for role in self.columns if role not in kind.roles]
-        if unknown:
-            faults.append(f"a row of kind {self.kind} has no {', '.join(unknown)}; it has {', '.join(kind.roles)}")
-        for role, usual in kind.roles.items():
-            given = self.columns.get(role)
-            if given is not None:
-                columns = (given,) if isinstance(given, str) else tuple(given)
-                absent = [column for column in columns if column not in table.columns]
-                faults += [f"`columns.{role}` names {absent}, which are not there"] if absent else []
-                if len(columns) > self._most_columns(role):
-                    faults.append(f"`columns.{role}` names {len(columns)} columns, more than a model has texts")
-            else:
-                one = usual_column(usual, table.columns)
-                pair = usual_pair(table.columns) if role == "text" and self.task in PAIRED else ()
-                if one is not None and pair and one not in pair:
-                    faults.append(f"the text may be {one!r} or the pair {pair[0]!r} and {pair[1]!r}: name it")
-                columns = pair or tuple(filter(None, (one,)))
-                if not columns and role not in kind.optional:
-                    faults.append(f"no column is named as `{role}` usually is ({', '.join(usual)}): name it")
-            found[role] = columns
-        used = [column for columns in found.values() for column in columns]
-        twice = sorted({column for column in used if used.count(column) > 1})
-        if twice:
-            faults.append(f"{', '.join(map(repr, twice))} would be used twice, which shows a model its own label")
-        if faults:
-            raise ValueError(
-                f"{table.origin} has the columns {few(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
-                "the recipe's `data`"
-            )
-        return found
-
-    def _most_columns(self, role: str) -> int:
-        """How many columns a role may have."""
-        if role == "labels":
-            return MOST_COLUMNS
-        return 2 if role == "text" and self.task in PAIRED else 1
+        return columns_of(self.kind, self.columns, table)
 
     def label_names(self) -> tuple[str, ...]:
-        """The classes or tags: those given, those that the data set declares, or those in the training rows, sorted."""
+        """The classes or tags: those given, those that the data set declares, or those of all training rows, sorted."""
         if self.task not in _NAMED or self.labels:
             return self.labels
-        table = self.table("train")
+        table, found = self.table("train"), self.known_splits["train"]
+        if table.numbers is not None:  # a class may be among the rows that are drawn for another split alone
+            table = self._whole(found.split if isinstance(found, PartOf) else "train")
         column, *further = self.columns_of(table)[_NAMED[self.task]]
         if further:
             return (column, *further)

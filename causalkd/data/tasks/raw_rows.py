@@ -29,6 +29,8 @@ class RawRows:
     """How the rows are named in messages."""
     may_lack: bool
     """Whether some question of the whole split, drawn or not, has no answer."""
+    numbered: bool = True
+    """Whether a number may stand for a label: of your own data, only where `labels` says their order."""
 
 
 def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
@@ -67,7 +69,7 @@ def own_rows(own: OwnData, split: str, limit: int | None, seed: int) -> RawRows:
     if own.kind == "question_answering":
         (column,) = own.columns_of(table)["answers"]
         may_lack = any(not (answers or {}).get("text") for answers in table.rows[column])
-    return RawRows(rows, RowNames(drawn.origin, drawn.numbers), may_lack)
+    return RawRows(rows, RowNames(drawn.origin, drawn.numbers), may_lack, numbered=bool(own.labels))
 
 
 def own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:

@@ -7,7 +7,6 @@ import pytest
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.loading import Examples, load_examples
 from causalkd.data.tasks.own_data import OwnData
-from causalkd.data.tasks.preview import preview
 from causalkd.data.tasks.split_parts import PartOf
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
 
@@ -90,18 +89,6 @@ def test_several_labels_a_row_as_lists_or_as_columns(tmp_path: Path) -> None:
         ValueError, match=r"row 1, column 'labels': \['kind', 'kind'\] .*, where a list of labels, each"
     ):
         loaded(OwnData(str(tmp_path / "sets.jsonl"), "multi_label", labels=("kind", "short"), splits=same))
-
-
-@pytest.mark.parametrize("kind", ["causal_lm", "masked_lm"])
-def test_a_language_model_reads_one_text_and_no_pair(tmp_path: Path, kind: Kind) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text(lines([{"question": "who ?", "text": f"the fox {n}"} for n in range(20)]))
-    assert len(loaded(OwnData(str(path), kind), max_length=16).examples) > 1
-    assert "columns: {text: text}" in preview(str(path), kind)
-    path.write_text(lines([{"premise": f"the fox {n} ran", "hypothesis": "he ran"} for n in range(20)]))
-    with pytest.raises(ValueError, match=r"no column is named as `text` usually is"):
-        loaded(OwnData(str(path), kind))
-    assert "columns: {text: premise}" in preview(str(path), kind)
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])

@@ -58,6 +58,26 @@ def test_whether_questions_may_lack_answers_is_of_the_whole_split(tmp_path: Path
         assert [row["may_lack"] for row in load_examples(own, "train", bert_like(), 2).examples] == [last is none] * 2
 
 
+def test_numbers_stand_for_labels_only_where_their_order_is_given(tmp_path: Path) -> None:
+    for name, labels in (("train", ("ham", "spam")), ("dev", (0, 1))):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(f"fox {n},{labels[n % 2]}\n" for n in range(4)))
+    with pytest.raises(
+        ValueError, match=r"dev\.csv has labels outside .*'0' \(2 times\).*in the order of their numbers"
+    ):
+        load_examples(OwnData(str(tmp_path), "classification"), "validation", bert_like())
+    own = OwnData(str(tmp_path), "classification", labels=("spam", "ham"))
+    assert [row["label"] for row in load_examples(own, "validation", bert_like()).examples] == [0, 1, 0, 1]
+
+
+def test_a_class_may_be_in_the_drawn_rows_alone(tmp_path: Path) -> None:
+    path, part = tmp_path / "a.jsonl", PartOf("train", 0.1)
+    path.write_text(lines([{"text": "fox", "label": "a"}] * 40))
+    rare = (OwnData(str(path), "classification", splits={"validation": part}).table("validation").numbers or [])[0]
+    path.write_text(lines([{"text": "fox", "label": "rare" if n == rare else "ab"[n % 2]} for n in range(40)]))
+    own = OwnData(str(path), "classification", splits={"validation": part})
+    assert load_examples(own, "validation", bert_like()).labels == ("a", "b", "rare")
+
+
 def test_a_task_that_has_only_files_needs_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = LocalFile("mine/train.tsv", lambda path: read_tsv(path, ("text", "label")))
     spec = TaskSpec("only_here", "classification", ("text", "label"), ("no", "yes"), "accuracy", {"train": file})
