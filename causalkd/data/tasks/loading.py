@@ -51,6 +51,8 @@ class Examples:
     """The number of the class that F1 is of: the task's second, wherever another order of the labels puts it."""
     student_pad_id: int | None = None
     """The padding of a student's own tokens, where its tokenizer is not the teacher's; see `read_twice`."""
+    student_truncated: int | None = 0
+    """The number of rows that were cut to the maximum length in a student's own tokens."""
 
     def in_label_order(self, names: Sequence[str]) -> "Examples":
         """The examples with the labels in the order of these names, where they are the same ones, by any case."""
@@ -73,11 +75,15 @@ class Examples:
 
     def summary(self) -> str:
         """One line for a log or a report."""
-        return ", ".join([f"{len(self.examples)} examples of {self.origin}", *self.notes()])
+        what = f"{len(self.examples)} examples"
+        if self.kind == "question_answering":  # whose examples are numbered in their order
+            what = f"{len(self.examples)} windows of {self.examples[-1]['question'] + 1} questions"
+        return ", ".join([f"{what} of {self.origin}", *self.notes()])
 
     def notes(self) -> list[str]:
         """How many rows are not whole, or not there."""
         notes = [f"{self.truncated} cut to length"] if self.truncated else []
+        notes += [f"{self.student_truncated} cut to length for the students"] if self.student_truncated else []
         notes += [f"{self.lost} answers or tagged words without a token"] if self.lost else []
         notes += [f"{self.left_out} left out: no response, or a prompt as long as a row"] if self.left_out else []
         return notes

@@ -98,8 +98,15 @@ class OwnData:
     def known_splits(self) -> Mapping[str, str | PartOf]:
         """Every split that can be loaded."""
         known: dict[str, str | PartOf] = {}
-        for name in self.sources:
-            known.setdefault(split_of(name) or name, name)
+        names = {name: split_of(name) or name for name in self.sources}
+        for name, split in names.items():
+            same = [other for other in names if names[other] == split]
+            if len(same) > 1 and split != "test" and split not in (*same, *self.splits):
+                raise ValueError(
+                    f"{self.path} has several splits that may be `{split}`: {', '.join(same)}. Name one in `splits`, "
+                    f"or of a hub data set all of them, as `{split}: {'+'.join(same)}`"
+                )
+            known[split if len(same) == 1 else name] = name
         known |= self.splits
         if "train" in known and "validation" not in known and self.validation_share is not None:
             other = [name for name in self.splits if name not in ("train", "test")]
@@ -201,6 +208,8 @@ class OwnData:
         if self.kind == "chat":
             values = [list(map(as_messages, column)) for column in values]
             refuse_tools(table.rows["tools"][:] if "tools" in table.columns else (), table.origin)
+        if self.kind == "instructions" and columns["input"]:  # which a row may lack
+            values[1] = ["" if value is None else value for value in values[1]]
         roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
         if self.labels and "labels" in roles:
             check_sets(values[-1], self.labels, f"{table.origin}, column {sought[-1][1]!r}")

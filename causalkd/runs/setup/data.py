@@ -23,6 +23,8 @@ from causalkd.runs.setup.tokenizers import students_tokenizer, tokenizer_of, wit
 from causalkd.verification.measures.metrics import check_metrics
 
 _LONGEST = 128
+_COUNTS = ("truncated", "lost", "left_out", "student_truncated")
+"""What is known of all rows together alone, once they are divided."""
 _READ_FOR_WORDS = 1000
 """So many training rows tell whether a tokenizer has words of them."""
 
@@ -152,7 +154,7 @@ def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
         heldout = [made.of_heldout(row) for row in heldout]
     remaining = PackedRows(kept)
     of_all = f" (of all its rows {', '.join(train.notes())})" if train.notes() else ""
-    origin, unknown = f"the training split, {train.origin}", dict.fromkeys(("truncated", "lost", "left_out"))
+    origin, unknown = f"the training split, {train.origin}", dict.fromkeys(_COUNTS)
     without = f"without {size - len(remaining)} that are held out{'' if made is None else ' or equal one of these'}"
     return (
         replace(train, examples=remaining, origin=f"{origin}, {without}{of_all}", **unknown),

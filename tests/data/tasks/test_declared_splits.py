@@ -95,6 +95,21 @@ def test_a_saved_data_set_has_no_slices(tmp_path: Path) -> None:
             OwnData(str(tmp_path), "classification", splits={"validation": name}).table("validation")
 
 
+def test_several_splits_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
+    names = ("train_r1", "train_r2", "dev_r1", "test_a", "test_b")
+    DatasetDict({name: _rows(8) for name in names}).save_to_disk(str(tmp_path / "rounds"))
+    several = r"has several splits that may be `train`: train_r1, train_r2\. Name one .* as `train: train_r1\+train_r2`"
+    with pytest.raises(ValueError, match=several):
+        OwnData(str(tmp_path / "rounds"), "classification").table("train")
+    own = OwnData(str(tmp_path / "rounds"), "classification", splits={"train": "train_r2"})
+    assert [own.table(name).origin.split()[-1] for name in ("train", "validation", "test_b")] == [
+        *("train_r2", "dev_r1", "test_b")
+    ]
+    DatasetDict(train=_rows(8), train_small=_rows(4)).save_to_disk(str(tmp_path / "exact"))
+    exact = OwnData(str(tmp_path / "exact"), "classification", validation_share=None)
+    assert len(exact.table("train").rows) == 8 and len(exact.table("train_small").rows) == 4
+
+
 def test_files_have_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\na,x\n")
     for given in ({"config": "en"}, {"revision": "main"}):

@@ -6,7 +6,7 @@ import pytest
 
 from causalkd.data.tasks.loading import TASKS, load_examples
 from causalkd.data.tasks.own_data import OwnData
-from causalkd.data.tasks.raw_rows import drawn_rows
+from causalkd.data.tasks.raw_rows import drawn_rows, own_rows
 from causalkd.data.tasks.readers import read_tsv
 from causalkd.data.tasks.registry import LocalFile, TaskSpec
 from causalkd.data.tasks.split_parts import PartOf
@@ -56,6 +56,13 @@ def test_whether_questions_may_lack_answers_is_of_the_whole_split(tmp_path: Path
         path.write_text(lines([{"question": "who ?", "context": "the fox", "answers": each} for each in answers]))
         own = OwnData(str(path), "question_answering", validation_share=None)
         assert [row["may_lack"] for row in load_examples(own, "train", bert_like(), 2).examples] == [last is none] * 2
+
+
+def test_instructions_may_lack_an_input_in_some_rows(tmp_path: Path) -> None:
+    path, rows = tmp_path / "a.jsonl", [{"instruction": "who ran ?", "output": "the cat"} for _ in range(20)]
+    path.write_text(lines([row | ({"input": "a dog"} if n % 2 else {}) for n, row in enumerate(rows)]))
+    own = OwnData(str(path), "instructions", validation_share=None)
+    assert [row[1] for row in own_rows(own, "train", None, 0).values] == ["", "a dog"] * 10
 
 
 def test_numbers_stand_for_labels_only_where_their_order_is_given(tmp_path: Path) -> None:
