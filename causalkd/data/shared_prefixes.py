@@ -1,5 +1,7 @@
 """The same texts in the tokens of another tokenizer, and the positions at which both have read the same characters."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import Inputs, pad
+from causalkd.data.tasks.encode import special_tokens_around, token_ids
 
 
 class SharedPrefixes(NamedTuple):
@@ -30,7 +33,8 @@ def shared_prefixes(
     """Encodes the text of each row with another tokenizer, and pairs the positions at which the same characters end.
 
     A position is in no pair where the other tokenizer has a token that goes on, or where a token is a part of a
-    character. Both tokenizers put their own special tokens around the text; what follows the text is in no pair.
+    character. Both tokenizers put their own special tokens around the text, and their own end token between documents
+    of a row; what follows the text is in no pair.
     Costs a decoding of every prefix of every row on the host.
 
     Args:
@@ -39,21 +43,24 @@ def shared_prefixes(
         other: The other tokenizer.
 
     Raises:
-        ValueError: A row has special tokens inside its text, or the other tokenizer does not give a text back, or
-            makes a row that is longer than it allows.
+        ValueError: The rows are packed, or one has other special tokens inside its text, or the other tokenizer does
+            not give a text back, or makes a row that is longer than it allows.
     """
+    if "documents" in inputs:
+        raise ValueError(
+            "the rows are packed, and a teacher of another tokenizer would read on from one document into the next; "
+            "turn packing off, or use models of one tokenizer"
+        )
     given = [row[real].tolist() for row, real in zip(inputs["input_ids"], inputs["attention_mask"].bool(), strict=True)]
     starts = inputs["attention_mask"].argmax(1).tolist()
-    texts = [_text(tokenizer, ids) for ids in given]
-    rows = [other(text, verbose=False)["input_ids"] for text in texts]
-    for ids, text in zip(rows, texts, strict=True):
-        _check_row(other, ids, text)
+    rows = [_Row(tokenizer, ids, _parts(tokenizer, ids)) for ids in given]
+    others = [_encoded(other, row.texts) for row in rows]
     padding = other.pad_token_id if isinstance(other.pad_token_id, int) else 0
-    padded = pad([{"input_ids": ids} for ids in rows], padding)
+    padded = pad([{"input_ids": row.ids} for row in others], padding)
     widths = inputs["input_ids"].shape[1], padded["input_ids"].shape[1]
     pairs: list[tuple[int, int]] = []
-    for number, (ids, others, text) in enumerate(zip(given, rows, texts, strict=True)):
-        ends, other_ends = _ends(tokenizer, ids, text), _ends(other, others, text)
+    for number, (row, read) in enumerate(zip(rows, others, strict=True)):
+        ends, other_ends = row.ends(row.texts), read.ends(row.texts)
         first = number * widths[0] + starts[number], number * widths[1]
         shared = sorted(ends.keys() & other_ends.keys())
         pairs += [(first[0] + ends[end], first[1] + other_ends[end]) for end in shared]
@@ -62,47 +69,68 @@ def shared_prefixes(
     return SharedPrefixes({name: each.to(device) for name, each in padded.items()}, ours, theirs)
 
 
-def _text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    start, stop = _inside(tokenizer, ids)
-    if any(each in tokenizer.all_special_ids for each in ids[start:stop]):
-        raise ValueError(
-            f"the row {_decoded(tokenizer, ids)[:60]!r} has special tokens inside its text, which another tokenizer "
-            "does not have; turn packing off, or use models of one tokenizer"
-        )
-    return _decoded(tokenizer, ids[start:stop])
+class _Row(NamedTuple):
+    """A row of tokens, and where the text of each of its documents begins and ends, between special tokens."""
+
+    tokenizer: PreTrainedTokenizerBase
+    ids: list[int]
+    parts: list[tuple[int, int]]
+
+    @property
+    def texts(self) -> list[str]:
+        """The text of each document."""
+        return [_decoded(self.tokenizer, self.ids[start:stop]) for start, stop in self.parts]
+
+    def ends(self, texts: Sequence[str]) -> dict[tuple[int, int], int]:
+        """The position of the last token of every prefix of a text that consists of whole tokens, by the number of the
+        text and the prefix's length.
+        """
+        found = {}
+        for number, (text, (start, stop)) in enumerate(zip(texts, self.parts, strict=True)):
+            found |= {(number, 0): start - 1} if start else {}
+            for place in range(start, stop):
+                prefix = _decoded(self.tokenizer, self.ids[start : place + 1])
+                if text.startswith(prefix):
+                    found[number, len(prefix)] = place
+        return found
 
 
-def _check_row(tokenizer: PreTrainedTokenizerBase, ids: list[int], text: str) -> None:
-    start, stop = _inside(tokenizer, ids)
-    if _decoded(tokenizer, ids[start:stop]) != text:
-        raise ValueError(
-            f"the tokenizer of the teacher gives {_decoded(tokenizer, ids[start:stop])[:60]!r} back for "
-            f"{text[:60]!r}, so its positions cannot be found in the text; use a teacher whose tokenizer keeps every "
-            "character"
-        )
-    if len(ids) > tokenizer.model_max_length:
-        raise ValueError(
-            f"a row has {len(ids)} tokens of the teacher, whose tokenizer allows {tokenizer.model_max_length}; give a "
-            "smaller max_length"
-        )
-
-
-def _inside(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> tuple[int, int]:
-    """Where the text begins and ends between the special tokens around it."""
+def _parts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[tuple[int, int]]:
+    """Where the documents of a row begin and end, which end tokens divide."""
     special = set(tokenizer.all_special_ids)
     plain = [place for place, each in enumerate(ids) if each not in special]
-    return (plain[0], plain[-1] + 1) if plain else (len(ids), len(ids))
+    start, stop = (plain[0], plain[-1] + 1) if plain else (len(ids), len(ids))
+    inside = [place for place in range(start, stop) if ids[place] in special]
+    if any(ids[place] != tokenizer.eos_token_id for place in inside):
+        raise ValueError(
+            f"the row {_decoded(tokenizer, ids)[:60]!r} has special tokens inside its text, as of a chat template or "
+            "of words that the tokenizer does not know, which another tokenizer lacks; use models of one tokenizer"
+        )
+    return [(before + 1, end) for before, end in pairwise([start - 1, *inside, stop])]
 
 
-def _ends(tokenizer: PreTrainedTokenizerBase, ids: list[int], text: str) -> dict[int, int]:
-    """The position of the last token of every prefix of the text that consists of whole tokens, by its length."""
-    start, stop = _inside(tokenizer, ids)
-    found = {0: start - 1} if start else {}
-    for place in range(start, stop):
-        prefix = _decoded(tokenizer, ids[start : place + 1])
-        if text.startswith(prefix):
-            found[len(prefix)] = place
-    return found
+def _encoded(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> _Row:
+    """The row of the other tokenizer, with its own end token between documents."""
+    before, after = special_tokens_around(tokenizer)
+    between = [] if tokenizer.eos_token is None else [tokenizer.get_vocab()[str(tokenizer.eos_token)]]
+    ids, parts = list(before), []
+    for number, text in enumerate(texts):
+        ids += between if number else []
+        parts.append((len(ids), len(ids) + len(tokens := token_ids(tokenizer, [text])[0])))
+        ids += tokens
+    row = _Row(tokenizer, ids + list(after), parts)
+    for text, given in zip(texts, row.texts, strict=True):
+        if given != text:
+            raise ValueError(
+                f"the tokenizer of the teacher gives {given[:60]!r} back for {text[:60]!r}, so its positions cannot be "
+                "found in the text; use a teacher whose tokenizer keeps every character"
+            )
+    if len(row.ids) > tokenizer.model_max_length:
+        raise ValueError(
+            f"a row has {len(row.ids)} tokens of the teacher, whose tokenizer allows {tokenizer.model_max_length}; "
+            "give a smaller max_length"
+        )
+    return row
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:

@@ -60,7 +60,8 @@ class DataPart(Part):
     metrics: Listed[Metric] = Field(default=(), max_length=10)
     """The metrics of predictions for `path`, the first for decisions; by default the usual ones of the kind."""
     train_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
-    """Largest number of training examples, drawn by `seed`; None means all."""
+    """Largest number of training examples, drawn by `seed`; None means all. Of text, documents or parts of it are drawn
+    and each gives all its rows, until there are enough."""
     eval_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
     """Largest number of held-out examples; None means all."""
     heldout_share: float | None = Field(default=None, gt=0, lt=1)

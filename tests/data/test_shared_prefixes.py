@@ -61,10 +61,34 @@ def test_a_part_of_a_character_is_in_no_pair() -> None:
     assert found.own.tolist() == [1]
 
 
+@pytest.mark.parametrize(("own", "other"), [(gpt2_like, llama_like), (llama_like, gpt2_like)])
+def test_documents_of_one_row_are_paired_each_with_an_end_between(own, other) -> None:
+    tokenizer, others = own(), other()
+    ends = tokenizer.eos_token_id, others.eos_token_id
+    parts = [[t(text, add_special_tokens=False)["input_ids"] for text in TEXTS[:2]] for t in (tokenizer, others)]
+    begun = tokenizer("")["input_ids"], others("")["input_ids"]
+    rows = [[*before, *first, end, *second] for before, (first, second), end in zip(begun, parts, ends, strict=True)]
+    found = shared_prefixes(pad([{"input_ids": rows[0]}], 0), tokenizer, others)
+    assert found.inputs["input_ids"].tolist() == [rows[1]]
+    pairs = dict(zip(found.own.tolist(), found.other.tolist(), strict=True))
+    middle = [row.index(end, 1) for row, end in zip(rows, ends, strict=True)]
+    assert pairs[middle[0]] == middle[1] and pairs[len(rows[0]) - 1] == len(rows[1]) - 1
+    for one, two in pairs.items():
+        behind = [
+            t.decode([token for token in row[: place + 1] if token not in t.all_special_ids])
+            for t, row, place in ((tokenizer, rows[0], one), (others, rows[1], two))
+        ]
+        assert (one < middle[0]) == (two < middle[1]) and behind[0].replace(" ", "") == behind[1].replace(" ", "")
+
+
 def test_a_special_token_inside_a_text_is_refused() -> None:
     tokenizer = gpt2_like()
-    with pytest.raises(ValueError, match="special tokens inside its text, which another tokenizer does not have"):
-        shared_prefixes(_batch(tokenizer, ["the cat<|endoftext|>a dog"]), tokenizer, llama_like())
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<user>"]})
+    with pytest.raises(ValueError, match="special tokens inside its text, as of a chat template"):
+        shared_prefixes(_batch(tokenizer, ["the cat<user>a dog"]), tokenizer, llama_like())
+    packed = _batch(tokenizer, ["the cat"]) | {"documents": torch.tensor([[1, 2]])}
+    with pytest.raises(ValueError, match=r"the rows are packed, and .* turn packing off"):
+        shared_prefixes(packed, tokenizer, llama_like())
 
 
 def test_a_tokenizer_that_loses_characters_is_refused() -> None:

@@ -6,14 +6,17 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks.encode import encode, token_bytes
+from causalkd.data.tasks.encode import AS_GIVEN, RowNames, encode, token_bytes
 from causalkd.data.tasks.instructions import apply_template
 from causalkd.data.tasks.labelled_tokens import LabelledTokens
 from causalkd.data.tasks.tokenise import Tokenised
 
 
 def conversation_examples(
-    conversations: Sequence[Sequence[Mapping[str, str]]], tokenizer: PreTrainedTokenizerBase, max_length: int
+    conversations: Sequence[Sequence[Mapping[str, str]]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    names: RowNames = AS_GIVEN,
 ) -> Tokenised:
     """One example a conversation, labelled wherever the assistant writes, with what the template puts after its turn.
 
@@ -24,12 +27,12 @@ def conversation_examples(
 
     def kept() -> Iterator[tuple[list[int], list[int], int]]:
         nonlocal cut
-        for number, messages in enumerate(conversations, 1):
-            text, spans = _written(messages, tokenizer, number)
+        for number, messages in enumerate(conversations):
+            text, spans = _written(messages, tokenizer, f"row {names.number(number)}{names.of}")
             (encoding,) = encode(tokenizer, [text], special=False)
             labels = [
-                token if any(start <= first and last <= stop and first < last for start, stop in spans) else IGNORED
-                for token, (first, last) in zip(encoding.ids, encoding.offsets, strict=True)
+                token if any(_within(text, offsets, span) for span in spans) else IGNORED
+                for token, offsets in zip(encoding.ids, encoding.offsets, strict=True)
             ]
             # Nothing is before a first token to predict it from.
             ids, labels = encoding.ids[:max_length], [IGNORED, *labels[1:max_length]]
@@ -43,8 +46,15 @@ def conversation_examples(
     return Tokenised(examples, cut, left_out=len(conversations) - len(examples))
 
 
+def _within(text: str, offsets: tuple[int, int], span: tuple[int, int]) -> bool:
+    """Whether a token is of an assistant's turn; a space before its word may be the end of the prompt."""
+    first, last = offsets
+    word = first + len(text[first:last]) - len(text[first:last].lstrip())
+    return span[0] <= (word if word < last else first) and last <= span[1] and first < last
+
+
 def _written(
-    messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase, row: int
+    messages: Sequence[Mapping[str, str]], tokenizer: PreTrainedTokenizerBase, row: str
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text of a conversation, and the characters of the assistant's turns in it."""
     if tokenizer.chat_template is None:
@@ -60,7 +70,7 @@ def _written(
             after = _templated(turns[: number + 1], tokenizer, row, prompt=False)
             if not after.startswith(before) or not text.startswith(after):
                 raise ValueError(
-                    f"the chat template of {tokenizer.name_or_path!r} changes earlier turns of row {row} when "
+                    f"the chat template of {tokenizer.name_or_path!r} changes earlier turns of {row} when "
                     "later ones follow, so the assistant's tokens cannot be located. Give conversations "
                     "of one reply, or another template"
                 )
@@ -68,5 +78,5 @@ def _written(
     return text, spans
 
 
-def _templated(turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: int, prompt: bool) -> str:
-    return apply_template(turns, tokenizer, prompt, f"row {row}", "leave the row out, or correct")
+def _templated(turns: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, row: str, prompt: bool) -> str:
+    return apply_template(turns, tokenizer, prompt, row, "leave the row out, or correct")

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from causalkd.files.digests import files_digest
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_FILLED = re.compile(r"\S")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +113,13 @@ def read_hub(name: str, config: str | None, revision: str | None, split: str) ->
     import datasets
 
     if is_saved(name):
-        return Table(saved_splits(name)[split], f"{name}, split {split}")
+        saved = saved_splits(name)
+        if split not in saved:
+            raise ValueError(
+                f"{name} has no split {split!r}; it has {', '.join(saved)}. Name one, or a part of one as `part_of: "
+                f"{next(iter(saved))}`, since slices of a folder that `save_to_disk` wrote are not read"
+            )
+        return Table(saved[split], f"{name}, split {split}")
     rows = _of_hub(name, lambda: datasets.load_dataset(name, config, split=split, revision=revision))
     return Table(rows, f"{name}, split {split}{'' if Path(name).is_dir() else ', from the hub'}")
 
@@ -165,10 +174,30 @@ def _read_json(paths: list[Path]) -> "Dataset | None":
     if not filled:
         return None
     try:
-        return _load("json", filled)
+        rows = _load("json", filled)
     except ValueError:
         _find_json_faults(filled)
         raise
+    # JSON has no dates: a text that looks like one is a text, but is read as a time and loses its form.
+    return _as_written(filled) if "timestamp[" in str(rows.features.arrow_schema) else rows
+
+
+def _as_written(paths: Sequence[Path]) -> "Dataset":
+    """The rows of JSON files with every text as it is in the file; they are in memory."""
+    from datasets import Dataset
+
+    rows = [row for file in paths for row in _objects(file.read_text(encoding="utf-8-sig"))]
+    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in dict.fromkeys(chain(*rows))})
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON text: in a list, or one after the other."""
+    decoder = json.JSONDecoder()
+    place = len(text) - len(text.lstrip())
+    while place < len(text):
+        value, place = decoder.raw_decode(text, place)
+        place = next((found.start() for found in _FILLED.finditer(text, place)), len(text))
+        yield from value if isinstance(value, list) else [value]
 
 
 def _start(file: Path) -> str:

@@ -16,29 +16,29 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.tasks import encode as encoding_module
-from causalkd.data.tasks.encode import encode, room_for_blocks, special_tokens_around, token_bytes
+from causalkd.data.tasks import text_pieces as pieces_module
+from causalkd.data.tasks.encode import AS_GIVEN, RowNames, encode, room_for_blocks, special_tokens_around, token_bytes
+from causalkd.data.tasks.text_pieces import piece_ends
 from causalkd.files.digests import files_digest
 
-_PIECE = 1 << 16
-"""The number of bytes of a file that are tokenised at once, up to the end of a line."""
 _AT_ONCE = 16
 """The number of pieces that are tokenised at once."""
-_MADE_BY = files_digest(Path(module) for module in (__file__, encoding_module.__file__))
+_MADE_BY = files_digest(Path(module) for module in (__file__, encoding_module.__file__, pieces_module.__file__))
 """The code that makes blocks: those that another version of it made and that are still kept may be others."""
 
 
 @dataclass(frozen=True)
 class FileText:
-    """Text files in UTF-8, in pieces that end where a line starts with more than a space."""
+    """Text files in UTF-8, in pieces; see `piece_ends`."""
 
     files: tuple[Path, ...]
     pieces: tuple[tuple[int, int, int], ...]
     """The number of the file, the first byte and the byte after the last, for each piece."""
 
     @classmethod
-    def of(cls, files: Sequence[Path]) -> "FileText":
-        """The pieces of some files."""
-        pieces = [(number, *ends) for number, file in enumerate(files) for ends in _ends(file)]
+    def of(cls, files: Sequence[Path], begins: str | None = None) -> "FileText":
+        """The pieces of some files; `begins` is a pattern of the line that begins a document inside one."""
+        pieces = [(number, *ends) for number, file in enumerate(files) for ends in piece_ends(file, begins)]
         return cls(tuple(files), tuple(pieces))
 
     def __len__(self) -> int:
@@ -60,28 +60,39 @@ class FileText:
 
 @dataclass(frozen=True, eq=False)
 class RowText:
-    """Rows of a table, each a document, or one long text that a pattern divides into documents."""
+    """Rows of a table, each a document, or the lines of one long text that a pattern divides into documents."""
 
     rows: Any
     column: str
-    joined: bool = False
+    bounds: tuple[int, ...] | None = None
+    """The first row of each piece of one long text, and the number of rows; None where each row is a document."""
+    names: RowNames = AS_GIVEN
+
+    @classmethod
+    def of_lines(cls, rows: Any, column: str, begins: str) -> "RowText":
+        """One long text in pieces that begin where the pattern finds a document; the lines, where it finds none."""
+        starts = [number for number, line in enumerate(rows[column]) if number and re.match(begins, line, re.MULTILINE)]
+        return cls(rows, column, (0, *(starts or range(1, len(rows))), len(rows)))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) if self.bounds is None else len(self.bounds) - 1
 
     def __getitem__(self, number: int) -> tuple[str, bool]:
-        """A row's text, and whether a document starts with it."""
+        """A piece's text, and whether a document starts with it."""
+        if self.bounds is not None:
+            return "".join(self.rows[self.bounds[number] : self.bounds[number + 1]][self.column]), False
         text = self.rows[number][self.column]
         if not isinstance(text, str):
             raise ValueError(
-                f"row {number + 1}, column {self.column!r}: {text!r} is not a text. Correct or remove the row"
+                f"row {self.names.number(number)}{self.names.of}, column {self.column!r}: {text!r} is not a text. "
+                "Correct or remove the row"
             )
-        return text, not self.joined
+        return text, True
 
     @property
     def key(self) -> str:
         """A fingerprint that changes with the text."""
-        return f"{self.rows._fingerprint} {self.column} {self.joined}"
+        return f"{self.rows._fingerprint} {self.column} {self.bounds is None}"
 
 
 class MappedExamples(Sequence[dict[str, Any]]):
@@ -139,8 +150,9 @@ def block_rows(
     text.
 
     An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single token
-    with nothing to learn is none, but `left_over`. With a `limit`, pieces are drawn by `seed` and tokenised until they
-    make so many rows; each is then a document of its own. `begins` is a pattern of the line that begins a document
+    with nothing to learn is none, but `left_over`. With a `limit`, pieces (rows of a table, documents that a pattern
+    finds, or else 64 KiB of a file) are drawn by `seed` and tokenised until they make so many rows, which neighbours
+    of one piece are; each piece is then a document of its own. `begins` is a pattern of the line that begins a document
     inside a text.
     """
     from datasets import Dataset, Features, List, Value
@@ -191,7 +203,7 @@ def _blocks(
     stream: list[int] = []
     sizes: list[int] = []
     begun = False
-    at_once = 1000 if isinstance(text, RowText) else 1 if alone else _AT_ONCE
+    at_once = 1000 if isinstance(text, RowText) and text.bounds is None else 1 if alone else _AT_ONCE
     for first in range(0, len(order), at_once):
         parts = [
             part
@@ -226,21 +238,3 @@ def _block(ids: Sequence[int], sizes: Sequence[int], before: Sequence[int], afte
     predicted = sum(sizes[0 if before else 1 :])
     start, stop = len(before), len(before) + len(ids)
     return {"input_ids": [*before, *ids, *after], "start": start, "stop": stop, "bytes": predicted}
-
-
-def _ends(file: Path) -> Iterator[tuple[int, int]]:
-    """The first byte of each piece of a file and the byte after its last; no piece is blank."""
-    start, size = 0, file.stat().st_size
-    with file.open("rb") as opened:
-        while start < size:
-            opened.seek(start + _PIECE)
-            opened.readline()
-            stop = min(opened.tell(), size)
-            # Tokenizers join white space across a line's end, so a piece ends where none follows.
-            while stop < size and opened.peek(1)[:1].isspace():
-                opened.readline()
-                stop = opened.tell()
-            if start + _PIECE >= size:
-                stop = size
-            yield start, stop
-            start = stop

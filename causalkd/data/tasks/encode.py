@@ -1,6 +1,7 @@
 """Texts to tokens by a fast tokenizer, with or without special tokens, and how many tokens a row has room for."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -124,6 +125,28 @@ def check_room(room: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -
         )
 
 
-def some_rows(rows: Sequence[int]) -> str:
-    """The first of some rows, which count from 0 here and from 1 in the text, and how many more there are."""
-    return ", ".join(str(row + 1) for row in rows[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+@dataclass(frozen=True)
+class RowNames:
+    """How rows are named in messages: by their numbers in their file, whichever of them were drawn."""
+
+    origin: str = ""
+    numbers: Sequence[int] | None = None
+    """The numbers of the rows in the file, from 0; None for 0, 1, …."""
+
+    def number(self, row: int) -> int:
+        """The number of a row in its file, from 1."""
+        return 1 + (row if self.numbers is None else self.numbers[row])
+
+    def some(self, rows: Sequence[int]) -> str:
+        """The first of some rows, how many more there are, and where they came from."""
+        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+        return f"rows {', '.join(str(self.number(row)) for row in rows[:5])}{more}{self.of}"
+
+    @property
+    def of(self) -> str:
+        """Where the rows came from, after a row that is named."""
+        return f" of {self.origin}" if self.origin else ""
+
+
+AS_GIVEN = RowNames()
+"""Rows that are named by their places."""

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.data_files import read_hub
-from causalkd.data.tasks.loading import DATA_VARIABLE
+from causalkd.data.tasks.raw_rows import DATA_VARIABLE
 from causalkd.data.tasks.readers import lines, read_tsv
 from causalkd.data.tasks.registry import TASKS
 from causalkd.data.tasks.tokenise import Tokenised, sentence_examples

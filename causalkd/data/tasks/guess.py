@@ -5,7 +5,7 @@ from typing import Any
 from causalkd.data.tasks.data_files import Table
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.labels import is_missing
-from causalkd.data.tasks.row_kinds import ROW_KINDS, usual_column, usual_pair
+from causalkd.data.tasks.row_kinds import PAIRED, ROW_KINDS, usual_column, usual_pair
 from causalkd.errors import few
 
 SAMPLE = 2000
@@ -53,7 +53,8 @@ def guess_columns(table: Table, kind: Kind) -> dict[str, str]:
     columns = {name: list(head[name]) for name in table.columns}
     roles, found = ROW_KINDS[kind].roles, {}
     one = usual_column(roles.get("text", ()), table.columns)
-    text = usual_pair(table.columns) or ((one,) if one else ())
+    pair = usual_pair(table.columns) if ROW_KINDS[kind].task in PAIRED else ()
+    text = pair or ((one,) if one else ())
     if "text" in roles and not text:
         lengths = {name: words for name, values in columns.items() if (words := _mean_words(values)) >= 2}
         if lengths:

@@ -53,14 +53,18 @@ def flagged(names: Sequence[str], flags: Sequence[Any]) -> list[str]:
     return [name for name, flag in zip(names, flags, strict=True) if int(flag)]
 
 
-def numbers_of(values: Sequence[str | int | float], labels: tuple[str, ...], origin: str) -> list[int]:
-    """The number of each label, which is given by name or by number; only by name where a name is itself a number.
+def numbers_of(
+    values: Sequence[str | int | float], labels: tuple[str, ...], origin: str, *, numbered: bool = True
+) -> list[int]:
+    """The number of each label, which is given by name or, where they are `numbered`, by number.
+
+    Only by name where a name is itself a number.
 
     Raises ValueError for labels that are neither.
     """
     known = {_plain(name): number for number, name in enumerate(labels)}
     known |= {name: number for number, name in enumerate(labels)}
-    by_number = not any(_NUMBER.fullmatch(name) for name in labels)
+    by_number = numbered and not any(_NUMBER.fullmatch(name) for name in labels)
     if by_number:
         known |= {str(number): number for number in range(len(labels))}
     found = [known.get(str(value), known.get(_plain(value))) for value in values]
@@ -69,6 +73,7 @@ def numbers_of(values: Sequence[str | int | float], labels: tuple[str, ...], ori
         raise ValueError(
             f"{origin} has labels outside the task's set: {_counted(unknown)}. The labels are "
             f"{few(labels)}{', or their numbers from 0' if by_number else ''}. Correct or remove these rows"
+            + ("" if numbered else ", or name the labels, in the order of their numbers, in `labels`")
         )
     return [number for number in found if number is not None]
 
@@ -117,18 +122,22 @@ def _plain(value: str | int | float) -> str:
     return re.sub(r"\.0+", "", name) if re.fullmatch(r"-?\d+\.0+", name) else name
 
 
-def numbers_of_each(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[list[int]]:
+def numbers_of_each(
+    values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str, *, numbered: bool = True
+) -> list[list[int]]:
     """The numbers of the labels of each row."""
-    numbers = iter(numbers_of([label for row in values for label in row], labels, origin))
+    numbers = iter(numbers_of([label for row in values for label in row], labels, origin, numbered=numbered))
     return [[next(numbers) for _ in row] for row in values]
 
 
-def flags_of_sets(values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str) -> list[tuple[int, ...]]:
+def flags_of_sets(
+    values: Sequence[Sequence[str | int]], labels: tuple[str, ...], origin: str, *, numbered: bool = True
+) -> list[tuple[int, ...]]:
     """The labels of each row as numbers: 1 at the labels that it has, and 0 at the others.
 
     Raises ValueError for a row that names a label twice, by its name or its number, as flags of 0 and 1 would.
     """
-    found = numbers_of_each(values, labels, origin)
+    found = numbers_of_each(values, labels, origin, numbered=numbered)
     twice = [row for row, numbers in zip(values, found, strict=True) if len(set(numbers)) < len(numbers)]
     if twice:
         raise ValueError(f"{origin} has {len(twice)} rows that name a label twice, such as {twice[0]}. {_AS_NAMES}")

@@ -4,34 +4,27 @@ With CAUSALKD_DATA set to a folder of real data, a task's rows are read from its
 of the task's, or the variable is not set, from the Hugging Face hub.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.tasks.conversations import conversation_examples
-from causalkd.data.tasks.data_files import format_of
-from causalkd.data.tasks.documents import FileText, RowText, block_rows
+from causalkd.data.tasks.documents import block_rows
 from causalkd.data.tasks.generated import generated_examples
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
 from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_each, scores
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.packed_rows import PackedRows
-from causalkd.data.tasks.registry import TASKS, LocalFile, Metric, TaskSpec, task_spec
-from causalkd.data.tasks.row_checks import check_answers, check_rows
+from causalkd.data.tasks.raw_rows import ARTICLE, RawRows, own_rows, own_text, task_rows, task_text
+from causalkd.data.tasks.registry import TASKS, Metric, TaskSpec, task_spec
 from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.data.tasks.tokenise import Tokenised, answer_examples, sentence_examples, tag_examples
 from causalkd.task_types import Task
 
 __all__ = ["TASKS", "Examples", "Metric", "TaskSpec", "load_examples", "task_spec"]
 
-DATA_VARIABLE = "CAUSALKD_DATA"
-_ARTICLE = r"^ = [^=\n][^\n]* = ?$"
-"""The pattern of the line that starts an article in WikiText's files."""
 USUAL_LENGTH = 128
 """Tokens of an example where no maximum is given and the model takes that many."""
 
@@ -58,6 +51,8 @@ class Examples:
     """The number of the class that F1 is of: the task's second, wherever another order of the labels puts it."""
     student_pad_id: int | None = None
     """The padding of a student's own tokens, where its tokenizer is not the teacher's; see `read_twice`."""
+    student_truncated: int | None = 0
+    """The number of rows that were cut to the maximum length in a student's own tokens."""
 
     def in_label_order(self, names: Sequence[str]) -> "Examples":
         """The examples with the labels in the order of these names, where they are the same ones, by any case."""
@@ -80,11 +75,15 @@ class Examples:
 
     def summary(self) -> str:
         """One line for a log or a report."""
-        return ", ".join([f"{len(self.examples)} examples of {self.origin}", *self.notes()])
+        what = f"{len(self.examples)} examples"
+        if self.kind == "question_answering":  # whose examples are numbered in their order
+            what = f"{len(self.examples)} windows of {self.examples[-1]['question'] + 1} questions"
+        return ", ".join([f"{what} of {self.origin}", *self.notes()])
 
     def notes(self) -> list[str]:
         """How many rows are not whole, or not there."""
         notes = [f"{self.truncated} cut to length"] if self.truncated else []
+        notes += [f"{self.student_truncated} cut to length for the students"] if self.student_truncated else []
         notes += [f"{self.lost} answers or tagged words without a token"] if self.lost else []
         notes += [f"{self.left_out} left out: no response, or a prompt as long as a row"] if self.left_out else []
         return notes
@@ -104,10 +103,10 @@ def load_examples(
 ) -> Examples:
     """The examples of a split of a task or of your own data: all, or those of `limit` rows (blocks of text).
 
-    These are drawn by `seed`, before anything is tokenised, and stay in their order. Longer texts are cut to
-    `max_length` tokens (128, or what the model takes if that is less), which is an error if it exceeds `model_limit`,
-    the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is for instructions,
-    `with_extents` for `read_twice`.
+    These are drawn by `seed`, before anything is tokenised, and stay in their order; how blocks are drawn, `block_rows`
+    says. Longer texts are cut to `max_length` tokens (128, or what the model takes if that is less), which is an error
+    if it exceeds `model_limit`, the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is
+    for instructions, `with_extents` for `read_twice`.
     Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
     """
     own = None if isinstance(task, str) else task
@@ -117,12 +116,12 @@ def load_examples(
         made, origin = generated_examples(spec.name, split, tokenizer, limit, max_length, seed)
         return Examples(made, spec.kind, spec.labels, spec.metric, origin, further=spec.further)
     if spec.fields == ("text",):
-        text, origin = _text(spec, split) if own is None else _own_text(own, split)
-        options = {"causal": spec.kind == "causal_lm", "begins": _ARTICLE if own is None else None}
+        text, origin = task_text(spec, split) if own is None else own_text(own, split)
+        options = {"causal": spec.kind == "causal_lm", "begins": ARTICLE if own is None else None}
         tokenised = Tokenised(block_rows(text, tokenizer, max_length, limit=limit, seed=seed, **options))
     else:
-        rows, origin = _task_rows(spec, split, limit, seed) if own is None else _own_rows(own, split, limit, seed)
-        tokenised = _tokenise(spec, rows, origin, tokenizer, max_length, prompt, with_extents=with_extents)
+        rows = task_rows(spec, split, limit, seed) if own is None else own_rows(own, split, limit, seed)
+        tokenised, origin = _tokenise(spec, rows, tokenizer, max_length, prompt, with_extents), rows.names.origin
     if not tokenised.examples:
         raise ValueError(
             f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
@@ -130,13 +129,6 @@ def load_examples(
         )
     counts = (tokenised.truncated, tokenised.lost, tokenised.left_out)
     return Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
-
-
-def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
-    """The numbers of `limit` of this many rows, drawn by `seed`, in their order; all of them without a limit."""
-    if limit is None or limit >= size:
-        return range(size)
-    return sorted(np.random.default_rng(seed).permutation(size)[:limit].tolist())
 
 
 def _checked(
@@ -169,132 +161,34 @@ def _spec_of(own: OwnData) -> TaskSpec:
     return TaskSpec("", own.task, fields, own.label_names(), metric, further=tuple(further))
 
 
-def _task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
-    """The drawn rows of a split of a task, with values of the right types, and where they came from."""
-    every, origin = _read(spec, split)
-    if not every:
-        raise ValueError(f"{origin} has no rows, so there is nothing to run on. Give a file with data")
-    chosen = drawn_rows(len(every), limit, seed)
-    rows = [every[number] for number in chosen]
-    roles = {
-        "token_classification": ("words", "tags"),
-        "question_answering": ("question", "context", "spans"),
-        "causal_lm": ("instruction", "input", "output"),
-    }.get(spec.kind, (*["text"] * (len(spec.fields) - 1), "label"))
-    columns = list(zip(*rows, strict=True))
-    check_rows(roles, spec.fields, columns, origin, chosen)
-    if spec.kind == "question_answering":
-        check_answers(columns[1], columns[2], origin, chosen)
-    return rows, origin
-
-
-def _own_rows(own: OwnData, split: str, limit: int | None, seed: int) -> tuple[list[tuple], str]:
-    """The rows of a split; only the wanted ones are read."""
-    table = own.table(split)
-    chosen = drawn_rows(len(table.rows), limit, seed)
-    return own.rows(table.select(chosen)), table.origin
-
-
-def _own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:
-    paths = own.files(split)
-    if paths and all(format_of(path) == "text" for path in paths):
-        return FileText.of(paths), ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
-    table = own.table(split)
-    (column,) = own.columns_of(table)["text"]
-    return RowText(table.rows, column), table.origin
-
-
-def local_file(spec: TaskSpec, split: str) -> tuple[Path, LocalFile] | None:
-    """The task's file in the folder CAUSALKD_DATA, in the layout of this project or the official one, if it exists."""
-    if not (folder := os.environ.get(DATA_VARIABLE)):
-        return None
-    known = [*spec.official.get(split, ()), *([spec.files[split]] if split in spec.files else [])]
-    # The official archives also lie in the folder itself, without the folder that groups several.
-    places = [(Path(folder) / path, file) for file in known for path in (file.path, file.path.partition("/")[2])]
-    return next(((path, file) for path, file in places if path.is_file()), None)
-
-
-def _read(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
-    """The raw rows of a split, and where they came from."""
-    found = local_file(spec, split)
-    if found is None:
-        return _hub_rows(spec, split)
-    try:
-        return found[1].read(found[0]), _named(found[1])
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{found[0]} is not text in UTF-8: {error}. Convert it") from None
-
-
-def _named(file: LocalFile) -> str:
-    return f"{file.path}{f' ({file.note})' if file.note else ''}"
-
-
-def _text(spec: TaskSpec, split: str) -> tuple[FileText | RowText, str]:
-    """The text of a split, and where it came from."""
-    found = local_file(spec, split)
-    if found is not None:
-        return FileText.of([found[0]]), _named(found[1])
-    table, origin = _hub_table(spec, split)
-    return RowText(table, "text", joined=True), origin
-
-
-def _hub_rows(spec: TaskSpec, split: str) -> tuple[list[tuple], str]:
-    table, origin = _hub_table(spec, split)
-    rows = list(zip(*(table[column] for column in spec.fields), strict=True))
-    if spec.kind == "question_answering":
-        rows = [(*texts, list(zip(found["answer_start"], found["text"], strict=True))) for *texts, found in rows]
-    return rows, origin
-
-
-def _hub_table(spec: TaskSpec, split: str) -> tuple[Any, str]:
-    import datasets
-
-    folder, repository, configuration = os.environ.get(DATA_VARIABLE), spec.hub[0], (*spec.hub, None)[1]
-    name = spec.hub_splits.get(split, split)
-    try:
-        table = datasets.load_dataset(repository, configuration, split=name, revision=spec.revision)
-    except ConnectionError as error:
-        if split not in spec.files:
-            raise ValueError(f"task '{spec.name}': {repository} cannot be read from the hub ({error})") from None
-        file = spec.files[split].path
-        raise ValueError(
-            f"task '{spec.name}', split '{split}': there is no file {Path(folder) / file}. Point {DATA_VARIABLE} at a "
-            f"folder that has {file}, or unset it to load {'/'.join(spec.hub)} from the hub, which cannot be reached "
-            f"now ({error})"
-            if folder
-            else f"task '{spec.name}': {DATA_VARIABLE} is not set, and the hub cannot be reached ({error}). Set "
-            f"{DATA_VARIABLE} to a folder with {file}, or load {repository} where there is a network"
-        ) from None
-    return table, f"{repository}, split {name}, from the hub"
-
-
 def _tokenise(
     spec: TaskSpec,
-    rows: list[tuple],
-    origin: str,
+    rows: RawRows,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     prompt: PromptStyle,
-    *,
     with_extents: bool,
 ) -> Tokenised:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    options = {"tokenizer": tokenizer, "max_length": max_length, "with_extents": with_extents}
+    columns, names, origin = [list(column) for column in zip(*rows.values, strict=True)], rows.names, rows.names.origin
+    options = {"tokenizer": tokenizer, "max_length": max_length, "with_extents": with_extents, "names": names}
+    named, numbered = (spec.labels, origin), {"numbered": rows.numbered}
     match spec.kind:
         case "classification" | "regression":
             *texts, labels = columns
-            numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, spec.labels, origin)
+            numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, *named, **numbered)
             return sentence_examples(texts[0], (*texts, None)[1], numbers, **options)
         case "multi_label":
             *texts, sets = columns
-            return sentence_examples(texts[0], (*texts, None)[1], flags_of_sets(sets, spec.labels, origin), **options)
+            return sentence_examples(texts[0], (*texts, None)[1], flags_of_sets(sets, *named, **numbered), **options)
         case "token_classification":
-            return tag_examples(columns[0], numbers_of_each(columns[1], spec.labels, origin), **options)
+            return tag_examples(columns[0], numbers_of_each(columns[1], *named, **numbered), **options)
         case "question_answering":
-            return answer_examples(columns[0], columns[1], columns[2], tokenizer, max_length)
+            return answer_examples(
+                columns[0], columns[1], columns[2], tokenizer, max_length, names=names, may_lack=rows.may_lack
+            )
         case "causal_lm" if spec.fields == ("messages",):
-            return conversation_examples(columns[0], tokenizer, max_length)
+            return conversation_examples(columns[0], tokenizer, max_length, names)
         case "causal_lm":
-            return instruction_examples([Instruction(*row) for row in rows], tokenizer, max_length, prompt)
+            return instruction_examples([Instruction(*row) for row in rows.values], tokenizer, max_length, prompt)
         case "masked_lm":
             raise AssertionError("text is made into blocks, not rows")

@@ -1,6 +1,6 @@
 """The turns of a conversation, in the form of chat templates or in that of ShareGPT."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SPEAKERS: Mapping[str, str] = {
@@ -20,4 +20,18 @@ def as_messages(value: Any) -> Any:
         return value
     if not all(turn.get("from") in _SPEAKERS and "role" not in turn for turn in value):
         return value
-    return [{"role": _SPEAKERS[turn["from"]], "content": turn.get("value")} for turn in value]
+    return [
+        {"role": _SPEAKERS[turn["from"]], "content": turn.get("value")}
+        | {key: each for key, each in turn.items() if key not in ("from", "value")}
+        for turn in value
+    ]
+
+
+def refuse_tools(tools: Sequence[Any], origin: str) -> None:
+    """Raises ValueError where a conversation has tools, which a template would describe to the model before it."""
+    found = next((place for place, value in enumerate(tools) if value), None)
+    if found is not None:
+        raise ValueError(
+            f"{origin}: the column 'tools' says what the assistant may call (in row {found + 1} and perhaps others), "
+            "which is not read, so the rows would be other conversations. Remove these rows, or the column"
+        )

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
+from causalkd.data.tasks.columns import columns_of
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
 from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.find_files import find_files, split_of
@@ -21,24 +20,15 @@ from causalkd.data.tasks.labels import (
     is_missing,
     named,
 )
-from causalkd.data.tasks.messages import as_messages
+from causalkd.data.tasks.messages import as_messages, refuse_tools
 from causalkd.data.tasks.row_checks import check_answers, check_rows
-from causalkd.data.tasks.row_kinds import MOST_COLUMNS, ROW_KINDS, usual_column, usual_pair
+from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.data.tasks.split_files import files_by_split
-from causalkd.errors import few
+from causalkd.data.tasks.split_parts import PartOf, drawn_parts, shared_rows, sliced_splits
 from causalkd.task_types import Task
 
 _NAMED: Mapping[Task, str] = {"classification": "label", "multi_label": "labels", "token_classification": "tags"}
 """The role of the column that has the labels, for the tasks whose labels have names."""
-
-
-@dataclass(frozen=True)
-class PartOf:
-    """A split that is drawn from another, which then lacks these rows."""
-
-    split: str
-    share: float
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,8 +98,15 @@ class OwnData:
     def known_splits(self) -> Mapping[str, str | PartOf]:
         """Every split that can be loaded."""
         known: dict[str, str | PartOf] = {}
-        for name in self.sources:
-            known.setdefault(split_of(name) or name, name)
+        names = {name: split_of(name) or name for name in self.sources}
+        for name, split in names.items():
+            same = [other for other in names if names[other] == split]
+            if len(same) > 1 and split != "test" and split not in (*same, *self.splits):
+                raise ValueError(
+                    f"{self.path} has several splits that may be `{split}`: {', '.join(same)}. Name one in `splits`, "
+                    f"or of a hub data set all of them, as `{split}: {'+'.join(same)}`"
+                )
+            known[split if len(same) == 1 else name] = name
         known |= self.splits
         if "train" in known and "validation" not in known and self.validation_share is not None:
             other = [name for name in self.splits if name not in ("train", "test")]
@@ -128,12 +125,25 @@ class OwnData:
         name = self.known_splits.get(split)
         return [] if not isinstance(name, str) or split in parts else self._files(split, name)
 
-    def shared_files(self, one: str, other: str) -> list[Path]:
-        """The files that are in both splits; none where a split is a part of another, or on the hub."""
-        names = [(split, self.known_splits.get(split)) for split in (one, other)]
-        first, second = (self._files(split, name) if isinstance(name, str) else [] for split, name in names)
-        known = {file.resolve() for file in second}
-        return [file for file in first if file.resolve() in known]
+    def shared(self, one: str, other: str) -> list[str]:
+        """What is in both splits: files, or a number of rows of the hub; where one is a part, in what it is drawn from.
+
+        Parts of one split share nothing, with it or with each other.
+        """
+        parts = [(split, self.known_splits.get(split)) for split in (one, other)]
+        wholes = [part.split if isinstance(part, PartOf) else split for split, part in parts]
+        first, second = (self.known_splits.get(split) for split in wholes)
+        if wholes[0] == wholes[1] or not isinstance(first, str) or not isinstance(second, str):
+            return []
+        if self._found:
+            known = {file.resolve() for file in self._files(wholes[1], second)}
+            return [str(file) for file in self._files(wholes[0], first) if file.resolve() in known]
+        splits = {name for slices in (first, second) for name in self._sliced(wholes[0], slices)}
+        if first != second and splits == {first, second}:
+            return []
+        sizes = {split: len(self._hub(split).rows) for split in sorted(splits)}
+        count = shared_rows(first, second, sizes)
+        return [f"{count} rows of {self.path} that {first} and {second} share"] if count else []
 
     def table(self, split: str) -> Table:
         """The raw rows of a split, without those that are drawn from it for another."""
@@ -148,71 +158,27 @@ class OwnData:
                     "other rows, as in `validation: {part_of: train, share: 0.1}`"
                 )
             whole = self._whole(found.split)
-            chosen = self._parts(found.split, len(whole.rows))[split]
+            chosen = drawn_parts(self.known_splits, found.split, len(whole.rows))[split]
             return whole.select(chosen, f"{whole.origin}, {found.share:.0%} of {found.split} drawn")
         whole = self._whole(split)
-        parts = self._parts(split, len(whole.rows))
+        parts = drawn_parts(self.known_splits, split, len(whole.rows))
         if not parts:
             return whole
         taken = {number for numbers in parts.values() for number in numbers}
         rest = [number for number in range(len(whole.rows)) if number not in taken]
         return whole.select(rest, f"{whole.origin} without the rows drawn for another split")
 
-    def _parts(self, split: str, size: int) -> dict[str, list[int]]:
-        """The numbers of the rows of every split that is drawn from this one; no row is drawn for two."""
-        parts = {name: part for name, part in self.known_splits.items() if isinstance(part, PartOf)}
-        found, left = {}, list(range(size))
-        for name, part in parts.items():
-            if part.split == split:
-                found[name] = [left[place] for place in _drawn(size, len(left), part)]
-                left = sorted(set(left) - set(found[name]))
-        return found
-
     def columns_of(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each role, in their order; ValueError for roles without one, and columns that are absent."""
-        kind, found, faults = ROW_KINDS[self.kind], {}, []
-        unknown = [role for role in self.columns if role not in kind.roles]
-        if unknown:
-            faults.append(f"a row of kind {self.kind} has no {', '.join(unknown)}; it has {', '.join(kind.roles)}")
-        for role, usual in kind.roles.items():
-            given = self.columns.get(role)
-            if given is not None:
-                columns = (given,) if isinstance(given, str) else tuple(given)
-                absent = [column for column in columns if column not in table.columns]
-                faults += [f"`columns.{role}` names {absent}, which are not there"] if absent else []
-                if len(columns) > self._most_columns(role):
-                    faults.append(f"`columns.{role}` names {len(columns)} columns, more than a model has texts")
-            else:
-                one = usual_column(usual, table.columns)
-                pair = usual_pair(table.columns) if role == "text" else ()
-                if one is not None and pair and one not in pair:
-                    faults.append(f"the text may be {one!r} or the pair {pair[0]!r} and {pair[1]!r}: name it")
-                columns = pair or tuple(filter(None, (one,)))
-                if not columns and role not in kind.optional:
-                    faults.append(f"no column is named as `{role}` usually is ({', '.join(usual)}): name it")
-            found[role] = columns
-        used = [column for columns in found.values() for column in columns]
-        twice = sorted({column for column in used if used.count(column) > 1})
-        if twice:
-            faults.append(f"{', '.join(map(repr, twice))} would be used twice, which shows a model its own label")
-        if faults:
-            raise ValueError(
-                f"{table.origin} has the columns {few(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
-                "the recipe's `data`"
-            )
-        return found
-
-    def _most_columns(self, role: str) -> int:
-        """How many columns a role may have."""
-        if role == "labels":
-            return MOST_COLUMNS
-        return 2 if role == "text" and self.task in ("classification", "multi_label", "regression") else 1
+        return columns_of(self.kind, self.columns, table)
 
     def label_names(self) -> tuple[str, ...]:
-        """The classes or tags: those given, those that the data set declares, or those in the training rows, sorted."""
+        """The classes or tags: those given, those that the data set declares, or those of all training rows, sorted."""
         if self.task not in _NAMED or self.labels:
             return self.labels
-        table = self.table("train")
+        table, found = self.table("train"), self.known_splits["train"]
+        if table.numbers is not None:  # a class may be among the rows that are drawn for another split alone
+            table = self._whole(found.split if isinstance(found, PartOf) else "train")
         column, *further = self.columns_of(table)[_NAMED[self.task]]
         if further:
             return (column, *further)
@@ -241,6 +207,9 @@ class OwnData:
         values = [named(list(table.rows[column]), declared[column]) for _, column in sought]
         if self.kind == "chat":
             values = [list(map(as_messages, column)) for column in values]
+            refuse_tools(table.rows["tools"][:] if "tools" in table.columns else (), table.origin)
+        if self.kind == "instructions" and columns["input"]:  # which a row may lack
+            values[1] = ["" if value is None else value for value in values[1]]
         roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
         if self.labels and "labels" in roles:
             check_sets(values[-1], self.labels, f"{table.origin}, column {sought[-1][1]!r}")
@@ -262,7 +231,24 @@ class OwnData:
         name = self.known_splits[split]
         assert isinstance(name, str)
         files = self._files(split, name)
-        return read_files(files, self.kind) if files else read_hub(self.path, self.config, self.revision, name)
+        if files:
+            return read_files(files, self.kind)
+        self._sliced(split, name)
+        return self._hub(name)
+
+    def _hub(self, name: str) -> Table:
+        return read_hub(self.path, self.config, self.revision, name)
+
+    def _sliced(self, split: str, slices: str) -> list[str]:
+        """The splits of a hub data set whose rows a split takes; ValueError where one is not there."""
+        names = sliced_splits(slices, list(self.sources))
+        unknown = [name for name in names if name not in self.sources]
+        if unknown:
+            raise ValueError(
+                f"`splits.{split}` is {slices!r}, and {self.path} has no split {', '.join(unknown)}; it has "
+                f"{', '.join(self.sources)}. Correct it"
+            )
+        return names
 
     def _files(self, split: str, name: str) -> list[Path]:
         """The files of a split; empty where it is on the hub."""
@@ -286,15 +272,3 @@ class OwnData:
     def _named(self, name: str) -> list[Path]:
         """The files that a name in `splits` means: in the folder of the data, or seen from here."""
         return find_files(str(self._folder / name)) or find_files(name)
-
-
-def _drawn(size: int, left: int, part: PartOf) -> list[int]:
-    """The places of the drawn rows among those that are left of so many."""
-    count = max(1, round(size * part.share))
-    if count >= left or not 0 < part.share < 1:
-        others = "" if left == size else f", of which other splits have {size - left},"
-        raise ValueError(
-            f"{part.share} of {size} rows{others} leaves one of both parts empty. Give more rows, a file for the "
-            "split, or, of long texts, `heldout_share` instead of a split: it divides what they are cut into"
-        )
-    return sorted(np.random.default_rng(part.seed).permutation(left)[:count].tolist())

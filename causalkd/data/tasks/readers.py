@@ -62,7 +62,8 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
     Columns are separated by tabs or, as in CoNLL-2003's files, by spaces; between them others may stand, always as
     many. `-DOCSTART-` lines are no sentences. Comments are those of CoNLL-U, and lines that begin with `# ` without the
     columns of the file; with them `#` is a word. Tags in the IOB1 scheme, where `B-` stands only between
-    neighbours of one kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form.
+    neighbours of one kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form,
+    and where the first column numbers the words, as in CoNLL-U, or repeats a name.
     """
     sentences, words, tags, faults = [], [], [], []
     table = [(line, line.split("\t") if "\t" in line else line.split(" ")) for line in [*lines(path), ""]]
@@ -85,7 +86,20 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
             f"{path}: lines {faults[:5]} are not a word, a tab and a tag (or spaces for the tab), with as many "
             "columns as the others. Correct them"
         )
+    long = [words for words, _ in sentences if len(words) > 1]
+    if width > 2 and long and all(map(_are_no_words, long)):
+        raise ValueError(
+            f"{path}: the first column ({', '.join(long[0][:3])}) numbers the words or repeats a name, where words "
+            "must stand. Keep the columns of word and tag alone; of CoNLL-U, these are word and part of speech: "
+            r"`grep -v '^[0-9]*[-.]' a.conllu | cut -f 2,4 > a.conll`"
+        )
     return [(words, _entities_begun(tags)) for words, tags in sentences]
+
+
+def _are_no_words(column: Sequence[str]) -> bool:
+    """Whether the first column of a sentence counts from 0 or 1, contractions (`1-2`) aside, or is always the same."""
+    numbers = [each for each in column if not re.fullmatch(r"\d+[-.]\d+", each)]
+    return len(set(column)) == 1 or any(numbers == list(map(str, range(n, n + len(numbers)))) for n in (0, 1))
 
 
 def _stands_between(parts: Sequence[str]) -> bool:

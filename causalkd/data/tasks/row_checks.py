@@ -17,16 +17,24 @@ def check_rows(
 ) -> None:
     """Checks every value of the columns by what each column means; `numbers` are those of the rows, if not 0, 1, ….
 
-    Raises one ValueError that names file, row (from 1) and column of the values that cannot be read so.
+    Words need as many tags. Raises one ValueError that names file, row (from 1) and column of the values that cannot be
+    read so.
     """
     faults = []
     for role, column, found in zip(roles, columns, values, strict=True):
         wanted, fits = _CHECKS[role]
         for place, value in enumerate(found):
             if not fits(value):
-                number = 1 + (place if numbers is None else numbers[place])
-                faults.append((number, f"row {number}, column {column!r}: {_shown(value)}, where {wanted} must stand"))
+                row = _row(place, numbers)
+                faults.append((place, f"{row}, column {column!r}: {_shown(value)}, where {wanted} must stand"))
     _refuse([line for _, line in sorted(faults)], origin)
+    of_role = dict(zip(roles, values, strict=True))
+    if {"words", "tags"} <= set(of_role):
+        rows = enumerate(zip(of_role["words"], of_role["tags"], strict=True))
+        unequal = [(place, len(words), len(tags)) for place, (words, tags) in rows if len(words) != len(tags)]
+        _refuse(
+            [f"{_row(place, numbers)}: {words} word(s) and {tags} tag(s)" for place, words, tags in unequal], origin
+        )
 
 
 def check_answers(
@@ -40,13 +48,16 @@ def check_answers(
     Raises one ValueError that names file, row (from 1) and answer of those that do not.
     """
     faults = [
-        f"row {1 + (place if numbers is None else numbers[place])}: the answer {_shown(text)} does not stand in its "
-        f"context at character {start}"
+        f"{_row(place, numbers)}: the answer {_shown(text)} does not stand in its context at character {start}"
         for place, (context, accepted) in enumerate(zip(contexts, answers, strict=True))
         for start, text in accepted
         if not text or start < 0 or not context.startswith(text, start)
     ]
     _refuse(faults, origin)
+
+
+def _row(place: int, numbers: Sequence[int] | None) -> str:
+    return f"row {1 + (place if numbers is None else numbers[place])}"
 
 
 def _refuse(faults: Sequence[str], origin: str) -> None:
@@ -103,7 +114,10 @@ def _messages(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
     return all(
-        isinstance(turn, Mapping) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        isinstance(turn, Mapping)
+        and isinstance(turn.get("role"), str)
+        and isinstance(turn.get("content"), str)
+        and not any(each not in (None, "", []) for key, each in turn.items() if key not in ("role", "content"))
         for turn in value
     )
 
@@ -120,5 +134,9 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "tags": ("a list of tags", _labels),
     "answers": ("answers with lists `answer_start` and `text`", _answers),
     "spans": ("answers as pairs of a start and a text", _spans),
-    "messages": ("a list of messages with texts as `role` and `content` (or `from` and `value`)", _messages),
+    "messages": (
+        "a list of messages with texts as `role` and `content` (or `from` and `value`), and without anything else, "
+        "such as `tool_calls`, `reasoning_content` or `weight`, which is not read,",
+        _messages,
+    ),
 }

@@ -57,6 +57,8 @@ TEXT_PAIRS = (
     *(("question", "sentence"), ("question", "text")),
 )
 """Columns that are taken for the two texts of a pair where no `text` is named."""
+PAIRED: tuple[Task, ...] = ("classification", "multi_label", "regression")
+"""The tasks that read one text or a pair of them."""
 
 
 def usual_column(names: Iterable[str], columns: Sequence[str]) -> str | None:

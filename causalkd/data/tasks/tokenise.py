@@ -11,7 +11,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks.encode import check_room, encode, some_rows, token_ids
+from causalkd.data.tasks.encode import AS_GIVEN, RowNames, check_room, encode, token_ids
 from causalkd.data.tasks.extents import extents
 from causalkd.data.tasks.packed_rows import PackedRows
 from causalkd.data.tasks.row_checks import check_answers
@@ -41,20 +41,22 @@ def sentence_examples(
     max_length: int,
     *,
     with_extents: bool = False,
+    names: RowNames = AS_GIVEN,
 ) -> Tokenised:
     """One example a text, or a pair of texts, with one label, or a 0 or 1 for each of several.
 
     Segments are `text`, or `first` and `second`; the longer text of a pair is cut first. `with_extents` adds
     `extents`, where each token stands in the texts.
     """
-    names, cut = ("text",) if second is None else ("first", "second"), 0
+    parts, cut = ("text",) if second is None else ("first", "second"), 0
     texts = [first] if second is None else [first, second]
 
     def made() -> Iterator[dict[str, Any]]:
         nonlocal cut
-        for encoding, label, *row in zip(_encodings(first, second, tokenizer, max_length), labels, *texts, strict=True):
+        encodings = _encodings(first, second, tokenizer, max_length, names)
+        for encoding, label, *row in zip(encodings, labels, *texts, strict=True):
             cut += bool(encoding.overflowing)
-            example = {**_example(encoding, tokenizer, names), "label": label}
+            example = {**_example(encoding, tokenizer, parts), "label": label}
             yield example | ({"extents": extents(encoding, row)} if with_extents else {})
 
     return Tokenised(PackedRows(made()), cut)
@@ -67,6 +69,7 @@ def tag_examples(
     max_length: int,
     *,
     with_extents: bool = False,
+    names: RowNames = AS_GIVEN,
 ) -> Tokenised:
     """One example per sentence; a word's tag is the label of its first token, every other token has -100.
 
@@ -78,7 +81,7 @@ def tag_examples(
 
     def made() -> Iterator[dict[str, Any]]:
         nonlocal cut, lost
-        encodings = _encodings(sentences, None, tokenizer, max_length)
+        encodings = _encodings(sentences, None, tokenizer, max_length, names)
         for encoding, sentence, row, row_tags in zip(encodings, sentences, words, tags, strict=True):
             first_tokens = _first_tokens(encoding, row)
             label = [IGNORED] * len(encoding.ids)
@@ -100,6 +103,9 @@ def answer_examples(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     overlap: int = 128,
+    *,
+    names: RowNames = AS_GIVEN,
+    may_lack: bool | None = None,
 ) -> Tokenised:
     """One example per window of a question's context, labelled with the first and last token of its answer.
 
@@ -112,15 +118,16 @@ def answer_examples(
     `answers` holds the accepted ones of each question, the first for the label, as (character where it starts in the
     context, text); none for a question that its context does not answer. Segments are `first`, the question, and
     `second`, the window. Examples also have `question`, its number; `text`, the whole context; `offsets`, the
-    characters of it that each token stands for, (0, 0) elsewhere; `answers`, the accepted texts; `null`.
+    characters of it that each token stands for, (0, 0) elsewhere; `answers`, the accepted texts; `null`; `may_lack`,
+    whether questions of the task may have no answer: by default, whether one of these has none.
     Raises ValueError where an answer is not in its context or a question leaves no room.
     """
     check_answers(contexts, answers, "the questions")
-    lost = 0
+    lost, may_lack = 0, not all(answers) if may_lack is None else may_lack
 
     def made() -> Iterator[dict[str, Any]]:
         nonlocal lost
-        windows = _windows(questions, contexts, tokenizer, max_length, overlap)
+        windows = _windows(questions, contexts, tokenizer, max_length, overlap, names)
         for number, (encodings, context, accepted) in enumerate(zip(windows, contexts, answers, strict=True)):
             spans = [_answer_tokens(encodings, place, accepted) for place in range(len(encodings))]
             gone = bool(accepted) and not any(spans)
@@ -135,6 +142,7 @@ def answer_examples(
                     "offsets": [at if here else (0, 0) for at, here in zip(encoding.offsets, inside, strict=True)],
                     "answers": [text for _, text in accepted],
                     "null": null,
+                    "may_lack": may_lack,
                 }
                 yield _example(encoding, tokenizer, ("first", "second")) | extra
 
@@ -149,7 +157,11 @@ def _batches(*columns: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
 
 
 def _encodings(
-    first: Sequence[str], second: Sequence[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
+    first: Sequence[str],
+    second: Sequence[str] | None,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    names: RowNames,
 ) -> Iterator[Encoding]:
     """The encoding of each row. Raises ValueError at the end where rows have no token."""
     pair = second is not None
@@ -161,7 +173,7 @@ def _encodings(
             row += 1
             yield encoding
     if empty:
-        raise ValueError(f"texts without any token, rows {some_rows(empty)}. Leave them out")
+        raise ValueError(f"texts without any token, {names.some(empty)}. Leave them out")
 
 
 def _windows(
@@ -170,6 +182,7 @@ def _windows(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     overlap: int,
+    names: RowNames,
 ) -> Iterator[list[Encoding]]:
     """The windows of each question's context, in their order."""
     lengths = [len(ids) for (some,) in _batches(questions) for ids in token_ids(tokenizer, some)]
@@ -177,7 +190,7 @@ def _windows(
     long = [row for row, room in enumerate(rooms) if room < 1]
     if long:
         raise ValueError(
-            f"questions that leave no room for their context within max_length {max_length}, rows {some_rows(long)} "
+            f"questions that leave no room for their context within max_length {max_length}, {names.some(long)} "
             f"(the longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
         )
     for asked, read, room in _batches(questions, contexts, rooms):

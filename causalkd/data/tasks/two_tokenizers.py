@@ -48,7 +48,8 @@ def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Exa
             yield row | {"student": read}
 
     rows = PackedRows(made())
-    return replace(teacher, examples=rows, lost=lost, student_pad_id=student_pad_id)
+    cut = student.truncated
+    return replace(teacher, examples=rows, lost=lost, student_pad_id=student_pad_id, student_truncated=cut)
 
 
 def in_teachers_tokens(examples: Examples) -> Examples:
@@ -61,7 +62,7 @@ def in_teachers_tokens(examples: Examples) -> Examples:
     )
     if examples.kind == "token_classification":
         examples = replace(examples, lost=sum(len(row["tags"]) - len(row["words"]) for row in rows))
-    return replace(examples, examples=rows, student_pad_id=None)
+    return replace(examples, examples=rows, student_pad_id=None, student_truncated=0)
 
 
 def carried(examples: Examples) -> str | None:

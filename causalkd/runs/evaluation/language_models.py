@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from causalkd.data.batch import Batch, Example, pad
 from causalkd.data.tasks.instructions import Instruction, prompt_ids
-from causalkd.data.tasks.loading import DATA_VARIABLE, load_examples, task_spec
+from causalkd.data.tasks.loading import load_examples, task_spec
+from causalkd.data.tasks.raw_rows import DATA_VARIABLE
 from causalkd.data.tasks.readers import read_jsonl
 from causalkd.data.tasks.row_checks import check_rows
 from causalkd.models.generation import Sampling, continue_prompts

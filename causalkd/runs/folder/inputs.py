@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from causalkd.data.tasks.loading import DATA_VARIABLE
+from causalkd.data.tasks.raw_rows import DATA_VARIABLE
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder

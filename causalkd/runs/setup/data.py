@@ -10,9 +10,11 @@ from causalkd.data.batch import Reader
 from causalkd.data.packing import pack
 from causalkd.data.tasks.encode import unknown_share
 from causalkd.data.tasks.generated import generated_task
-from causalkd.data.tasks.loading import Examples, drawn_rows, load_examples
-from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.data.tasks.loading import Examples, load_examples
+from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.packed_rows import PackedRows
+from causalkd.data.tasks.raw_rows import drawn_rows
+from causalkd.data.tasks.split_parts import PartOf
 from causalkd.data.tasks.two_tokenizers import OVER_LABELS, in_teachers_tokens, read_twice
 from causalkd.models.checkpoints import read_config
 from causalkd.models.load import OTHER_TOKENIZERS
@@ -21,6 +23,8 @@ from causalkd.runs.setup.tokenizers import students_tokenizer, tokenizer_of, wit
 from causalkd.verification.measures.metrics import check_metrics
 
 _LONGEST = 128
+_COUNTS = ("truncated", "lost", "left_out", "student_truncated")
+"""What is known of all rows together alone, once they are divided."""
 _READ_FOR_WORDS = 1000
 """So many training rows tell whether a tokenizer has words of them."""
 
@@ -115,14 +119,16 @@ def _check_apart(train: Examples, heldout: Examples, part: DataPart) -> None:
     given = data_of(part)
     if isinstance(given, str):
         return
-    shared = given.shared_files("train", "validation")
-    if heldout.origin == train.origin or shared:
-        rows = ", ".join(map(str, shared[:5])) if shared and heldout.origin != train.origin else train.origin
-        raise ValueError(
-            f"the training and the validation split are the same rows, or share some: {rows}; so models would be "
-            "measured on what they learn from. Name other rows as `data.splits.validation`, or a part: "
-            "{part_of: train, share: 0.1}"
-        )
+    for split in ("validation", "test"):
+        shared = given.shared("train", split)
+        same = split == "validation" and heldout.origin == train.origin
+        if same or shared:
+            rows = train.origin if same else ", ".join(shared[:5])
+            raise ValueError(
+                f"the training and the {split} split are the same rows, or share some: {rows}; so models would be "
+                f"measured on what they learn from. Name other rows as `data.splits.{split}`, or a part: "
+                "{part_of: train, share: 0.1}"
+            )
 
 
 def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
@@ -148,7 +154,7 @@ def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
         heldout = [made.of_heldout(row) for row in heldout]
     remaining = PackedRows(kept)
     of_all = f" (of all its rows {', '.join(train.notes())})" if train.notes() else ""
-    origin, unknown = f"the training split, {train.origin}", dict.fromkeys(("truncated", "lost", "left_out"))
+    origin, unknown = f"the training split, {train.origin}", dict.fromkeys(_COUNTS)
     without = f"without {size - len(remaining)} that are held out{'' if made is None else ' or equal one of these'}"
     return (
         replace(train, examples=remaining, origin=f"{origin}, {without}{of_all}", **unknown),

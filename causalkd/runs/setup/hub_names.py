@@ -5,7 +5,7 @@ from pathlib import Path
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from causalkd.data.tasks.loading import local_file
+from causalkd.data.tasks.raw_rows import local_file
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.packaged_weights import PACKAGED
 from causalkd.recipe.recipe import Recipe

@@ -12,7 +12,7 @@ from typing import Any
 
 from causalkd.alignment.spec import Alignment
 from causalkd.data.tasks.find_files import find_files
-from causalkd.data.tasks.loading import local_file
+from causalkd.data.tasks.raw_rows import local_file
 from causalkd.data.tasks.registry import TASKS
 from causalkd.files.digests import files_digest_once
 from causalkd.files.refusals import refused

@@ -3,18 +3,26 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from causalkd.data.batch import Batch, Inputs
 from causalkd.data.positions import Positions
 from causalkd.verification.interventions.predictions import TOLERANCE, Predictions, majority, same
 
 
-def permuted_rows(counts: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
+def permuted_rows(
+    counts: Int[Tensor, "batch"], same: Bool[Tensor, "batch batch"] | None = None
+) -> Int[Tensor, "batch"]:
     """Another row for each row, whose source it receives, with as many intervened positions where there is one.
 
     Rows of equal count give their sources to each other in a ring. A row whose count is unique joins the ring of the
-    next higher count (the highest one that of the next lower).
+    next higher count (the highest one that of the next lower). A row that would so receive what another row of `same`
+    is to it exchanges its source with a row that has one for it, as far as there is such a row.
+
+    Args:
+        counts: The number of intervened positions of each row.
+        same: Whether the source of another row is a row's own source, or its base, so that it is no other source.
 
     Raises:
         ValueError: There is only one row.
@@ -37,7 +45,40 @@ def permuted_rows(counts: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
     source_rows = torch.empty_like(counts)
     for ring in rings:
         source_rows[ring] = torch.tensor(ring[1:] + ring[:1], device=counts.device)
-    return source_rows
+    return source_rows if same is None else _exchanged(source_rows, counts, same)
+
+
+def same_sources(batch: Batch) -> Bool[Tensor, "batch batch"]:
+    """Whether the source of the second row has the tokens of the source or of the base of the first row."""
+    known: dict[tuple[int, ...], int] = {}
+    base = _numbered(batch.inputs, known)
+    if batch.source is not None:
+        source = _numbered(batch.source, known)
+    else:
+        assert batch.source_rows is not None
+        source = base[batch.source_rows.cpu()]
+    return (source == source[:, None]) | (source == base[:, None])
+
+
+def _numbered(inputs: Inputs, known: dict[tuple[int, ...], int]) -> Int[Tensor, "batch"]:
+    """A number for each row, the same for rows with the same tokens, whatever their padding."""
+    tokens, real = inputs["input_ids"].tolist(), inputs["attention_mask"].tolist()
+    rows = (tuple(t for t, kept in zip(*row, strict=True) if kept) for row in zip(tokens, real, strict=True))
+    return torch.tensor([known.setdefault(row, len(known)) for row in rows])
+
+
+def _exchanged(
+    source_rows: Int[Tensor, "batch"], counts: Int[Tensor, "batch"], same: Bool[Tensor, "batch batch"]
+) -> Int[Tensor, "batch"]:
+    given, size = source_rows.tolist(), counts.tolist()
+    barred = (same | torch.eye(len(given), dtype=torch.bool, device=same.device)).tolist()
+    for row, own in enumerate(given):
+        if barred[row][own]:
+            others = [other for other in range(len(given)) if not (barred[row][given[other]] or barred[other][own])]
+            if others:
+                other = min(others, key=lambda each: size[given[each]] != size[own])
+                given[row], given[other] = given[other], own
+    return torch.tensor(given, device=counts.device)
 
 
 def permuted_positions(positions: Positions, source_positions: Positions) -> Positions:

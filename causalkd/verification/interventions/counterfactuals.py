@@ -13,7 +13,7 @@ from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
 from causalkd.models.hooks.forward import ForwardOutput, SourceActivations
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.interventions.baselines import permuted_positions, permuted_rows
+from causalkd.verification.interventions.baselines import permuted_positions, permuted_rows, same_sources
 from causalkd.verification.interventions.norm_matched import norm_matched_sources
 from causalkd.verification.interventions.plan import Intervention
 from causalkd.verification.interventions.predictions import (
@@ -84,6 +84,10 @@ class ModelPass:
         """What the model predicts without an intervention."""
         return self._predictions(self.base)
 
+    @cached_property
+    def _same_sources(self) -> Bool[Tensor, "batch batch"]:
+        return same_sources(self.batch)
+
     def counterfactual(self, intervention: Intervention) -> Counterfactual:
         """The counterfactual of an intervention, each row with its own source."""
         return self._intervene(
@@ -103,7 +107,7 @@ class ModelPass:
         positions = self.source_readings.positions[intervention.positions]
         rows = torch.arange(len(positions.valid), device=positions.valid.device)
         if source_readings is self.source_readings:
-            rows = permuted_rows(positions.valid.sum(1))
+            rows = permuted_rows(positions.valid.sum(1), self._same_sources)
         positions = permuted_positions(positions, source_readings.positions[intervention.positions].rows(rows))
         return self._intervene(intervention, source_readings.rows(rows), positions).predictions
 

@@ -75,17 +75,22 @@ def window_answers(
 
 
 def question_answers(
-    found: Iterable[WindowAnswer], accepted: Mapping[int, Sequence[str]], threshold: float = 0.0
+    found: Iterable[WindowAnswer],
+    accepted: Mapping[int, Sequence[str]],
+    threshold: float = 0.0,
+    may_lack: bool | None = None,
 ) -> tuple[QuestionAnswer, ...]:
     """The best answer over all windows of each question.
 
-    Where some question has no accepted answer (SQuAD 2.0), a question is left unanswered if the score of "there is no
-    answer", in the window where that is least, exceeds the best answer's by more than `threshold` logits.
+    Where questions may have no answer (SQuAD 2.0), one is left unanswered if the score of "there is no answer", in the
+    window where that is least, exceeds the best answer's by more than `threshold` logits. By default they may where one
+    of these has no accepted answer.
     """
     by_question: dict[int, list[WindowAnswer]] = {}
     for each in found:
         by_question.setdefault(each.question, []).append(each)
-    may_lack = any(not accepted[question] for question in by_question)
+    if may_lack is None:
+        may_lack = any(not accepted[question] for question in by_question)
     answers = []
     for question, windows in by_question.items():
         best = max(windows, key=lambda window: window.score)

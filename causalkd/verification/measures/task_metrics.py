@@ -131,7 +131,8 @@ def _collect(
     together = replace(_join(parts), positive=positive)
     if windows and examples is not None:
         accepted = {example["question"]: example["answers"] for example in examples}
-        together = replace(together, answered=question_answers(windows, accepted))
+        may_lack = any(example.get("may_lack", not example["answers"]) for example in examples)
+        together = replace(together, answered=question_answers(windows, accepted, may_lack=may_lack))
     if model.task == "token_classification":
         numbers = torch.cat([batch.numbers for batch in batches]).tolist()
         together = replace(together, tags=_tags(together, None if examples is None else [examples[n] for n in numbers]))

@@ -24,6 +24,16 @@ def test_only_the_assistant_is_learnt_and_rows_without_it_are_counted(monkeypatc
     assert conversation_examples([TURNS], tokenizer, length).truncated == 1
 
 
+def test_a_reply_after_a_prompt_that_ends_in_a_space_is_learnt_from_its_first_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokenizer = gpt2_like()
+    bot = "{% for m in messages %}{{ 'bot: ' if m.role == 'assistant' }}{{ m.content }}\n{% endfor %}"
+    monkeypatch.setattr(tokenizer, "chat_template", bot + "{% if add_generation_prompt %}bot: {% endif %}")
+    (example,) = conversation_examples([TURNS], tokenizer, 128).examples
+    assert tokenizer.decode([label for label in example["label"] if label >= 0]) == " the fox\n"
+
+
 def test_templates_that_cannot_be_used_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = gpt2_like()
     with pytest.raises(ValueError, match="has no chat template"):

@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -134,3 +135,14 @@ def test_other_contents_of_the_same_path_and_time_are_read_anew(
         os.utime(tmp_path / name, (315532800, 315532800))
         found.append(read_files([tmp_path / name]).rows[0]["text"])
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("form", ["lines", "list"])
+def test_texts_that_look_like_dates_stay_texts(tmp_path: Path, form: str) -> None:
+    rows = [{"text": f"2020-01-0{n} 10:00:00", "turns": [{"content": "2020-01-01"}]} for n in range(1, 4)]
+    rows[2]["more"] = "2020-01-01T00:00:00"
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(rows, indent=1) if form == "list" else "\n".join(map(json.dumps, rows)) + "\n")
+    found = read_files([path]).rows
+    assert found["text"][:] == [row["text"] for row in rows] and found["turns"][:] == [row["turns"] for row in rows]
+    assert found["more"][:] == [None, None, "2020-01-01T00:00:00"]

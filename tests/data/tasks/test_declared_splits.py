@@ -7,6 +7,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from causalkd.data.tasks.declared_splits import declares_splits, saved_splits
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.preview import preview
+from causalkd.data.tasks.split_parts import PartOf
 
 CARD = """---
 configs:
@@ -65,6 +66,48 @@ def test_the_card_of_a_hub_data_set_says_which_files_are_of_which_split(tmp_path
         _ = OwnData(str(tmp_path), "classification").sources
     (tmp_path / "README.md").write_text("# Reviews\nconfigs:\n")
     assert not declares_splits(str(tmp_path))
+
+
+def test_slices_that_share_rows_are_found_by_their_rows(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("one_1", "t"):
+        (tmp_path / f"data/{name}.csv").write_text("text,label\n" + "".join(f"fox {n},x\n" for n in range(40)))
+    (tmp_path / "README.md").write_text(CARD)
+
+    def shared(one: str | None = None, **splits: str | PartOf) -> list[str]:
+        given = {**({} if one is None else {"train": one}), **splits}
+        return OwnData(str(tmp_path), "classification", splits=given, config="one").shared("train", "validation")
+
+    assert shared(validation="train[75%:]") == [f"10 rows of {tmp_path} that train and train[75%:] share"]
+    assert shared("train[:80%]+test", validation="train[75%:]")[0].startswith("2 rows")
+    assert shared("all", validation="test")[0].startswith("40 rows")
+    assert shared(more="train[:50%]", validation=PartOf("more", 0.5))[0].startswith("20 rows")
+    assert shared("train[:75%]", validation="train[75%:]") == shared(validation="test") == shared() == []
+    assert shared(validation=PartOf("train", 0.5)) == []
+    with pytest.raises(ValueError, match=r"is 'dev\[:9\]', and .* has no split dev; it has train, test\. Correct it"):
+        OwnData(str(tmp_path), "classification", splits={"validation": "dev[:9]"}, config="one").table("validation")
+
+
+def test_a_saved_data_set_has_no_slices(tmp_path: Path) -> None:
+    _rows(8).save_to_disk(str(tmp_path))
+    for name in ("train[:5]", "dev"):
+        with pytest.raises(ValueError, match=r"has no split .*; .* has train\. |has no split .*; it has train\. "):
+            OwnData(str(tmp_path), "classification", splits={"validation": name}).table("validation")
+
+
+def test_several_splits_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
+    names = ("train_r1", "train_r2", "dev_r1", "test_a", "test_b")
+    DatasetDict({name: _rows(8) for name in names}).save_to_disk(str(tmp_path / "rounds"))
+    several = r"has several splits that may be `train`: train_r1, train_r2\. Name one .* as `train: train_r1\+train_r2`"
+    with pytest.raises(ValueError, match=several):
+        OwnData(str(tmp_path / "rounds"), "classification").table("train")
+    own = OwnData(str(tmp_path / "rounds"), "classification", splits={"train": "train_r2"})
+    assert [own.table(name).origin.split()[-1] for name in ("train", "validation", "test_b")] == [
+        *("train_r2", "dev_r1", "test_b")
+    ]
+    DatasetDict(train=_rows(8), train_small=_rows(4)).save_to_disk(str(tmp_path / "exact"))
+    exact = OwnData(str(tmp_path / "exact"), "classification", validation_share=None)
+    assert len(exact.table("train").rows) == 8 and len(exact.table("train_small").rows) == 4
 
 
 def test_files_have_no_configuration(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import processors
 
 from causalkd.data.batch import IGNORED
-from causalkd.data.tasks import documents
+from causalkd.data.tasks import documents, text_pieces
 from causalkd.data.tasks.documents import FileText, RowText, block_rows
 from causalkd.data.tasks.encode import encode, token_bytes
 from causalkd.data.tasks.scored_rows import overlapping_rows
@@ -29,7 +29,7 @@ def written(folder: Path, text: str = LINES) -> Path:
 
 
 def test_pieces_give_the_tokens_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "_PIECE", 100)
+    monkeypatch.setattr(text_pieces, "_PIECE", 100)
     text = FileText.of([written(tmp_path)])
     assert len(text) > 10 and "".join(text[number][0] for number in range(len(text))) == LINES
     assert [starts for _, starts in (text[number] for number in range(3))] == [True, False, False]
@@ -95,7 +95,7 @@ def test_a_last_token_of_its_own_is_scored_with_overlapping_rows(tmp_path: Path,
 
 
 def test_a_limit_draws_by_the_seed_and_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "_PIECE", 200)
+    monkeypatch.setattr(text_pieces, "_PIECE", 200)
     monkeypatch.setattr(documents, "_AT_ONCE", 2)
     text = FileText.of([written(tmp_path, "".join(f"the fox {number}\n" for number in range(2000)))])
     read: list[int] = []
@@ -112,6 +112,33 @@ def test_a_limit_draws_by_the_seed_and_reads_little(tmp_path: Path, monkeypatch:
     ]
     assert len(drawn[0]) == len(drawn[1]) == 4 and drawn[0] != drawn[1]
     assert len(read) < len(text)
+
+
+WIKI = "".join(f" = Fox {number} = \n the quick fox {number} , \n = = On = = \n jumps \n" for number in range(60))
+ARTICLE = r"^ = [^=\n][^\n]* = ?$"
+
+
+def test_a_limit_draws_articles_by_the_seed_the_same_of_a_file_and_of_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, f" \n{WIKI}")
+    table = datasets.Dataset.from_dict({"text": ["", *WIKI.splitlines(keepends=True)]})
+    drawn = [
+        block_rows(text, gpt2_like(), 16, causal=True, limit=4, seed=seed, begins=ARTICLE)[:]
+        for seed in (0, 1)
+        for text in (FileText.of([path], ARTICLE), RowText.of_lines(table, "text", ARTICLE))
+    ]
+    ids = [[row["input_ids"] for row in rows] for rows in drawn]
+    assert ids[0] == ids[1] != ids[2] == ids[3] and {len(rows) for rows in ids} == {4}
+
+
+def test_lines_that_start_with_a_space_are_cut_into_pieces_with_the_tokens_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, WIKI)
+    whole = block_rows(FileText.of([path]), gpt2_like(), 32, causal=True)[:]
+    monkeypatch.setattr(text_pieces, "_PIECE", 100)
+    text = FileText.of([path])
+    assert len(text) > 20 and "".join(text[number][0] for number in range(len(text))) == WIKI
+    assert list(block_rows(text, gpt2_like(), 32, causal=True)) == list(whole)
 
 
 def test_articles_are_documents_with_ends_between(tmp_path: Path) -> None:

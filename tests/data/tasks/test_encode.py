@@ -5,9 +5,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from causalkd.data.tasks.encode import (
+    RowNames,
     encode,
     room_for_blocks,
-    some_rows,
     special_tokens_around,
     token_ids,
     unknown_share,
@@ -49,7 +49,8 @@ def test_a_length_without_room_for_text_is_refused() -> None:
 
 
 def test_only_the_first_rows_are_named() -> None:
-    assert some_rows([1, 2]) == "2, 3" and some_rows(range(8)) == "1, 2, 3, 4, 5 and 3 more"
+    assert RowNames().some([1, 2]) == "rows 2, 3"
+    assert RowNames("a.csv", range(10, 30)).some(range(8)) == "rows 11, 12, 13, 14, 15 and 3 more of a.csv"
 
 
 def test_a_slow_tokenizer_is_refused() -> None:

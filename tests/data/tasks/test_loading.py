@@ -62,7 +62,8 @@ def test_local_files_become_examples(folder: Path, task: str, split: str, labels
     assert found == labels
     file = TASKS[task].files[split]
     assert file.path in loaded.origin and file.note in loaded.origin
-    assert loaded.summary() == f"{len(labels)} examples of {loaded.origin}"
+    what = f"{len(labels)} windows of 2 questions" if task == "squad" else f"{len(labels)} examples"
+    assert loaded.summary() == f"{what} of {loaded.origin}"
 
 
 def test_tags_become_numbers_of_the_tag_set(folder: Path) -> None:

@@ -1,4 +1,6 @@
-from causalkd.data.tasks.messages import as_messages
+import pytest
+
+from causalkd.data.tasks.messages import as_messages, refuse_tools
 
 
 def test_turns_in_sharegpts_form_become_messages() -> None:
@@ -14,4 +16,10 @@ def test_anything_else_stays_as_it_is_and_is_checked_afterwards() -> None:
     messages = [{"role": "user", "content": "hi", "from": "human"}]
     for value in (messages, None, "text", ["text"], [{"from": "narrator", "value": "x"}], [{"from": None}]):
         assert as_messages(value) is value
-    assert as_messages([{"from": "gpt"}]) == [{"role": "assistant", "content": None}]
+    assert as_messages([{"from": "gpt", "weight": 0}]) == [{"role": "assistant", "content": None, "weight": 0}]
+
+
+def test_tools_are_refused_and_their_absence_is_not() -> None:
+    refuse_tools([None, []], "a.jsonl")
+    with pytest.raises(ValueError, match=r"^a\.jsonl: the column 'tools' .* \(in row 2 and perhaps others\).*Remove"):
+        refuse_tools([None, [{"name": "sing"}]], "a.jsonl")

@@ -6,7 +6,8 @@ import pytest
 
 from causalkd.data.tasks.kinds import Kind
 from causalkd.data.tasks.loading import Examples, load_examples
-from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.data.tasks.own_data import OwnData
+from causalkd.data.tasks.split_parts import PartOf
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
 
 TURNS = (

@@ -50,7 +50,7 @@ def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
     path.write_text("text,label\nthe fox,a\na cat,b\n")
     assert "labels that are not numbers: 'a' (1 times)" in preview(str(path), "regression")
     path.write_text("text,label\n" + "the fox,a\n" * 4)
-    assert "has 1 different values in 3 rows, which are no classes" in preview(str(path))
+    assert "has 1 different values in 4 rows, which are no classes" in preview(str(path))
 
 
 @pytest.mark.parametrize(("split", "is_divided"), [("val", False), ("validation_matched", False), ("test", True)])

@@ -46,6 +46,15 @@ def test_conll_sentences_end_at_blank_lines_of_any_kind(tmp_path: Path) -> None:
         read_conll(write(tmp_path, "b.conll", "a\tO\nb\nc\tO\tO\n"))
 
 
+@pytest.mark.parametrize("column", [("1", "2-3", "2", "3"), ("0", "1", "2", "3"), ("a/b_0",) * 4])
+def test_conll_with_numbers_or_a_name_before_the_words_is_refused(tmp_path: Path, column: tuple[str, ...]) -> None:
+    rows = [f"{first}\t{word}\tNOUN" for first, word in zip(column, "abcd", strict=True)]
+    with pytest.raises(ValueError, match=r"the first column \(.*\) numbers the words or repeats a name.*cut -f 2,4"):
+        read_conll(write(tmp_path, "a.conll", "\n".join([*rows, "", *rows[:1], ""])))
+    words = write(tmp_path, "b.conll", "\n".join([*rows, "", "a\tb\tNOUN", "b\ta\tNOUN"]))
+    assert [len(words) for words, _ in read_conll(words)] == [4, 2]
+
+
 def test_conll_comments_are_no_words_and_a_word_that_is_a_hash_is_one(tmp_path: Path) -> None:
     for tab in (" ", "\t"):
         rows = ["# sent_id = 1", "a X Y DET".replace(" ", tab), "# X Y SYM".replace(" ", tab), "", "# newdoc id = 1"]

@@ -10,7 +10,7 @@ FITTING = {
     "tags": [["O", 3]],
     "answers": [{"answer_start": [0], "text": ["a"]}, {"answer_start": [], "text": []}],
     "spans": [[(0, "a")], []],
-    "messages": [[TURN]],
+    "messages": [[TURN, {**TURN, "tool_calls": None, "name": ""}]],
 }
 WRONG = {
     "text": [None, 2020, ["a"]],
@@ -19,7 +19,10 @@ WRONG = {
     "tags": [[], [None], "O"],
     "answers": [None, {"text": ["a"]}, {"answer_start": [0], "text": []}, {"answer_start": ["0"], "text": ["a"]}],
     "spans": [None, [(None, "a")], [(0, 7)]],
-    "messages": [None, [], [{"role": "user"}], [{"role": "user", "content": None}]],
+    "messages": [
+        *(None, [], [{"role": "user"}], [{"role": "user", "content": None}]),
+        *([{**TURN, "tool_calls": [{"function": {"name": "sing"}}]}], [{**TURN, "weight": 0}]),
+    ],
 }
 
 
@@ -39,6 +42,16 @@ def test_many_faults_are_one_error_in_the_order_of_rows() -> None:
         message.index(f"row {row}, column") for row in (1, 2, 3)
     )
     assert message.count("must stand") == 5
+
+
+def test_words_need_as_many_tags() -> None:
+    words, tags = [["a", "b"], ["a", "b"], ["a"]], [["O", "O"], ["O"], ["O", "B-x"]]
+    check_rows(["words", "tags"], ["tokens", "ner"], [words[:1], tags[:1]], "f")
+    with pytest.raises(
+        ValueError,
+        match=r"^f: row 5: 2 word\(s\) and 1 tag\(s\); row 8: 1 word\(s\) and 2 tag\(s\)\. Correct or remove",
+    ):
+        check_rows(["words", "tags"], ["tokens", "ner"], [words, tags], "f", [1, 4, 7])
 
 
 def test_answers_stand_where_they_are_said_to_start() -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 import datasets
 import pytest
 
-from causalkd.data.tasks.own_data import OwnData, PartOf
+from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.split_files import files_by_split
+from causalkd.data.tasks.split_parts import PartOf
 
 
 @pytest.fixture(autouse=True)

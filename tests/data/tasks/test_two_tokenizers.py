@@ -1,5 +1,7 @@
 """Examples in the tokens of two models, against each tokenizer asked by itself."""
 
+from dataclasses import replace
+
 import pytest
 
 from causalkd.data.tasks.loading import Examples
@@ -64,6 +66,16 @@ def test_predictions_over_tokens_other_rows_and_rows_without_extents_are_refused
     plain = sentence_examples(FIRST, None, [0, 1, 0, 1], gpt2_like(), 64).examples
     with pytest.raises(ValueError, match="load them with with_extents=True"):
         read_twice(_examples("classification", one), _examples("classification", plain), 0)
+
+
+def test_rows_that_are_cut_for_the_students_alone_are_told() -> None:
+    one, other = (
+        sentence_examples(FIRST, None, [0, 1, 0, 1], tokenizer, length, with_extents=True)
+        for tokenizer, length in ((bert_like(), 64), (gpt2_like(), 8))
+    )
+    read = replace(_examples("classification", other.examples), truncated=other.truncated)
+    made = read_twice(_examples("classification", one.examples), read, 0)
+    assert made.notes() == ["4 cut to length for the students"] and in_teachers_tokens(made).notes() == []
 
 
 def test_how_many_of_the_students_tokens_are_reached_is_said() -> None:

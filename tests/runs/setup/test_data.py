@@ -187,9 +187,17 @@ def test_a_model_is_not_measured_on_what_it_learns_from(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"are the same rows, .*a\.csv; so models would be measured on what they"):
             build_data(DataPart.model_validate({**own, "splits": {"validation": same}}), fresh)
     assert build_data(DataPart.model_validate({**own, "splits": {"validation": "b.csv"}}), fresh).labels == ("a", "b")
-    shares = {**own, "path": str(tmp_path), "splits": {"train": "*.csv", "validation": "b.csv"}}
-    with pytest.raises(ValueError, match=r"are the same rows, or share some: .*b\.csv; so models would be measured on"):
-        build_data(DataPart.model_validate(shares), fresh)
+    part = {"part_of": "more", "share": 0.5}
+    for split, others in {
+        "validation": {"train": "*.csv", "validation": "b.csv"},
+        "test": {"train": "a.csv", "validation": "b.csv", "test": "a.csv"},
+        "validation ": {"train": "a.csv", "more": "*.csv", "validation": part},
+    }.items():
+        message = (
+            rf"the {split.strip()} split are the same rows, or share some: .*\.csv; so models would be measured on"
+        )
+        with pytest.raises(ValueError, match=message):
+            build_data(DataPart.model_validate({**own, "path": str(tmp_path), "splits": others}), fresh)
 
 
 def test_a_tokenizer_without_a_word_of_the_rows_is_refused(tmp_path: Path) -> None:

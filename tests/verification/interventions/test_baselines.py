@@ -1,8 +1,14 @@
 import pytest
 import torch
 
+from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
-from causalkd.verification.interventions.baselines import modal_matches, permuted_positions, permuted_rows
+from causalkd.verification.interventions.baselines import (
+    modal_matches,
+    permuted_positions,
+    permuted_rows,
+    same_sources,
+)
 from causalkd.verification.results.baselines import BASELINES
 
 
@@ -25,6 +31,27 @@ def test_a_count_that_only_one_row_has_goes_to_its_neighbour():
     source_rows = permuted_rows(counts)
     assert set(counts[source_rows][[1, 2]].tolist()) == {2}
     assert int(counts[source_rows[0]]) == 4
+
+
+def test_no_row_receives_its_own_source_or_base_from_another_row_where_there_is_a_choice():
+    def inputs(*rows: int) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([[0, row, 9] for row in rows])
+        return {"input_ids": ids, "attention_mask": torch.tensor([[0, 1, 1]] * len(rows))}
+
+    wider = {name: torch.nn.functional.pad(each, (1, 0)) for name, each in inputs(1, 1, 3, 4, 5).items()}
+    batch = Batch(inputs(1, 2, 4, 3, 3), index=torch.arange(5), source=wider)
+    same = same_sources(batch)
+    assert same.tolist()[0] == [True, True, False, False, False]  # its base is its source, and that of the second row
+    assert [row.nonzero().flatten().tolist() for row in same] == [[0, 1], [0, 1], [2, 3], [2, 3], [2, 4]]
+    counts = torch.full((5,), 2)
+    rows = permuted_rows(counts, same)
+    assert sorted(rows.tolist()) == list(range(5)) and not same[torch.arange(5), rows].any()
+    assert same[torch.arange(5), permuted_rows(counts)].any()
+    assert permuted_rows(counts, torch.eye(5, dtype=torch.bool)).equal(permuted_rows(counts))
+    everything = torch.ones(5, 5, dtype=torch.bool)
+    assert permuted_rows(counts, everything).equal(permuted_rows(counts)), "no choice"
+    inside = Batch(inputs(1, 2, 3), index=torch.arange(3), source_rows=torch.tensor([1, 2, 0]))
+    assert same_sources(inside).tolist() == [[True, False, True], [True, True, False], [False, True, True]]
 
 
 def test_one_row_has_no_other():

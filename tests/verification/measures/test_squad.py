@@ -76,6 +76,7 @@ def test_no_answer_is_given_only_where_questions_may_lack_one_and_it_is_likelier
     assert [each.text for each in question_answers(windows, may)] == ["", "fox"]
     assert [each.text for each in question_answers(windows, may, threshold=1.0)] == ["dog", "fox"]
     assert [each.text for each in question_answers(windows, must)] == ["dog", "fox"]
+    assert [each.text for each in question_answers(windows, must, may_lack=True)] == ["", "fox"]
     assert [each.null_odds for each in question_answers(windows, may)] == [1.0, -0.5]
 
 
