@@ -10,6 +10,8 @@ left out: the choice among the windows of one question.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from random import Random
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,6 +30,7 @@ LONGEST_ANSWER = 30
 """The longest predicted answer in tokens, as in BERT's release."""
 
 _SPAN_BASE = 1 << 24  # a span is coded as start * _SPAN_BASE + end
+_LARGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +96,19 @@ def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Ten
 
 
 def label_sets(present: Bool[Tensor, "item label"]) -> Int[Tensor, "item"]:
-    """The code of each row's set of labels: the sum of 2^k over its labels k."""
-    return (present.long() << torch.arange(present.shape[1], device=present.device)).sum(1)
+    """The code of each row's set of labels, from 0 on: the sum of its labels' words, modulo 2^63.
+
+    The words of the first 63 labels are the powers of 2, so their sets have codes of their own. Those of further labels
+    are random and always the same, so that two sets have one code with a probability of 2^-63.
+    """
+    words = torch.tensor(_label_words(present.shape[1]), device=present.device)
+    return (present * words).sum(1) & _LARGEST  # The sum overflows, but its last 63 bits are those of the true sum.
+
+
+@cache
+def _label_words(labels: int) -> tuple[int, ...]:
+    random = Random(0)
+    return tuple(1 << label if label < 63 else random.getrandbits(63) for label in range(labels))
 
 
 def _best_spans(ends: Float[Tensor, "item 2 pos"], counted: Bool[Tensor, "item pos"]) -> Int[Tensor, "item"]:

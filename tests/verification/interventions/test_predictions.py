@@ -7,6 +7,7 @@ from causalkd.verification.interventions.predictions import (
     counted_logits,
     counted_positions,
     divergence,
+    label_sets,
     logits_wanted,
     majority,
     predictions,
@@ -144,3 +145,13 @@ def test_a_set_of_labels_is_one_prediction_and_its_labels_diverge_one_by_one():
     p, q = logits.sigmoid().numpy(), (logits + 0.3).sigmoid().numpy()
     expected = [sum(entropy([a, 1 - a], [b, 1 - b]) for a, b in zip(*rows, strict=True)) for rows in zip(p, q)]  # noqa: B905
     assert divergence(read, other).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [63, 64, 65, 100, 4000])
+def test_sets_that_differ_in_one_label_of_many_are_different_predictions(labels):
+    """Each set of one label, each pair of neighbours, and the empty set: as many codes, none of them negative."""
+    alone = torch.eye(labels, dtype=torch.bool)
+    tried = torch.cat([alone, alone[1:] | alone[:-1], alone[:1] & False])
+    codes = label_sets(tried)
+    assert len(codes.unique()) == len(tried) and int(codes.min()) == 0
+    assert not same(*(_read("multi_label", logits).choice for logits in (-torch.ones(1, labels), 2.0 * alone[-1:] - 1)))
