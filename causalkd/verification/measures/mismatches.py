@@ -15,7 +15,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened
 from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
-from causalkd.verification.interventions.predictions import Predictions, divergence
+from causalkd.verification.interventions.predictions import Predictions, divergence, is_defined, same
 from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
 from causalkd.verification.results.rows import Departure
 
@@ -105,7 +105,8 @@ class _Answers(NamedTuple):
     def stays(self) -> Bool[Tensor, "batch"]:
         """Where the intervention changes the teacher's prediction but not the student's, and the two then differ."""
         intervened, after = self.intervened.choice, self.after.choice
-        return (self.taught != intervened) & (self.own == after) & (after != intervened)
+        known = is_defined(self.taught) & is_defined(intervened)
+        return known & (self.taught != intervened) & same(self.own, after) & (after != intervened)
 
 
 def _departure(

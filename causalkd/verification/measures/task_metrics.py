@@ -17,6 +17,7 @@ from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.predictions import (
     TOLERANCE,
     Predictions,
+    check_defined,
     counted_logits,
     counted_positions,
     logits_wanted,
@@ -73,7 +74,7 @@ def evaluate(
         tolerance: How far apart two predicted numbers may be that agree, of regressions.
 
     Raises:
-        ValueError: The metric does not exist or does not fit the task, or there are no labels.
+        ValueError: The metric does not exist or does not fit the task, there are no labels, or the model gives NaN.
     """
     names = reported(metric, further)
     check_metrics(model.task, names, label_names(model))
@@ -181,11 +182,17 @@ def _read(model: HookedModel, batch: Batch) -> Batch:
 
 
 def _predicted(model: HookedModel, batch: Batch) -> tuple[Float[Tensor, "item ..."], Predictions]:
-    """The logits that decide, and the predictions made from them."""
+    """The logits that decide, and the predictions made from them.
+
+    Raises:
+        ValueError: Some logits are NaN.
+    """
     counted = counted_positions(model.task, batch)
     run = model.run(batch.inputs, logits_at=logits_wanted(model.task, counted))
     logits = counted_logits(model.task, run.logits, counted)
-    return logits, predictions(model.task, logits, counted)
+    found = predictions(model.task, logits, counted)
+    check_defined(found.choice, model)
+    return logits, found
 
 
 def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) -> LabelPredictions:

@@ -29,6 +29,7 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.predictions import predictions, same
 
 Swap = Callable[[Tensor, Tensor], Tensor]
 """Base and source activations, (position, width) each, to the activations after the intervention."""
@@ -195,6 +196,9 @@ def _logits(
 
 
 def _accuracy(model: HookedModel, hook_point: HookPoint, pairs: _Pairs, targets: Targets, swap: Swap) -> float:
+    found = []
     with torch.no_grad():
-        found = torch.cat([_logits(model, hook_point, pairs, n, swap).argmax(-1) for n in range(len(pairs.base))])
-    return float((found.cpu() == targets).double().mean())
+        for number, positions in enumerate(pairs.positions):
+            logits = _logits(model, hook_point, pairs, number, swap)
+            found.append(predictions(model.task, logits, positions.valid).choice)
+    return float(same(torch.cat(found).cpu(), targets).double().mean())

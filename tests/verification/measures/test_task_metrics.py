@@ -196,3 +196,17 @@ def test_numbers_are_one_prediction_within_the_tolerance_everywhere():
         assert live == ({} if declared is None else {"iia_effective/middle": pytest.approx(declared)})
     assert shares[0][0] <= shares[1][0] < shares[2][0] == shares[2][1] == 1.0 and shares[0][1] < 0.5
     assert score.effective_pairs == 0
+
+
+@pytest.mark.parametrize("task", ["classification", "multi_label", "regression", "token_classification"])
+def test_a_model_that_gives_no_numbers_is_refused(task):
+    student = teacher_and_student("bert", task)[1]
+    with torch.no_grad():
+        student.model.classifier.bias[-1] = torch.nan
+    batches = _batches(task)
+    metric = "pearson" if task == "regression" else "accuracy"
+    for measured in (choices, right_rows, lambda *given: evaluate(*given, metric)):
+        with pytest.raises(
+            ValueError, match=r"\d+ of \d+ predictions of HookedModel\(Bert.*student.*no finite numbers"
+        ):
+            measured(student, batches)
