@@ -25,6 +25,7 @@ from causalkd.verification.interventions.predictions import (
     same,
     spans,
 )
+from causalkd.verification.measures.example_rows import examples_of
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.squad import WindowAnswer, question_answers, window_answers
 
@@ -66,8 +67,8 @@ def evaluate(
         batches: Labelled batches; sources and positions are not used.
         metric: A name in `METRICS`.
         taught: The teacher's `choices` on the same batches, with which the predictions are compared.
-        examples: The examples of the batches. Question answering needs them; tags count at every one of their words,
-            not only at those that the model sees.
+        examples: The examples of the batches, which then need their `index` among them. Question answering needs them;
+            tags count at every one of their words, not only at those that the model sees.
         further: Metrics that are reported besides the usual ones.
         processes: Who shares the batches; each then knows what all have measured.
         positive: The number of the class that the metric `f1` is of.
@@ -134,8 +135,8 @@ def _collect(
         accepted = {example["question"]: example["answers"] for example in examples}
         together = replace(together, answered=question_answers(windows, accepted))
     if model.task == "token_classification":
-        numbers = torch.cat([batch.numbers for batch in batches]).tolist()
-        together = replace(together, tags=_tags(together, None if examples is None else [examples[n] for n in numbers]))
+        whole = None if examples is None else [row for batch in batches for row in examples_of(batch, examples)]
+        together = replace(together, tags=_tags(together, whole))
     share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
     return together, share, starts[-1]
 
