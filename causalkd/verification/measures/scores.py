@@ -118,29 +118,34 @@ class Measurement:
     scores: tuple[Score, ...]
 
     def score(
-        self, teacher_layer: int, student_layer: int, baseline: BaselineName = "measured", pair: str | None = None
+        self,
+        teacher_layer: int,
+        student_layer: int,
+        baseline: BaselineName = "measured",
+        pair: str | None = None,
+        head: int | None = None,
+        student_head: int | None = None,
     ) -> Score:
-        """The first score at these layers, of the named pair if one is given.
+        """The score at these layers, of the named pair and of the numbered heads if they are given.
 
         Raises:
-            ValueError: There is none; the message lists those that exist.
+            ValueError: There is none, or there are several; the message lists those that exist.
         """
-        for score in self.scores:
-            comparison = score.comparison
-            if (comparison.teacher_layer, comparison.student_layer, score.baseline) == (
-                teacher_layer,
-                student_layer,
-                baseline,
-            ):
-                if pair in (None, comparison.pair):
-                    return score
-        comparisons = sorted(
-            {(s.comparison.pair, s.comparison.teacher_layer, s.comparison.student_layer) for s in self.scores}
-        )
+        asked = (teacher_layer, student_layer, pair, head, student_head)
+        of_baseline = [score for score in self.scores if score.baseline == baseline]
+        found = [
+            score
+            for score in of_baseline
+            if all(wanted in (None, own) for wanted, own in zip(asked, _place(score), strict=True))
+        ]
+        if len(found) == 1:
+            return found[0]
+        names = ("teacher layer", "student layer", "pair", "head", "student head")
+        given = ", ".join(f"{name} {value!r}" for name, value in zip(names, asked, strict=True) if value is not None)
+        baselines = "" if found else f"; there are the baselines {sorted({score.baseline for score in self.scores})}"
         raise ValueError(
-            f"no score at teacher layer {teacher_layer}, student layer {student_layer}, baseline {baseline!r}, pair "
-            f"{pair!r}; there are the baselines {sorted({s.baseline for s in self.scores})} "
-            f"and the layers {comparisons}"
+            f"{len(found) or 'no'} scores at {given}, baseline {baseline!r}{baselines}. Ask for one of these "
+            f"({', '.join(names)}): {[_place(score) for score in found or of_baseline]}"
         )
 
     def rows(self, student: str, seed: int) -> tuple[InterchangeRow, ...]:
@@ -159,6 +164,12 @@ class Measurement:
             else None
             for score in self.scores
         ]
+
+
+def _place(score: Score) -> tuple[int, int, str, int | None, int | None]:
+    comparison = score.comparison
+    layers = (comparison.teacher_layer, comparison.student_layer)
+    return (*layers, comparison.pair, comparison.head, comparison.student_head)
 
 
 def paired_difference(score: Score, reference: Score, measure: Measure = "iia_effective") -> Difference:
@@ -200,7 +211,8 @@ def differences(
             comparison = score.comparison
             if not (comparison.aligned and score.reachable):
                 continue
-            site = (comparison.teacher_layer, comparison.student_layer, "measured", comparison.pair)
+            layers = (comparison.teacher_layer, comparison.student_layer)
+            site = (*layers, "measured", comparison.pair, comparison.head, comparison.student_head)
             if score.baseline != "measured":  # the measurement itself against this baseline
                 found += _difference_rows(measurement.score(*site), score, name, name, seed)
                 continue
