@@ -10,7 +10,7 @@ from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import GRID, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hook_names import tensor_of
-from causalkd.models.hooks.hook_points import COMPONENTS
+from causalkd.models.hooks.hook_points import COMPONENTS, absent
 from causalkd.models.hooks.hooked_model import HookedModel
 
 
@@ -126,6 +126,16 @@ def _grid(
                 )
             )
     return comparisons
+
+
+def check_component(model: HookedModel, component: str) -> None:
+    """Refuses a component that no layer of a model has.
+
+    Raises:
+        ValueError: There is none; the message lists those that exist.
+    """
+    if all(hook_point.component != component for hook_point in model.hook_points()):
+        raise ValueError(absent(component, 0, model.architecture, model.hook_points()))
 
 
 def layer_interventions(model: HookedModel, component: str, positions: str) -> dict[int, Intervention]:

@@ -56,7 +56,8 @@ def predict_texts(
     with torch.no_grad(), evaluating([model]):
         for number in processes.share(len(batches)):
             batch = batches[number].to(model.model.device)
-            assert batch.labels is not None
+            if batch.labels is None:
+                raise ValueError("a batch has no labels, so nothing can be scored; give batches of labelled texts")
             gold = batch.labels[:, 1:]
             counts = (gold != IGNORED) & batch.counted[:, 1:]
             logits = model.run(batch.inputs).logits[:, :-1][counts]
