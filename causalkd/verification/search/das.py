@@ -45,7 +45,7 @@ class Fit:
     learning_rate: float = 3e-2
     seed: int = 0
     temperatures: tuple[float, float] = (50.0, 0.1)
-    """The temperatures of the boundary at the first and the last step; only where the dimension is learned."""
+    """The temperatures of the boundary in the first and the last epoch; only where the dimension is learned."""
 
 
 @dataclass(frozen=True, eq=False)
