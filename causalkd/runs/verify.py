@@ -1,9 +1,8 @@
 """Build a run's report: every measurement of its models on held-out pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -28,7 +27,7 @@ from causalkd.verification.measures.iia import Subject, untrained
 from causalkd.verification.measures.metric_certainty import TaskCertainty, task_certainty
 from causalkd.verification.measures.mismatches import Departures
 from causalkd.verification.measures.off_distribution import Distances
-from causalkd.verification.measures.scores import differences
+from causalkd.verification.measures.scores import Row, adjusted, differences
 from causalkd.verification.measures.task_metrics import Behaviour, choices, evaluate, right_rows
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BASELINES, explaining
@@ -39,8 +38,6 @@ from causalkd.verification.results.report import (
     TeacherResult,
     VerificationReport,
 )
-
-Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 
 
 def verified(
@@ -159,7 +156,7 @@ class _Watch:
             }
             rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
             compared += differences(found, references(self.run.recipe.students))
-        return _distinct(rows), _distinct(compared)
+        return _over_all_components(rows), _over_all_components(compared)
 
     def of_heads(self) -> tuple[InterchangeRow, ...]:
         """The comparison of single attention heads, where the recipe names the component that is split by heads."""
@@ -215,12 +212,9 @@ def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
     return [GroundTruth(model, answers, positions, name=name, seed=seed) for name, seed, model in models]
 
 
-def _distinct(rows: list[Row]) -> tuple[Row, ...]:
-    """Each row once: a declared pair is also measured in the grid of every component, where its q differs."""
-    found: dict[Row, Row] = {}
-    for row in rows:
-        found.setdefault(replace(row, q_value=None), row)
-    return tuple(found.values())
+def _over_all_components(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Each row once, as a declared pair is also measured in the grid of every component, with q over all sites."""
+    return adjusted(dict.fromkeys(replace(row, q_value=None) for row in rows))
 
 
 def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tuple[StudentResult, ...], TaskCertainty]:

@@ -1,10 +1,17 @@
 from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
 
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import SequencesPart
 from causalkd.runs.trained_run import TrainedRun
-from causalkd.runs.verify import references, verified
+from causalkd.runs.verify import _Watch, references, verified
+from causalkd.verification.interventions.plan import Comparison, Intervention
+from causalkd.verification.measures.pair_numbers import PairNumbers
+from causalkd.verification.measures.scores import COLUMNS, Measurement, Score
 from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.statistics.permutation import benjamini_hochberg
 from tests.executed import blocks_named
 from tests.shrunk import FinishedRun
 
@@ -39,3 +46,38 @@ def test_every_intervention_of_a_run_is_run_once(quickstart: FinishedRun) -> Non
     plain = 2 * 4 + 2 * 2  # the teacher's metric and choices, the students'
     made = 2  # a model measures its hook points on one row when it is made, here the untrained student
     assert sum(rows) == pairs * (of_teacher + 2 * of_student + of_twin) + heldout * plain + made
+
+
+def _measured(*components):
+    """A table of one layer for each component; of 12 pairs as many as given are right, against 2 of a constant."""
+
+    def score(pair, component, right, baseline):
+        comparison = Comparison(pair, component, "pos", None, 1, 0, True, *[Intervention((), pair)] * 2)
+        matches, whole = (PairNumbers.of(1 * (np.arange(12) < count)) for count in (right, 12))
+        return Score(comparison, baseline, True, dict(zip(COLUMNS, (matches, whole) * 2, strict=False)), None)
+
+    return Measurement(
+        tuple(
+            score(pair, component, *each)
+            for pair, component, right in components
+            for each in ((right, "measured"), (2, "majority_class"))
+        )
+    )
+
+
+def test_tests_are_adjusted_for_the_sites_of_all_components_and_a_pair_that_is_in_several_counts_once():
+    declared = ("declared", "block_output", 8)
+    tables = {
+        "block_output": [SimpleNamespace(measurement=lambda: _measured(declared))],
+        "mlp_output": [SimpleNamespace(measurement=lambda: _measured(declared, ("grid:a", "mlp_output", 7)))],
+        "attention_output": [
+            SimpleNamespace(measurement=lambda: _measured(("grid:a", "attention_output", 2), declared))
+        ],
+    }
+    students = Recipe.load("quickstart").students[:1]
+    run = SimpleNamespace(students=[(students[0], 0, None)], recipe=SimpleNamespace(students=students))
+    for rows in _Watch.interchange(SimpleNamespace(run=run, tables=tables)):
+        for measure in {getattr(row, "measure", None) for row in rows}:
+            tests = [r for r in rows if r.p_value is not None and getattr(r, "measure", None) == measure]
+            assert len(tests) == 3 and len({row.p_value for row in tests}) == 3
+            assert [row.q_value for row in tests] == benjamini_hochberg([row.p_value for row in tests])

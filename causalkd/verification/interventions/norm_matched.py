@@ -22,9 +22,10 @@ def norm_matched_sources(
 ) -> tuple[tuple[ResolvedSite, ...], SourceActivations, Positions]:
     """An intervention at the same sites and positions that moves each activation as far, but in a random direction.
 
-    Where the intervention is on some columns or directions, it moves inside a random subspace of as many dimensions
-    (TransformerLens' `NormMatchedPlacebo`). Where it is on a whole hook point, the only such subspace is all of it,
-    so each position moves along a random direction of its own.
+    Where the intervention is on parts of a tensor (columns or directions, of one site or several), it moves inside one
+    random subspace of as many dimensions as they have together (TransformerLens' `NormMatchedPlacebo`). Where it is on
+    all of it, the only such subspace is the whole, so each position of a batch moves along a random direction of its
+    own. Every batch has the same subspaces and directions, whichever process reads it.
 
     Args:
         sites: The sites that the intervention writes to and reads from.
@@ -36,16 +37,20 @@ def norm_matched_sources(
     row = torch.arange(len(positions.valid), device=positions.valid.device)[:, None].expand_as(positions.valid)
     of_base = row[positions.valid], positions.base[positions.valid]
     of_source = row[positions.valid], positions.source[positions.valid]
-    # Two sites may be parts of one tensor, which can have two names: the second part moves what the first one moved.
-    written: dict[tuple[int, str, str], HookPoint] = {}
-    moved: dict[HookPoint, Tensor] = {}
+    # Several sites may be parts of one tensor, which can have two names: together they move it once.
+    parts: dict[tuple[int, str, str], list[int]] = {}
     for number, site in enumerate(sites):
-        read = site.source or site
-        hook_point = written.setdefault(site.hook_point.tensor, site.hook_point)
-        activation = moved.get(hook_point, base.activations[hook_point]).clone()
-        given = source_activations.activations[read.hook_point][of_source]
-        present = activation[of_base]
-        activation[of_base] = _elsewhere(present, site.put(present, read.take(given)), site, seed + number)
+        parts.setdefault(site.hook_point.tensor, []).append(number)
+    moved: dict[HookPoint, Tensor] = {}
+    for numbers in parts.values():
+        hook_point = sites[numbers[0]].hook_point
+        activation = base.activations[hook_point].clone()
+        present = intervened = activation[of_base]
+        for site in (sites[number] for number in numbers):
+            read = site.source or site
+            intervened = site.put(intervened, read.take(source_activations.activations[read.hook_point][of_source]))
+        dimensions = sum(sites[number].count for number in numbers)
+        activation[of_base] = _elsewhere(present, intervened, dimensions, seed + numbers[0])
         moved[hook_point] = activation
     return (
         tuple(ResolvedSite(hook_point) for hook_point in moved),
@@ -55,13 +60,13 @@ def norm_matched_sources(
 
 
 def _elsewhere(
-    present: Float[Tensor, "position width"], intervened: Float[Tensor, "position width"], site: ResolvedSite, seed: int
+    present: Float[Tensor, "position width"], intervened: Float[Tensor, "position width"], dimensions: int, seed: int
 ) -> Float[Tensor, "position width"]:
-    """A random value as far from the base value as the source value is."""
+    """A random value as far from the base value as the value after the intervention is."""
     width = present.shape[1]
-    if site.count < width:
-        axes = site.take(torch.eye(width, device=present.device, dtype=present.dtype))
-        return NormMatchedPlacebo(SubspaceInterchange(axes), random_basis(width, site.count, seed))(present, intervened)
+    if dimensions < width:
+        intervention = SubspaceInterchange(torch.eye(width, device=present.device, dtype=present.dtype))
+        return NormMatchedPlacebo(intervention, random_basis(width, dimensions, seed))(present, intervened)
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(present.shape, generator=generator).to(present)
     distance = (intervened - present).norm(dim=1, keepdim=True)

@@ -19,6 +19,27 @@ PairRows = UInt32[np.ndarray, "2 _pairs"]
 of many rows have one digest by chance does not matter: then a few more pairs count as dependent."""
 
 
+def check_given(batches: Sequence[Batch], what: str) -> None:
+    """Refuses to measure on nothing.
+
+    Raises:
+        ValueError: There is no batch; `what` says what was to be done.
+    """
+    if not batches:
+        raise ValueError(f"{what} was given no batches of pairs; give at least one, as pair_batches makes them")
+
+
+def separate_source(batch: Batch, what: str) -> Inputs:
+    """The source rows of a batch.
+
+    Raises:
+        ValueError: Its sources are rows of the batch itself, or it has none; `what` says what needs others.
+    """
+    if batch.source is None:
+        raise ValueError(f"{what} needs pairs with separate sources; make the batches with pair_batches")
+    return batch.source
+
+
 def row_keys(inputs: Inputs) -> list[bytes]:
     """The digest of the real tokens of every row: equal rows have one key."""
     ids, masks = inputs["input_ids"].cpu(), inputs["attention_mask"].cpu().bool()

@@ -10,6 +10,7 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass, SourceReadings
+from causalkd.verification.interventions.pair_rows import check_given
 from causalkd.verification.interventions.plan import Intervention
 
 
@@ -83,7 +84,11 @@ def run_passes(
         batches: Held-out pairs; in every process the same.
         processes: Who shares the batches. At the end the observers of each have noted what was seen by all, in the
             order of the batches.
+
+    Raises:
+        ValueError: There are no batches.
     """
+    check_given(batches, "a measurement")
     observers = [observer for each in observed for observer in each.observers]
     # A batch of one row takes a source from the one before.
     mine = processes.share(len(batches), lambda number: len(batches[number].counted) > 1)

@@ -1,17 +1,21 @@
 """Which teacher site is compared with which student site: the declared pairs, and the layer grid of a component."""
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+
+import torch
 
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import GRID, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hook_names import tensor_of
-from causalkd.models.hooks.hook_points import COMPONENTS
+from causalkd.models.hooks.hook_points import COMPONENTS, absent
 from causalkd.models.hooks.hooked_model import HookedModel
+
+_ORTHOGONAL = 1e-4  # directions of float32 with a smaller product have nothing in common
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,8 @@ class Comparison:
     teacher_layer: int
     student_layer: int
     aligned: bool
+    """Whether a trained pair writes, in both models, to something that these interventions write to, at whatever
+    positions."""
     teacher: Intervention
     student: Intervention
     wrong_layer: Intervention | None = None
@@ -98,7 +104,11 @@ def plan(
         else []
     )
     in_grid = {comparison.pair for comparison in comparisons}
-    own = [_own_comparison(student, alignment, pair, was) for pair, was in declared if pair.name not in in_grid]
+    own = [
+        _own_comparison(student, alignment, pair, _is_aligned(pair.teacher, pair.student, declared))
+        for pair in alignment.pairs
+        if pair.name not in in_grid
+    ]
     return tuple(replace(comparison, shuffled=_shuffled(alignment, comparison)) for comparison in (*comparisons, *own))
 
 
@@ -117,15 +127,25 @@ def _grid(
             exact = [
                 pair.name for pair, _ in declared if pair.policy == grid.policy and _is_in_grid(pair, component, t, s)
             ]
-            touched = any(_touches(pair, component, t, s) for pair, was in declared if was)
+            aligned = _is_aligned(teacher_intervention.sites, student_intervention.sites, declared)
             name = exact[0] if exact else f"{GRID}{grid.name}"
             wrong = columns.get(_wrong_layer(student, s)) if len(columns) > 1 else None
             comparisons.append(
                 Comparison(
-                    name, component, "pos", None, t, s, touched, teacher_intervention, student_intervention, wrong
+                    name, component, "pos", None, t, s, aligned, teacher_intervention, student_intervention, wrong
                 )
             )
     return comparisons
+
+
+def check_component(model: HookedModel, component: str) -> None:
+    """Refuses a component that no layer of a model has.
+
+    Raises:
+        ValueError: There is none; the message lists those that exist.
+    """
+    if all(hook_point.component != component for hook_point in model.hook_points()):
+        raise ValueError(absent(component, 0, model.architecture, model.hook_points()))
 
 
 def layer_interventions(model: HookedModel, component: str, positions: str) -> dict[int, Intervention]:
@@ -190,7 +210,7 @@ def _part(site: ResolvedSite) -> bytes:
 
 
 def _own_comparison(
-    student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, trained: bool
+    student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, aligned: bool
 ) -> Comparison:
     site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
     taught, own = declared_interventions(alignment)[pair.name]
@@ -198,7 +218,7 @@ def _own_comparison(
     layers = (hook_point.layer, pair.student[0].hook_point.layer)
     moved = _moved(student, own)
     return Comparison(
-        pair.name, hook_point.component, site.unit, _only_head(site), *layers, trained, taught, own, moved
+        pair.name, hook_point.component, site.unit, _only_head(site), *layers, aligned, taught, own, moved
     )
 
 
@@ -218,12 +238,21 @@ def _is_in_grid(pair: ResolvedPair, component: str, teacher_layer: int, student_
     )
 
 
-def _touches(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
-    """Whether the pair writes to both hook points, alone or among others, whole or in part."""
-    sites_of_layers = ((pair.teacher, teacher_layer), (pair.student, student_layer))
-    return all(
-        any(
-            tensor_of(site.hook_point.component, site.hook_point.layer) == tensor_of(component, layer) for site in sites
-        )
-        for sites, layer in sites_of_layers
-    )
+def _is_aligned(
+    teacher: Sequence[ResolvedSite], student: Sequence[ResolvedSite], declared: list[tuple[ResolvedPair, bool]]
+) -> bool:
+    """Whether a trained pair writes, in both models, to something that these sites write to, alone or among others."""
+    return any(was and _meet(pair.teacher, teacher) and _meet(pair.student, student) for pair, was in declared)
+
+
+def _meet(some: Sequence[ResolvedSite], others: Sequence[ResolvedSite]) -> bool:
+    """Whether a site of each have a part of one tensor in common."""
+    return any(_overlap(one, other) for one in some for other in others)
+
+
+def _overlap(one: ResolvedSite, other: ResolvedSite) -> bool:
+    tensors = [tensor_of(site.hook_point.component, site.hook_point.layer) for site in (one, other)]
+    if tensors[0] != tensors[1] or one.is_whole or other.is_whole:
+        return tensors[0] == tensors[1]
+    first, second = (site.take(torch.eye(site.hook_point.width)) for site in (one, other))
+    return bool((first.T @ second).abs().max() > _ORTHOGONAL)

@@ -10,6 +10,8 @@ left out: the choice among the windows of one question.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from random import Random
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +20,7 @@ from torch.nn import functional
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, flat_positions
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
 
 TOLERANCE = 0.5
@@ -27,7 +30,9 @@ of the labels."""
 LONGEST_ANSWER = 30
 """The longest predicted answer in tokens, as in BERT's release."""
 
+_NOTHING = -1  # the choice where the logits are NaN; all others are from 0 on
 _SPAN_BASE = 1 << 24  # a span is coded as start * _SPAN_BASE + end
+_LARGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,8 @@ class Predictions:
 
     Attributes:
         row: The row of the batch that each item belongs to.
-        choice: The predicted class, token, coded set of labels or coded span; for regression the number itself.
+        choice: The predicted class, token, coded set of labels or coded span; for regression the number itself. Where
+            the logits are NaN it is no prediction, see `is_defined`.
         log_probabilities: Over classes or tokens; over (label, absent or present) for several labels a row; over (end,
             position) for spans; for regression the number.
     """
@@ -83,18 +89,39 @@ def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Ten
         row = torch.arange(len(logits), device=logits.device)
     if task == "regression":
         return Predictions(row, values[:, 0], values)
+    choice, log_probabilities = _likeliest(task, values, counted)
+    # One NaN makes a softmax NaN everywhere; of a row's labels, each has a distribution of its own.
+    unknown = log_probabilities[..., :1].isnan().flatten(1).any(1)
+    return Predictions(row, choice.masked_fill(unknown, _NOTHING), log_probabilities)
+
+
+def _likeliest(
+    task: Task, values: Float[Tensor, "item ..."], counted: Bool[Tensor, "batch pos"]
+) -> tuple[Int[Tensor, "item"], Float[Tensor, "item ..."]]:
+    """The likeliest choice by some logits, and the logarithms of all probabilities."""
     if task == "question_answering":
         ends = values.log_softmax(-1)
-        return Predictions(row, _best_spans(ends, counted), ends)
+        return _best_spans(ends, counted), ends
     if task == "multi_label":
         either = functional.logsigmoid(torch.stack([-values, values], -1))
-        return Predictions(row, label_sets(either[..., 1] > either[..., 0]), either)
-    return Predictions(row, values.argmax(-1), values.log_softmax(-1))
+        return label_sets(either[..., 1] > either[..., 0]), either
+    return values.argmax(-1), values.log_softmax(-1)
 
 
 def label_sets(present: Bool[Tensor, "item label"]) -> Int[Tensor, "item"]:
-    """The code of each row's set of labels: the sum of 2^k over its labels k."""
-    return (present.long() << torch.arange(present.shape[1], device=present.device)).sum(1)
+    """The code of each row's set of labels, from 0 on: the sum of its labels' words, modulo 2^63.
+
+    The words of the first 63 labels are the powers of 2, so their sets have codes of their own. Those of further labels
+    are random and always the same, so that two sets have one code with a probability of 2^-63.
+    """
+    words = torch.tensor(_label_words(present.shape[1]), device=present.device)
+    return (present * words).sum(1) & _LARGEST  # The sum overflows, but its last 63 bits are those of the true sum.
+
+
+@cache
+def _label_words(labels: int) -> tuple[int, ...]:
+    random = Random(0)
+    return tuple(1 << label if label < 63 else random.getrandbits(63) for label in range(labels))
 
 
 def _best_spans(ends: Float[Tensor, "item 2 pos"], counted: Bool[Tensor, "item pos"]) -> Int[Tensor, "item"]:
@@ -108,11 +135,34 @@ def _best_spans(ends: Float[Tensor, "item 2 pos"], counted: Bool[Tensor, "item p
     return best // positions * _SPAN_BASE + best % positions
 
 
+def is_defined(choice: Tensor) -> Bool[Tensor, "item"]:
+    """Where a choice is a prediction: where its logits are not NaN, and a number is finite."""
+    return choice.isfinite() if choice.is_floating_point() else choice != _NOTHING
+
+
+def check_defined(choice: Tensor, model: HookedModel) -> None:
+    """Refuses what is no prediction.
+
+    Raises:
+        ValueError: Some choices are none.
+    """
+    unknown = int((~is_defined(choice)).sum())
+    if unknown:
+        raise ValueError(
+            f"{unknown} of {len(choice)} predictions of {model} are made from outputs that are no finite numbers, so "
+            "nothing can be measured; look for weights that are not finite, and where it runs in half precision, load "
+            "it in float32"
+        )
+
+
 def same(first: Tensor, second: Tensor, tolerance: float = TOLERANCE) -> Bool[Tensor, "item"]:
-    """Where two choices are the same prediction; numbers that are no farther apart than the tolerance are."""
+    """Where two choices are the same prediction; numbers that are no farther apart than the tolerance are.
+
+    What is no prediction is the same as nothing, like NaN.
+    """
     if first.is_floating_point():
         return (first - second).abs() <= tolerance
-    return first == second
+    return (first == second) & is_defined(first)
 
 
 def divergence(teacher: Predictions, student: Predictions) -> Float[Tensor, "item"]:
@@ -135,6 +185,9 @@ def spans(choice: Int[Tensor, "item"]) -> Int[Tensor, "item 2"]:
 
 def majority(choice: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     """The constant guess that is right most often: the most frequent choice, or the number that most others equal."""
+    if not is_defined(choice).any():
+        return choice[0]
+    choice = choice[is_defined(choice)]
     if choice.is_floating_point():
         ordered = choice.sort().values
         beyond = torch.searchsorted(ordered, ordered + 2 * tolerance, right=True)

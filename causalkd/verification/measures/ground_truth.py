@@ -18,9 +18,9 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.pair_rows import PairRows, pair_rows, shared_rows
+from causalkd.verification.interventions.pair_rows import PairRows, check_given, pair_rows, shared_rows
 from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
-from causalkd.verification.interventions.plan import Intervention, layer_interventions
+from causalkd.verification.interventions.plan import Intervention, check_component, layer_interventions
 from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
 from causalkd.verification.results.report import BaselineName
 from causalkd.verification.results.rows import GroundTruthRow
@@ -94,8 +94,11 @@ def ground_truth(
         component: The whole component that is intervened on.
 
     Raises:
-        ValueError: The model and the causal model predict at different positions, or a batch has no separate sources.
+        ValueError: The model and the causal model predict at different positions, the model has no such component, or
+            there are no batches.
     """
+    check_given(batches, "a comparison with the causal model")
+    check_component(model, component)
     names = {pair: pair for pair in batches[0].positions}
     found = GroundTruth(model, answers, names, name=name, seed=seed, component=component)
     run_passes([ObservedModel(model, found)], batches)

@@ -123,8 +123,8 @@ def _perplexity(answers: LabelPredictions) -> float:
 
 
 def exponential(nats: float) -> float:
-    """The exponential of some nats, infinite where no float holds it."""
-    return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
+    """The exponential of some nats, infinite where no float holds it; NaN stays NaN."""
+    return math.inf if nats >= _LARGEST_EXPONENT else math.exp(nats)
 
 
 _LARGEST_EXPONENT = 709.0  # the largest value whose exponential a float can hold

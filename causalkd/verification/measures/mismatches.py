@@ -13,9 +13,10 @@ from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened
+from causalkd.verification.interventions.pair_rows import separate_source
 from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
-from causalkd.verification.interventions.predictions import Predictions, divergence
+from causalkd.verification.interventions.predictions import Predictions, divergence, is_defined, same
 from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
 from causalkd.verification.results.rows import Departure
 
@@ -42,7 +43,13 @@ def departures(
         name: Name of the student, in the rows.
         seed: Seed of the student, in the rows.
         most: Largest number for each declared pair.
+
+    Raises:
+        ValueError: The teacher is no classifier or has no tokenizer, or there are no batches with separate sources.
     """
+    if teacher.task != "classification" or teacher.tokenizer is None:
+        lack = f"does {teacher.task}" if teacher.tokenizer is not None else "has no tokenizer, which shows the pairs"
+        raise ValueError(f"mismatches are those of a classifier with a tokenizer; this teacher {lack}")
     truth = TeacherCounterfactuals([MeasurementPlan(plan(teacher, student, alignment, None, None), ())])
     found = Departures(teacher, truth, alignment, name=name, seed=seed, most=most)
     run_passes([ObservedModel(teacher, truth), ObservedModel(student, found)], batches)
@@ -87,6 +94,7 @@ class Departures(Metric):
         gap, key = divergence(intervened, answers.after), (self._name, self._seed, pair)
         rows = sorted(answers.stays().nonzero()[:, 0].tolist(), key=lambda row: -float(gap[row]))
         batch = self._truth.batch  # in the tokens of the teacher, which shows them
+        separate_source(batch, "a list of mismatches")
         return [_departure(self._teacher, batch, row, answers, key, float(gap[row])) for row in rows[: self._most]]
 
 
@@ -105,7 +113,8 @@ class _Answers(NamedTuple):
     def stays(self) -> Bool[Tensor, "batch"]:
         """Where the intervention changes the teacher's prediction but not the student's, and the two then differ."""
         intervened, after = self.intervened.choice, self.after.choice
-        return (self.taught != intervened) & (self.own == after) & (after != intervened)
+        known = is_defined(self.taught) & is_defined(intervened)
+        return known & (self.taught != intervened) & same(self.own, after) & (after != intervened)
 
 
 def _departure(

@@ -19,7 +19,7 @@ from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.pair_rows import digest, row_keys
+from causalkd.verification.interventions.pair_rows import digest, row_keys, separate_source
 from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Intervention
 from causalkd.verification.results.rows import DistanceRow
@@ -54,6 +54,9 @@ def distances(
         batches: Held-out pairs with separate sources.
         name: Name of the model, in the rows.
         seed: Seed of the model, in the rows.
+
+    Raises:
+        ValueError: There are no batches, or they have no separate sources.
     """
     found = Distances({pair: Intervention(tuple(places), pair) for pair, places in sites.items()}, name=name, seed=seed)
     run_passes([ObservedModel(model, found)], batches)
@@ -92,9 +95,8 @@ class Distances(Metric):
     def start(self, passes: ModelPass) -> None:
         """Adds the states of the bases."""
         batch, base = passes.batch, passes.base
-        assert batch.source is not None
-        bases = row_keys(batch.inputs)
-        self.noted.involved += zip(bases, row_keys(batch.source), strict=True)
+        bases, sources = row_keys(batch.inputs), row_keys(separate_source(batch, "the distance of states"))
+        self.noted.involved += zip(bases, sources, strict=True)
         states = _states(base.hidden, batch.inputs["attention_mask"])
         self.noted.clean |= zip(bases, (state.clone() for state in states), strict=True)
 

@@ -1,9 +1,9 @@
 """The result of a measurement: matches pair by pair for every comparison and baseline, and the numbers from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from causalkd.verification.statistics.intervals import Interval, Shared, differe
 from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p
 
 Column = Literal["matches", "counts", "effective_matches", "effective_counts", "still"]
+Row = TypeVar("Row", InterchangeRow, DifferenceRow)
 COLUMNS: tuple[Column, ...] = get_args(Column)
 
 
@@ -117,29 +118,34 @@ class Measurement:
     scores: tuple[Score, ...]
 
     def score(
-        self, teacher_layer: int, student_layer: int, baseline: BaselineName = "measured", pair: str | None = None
+        self,
+        teacher_layer: int,
+        student_layer: int,
+        baseline: BaselineName = "measured",
+        pair: str | None = None,
+        head: int | None = None,
+        student_head: int | None = None,
     ) -> Score:
-        """The first score at these layers, of the named pair if one is given.
+        """The score at these layers, of the named pair and of the numbered heads if they are given.
 
         Raises:
-            ValueError: There is none; the message lists those that exist.
+            ValueError: There is none, or there are several; the message lists those that exist.
         """
-        for score in self.scores:
-            comparison = score.comparison
-            if (comparison.teacher_layer, comparison.student_layer, score.baseline) == (
-                teacher_layer,
-                student_layer,
-                baseline,
-            ):
-                if pair in (None, comparison.pair):
-                    return score
-        comparisons = sorted(
-            {(s.comparison.pair, s.comparison.teacher_layer, s.comparison.student_layer) for s in self.scores}
-        )
+        asked = (teacher_layer, student_layer, pair, head, student_head)
+        of_baseline = [score for score in self.scores if score.baseline == baseline]
+        found = [
+            score
+            for score in of_baseline
+            if all(wanted in (None, own) for wanted, own in zip(asked, _place(score), strict=True))
+        ]
+        if len(found) == 1:
+            return found[0]
+        names = ("teacher layer", "student layer", "pair", "head", "student head")
+        given = ", ".join(f"{name} {value!r}" for name, value in zip(names, asked, strict=True) if value is not None)
+        baselines = "" if found else f"; there are the baselines {sorted({score.baseline for score in self.scores})}"
         raise ValueError(
-            f"no score at teacher layer {teacher_layer}, student layer {student_layer}, baseline {baseline!r}, pair "
-            f"{pair!r}; there are the baselines {sorted({s.baseline for s in self.scores})} "
-            f"and the layers {comparisons}"
+            f"{len(found) or 'no'} scores at {given}, baseline {baseline!r}{baselines}. Ask for one of these "
+            f"({', '.join(names)}): {[_place(score) for score in found or of_baseline]}"
         )
 
     def rows(self, student: str, seed: int) -> tuple[InterchangeRow, ...]:
@@ -147,11 +153,7 @@ class Measurement:
         whole = _intervals(self, "iia")
         effective = _intervals(self, "iia_effective")
         rows = [_row(student, seed, score, *ends) for score, *ends in zip(self.scores, whole, effective, strict=True)]
-        p_values = self._p_values()
-        return tuple(
-            replace(row, p_value=p, q_value=q)
-            for row, p, q in zip(rows, p_values, self._adjusted(p_values), strict=True)
-        )
+        return adjusted(replace(row, p_value=p) for row, p in zip(rows, self._p_values(), strict=True))
 
     def _p_values(self) -> list[float | None]:
         """The difference between the measurement and each baseline on effective pairs."""
@@ -163,14 +165,11 @@ class Measurement:
             for score in self.scores
         ]
 
-    def _adjusted(self, p_values: list[float | None]) -> list[float | None]:
-        """The rows with p-values adjusted for the number of sites that are compared with the same baseline."""
-        found: list[float | None] = [None] * len(p_values)
-        for baseline in {score.baseline for score in self.scores}:
-            indices = [index for index, score in enumerate(self.scores) if score.baseline == baseline]
-            for index, q in zip(indices, benjamini_hochberg([p_values[index] for index in indices]), strict=True):
-                found[index] = q
-        return found
+
+def _place(score: Score) -> tuple[int, int, str, int | None, int | None]:
+    comparison = score.comparison
+    layers = (comparison.teacher_layer, comparison.student_layer)
+    return (*layers, comparison.pair, comparison.head, comparison.student_head)
 
 
 def paired_difference(score: Score, reference: Score, measure: Measure = "iia_effective") -> Difference:
@@ -212,7 +211,8 @@ def differences(
             comparison = score.comparison
             if not (comparison.aligned and score.reachable):
                 continue
-            site = (comparison.teacher_layer, comparison.student_layer, "measured", comparison.pair)
+            layers = (comparison.teacher_layer, comparison.student_layer)
+            site = (*layers, "measured", comparison.pair, comparison.head, comparison.student_head)
             if score.baseline != "measured":  # the measurement itself against this baseline
                 found += _difference_rows(measurement.score(*site), score, name, name, seed)
                 continue
@@ -220,7 +220,7 @@ def differences(
                 reference = measured.score(*site)
                 if reference.reachable:  # else it has no accuracy in tables either
                     found += _difference_rows(score, reference, name, other, seed)
-    return _adjusted_rows(found)
+    return adjusted(found)
 
 
 def _difference_rows(score: Score, reference: Score, student: str, other: str, seed: int) -> list[DifferenceRow]:
@@ -235,15 +235,16 @@ def _difference_rows(score: Score, reference: Score, student: str, other: str, s
     return rows
 
 
-def _adjusted_rows(rows: list[DifferenceRow]) -> tuple[DifferenceRow, ...]:
-    """The rows with p-values adjusted for the number of sites at which the same two were compared."""
-    families: dict[tuple[object, ...], list[int]] = {}
-    for index, row in enumerate(rows):
-        families.setdefault((row.student, row.seed, row.reference, row.baseline, row.measure), []).append(index)
+def adjusted(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The rows with p-values adjusted for the number of sites, among all these, at which the same two were compared."""
+    found, families = list(rows), dict[tuple[object, ...], list[int]]()
+    for index, row in enumerate(found):
+        compared = (row.reference, row.measure) if isinstance(row, DifferenceRow) else ()
+        families.setdefault((row.student, row.seed, row.baseline, *compared), []).append(index)
     for indices in families.values():
-        for index, q in zip(indices, benjamini_hochberg([rows[index].p_value for index in indices]), strict=True):
-            rows[index] = replace(rows[index], q_value=q)
-    return tuple(rows)
+        for index, q in zip(indices, benjamini_hochberg([found[index].p_value for index in indices]), strict=True):
+            found[index] = replace(found[index], q_value=q)
+    return tuple(found)
 
 
 def _intervals(measurement: Measurement, measure: Measure) -> list[Interval | None]:

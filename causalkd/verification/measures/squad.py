@@ -12,6 +12,7 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch, Example
 from causalkd.verification.interventions.predictions import LONGEST_ANSWER
+from causalkd.verification.measures.example_rows import examples_of
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -68,10 +69,13 @@ def window_answers(
         batch: A batch with the numbers of its rows among the examples.
         examples: As `data.text.answer_examples` makes them.
         longest: The longest answer in tokens.
+
+    Raises:
+        ValueError: The batch does not know the numbers of its rows.
     """
     logits, firsts = logits.float().cpu(), batch.counted.long().argmax(1).tolist()
-    rows = zip(batch.numbers.tolist(), firsts, logits, strict=True)
-    return [_window_answer(examples[number], ends[:, first:], longest) for number, first, ends in rows]
+    rows = zip(examples_of(batch, examples), firsts, logits, strict=True)
+    return [_window_answer(example, ends[:, first:], longest) for example, first, ends in rows]
 
 
 def question_answers(

@@ -17,6 +17,7 @@ from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.predictions import (
     TOLERANCE,
     Predictions,
+    check_defined,
     counted_logits,
     counted_positions,
     logits_wanted,
@@ -24,6 +25,7 @@ from causalkd.verification.interventions.predictions import (
     same,
     spans,
 )
+from causalkd.verification.measures.example_rows import examples_of
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.squad import WindowAnswer, question_answers, window_answers
 
@@ -65,15 +67,15 @@ def evaluate(
         batches: Labelled batches; sources and positions are not used.
         metric: A name in `METRICS`.
         taught: The teacher's `choices` on the same batches, with which the predictions are compared.
-        examples: The examples of the batches. Question answering needs them; tags count at every one of their words,
-            not only at those that the model sees.
+        examples: The examples of the batches, which then need their `index` among them. Question answering needs them;
+            tags count at every one of their words, not only at those that the model sees.
         further: Metrics that are reported besides the usual ones.
         processes: Who shares the batches; each then knows what all have measured.
         positive: The number of the class that the metric `f1` is of.
         tolerance: How far apart two predicted numbers may be that agree, of regressions.
 
     Raises:
-        ValueError: The metric does not exist or does not fit the task, or there are no labels.
+        ValueError: The metric does not exist or does not fit the task, there are no labels, or the model gives NaN.
     """
     names = reported(metric, further)
     check_metrics(model.task, names, label_names(model))
@@ -134,8 +136,8 @@ def _collect(
         may_lack = any(example.get("may_lack", not example["answers"]) for example in examples)
         together = replace(together, answered=question_answers(windows, accepted, may_lack=may_lack))
     if model.task == "token_classification":
-        numbers = torch.cat([batch.numbers for batch in batches]).tolist()
-        together = replace(together, tags=_tags(together, None if examples is None else [examples[n] for n in numbers]))
+        whole = None if examples is None else [row for batch in batches for row in examples_of(batch, examples)]
+        together = replace(together, tags=_tags(together, whole))
     share = float(torch.cat(agreed).double().mean()) if agreed and len(together.row) else None
     return together, share, starts[-1]
 
@@ -182,11 +184,17 @@ def _read(model: HookedModel, batch: Batch) -> Batch:
 
 
 def _predicted(model: HookedModel, batch: Batch) -> tuple[Float[Tensor, "item ..."], Predictions]:
-    """The logits that decide, and the predictions made from them."""
+    """The logits that decide, and the predictions made from them.
+
+    Raises:
+        ValueError: Some logits are NaN.
+    """
     counted = counted_positions(model.task, batch)
     run = model.run(batch.inputs, logits_at=logits_wanted(model.task, counted))
     logits = counted_logits(model.task, run.logits, counted)
-    return logits, predictions(model.task, logits, counted)
+    found = predictions(model.task, logits, counted)
+    check_defined(found.choice, model)
+    return logits, found
 
 
 def _answers(model: HookedModel, batch: Batch, found: Predictions, rows: int) -> LabelPredictions:

@@ -11,6 +11,7 @@ from causalkd.data.batch import IGNORED, Batch, Example
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import ALONE, Processes
+from causalkd.verification.measures.example_rows import examples_of
 from causalkd.verification.measures.words import Words
 
 
@@ -49,19 +50,20 @@ def predict_texts(
         examples: They say of how many `bytes` the text of their labelled tokens is.
         processes: They share the batches.
 
-    Raises ValueError where nothing is labelled.
+    Raises ValueError where nothing is labelled, or a batch does not know the numbers of its rows.
     """
     parts: list[tuple[float, int, int]] = []
     with torch.no_grad(), evaluating([model]):
         for number in processes.share(len(batches)):
             batch = batches[number].to(model.model.device)
-            assert batch.labels is not None
+            if batch.labels is None:
+                raise ValueError("a batch has no labels, so nothing can be scored; give batches of labelled texts")
             gold = batch.labels[:, 1:]
             counts = (gold != IGNORED) & batch.counted[:, 1:]
             logits = model.run(batch.inputs).logits[:, :-1][counts]
             wanted = gold[counts]
             nats = float(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum"))
-            written = sum(examples[row]["bytes"] for row in batch.numbers.tolist())
+            written = sum(example["bytes"] for example in examples_of(batch, examples))
             parts.append((nats, len(wanted), written))
     # Added up in the order of the batches, so that the sum is the same for any number of processes.
     nats, tokens, written = (sum(each) for each in zip((0.0, 0, 0), *processes.together(parts), strict=True))

@@ -121,8 +121,8 @@ class InterchangeRow:
     """The two-sided p-value of the paired permutation test of the measurement against this row's baseline, on
     effective pairs; None on rows of the measurement, where there are none, and where the site is unreachable."""
     q_value: float | None = None
-    """The p-value adjusted for the number of sites at which this student was compared with this baseline
-    (Benjamini–Hochberg)."""
+    """The p-value adjusted for the number of sites, of all components, at which this student was compared with this
+    baseline (Benjamini–Hochberg)."""
     specificity: float | None = None
     """Specificity: of the predictions that the teacher's intervention does not change, the share that the student's
     does not either; None on rows of baselines, and where there are none. A student that never changes its prediction
@@ -156,7 +156,8 @@ class DifferenceRow:
     p_value: float | None = None
     """The two-sided p-value of the paired permutation test."""
     q_value: float | None = None
-    """The p-value adjusted for the number of sites at which the same two were compared (Benjamini–Hochberg)."""
+    """The p-value adjusted for the number of sites, of all components, at which the same two were compared
+    (Benjamini–Hochberg)."""
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,9 @@ class Departure:
     __pydantic_config__ = _STRICT
 
     name: str
-    """The student's seed."""
+    """The student's name."""
     seed: int
+    """The student's seed."""
     pair: str
     """The name of the site pair."""
     base: str

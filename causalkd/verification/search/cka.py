@@ -9,6 +9,8 @@ from torch import Tensor
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.pair_rows import check_given
+from causalkd.verification.interventions.plan import check_component
 
 
 def linear_cka(
@@ -20,7 +22,13 @@ def linear_cka(
     can be read, not that it is used: only an intervention shows that. Source: Kornblith et al. 2019, "Similarity of
     neural network representations revisited", equation 4. Costs one forward of each model and, for each pair of layers,
     width × width products a token, of which it holds the sums.
+
+    Raises:
+        ValueError: There are no batches, a model has no such component, or the models have different tokenizers.
     """
+    check_given(batches, "linear CKA")
+    for model in (teacher, student):
+        check_component(model, component)
     sums = _Sums(
         *(sum(hook_point.component == component for hook_point in model.hook_points()) for model in (teacher, student))
     )

@@ -29,6 +29,8 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.pair_rows import check_given, separate_source
+from causalkd.verification.interventions.predictions import predictions, same
 
 Swap = Callable[[Tensor, Tensor], Tensor]
 """Base and source activations, (position, width) each, to the activations after the intervention."""
@@ -43,7 +45,7 @@ class Fit:
     learning_rate: float = 3e-2
     seed: int = 0
     temperatures: tuple[float, float] = (50.0, 0.1)
-    """The temperatures of the boundary at the first and the last step; only where the dimension is learned."""
+    """The temperatures of the boundary in the first and the last epoch; only where the dimension is learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +94,12 @@ def learn_subspace(
         fit: The training settings.
 
     Raises:
-        ValueError: The model is a teacher, through which no gradient flows, or not a classifier.
+        ValueError: The model is a teacher, through which no gradient flows, or not a classifier; or there are no
+            batches, or none with separate sources.
     """
     check_learnable(model)
+    for given in (batches, heldout):
+        check_given(given, "a subspace that is learned")
     fit, hook_point = fit or Fit(), model.hook_point("block_output", layer)
     with evaluating([model]):
         seen, unseen = (_prepare(model, hook_point, pair, given) for given in (batches, heldout))
@@ -139,12 +144,12 @@ def _prepare(model: HookedModel, hook_point: HookPoint, pair: str, batches: Sequ
     with torch.no_grad():
         for batch in batches:
             batch = batch.read_by(model.role).to(model.model.device)
-            assert batch.source is not None
+            source = separate_source(batch, "a subspace that is learned")
             found.inputs.append(batch.inputs)
             found.base.append(model.read(batch.inputs, [hook_point]).activations[hook_point])
-            found.source.append(model.read(batch.source, [hook_point]).activations[hook_point])
+            found.source.append(model.read(source, [hook_point]).activations[hook_point])
             found.positions.append(batch.positions[pair])
-            ids, real = batch.source["input_ids"], batch.source["attention_mask"].bool()
+            ids, real = source["input_ids"], source["attention_mask"].bool()
             found.keys.extend(tuple(row[counts].tolist()) for row, counts in zip(ids, real, strict=True))
     return found
 
@@ -195,6 +200,9 @@ def _logits(
 
 
 def _accuracy(model: HookedModel, hook_point: HookPoint, pairs: _Pairs, targets: Targets, swap: Swap) -> float:
+    found = []
     with torch.no_grad():
-        found = torch.cat([_logits(model, hook_point, pairs, n, swap).argmax(-1) for n in range(len(pairs.base))])
-    return float((found.cpu() == targets).double().mean())
+        for number, positions in enumerate(pairs.positions):
+            logits = _logits(model, hook_point, pairs, number, swap)
+            found.append(predictions(model.task, logits, positions.valid).choice)
+    return float(same(torch.cat(found).cpu(), targets).double().mean())

@@ -19,6 +19,7 @@ from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.pair_rows import check_given
 from causalkd.verification.interventions.predictions import TOLERANCE
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.scores import Measurement, Score
@@ -127,9 +128,11 @@ def search(
         tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
 
     Raises:
-        ValueError: The batches have no positions, or positions of several policies, or the models have different
-            tokenizers.
+        ValueError: There are no batches, or they have no positions, or positions of several policies, or the models
+            have different tokenizers.
     """
+    for given in (pairs, heldout):
+        check_given(given, "a search")
     check_one_reading(pairs[0], "a search")
     names = {name for batch in (*pairs, *heldout) for name in batch.positions}
     if len(names) != 1:

@@ -19,6 +19,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import untrained_copy
 from causalkd.verification.interventions.counterfactuals import ModelPass
 from causalkd.verification.interventions.plan import layer_interventions
+from causalkd.verification.interventions.predictions import check_defined
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.scores import Measurement, Score
 from causalkd.verification.results.baselines import BASELINES, explaining
@@ -115,7 +116,9 @@ def _targets(
         for batch in batches:
             run = ModelPass.of(teacher, interventions.values(), batch.to(teacher.model.device))
             for layer, intervention in interventions.items():
-                found[layer].append(run.counterfactual(intervention).predictions.choice.cpu())
+                choice = run.counterfactual(intervention).predictions.choice.cpu()
+                check_defined(choice, teacher)
+                found[layer].append(choice)
     return {layer: torch.cat(choices) for layer, choices in found.items()}
 
 

@@ -76,3 +76,21 @@ def test_two_names_of_one_tensor_are_written_once(setting):
     (expected,) = norm_matched_sources(one_name, base, given, positions, seed=0)[1].activations.values()
     assert [site.hook_point for site in sites] == [parts[0].hook_point]
     assert moved.activations[parts[0].hook_point].equal(expected)
+
+
+@pytest.mark.parametrize(
+    "columns", [[(0, 16), (16, 24)], [(0, 30), (30, 32)], [(0, 4), (8, 12), (20, 24)], [(0, 8), (4, 12)]]
+)
+def test_parts_of_one_tensor_move_it_together_as_far_as_the_intervention(setting, columns):
+    model, batch, positions = setting
+    hook_point = model.hook_point("block_output", 1)
+    parts = [ResolvedSite(hook_point, torch.arange(*ends)) for ends in columns]
+    whole = ResolvedSite(hook_point, torch.cat([part.columns for part in parts]).unique())
+    base, given = model.run(batch.inputs, [hook_point]), model.read(batch.source, [hook_point])
+    row = torch.arange(len(positions.valid))[:, None].expand_as(positions.valid)[positions.valid]
+    before = base.activations[hook_point][row, positions.base[positions.valid]]
+    source = given.activations[hook_point][row, positions.source[positions.valid]]
+    wanted = (whole.put(before, whole.take(source)) - before).norm(dim=1)
+    after = norm_matched_sources(parts, base, given, positions, 0)[1].activations[hook_point]
+    move = after[row, positions.base[positions.valid]] - before
+    torch.testing.assert_close(move.norm(dim=1), wanted, rtol=1e-5, atol=1e-6)

@@ -138,3 +138,20 @@ def test_only_named_pairs_are_trained(models):
         _plan(models, pair, "block_outputs", ["n"])
     assert "trained pair 'n' is not declared; the alignment has ['m']" in str(error.value)
     assert "did you mean block_output?" in str(error.value)
+
+
+def test_what_shares_a_part_with_a_trained_pair_is_aligned_in_its_grid_and_outside_it_alike(models):
+    def pair(name, teacher=1, ends="[0, 32]", more=""):
+        part = f"subspace_partition: [{ends}]"
+        return f"- {{name: {name}, teacher: [{{layer: {teacher}, {part}}}], student: [{{layer: 0, {part}}}]{more}}}\n"
+
+    pairs = [
+        pair("m", ends="[0, 4]"),
+        pair("apart", teacher=2),
+        pair("beside", ends="[4, 32]"),
+        pair("over", ends="[3, 8]"),
+    ]
+    pairs.append("- {name: whole, teacher: [{layer: 1}], student: [{layer: 0}], positions: {policy: last}}")
+    for component in ("block_output", "mlp_output", None):
+        own = [each for each in _plan(models, "".join(pairs), component, ["m"]) if not each.pair.startswith("grid:")]
+        assert {each.pair for each in own if each.aligned} == {"m", "over", "whole"} and len(own) == len(pairs)

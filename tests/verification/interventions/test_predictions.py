@@ -3,10 +3,13 @@ import torch
 from scipy.stats import entropy
 
 from causalkd.data.batch import Batch
+from causalkd.task_types import TASK_TYPES
 from causalkd.verification.interventions.predictions import (
     counted_logits,
     counted_positions,
     divergence,
+    is_defined,
+    label_sets,
     logits_wanted,
     majority,
     predictions,
@@ -144,3 +147,29 @@ def test_a_set_of_labels_is_one_prediction_and_its_labels_diverge_one_by_one():
     p, q = logits.sigmoid().numpy(), (logits + 0.3).sigmoid().numpy()
     expected = [sum(entropy([a, 1 - a], [b, 1 - b]) for a, b in zip(*rows, strict=True)) for rows in zip(p, q)]  # noqa: B905
     assert divergence(read, other).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [63, 64, 65, 100, 1000])
+def test_sets_that_differ_in_one_label_of_many_are_different_predictions(labels):
+    """Each set of one label, each pair of neighbours, and the empty set: as many codes, none of them negative."""
+    alone = torch.eye(labels, dtype=torch.bool)
+    tried = torch.cat([alone, alone[1:] | alone[:-1], alone[:1] & False])
+    codes = label_sets(tried)
+    assert len(codes.unique()) == len(tried) and int(codes.min()) == 0
+    assert not same(*(_read("multi_label", logits).choice for logits in (-torch.ones(1, labels), 2.0 * alone[-1:] - 1)))
+
+
+@pytest.mark.parametrize("task", TASK_TYPES)
+def test_what_is_made_from_nan_is_no_prediction_and_the_same_as_nothing(task):
+    shape = {"multi_label": (2, 70), "classification": (2, 5), "regression": (2, 1), "question_answering": (2, 4, 2)}
+    logits = torch.randn(shape.get(task, (2, 4, 5)))
+    whole, spoilt = _read(task, logits), logits.clone()
+    spoilt[1, ..., 0] = torch.nan
+    broken = _read(task, spoilt)
+    assert same(whole.choice, whole.choice).all()
+    known = is_defined(broken.choice)
+    assert known.equal(broken.row == 0) and known.equal(same(broken.choice, broken.choice))
+    assert known.equal(same(broken.choice, whole.choice)) and known.equal(same(whole.choice, broken.choice))
+    lost = broken.choice[~known]
+    guess = majority(torch.cat([lost, lost, whole.choice[:1]]))
+    assert bool(same(guess[None], whole.choice[:1])) and not same(lost, majority(lost)).any()

@@ -129,6 +129,14 @@ def test_pairs_without_separate_sources_are_refused(batches):
         KnownAnswers.of(counterfactual_labels, VARIABLES, [inside])
 
 
+def test_a_component_that_no_layer_has_and_no_batches_are_refused(batches):
+    answers = KnownAnswers.of(counterfactual_labels, VARIABLES, batches)
+    with pytest.raises(ValueError, match=r"has no block_outptu in any layer; it has .*block_output"):
+        ground_truth(handmade(), answers, batches, name="teacher", component="block_outptu")
+    with pytest.raises(ValueError, match="was given no batches of pairs"):
+        ground_truth(handmade(), answers, [], name="teacher")
+
+
 def test_labels_may_be_in_another_order_than_the_causal_models():
     task, own = PlantedNLI(), PlantedNLI().label_names
     drawn = task.examples("heldout", 60, 0)

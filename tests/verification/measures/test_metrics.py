@@ -93,13 +93,14 @@ def test_answers_are_scored_by_the_official_rules():
         assert METRICS["answer_f1"][1](answers) == pytest.approx(shared, abs=1e-12)
 
 
-def test_a_perplexity_is_infinite_where_no_float_holds_it():
+def test_a_perplexity_is_infinite_where_no_float_holds_it_and_nan_where_there_is_none():
     def perplexity(nats):
         return METRICS["perplexity"][1](
             LabelPredictions(torch.arange(1), *torch.zeros(2, 1), torch.tensor([-nats]), ())
         )
 
     assert perplexity(2.0) == pytest.approx(math.exp(2.0)) and perplexity(1000.0) == math.inf
+    assert math.isnan(perplexity(math.nan))
 
 
 def test_a_constant_has_no_correlation():

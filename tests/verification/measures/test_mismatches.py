@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.models.students import untrained_copy
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.mismatches import departures
+from tests.held_out import pairs_of, teacher_and_student
 from tests.shrunk import planted_model
 
 ALIGNMENT = Alignment.from_yaml(
@@ -50,3 +53,19 @@ def test_a_copy_departs_nowhere(setting):
     copy.model.load_state_dict(teacher.model.state_dict())
     with torch.no_grad():
         assert departures(teacher, copy, resolve(ALIGNMENT, teacher, copy), batches, name="s", seed=0) == ()
+
+
+@pytest.mark.parametrize(("task", "said"), [("classification", "has no tokenizer"), ("regression", "does regression")])
+def test_a_teacher_whose_predictions_cannot_be_shown_is_refused(task, said):
+    teacher, student = teacher_and_student("bert", task)
+    teacher.tokenizer = None if task == "classification" else object()
+    alignment, batches = pairs_of(teacher, student, n=4)
+    with pytest.raises(ValueError, match=f"mismatches are those of a classifier with a tokenizer; this teacher {said}"):
+        departures(teacher, student, alignment, batches, name="s", seed=0)
+
+
+def test_mismatches_among_pairs_without_separate_sources_are_refused(setting):
+    teacher, student, alignment, batches, _ = setting
+    inside = [replace(batch, source=None, source_rows=torch.arange(len(batch.counted)).roll(1)) for batch in batches]
+    with pytest.raises(ValueError, match="a list of mismatches needs pairs with separate sources"):
+        departures(teacher, student, alignment, inside, name="s", seed=2)

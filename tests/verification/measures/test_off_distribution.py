@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,3 +137,11 @@ def test_distances_are_the_same_however_few_are_computed_at_once(monkeypatch):
     whole = _drawn_rows([30, 50])[0]
     monkeypatch.setattr(off_distribution, "_AT_ONCE", 7 * 80)
     assert _drawn_rows([30, 50])[0] == whole
+
+
+def test_pairs_without_separate_sources_and_no_pairs_are_refused(models):
+    alignment, batches = pairs_of(*models, n=4)
+    inside = [replace(batch, source=None, source_rows=torch.arange(4).roll(1)) for batch in batches]
+    for given, said in ((inside, "needs pairs with separate sources"), ([], "was given no batches of pairs")):
+        with pytest.raises(ValueError, match=said):
+            distances(models[0], {"middle": alignment.pairs[0].teacher}, given, name="teacher")

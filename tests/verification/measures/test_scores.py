@@ -1,4 +1,4 @@
-import dataclasses
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -32,7 +32,7 @@ def _score(
 
 
 def _with_still(score, still):
-    return dataclasses.replace(score, kept={**score.kept, "still": PairNumbers.of(np.array(still))})
+    return replace(score, kept={**score.kept, "still": PairNumbers.of(np.array(still))})
 
 
 def test_numbers_of_a_score_worked_out_by_hand():
@@ -71,12 +71,18 @@ def test_strictness_is_the_share_of_quiet_predictions_that_stay():
     assert _with_still(moved, [0, 0]).specificity is None
 
 
-def test_a_score_is_found_by_its_layers_or_the_error_says_which_there_are():
-    measured = Measurement((_score([1], [1]), _score([0], [1], s=1, trained=False)))
+def test_a_score_is_found_by_what_it_alone_has_or_the_error_says_which_there_are():
+    one, other = _score([1], [1]), _score([0], [1], trained=False)
+    heads = [replace(other, comparison=replace(other.comparison, head=1, student_head=own)) for own in (0, 3)]
+    measured = Measurement((one, _score([0], [1], s=1, trained=False), *heads))
     assert measured.score(1, 1).comparison.pair == "grid:m"
-    assert measured.score(1, 0, pair="m").iia == 1
-    with pytest.raises(ValueError, match=r"no score at teacher layer 2.*\['measured'\].*\('m', 1, 0\)"):
+    assert measured.score(1, 0, pair="m").iia == 1 and measured.score(1, 0, student_head=3) is heads[1]
+    with pytest.raises(ValueError, match=r"no scores at teacher layer 2.*\['measured'\].*\(1, 0, 'm', None, None\)"):
         measured.score(2, 0)
+    with pytest.raises(ValueError, match=r"3 scores at .*: \[\(1, 0, 'm', None, None\), \(1, 0, 'grid:m', 1, 0\)"):
+        measured.score(1, 0)
+    with pytest.raises(ValueError, match="2 scores at teacher layer 1, student layer 0, pair 'grid:m', head 1"):
+        measured.score(1, 0, pair="grid:m", head=1)
 
 
 def test_paired_difference_by_hand():

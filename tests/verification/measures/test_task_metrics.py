@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -132,6 +133,8 @@ def test_words_and_entities_that_the_model_does_not_see_are_missed():
     # One of three is found whole; of the second sentence's two parts neither is the entity.
     assert found == {name: pytest.approx(1 / 3) for name in ("entity_f1", "entity_precision", "entity_recall")}
     assert answers_of(tagger, batches, "entity_f1", rows).tags[1] == (["B-a", "I-a", "I-a"], ["B-a", "O", "I-a"])
+    with pytest.raises(ValueError, match="has no `index`, so it is not known which of the examples its rows are"):
+        evaluate(tagger, [batches[0], replace(batches[1], index=None)], "entity_f1", examples=rows)
     assert evaluate(tagger, batches, "entity_f1").task_metric == 1.0, "of what the model sees"
     # Of eight words five are seen and right, and one that is not seen is O, as any such word is taken for.
     found = evaluate(tagger, batches, "accuracy", examples=rows)
@@ -196,3 +199,17 @@ def test_numbers_are_one_prediction_within_the_tolerance_everywhere():
         assert live == ({} if declared is None else {"iia_effective/middle": pytest.approx(declared)})
     assert shares[0][0] <= shares[1][0] < shares[2][0] == shares[2][1] == 1.0 and shares[0][1] < 0.5
     assert score.effective_pairs == 0
+
+
+@pytest.mark.parametrize("task", ["classification", "multi_label", "regression", "token_classification"])
+def test_a_model_that_gives_no_numbers_is_refused(task):
+    student = teacher_and_student("bert", task)[1]
+    with torch.no_grad():
+        student.model.classifier.bias[-1] = torch.nan
+    batches = _batches(task)
+    metric = "pearson" if task == "regression" else "accuracy"
+    for measured in (choices, right_rows, lambda *given: evaluate(*given, metric)):
+        with pytest.raises(
+            ValueError, match=r"\d+ of \d+ predictions of HookedModel\(Bert.*student.*no finite numbers"
+        ):
+            measured(student, batches)

@@ -1,6 +1,7 @@
 """Perplexity per token and byte against a loop; overlap with references and diversity by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,6 +29,8 @@ def test_perplexity_equals_a_loop_over_tokens(side):
         for part, index in zip(parts, numbers, strict=True)
     ]
     found = predict_texts(model, batches, [{"bytes": size} for size in sizes])
+    with pytest.raises(ValueError, match="has no `index`"):
+        predict_texts(model, [replace(each, index=None) for each in batches], [{"bytes": size} for size in sizes])
     nats, size, tokens = 0.0, sum(sizes), 0
     for example in examples:
         ids = torch.tensor([example["input_ids"]])
@@ -51,7 +54,7 @@ def test_nothing_to_predict_is_refused():
     model = HookedModel(tiny("gpt2", "causal_lm"), tokenizer, task="causal_lm", role="student")
     rows = [{"input_ids": [5, 6], "label": [-100, -100], "bytes": 0}]
     with pytest.raises(ValueError, match="no token is labelled, so nothing can be scored"):
-        predict_texts(model, [Batch(pad(rows, 0), pad_labels(rows))], rows)
+        predict_texts(model, [Batch(pad(rows, 0), pad_labels(rows), index=torch.arange(len(rows)))], rows)
 
 
 def test_overlap_with_the_reference():

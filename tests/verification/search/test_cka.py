@@ -29,3 +29,12 @@ def test_is_one_for_the_same_in_other_axes_and_for_a_model_with_itself():
     found = linear_cka(rotated_teacher(student, (0, None, 1)), student, batches)
     assert found[[0, 1, 2], [0, 0, 1]].tolist() == pytest.approx([1, 1, 1], abs=1e-5)
     assert found[0, 1] < 0.999 and (found > 0).all() and (found <= 1 + 1e-9).all()
+
+
+def test_a_component_that_no_layer_has_and_no_batches_are_refused():
+    teacher, student = teacher_and_student()
+    batches = pairs_of(teacher, student, n=4)[1]
+    with pytest.raises(ValueError, match=r"has no block_outptu in any layer; it has .*block_output"):
+        linear_cka(teacher, student, batches, "block_outptu")
+    with pytest.raises(ValueError, match="linear CKA was given no batches of pairs"):
+        linear_cka(teacher, student, [])

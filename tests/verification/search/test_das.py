@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from transformer_lens.tools.analysis.interchange import arbitrary_targets
@@ -101,3 +103,12 @@ def test_a_teacher_is_refused(setting):
     targets = seen.counterfactual["bit"], unseen.counterfactual["bit"]
     with pytest.raises(ValueError, match="student's role; this is a classification teacher"):
         learn_subspace(handmade(apart=True), 1, "bit", pairs, targets[0], heldout, targets[1], rank=1)
+
+
+def test_pairs_without_separate_sources_and_no_pairs_are_refused(setting):
+    model, pairs, heldout, (seen, unseen) = setting
+    targets = seen.counterfactual["bit"], unseen.counterfactual["bit"]
+    inside = [replace(batch, source=None, source_rows=torch.arange(50).roll(1)) for batch in pairs]
+    for given, said in ((inside, "needs pairs with separate sources"), ([], "was given no batches of pairs")):
+        with pytest.raises(ValueError, match=said):
+            learn_subspace(model, 1, "bit", given, targets[0], heldout, targets[1], rank=1)
