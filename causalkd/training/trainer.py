@@ -272,7 +272,7 @@ class DistillationTrainer(Trainer):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self._restore_rest(Path(resume_from_checkpoint))
         self._learned.load(Path(resume_from_checkpoint))
-        self._unlogged = Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
+        self._unlogged = Unlogged.read(Path(resume_from_checkpoint), self.args.process_index, self.args.world_size)
 
     def _restore_rest(self, checkpoint: Path) -> None:
         if not self.is_fsdp_enabled:  # whose checkpoints have the model's own names
@@ -282,10 +282,7 @@ class DistillationTrainer(Trainer):
         super()._save_rng_state(output_dir)
         sums, count = self._sums.totals(), self._sums.count
         unlogged = Unlogged(sums, count, self._tr_loss.item(), self._globalstep_last_logged)
-        unlogged.write(Path(output_dir) / self._unlogged_file())
-
-    def _unlogged_file(self) -> str:
-        return f"unlogged_{self.args.process_index}.json"
+        unlogged.write(Path(output_dir), self.args.process_index)
 
     def _continue_terms(self) -> None:
         """The first row after a checkpoint is a mean over all steps since the last row, including those before it."""

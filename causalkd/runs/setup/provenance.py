@@ -19,7 +19,7 @@ from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.source_files import SOURCES, read_record, record_readable, source_digests
 
 SPLITS = ("train", "heldout")
-_CHECKPOINTS, _RECIPE = "checkpoints", "recipe"
+_CHECKPOINTS, _PROCESSES, _RECIPE = "checkpoints", "processes", "recipe"
 
 
 def identity(data: Data) -> dict[str, dict[str, Any]]:
@@ -36,14 +36,24 @@ def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     return {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
 
 
-def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data) -> None:
-    """Record in the run with which recipe and which data it is made, and the digests of the files that it names.
+def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int) -> None:
+    """Record in the run with which recipe, which data and how many processes it is made, and the digests of the files
+    that it names.
 
     Costs one reading of these files (see `source_digests`).
     """
     files = {_CHECKPOINTS: checkpoints_of(recipe), SOURCES: source_digests(recipe)}
-    made_with = {**identity(data), **files, _RECIPE: recipe.model_dump(mode="json")}
+    made_with = {**identity(data), **files, _PROCESSES: processes, _RECIPE: recipe.model_dump(mode="json")}
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
+
+
+def processes_of(folder: RunFolder) -> int | None:
+    """In how many processes the trainings of a run were begun; None where the run has no record of it.
+
+    Raises:
+        ValueError: The run's record cannot be read.
+    """
+    return read_record(folder).get(_PROCESSES)
 
 
 def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe]) -> Recipe | FinetuneRecipe:

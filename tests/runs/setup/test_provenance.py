@@ -33,7 +33,7 @@ def test_one_label_makes_other_data(tmp_path: Path) -> None:
     recipe, folder = shrunk("quickstart", tmp_path), RunFolder(tmp_path)
     data = build_data(recipe.data, recipe.teacher)
     assert changed_inputs(folder, data, {}) == {}
-    write_identity(folder, recipe, data)
+    write_identity(folder, recipe, data, 1)
     assert changed_inputs(folder, data, {}) == {} and identity(data)["train"]["rows"] == 96
     told = changed_inputs(folder, _replaced(data, "train"), {})
     assert list(told) == ["train"] and "train: the run was made with 96 rows of the planted task" in told["train"]
@@ -53,7 +53,9 @@ def test_an_interrupted_run_does_not_continue_on_other_data(tmp_path: Path, monk
         return dataclasses.replace(prepared, data=_replaced(prepared.data, "train")), alignment
 
     monkeypatch.setattr(runs, "preflight", other)
-    with pytest.raises(ValueError, match=r"or of other data or checkpoints: train: the run was made with 40 rows"):
+    with pytest.raises(
+        ValueError, match=r"or of other data, checkpoints or processes: train: the run was made with 40 rows"
+    ):
         runs.distill(recipe)
 
 
