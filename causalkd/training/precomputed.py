@@ -74,7 +74,9 @@ class Shards(MutableMapping[bytes, bytes]):
         """Writes what is new as a shard."""
         if not self._new:
             return
-        number = sum(path.name.startswith(f"outputs-{self._process}-") for path in self._files)
+        # Not their count: of a folder from which a damaged shard was deleted, the others stay.
+        there = self._folder.glob(f"outputs-{self._process}-*.safetensors")
+        number = 1 + max((int(path.stem.rpartition("-")[2]) for path in there), default=-1)
         path = self._folder / f"outputs-{self._process}-{number:05}.safetensors"
         tensors = {f"{name}/{part}": tensor for name, row in self._new.items() for part, tensor in row.items()}
         replace_whole(path, lambda draft: save_file(tensors, draft))
