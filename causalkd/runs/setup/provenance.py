@@ -12,14 +12,23 @@ from causalkd.files.digests import files_digest_once
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.folder.inputs import named_inputs
+from causalkd.runs.folder.inputs import OUTPUTS, named_inputs
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.stages import differences
 from causalkd.runs.setup.data import Data
-from causalkd.runs.setup.source_files import SOURCES, read_record, record_readable, source_digests
+from causalkd.runs.setup.source_files import (
+    SOURCES,
+    outputs_digest,
+    outputs_of,
+    read_record,
+    record_readable,
+    source_digests,
+)
 
 SPLITS = ("train", "heldout")
 _CHECKPOINTS, _PROCESSES, _RECIPE = "checkpoints", "processes", "recipe"
+
+_OTHERS = {OUTPUTS: "the outputs are of another teacher, or keep another number of predictions (--top-k),"}
 
 
 def identity(data: Data) -> dict[str, dict[str, Any]]:
@@ -28,12 +37,14 @@ def identity(data: Data) -> dict[str, dict[str, Any]]:
 
 
 def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
-    """A digest of the configuration and the weights of each checkpoint in a folder, by the key that names it.
+    """A digest of the configuration and the weights of each checkpoint in a folder, and of what a teacher's precomputed
+    outputs are of, by the key that names it.
 
     Costs one reading of these files, of which `source_digests` reads none again.
     """
     folders = {key: Path(given) for key, given in named_inputs(recipe) if key.endswith("model") and "\n" not in given}
-    return {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
+    found = {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
+    return found | outputs_digest(recipe)
 
 
 def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int) -> None:
@@ -43,7 +54,13 @@ def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Dat
     Costs one reading of these files (see `source_digests`).
     """
     files = {_CHECKPOINTS: checkpoints_of(recipe), SOURCES: source_digests(recipe)}
-    made_with = {**identity(data), **files, _PROCESSES: processes, _RECIPE: recipe.model_dump(mode="json")}
+    made_with = {
+        **identity(data),
+        **files,
+        **outputs_of(recipe),
+        _PROCESSES: processes,
+        _RECIPE: recipe.model_dump(mode="json"),
+    }
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
 
 
@@ -105,7 +122,7 @@ def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]
         for name, (rows, digest, origin) in kept.items()
         if (rows, digest) != (now[name]["rows"], now[name]["sha256"])
     } | {
-        key: f"{key}: the files of this checkpoint are others than those that the run was made with"
+        key: f"{key}: {_OTHERS.get(key, 'the files of this checkpoint are others')} than when the run was made"
         for key, digest in checkpoints.items()
         if digests.get(key, digest) != digest
     }

@@ -7,6 +7,7 @@ are done, such as a study or a pipeline, reads no data for them; this costs one 
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from causalkd.files.refusals import refused
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart
-from causalkd.runs.folder.inputs import named_inputs
+from causalkd.runs.folder.inputs import OUTPUTS, named_inputs
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.training.precomputed import described_outputs
 
 SOURCES = "files"
 """The key of the record in a run's `data.json`."""
@@ -29,15 +31,29 @@ _OF_WEIGHTS = ("config.json", "*.safetensors", "*.bin", "*.gguf")
 
 
 def source_digests(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
-    """A digest of the files behind each key of a recipe that names data, a tokenizer or a checkpoint; none of a name of
-    the hub, nor of a path at which there is nothing.
+    """A digest of the files behind each key of a recipe that names data, a tokenizer, a checkpoint or a teacher's
+    outputs; none of a name of the hub, nor of a path at which there is nothing.
     """
     found = data_files(recipe.data)
     for key, given in named_inputs(recipe):
         if key.endswith(("model", "tokenizer")) and "\n" not in given and Path(given).is_dir():
             patterns = (*_OF_A_TOKENIZER, *(_OF_WEIGHTS if key.endswith("model") else ()))
             found[key] = sorted({file for pattern in patterns for file in Path(given).glob(pattern)})
-    return digests_of(found)
+    return digests_of(found) | outputs_digest(recipe)
+
+
+def outputs_digest(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
+    """A digest of what the teacher's precomputed outputs are of, by their key; empty where the recipe names none.
+
+    Further rows, which other students of the recipe need, make no others of them.
+    """
+    return {key: sha256(json.dumps(each).encode()).hexdigest() for key, each in outputs_of(recipe).items()}
+
+
+def outputs_of(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
+    """What the teacher's precomputed outputs are of, by their key; empty where the recipe names none."""
+    described = {key: described_outputs(Path(given)) for key, given in named_inputs(recipe) if key == OUTPUTS}
+    return {key: each for key, each in described.items() if each is not None}
 
 
 def data_files(part: DataPart) -> dict[str, list[Path]]:

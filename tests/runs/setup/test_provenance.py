@@ -144,7 +144,9 @@ def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path) -> None:
         patch.setattr(runs, "build_trainer", interrupted("diito", 2))
         runs.distill(recipe)
     _given_teacher(teacher, 1)
-    with pytest.raises(ValueError, match=r"teacher.model: the files of this checkpoint are others than those that the"):
+    with pytest.raises(
+        ValueError, match=r"teacher.model: the files of this checkpoint are others than when the run was made"
+    ):
         runs.distill(recipe)
     _given_teacher(teacher, 0)
     runs.distill(recipe)
