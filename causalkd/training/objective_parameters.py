@@ -42,6 +42,24 @@ class Learned:
         if self.parameters:
             optimizer.add_param_group({"params": self.parameters, "weight_decay": weight_decay})
 
+    def check_in(self, optimizer: torch.optim.Optimizer) -> None:
+        """Refuses an optimizer, of whoever trains, that leaves some of the parameters out.
+
+        Raises:
+            ValueError: It does; the message names their objectives.
+        """
+        trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        left_out = [
+            name
+            for name, each in self.modules.items()
+            if any(parameter.requires_grad and id(parameter) not in trained for parameter in each.parameters())
+        ]
+        if left_out:
+            raise ValueError(
+                f"{', '.join(left_out)} learns parameters that the given optimizer does not train; add "
+                "objective.parameters() to it, or give its class and settings (`optimizer_cls_and_kwargs`) instead"
+            )
+
     def save(self, folder: Path) -> None:
         """Writes them next to a checkpoint, with the other state of their objectives."""
         if state := self.modules.state_dict():

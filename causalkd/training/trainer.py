@@ -246,11 +246,12 @@ class DistillationTrainer(Trainer):
             raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The Trainer's optimizer, which also trains what objectives learn."""
+        """The Trainer's optimizer, which also trains what objectives learn; a given one that does not is refused."""
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if fresh:
             self._learned.add_to(optimizer, self.args.weight_decay)
+        self._learned.check_in(optimizer)
         return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
