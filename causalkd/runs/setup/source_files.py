@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from causalkd.alignment.spec import Alignment
+from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.find_files import find_files
 from causalkd.data.tasks.loading import local_file
 from causalkd.data.tasks.registry import TASKS
@@ -22,6 +23,7 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart
 from causalkd.runs.folder.inputs import OUTPUTS, named_inputs
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.data import data_of
 from causalkd.training.precomputed import described_outputs
 
 SOURCES = "files"
@@ -62,12 +64,17 @@ def data_files(part: DataPart) -> dict[str, list[Path]]:
         spec = TASKS.get(part.task)
         local = [local_file(spec, split) for split in spec.splits] if spec is not None else []
         return {"data.task": sorted({found[0] for found in local if found is not None})}
-    path = str(part.path)
-    beside = Path(path) if Path(path).is_dir() else Path(path).parent
-    found = {"data.path": find_files(path)}
-    for split, name in part.splits.items():
-        if isinstance(name, str):
-            found[f"data.splits.{split}"] = find_files(str(beside / name)) or find_files(name)
+    own, local = data_of(part), find_files(str(part.path))
+    if isinstance(own, str) or not local or declares_splits(str(part.path)):
+        return {"data.path": local}
+    found: dict[str, list[Path]] = {}
+    try:
+        for split in own.known_splits:
+            key = f"data.splits.{split}" if isinstance(part.splits.get(split), str) else "data.path"
+            # All files of the split; of a part, none: it has those of the split that it is drawn from.
+            found[key] = sorted({*found.get(key, []), *own.shared_files(split, split)})
+    except ValueError:  # which whoever reads them says
+        return {"data.path": local}
     return found
 
 

@@ -94,6 +94,20 @@ def test_registered_tasks_are_compared_by_their_files(tmp_path: Path, monkeypatc
     assert data_files(DataPart(task="rte")) == {"data.task": [tmp_path / "RTE" / "train.tsv"]}
 
 
+def test_only_files_of_splits_are_compared(tmp_path: Path) -> None:
+    for name in ("rows.csv", "held.csv", "note.csv"):
+        (tmp_path / name).write_text("text,label\n")
+    given: dict[str, Any] = {"path": str(tmp_path), "kind": "classification"}
+    held = {"data.splits.validation": [tmp_path / "held.csv"]}
+    named = DataPart.model_validate({**given, "splits": {"train": "rows.csv", "validation": "held.csv"}})
+    assert data_files(named) == {"data.splits.train": [tmp_path / "rows.csv"], **held}
+    rest = DataPart.model_validate({**given, "splits": {"validation": "held.csv"}})
+    assert data_files(rest) == {"data.path": [tmp_path / "note.csv", tmp_path / "rows.csv"], **held}
+    part = {"part_of": "train", "share": 0.5}
+    drawn = DataPart.model_validate({**given, "splits": {"train": "rows.csv", "validation": part}})
+    assert data_files(drawn)["data.splits.train"] == [tmp_path / "rows.csv"]
+
+
 def test_precomputed_outputs_are_compared_by_what_they_are_of(tmp_path: Path) -> None:
     recipe = _recipe(tmp_path)
     outputs = tmp_path / "outputs"
