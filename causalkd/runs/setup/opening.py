@@ -10,13 +10,15 @@ from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
-from causalkd.runs.folder.stages import begun, differences, goals, unused_of_data
+from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.provenance import (
     changed_inputs,
     checkpoints_of,
+    other_processes,
     processes_of,
     recipe_as_made,
+    with_paths_of_now,
     write_identity,
 )
 from causalkd.runs.setup.without_effect import without_effect
@@ -125,13 +127,14 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             f"{folder.path} holds an unfinished run of another kind, or its recipe cannot be read; choose another "
             f"`output`, or overwrite it (--overwrite): {error}"
         ) from error
+    before = with_paths_of_now(folder, before, recipe)
     faults, changed = differences(folder, before, recipe), changed_inputs(folder, data, checkpoints_of(recipe))
     if recipe.data.eval_limit != before.data.eval_limit and unused_of_data(recipe):
         changed.pop("heldout", None)
     processes = all_processes().count
     if begun(folder, before):
         processes = processes_of(folder) or processes
-        faults = faults or [*changed.values(), *_other_processes(folder, recipe, processes)]
+        faults = faults or [*changed.values(), *other_processes(folder, recipe)]
     if faults:
         raise ValueError(
             f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}), or of other data, checkpoints "
@@ -146,11 +149,3 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             shared.unlink()  # the teacher or the data that they were made of may be others now
     write_identity(folder, recipe, data, processes)
     folder.start(recipe, alignment)
-
-
-def _other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe, before: int) -> list[str]:
-    """Why what is left to train cannot be trained in as many processes as there are now; empty where it can."""
-    now = all_processes().count
-    if before == now or all(goal.is_dir() for goal in goals(folder, recipe).values()):
-        return []
-    return [f"the run was begun in {before} processes, and there are now {now}, whose steps have other numbers of rows"]

@@ -10,11 +10,12 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.tasks.loading import Examples
 from causalkd.files.digests import files_digest_once
 from causalkd.files.whole_files import write_whole
+from causalkd.processes.processes import all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.inputs import OUTPUTS, named_inputs
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.stages import differences
+from causalkd.runs.folder.stages import differences, goals
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.source_files import (
     SOURCES,
@@ -73,6 +74,14 @@ def processes_of(folder: RunFolder) -> int | None:
     return read_record(folder).get(_PROCESSES)
 
 
+def other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
+    """Why what is left to train cannot be trained in as many processes as there are now; empty where it can."""
+    before, now = processes_of(folder), all_processes().count
+    if before in (None, now) or all(goal.is_dir() for goal in goals(folder, recipe).values()):
+        return []
+    return [f"the run was begun in {before} processes, and there are now {now}, whose steps have other numbers of rows"]
+
+
 def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe]) -> Recipe | FinetuneRecipe:
     """The recipe that the run was made with, whatever has become of its recipe.yaml; a run without a record of it has
     no other.
@@ -85,6 +94,26 @@ def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe])
         return kind.load(folder.recipe)
     with record_readable(folder):
         return kind.parse(kept)
+
+
+def with_paths_of_now(
+    folder: RunFolder, before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe
+) -> Recipe | FinetuneRecipe:
+    """The recipe that the run was made with; of checkpoints that have moved, and are the same, the paths are those of
+    now.
+    """
+    with record_readable(folder):
+        kept = dict(read_record(folder).get(_CHECKPOINTS, {}))
+    same = {key for key, digest in checkpoints_of(now).items() if kept.get(key) == digest}
+    if isinstance(before, FinetuneRecipe) or isinstance(now, FinetuneRecipe):
+        return before.model_copy(update={"model": now.model} if "model" in same else {})
+    moved = {name: getattr(now.teacher, name) for name in ("model", "outputs") if f"teacher.{name}" in same}
+    models = {part.name: part.model for part in now.students if f"students.{part.name}.model" in same}
+    students = tuple(
+        part.model_copy(update={"model": models[part.name]}) if part.name in models else part
+        for part in before.students
+    )
+    return before.model_copy(update={"teacher": before.teacher.model_copy(update=moved), "students": students})
 
 
 def changed_settings(folder: RunFolder, recipe: Recipe, alignment: Alignment) -> list[str]:

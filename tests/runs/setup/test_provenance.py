@@ -12,12 +12,20 @@ import pytest
 import torch
 
 from causalkd.files import digests
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.preflight import preflight
-from causalkd.runs.setup.provenance import changed_inputs, checkpoints_of, identity, write_identity
+from causalkd.runs.setup.provenance import (
+    changed_inputs,
+    checkpoints_of,
+    identity,
+    with_paths_of_now,
+    write_identity,
+)
 from causalkd.runs.setup.source_files import source_digests
 from tests.shrunk import RESUMED, FinishedRun, interrupted, planted_model, shrunk
 
@@ -134,6 +142,29 @@ def test_the_files_of_a_checkpoint_are_read_once(tmp_path: Path, monkeypatch: py
     checkpoints_of(recipe)
     source_digests(recipe)
     assert read["model.safetensors"] == read["config.json"] == 1
+
+
+def test_checkpoints_that_have_moved_are_the_same(tmp_path: Path) -> None:
+    def recipe(place: Path, **of_student: Any) -> Recipe:
+        (place / "teacher").mkdir(parents=True, exist_ok=True)
+        (place / "teacher" / "config.json").write_text("{}")
+        student = {"name": "one", "model": str(place / "teacher"), "objectives": {"task": {}}, **of_student}
+        given = {"name": "x", "teacher": {"model": str(place / "teacher")}, "students": [student], "output": str(run)}
+        return Recipe.parse({**given, "data": {"task": "planted"}, "alignment": "middle", "training": {"steps": 1}})
+
+    run = tmp_path / "run"
+    before, now = recipe(tmp_path / "a"), recipe(tmp_path / "b")
+    run.mkdir()
+    (run / "data.json").write_text(json.dumps({"checkpoints": checkpoints_of(before)}))
+    assert with_paths_of_now(RunFolder(run), before, now) == now != before
+    (tmp_path / "b" / "teacher" / "config.json").write_text("{ }")
+    assert with_paths_of_now(RunFolder(run), before, now) == before
+    tuned = [
+        FinetuneRecipe.parse({"name": "t", "model": str(tmp_path / name / "teacher"), "training": {"steps": 1}})
+        for name in "ab"
+    ]
+    (run / "data.json").write_text(json.dumps({"checkpoints": checkpoints_of(tuned[1])}))
+    assert with_paths_of_now(RunFolder(run), *tuned) == tuned[1]
 
 
 def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path) -> None:
