@@ -49,7 +49,7 @@ def finish_training(
             tell(f"{name}: {metric} was never a number, so the last weights are kept and not the best ones")
         folder.cost(name).parent.mkdir(exist_ok=True)
         write_whole(folder.cost(name), json.dumps(cost))
-        _put_in_place(trainer.student, folder, name, goal)
+        put_in_place(trainer.student, folder, name, goal)
     trainer.accelerator.wait_for_everyone()
 
 
@@ -58,17 +58,17 @@ def _is_last_step(checkpoint: Path) -> bool:
     return state["global_step"] >= state["max_steps"]
 
 
-def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
+def put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
+    """Puts a trained model and the files of its trackers where they stay, and deletes the training's checkpoints."""
     work = folder.work(name)
     draft = work / "finished"
     shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
     student.save_pretrained(draft)
     write_manifest(draft)
+    if (work / "runs").is_dir():  # where trackers write that write files; beside those of an earlier training
+        shutil.copytree(work / "runs", folder.tracked(name), dirs_exist_ok=True)
     goal.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(draft, goal)
-    if (work / "runs").is_dir():  # where trackers write that write files
-        folder.tracked(name).parent.mkdir(exist_ok=True)
-        os.replace(work / "runs", folder.tracked(name))
+    os.replace(draft, goal)  # last: after a kill, what is copied is copied again
     shutil.rmtree(work)
 
 

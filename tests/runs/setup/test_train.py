@@ -1,7 +1,9 @@
 """A training is finished and put in place in one step, with its cost beside it."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +13,7 @@ from causalkd.recipe.sections import TrainingPart
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.prepare import build_teacher
-from causalkd.runs.setup.train import best_step, chosen_by, finish_training
+from causalkd.runs.setup.train import best_step, chosen_by, finish_training, put_in_place
 from causalkd.runs.setup.trainer import build_trainer, task_only
 from tests.runs.test_finetune import RECIPE
 
@@ -30,6 +32,18 @@ def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
     # Two blocks, each row of 8 batches of 8 counted three times, as a trained block is.
     assert (cost["steps"], cost["block_forwards"]) == (8, 2 * 3 * 8 * 8)
     assert not folder.work("model-seed0").exists()
+
+
+def test_a_training_again_keeps_the_files_of_trackers(tmp_path: Path) -> None:
+    folder, goal = RunFolder(tmp_path), tmp_path / "student"
+    for call in ("first", "again"):
+        tracked = folder.work("kd-seed0") / "runs" / "host"
+        tracked.mkdir(parents=True)
+        (tracked / call).write_text(call)
+        put_in_place(SimpleNamespace(save_pretrained=Path.mkdir), folder, "kd-seed0", goal)  # type: ignore[arg-type]
+        assert not folder.work("kd-seed0").exists()
+        shutil.rmtree(goal)  # as the message of a damaged checkpoint says
+    assert {path.name for path in (folder.tracked("kd-seed0") / "host").iterdir()} == {"first", "again"}
 
 
 def test_only_weights_that_were_chosen_are_called_so(tmp_path: Path) -> None:
