@@ -3,11 +3,11 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from causalkd.files.manifest import damage
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.sections import TrainingPart
 from causalkd.runs.folder.layout import RunFolder
@@ -16,6 +16,7 @@ from causalkd.runs.setup.prepare import build_teacher
 from causalkd.runs.setup.train import best_step, chosen_by, finish_training, put_in_place
 from causalkd.runs.setup.trainer import build_trainer, task_only
 from tests.runs.test_finetune import RECIPE
+from tests.tiny import tiny
 
 
 def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
@@ -36,11 +37,12 @@ def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
 
 def test_a_training_again_keeps_the_files_of_trackers(tmp_path: Path) -> None:
     folder, goal = RunFolder(tmp_path), tmp_path / "student"
+    student = HookedModel(tiny("bert", "classification"), task="classification", role="student")
     for call in ("first", "again"):
         tracked = folder.work("kd-seed0") / "runs" / "host"
         tracked.mkdir(parents=True)
         (tracked / call).write_text(call)
-        put_in_place(SimpleNamespace(save_pretrained=Path.mkdir), folder, "kd-seed0", goal)  # type: ignore[arg-type]
+        put_in_place(student, folder, "kd-seed0", goal)
         assert not folder.work("kd-seed0").exists()
         shutil.rmtree(goal)  # as the message of a damaged checkpoint says
     assert {path.name for path in (folder.tracked("kd-seed0") / "host").iterdir()} == {"first", "again"}
