@@ -15,6 +15,8 @@ _FILE = "objectives.safetensors"
 class Learned:
     """The parameters of the objectives that have some.
 
+    They are no part of the gradient whose norm `max_grad_norm` limits, and weight decay applies to all of them.
+
     Args:
         objectives: All objectives of a training.
     """
