@@ -50,8 +50,7 @@ def run_pipeline(
 
     Args:
         recipe: What to do.
-        overwrite: Replace the runs whose recipes or files have changed, or that cannot continue, and all that was
-            fine-tuned from them.
+        overwrite: Replace the runs that have changed or cannot continue, and all that was fine-tuned from them.
         page: Makes report.html of each run of stage 1; None writes none.
         tell: Receives a line about each run.
 

@@ -106,7 +106,7 @@ def with_paths_of_now(
         kept = dict(read_record(folder).get(_CHECKPOINTS, {}))
     same = {key for key, digest in checkpoints_of(now).items() if kept.get(key) == digest}
     if isinstance(before, FinetuneRecipe) or isinstance(now, FinetuneRecipe):
-        return before.model_copy(update={"model": now.model} if "model" in same else {})
+        return before.model_copy(update={key: getattr(now, key) for key in same & {"model"}})
     moved = {name: getattr(now.teacher, name) for name in ("model", "outputs") if f"teacher.{name}" in same}
     models = {part.name: part.model for part in now.students if f"students.{part.name}.model" in same}
     students = tuple(
