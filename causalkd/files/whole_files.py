@@ -23,10 +23,30 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
-    """The same of a folder, which takes the place of one that is there."""
-    draft = path.with_name(f".{path.name}.draft")
+    """The same of a folder, which takes the place of one that is there, or of a link to one.
+
+    It does so in two steps: a process that is killed between them leaves the old one as `.NAME.old` beside the path.
+    """
+    draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    write(draft)
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(draft, path)
+    try:
+        write(draft)
+        _delete(old)
+        if os.path.lexists(path):
+            os.replace(path, old)
+        os.replace(draft, path)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        if os.path.lexists(old) and not os.path.lexists(path):
+            os.replace(old, path)
+        raise
+    _delete(old)
+
+
+def _delete(path: Path) -> None:
+    """Deletes a folder, if it is there; of a link, only the link."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

@@ -31,7 +31,7 @@ class Sampling:
     max_tokens: int
     """The largest number of new tokens per row."""
     temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest token instead of sampling."""
+    """Divides the logits; 0 takes the likeliest token, of a mixture that of the model that the share draws."""
     longest: int | None = None
     """The largest number of tokens of a row with its prompt; None means the positions of the models that write."""
     ends: tuple[int, ...] = ()
@@ -136,9 +136,9 @@ def _special_ids(model: HookedModel, sampling: Sampling) -> tuple[int, list[int]
 def _drawing(model: HookedModel, sampling: Sampling, mixture: Mixture | None) -> dict[str, Any]:
     padding = [] if model.entries is None else list(range(model.entries, model.vocabulary))
     suppressed = {"suppress_tokens": padding} if padding else {}
-    if sampling.temperature == 0:
+    if sampling.temperature == 0 and mixture is None:
         return {"do_sample": False, **suppressed}
-    # A mixture already consists of distributions at the temperature.
+    # A mixture already consists of distributions at the temperature; also at 0 it is drawn whose token is taken.
     temperature = 1.0 if mixture else sampling.temperature
     return {"do_sample": True, "top_k": 0, "temperature": temperature, **suppressed}
 
@@ -208,6 +208,13 @@ def _continued(prompts: Inputs, ids: Int[Tensor, "batch pos"], ends: Int[Tensor,
     return Continued({"input_ids": ids, "attention_mask": mask}, torch.cat([before, new], 1))
 
 
+def _log_odds(logits: Float[Tensor, "batch vocab"], temperature: float) -> Float[Tensor, "batch vocab"]:
+    """Log-probabilities at a temperature; at 0 the likeliest token has all."""
+    if temperature == 0:
+        return torch.full_like(logits, -torch.inf).scatter(1, logits.argmax(1, keepdim=True), 0.0)
+    return (logits / temperature).log_softmax(-1)
+
+
 class _Mixed(LogitsProcessor):
     """Log-probabilities of the mixture, from the scores of the model that generates."""
 
@@ -215,7 +222,7 @@ class _Mixed(LogitsProcessor):
         self._entries = mixture.model.entries
         self._other, self._share = mixture.model.model, torch.tensor(mixture.share, device=mixture.model.model.device)
         self._mask = prompts["attention_mask"]
-        self._temperature = temperature or 1.0
+        self._temperature = temperature
         self._cache: Cache = DynamicCache(config=mixture.model.model.config)
 
     def __call__(
@@ -229,8 +236,8 @@ class _Mixed(LogitsProcessor):
         new = {name: each if name == "attention_mask" else each[:, -unseen:] for name, each in given.items()}
         output = self._other(**new, past_key_values=self._cache, use_cache=True)
         logits = output.logits[:, -1, : self._entries].to(scores.dtype)
-        other = (logits / self._temperature).log_softmax(-1)
+        other = _log_odds(logits, self._temperature)
         # The vocabulary of the writing model may be padded to another size, by entries that are never sampled.
         other = functional.pad(other, (0, scores.shape[1] - other.shape[1]), value=-torch.inf)
-        own = (scores / self._temperature).log_softmax(-1)
+        own = _log_odds(scores, self._temperature)
         return torch.logaddexp(other + self._share.log(), own + (-self._share).log1p())

@@ -80,7 +80,7 @@ def attribute(
         baseline: Start of the path. From `zero`, AD-KD's, maps may be incomplete after hundreds of steps; from the
             mean of a text's positions or from `[MASK]` fewer suffice. The report holds the gaps.
         portions: Number of portions in which a text's tokens are removed to measure faithfulness.
-        page: Makes report.html; None leaves it as it is.
+        page: Makes report.html; None writes none, and deletes that of an earlier report.
         tell: Receives one line for each next model, and for each model whose maps are not complete.
 
     Several processes (torchrun, accelerate launch) share the texts; the first one writes.

@@ -122,7 +122,7 @@ def verify(
 
     Args:
         path: The run folder.
-        page: Makes report.html; None writes none.
+        page: Makes report.html; None writes none, and deletes that of an earlier report.
         accept_changed_data: Whether to measure with data, a teacher, settings or an alignment other than those that the
             run was made with.
         tell: Receives one line for each difference.
@@ -164,10 +164,13 @@ def _write(page: Page | None, report: VerificationReport, run: TrainedRun) -> No
 
 
 def write_pages(page: Page | None, report: VerificationReport, folder: RunFolder) -> None:
-    """Write report.md and, if there is a page maker, report.html."""
+    """Write report.md and, if there is a page maker, report.html; a page of an earlier report goes."""
     write_whole(folder.path / "report.md", as_markdown(report))
-    if page is not None:
-        write_whole(folder.path / "report.html", page(report, read_rows(folder.metrics), first_maps(folder)))
+    file = folder.path / "report.html"
+    if page is None:
+        file.unlink(missing_ok=True)
+    else:
+        write_whole(file, page(report, read_rows(folder.metrics), first_maps(folder)))
 
 
 def _train(

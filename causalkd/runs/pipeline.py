@@ -23,11 +23,12 @@ from causalkd.reporting.pipeline_table import pipeline_markdown
 from causalkd.runs.distill import Page, distill
 from causalkd.runs.finetune import finetune
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.stages import differences
+from causalkd.runs.folder.stages import begun, differences
 from causalkd.runs.setup.preflight import preflight, preflight_finetuning
 from causalkd.runs.setup.prepare import build_student
 from causalkd.runs.setup.prepared import Prepared
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
+from causalkd.runs.setup.provenance import other_processes
 from causalkd.runs.setup.source_files import changed_sources
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
@@ -49,7 +50,7 @@ def run_pipeline(
 
     Args:
         recipe: What to do.
-        overwrite: Replace the runs whose recipes or files have changed, and all that was fine-tuned from them.
+        overwrite: Replace the runs that have changed or cannot continue, and all that was fine-tuned from them.
         page: Makes report.html of each run of stage 1; None writes none.
         tell: Receives a line about each run.
 
@@ -161,8 +162,11 @@ def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe, wai
     folder = RunFolder(now.folder)
     if not folder.recipe.is_file():
         return False
+    if before == now and folder.finished:
+        return not waits and bool(changed_sources(folder, now))
     if before == now:
-        return folder.finished and not waits and bool(changed_sources(folder, now))
+        begins = waits or not begun(folder, now)
+        return not begins and bool(changed_sources(folder, now) or other_processes(folder, now))
     return folder.finished or bool(differences(folder, before, now))
 
 

@@ -21,6 +21,7 @@ from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.files.refusals import refused
 from causalkd.files.strict_yaml import dump_text
 from causalkd.files.whole_files import write_whole
+from causalkd.processes.processes import all_processes
 from causalkd.recipe.overrides import LENGTHS
 from causalkd.recipe.sections import DataPart
 from causalkd.recipe.study import Cell, Study, with_length
@@ -69,11 +70,16 @@ def run_study(
         tell: Receives a line about each cell that begins, ends or fails.
 
     Raises:
-        ValueError: The study or one of its recipes cannot be used.
+        ValueError: The study or one of its recipes cannot be used, or this is one of several processes of a job.
         OSError: The machine could not write.
     """
     if only_power and study.power is None:
         raise ValueError(f"study {study.name!r} has no `power`: give it `pilot_seeds`, or `sd` for its measures")
+    if (count := all_processes().count) > 1:
+        raise ValueError(
+            f"{count} processes were launched as one job, and would train different cells as if they were one; call "
+            "each worker of a study by itself, without a launcher such as torchrun"
+        )
     folder, tell = StudyFolder(study.folder), tell or _silent
     _check(study, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -183,8 +189,14 @@ def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
 
 
 def read_study(study: Study) -> StudyTable:
-    """The table of what there is so far; runs nothing, and writes the table."""
+    """The table of what there is so far; runs nothing, and writes the table.
+
+    Raises:
+        ValueError: The study cannot be used, the folder holds something else, or files that finished cells were run
+            with have changed.
+    """
     folder, chosen = StudyFolder(study.folder), ()
+    _check(study, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     if study.choose is not None:
         choosing = study.choosing()
@@ -195,7 +207,9 @@ def read_study(study: Study) -> StudyTable:
             write_table(table, folder.path)
             return table
         chosen = choices(study, table)
-    return _summed_up(study, folder, study.cells(as_changes(chosen)), chosen)
+    cells = study.cells(as_changes(chosen))
+    _refuse_changed(folder, cells)
+    return _summed_up(study, folder, cells, chosen)
 
 
 def _run_all(study: Study, folder: StudyFolder, cells: Sequence[Cell], tell: Tell) -> None:

@@ -1,8 +1,8 @@
 """The cells of a study in its folder: which are settled, how one is run, why one failed, and what came of it."""
 
-import errno
 import json
 import os
+import shutil
 import socket
 import time
 import traceback
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from causalkd.files.disk_faults import disk_fault
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Cell, Study
@@ -22,8 +23,8 @@ from causalkd.runs.study_measurements import beside, is_measured, measure_beside
 from causalkd.verification.results.report import VerificationReport
 
 Tell = Callable[[str], None]
-_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
-"""Faults that say nothing of a cell: the worker stops, and the cell is run again by the next."""
+_FULL = 2**20
+"""With fewer bytes left on its disk, whatever a cell fails with may come from that."""
 
 OWN = frozenset({"cells", "cells.jsonl", "choosing", "failures", "locks", "teachers", "step_costs.json", "seconds.csv"})
 OWN |= {f"{name}.{ending}" for name in ("table", "study") for ending in ("json", "csv", "md", "yaml", "html", "svg")}
@@ -95,8 +96,10 @@ def _run(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> None:
 
 
 def record_failure(folder: StudyFolder, cell: Cell, error: Exception, tell: Tell) -> None:
-    """Writes why a cell failed; raises what says nothing of the cell, such as a full disk."""
-    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+    """Writes why a cell failed; raises what says nothing of the cell, such as a full disk: the worker stops, and the
+    next one runs the cell again.
+    """
+    if disk_fault(error) is not None or shutil.disk_usage(folder.path).free < _FULL:
         raise error
     said = {"error": f"{type(error).__name__}: {error}", "traceback": "".join(traceback.format_exception(error))}
     folder.failure(cell).parent.mkdir(exist_ok=True)

@@ -14,8 +14,10 @@ from causalkd.data.tasks.registry import task_spec
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.recipe.sections import StudentPart, VerificationPart
 from causalkd.runs.folder.map_files import check_maps
+from causalkd.runs.folder.stages import TEACHER
 from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_pairs, build_rows
+from causalkd.runs.setup.train import chosen_by
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
@@ -233,19 +235,19 @@ def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tupl
         tolerance=recipe.verification.tolerance,
     )
     of_task = measure(teacher)
-    training = recipe.teacher.training
-    chosen_by = None if training is None else training.metric_for_best_model
-    taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric), chosen_by)
+    chosen = chosen_by(run.folder, TEACHER, recipe.teacher.training)
+    taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric), chosen)
     found, of_teacher, behaviours = [], choices(teacher, rows, processes), {}
     for part, seed, student in run.students:
         behaviour = measure(student, taught=of_teacher)
-        cost = run.folder.read_cost(f"{part.name}-seed{seed}")
-        weights = {objective: chosen.weight for objective, chosen in part.objectives.chosen().items()}
+        trained = f"{part.name}-seed{seed}"
+        cost = run.folder.read_cost(trained)
+        weights = {objective: given.weight for objective, given in part.objectives.chosen().items()}
         measured = StudentResult(part.name, weights, seed, behaviour.task_metric, behaviour.agreement, *cost)
         training = recipe.training_of(part)
         generator = None if training.sequences is None else training.sequences.generator
-        chosen_by = training.metric_for_best_model
-        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen_by, generator=generator))
+        chosen = chosen_by(run.folder, trained, training)
+        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen, generator=generator))
         behaviours[part.name, seed] = behaviour
     certainty = task_certainty(of_task, behaviours, metric, references(recipe.students))
     return taught, tuple(found), certainty

@@ -15,6 +15,8 @@ _FILE = "objectives.safetensors"
 class Learned:
     """The parameters of the objectives that have some.
 
+    They are no part of the gradient whose norm `max_grad_norm` limits, and weight decay applies to all of them.
+
     Args:
         objectives: All objectives of a training.
     """
@@ -41,6 +43,24 @@ class Learned:
         """Adds the parameters to an optimizer."""
         if self.parameters:
             optimizer.add_param_group({"params": self.parameters, "weight_decay": weight_decay})
+
+    def check_in(self, optimizer: torch.optim.Optimizer) -> None:
+        """Refuses an optimizer, of whoever trains, that leaves some of the parameters out.
+
+        Raises:
+            ValueError: It does; the message names their objectives.
+        """
+        trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        left_out = [
+            name
+            for name, each in self.modules.items()
+            if any(parameter.requires_grad and id(parameter) not in trained for parameter in each.parameters())
+        ]
+        if left_out:
+            raise ValueError(
+                f"{', '.join(left_out)} learns parameters that the given optimizer does not train; add "
+                "objective.parameters() to it, or give its class and settings (`optimizer_cls_and_kwargs`) instead"
+            )
 
     def save(self, folder: Path) -> None:
         """Writes them next to a checkpoint, with the other state of their objectives."""

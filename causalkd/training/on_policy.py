@@ -17,6 +17,8 @@ from causalkd.data.batch import IGNORED, Batch, Example, Inputs, pad
 from causalkd.models.generation import Mixture, Sampling, continue_prompts, left_padded
 from causalkd.models.hooks.hooked_model import HookedModel
 
+_NO_RESPONSE = "no labelled token, so it is not known where a response begins that could be written; leave them out"
+
 
 class OnPolicy:
     """Replaces the responses of a share of the batches by the student's own, in its present state.
@@ -46,7 +48,8 @@ class OnPolicy:
         """A micro-batch of a step, perhaps with new responses and all of them labelled.
 
         Raises:
-            ValueError: The batch has no labels per token, is packed, or has positions of interventions.
+            ValueError: The batch has no labels per token, is packed, has positions of interventions, or a row without a
+                labelled token.
         """
         rng = np.random.default_rng((self._seed, step, micro, PartialState().process_index))
         if rng.random() >= self._share:
@@ -66,13 +69,15 @@ def written_by_teacher(
     Which ones, and all draws, are a function of the seed. Costs one forward per generated token.
 
     Raises:
-        ValueError: Examples have no labels per token, or the teacher does not generate text.
+        ValueError: Examples have no labels per token, or one no labelled token, or the teacher does not generate text.
     """
     if not all(isinstance(example.get("label"), list) and "documents" not in example for example in examples):
         raise ValueError("the teacher writes responses of causal LM examples that have labels and are not packed")
     rng = np.random.default_rng(seed)
     chosen = np.flatnonzero(rng.random(len(examples)) < share)
     found = [dict(example) for example in examples]
+    if unlabelled := sum(all(each == IGNORED for each in example["label"]) for example in examples):
+        raise ValueError(f"{unlabelled} of {len(examples)} examples have {_NO_RESPONSE}")
     starts = [_prompt_length(example["label"]) for example in examples]
     # Prompts of similar length together, so that little of a batch is padding.
     numbers = sorted(chosen.tolist(), key=starts.__getitem__)
@@ -108,10 +113,12 @@ def _prompts_of(batch: Batch, student: HookedModel) -> Inputs:
 
 def _prompt_length(label: Sequence[int]) -> int:
     """The number of tokens before the first label; at least one."""
-    return max(1, next((position for position, each in enumerate(label) if each != IGNORED), len(label)))
+    return max(1, next(position for position, each in enumerate(label) if each != IGNORED))
 
 
 def _prompt_lengths(counted: Tensor, labels: Tensor) -> Int[Tensor, "batch"]:
     """The number of real tokens before a row's first label; at least one."""
-    labelled = ((labels != IGNORED) & counted).long().argmax(1)
-    return (labelled - counted.long().argmax(1)).clamp(min=1)
+    labelled = (labels != IGNORED) & counted
+    if unlabelled := int((~labelled.any(1)).sum()):
+        raise ValueError(f"{unlabelled} of {len(labels)} rows of a batch have {_NO_RESPONSE}")
+    return (labelled.long().argmax(1) - counted.long().argmax(1)).clamp(min=1)

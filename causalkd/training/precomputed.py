@@ -74,7 +74,9 @@ class Shards(MutableMapping[bytes, bytes]):
         """Writes what is new as a shard."""
         if not self._new:
             return
-        number = sum(path.name.startswith(f"outputs-{self._process}-") for path in self._files)
+        # Not their count: of a folder from which a damaged shard was deleted, the others stay.
+        there = self._folder.glob(f"outputs-{self._process}-*.safetensors")
+        number = 1 + max((int(path.stem.rpartition("-")[2]) for path in there), default=-1)
         path = self._folder / f"outputs-{self._process}-{number:05}.safetensors"
         tensors = {f"{name}/{part}": tensor for name, row in self._new.items() for part, tensor in row.items()}
         replace_whole(path, lambda draft: save_file(tensors, draft))
@@ -130,6 +132,26 @@ def write_index(folder: Path, **described: Any) -> None:
     write_manifest(folder)
 
 
+def described_outputs(folder: Path) -> dict[str, Any] | None:
+    """Of which teacher the outputs in a folder are, by digest, and how many of its predictions they keep; None where
+    there are none that are finished. No output is read.
+
+    Raises:
+        ValueError: The index cannot be read.
+    """
+    if not (folder / INDEX).is_file():
+        return None
+    index = _parsed(folder / INDEX)
+    return {"teacher": index["teacher"], "top_k": index["top_k"]}
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    with refused(f"{file} cannot be read", "call `causalkd precompute` again"):
+        index = json.loads(file.read_text(encoding="utf-8"))
+        bytes.fromhex(index["teacher"])
+        return {"top_k": None, **index}
+
+
 def read_index(folder: Path) -> dict[str, Any]:
     """What the outputs in a folder are of.
 
@@ -143,9 +165,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise ValueError(
             f"{folder} holds no precomputed outputs that are finished (no {INDEX}); call `causalkd precompute` first"
         )
-    with refused(f"{file} cannot be read", "call `causalkd precompute` again"):
-        index = json.loads(file.read_text(encoding="utf-8"))
-        bytes.fromhex(index["teacher"])
+    index = _parsed(file)
     if (fault := damage(folder)) is not None:
         raise ValueError(
             f"the outputs in {folder} are not as they were written: {fault}; put the file back from a copy, or delete "

@@ -56,10 +56,25 @@ class Unlogged:
     last_logged: int | None = None
 
     @classmethod
-    def read(cls, file: Path) -> "Unlogged":
-        """Reads it from a checkpoint; nothing where the checkpoint has none."""
-        return cls(**json.loads(file.read_text())) if file.is_file() else cls()
+    def read(cls, checkpoint: Path, process: int, processes: int) -> "Unlogged":
+        """Reads what a process has written into a checkpoint; nothing where the checkpoint has none of any process.
 
-    def write(self, file: Path) -> None:
-        """Writes it into a checkpoint."""
-        file.write_text(json.dumps(vars(self)))
+        Raises:
+            ValueError: As many processes as there are now have not written it: they would train on other batches.
+        """
+        before = len(list(checkpoint.glob("unlogged_*.json")))
+        if before not in (0, processes):
+            raise ValueError(
+                f"{checkpoint} is of a training in {before} processes, and there are now {processes}: a step would "
+                f"have another number of rows; continue in {before}, or train again from the beginning"
+            )
+        file = _unlogged(checkpoint, process)
+        return cls(**json.loads(file.read_text())) if before else cls()
+
+    def write(self, checkpoint: Path, process: int) -> None:
+        """Writes it into a checkpoint, for a process."""
+        _unlogged(checkpoint, process).write_text(json.dumps(vars(self)))
+
+
+def _unlogged(checkpoint: Path, process: int) -> Path:
+    return checkpoint / f"unlogged_{process}.json"

@@ -246,11 +246,12 @@ class DistillationTrainer(Trainer):
             raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The Trainer's optimizer, which also trains what objectives learn."""
+        """The Trainer's optimizer, which also trains what objectives learn; a given one that does not is refused."""
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if fresh:
             self._learned.add_to(optimizer, self.args.weight_decay)
+        self._learned.check_in(optimizer)
         return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
@@ -272,7 +273,7 @@ class DistillationTrainer(Trainer):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self._restore_rest(Path(resume_from_checkpoint))
         self._learned.load(Path(resume_from_checkpoint))
-        self._unlogged = Unlogged.read(Path(resume_from_checkpoint) / self._unlogged_file())
+        self._unlogged = Unlogged.read(Path(resume_from_checkpoint), self.args.process_index, self.args.world_size)
 
     def _restore_rest(self, checkpoint: Path) -> None:
         if not self.is_fsdp_enabled:  # whose checkpoints have the model's own names
@@ -282,10 +283,7 @@ class DistillationTrainer(Trainer):
         super()._save_rng_state(output_dir)
         sums, count = self._sums.totals(), self._sums.count
         unlogged = Unlogged(sums, count, self._tr_loss.item(), self._globalstep_last_logged)
-        unlogged.write(Path(output_dir) / self._unlogged_file())
-
-    def _unlogged_file(self) -> str:
-        return f"unlogged_{self.args.process_index}.json"
+        unlogged.write(Path(output_dir), self.args.process_index)
 
     def _continue_terms(self) -> None:
         """The first row after a checkpoint is a mean over all steps since the last row, including those before it."""

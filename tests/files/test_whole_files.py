@@ -31,3 +31,13 @@ def test_a_folder_takes_the_place_of_another_and_is_whole(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="full"):
         replace_folder(tmp_path / "a" / "b", fail)
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_folder_takes_the_place_of_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").touch()
+    (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
+    replace_folder(tmp_path / "a", lambda draft: (draft / "new").touch())
+    assert not (tmp_path / "a").is_symlink() and (tmp_path / "elsewhere" / "kept").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "elsewhere"}

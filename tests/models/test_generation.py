@@ -97,7 +97,7 @@ def test_drawing_is_seeded_and_leaves_everything_as_it_was():
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "opt", "gpt_neox", "llama", FROM_PADDING])
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 0.0])
 def test_a_share_of_one_writes_what_the_other_model_would(architecture, temperature):
     writer, other, sampling = model(architecture), model(architecture, seed=1), Sampling(6, temperature)
     alone, of_other = (
@@ -110,15 +110,18 @@ def test_a_share_of_one_writes_what_the_other_model_would(architecture, temperat
     assert torch.equal(none, alone) and torch.equal(whole, of_other) and not torch.equal(alone, of_other)
 
 
-def test_a_mixture_draws_from_both_distributions():
+@pytest.mark.parametrize("temperature", [1.0, 0.0])
+def test_a_mixture_draws_from_both_distributions(temperature):
     """One token of many equal prompts: its frequencies are those of the mixture, within four standard errors."""
     writer, other, rows = model(), model(seed=1), 4000
     prompts = {name: tensor[1:2].expand(rows, -1) for name, tensor in PROMPTS.items()}
-    found = continue_prompts(writer, prompts, Sampling(1), seed=0, mixture=Mixture(other, 0.3)).inputs["input_ids"]
+    found = continue_prompts(writer, prompts, Sampling(1, temperature), seed=0, mixture=Mixture(other, 0.3))
     with torch.no_grad():
-        own, mixed = (m.model(PROMPTS["input_ids"][1:2]).logits[0, -1].softmax(-1) for m in (writer, other))
+        logits = [each.model(PROMPTS["input_ids"][1:2]).logits[0, -1] for each in (writer, other)]
+    own, mixed = (each.softmax(-1) if temperature else (each == each.max()).float() for each in logits)
+    assert own.argmax() != mixed.argmax()
     expected = 0.3 * mixed + 0.7 * own
-    frequencies = torch.bincount(found[:, -1], minlength=len(expected)) / rows
+    frequencies = torch.bincount(found.inputs["input_ids"][:, -1], minlength=len(expected)) / rows
     assert ((frequencies - expected).abs() < 4 * (expected / rows).sqrt() + 1e-3).all()
 
 

@@ -203,6 +203,13 @@ def test_an_unfinished_run_that_cannot_go_on_is_named_and_replaced(
     given["distill"][1]["verification"]["pairs"] = 6
     goes_on = PipelineRecipe.parse(given)  # no training depends on it
     assert runs._changed(goes_on, runs._before(goes_on), []) == []
+    tuned = tmp_path / "run" / "finetune" / "teacher" / "rte"
+    scores, as_made = (tuned / "finetune.json").read_text(), (tuned / "data.json").read_text()
+    (tuned / "finetune.json").unlink()
+    (tuned / "data.json").write_text(as_made.replace('"data.task": "', '"data.task": "other'))
+    assert runs._changed(goes_on, runs._before(goes_on), []) == ["teacher/rte"]
+    (tuned / "data.json").write_text(as_made)
+    (tuned / "finetune.json").write_text(scores)
     given["distill"][1]["training"]["learning_rate"] = 1e-2
     changed = PipelineRecipe.parse(given)
     with pytest.raises(ValueError, match=r"settings than the pipeline has now: late, late-diito/rte.*--overwrite"):

@@ -1,10 +1,14 @@
 """What a run reports beside its interchange rows."""
 
+from pathlib import Path
+
 from causalkd.data.synthetic.nli import VARIABLES
 from causalkd.data.synthetic.stories import GROUPS
 from causalkd.data.synthetic.stories import VARIABLES as STORY_VARIABLES
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card
+from causalkd.runs.distill import write_pages
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.verification.results.report import VerificationReport
 from tests.shrunk import FinishedRun
 
@@ -30,6 +34,15 @@ def test_causal_lms_are_held_against_the_stories(quickstart_lm: FinishedRun) -> 
     assert all(r.pairs == 40 and r.pair == "facts" for r in rows)
     page = (quickstart_lm.folder.path / "report.html").read_text()
     assert "own causal model" in page and "located 4" in page
+
+
+def test_a_page_never_tells_of_an_earlier_report(quickstart: FinishedRun, tmp_path: Path) -> None:
+    report, folder = VerificationReport.read(quickstart.folder.report), RunFolder(tmp_path)
+    folder.metrics.write_text("")
+    write_pages(lambda *_: "a page", report, folder)
+    assert {path.name for path in tmp_path.glob("report.*")} == {"report.md", "report.html"}
+    write_pages(None, report, folder)
+    assert [path.name for path in tmp_path.glob("report.*")] == ["report.md"]
 
 
 def test_the_report_is_there_for_people_and_every_student_has_a_card(quickstart: FinishedRun) -> None:

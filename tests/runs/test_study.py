@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from causalkd.files.whole_files import write_whole
+from causalkd.processes.processes import Processes
 from causalkd.recipe.study import Study
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.source_files import SOURCES
@@ -110,7 +111,7 @@ def test_equal_compute_gives_the_cheaper_method_more_steps(tmp_path: Path) -> No
     assert all(550 < each <= 760 for each in spent.values() if each is not None)
 
 
-def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path) -> None:
+def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for asked, message in (
         ({"task": "mrcp"}, "evaluate: there is no task 'mrcp'"),
         ({"task": "rte", "split": "test"}, "evaluate: rte has no split 'test'; choose one of train, validation"),
@@ -135,7 +136,12 @@ def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path) -> None:
     (tmp_path / "out").unlink()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "recipe.yaml").write_text("name: a run\n")
-    with pytest.raises(ValueError, match="out holds something that is no study"):
+    for call in (run_study, read_study):
+        with pytest.raises(ValueError, match="out holds something that is no study"):
+            call(small_study(tmp_path))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["recipe.yaml"]
+    monkeypatch.setattr("causalkd.runs.study.all_processes", lambda: Processes(2, 1))
+    with pytest.raises(ValueError, match=r"2 processes were launched as one job, .*call each worker of a study by"):
         run_study(small_study(tmp_path))
 
 
@@ -148,6 +154,7 @@ def test_finished_cells_of_other_files_are_refused_beside_new_ones(tmp_path: Pat
     write_whole(done.path.parents[1] / "study.yaml", "")
     write_whole(done.report, "{}")
     write_whole(done.data, json.dumps({SOURCES: {"data.path": "of what the file was"}}))
-    with pytest.raises(ValueError, match=rf"1 of the finished cells .*{done.path.name}, were .* of data\.path"):
-        run_study(study)
+    for call in (run_study, read_study):
+        with pytest.raises(ValueError, match=rf"1 of the finished cells .*{done.path.name}, were .* of data\.path"):
+            call(study)
     assert not (study.folder / "cells.jsonl").exists(), "no cell was begun"

@@ -1,14 +1,18 @@
 """A cell of a study: what is measured of it, and how its failure is reported."""
 
+import errno
+import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from safetensors import SafetensorError
 from typer.testing import CliRunner
 
 from causalkd.cli import app
 from causalkd.runs.study import run_study
-from causalkd.runs.study_cells import StudyFolder, cell_result
+from causalkd.runs.study_cells import StudyFolder, cell_result, record_failure
 from tests.small_study import VARIANTS, begun, small_study
 
 
@@ -39,3 +43,32 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None
     folder.failure(failed[0]).write_text("{")
     with pytest.raises(ValueError, match=r"is damaged: .*; delete it, and the study runs the cell again"):
         cell_result(study, folder, failed[0])
+
+
+def _raised(error: Exception, cause: Exception | None) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "free"),
+    [
+        (_raised(ValueError("a run cannot be written"), OSError(errno.ENOSPC, "No space left on device")), 2**30),
+        (_raised(RuntimeError("a thread has failed"), RuntimeError("unexpected pos 64 vs 0")), 2**30),
+        (SafetensorError("I/O error: Disk quota exceeded (os error 122)"), 2**30),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device")]), 2**30),
+        (KeyError("a library that says nothing of the disk"), 2**10),
+    ],
+)
+def test_a_full_disk_is_no_result_of_a_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, free: int
+) -> None:
+    study = small_study(tmp_path, seeds=[0])
+    folder, cell = StudyFolder(tmp_path), study.cells()[0]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(type(error)):
+        record_failure(folder, cell, error, print)
+    assert not folder.failures.exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
+    record_failure(folder, cell, ValueError("[Errno 28] is a word of the data"), print)
+    assert folder.failure(cell).is_file()

@@ -66,6 +66,7 @@ def trainer(
     group: int = 8,
     rows: list[dict[str, Any]] | None = None,
     compile_blocks: bool = False,
+    optimizers: Any = (None, None),
     **options: Any,
 ) -> DistillationTrainer:
     """Six steps over two epochs of three batches, unless the options say otherwise."""
@@ -93,6 +94,7 @@ def trainer(
         data_collator=PairingCollator(rows, ALIGNMENT.policies(), PAD, group=group),
         callbacks=[EpochOfData(data)],
         compile_blocks=compile_blocks,
+        optimizers=optimizers,
     )
 
 

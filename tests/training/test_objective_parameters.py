@@ -49,6 +49,18 @@ def test_one_process_keeps_its_gradient() -> None:
     assert torch.equal(learned.parameters[0].grad, torch.ones(32, 32))
 
 
+def test_an_optimizer_that_leaves_them_out_is_refused(tmp_path: Path) -> None:
+    pair = models()
+    terms = objectives(*pair, projection=True)
+    weights = list(pair[1].model.parameters())
+    one = trainer(tmp_path, pair, terms, optimizers=(torch.optim.AdamW(weights), None))
+    with pytest.raises(ValueError, match="hidden_kd learns parameters that the given optimizer does not train"):
+        one.create_optimizer()
+    weights += terms["hidden_kd"].objective.parameters()  # type: ignore[attr-defined]
+    mine = torch.optim.AdamW(weights)
+    assert trainer(tmp_path, pair, terms, optimizers=(mine, None)).create_optimizer() is mine
+
+
 def test_the_trainer_trains_and_keeps_them(tmp_path: Path) -> None:
     teacher, student = models()
     terms = objectives(teacher, student, projection=True)

@@ -80,6 +80,14 @@ def test_what_cannot_be_written_again_is_refused():
     packed = {**batch().inputs, "documents": batch().inputs["attention_mask"]}
     with pytest.raises(ValueError, match="rows cannot be packed"):
         source(Batch(packed, batch().labels), 0)
+    labels = batch().labels
+    assert labels is not None
+    labels[1] = -100
+    with pytest.raises(ValueError, match="1 of 3 rows of a batch have no labelled token"):
+        source(Batch(batch().inputs, labels), 0)
+    unlabelled = [*ROWS, {"input_ids": [2, 5], "label": [-100, -100]}]
+    with pytest.raises(ValueError, match="1 of 4 examples have no labelled token"):
+        written_by_teacher(model("teacher"), unlabelled, Sampling(3), 1.0, 0, 2)
     with pytest.raises(ValueError, match="have labels and are not packed"):
         written_by_teacher(model("teacher"), [{"input_ids": [1, 2], "label": 1}], Sampling(3), 1.0, 0, 2)
 

@@ -33,6 +33,21 @@ def test_what_is_written_is_read_memory_mapped_and_more_can_be_added(tmp_path: P
     assert (tmp_path / "outputs-1-00000.safetensors").is_file() and len(Shards(tmp_path)) == len(ROWS) + 1
 
 
+def test_after_a_shard_is_deleted_the_others_stay_as_they_are(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    first, *others = sorted(tmp_path.glob("*.safetensors"))
+    before = {path: path.read_bytes() for path in others}
+    first.unlink()
+    assert 0 < len(Shards(tmp_path)) < len(ROWS)
+    shards = Shards(tmp_path)
+    for key, row in ROWS.items():
+        shards.setdefault(key, save(row))
+    shards.flush()
+    assert {path: path.read_bytes() for path in others} == before
+    assert set(Shards(tmp_path)) == set(ROWS)
+    assert all(torch.equal(load(shards[key])["logits"], row["logits"]) for key, row in ROWS.items())
+
+
 def test_a_write_that_fails_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

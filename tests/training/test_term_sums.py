@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import torch
 
 from causalkd.training.term_sums import TermSums, Unlogged
@@ -18,11 +19,13 @@ def test_sums_continue_after_a_checkpoint(tmp_path: Path) -> None:
     whole, first = TermSums(), TermSums()
     for sums in (whole, first):
         sums.add({"kd": torch.tensor(1.5)}, torch.tensor(0.0))
-    Unlogged(first.totals(), first.count, 0.5, 3).write(tmp_path / "unlogged.json")
-    kept = Unlogged.read(tmp_path / "unlogged.json")
+    Unlogged(first.totals(), first.count, 0.5, 3).write(tmp_path, 0)
+    kept = Unlogged.read(tmp_path, 0, 1)
     assert (kept.loss, kept.last_logged) == (0.5, 3)
     continued = TermSums(kept.sums, kept.count)
     for sums in (whole, continued):
         sums.add({"kd": torch.tensor(0.25)}, torch.tensor(0.0))
     assert continued.take_means(lambda each: each, 1) == whole.take_means(lambda each: each, 1) == {"kd": 0.875}
-    assert Unlogged.read(tmp_path / "absent.json") == Unlogged()
+    assert Unlogged.read(tmp_path / "absent", 0, 2) == Unlogged()
+    with pytest.raises(ValueError, match="is of a training in 1 processes, and there are now 2"):
+        Unlogged.read(tmp_path, 1, 2)

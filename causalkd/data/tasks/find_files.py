@@ -31,13 +31,21 @@ _SPLIT_NAMES = {
 """How the name of a file in a folder, or of a split on the hub, shows which split it is."""
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 """What lies in the folder of a virtual environment."""
+_WRITTEN_HERE = (
+    {"recipe.yaml", "data.json"},
+    {"study.yaml", "cells.jsonl"},
+    {"study.yaml", "step_costs.json"},
+    {"pipeline.yaml", "results.json"},
+)
+"""What lies in the folder of a run, a study or a pipeline, whose files are results and no data."""
 
 
 def find_files(path: str) -> list[Path]:
     """The files that a path, a folder or a glob pattern names, in order of their names; none for a hub name.
 
-    In a folder these are the files of a known format, at any depth. Hidden folders, virtual environments and links to
-    folders are not entered, neither in a folder nor by the `**` of a pattern.
+    In a folder these are the files of a known format, at any depth. Hidden folders, virtual environments, links to
+    folders, and folders of runs, studies and pipelines are not entered, neither in a folder nor by the `**` of a
+    pattern.
 
     Raises ValueError where a folder cannot be read, and after `MOST_ENTRIES` files and folders.
     """
@@ -93,7 +101,7 @@ class _Search:
         while waiting:
             folder = waiting.pop()
             entries = self._entries(folder)
-            if folder != first and any(entry.name in _ENVIRONMENT for entry in entries):
+            if folder != first and _is_left_out({entry.name for entry in entries}):
                 continue
             yield folder, entries
             inside = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -129,6 +137,11 @@ class _Search:
                 f"virtual environments; the search was given up there. The data files seen so far: {seen}. Name the "
                 "folder in which the data lie, one file, or a pattern of files in one folder such as 'data/*.csv'"
             )
+
+
+def _is_left_out(names: set[str]) -> bool:
+    """Whether a folder of these entries holds no data that anybody has put there."""
+    return any(name in names for name in _ENVIRONMENT) or any(marks <= names for marks in _WRITTEN_HERE)
 
 
 def _is_data(entry: os.DirEntry[str]) -> bool:

@@ -2,13 +2,13 @@
 
 import errno
 
+from causalkd.files.disk_faults import disk_fault
+
 EXIT_CODE = 3
 """The exit code of the command line after such a fault; a user's fault ends it with 2."""
 _OUT_OF_MEMORY = "make `training.batch_size` or `verification.batch_size` smaller and call the same command again"
 _TORCH_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")
 """The messages that torch raises when a CPU has no memory left."""
-_UNWRITTEN = ("PytorchStreamWriter", "unexpected pos", "os error 28", "os error 122")
-"""The messages that torch and safetensors raise when the system refuses a write."""
 _ADVICE = {
     errno.ENOSPC: "make room on the disk and call the same command again; a run continues where it was",
     errno.EDQUOT: "make room within the quota and call the same command again; a run continues where it was",
@@ -27,7 +27,8 @@ def environment_fault(error: BaseException) -> str | None:
         what = error.strerror or str(error) or type(error).__name__
         where = f"{error.filename}: " if error.filename is not None else ""
         advice = _ADVICE.get(
-            error.errno or 0, "resolve this and run the same command again; a run continues where it stopped"
+            error.errno or disk_fault(error) or 0,
+            "resolve this and run the same command again; a run continues where it stopped",
         )
         return f"{where}{what}; {advice}"
     import torch  # here, so that a command without models, such as help, ends at once
@@ -39,6 +40,6 @@ def environment_fault(error: BaseException) -> str | None:
     said = " ".join(str(error).split())[:300]
     if isinstance(error, RuntimeError) and any(words in said for words in _TORCH_OUT_OF_MEMORY):
         return f"there is not enough memory ({said}); {_OUT_OF_MEMORY}"
-    if isinstance(error, RuntimeError | SafetensorError) and any(words in said for words in _UNWRITTEN):
-        return f"a file could not be written ({said}); {_ADVICE[errno.ENOSPC]}"
+    if isinstance(error, RuntimeError | SafetensorError) and (number := disk_fault(error)) is not None:
+        return f"a file could not be written ({said}); {_ADVICE[number]}"
     return None

@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from causalkd.files.manifest import write_manifest
 from causalkd.files.whole_files import write_whole
+from causalkd.runs.folder.entries import checkpoints_in, step_of
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.training.compute import BlockForwards
 
@@ -68,8 +69,8 @@ def resumable(folder: RunFolder, name: str, tell: Callable[[str], None] | None) 
     last = folder.last_checkpoint(name, tell if processes.is_main_process else None)
     processes.wait_for_everyone()
     if processes.is_main_process:
-        for checkpoint in folder.work(name).glob("checkpoint-*"):
-            if last is None or int(checkpoint.name.rpartition("-")[2]) > int(last.name.rpartition("-")[2]):
+        for checkpoint in checkpoints_in(folder.work(name)):
+            if last is None or step_of(checkpoint) > step_of(last):
                 shutil.rmtree(checkpoint)
     processes.wait_for_everyone()
     return last

@@ -10,6 +10,9 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.stages import stages
 
+OUTPUTS = "teacher.outputs"
+"""The key of a teacher's precomputed outputs among the inputs."""
+
 
 def check_inputs_outside(recipe: Recipe | FinetuneRecipe) -> None:
     """Refuses a recipe whose run would overwrite what it reads.
@@ -63,6 +66,7 @@ def _of_finetuning(recipe: FinetuneRecipe) -> Iterator[tuple[str, str]]:
 
 def _of_distillation(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield from [("teacher.model", recipe.teacher.model)] if recipe.teacher.model is not None else []
+    yield from [(OUTPUTS, recipe.teacher.outputs)] if recipe.teacher.outputs is not None else []
     yield from [("alignment", recipe.alignment)] if isinstance(recipe.alignment, str) else []
     for part in recipe.students:
         yield from [(f"students.{part.name}.model", part.model)] if part.model is not None else []

@@ -16,6 +16,7 @@ from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
+from causalkd.runs.folder.entries import checkpoints_in, is_record
 
 _FILES = (
     *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "finetune.json", "report.html", "report.md"),
@@ -125,8 +126,7 @@ class RunFolder:
             name: The training.
             tell: Receives one line for each later checkpoint that cannot be used, with the reason.
         """
-        found = [path for path in self.work(name).glob("checkpoint-*") if path.is_dir()]
-        for checkpoint in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        for checkpoint in checkpoints_in(self.work(name)):
             fault = damage(checkpoint)
             if fault is None:
                 return checkpoint
@@ -184,8 +184,9 @@ class RunFolder:
         return False
 
     def hardly_begun(self) -> bool:
-        """Whether the folder holds nothing but what a run writes before its recipe."""
-        return {entry.name for entry in self._entries()} <= {self.alignment.name, self.data.name}
+        """Whether the folder holds nothing but what a run writes before its recipe: its record comes first."""
+        names = {entry.name for entry in self._entries()}
+        return not names or (names <= {self.alignment.name, self.data.name} and is_record(self.data))
 
     def set_aside(self) -> None:
         """Moves the run into `replaced`, its report first and its recipe last; `settle` takes it back or deletes it.

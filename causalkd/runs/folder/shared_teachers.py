@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from causalkd.files.manifest import MANIFEST
+from causalkd.files.manifest import MANIFEST, damage
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.stages import TEACHER, stages
@@ -28,6 +28,9 @@ def place_teacher(
         store: Where teachers are kept, by a digest of all that they depend on.
         sources: Digests of the files that the recipe names for data and teacher, by key.
         train: Trains the teacher into a folder, continuing from the last checkpoint there.
+
+    Raises:
+        ValueError: The teacher in the store is not as it was written.
     """
     made_from = {"files": dict(sources)} if sources else {}
     content = json.dumps({**stages(recipe)[TEACHER], **made_from}, sort_keys=True)
@@ -37,6 +40,11 @@ def place_teacher(
         if not (origin.teacher / MANIFEST).is_file():
             train(origin)
             shutil.rmtree(origin.path / "unfinished", ignore_errors=True)
+        elif (fault := damage(origin.teacher)) is not None:
+            raise ValueError(
+                f"the teacher that runs share, {origin.teacher}, is damaged: {fault}; restore it from a copy, or "
+                "delete that folder, and it is trained again"
+            )
     if folder.teacher.is_dir():
         return
     draft = folder.work(TEACHER) / "copied"

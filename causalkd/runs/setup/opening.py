@@ -12,7 +12,15 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
 from causalkd.runs.folder.stages import begun, differences, unused_of_data
 from causalkd.runs.setup.data import Data
-from causalkd.runs.setup.provenance import changed_inputs, checkpoints_of, recipe_as_made, write_identity
+from causalkd.runs.setup.provenance import (
+    changed_inputs,
+    checkpoints_of,
+    other_processes,
+    processes_of,
+    recipe_as_made,
+    with_paths_of_now,
+    write_identity,
+)
 from causalkd.runs.setup.without_effect import without_effect
 
 
@@ -106,7 +114,7 @@ def _open(
             return
         else:
             raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
-    write_identity(folder, recipe, data)
+    write_identity(folder, recipe, data, all_processes().count)
     folder.start(recipe, alignment)
 
 
@@ -119,15 +127,18 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             f"{folder.path} holds an unfinished run of another kind, or its recipe cannot be read; choose another "
             f"`output`, or overwrite it (--overwrite): {error}"
         ) from error
+    before = with_paths_of_now(folder, before, recipe)
     faults, changed = differences(folder, before, recipe), changed_inputs(folder, data, checkpoints_of(recipe))
     if recipe.data.eval_limit != before.data.eval_limit and unused_of_data(recipe):
         changed.pop("heldout", None)
-    if begun(folder, before) and not faults:
-        faults += changed.values()
+    processes = all_processes().count
+    if begun(folder, before):
+        processes = processes_of(folder) or processes
+        faults = faults or [*changed.values(), *other_processes(folder, recipe)]
     if faults:
         raise ValueError(
-            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}), or of other data or "
-            f"checkpoints: {'; '.join(faults)}; go back to those, choose another `output`, or overwrite it "
+            f"{folder.path} holds an unfinished run of another recipe ({folder.recipe}), or of other data, checkpoints "
+            f"or processes: {'; '.join(faults)}; go back to those, choose another `output`, or overwrite it "
             "(--overwrite)"
         )
     if recipe != before or changed:
@@ -136,5 +147,5 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             *folder.path.glob("unfinished/*/*.jsonl"),
         ):
             shared.unlink()  # the teacher or the data that they were made of may be others now
-    write_identity(folder, recipe, data)
+    write_identity(folder, recipe, data, processes)
     folder.start(recipe, alignment)

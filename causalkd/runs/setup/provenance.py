@@ -10,16 +10,26 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.tasks.loading import Examples
 from causalkd.files.digests import files_digest_once
 from causalkd.files.whole_files import write_whole
+from causalkd.processes.processes import all_processes
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.folder.inputs import named_inputs
+from causalkd.runs.folder.inputs import OUTPUTS, named_inputs
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.stages import differences
+from causalkd.runs.folder.stages import differences, goals
 from causalkd.runs.setup.data import Data
-from causalkd.runs.setup.source_files import SOURCES, read_record, record_readable, source_digests
+from causalkd.runs.setup.source_files import (
+    SOURCES,
+    outputs_digest,
+    outputs_of,
+    read_record,
+    record_readable,
+    source_digests,
+)
 
 SPLITS = ("train", "heldout")
-_CHECKPOINTS, _RECIPE = "checkpoints", "recipe"
+_CHECKPOINTS, _PROCESSES, _RECIPE = "checkpoints", "processes", "recipe"
+
+_OTHERS = {OUTPUTS: "the outputs are of another teacher, or keep another number of predictions (--top-k),"}
 
 
 def identity(data: Data) -> dict[str, dict[str, Any]]:
@@ -28,22 +38,48 @@ def identity(data: Data) -> dict[str, dict[str, Any]]:
 
 
 def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
-    """A digest of the configuration and the weights of each checkpoint in a folder, by the key that names it.
+    """A digest of the configuration and the weights of each checkpoint in a folder, and of what a teacher's precomputed
+    outputs are of, by the key that names it.
 
     Costs one reading of these files, of which `source_digests` reads none again.
     """
     folders = {key: Path(given) for key, given in named_inputs(recipe) if key.endswith("model") and "\n" not in given}
-    return {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
+    found = {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
+    return found | outputs_digest(recipe)
 
 
-def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data) -> None:
-    """Record in the run with which recipe and which data it is made, and the digests of the files that it names.
+def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int) -> None:
+    """Record in the run with which recipe, which data and how many processes it is made, and the digests of the files
+    that it names.
 
     Costs one reading of these files (see `source_digests`).
     """
     files = {_CHECKPOINTS: checkpoints_of(recipe), SOURCES: source_digests(recipe)}
-    made_with = {**identity(data), **files, _RECIPE: recipe.model_dump(mode="json")}
+    made_with = {
+        **identity(data),
+        **files,
+        **outputs_of(recipe),
+        _PROCESSES: processes,
+        _RECIPE: recipe.model_dump(mode="json"),
+    }
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
+
+
+def processes_of(folder: RunFolder) -> int | None:
+    """In how many processes the trainings of a run were begun; None where the run has no record of it.
+
+    Raises:
+        ValueError: The run's record cannot be read.
+    """
+    return read_record(folder).get(_PROCESSES)
+
+
+def other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
+    """Why what is left to train cannot be trained in as many processes as there are now; empty where it can."""
+    before, now = processes_of(folder), all_processes().count
+    if before in (None, now) or all(goal.is_dir() for goal in goals(folder, recipe).values()):
+        return []
+    return [f"the run was begun in {before} processes, and there are now {now}, whose steps have other numbers of rows"]
 
 
 def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe]) -> Recipe | FinetuneRecipe:
@@ -58,6 +94,26 @@ def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe])
         return kind.load(folder.recipe)
     with record_readable(folder):
         return kind.parse(kept)
+
+
+def with_paths_of_now(
+    folder: RunFolder, before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe
+) -> Recipe | FinetuneRecipe:
+    """The recipe that the run was made with; of checkpoints that have moved, and are the same, the paths are those of
+    now.
+    """
+    with record_readable(folder):
+        kept = dict(read_record(folder).get(_CHECKPOINTS, {}))
+    same = {key for key, digest in checkpoints_of(now).items() if kept.get(key) == digest}
+    if isinstance(before, FinetuneRecipe) or isinstance(now, FinetuneRecipe):
+        return before.model_copy(update={key: getattr(now, key) for key in same & {"model"}})
+    moved = {name: getattr(now.teacher, name) for name in ("model", "outputs") if f"teacher.{name}" in same}
+    models = {part.name: part.model for part in now.students if f"students.{part.name}.model" in same}
+    students = tuple(
+        part.model_copy(update={"model": models[part.name]}) if part.name in models else part
+        for part in before.students
+    )
+    return before.model_copy(update={"teacher": before.teacher.model_copy(update=moved), "students": students})
 
 
 def changed_settings(folder: RunFolder, recipe: Recipe, alignment: Alignment) -> list[str]:
@@ -95,7 +151,7 @@ def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]
         for name, (rows, digest, origin) in kept.items()
         if (rows, digest) != (now[name]["rows"], now[name]["sha256"])
     } | {
-        key: f"{key}: the files of this checkpoint are others than those that the run was made with"
+        key: f"{key}: {_OTHERS.get(key, 'the files of this checkpoint are others')} than when the run was made"
         for key, digest in checkpoints.items()
         if digests.get(key, digest) != digest
     }

@@ -7,10 +7,12 @@ are done, such as a study or a pipeline, reads no data for them; this costs one 
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from causalkd.alignment.spec import Alignment
+from causalkd.data.tasks.declared_splits import declares_splits
 from causalkd.data.tasks.find_files import find_files
 from causalkd.data.tasks.raw_rows import local_file
 from causalkd.data.tasks.registry import TASKS
@@ -19,8 +21,10 @@ from causalkd.files.refusals import refused
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart
-from causalkd.runs.folder.inputs import named_inputs
+from causalkd.runs.folder.inputs import OUTPUTS, named_inputs
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.data import data_of
+from causalkd.training.precomputed import described_outputs
 
 SOURCES = "files"
 """The key of the record in a run's `data.json`."""
@@ -29,15 +33,29 @@ _OF_WEIGHTS = ("config.json", "*.safetensors", "*.bin", "*.gguf")
 
 
 def source_digests(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
-    """A digest of the files behind each key of a recipe that names data, a tokenizer or a checkpoint; none of a name of
-    the hub, nor of a path at which there is nothing.
+    """A digest of the files behind each key of a recipe that names data, a tokenizer, a checkpoint or a teacher's
+    outputs; none of a name of the hub, nor of a path at which there is nothing.
     """
     found = data_files(recipe.data)
     for key, given in named_inputs(recipe):
         if key.endswith(("model", "tokenizer")) and "\n" not in given and Path(given).is_dir():
             patterns = (*_OF_A_TOKENIZER, *(_OF_WEIGHTS if key.endswith("model") else ()))
             found[key] = sorted({file for pattern in patterns for file in Path(given).glob(pattern)})
-    return digests_of(found)
+    return digests_of(found) | outputs_digest(recipe)
+
+
+def outputs_digest(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
+    """A digest of what the teacher's precomputed outputs are of, by their key; empty where the recipe names none.
+
+    Further rows, which other students of the recipe need, make no others of them.
+    """
+    return {key: sha256(json.dumps(each).encode()).hexdigest() for key, each in outputs_of(recipe).items()}
+
+
+def outputs_of(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
+    """What the teacher's precomputed outputs are of, by their key; empty where the recipe names none."""
+    described = {key: described_outputs(Path(given)) for key, given in named_inputs(recipe) if key == OUTPUTS}
+    return {key: each for key, each in described.items() if each is not None}
 
 
 def data_files(part: DataPart) -> dict[str, list[Path]]:
@@ -46,12 +64,17 @@ def data_files(part: DataPart) -> dict[str, list[Path]]:
         spec = TASKS.get(part.task)
         local = [local_file(spec, split) for split in spec.splits] if spec is not None else []
         return {"data.task": sorted({found[0] for found in local if found is not None})}
-    path = str(part.path)
-    beside = Path(path) if Path(path).is_dir() else Path(path).parent
-    found = {"data.path": find_files(path)}
-    for split, name in part.splits.items():
-        if isinstance(name, str):
-            found[f"data.splits.{split}"] = find_files(str(beside / name)) or find_files(name)
+    own, local = data_of(part), find_files(str(part.path))
+    if isinstance(own, str) or not local or declares_splits(str(part.path)):
+        return {"data.path": local}
+    found: dict[str, list[Path]] = {}
+    try:
+        for split in own.known_splits:
+            key = f"data.splits.{split}" if isinstance(part.splits.get(split), str) else "data.path"
+            # All files of the split; of a part, none: it has those of the split that it is drawn from.
+            found[key] = sorted({*found.get(key, []), *own.shared_files(split, split)})
+    except ValueError:  # which whoever reads them says
+        return {"data.path": local}
     return found
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerState
 
@@ -12,11 +13,14 @@ from causalkd.files.manifest import write_manifest
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.recipe.sections import TrainingPart
 from causalkd.runs.folder.checkpoints import Spent, WholeCheckpoints, resumable
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.interruption import Stopping
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer
+
+_BEST = "best_step"
 
 
 def finish_training(
@@ -39,10 +43,13 @@ def finish_training(
     trainer.check_weights()
     if trainer.is_world_process_zero():
         cost = {**vars(checkpoints.spent()), "steps": trainer.state.global_step}
-        cost["best_step"] = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
+        cost[_BEST] = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
+        if trainer.args.load_best_model_at_end and not cost[_BEST] and tell is not None:
+            metric = trainer.args.metric_for_best_model
+            tell(f"{name}: {metric} was never a number, so the last weights are kept and not the best ones")
         folder.cost(name).parent.mkdir(exist_ok=True)
         write_whole(folder.cost(name), json.dumps(cost))
-        _put_in_place(trainer.student, folder, name, goal)
+        put_in_place(trainer.student, folder, name, goal)
     trainer.accelerator.wait_for_everyone()
 
 
@@ -51,22 +58,35 @@ def _is_last_step(checkpoint: Path) -> bool:
     return state["global_step"] >= state["max_steps"]
 
 
-def _put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
+def put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
+    """Puts a trained model and the files of its trackers where they stay, and deletes the training's checkpoints."""
     work = folder.work(name)
     draft = work / "finished"
     shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
     student.save_pretrained(draft)
     write_manifest(draft)
+    if (work / "runs").is_dir():  # where trackers write that write files; beside those of an earlier training
+        shutil.copytree(work / "runs", folder.tracked(name), dirs_exist_ok=True)
     goal.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(draft, goal)
-    if (work / "runs").is_dir():  # where trackers write that write files
-        folder.tracked(name).parent.mkdir(exist_ok=True)
-        os.replace(work / "runs", folder.tracked(name))
+    os.replace(draft, goal)  # last: after a kill, what is copied is copied again
     shutil.rmtree(work)
 
 
 def best_step(folder: RunFolder, name: str) -> int | None:
     """The step whose weights a training kept by their score on the held-out split; None where it kept the last ones."""
+    return _cost(folder, name).get(_BEST)
+
+
+def chosen_by(folder: RunFolder, name: str, training: TrainingPart | None) -> str | None:
+    """The metric by which the weights of a training were chosen; None where it kept the last ones, also because the
+    metric was never a number.
+    """
+    if training is None or _cost(folder, name).get(_BEST, 0) is None:  # without a record, as the recipe says
+        return None
+    return training.metric_for_best_model
+
+
+def _cost(folder: RunFolder, name: str) -> dict[str, Any]:
     file = folder.cost(name)
     with refused(f"{file} is damaged", "put it back from a copy, or delete it: the step is then unknown"):
-        return json.loads(file.read_text(encoding="utf-8")).get("best_step") if file.is_file() else None
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

@@ -86,6 +86,14 @@ def test_a_folder_is_searched_to_any_depth(deep: Path) -> None:
     assert find_files(".") == find_files("**/*.csv") == [deep]
 
 
+def test_what_runs_have_written_is_no_data(tmp_path: Path) -> None:
+    (kept,) = _written(tmp_path, "a/recipe.csv")
+    _written(tmp_path, "runs/x/recipe.yaml", "runs/x/data.json", "runs/x/metrics.jsonl", "runs/x/costs/one.json")
+    _written(tmp_path, "studies/s/study.yaml", "studies/s/cells.jsonl", "studies/s/failures/one.json")
+    assert find_files(str(tmp_path)) == [kept] == find_files(f"{tmp_path}/**")
+    assert find_files(f"{tmp_path}/runs/x/*.jsonl") == [tmp_path / "runs/x/metrics.jsonl"]
+
+
 @pytest.mark.parametrize("pattern", ["", "/**", "/**/*.csv", "/*/*"])
 def test_a_search_ends_with_what_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
     monkeypatch.setattr(module, "MOST_ENTRIES", 20)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from causalkd.runs.command_line.environment_faults import environment_fault
             ("there is not enough memory",),
         ),
         (SafetensorError("I/O error: No space left on device (os error 28)"), ("could not be written", "make room")),
+        (RuntimeError("basic_ios::clear: iostream error"), ("a file could not be written", "make room")),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device")]), ("No space left", "make room")),
         (RuntimeError("PytorchStreamWriter failed writing file data/0"), ("a file could not be written",)),
     ],
 )

@@ -124,6 +124,7 @@ def test_the_last_checkpoint_is_the_last_that_is_whole(tmp_path: Path) -> None:
         (checkpoint / "trainer_state.json").write_text("{}")
         if whole:
             write_manifest(checkpoint)
+    (folder.work("kd") / "checkpoint-10 (copy)").mkdir()
     assert folder.last_checkpoint("kd") == folder.work("kd") / "checkpoint-10"
 
 
@@ -251,6 +252,10 @@ def test_what_a_kill_at_the_start_leaves_is_known(tmp_path: Path) -> None:
     for name in ("alignment.yaml", "data.json", ".lock", ".worker.json", ".recipe.yaml.draft", "..worker.json.draft"):
         (tmp_path / name).write_text("")
     folder.settle()
+    for foreign in ("[1]", '{"data": [1]}', "no JSON"):  # a file of the user's
+        folder.data.write_text(foreign)
+        assert not folder.hardly_begun()
+    folder.data.write_text('{"train": {}, "heldout": {}, "recipe": {}}')
     assert folder.hardly_begun() and _names(tmp_path) == [".lock", ".worker.json", "alignment.yaml", "data.json"]
     (tmp_path / "thesis.tex").write_text("years of work")
     assert not folder.hardly_begun()

@@ -1,7 +1,11 @@
 """A teacher that runs share: trained once, copied whole, the same as one that a run trains for itself."""
 
+import shutil
 from pathlib import Path
 
+import pytest
+
+from causalkd.files.manifest import write_manifest
 from causalkd.recipe.recipe import Recipe
 from causalkd.runs import distill as runs
 from causalkd.runs.folder.layout import RunFolder
@@ -34,3 +38,23 @@ def test_a_teacher_of_the_store_is_the_one_that_the_run_would_train(tmp_path: Pa
     changed = {"data.path": "another digest"}
     place_teacher(recipe, RunFolder(tmp_path / "shared"), tmp_path / "teachers", changed, trained.append)
     assert len(trained) == 2, "and so is one of other files of the same name"
+
+
+def test_a_damaged_teacher_of_the_store_is_named(tmp_path: Path) -> None:
+    recipe, store, run = Recipe.load("quickstart", RESUMED), tmp_path / "teachers", RunFolder(tmp_path / "run")
+
+    def train(folder: RunFolder) -> None:
+        folder.teacher.mkdir()
+        (folder.teacher / "config.json").write_text("{}")
+        write_manifest(folder.teacher)
+        folder.cost("teacher").parent.mkdir()
+        folder.cost("teacher").write_text("{}")
+
+    place_teacher(recipe, RunFolder(tmp_path / "first"), store, {}, train)
+    (kept,) = store.glob("*/teacher/config.json")
+    kept.write_text("{ }")
+    with pytest.raises(ValueError, match=rf"share, {kept.parent}, is damaged: config.json has 3 bytes.*delete that"):
+        place_teacher(recipe, run, store, {}, train)
+    shutil.rmtree(kept.parents[1])
+    place_teacher(recipe, run, store, {}, train)
+    assert (run.teacher / "config.json").read_text() == "{}"

@@ -1,13 +1,16 @@
 """A folder is taken by one run, never over something finished or foreign."""
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from causalkd.files.manifest import write_manifest
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import locked
+from causalkd.runs.folder.stages import goals
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.opening import begin, hold
 from tests.runs.test_finetune import RECIPE
@@ -35,6 +38,28 @@ def test_a_new_folder_is_made_locked_and_described(tmp_path: Path, recipe: Finet
     assert [line.partition(" of ")[0] for line in told] == ["40 examples", "12 examples"]
     with locked(folder.path):
         pass
+
+
+def test_a_training_goes_on_only_in_as_many_processes(tmp_path: Path, recipe: FinetuneRecipe, data: Data) -> None:
+    folder = RunFolder(tmp_path / "run")
+
+    def opened() -> None:
+        with ExitStack() as held:
+            begin(folder, held, recipe, data, is_held=hold(folder, held, False), overwrite=False, tell=None)
+
+    opened()
+    made = folder.data.read_text()
+    checkpoint = folder.work("model-seed0") / "checkpoint-2"
+    checkpoint.mkdir(parents=True)
+    write_manifest(checkpoint)
+    opened()
+    folder.data.write_text(json.dumps({**json.loads(made), "processes": 2}))
+    with pytest.raises(ValueError, match="the run was begun in 2 processes, and there are now 1"):
+        opened()
+    for goal in goals(folder, recipe).values():  # nothing is left to train
+        goal.mkdir(parents=True)
+    opened()
+    assert json.loads(folder.data.read_text())["processes"] == 2
 
 
 def test_a_foreign_folder_is_refused(tmp_path: Path, recipe: FinetuneRecipe, data: Data) -> None:

@@ -12,12 +12,20 @@ import pytest
 import torch
 
 from causalkd.files import digests
+from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.recipe import Recipe
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.preflight import preflight
-from causalkd.runs.setup.provenance import changed_inputs, checkpoints_of, identity, write_identity
+from causalkd.runs.setup.provenance import (
+    changed_inputs,
+    checkpoints_of,
+    identity,
+    with_paths_of_now,
+    write_identity,
+)
 from causalkd.runs.setup.source_files import source_digests
 from tests.shrunk import RESUMED, FinishedRun, interrupted, planted_model, shrunk
 
@@ -33,7 +41,7 @@ def test_one_label_makes_other_data(tmp_path: Path) -> None:
     recipe, folder = shrunk("quickstart", tmp_path), RunFolder(tmp_path)
     data = build_data(recipe.data, recipe.teacher)
     assert changed_inputs(folder, data, {}) == {}
-    write_identity(folder, recipe, data)
+    write_identity(folder, recipe, data, 1)
     assert changed_inputs(folder, data, {}) == {} and identity(data)["train"]["rows"] == 96
     told = changed_inputs(folder, _replaced(data, "train"), {})
     assert list(told) == ["train"] and "train: the run was made with 96 rows of the planted task" in told["train"]
@@ -53,7 +61,9 @@ def test_an_interrupted_run_does_not_continue_on_other_data(tmp_path: Path, monk
         return dataclasses.replace(prepared, data=_replaced(prepared.data, "train")), alignment
 
     monkeypatch.setattr(runs, "preflight", other)
-    with pytest.raises(ValueError, match=r"or of other data or checkpoints: train: the run was made with 40 rows"):
+    with pytest.raises(
+        ValueError, match=r"or of other data, checkpoints or processes: train: the run was made with 40 rows"
+    ):
         runs.distill(recipe)
 
 
@@ -134,6 +144,29 @@ def test_the_files_of_a_checkpoint_are_read_once(tmp_path: Path, monkeypatch: py
     assert read["model.safetensors"] == read["config.json"] == 1
 
 
+def test_checkpoints_that_have_moved_are_the_same(tmp_path: Path) -> None:
+    def recipe(place: Path, **of_student: Any) -> Recipe:
+        (place / "teacher").mkdir(parents=True, exist_ok=True)
+        (place / "teacher" / "config.json").write_text("{}")
+        student = {"name": "one", "model": str(place / "teacher"), "objectives": {"task": {}}, **of_student}
+        given = {"name": "x", "teacher": {"model": str(place / "teacher")}, "students": [student], "output": str(run)}
+        return Recipe.parse({**given, "data": {"task": "planted"}, "alignment": "middle", "training": {"steps": 1}})
+
+    run = tmp_path / "run"
+    before, now = recipe(tmp_path / "a"), recipe(tmp_path / "b")
+    run.mkdir()
+    (run / "data.json").write_text(json.dumps({"checkpoints": checkpoints_of(before)}))
+    assert with_paths_of_now(RunFolder(run), before, now) == now != before
+    (tmp_path / "b" / "teacher" / "config.json").write_text("{ }")
+    assert with_paths_of_now(RunFolder(run), before, now) == before
+    tuned = [
+        FinetuneRecipe.parse({"name": "t", "model": str(tmp_path / name / "teacher"), "training": {"steps": 1}})
+        for name in "ab"
+    ]
+    (run / "data.json").write_text(json.dumps({"checkpoints": checkpoints_of(tuned[1])}))
+    assert with_paths_of_now(RunFolder(run), *tuned) == tuned[1]
+
+
 def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     teacher = _given_teacher(tmp_path / "teacher", 0)
     recipe = shrunk("quickstart", tmp_path / "run", *GIVEN, f"teacher.model={teacher}")
@@ -142,7 +175,9 @@ def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path) -> None:
         patch.setattr(runs, "build_trainer", interrupted("diito", 2))
         runs.distill(recipe)
     _given_teacher(teacher, 1)
-    with pytest.raises(ValueError, match=r"teacher.model: the files of this checkpoint are others than those that the"):
+    with pytest.raises(
+        ValueError, match=r"teacher.model: the files of this checkpoint are others than when the run was made"
+    ):
         runs.distill(recipe)
     _given_teacher(teacher, 0)
     runs.distill(recipe)

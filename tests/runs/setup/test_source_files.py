@@ -9,8 +9,11 @@ import pytest
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart
+from causalkd.runs.folder.inputs import OUTPUTS, check_inputs_outside
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.setup.provenance import checkpoints_of
 from causalkd.runs.setup.source_files import SOURCES, changed_sources, data_files, source_digests
+from causalkd.training.precomputed import write_index
 
 ALIGNMENT = "name: one\npositions: {policy: all}\npairs: [{name: one, teacher: [{layer: 1}], student: [{layer: 0}]}]\n"
 
@@ -89,6 +92,36 @@ def test_registered_tasks_are_compared_by_their_files(tmp_path: Path, monkeypatc
     (tmp_path / "RTE").mkdir()
     (tmp_path / "RTE" / "train.tsv").write_text("rows")
     assert data_files(DataPart(task="rte")) == {"data.task": [tmp_path / "RTE" / "train.tsv"]}
+
+
+def test_only_files_of_splits_are_compared(tmp_path: Path) -> None:
+    for name in ("rows.csv", "held.csv", "note.csv"):
+        (tmp_path / name).write_text("text,label\n")
+    given: dict[str, Any] = {"path": str(tmp_path), "kind": "classification"}
+    held = {"data.splits.validation": [tmp_path / "held.csv"]}
+    named = DataPart.model_validate({**given, "splits": {"train": "rows.csv", "validation": "held.csv"}})
+    assert data_files(named) == {"data.splits.train": [tmp_path / "rows.csv"], **held}
+    rest = DataPart.model_validate({**given, "splits": {"validation": "held.csv"}})
+    assert data_files(rest) == {"data.path": [tmp_path / "note.csv", tmp_path / "rows.csv"], **held}
+    part = {"part_of": "train", "share": 0.5}
+    drawn = DataPart.model_validate({**given, "splits": {"train": "rows.csv", "validation": part}})
+    assert data_files(drawn)["data.splits.train"] == [tmp_path / "rows.csv"]
+
+
+def test_precomputed_outputs_are_compared_by_what_they_are_of(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    outputs = tmp_path / "outputs"
+    recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": str(outputs)})})
+    outputs.mkdir()
+    assert OUTPUTS not in source_digests(recipe)  # they are not finished
+    write_index(outputs, teacher="00", top_k=None, recipe={})
+    folder = _made(recipe)
+    write_index(outputs, teacher="00", top_k=None, recipe={"students": ["one more"]})
+    assert changed_sources(folder, recipe) == []
+    write_index(outputs, teacher="00", top_k=2, recipe={})
+    assert changed_sources(folder, recipe) == [OUTPUTS] and list(checkpoints_of(recipe)) == ["teacher.model", OUTPUTS]
+    with pytest.raises(ValueError, match=r"teacher.outputs is '.*outputs', alignment is .* which lies in that folder"):
+        check_inputs_outside(recipe.model_copy(update={"output": str(tmp_path)}))
 
 
 def test_a_finetuning_is_made_from_its_model(tmp_path: Path) -> None:

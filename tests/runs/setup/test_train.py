@@ -1,18 +1,22 @@
 """A training is finished and put in place in one step, with its cost beside it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from causalkd.files.manifest import damage
+from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.finetune import FinetuneRecipe
+from causalkd.recipe.sections import TrainingPart
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.prepare import build_teacher
-from causalkd.runs.setup.train import best_step, finish_training
+from causalkd.runs.setup.train import best_step, chosen_by, finish_training, put_in_place
 from causalkd.runs.setup.trainer import build_trainer, task_only
 from tests.runs.test_finetune import RECIPE
+from tests.tiny import tiny
 
 
 def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
@@ -29,6 +33,28 @@ def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
     # Two blocks, each row of 8 batches of 8 counted three times, as a trained block is.
     assert (cost["steps"], cost["block_forwards"]) == (8, 2 * 3 * 8 * 8)
     assert not folder.work("model-seed0").exists()
+
+
+def test_a_training_again_keeps_the_files_of_trackers(tmp_path: Path) -> None:
+    folder, goal = RunFolder(tmp_path), tmp_path / "student"
+    student = HookedModel(tiny("bert", "classification"), task="classification", role="student")
+    for call in ("first", "again"):
+        tracked = folder.work("kd-seed0") / "runs" / "host"
+        tracked.mkdir(parents=True)
+        (tracked / call).write_text(call)
+        put_in_place(student, folder, "kd-seed0", goal)
+        assert not folder.work("kd-seed0").exists()
+        shutil.rmtree(goal)  # as the message of a damaged checkpoint says
+    assert {path.name for path in (folder.tracked("kd-seed0") / "host").iterdir()} == {"first", "again"}
+
+
+def test_only_weights_that_were_chosen_are_called_so(tmp_path: Path) -> None:
+    folder, training = RunFolder(tmp_path), TrainingPart(steps=2, metric_for_best_model="accuracy")
+    assert chosen_by(folder, "kd-seed0", training) == "accuracy" and chosen_by(folder, "kd-seed0", None) is None
+    folder.cost("kd-seed0").parent.mkdir()
+    for best, found in (("4", "accuracy"), ("null", None)):  # the second: the metric was never a number
+        folder.cost("kd-seed0").write_text(f'{{"best_step": {best}}}')
+        assert chosen_by(folder, "kd-seed0", training) == found
 
 
 def test_the_best_step_of_a_damaged_cost_is_refused(tmp_path: Path) -> None:
