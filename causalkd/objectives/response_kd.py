@@ -16,6 +16,7 @@ from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
 from causalkd.objectives.cached_predictions import CachedPredictions
 from causalkd.objectives.compare_predictions import Divergence, named_divergence, prediction_distance, prediction_rows
+from causalkd.objectives.labelled import how_many_labelled
 
 
 class ResponseKD:
@@ -94,7 +95,9 @@ class TaskLoss:
 
     def requirements(self) -> Requirements:
         """The logits that have a label."""
-        return Requirements(logits="labelled", refusal=_written, same_tokens=False, two_tokenizers=True)
+        return Requirements(
+            logits="labelled", refusal=_written, same_tokens=False, two_tokenizers=True, count=how_many_labelled
+        )
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step.

@@ -78,7 +78,7 @@ class TeacherMap:
         return labels >= 0
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """The number of positions of the batch that have an attribution, for each view."""
+        """The number of positions that have an attribution, for each view, where every layer attends to all tokens."""
         reach, valid, found = batch.counted, self.valid(task, batch), self.position(task, batch)
         if valid is not None:
             reach = reach & valid[:, None]
