@@ -60,11 +60,10 @@ def gold_of(run: StepContext, objective: str) -> Gold:
         )
     if labels is None:
         raise ValueError(f"the objective `{objective}` needs gold labels and the data have none; label the data")
-    student_run, counted = run.student_run, counted_tokens(task, run.batch, "labelled")
-    mask = torch.ones_like(labels, dtype=torch.bool)
-    if counted is not None:
-        labels, mask = student_run.of_items(targets(task, labels)), student_run.of_items(counted)
-    return Gold(student_run.item_predictions, run.predicted().item_predictions, labels, mask)
+    student_run, mask = run.student_run, labelled(task, run.batch)
+    if task in TOKEN_TASKS:
+        labels, mask = student_run.of_items(targets(task, labels)), student_run.of_items(mask)
+    return Gold(student_run.item_predictions, run.predicted().item_predictions, labels.where(mask, 0), mask)
 
 
 def of_sequences(run: ForwardOutput, values: Shaped[Tensor, " item"]) -> Shaped[Tensor, "batch pos"]:

@@ -12,6 +12,7 @@ from causalkd.data.batch import IGNORED, Batch
 from causalkd.models.hooks.attention import twice_differentiable
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.adkd import ADKD
+from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.base import Objective, StepContext, Weighted
 from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
@@ -59,6 +60,8 @@ def _assert_parts_add_up(objective: Objective, teacher: HookedModel, student: Ho
         ("question_answering", lambda: ResponseKD(tokens="labelled")),
         ("classification", TaskLoss),
         ("classification", ResponseKD),
+        ("classification", DKD),
+        ("classification", lambda: ATKD(hard_fraction=1.0, split="running")),
     ],
 )
 def test_labels_that_do_not_count(task: Task, make: Callable[[], Objective]) -> None:
