@@ -175,7 +175,8 @@ class Alignment(BaseModel):
         one another, or that only one config has, are one pair together. Without group keys the k-th site of one config
         corresponds to the k-th of the other, or all to all where they have different numbers of sites. What pyvene
         works out by itself when it builds an `IntervenableModel` (names, dimensions) is not read, and neither is
-        `max_number_of_units`: how many positions an intervention has is for the position policy to say.
+        `max_number_of_units`: how many positions an intervention has is for the position policy to say. Of a partition
+        all groups are intervened on; pyvene takes them with each call, and exchanges the whole unit without.
 
         Args:
             teacher_config: A pyvene `IntervenableConfig`, or what its `representations` may be; never changed.
@@ -249,7 +250,10 @@ class Alignment(BaseModel):
                 lines.append(f"{path}.positions: {_said(pair.positions)}")
             for side in ("teacher", "student"):
                 for index, site in enumerate(getattr(pair, side)):
-                    kept = {key: getattr(site, key) for key in ("heads", "subspaces", "source")}
+                    # Called without subspaces, pyvene exchanges the whole unit.
+                    groups = None if site.subspace_partition is None else tuple(range(len(site.subspace_partition)))
+                    subspaces = groups if site.subspaces is None else site.subspaces
+                    kept = {"heads": site.heads, "subspaces": subspaces, "source": site.source}
                     lines += [
                         f"{path}.{side}[{index}].{key}: {_said(value) if isinstance(value, Site) else list(value)}"
                         for key, value in kept.items()

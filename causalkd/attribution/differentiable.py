@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from causalkd.attribution.integrated_gradients import Path, view_gradients
-from causalkd.attribution.targets import Target, Views
+from causalkd.attribution.targets import Target, Views, at_least_float32
 from causalkd.models.hooks.attention import twice_differentiable
 from causalkd.models.hooks.forward import ForwardOutput, Inputs
 from causalkd.models.hooks.hook_points import HookPoint
@@ -71,7 +71,7 @@ def traced_attributions(
             "call enable_input_require_grads() of the stock model, as for adapters, train its embeddings, or name a "
             "`hook_point` behind a block that is trained"
         )
-    total = view_gradients(logits, here, views, target, create_graph=differentiable)
+    total = at_least_float32(view_gradients(logits, here, views, target, create_graph=differentiable))
     if not differentiable:
         here = here.detach()
         before = range(1, steps)
@@ -86,10 +86,10 @@ def traced_attributions(
 def _first_order(
     path: Path, here: Float[Tensor, "batch pos width"], views: Views, target: Target, numbers: range, steps: int
 ) -> Float[Tensor, "view batch pos width"]:
-    gradients = (path.gradients(number / steps * here, views, target)[1] for number in numbers)
-    total = next(gradients)
-    for each in gradients:
-        total = total + each
+    # The sum grows while its terms do not: half precision would soon lose them.
+    total = here.new_zeros((), dtype=torch.promote_types(here.dtype, torch.float32))
+    for number in numbers:
+        total = total + at_least_float32(path.gradients(number / steps * here, views, target)[1])
     return total
 
 
@@ -110,11 +110,12 @@ class _Walk:
 
     def forward(self, here: Tensor) -> Tensor:
         """Σ of the gradients at k/m · here, k < m; every step draws its own dropout, as in the release."""
-        total = here.new_zeros(())
+        total = here.new_zeros((), dtype=torch.promote_types(here.dtype, torch.float32))
         with twice_differentiable(self.path.model):
             for number in range(1, self.steps):
                 self._states.append(self.path.model.generator_state())
-                total = total + self.path.gradients(number / self.steps * here, self.views, self.target)[1]
+                gradients = self.path.gradients(number / self.steps * here, self.views, self.target)[1]
+                total = total + at_least_float32(gradients)
         return total
 
     def backward(self, here: Tensor, boundary: Tensor | None, weight: Tensor) -> list[Tensor | None]:
@@ -148,9 +149,9 @@ class _Walk:
 
 
 def _sum(total: Tensor | None, added: Tensor | None) -> Tensor | None:
-    if total is None or added is None:
-        return added if total is None else total
-    return total + added
+    if added is None:
+        return total
+    return at_least_float32(added) if total is None else total + at_least_float32(added)
 
 
 class _Steps(torch.autograd.Function):

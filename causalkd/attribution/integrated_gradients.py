@@ -47,7 +47,7 @@ class Attributions:
     """The attribution of every dimension.
 
     Attributes:
-        values: The attributions, in units of the target.
+        values: The attributions, in units of the target; in float32 at least.
         gap: Σ values − (F(h) − F(h₀)): the error of the sum over steps; 0 in the limit of many (completeness).
         attention: The attention implementation it was computed with.
     """
@@ -121,7 +121,9 @@ def _along(
     steps: int,
 ) -> Attributions:
     """The attributions along one path, its steps in groups that go through the model together."""
-    rows, total, at_start = len(here), torch.zeros(()), torch.zeros(())
+    # The sum over steps grows while its terms do not: half precision would soon lose them.
+    rows, wide = len(here), torch.promote_types(here.dtype, torch.float32)
+    total, at_start = here.new_zeros((), dtype=wide), torch.zeros(())
     together = max(1, _POSITIONS // max(1, here[..., 0].numel()))
     for first in range(0, steps + 1, together):
         numbers = range(first, min(first + together, steps + 1))
@@ -133,7 +135,7 @@ def _along(
             at_start = view_values(logits[:rows].detach(), views, target)
         gradients = view_gradients(logits, hidden, of_all, target).unflatten(1, (len(numbers), rows))
         # The sum is a right one: the start itself is not in it.
-        total = total + gradients[:, 1 if first == 0 else 0 :].sum(1)
+        total = total + gradients[:, 1 if first == 0 else 0 :].sum(1, dtype=wide)
     at_end = view_values(logits[-rows:].detach(), views, target)
     values = (here - start) * (total / steps)
     gap = values.sum((-2, -1)) - (at_end - at_start)

@@ -183,14 +183,35 @@ def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -
 def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tensor | None:
     """The labels of the examples: one per token padded with -100, or stacked; None if they have none.
 
+    The ends of answers are counted from the row's first token, and come back as positions of the padded row.
     Raises ValueError for lists of labels that are not one for each token.
     """
     if not all("label" in example for example in examples):
         return None
     labels = [example["label"] for example in examples]
     if not per_token(examples):
-        return torch.tensor(labels)
+        return (
+            _at_their_places(examples, torch.tensor(labels), side) if _are_answers(examples) else torch.tensor(labels)
+        )
     return pad_rows([label if isinstance(label, list) else label.tolist() for label in labels], IGNORED, side)
+
+
+def _are_answers(examples: Sequence[Example]) -> bool:
+    """Whether labels are the two ends of answers: of rows that do not say so, two numbers that are no 0 and 1."""
+    if all("null" in example for example in examples):
+        return True
+    labels = [example["label"] for example in examples]
+    return all(isinstance(label, tuple) and len(label) == 2 for label in labels) and any(
+        max(each) > 1 for each in labels
+    )
+
+
+def _at_their_places(
+    examples: Sequence[Example], ends: Int[Tensor, "batch 2"], side: PaddingSide
+) -> Int[Tensor, "batch 2"]:
+    lengths = torch.tensor([len(example["input_ids"]) for example in examples])
+    begins = lengths.max() - lengths if side == "left" else torch.zeros_like(lengths)
+    return ends.where(ends == IGNORED, ends + begins[:, None])
 
 
 def pad_answerable(examples: Sequence[Example], side: PaddingSide = "right") -> Bool[Tensor, "batch pos"] | None:

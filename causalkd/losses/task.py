@@ -30,13 +30,17 @@ def task_loss(
         logits: (…, choice) for per-token heads, (batch, choice), (batch, label) for several labels a row, (batch, 1)
             for regression, (batch, pos, 2) for the two ends of an answer.
         labels: What each prediction is compared with, −100 where none counts; (batch,), (batch, label) of 0 and 1, or
-            (batch, 2) start and end. A causal LM predicts the next token, so its labels are `data.token_mask.targets`.
+            (batch, 2) start and end; of a regression (batch,) or (batch, 1), every number of which counts. A causal LM
+            predicts the next token, so its labels are `data.token_mask.targets`.
         real: Where a token may be an end of an answer: everywhere but at padding. All may be without it, and other
             tasks do not look at it.
+
+    Raises:
+        ValueError: The labels of a regression are not one for each row.
     """
     if task == "regression":
         predicted = at_least_float32(logits.squeeze(-1))
-        return F.mse_loss(predicted, labels.to(predicted.dtype))
+        return F.mse_loss(predicted, one_number_a_row(labels).to(predicted.dtype))
     if task == "multi_label":
         outputs = at_least_float32(logits)
         return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype))
@@ -46,6 +50,17 @@ def task_loss(
     flat, wanted = at_least_float32(logits.flatten(0, -2)), labels.flatten()
     total = F.cross_entropy(flat, wanted, ignore_index=_IGNORED, reduction="sum")
     return total / (wanted != _IGNORED).sum().clamp(min=1)
+
+
+def one_number_a_row(labels: Tensor) -> Float[Tensor, " batch"]:
+    """The labels of a regression as (batch,), in float32 at least, whether they are whole numbers or lists of one.
+
+    Raises:
+        ValueError: They are not one for each row.
+    """
+    if labels.shape not in ((len(labels),), (len(labels), 1)):
+        raise ValueError(f"the labels of a regression have shape {tuple(labels.shape)}; give one number for each row")
+    return labels.flatten().to(torch.promote_types(labels.dtype, torch.float32))
 
 
 def token_rows(logits: Tensor | Unprojected, labels: Int[Tensor, "*batch"]) -> RowLoss:

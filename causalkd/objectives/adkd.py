@@ -1,19 +1,22 @@
 """AD-KD: the student's attribution maps learn from the teacher's (Wu et al. 2023, arXiv 2305.10010)."""
 
+from functools import partial
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from causalkd.attribution.differentiable import traced_attributions
 from causalkd.attribution.integrated_gradients import check_steps
 from causalkd.attribution.maps import token_norms
 from causalkd.attribution.targets import CLASSES, TARGETS, Target
+from causalkd.data.batch import Batch
 from causalkd.errors import check_choice
 from causalkd.losses.map_distance import Distance, map_distance
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import attention_window
 from causalkd.models.hooks.start_at import entry_hook_points, hook_point_of
 from causalkd.objectives.base import Requirements, StepContext
 from causalkd.objectives.teacher_map import StudentAttributions, TeacherMap, explained_logits
@@ -31,7 +34,8 @@ class ADKD:
 
     Costs at one step: with K views K − 1 backward passes to the embedding per model (K where they are not all classes,
     or with the target `logit`), and the student's second-order backward through them. Each further step: another
-    forward with as many backward passes per model, the student's twice. The student runs with eager attention.
+    forward with as many backward passes per model, the student's twice. The student runs with eager attention. With
+    gradient accumulation, a teacher whose attention has a window makes the maps of rows that are longer twice.
 
     Args:
         teacher: The frozen model.
@@ -78,9 +82,11 @@ class ADKD:
         self.asked = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
         self._distance: Distance = distance
         self._norm: Literal[1, 2] = norm
+        self._window = attention_window(teacher.model)
         self._kept = Requirements(
             student=entry_hook_points(student, self._place),
             logits="labelled",
+            over_micro_batches=True,
             second_order=True,
             teacher_query=self.asked,
         )
@@ -109,7 +115,24 @@ class ADKD:
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
         valid = self.asked.valid(run.student.task, run.batch)
-        return map_distance(*self.maps(run), valid, self._distance, self._norm)
+        term = map_distance(*self.maps(run), valid, self._distance, self._norm)
+        if run.micro_batches is None:
+            return term
+        return term * run.micro_batches.share(self, partial(self._amount, run), run.batch, term.dtype)
+
+    def amount(self, run: StepContext) -> Int[Tensor, ""]:
+        """The number of positions that the term of a step is a mean over, for each view."""
+        return self._amount(run, run.batch)
+
+    def _amount(self, run: StepContext, batch: Batch) -> Int[Tensor, ""]:
+        task = run.student.task
+        if self._window is None or batch.counted.shape[1] <= self._window:
+            return self.asked.amount(task, batch)
+        # Which positions a view is reached from depends on the layers after the hook point: the map itself says it.
+        scores = run.teacher_answer(self.asked, None if batch is run.batch else batch)["scores"]
+        valid = self.asked.valid(task, batch)
+        reach = (scores != 0).any(-1)
+        return (reach if valid is None else reach & valid[:, None]).sum()
 
 
 def _check_reach(model: HookedModel, hook_point: HookPoint) -> None:

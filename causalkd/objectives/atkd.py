@@ -18,7 +18,7 @@ from causalkd.losses.fused import RowLoss
 from causalkd.losses.gold_odds import TeacherOdds
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
-from causalkd.objectives.labelled import Gold, gold_of, of_sequences
+from causalkd.objectives.labelled import Gold, gold_of, how_many_labelled, of_sequences
 from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.running_quantile import RunningQuantile
 
@@ -70,7 +70,13 @@ class ATKD(nn.Module):
 
     def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Requirements(logits="labelled", over_micro_batches=True, refusal=self._refusal, two_tokenizers=True)
+        return Requirements(
+            logits="labelled",
+            over_micro_batches=True,
+            refusal=self._refusal,
+            two_tokenizers=True,
+            count=how_many_labelled,
+        )
 
     def _refusal(self, setup: TrainingSetup) -> str | None:
         if not self.counts_ahead or setup.micro_batches == 1 or setup.cache_top_k is None:
@@ -171,7 +177,7 @@ class DKD:
 
     def requirements(self) -> Requirements:
         """The logits of labelled tokens."""
-        return Requirements(logits="labelled", two_tokenizers=True)
+        return Requirements(logits="labelled", two_tokenizers=True, count=how_many_labelled)
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""

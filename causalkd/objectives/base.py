@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from causalkd.data.batch import IGNORED, Batch, Inputs
+from causalkd.data.batch import Batch, Inputs
 from causalkd.data.positions import Positions
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, predicting_at
 from causalkd.models.hooks.forward import ForwardOutput
@@ -61,6 +61,9 @@ class Requirements(NamedTuple):
     """Whether the teacher must read the student's own tokens, or both the same texts and predict over labels."""
     two_tokenizers: bool = False
     """Whether it compares predictions alone, and so is right where each model reads its own tokens of the texts."""
+    count: Callable[[Task, Batch], Int[Tensor, ""]] | None = None
+    """How many things of a batch its term is a mean of; None for all predictions that `logits` names, or else all real
+    tokens."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""
@@ -71,13 +74,11 @@ class Requirements(NamedTuple):
         return predicting_at(task, batch, self.logits)
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """How many things a mean over the batch is of: what the query counts, predictions, or else real tokens."""
-        if self.teacher_query is not None:
-            return self.teacher_query.amount(task, batch)
+        """How many things of the batch its term is a mean of."""
+        if self.count is not None:
+            return self.count(task, batch)
         if self.logits == "none":
             return batch.counted.sum()
-        if task == "question_answering" and self.logits == "labelled" and batch.labels is not None:
-            return (batch.labels != IGNORED).sum()  # each end of an answer is a prediction, and one may be cut off
         counted = counted_tokens(task, batch, self.logits)
         return (batch.counted.any(1) if counted is None else counted).sum()
 
@@ -167,8 +168,8 @@ class StepContext:
             return make()
         return given.counterfactual(about, base, partial(interchange_digest, source, positions), logits_at, make)
 
-    def teacher_answer(self, query: TeacherQuery) -> Mapping[str, Tensor]:
-        """What the teacher's base run says to a query.
+    def teacher_answer(self, query: TeacherQuery, batch: Batch | None = None) -> Mapping[str, Tensor]:
+        """What the teacher's run says to a query: that of base, or of other rows of the same optimizer step.
 
         Raises:
             ValueError: There is no teacher or only a finished run of it, or the objective did not announce the query in
@@ -180,7 +181,7 @@ class StepContext:
                 f"this objective asks more of a teacher than its predictions, and the step has {given}; give "
                 "`teacher_run=TeacherOutputs(teacher, batch, asked=objective.requirements().teacher_query)`"
             )
-        return self.teacher_run.answer(query)
+        return self.teacher_run.answer(query) if batch is None else self.teacher_run.answer_of_rows(query, batch)
 
 
 class Objective(Protocol):

@@ -6,11 +6,31 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from causalkd.data.batch import IGNORED, Batch
 from causalkd.data.token_mask import TOKEN_TASKS, counted_tokens, targets
 from causalkd.losses.gold_odds import TeacherOdds, teacher_odds
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import StepContext
+from causalkd.task_types import Task
+
+
+def labelled(task: Task, batch: Batch) -> Bool[Tensor, "batch *rest"]:
+    """Which labels count, each where its prediction is: those that are not −100, of tokens never at padding.
+
+    Of a regression all do. Without labels it is every real token, or every row.
+    """
+    counted = counted_tokens(task, batch, "labelled")
+    if counted is not None:
+        return counted
+    if batch.labels is None:
+        return batch.counted.any(1)
+    return torch.ones_like(batch.labels, dtype=torch.bool) if task == "regression" else batch.labels != IGNORED
+
+
+def how_many_labelled(task: Task, batch: Batch) -> Int[Tensor, ""]:
+    """The number of labels that count, as `Requirements.count`."""
+    return labelled(task, batch).sum()
 
 
 class Gold(NamedTuple):
@@ -40,11 +60,10 @@ def gold_of(run: StepContext, objective: str) -> Gold:
         )
     if labels is None:
         raise ValueError(f"the objective `{objective}` needs gold labels and the data have none; label the data")
-    student_run, counted = run.student_run, counted_tokens(task, run.batch, "labelled")
-    mask = torch.ones_like(labels, dtype=torch.bool)
-    if counted is not None:
-        labels, mask = student_run.of_items(targets(task, labels)), student_run.of_items(counted)
-    return Gold(student_run.item_predictions, run.predicted().item_predictions, labels, mask)
+    student_run, mask = run.student_run, labelled(task, run.batch)
+    if task in TOKEN_TASKS:
+        labels, mask = student_run.of_items(targets(task, labels)), student_run.of_items(mask)
+    return Gold(student_run.item_predictions, run.predicted().item_predictions, labels.where(mask, 0), mask)
 
 
 def of_sequences(run: ForwardOutput, values: Shaped[Tensor, " item"]) -> Shaped[Tensor, "batch pos"]:

@@ -5,7 +5,7 @@ from typing import get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from causalkd.data.batch import Batch
+from causalkd.data.batch import IGNORED, Batch
 from causalkd.data.token_mask import TOKEN_TASKS, Tokens, targets
 from causalkd.errors import check_choice
 from causalkd.losses.chunked import check_temperature
@@ -16,6 +16,7 @@ from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup
 from causalkd.objectives.cached_predictions import CachedPredictions
 from causalkd.objectives.compare_predictions import Divergence, named_divergence, prediction_distance, prediction_rows
+from causalkd.objectives.labelled import how_many_labelled, labelled
 
 
 class ResponseKD:
@@ -94,7 +95,9 @@ class TaskLoss:
 
     def requirements(self) -> Requirements:
         """The logits that have a label."""
-        return Requirements(logits="labelled", refusal=_written, same_tokens=False, two_tokenizers=True)
+        return Requirements(
+            logits="labelled", refusal=_written, same_tokens=False, two_tokenizers=True, count=how_many_labelled
+        )
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step.
@@ -113,10 +116,12 @@ class TaskLoss:
 
     def row_loss(self, run: StepContext) -> RowLoss | None:
         """The term as a loss that can share a pass with others; None for heads that predict once a row."""
-        if run.student.task not in TOKEN_TASKS or run.batch.labels is None:
+        task, batch = run.student.task, run.batch
+        if task not in TOKEN_TASKS or batch.labels is None:
             return None
-        labels = run.student_run.of_items(targets(run.student.task, run.batch.labels))
-        return token_rows(run.student_run.item_predictions, labels)
+        # Where rows are padded on the left, a causal LM's padding too stands before a token with a label.
+        labels = targets(task, batch.labels).where(labelled(task, batch), IGNORED)
+        return token_rows(run.student_run.item_predictions, run.student_run.of_items(labels))
 
 
 def _written(setup: TrainingSetup) -> str | None:

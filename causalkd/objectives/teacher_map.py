@@ -14,6 +14,7 @@ from causalkd.attribution.targets import Target, Views, class_views, label_views
 from causalkd.data.batch import Batch
 from causalkd.data.rng import Stream, uniforms
 from causalkd.data.token_mask import counted_tokens
+from causalkd.losses.task import one_number_a_row
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -73,12 +74,12 @@ class TeacherMap:
         found, labels = self.position(task, batch), batch.labels
         if found is not None:
             return found[1]
-        if self.views != "label" or labels is None or labels.is_floating_point():
+        if self.views != "label" or labels is None or task == "regression":
             return None
         return labels >= 0
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """The number of positions of the batch that have an attribution, for each view."""
+        """The number of positions that have an attribution, for each view, where every layer attends to all tokens."""
         reach, valid, found = batch.counted, self.valid(task, batch), self.position(task, batch)
         if valid is not None:
             reach = reach & valid[:, None]
@@ -97,7 +98,7 @@ class TeacherMap:
             assert found is not None
             views = token_views(logits.detach(), found[0], self.views)
         else:
-            views = self.fixed_views(batch, logits.shape[-1])
+            views = self.fixed_views(teacher.task, batch, logits.shape[-1])
         values = traced_attributions(
             teacher, run, logits, views, hook_point=self.hook_point, steps=self.steps, target=self.target
         )
@@ -107,12 +108,12 @@ class TeacherMap:
     def views_of(self, answer: Mapping[str, Tensor], task: Task, batch: Batch, classes: int) -> Views:
         """The views of a map that `of` made."""
         if not isinstance(self.views, int):
-            return self.fixed_views(batch, classes)
+            return self.fixed_views(task, batch, classes)
         found = self.position(task, batch)
         assert found is not None
         return Views(answer["choice"].T, found[0])
 
-    def fixed_views(self, batch: Batch, classes: int) -> Views:
+    def fixed_views(self, task: Task, batch: Batch, classes: int) -> Views:
         """The views that depend on no prediction.
 
         Raises:
@@ -124,7 +125,7 @@ class TeacherMap:
             raise ValueError(
                 "adkd explains the label, and the data have none; label them, or set adkd's `views` to all"
             )
-        return label_views(batch.labels)
+        return label_views(one_number_a_row(batch.labels) if task == "regression" else batch.labels)
 
 
 def explained_logits(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from causalkd.attribution.differentiable import run_from
 from causalkd.data.batch import Batch
+from causalkd.data.token_mask import predicting_at
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -39,10 +40,6 @@ class TeacherQuery(Protocol):
 
     def beside(self, task: Task, batch: Batch) -> Tensor | None:
         """What a row's answer depends on besides its tokens, (batch, …); None where there is nothing."""
-        ...
-
-    def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """How many things of the batch the objective's term is a mean of."""
         ...
 
 
@@ -129,6 +126,11 @@ class TeacherOutputs:
     def of_rows(self, batch: Batch, logits_at: Int[Tensor, " item"] | None) -> ForwardOutput:
         """The teacher's run of other rows of the same step."""
         return TeacherOutputs(self._teacher, batch, (), logits_at, memory=self._memory).run()
+
+    def answer_of_rows(self, asked: TeacherQuery, batch: Batch) -> Mapping[str, Tensor]:
+        """The answer for other rows of the same step."""
+        at = predicting_at(self._teacher.task, batch, "labelled")
+        return TeacherOutputs(self._teacher, batch, (), at, asked, self._memory).answer(asked)
 
     def answer(self, asked: TeacherQuery) -> Mapping[str, Tensor]:
         """The answer to the query that was announced as `asked`."""

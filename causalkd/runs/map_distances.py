@@ -86,7 +86,7 @@ def _parts(
         with torch.no_grad(), evaluating([student]):
             run = student.run(batch.inputs, kept.student, logits_at=at)
             teacher_outputs = TeacherOutputs(teacher, batch, kept.teacher, at, kept.teacher_query, memory)
-            count = int(kept.amount(student.task, batch))
-            term = objective(StepContext(student, batch, run, teacher, teacher_outputs)).item()
+            step = StepContext(student, batch, run, teacher, teacher_outputs)
+            count, term = int(objective.amount(step)), objective(step).item()
         parts.append((count * term, count))
     return parts

@@ -205,6 +205,7 @@ def test_what_pyvene_cannot_hold_is_named():
         "pairs[0].name: heads",
         "pairs[0].positions: policy segments, segments ['premise', 'no']",
         "pairs[0].teacher[0].heads: [0, 3]",
+        "pairs[0].teacher[0].subspaces: [0]",
         "pairs[0].student[0].subspaces: [0, 2]",
         "pairs[0].student[0].source: layer 1, component block_input, unit pos, subspace_partition [[4, 11]]",
         "pairs[1].name: second",

@@ -70,6 +70,27 @@ def test_step_by_step_is_at_once(name: str | None, target: Target, dropout: floa
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
 
 
+def test_many_steps_of_half_precision_are_added_up_in_float32() -> None:
+    """In a graph, in the gradient of the weights, and without a graph."""
+    model, views, name = hooked(role="student"), label_views(torch.tensor([0, 2, 1])), "blocks.1.hook_in"
+    model.model.bfloat16().double()
+    place = hook_point_of(model, name)
+
+    def found() -> list[Tensor]:
+        model.model.zero_grad()
+        values = _traced(model, views, "loss", 64, name)
+        values.abs().sum().backward()
+        of_weights = [each.grad.flatten() for each in model.model.parameters() if each.grad is not None]
+        run = run_from(model, INPUTS, place, ())
+        taught = traced_attributions(model, run, run.logits, views, hook_point=place, steps=64)
+        return [values.detach(), torch.cat(of_weights), taught]
+
+    expected = found()
+    model.model.bfloat16()
+    for one, other, error in zip(found(), expected, (0.015, 0.02, 0.015), strict=True):
+        assert (one - other).norm() / other.norm() < error
+
+
 def test_dropout_goes_on_as_if_nothing_had_been_repeated() -> None:
     model, states = hooked(role="student", dropout=0.3), []
     model.model.train()

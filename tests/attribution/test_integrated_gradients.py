@@ -133,12 +133,17 @@ def test_the_map_of_a_class_that_is_nearly_certain(sure: float, alone: bool, dty
     assert error < (1e-4 if dtype == torch.float32 else 0.1)
 
 
-def test_in_bfloat16_and_with_one_row() -> None:
-    model = hooked()
-    model.model.to(torch.bfloat16)
-    one = {name: tensor[:1] for name, tensor in INPUTS.items()}
-    found = integrated_gradients(model, one, class_views(3, 1), steps=2)
-    assert found.values.isfinite().all() and one["input_ids"][0].ne(PAD).all()
+def test_many_steps_of_half_precision_are_added_up_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where they go through the model one by one, as those of a large batch do."""
+    monkeypatch.setattr(integrated, "_POSITIONS", 1)
+    model, one = hooked(), {name: tensor[:1] for name, tensor in INPUTS.items()}
+    model.model.bfloat16().double()
+    views = label_views(torch.tensor([1]))
+    expected = integrated_gradients(model, one, views, hook_point="blocks.1.hook_in", steps=64, target="loss")
+    model.model.bfloat16()
+    found = integrated_gradients(model, one, views, hook_point="blocks.1.hook_in", steps=64, target="loss")
+    assert (found.values - expected.values).norm() < 0.015 * expected.values.norm()
+    assert found.values.dtype == found.gap.dtype == torch.float32 and one["input_ids"][0].ne(PAD).all()
 
 
 def test_steps_go_together_as_positions_allow(monkeypatch: pytest.MonkeyPatch) -> None:

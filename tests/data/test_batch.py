@@ -49,6 +49,19 @@ def test_labels_keep_their_kind() -> None:
     assert pad_labels([{"input_ids": [1]}]) is None
 
 
+@pytest.mark.parametrize("told", [{"null": 0}, {}])
+def test_the_ends_of_an_answer_are_where_padding_moves_them(told) -> None:
+    """And two labels of a row are not, where its label is a pair of 0 and 1."""
+    rows = [
+        {"input_ids": [5] * size, "label": label, **told}
+        for size, label in ((4, (2, 3)), (2, (0, 1)), (1, (-100,) * 2))
+    ]
+    assert pad_labels(rows, "right").tolist() == [[2, 3], [0, 1], [-100, -100]]
+    assert pad_labels(rows, "left").tolist() == [[2, 3], [2, 3], [-100, -100]]
+    flags = [{"input_ids": [5] * size, "label": label} for size, label in ((4, (1, 1)), (2, (0, 1)))]
+    assert pad_labels(flags, "left").tolist() == [[1, 1], [0, 1]]
+
+
 def test_no_examples_and_examples_without_tokens_are_errors() -> None:
     with pytest.raises(ValueError, match="no examples was asked for; give at least one"):
         pad([], 0)

@@ -89,6 +89,14 @@ def test_gradcheck(task: Task) -> None:
     assert torch.autograd.gradcheck(lambda values: task_loss(task, values, labels[task]), logits)
 
 
+def test_lists_of_one_number_are_numbers_and_longer_ones_are_refused() -> None:
+    logits, labels = torch.tensor([[0.5], [2.0], [1.0]]), torch.tensor([1.0, 4.0, 3.0])
+    expected = task_loss("regression", logits, labels)
+    assert torch.equal(task_loss("regression", logits, labels[:, None]), expected)
+    with pytest.raises(ValueError, match=r"the labels of a regression have shape \(3, 2\); give one number for each"):
+        task_loss("regression", logits, labels[:, None].expand(3, 2))
+
+
 def test_zero_at_agreement() -> None:
     labels = torch.tensor([1, 0])
     assert task_loss("classification", 80.0 * torch.nn.functional.one_hot(labels), labels).item() == 0.0

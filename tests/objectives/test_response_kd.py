@@ -6,13 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from causalkd.data.batch import Batch
 from causalkd.losses.divergence_table import DivergenceName
 from causalkd.objectives.atkd import ATKD, DKD
-from causalkd.objectives.base import Objective, Requirements
+from causalkd.objectives.base import Objective, Requirements, StepContext
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.task_types import Task
 from tests.objectives.steps import assert_same_term, batch_of, labels_of, models, step_of
 from tests.oracles import divergence as oracle
+from tests.tiny import tiny_inputs
 
 TASKS: list[tuple[Task, str, str]] = [
     ("masked_lm", "bert", "distilbert"),
@@ -158,3 +160,13 @@ def test_the_mean_of_a_batch_of_questions_is_over_the_ends_that_are_there() -> N
     labels[0], labels[1, 0] = torch.tensor([1, 2]), 1
     amount = TaskLoss().requirements().amount("question_answering", replace(batch, labels=labels))
     assert amount == 3
+
+
+def test_no_padding_predicts_a_label() -> None:
+    """On the left, it stands before a row's first token, which has a label and nothing to be predicted from."""
+    _, student = models("causal_lm", "gpt2", "gpt2")
+    inputs = tiny_inputs(4, 10, side="left")
+    batch = Batch(inputs, inputs["input_ids"].where(inputs["attention_mask"].bool(), -100))
+    at = TaskLoss().requirements().logits_at("causal_lm", batch)
+    terms = [TaskLoss()(StepContext(student, batch, student.run(inputs, logits_at=where))) for where in (None, at)]
+    assert_same_term(student, *terms)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from causalkd.data.batch import IGNORED
 from causalkd.data.token_mask import flat_positions
@@ -78,6 +79,14 @@ def test_rows_that_count() -> None:
     assert by_label.valid("regression", replace(batch, labels=torch.randn(4))) is None
 
 
+@pytest.mark.parametrize("labels", [torch.tensor([0, 5, 3, 1]), torch.tensor([[0.0], [5.0], [3.0], [1.0]])])
+def test_labels_of_a_regression_are_numbers_whatever_their_kind(labels: Tensor) -> None:
+    asked, batch = replace(ASKED, views="label"), replace(batch_of("regression"), labels=labels)
+    assert asked.valid("regression", batch) is None
+    views = asked.fixed_views("regression", batch, 1)
+    assert views.goal is not None and views.goal.tolist() == [0.0, 5.0, 3.0, 1.0] and not views.choice.any()
+
+
 def test_a_packed_position_is_reached_from_its_own_document_only() -> None:
     batch = batch_of("causal_lm")
     documents = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2, 2]).expand(4, -1)
@@ -95,4 +104,4 @@ def test_a_packed_position_is_reached_from_its_own_document_only() -> None:
 def test_no_label_to_explain() -> None:
     batch = replace(batch_of("classification"), labels=None)
     with pytest.raises(ValueError, match="adkd explains the label, and the data have none"):
-        replace(ASKED, views="label").fixed_views(batch, 3)
+        replace(ASKED, views="label").fixed_views("classification", batch, 3)

@@ -221,19 +221,28 @@ def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> No
             f"rows are packed, and {config.model_type} takes no positions, so a packed row's documents "
             "would run on in one another; turn packing off"
         )
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ())
+    kinds = _kinds(model)
     if carried := sorted(kinds - _WITHOUT_STATE):
         raise ValueError(
             f"rows are packed, and {config.model_type} has layers ({', '.join(carried)}) in which a document would run "
             "on in the next one, whatever the attention mask says; turn packing off"
         )
-    # Without a list of kinds, all layers are of the one that the configuration has a size for.
-    sizes = (getattr(config, size, None) for kind, size in _LOCAL.items() if kind in kinds or not kinds)
-    window = min((size for size in sizes if size), default=tokens)
-    if window < tokens:
+    window = attention_window(model)
+    if window is not None and window < tokens:
         raise ValueError(
             f"rows of {tokens} tokens are packed, and {config.model_type} has layers in which a token attends to at "
             f"most {window}, which a packed row's mask would widen; make rows at most {window} tokens long, or turn "
             "packing off"
         )
+
+
+def attention_window(model: PreTrainedModel) -> int | None:
+    """How many tokens a token attends to in the layers where these are fewest; None where it attends to all."""
+    config, kinds = model.config.get_text_config(), _kinds(model)
+    # Without a list of kinds, all layers are of the one that the configuration has a size for.
+    sizes = (getattr(config, size, None) for kind, size in _LOCAL.items() if kind in kinds or not kinds)
+    return min((size for size in sizes if size), default=None)
+
+
+def _kinds(model: PreTrainedModel) -> set[str]:
+    return set(getattr(model.config.get_text_config(), "layer_types", None) or ())
