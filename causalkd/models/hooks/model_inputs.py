@@ -20,6 +20,8 @@ from causalkd.models.hooks.forward import Inputs
 _COUNT_THEMSELVES = ("opt",)
 # Decoders that count positions from the edge of the row and take no others, or in which padding enters a convolution.
 _PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "roformer", "recurrent_gemma")
+# Decoders that expand the mask of a row themselves, whatever shape it has.
+_TAKE_A_MASK_OF_ROWS = ("openai-gpt",)
 # Outputs that a configuration can ask for, and that nothing here reads.
 _FURTHER_OUTPUTS = ("output_attentions", "output_hidden_states", "output_router_logits")
 # Implementations that take a mask of every query and key.
@@ -215,6 +217,11 @@ def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> No
         raise ValueError(
             f"rows are packed, and {implementation} attention cannot be kept inside the documents of a row; load the "
             f"model with attention='sdpa', or turn packing off"
+        )
+    if config.model_type in _TAKE_A_MASK_OF_ROWS:
+        raise ValueError(
+            f"rows are packed, and {config.model_type} takes one mask for all tokens of a row, by which documents "
+            "cannot be kept apart; turn packing off"
         )
     if not _takes_positions(model):
         raise ValueError(
