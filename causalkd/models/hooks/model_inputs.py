@@ -110,15 +110,30 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     return {**given, "position_ids": positions, "attention_mask": mask}
 
 
+def n_embeddings(model: PreTrainedModel) -> int:
+    """The number of tokens that a model has embeddings of, also where it holds only its part of the weights."""
+    embedding = model.get_input_embeddings()
+    assert isinstance(embedding.weight, Tensor)
+    return getattr(embedding, "num_embeddings", len(embedding.weight))
+
+
 def padding_id(model: PreTrainedModel) -> int | None:
     """The token that a model's configuration says is padding; None if it names none of its vocabulary."""
-    named, embedding = getattr(model.config.get_text_config(), "pad_token_id", None), model.get_input_embeddings()
-    assert isinstance(embedding.weight, Tensor)
-    return named if isinstance(named, int) and 0 <= named < len(embedding.weight) else None
+    named = getattr(model.config.get_text_config(), "pad_token_id", None)
+    return named if isinstance(named, int) and 0 <= named < n_embeddings(model) else None
 
 
 def complete_padding(model: PreTrainedModel, token: int) -> None:
-    """Writes a padding id into the configuration of a model that has none."""
+    """Writes a padding id into the configuration of a model that has none.
+
+    Raises:
+        ValueError: The model has no embedding of this token, with which rows will be filled up.
+    """
+    if token >= n_embeddings(model):
+        raise ValueError(
+            f"{type(model).__name__} has embeddings of {n_embeddings(model)} tokens, not of the padding token {token}; "
+            f"give it more, by resize_token_embeddings({token + 1}), or use its end token for padding"
+        )
     if padding_id(model) is None:
         model.config.pad_token_id = model.config.get_text_config().pad_token_id = token
 
