@@ -8,11 +8,13 @@ Heads of decoders find a row's last token by the padding id of the configuration
 import inspect
 import sys
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import eager_mask
 
 from causalkd.models.hooks.forward import Inputs
 
@@ -34,6 +36,19 @@ _LOCAL = {
 }
 # Kinds of layers in which nothing but attention reads other tokens.
 _WITHOUT_STATE = {"full_attention", *_LOCAL, "moe", "mlp"}
+
+
+def _mask_in_float32_too(*args: Any, **named: Any) -> Float[Tensor, "batch 1 query key"] | None:
+    """Transformers' mask of eager attention, with numbers that are finite in float32: softmax is computed in it.
+
+    float64's least number is -inf there, so that padding before a row, which sees no token, would become NaN, which the
+    next block would hand on to the row's own tokens. What sees a token stays the same to the last bit.
+    """
+    mask = eager_mask(*args, **named)
+    return mask if mask is None or mask.dtype != torch.float64 else mask.clamp_(min=torch.finfo(torch.float32).min)
+
+
+AttentionMaskInterface.register("eager", _mask_in_float32_too)
 
 
 def complete(inputs: Inputs) -> Inputs:
