@@ -23,7 +23,8 @@ _Plain = bool | int | float | str | None
 
 def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> tuple[str, ...]:
     """Copies all weights of the same name and shape into the student, in the teacher's precision, blocks by chosen
-    number.
+    number; at the teacher's width also the chosen blocks' parts of weights outside the blocks that hold something for
+    each block.
 
     Returns:
         The teacher's weights outside blocks or in chosen ones that the student has no room for, and the student's that
@@ -34,12 +35,14 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
     taken: dict[str, Tensor] = {}
     fresh: list[str] = []
     used: set[str] = set()
+    is_as_wide = student.width == teacher.width
     # The teacher's block behind each block of the student, which several layers can share.
     behind = {block: teacher.layers.calls[layer] for block, layer in zip(student.layers.calls, chosen, strict=True)}
     for name, parameter in student.model.state_dict().items():
         origin = _origin(name, prefix, behind)
         weight = given.get(origin)
-        if weight is not None and weight.shape != parameter.shape and origin == name:
+        # Of a narrower student any size may be another one; of one as wide only what goes by the number of blocks.
+        if weight is not None and weight.shape != parameter.shape and is_as_wide and not name.startswith(prefix):
             weight = _of_blocks(weight, parameter.shape, teacher.n_layers, chosen)
         if weight is None or weight.shape != parameter.shape:
             fresh.append(name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -223,21 +224,29 @@ class _Mixed(LogitsProcessor):
         self._other, self._share = mixture.model.model, torch.tensor(mixture.share, device=mixture.model.model.device)
         self._mask = prompts["attention_mask"]
         self._temperature = temperature
-        self._cache: Cache = DynamicCache(config=mixture.model.model.config)
+        self._options = mixture.model.options
+        # Models without attention, such as Mamba, keep states of another kind: these read the whole rows each time.
+        keeps = "past_key_values" in signature(self._other.forward).parameters
+        self._cache: Cache | None = DynamicCache(config=self._other.config) if keeps else None
 
     def __call__(
         self, input_ids: Int[Tensor, "batch pos"], scores: Float[Tensor, "batch vocab"]
     ) -> Float[Tensor, "batch vocab"]:
         grown = input_ids.shape[1] - self._mask.shape[1]
         self._mask = functional.pad(self._mask, (0, grown), value=1)
-        given = _stock_inputs(self._other, input_ids, self._mask)
-        unseen = input_ids.shape[1] - self._cache.get_seq_length()
-        # The mask is of all keys, those in the cache included; the rest is of the tokens that are not in it yet.
-        new = {name: each if name == "attention_mask" else each[:, -unseen:] for name, each in given.items()}
-        output = self._other(**new, past_key_values=self._cache, use_cache=True)
-        logits = output.logits[:, -1, : self._entries].to(scores.dtype)
+        logits = self._logits(input_ids)[:, -1, : self._entries].to(scores.dtype)
         other = _log_odds(logits, self._temperature)
         # The vocabulary of the writing model may be padded to another size, by entries that are never sampled.
         other = functional.pad(other, (0, scores.shape[1] - other.shape[1]), value=-torch.inf)
         own = _log_odds(scores, self._temperature)
         return torch.logaddexp(other + self._share.log(), own + (-self._share).log1p())
+
+    def _logits(self, input_ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch new vocab"]:
+        """The other model's logits, up to those of the next token."""
+        given = _stock_inputs(self._other, input_ids, self._mask)
+        if self._cache is None:
+            return self._other(**given, **self._options).logits
+        unseen = input_ids.shape[1] - self._cache.get_seq_length()
+        # The mask is of all keys, those in the cache included; the rest is of the tokens that are not in it yet.
+        new = {name: each if name == "attention_mask" else each[:, -unseen:] for name, each in given.items()}
+        return self._other(**new, past_key_values=self._cache, use_cache=True).logits

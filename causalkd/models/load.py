@@ -23,7 +23,7 @@ from causalkd.models.loaded_weights import LoadedKeys, check_lacking, check_unus
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
-from causalkd.models.vocabularies import shared_entries
+from causalkd.models.vocabularies import check_tokens, shared_entries
 from causalkd.task_types import TASK_TYPES, Task
 
 OTHER_TOKENIZERS = (
@@ -66,8 +66,8 @@ def load_model(
 
     Raises:
         ValueError: There is no such checkpoint, it lacks the head or weights of its body, it has blocks that its
-            configuration has not, a run wrote it and it was changed since, its labels differ, a student was to be
-            quantised, or `device_map` leaves weights out of memory.
+            configuration has not, its tokenizer has tokens that it has not, a run wrote it and it was changed since,
+            its labels differ, a student was to be quantised, or `device_map` leaves weights out of memory.
     """
     if role == "student" and quantization is not None:
         raise ValueError(
@@ -84,8 +84,10 @@ def load_model(
     if role == "student":
         model = plain_model(model)
     tokenizer = find_tokenizer(name, revision)
-    if tokenizer is not None and isinstance(tokenizer.pad_token_id, int):
-        complete_padding(model, tokenizer.pad_token_id)
+    if tokenizer is not None:
+        check_tokens(model, tokenizer, str(name))
+        if isinstance(tokenizer.pad_token_id, int):
+            complete_padding(model, tokenizer.pad_token_id)
     _let_end_token_learn(model, tokenizer)
     loaded = HookedModel(model, tokenizer, task=task, role=role)
     check_unused(loaded, keys, str(name))

@@ -9,7 +9,7 @@ from torch import Tensor
 from causalkd.models.hooks.forward import ForwardOutput, Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.hooks.measure import NOT_RUNNING, can_run, few_tokens, still
+from causalkd.models.hooks.measure import NOT_RUNNING, advice, can_run, few_tokens, still
 from causalkd.models.hooks.model_inputs import most_tokens, padding_id, takes_left_padding
 from causalkd.models.hooks.split_head import logits_of
 
@@ -39,13 +39,13 @@ def self_test(model: HookedModel) -> None:
     except NOT_RUNNING as error:
         raise ValueError(
             f"{model.architecture} cannot be used, because a self-test of a few tokens failed "
-            f"({type(error).__name__}: {error}). Use another architecture, or another version of transformers"
+            f"({type(error).__name__}: {error}); {advice(model.model)}"
         ) from error
     if faults:
         listed = "\n".join(f"- {fault}" for fault in faults)
         raise ValueError(
             f"{model.architecture} cannot be used, because a self-test of a few tokens found:\n{listed}\n"
-            "Use another architecture, or another version of transformers"
+            f"What can be done: {advice(model.model)}"
         )
 
 

@@ -1,9 +1,34 @@
 """Vocabularies: which entries two models share that pad them to different sizes, and which entries are no text."""
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import n_embeddings
 from causalkd.task_types import LANGUAGE_MODELS
+
+_ROLES = ("bos", "eos", "sep", "cls", "pad", "mask")
+
+
+def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Refuses a model that lacks the embedding of a token that its tokenizer puts into rows beside their text.
+
+    Tokenizers often have further tokens that no text has, such as one for images.
+
+    Raises:
+        ValueError: A token has a number that no embedding has.
+    """
+    size = n_embeddings(model)
+    numbers = {role: getattr(tokenizer, f"{role}_token_id") for role in (*_ROLES, "unk")}
+    lacking = {role: each for role, each in numbers.items() if isinstance(each, int) and each >= size}
+    if lacking:
+        tokens = ", ".join(
+            f"{getattr(tokenizer, f'{role}_token')!r} ({role}, {each})" for role, each in lacking.items()
+        )
+        raise ValueError(
+            f"{name} has embeddings of {size} tokens, and its tokenizer others: {tokens}; give the stock model "
+            f"more, by resize_token_embeddings({max(lacking.values()) + 1}), and save it again, or let the tokenizer "
+            "use a token that the model has, such as its end token for padding"
+        )
 
 
 def shared_entries(teacher: HookedModel, student: HookedModel) -> int | None:
@@ -38,5 +63,5 @@ def share_entries(teacher: HookedModel, *students: HookedModel) -> None:
 
 def entries_without_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The special tokens. The token for unknown words is one of the text, unless it is also used for something else."""
-    other = [getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "sep", "cls", "pad", "mask")]
+    other = [getattr(tokenizer, f"{role}_token_id") for role in _ROLES]
     return [entry for entry in tokenizer.all_special_ids if entry != tokenizer.unk_token_id or entry in other]

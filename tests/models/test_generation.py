@@ -1,5 +1,7 @@
 """Continuing prompts: as each row alone, seeded, ended at the end token, mixed in proportion; nothing disturbed."""
 
+from itertools import product
+
 import pytest
 import torch
 from transformers import GenerationConfig
@@ -13,6 +15,7 @@ from tests.tiny import VOCABULARY as TINY_VOCABULARY
 from tests.tiny import tiny
 
 FROM_PADDING = "roberta"  # counts positions from the one after that of padding
+WITHOUT_ATTENTION = "mamba"  # keeps no keys and values
 ARCHITECTURES = ("gpt2", "opt", "gpt_neox", "llama", "qwen2", FROM_PADDING)
 END = VOCABULARY["[EOS]"]
 PROMPTS = {
@@ -23,7 +26,7 @@ PROMPTS = {
 
 def model(architecture="gpt2", seed=0, dropout=0.0):
     assert len(VOCABULARY) <= TINY_VOCABULARY
-    if architecture == FROM_PADDING:
+    if architecture in (FROM_PADDING, WITHOUT_ATTENTION):
         stock = tiny_of(architecture, "causal_lm", seed=seed)
     else:
         stock = tiny(architecture, "causal_lm", seed=seed, layers=2, dropout=dropout)
@@ -96,8 +99,10 @@ def test_drawing_is_seeded_and_leaves_everything_as_it_was():
     assert not any(parameter.grad is not None for parameter in writer.model.parameters())
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "opt", "gpt_neox", "llama", FROM_PADDING])
-@pytest.mark.parametrize("temperature", [1.0, 0.7, 0.0])
+@pytest.mark.parametrize(
+    ("architecture", "temperature"),
+    [*product(["gpt2", "opt", "gpt_neox", "llama", FROM_PADDING], [1.0, 0.7, 0.0]), (WITHOUT_ATTENTION, 1.0)],
+)
 def test_a_share_of_one_writes_what_the_other_model_would(architecture, temperature):
     writer, other, sampling = model(architecture), model(architecture, seed=1), Sampling(6, temperature)
     alone, of_other = (

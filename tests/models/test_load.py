@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from causalkd.files.manifest import write_manifest
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import complete_padding
 from causalkd.models.load import check_pair, load_model
 from causalkd.models.students import student_from_teacher
 from causalkd.task_types import Task
@@ -213,6 +214,22 @@ def test_a_checkpoint_without_a_padding_token_has_its_tokenizers(named: int | No
     model.save_pretrained(tmp_path)
     word_tokenizer().save_pretrained(tmp_path)
     assert load_model(tmp_path, task="classification", role="teacher").model.config.pad_token_id == PAD
+
+
+@pytest.mark.parametrize("task", ["causal_lm", "classification"])
+def test_a_tokenizer_that_pads_with_a_token_the_model_lacks(task: Task, tmp_path: Path) -> None:
+    """A language model loaded, and its first padded batch failed; a classifier was told to set what was set."""
+    model, tokenizer = tiny("gpt2", task), word_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "[new]"})
+    model.config.pad_token_id = None
+    for each in (model, tokenizer):
+        each.save_pretrained(tmp_path)
+    told = r"has embeddings of 97 tokens, .*: '\[new\]' \(pad, 97\); .*resize_token_embeddings\(98\)"
+    with pytest.raises(ValueError, match=told):
+        load_model(tmp_path, task=task, role="teacher")
+    with pytest.raises(ValueError, match=r"of 97 tokens, not of the padding token 97; .*resize_token_embeddings\(98\)"):
+        complete_padding(model, 97)
+    assert model.config.pad_token_id is None
 
 
 def test_a_head_of_its_own_is_kept_where_the_configuration_says_that_it_is_tied(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model, model_from_config
 from causalkd.models.self_test import self_test
 from causalkd.task_types import Task
-from tests.architectures.zoo import tiny_config
+from tests.architectures.zoo import tiny_config, tiny_of
 from tests.tiny import MODELS, tiny
 
 
@@ -44,6 +44,12 @@ def test_padding_that_is_seen() -> None:
     model = _hooked("bert", "masked_lm")
     _changed(model, 1, lambda hidden: hidden + hidden.mean(1, keepdim=True))
     with pytest.raises(ValueError, match="a row that is padded on the right differs from the row alone by"):
+        self_test(model)
+
+
+def test_a_model_that_does_not_run_in_float64() -> None:
+    model = HookedModel(tiny_of("mpt", "causal_lm").double(), task="causal_lm", role="teacher")
+    with pytest.raises(ValueError, match=r"(?s)differs from the row alone by nan.*load it with dtype=torch\.float32"):
         self_test(model)
 
 

@@ -89,6 +89,17 @@ def test_a_narrower_student(architecture: str, width: int) -> None:
     assert not same_weights(student, student_from_teacher(teacher, every=2, width=width, seed=4))
 
 
+@pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama"])
+def test_a_narrower_student_starts_from_no_part_of_a_wider_weight(architecture: str) -> None:
+    """Of half the blocks and half the width, columns of the embeddings were taken for what belongs to a block."""
+    teacher = hooked(architecture, layers=4)
+    student = student_from_teacher(teacher, layers=[0, 1], width=16)
+    fresh, whole = untrained_copy(student, seed=0).model.state_dict(), teacher.model.state_dict()
+    narrow = {name: weight for name, weight in student.model.state_dict().items() if weight.shape != whole[name].shape}
+    assert {name for name, weight in narrow.items() if not torch.equal(weight, fresh[name])} == set()
+    assert len(narrow) > 20
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

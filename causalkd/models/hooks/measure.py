@@ -81,7 +81,7 @@ def measured(
     except NOT_RUNNING as error:
         raise ValueError(
             f"{type(model).__name__} does not run on {_POSITIONS} tokens ({type(error).__name__}: {error}), so its "
-            "hook points cannot be measured; use another architecture"
+            f"hook points cannot be measured; {advice(model)}"
         ) from error
     finally:
         for handle in handles:
@@ -90,6 +90,16 @@ def measured(
     _check_blocks(type(model).__name__, [block for block, _ in returned], calls, possible, hook_points)
     body = next((name for name, is_called in called.items() if is_called), "")
     return MeasuredHookPoints(hook_points, body, tuple(length for _, length in returned))
+
+
+def advice(model: PreTrainedModel) -> str:
+    """What can be done about a model that does not run as it must."""
+    other = "use another architecture, or another version of transformers"
+    return (
+        f"load it with dtype=torch.float32, in which more models run, or {other}"
+        if model.dtype == torch.float64
+        else other
+    )
 
 
 def few_tokens(model: PreTrainedModel, rows: int = _ROWS, positions: int = _POSITIONS) -> dict[str, Tensor]:

@@ -8,11 +8,13 @@ Heads of decoders find a row's last token by the padding id of the configuration
 import inspect
 import sys
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import eager_mask
 
 from causalkd.models.hooks.forward import Inputs
 
@@ -20,6 +22,8 @@ from causalkd.models.hooks.forward import Inputs
 _COUNT_THEMSELVES = ("opt",)
 # Decoders that count positions from the edge of the row and take no others, or in which padding enters a convolution.
 _PADDED_ON_THE_RIGHT = ("bart", "mbart", "blenderbot", "marian", "pegasus", "roformer", "recurrent_gemma")
+# Decoders that expand the mask of a row themselves, whatever shape it has.
+_TAKE_A_MASK_OF_ROWS = ("openai-gpt",)
 # Outputs that a configuration can ask for, and that nothing here reads.
 _FURTHER_OUTPUTS = ("output_attentions", "output_hidden_states", "output_router_logits")
 # Implementations that take a mask of every query and key.
@@ -32,6 +36,19 @@ _LOCAL = {
 }
 # Kinds of layers in which nothing but attention reads other tokens.
 _WITHOUT_STATE = {"full_attention", *_LOCAL, "moe", "mlp"}
+
+
+def _mask_in_float32_too(*args: Any, **named: Any) -> Float[Tensor, "batch 1 query key"] | None:
+    """Transformers' mask of eager attention, with numbers that are finite in float32: softmax is computed in it.
+
+    float64's least number is -inf there, so that padding before a row, which sees no token, would become NaN, which the
+    next block would hand on to the row's own tokens. What sees a token stays the same to the last bit.
+    """
+    mask = eager_mask(*args, **named)
+    return mask if mask is None or mask.dtype != torch.float64 else mask.clamp_(min=torch.finfo(torch.float32).min)
+
+
+AttentionMaskInterface.register("eager", _mask_in_float32_too)
 
 
 def complete(inputs: Inputs) -> Inputs:
@@ -108,15 +125,30 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
     return {**given, "position_ids": positions, "attention_mask": mask}
 
 
+def n_embeddings(model: PreTrainedModel) -> int:
+    """The number of tokens that a model has embeddings of, also where it holds only its part of the weights."""
+    embedding = model.get_input_embeddings()
+    assert isinstance(embedding.weight, Tensor)
+    return getattr(embedding, "num_embeddings", len(embedding.weight))
+
+
 def padding_id(model: PreTrainedModel) -> int | None:
     """The token that a model's configuration says is padding; None if it names none of its vocabulary."""
-    named, embedding = getattr(model.config.get_text_config(), "pad_token_id", None), model.get_input_embeddings()
-    assert isinstance(embedding.weight, Tensor)
-    return named if isinstance(named, int) and 0 <= named < len(embedding.weight) else None
+    named = getattr(model.config.get_text_config(), "pad_token_id", None)
+    return named if isinstance(named, int) and 0 <= named < n_embeddings(model) else None
 
 
 def complete_padding(model: PreTrainedModel, token: int) -> None:
-    """Writes a padding id into the configuration of a model that has none."""
+    """Writes a padding id into the configuration of a model that has none.
+
+    Raises:
+        ValueError: The model has no embedding of this token, with which rows will be filled up.
+    """
+    if token >= n_embeddings(model):
+        raise ValueError(
+            f"{type(model).__name__} has embeddings of {n_embeddings(model)} tokens, not of the padding token {token}; "
+            f"give it more, by resize_token_embeddings({token + 1}), or use its end token for padding"
+        )
     if padding_id(model) is None:
         model.config.pad_token_id = model.config.get_text_config().pad_token_id = token
 
@@ -215,6 +247,11 @@ def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> No
         raise ValueError(
             f"rows are packed, and {implementation} attention cannot be kept inside the documents of a row; load the "
             f"model with attention='sdpa', or turn packing off"
+        )
+    if config.model_type in _TAKE_A_MASK_OF_ROWS:
+        raise ValueError(
+            f"rows are packed, and {config.model_type} takes one mask for all tokens of a row, by which documents "
+            "cannot be kept apart; turn packing off"
         )
     if not _takes_positions(model):
         raise ValueError(

@@ -6,6 +6,7 @@ runs as always; what follows the map (a scale, a soft cap) is known by its numbe
 """
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,12 +18,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from causalkd.models.hooks.measure import can_run, few_tokens, still
+from causalkd.models.hooks.measure import NOT_RUNNING, can_run, few_tokens, still
 from causalkd.task_types import LANGUAGE_MODELS, Task
 
 _LOG = logging.getLogger(__name__)
 # What a configuration calls the numbers of what follows the map: as factors of the logits, and as their cap.
 _FACTORS, _DIVISORS, _CAP = ("logit_scale", "lm_head_multiplier"), ("logits_scaling",), "final_logit_softcapping"
+
+# Trained models' logits are about as large, so that caps of them, usually 30 or 50, change such values.
+_LARGE = 64.0
+# What is made is rounded as often as the stock logits are, but for a division in place of a factor.
+_ROUNDINGS = 8
 
 
 def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
@@ -174,6 +180,15 @@ def _without(linear: nn.Linear) -> Iterator[list[tuple[Tensor, Tensor]]]:
         del linear.forward
 
 
+@contextmanager
+def _giving(linear: nn.Linear, values: Tensor) -> Iterator[None]:
+    linear.forward = lambda input: values
+    try:
+        yield
+    finally:
+        del linear.forward
+
+
 def _not_now(model: PreTrainedModel, linear: nn.Linear) -> str | None:
     """Why the map cannot be left out as it is now."""
     if model.get_output_embeddings() is not linear:
@@ -197,19 +212,35 @@ def _find(model: PreTrainedModel, options: Mapping[str, bool]) -> _Found | str:
         return reason
     settings: Mapping[str, Any] = model.config.get_text_config().to_dict()
     found = _Found(linear, _scale(settings), settings.get(_CAP))
-    with still(model):
-        inputs = few_tokens(model)
+    try:
+        with still(model):
+            return _tried(model, found, options)
+    except NOT_RUNNING as error:
+        return f"its head does not run without its last linear map ({type(error).__name__}: {error})"
+
+
+def _tried(model: PreTrainedModel, found: _Found, options: Mapping[str, bool]) -> _Found | str:
+    """What was found, if it makes of a few tokens' hidden states, as large as trained ones, the stock logits."""
+    inputs, linear = few_tokens(model), found.linear
+    with _without(linear) as entered:
+        without = model(**inputs, **options)["logits"]
+    if len(entered) != 1 or without.shape[-1] != 0:
+        return "the last linear map of its head is not called once in a forward"
+    hidden = _loud(entered[0][0], linear)
+    with _giving(linear, F.linear(hidden, linear.weight, linear.bias)):
         whole = model(**inputs, **options)["logits"]
-        with _without(linear) as entered:
-            without = model(**inputs, **options)["logits"]
-        if len(entered) != 1 or without.shape != (*whole.shape[:-1], 0):
-            return "the last linear map of its head is not called once in a forward"
-        hidden, stand_in = entered[0]
-        made = found.logits(hidden, stand_in)
-    tolerance = 64 * torch.finfo(whole.dtype).eps
+    # Some heads give their logits in another type than they compute them in.
+    made = replace(found.logits(hidden, entered[0][1]), stand_in=without)
+    tolerance = _ROUNDINGS * max(torch.finfo(dtype).eps for dtype in (made.dtype, whole.dtype))
     if made.shape == whole.shape and torch.allclose(made.whole(), whole, rtol=tolerance, atol=tolerance):
         return found
     return "its head changes what its last linear map gives in a way that its configuration does not tell"
+
+
+def _loud(hidden: Tensor, linear: nn.Linear) -> Tensor:
+    """Hidden states times the power of two by which the map gives values up to some `_LARGE`: a cap shows at these."""
+    size = F.linear(hidden, linear.weight).abs().max().item()
+    return hidden * 2.0 ** round(math.log2(_LARGE / size)) if 0 < size < math.inf else hidden
 
 
 def _scale(settings: Mapping[str, Any]) -> float:

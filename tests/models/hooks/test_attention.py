@@ -22,6 +22,18 @@ def test_a_forward_inside_has_a_second_derivative(architecture: str) -> None:
     torch.testing.assert_close(run.logits, model.run(inputs).logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["gpt2", "opt", "llama"])
+def test_in_float64_padding_before_a_row_changes_nothing(architecture: str) -> None:
+    """It saw no token, and its softmax in float32 was NaN, which the next block handed on to the row."""
+    stock = tiny(architecture, "causal_lm", dtype=torch.float64)
+    model, inputs = HookedModel(stock, task="causal_lm", role="student"), tiny_inputs(side="left")
+    real = inputs["attention_mask"].bool()
+    with twice_differentiable(model):
+        found = model.run(inputs).logits
+    rounding = torch.finfo(torch.float32).eps
+    torch.testing.assert_close(found[real], model.run(inputs).logits[real], rtol=64 * rounding, atol=64 * rounding)
+
+
 def test_it_is_restored_after_an_exception() -> None:
     model = HookedModel(tiny("bert", "classification"), task="classification", role="student")
     with pytest.raises(KeyboardInterrupt), twice_differentiable(model):

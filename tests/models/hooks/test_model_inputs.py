@@ -93,6 +93,9 @@ def test_what_cannot_be_packed_is_refused():
     bloom = HookedModel(tiny_of("bloom", "causal_lm"), task="causal_lm", role="teacher")
     with pytest.raises(ValueError, match="bloom takes no positions"):
         bloom.run(rows)
+    expanding = HookedModel(tiny_of("openai-gpt", "causal_lm"), task="causal_lm", role="teacher")
+    with pytest.raises(ValueError, match="openai-gpt takes one mask for all tokens of a row"):
+        expanding.run(rows)
 
 
 @pytest.mark.parametrize(

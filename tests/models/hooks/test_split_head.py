@@ -1,5 +1,7 @@
 """A forward that leaves out a head's last linear map gives the stock model's logits, however the head goes on."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 from unittest import TestCase
 
@@ -52,23 +54,56 @@ def test_what_follows_the_map_is_known(model_type: str) -> None:
     torch.testing.assert_close(own, plain, rtol=1e-5, atol=1e-5)
 
 
-def test_a_change_after_the_map_that_no_setting_tells_keeps_the_logits_whole() -> None:
-    stock = tiny("gpt2", "causal_lm")
+def _doubled(logits: Tensor) -> Tensor:
+    return 2 * logits
+
+
+def _capped(logits: Tensor) -> Tensor:
+    return 30 * torch.tanh(logits / 30)
+
+
+def _without_an_entry(logits: Tensor) -> Tensor:
+    logits[..., 5] = -torch.inf
+    return logits
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_doubled, "its head changes"),
+        (_capped, "its head changes"),  # of logits so small that the cap does not show
+        (_without_an_entry, r"its head does not run without its last linear map \(IndexError: index 5 is out of"),
+    ],
+)
+def test_a_change_after_the_map_that_no_setting_tells_keeps_the_logits_whole(
+    change: Callable[[Tensor], Tensor], reason: str, dtype: torch.dtype
+) -> None:
+    stock = tiny("gpt2", "causal_lm", layers=1, dtype=dtype)
+    stock.lm_head.weight.data *= 0.01
     plain = type(stock).forward
 
-    def doubled(*given: Any, **named: Any) -> Any:
+    def changed(*given: Any, **named: Any) -> Any:
         output = plain(stock, *given, **named)
-        output.logits = 2 * output.logits
+        output.logits = change(output.logits)
         return output
 
-    stock.forward = doubled
+    stock.forward = changed
     model = HookedModel(stock, task="causal_lm", role="teacher")
     with TestCase().assertLogs(split_head.__name__, "WARNING") as told:
         runs = [model.run(INPUTS) for _ in range(2)]
     assert all(isinstance(run.predicted, Tensor) for run in runs)
     torch.testing.assert_close(runs[0].logits, model.model(**INPUTS, use_cache=False).logits)
     (said,) = told.output
-    assert "GPT2LMHeadModel computes the logits of its whole vocabulary at once, because its head changes" in said
+    assert re.search(f"GPT2LMHeadModel computes the logits of its whole vocabulary at once, because {reason}", said)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_head_that_gives_its_logits_in_another_type_than_its_own(dtype: torch.dtype) -> None:
+    """Mamba's are float32 in every precision, which ended in an error of torch when such a model was loaded."""
+    model = HookedModel(tiny_of("mamba", "causal_lm").to(dtype), task="causal_lm", role="teacher")
+    stock, own = _stock_and_own(model)
+    assert stock.dtype == torch.float32 and torch.equal(own, stock)
 
 
 def test_a_head_that_something_else_hooks_into_stays_whole() -> None:
