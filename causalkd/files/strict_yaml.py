@@ -63,7 +63,7 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
         except ValueError as error:  # a date that does not exist, a number of too many digits
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """The node as it is written: later, `<<` has put keys into it that it may well replace."""
         node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()

@@ -98,8 +98,9 @@ def _shared_training(key: Key) -> frozenset[str]:
 
 
 def _own_training(key: Key) -> frozenset[str]:
-    is_own = len(key) > 3 and key[0] == _STUDENTS and key[2] == _TRAINING
-    return _of_lengths(key[3]) if is_own else frozenset()
+    if len(key) > 3 and key[0] == _STUDENTS and key[2] == _TRAINING:
+        return _of_lengths(key[3])
+    return frozenset()
 
 
 def _of_lengths(step: frozenset[str]) -> frozenset[str]:
