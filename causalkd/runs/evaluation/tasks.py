@@ -31,6 +31,7 @@ from causalkd.runs.setup.prepare import build_masking
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.tokenizers import completed, with_padding
 from causalkd.runs.trained_run import TrainedRun, finished_models
+from causalkd.training.sharding import not_finite
 from causalkd.verification.measures.metrics import METRICS, LabelPredictions, check_metrics, reported
 from causalkd.verification.measures.task_metrics import answers_of
 
@@ -125,7 +126,7 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
     """The name, the model and the tokenizer of all that is to be measured.
 
     Raises:
-        ValueError: There is no such model, or its head is of another task or has other labels.
+        ValueError: There is no such model, its head is of another task or has other labels, or it has no numbers.
     """
     folder = RunFolder(Path(origin))
     if folder.path.exists() and not (folder.path / "config.json").is_file() and not folder.holds_finetuning():
@@ -136,6 +137,7 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
         for path in finished_models(folder) if folder.recipe.is_file() else [origin]:
             model = load_model(path, task=asked.kind, role="teacher", labels=_labels_at(path, asked))
             tokenizer = with_padding(model.tokenizer or load_tokenizer(path))
+            _check_has_numbers(Path(path).name, model)
             yield Path(path).name, completed(model, tokenizer), tokenizer
         return
     run = TrainedRun.load(origin)
@@ -148,8 +150,19 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
                 f"{asked.name!r} is {asked.kind}{f' with {list(asked.labels)}' if asked.labels else ''}; name a task "
                 "of its kind, or a checkpoint with the head of this task"
             )
+        _check_has_numbers(name, model)
         tokenizer = run.data.tokenizer_of(model.role)
         yield name, completed(model, tokenizer), tokenizer
+
+
+def _check_has_numbers(name: str, model: HookedModel) -> None:
+    """Refuses a model with weights that are no numbers: whatever it reads, it would seem to choose the first class."""
+    spoilt = not_finite(model.model)
+    if spoilt:
+        raise ValueError(
+            f"{name} has weights that are no finite numbers ({', '.join(spoilt[:3])}): its training has diverged, so "
+            "its predictions mean nothing; train it again with a smaller learning rate"
+        )
 
 
 def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from causalkd.cli import app
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import load_model
-from causalkd.runs.evaluation.glue_submission import write_submission
+from causalkd.runs.evaluation.glue_submission import _scores, write_submission
+from causalkd.runs.evaluation.tasks import evaluate_task
 from tests.data.tiny_tokenizers import bert_like
 from tests.tiny import tiny
 
@@ -87,8 +88,13 @@ def test_scores_are_handed_in_as_numbers_between_0_and_5(official: Path, bias: f
 
 
 def test_scores_that_are_no_numbers_and_a_file_of_another_model_are_refused(official: Path) -> None:
-    with pytest.raises(ValueError, match="stsb predicts no finite score for 4 of 4 rows, the first of which is row 0"):
+    with pytest.raises(ValueError, match=r"stsb has weights that are no finite numbers \(classifier.bias\): its"):
         write_submission(_checkpoint(official / "stsb", "regression", bias=math.nan), "stsb", out=official / "out")
+    with pytest.raises(ValueError, match="stsb predicts no finite score for 1 of 2 rows, the first of which is row 1"):
+        _scores([1.0, math.nan], "stsb")
+    rte = _checkpoint(official / "rte", "classification", {0: "not_entailment", 1: "entailment"}, bias=math.nan)
+    with pytest.raises(ValueError, match="rte has weights that are no finite numbers"):
+        evaluate_task(rte, "rte")
     (file,) = write_submission(_checkpoint(official / "stsb", "regression"), "stsb", out=official / "out")
     write_submission(official / "stsb", "stsb", out=official / "out")
     with pytest.raises(ValueError, match=r"STS-B.tsv holds other predictions; name another folder with `out`"):
