@@ -24,9 +24,8 @@ def diagram(name: str, pairs: Sequence[PairDrawing]) -> str:
 
     An alignment does not know how deep the models are: each stack reaches up to the highest layer that is named.
     """
-    depths = [
-        1 + max(layer for sites in side for layer, _ in sites) for side in zip(*(p[1:] for p in pairs), strict=True)
-    ]
+    sides = ([pair.teacher for pair in pairs], [pair.student for pair in pairs])
+    depths = [1 + max((layer for sites in side for layer, _ in sites), default=-1) for side in sides]
     rows = max(depths)
     height = _TOP + _ROW * rows + 8
     parts = [_text(_LEFT, 18, f"{name}: teacher"), _text(_RIGHT, 18, "student")]

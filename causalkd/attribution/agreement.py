@@ -64,7 +64,8 @@ def agreement(
     compared = mask & known
     one, other = (scores.double().masked_fill(~compared, torch.nan).cpu().numpy() for scores in (first, second))
     tokens = compared.sum(-1).cpu().numpy()
-    wanted = np.ceil(top * tokens)
+    # A hair below: ⌈0.07 · 100⌉ must be 7 whatever that product is.
+    wanted = np.maximum(np.ceil(top * tokens - 1e-9), tokens > 0)
     both = _membership(one, wanted) * _membership(other, wanted)
     return Agreement(
         cosine=_cosine(one, other),

@@ -42,8 +42,9 @@ def task_loss(
         predicted = at_least_float32(logits.squeeze(-1))
         return F.mse_loss(predicted, one_number_a_row(labels).to(predicted.dtype))
     if task == "multi_label":
-        outputs = at_least_float32(logits)
-        return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype))
+        outputs, known = at_least_float32(logits), labels != _IGNORED
+        each = F.binary_cross_entropy_with_logits(outputs, labels.where(known, 0).to(outputs.dtype), reduction="none")
+        return each.where(known, 0).sum() / known.sum().clamp(min=1)
     if task == "question_answering":
         logits = logits.transpose(1, 2)
         logits = logits if real is None else logits.masked_fill(~real[:, None], -torch.inf)

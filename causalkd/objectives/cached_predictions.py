@@ -12,6 +12,7 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.losses.precision import at_least_float32
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -192,6 +193,7 @@ class CachedForwards:
         """The logits row by row, or the largest and the rest, as log-probabilities."""
         found = {_LOGITS: logits}
         if self._top_k is not None:
+            logits = at_least_float32(logits)  # half precision would round each logarithm by more than its logit
             whole = logits.logsumexp(-1, keepdim=True)
             largest = logits.topk(min(self._top_k, logits.shape[-1]), dim=-1)
             rest = logits.scatter(-1, largest.indices, float("-inf")).logsumexp(-1, keepdim=True)

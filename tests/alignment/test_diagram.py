@@ -44,3 +44,7 @@ def test_a_notebook_shows_it_and_reads_it_aloud():
     assert ElementTree.fromstring(shown).get("aria-label") == (
         "Alignment a <b> & c: low, block_output 1 to block_output 0; high, block_output 4, mlp_output 3 to mlp_output 2"
     )
+
+
+def test_an_alignment_without_pairs_is_drawn_without_layers():
+    assert not _parts(TWO.model_copy(update={"pairs": ()}), "rect")

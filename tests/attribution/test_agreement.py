@@ -108,6 +108,13 @@ def test_random_scores_depend_on_the_seed_alone():
     assert torch.equal(one, again) and not torch.equal(one, other) and one.dtype == like.dtype
 
 
+@pytest.mark.parametrize("share", [7, 14, 28, 55, 56, 100])
+def test_the_top_of_a_hundred_tokens_is_as_many_as_it_says(share):
+    scores = torch.arange(1.0, 101)[None]
+    found = agreement(scores, scores, torch.ones(1, 100, dtype=torch.bool), share / 100)
+    np.testing.assert_allclose(found.chance, share / 100)
+
+
 @pytest.mark.parametrize("top", [0.0, 1.5])
 def test_top_is_a_share(top):
     one, other, mask = _maps()

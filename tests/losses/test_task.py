@@ -89,6 +89,14 @@ def test_gradcheck(task: Task) -> None:
     assert torch.autograd.gradcheck(lambda values: task_loss(task, values, labels[task]), logits)
 
 
+def test_of_several_labels_those_that_a_row_lacks_do_not_count() -> None:
+    logits = torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = task_loss("multi_label", logits, torch.tensor([[1, -100, 0], [-100, -100, 1]]))
+    signed = torch.stack([logits[0, 0], -logits[0, 2], logits[1, 2]])
+    torch.testing.assert_close(found, -signed.sigmoid().log().mean())
+    assert task_loss("multi_label", logits, torch.full((2, 3), -100)) == 0
+
+
 def test_lists_of_one_number_are_numbers_and_longer_ones_are_refused() -> None:
     logits, labels = torch.tensor([[0.5], [2.0], [1.0]]), torch.tensor([1.0, 4.0, 3.0])
     expected = task_loss("regression", logits, labels)

@@ -8,7 +8,9 @@ import torch
 from causalkd.alignment.interchange import interchange
 from causalkd.data.token_mask import flat_positions
 from causalkd.models.hooks.forward import ForwardOutput
+from causalkd.objectives.base import StepContext
 from causalkd.objectives.cached_predictions import CachedForwards
+from causalkd.objectives.response_kd import ResponseKD
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.task_types import Task
 from causalkd.training.teacher_cache import TeacherCache
@@ -61,6 +63,20 @@ def test_of_the_largest_predictions_each_has_its_own_and_the_others_an_even_shar
     found = CachedForwards(teacher, whole, BATCH, REAL).predictions()
     assert found is not None
     torch.testing.assert_close(found.item_logits.softmax(-1), exact)
+
+
+def test_in_half_precision_the_largest_predictions_keep_their_own_probabilities_too() -> None:
+    """And a student of the same precision learns from them."""
+    teacher, student = models("causal_lm", "gpt2", "gpt2")
+    memory = TeacherCache(teacher, top_k=5)
+    for model in (teacher, student):
+        model.model.bfloat16()
+    exact = TeacherOutputs(teacher, BATCH, logits_at=REAL, memory=memory).run().item_logits.float().softmax(-1)
+    remembered = TeacherOutputs(teacher, BATCH, logits_at=REAL, memory=memory)
+    share, largest = remembered.predictions().item_logits.softmax(-1), exact.topk(5, dim=-1)
+    torch.testing.assert_close(share.gather(-1, largest.indices).float(), largest.values, rtol=1e-5, atol=1e-6)
+    run = StepContext(student, BATCH, student.run(BATCH.inputs, logits_at=REAL), teacher, remembered)
+    assert ResponseKD()(run).isfinite()
 
 
 def test_few_choices_are_kept_in_few_bytes() -> None:
