@@ -23,8 +23,9 @@ _FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers
 _BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "moe_layers", "ple_layer_ids")
 # Settings that give how many blocks the layers share: every block serves a layer.
 _SHARED_BLOCKS = ("num_hidden_groups",)
-# Lists and numbered entries of tokens, labels and names, which every architecture has.
-_OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$")
+# Lists and numbered entries of tokens, labels and names, which every architecture has; bounds and factors of parts of
+# a block, which may be as many as there are blocks; and blocks beside those that are counted.
+_OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$|_limit$|_multipliers$|^mtp_")
 _A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bidx|\bi)\b")
 
 

@@ -22,7 +22,7 @@ def add_lora(
     rank: int = 8,
     alpha: int = 16,
     dropout: float = 0.0,
-    targets: Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     seed: int = 0,
 ) -> None:
     """Freezes a student and adds trainable adapters, which change nothing yet, to linear layers of its blocks.
@@ -38,8 +38,8 @@ def add_lora(
         seed: Seed of the factors that are initialised at random.
 
     Raises:
-        ValueError: peft is not installed, a target is no linear layer of the blocks, or the model is no student
-            without adapters.
+        ValueError: peft is not installed, a target is no linear layer of the blocks, alpha is not positive, or the
+            model is no student without adapters.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -50,7 +50,9 @@ def add_lora(
             f"{student!r} is {'a teacher' if student.role == 'teacher' else 'adapted already'}; "
             "LoRA is for a student without adapters"
         )
-    chosen = _targets(student, targets)
+    if alpha <= 0:
+        raise ValueError(f"alpha={alpha}, by which the adapters' output is scaled, is not positive; give 1 or more")
+    chosen = _targets(student, [targets] if isinstance(targets, str) else targets)
     turned = isinstance(student.model.get_submodule(chosen[0]), Conv1D)
     config = LoraConfig(
         r=rank,

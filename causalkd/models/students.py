@@ -22,7 +22,7 @@ def student_from_teacher(
     """A student of the teacher's architecture that starts from some of the teacher's blocks.
 
     Everything outside the blocks is copied too. At the teacher's width the student is checked to compute, on a short
-    row, what the teacher computes with the other blocks left out. For a narrower width, what does not fit (almost all)
+    row, what the teacher computes with the other blocks left out. At another width, what does not fit (almost all)
     starts fresh. Weights are in the teacher's precision, but in float32 at least; adapters of a teacher are merged and
     quantised weights dequantised first.
 
@@ -39,11 +39,11 @@ def student_from_teacher(
     """
     given, chosen = _plain(teacher), chosen_blocks(teacher.n_layers, layers, every)
     config = cut_config(given, layers=layers, every=every, width=width)
-    narrower = width is not None and width != teacher.width
+    as_wide = width is None or width == teacher.width
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
     left = copy_weights(given, student, chosen)
     move_to(student, given.model.device)
-    if not narrower:
+    if as_wide:
         check_copy(given, student, chosen, left)
     move_to(student, given.model.device, trainable(given.model.dtype))
     return student

@@ -69,7 +69,8 @@ def _check_weights(student: HookedModel, teacher: HookedModel | None) -> None:
     if not trained:
         raise ValueError(
             "every weight of the student is frozen (requires_grad is False), so there is nothing to train. A model "
-            "that is also a teacher is frozen: use a copy of it (copy.deepcopy) as the student"
+            "that is also a teacher is frozen, and so is a plain copy of it: make the student of "
+            "copy.deepcopy(stock).requires_grad_(True), or by student_from_teacher(teacher, every=1)"
         )
     if teacher is None:
         return

@@ -68,6 +68,15 @@ def test_lists_that_have_no_entry_a_block_stay() -> None:
     assert keep_blocks(config, [0]).eos_token_id == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "sizes"),
+    [("mamba2", "time_step_limit", {"num_heads": 8, "head_dim": 8}), ("falcon_h1", "mlp_multipliers", {})],
+)
+def test_two_bounds_are_not_of_two_blocks(kind: str, name: str, sizes: dict[str, int]) -> None:
+    config = _config(kind, **{**sizes, "num_hidden_layers": 2, name: [0.01, 0.1]})
+    assert list(getattr(keep_blocks(config, [1, 0]), name)) == [0.01, 0.1]
+
+
 def test_the_text_part_of_a_nested_configuration() -> None:
     text = CONFIG_MAPPING["gemma3_text"](**_SIZES, layer_types=["sliding_attention", "full_attention"] * 2)
     config = CONFIG_MAPPING["gemma3"](text_config=text.to_dict())

@@ -44,9 +44,9 @@ def test_adapters_change_nothing_until_they_learn_and_are_saved_merged(architect
 
 def test_the_seed_draws_the_factors() -> None:
     drawn = []
-    for seed in (0, 0, 1):
+    for seed, targets in ((0, ["q_proj"]), (0, "q_proj"), (1, ["q_proj"])):
         student = _hooked()
-        add_lora(student, targets=["q_proj"], seed=seed)
+        add_lora(student, targets=targets, seed=seed)
         drawn.append({name: weight for name, weight in student.model.named_parameters() if "lora_A" in name})
     assert len(drawn[0]) == 3 and all("q_proj" in name for name in drawn[0])
     same = [all(torch.equal(weight, other[name]) for name, weight in drawn[0].items()) for other in drawn[1:]]
@@ -68,6 +68,8 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ValueError, match=r"targets \['q_proj', 'lm_head'\]: lm_head is not a linear layer in the blocks of"
     ):
         add_lora(student, targets=["q_proj", "lm_head"])
+    with pytest.raises(ValueError, match="alpha=0, by which the adapters' output is scaled"):
+        add_lora(student, alpha=0)
     add_lora(student)
     with pytest.raises(ValueError, match="is adapted already"):
         add_lora(student)

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -211,9 +212,10 @@ def test_a_teacher_is_not_trained_with_its_student() -> None:
     model = tiny("bert", "classification")
     student = HookedModel(model, task="classification", role="student")
     teacher = HookedModel(model, task="classification", role="teacher")
-    with pytest.raises(ValueError, match=r"every weight of the student is frozen.*use a copy of it"):
+    with pytest.raises(ValueError, match="every weight of the student is frozen") as told:
         check_given(student, terms, teacher)
-    copied = HookedModel(copy.deepcopy(model).requires_grad_(True), task="classification", role="student")
+    (advised,) = re.findall(r"of (copy\S+),", str(told.value))
+    copied = HookedModel(eval(advised, {"copy": copy, "stock": model}), task="classification", role="student")
     check_given(copied, terms, teacher)
     copied.model.bert.embeddings = model.bert.embeddings
     check_given(copied, terms, teacher)  # what they share is frozen
