@@ -122,8 +122,12 @@ class OwnData:
     def files(self, split: str) -> list[Path]:
         """The files of a split that is made of whole files; empty where it is a part of another, or on the hub."""
         parts = [part.split for part in self.known_splits.values() if isinstance(part, PartOf)]
+        return [] if split in parts else self.files_read(split)
+
+    def files_read(self, split: str) -> list[Path]:
+        """The files of a split, or of it and its parts; empty where it is a part itself, or on the hub."""
         name = self.known_splits.get(split)
-        return [] if not isinstance(name, str) or split in parts else self._files(split, name)
+        return self._files(split, name) if isinstance(name, str) else []
 
     def shared(self, one: str, other: str) -> list[str]:
         """What is in both splits: files, or a number of rows of the hub; where one is a part, in what it is drawn from.

@@ -72,7 +72,7 @@ def data_files(part: DataPart) -> dict[str, list[Path]]:
         for split in own.known_splits:
             key = f"data.splits.{split}" if isinstance(part.splits.get(split), str) else "data.path"
             # All files of the split; of a part, none: it has those of the split that it is drawn from.
-            found[key] = sorted({*found.get(key, []), *own.shared_files(split, split)})
+            found[key] = sorted({*found.get(key, []), *own.files_read(split)})
     except ValueError:  # which whoever reads them says
         return {"data.path": local}
     return found
