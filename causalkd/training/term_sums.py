@@ -65,8 +65,8 @@ class Unlogged:
         before = len(list(checkpoint.glob("unlogged_*.json")))
         if before not in (0, processes):
             raise ValueError(
-                f"{checkpoint} is of a training in {before} processes, and there are now {processes}: a step would "
-                f"have another number of rows; continue in {before}, or train again from the beginning"
+                f"{checkpoint}: the number of processes was {before}, is {processes}, so steps would have another "
+                f"number of rows; continue with {before}, or train again from the beginning"
             )
         file = _unlogged(checkpoint, process)
         return cls(**json.loads(file.read_text())) if before else cls()

@@ -27,5 +27,5 @@ def test_sums_continue_after_a_checkpoint(tmp_path: Path) -> None:
         sums.add({"kd": torch.tensor(0.25)}, torch.tensor(0.0))
     assert continued.take_means(lambda each: each, 1) == whole.take_means(lambda each: each, 1) == {"kd": 0.875}
     assert Unlogged.read(tmp_path / "absent", 0, 2) == Unlogged()
-    with pytest.raises(ValueError, match="is of a training in 1 processes, and there are now 2"):
+    with pytest.raises(ValueError, match="the number of processes was 1, is 2, so steps"):
         Unlogged.read(tmp_path, 1, 2)

@@ -79,7 +79,7 @@ def other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[
     before, now = processes_of(folder), all_processes().count
     if before in (None, now) or all(goal.is_dir() for goal in goals(folder, recipe).values()):
         return []
-    return [f"the run was begun in {before} processes, and there are now {now}, whose steps have other numbers of rows"]
+    return [f"the number of processes was {before}, is {now}, so steps would have another number of rows"]
 
 
 def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe]) -> Recipe | FinetuneRecipe:

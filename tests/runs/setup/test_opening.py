@@ -54,7 +54,7 @@ def test_a_training_goes_on_only_in_as_many_processes(tmp_path: Path, recipe: Fi
     write_manifest(checkpoint)
     opened()
     folder.data.write_text(json.dumps({**json.loads(made), "processes": 2}))
-    with pytest.raises(ValueError, match="the run was begun in 2 processes, and there are now 1"):
+    with pytest.raises(ValueError, match="the number of processes was 2, is 1, so steps"):
         opened()
     for goal in goals(folder, recipe).values():  # nothing is left to train
         goal.mkdir(parents=True)
