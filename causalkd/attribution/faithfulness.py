@@ -93,7 +93,7 @@ def faithfulness(
         inputs: A batch.
         views: The outputs that are explained.
         scores: The map, such as `AttributionMap.scores`; only their order matters.
-        generator: Draws the random orders.
+        generator: Draws the random orders, for all texts together: a text's depend on what it is batched with.
         portions: The number of equal portions of a text's tokens; one token each where there are fewer.
         random_orders: The number of random orders to try.
         positions: The largest number of positions of one forward pass, padding included; one text goes through whole.

@@ -22,7 +22,6 @@ Counterfactual = Mapping[str, Tensor | Sequence[Tensor]]
 """Tensors of (batch, …), (batch, pos, …), or for each row of the batch one of its own items, (item, …)."""
 
 _LOGITS = "logits"
-_ONCE_A_ROW = ("classification", "multi_label", "regression")
 
 
 @runtime_checkable
@@ -132,7 +131,7 @@ class CachedForwards:
         self._teacher, self._memory, self._batch, self._logits_at = teacher, memory, batch, logits_at
         self._about, self._beside = about, beside
         self._per_token = logits_at is not None and teacher.task in TOKEN_TASKS
-        self._possible = self._per_token or teacher.task in _ONCE_A_ROW
+        self._possible = self._per_token or teacher.task not in TOKEN_TASKS
         self._top_k = memory.top_k if teacher.task in LANGUAGE_MODELS else None
 
     def predictions(self) -> CachedPredictions | None:

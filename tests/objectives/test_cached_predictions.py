@@ -125,9 +125,13 @@ def test_one_prediction_a_row(task: Task) -> None:
     assert found is not None and torch.equal(found.logits, made.logits)
 
 
-def test_spans_are_asked_again() -> None:
-    teacher, _ = models("question_answering")
+def test_the_ends_of_answers_are_kept_over_the_tokens_of_their_row() -> None:
+    teacher, student = models("question_answering")
     batch, memory = batch_of("question_answering"), TeacherCache(teacher, states=True)
-    TeacherOutputs(teacher, batch, memory=memory).run()
-    assert CachedForwards(teacher, memory, batch, None).run(()) is None
-    assert memory._size == 0
+    made = TeacherOutputs(teacher, batch, memory=memory).run()
+    found = CachedForwards(teacher, memory, batch, None).run(())
+    assert found is not None
+    run = student.run(batch.inputs)
+    terms = [ResponseKD()(StepContext(student, batch, run, teacher, each)) for each in (found, made)]
+    assert torch.equal(*terms) and terms[0] > 0
+    assert torch.equal(found.hidden[batch.counted], made.hidden[batch.counted])

@@ -77,7 +77,10 @@ class ForwardOutput:
         return SourceActivations({p: a[rows] for p, a in self.activations.items()}, self.inputs["attention_mask"][rows])
 
     def as_base(self, rows: Int[Tensor, " batch"]) -> "ForwardOutput":
-        """Other rows of this run as a base; predictions are left out where they are at chosen positions."""
+        """Other rows of this run as a base; predictions are left out where they are at chosen positions.
+
+        Random states are of the whole batch: dropout that is repeated from them goes by a row's place.
+        """
         at = self.logits_at
         return replace(
             self,
