@@ -41,6 +41,7 @@ def student_from_teacher(
     config = cut_config(given, layers=layers, every=every, width=width)
     as_wide = width is None or width == teacher.width
     student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
+    _end_rows_alike(teacher, student)
     left = copy_weights(given, student, chosen)
     move_to(student, given.model.device)
     if as_wide:
@@ -61,6 +62,15 @@ def cut_config(
     if width is not None and width != teacher.width:
         set_width(config, width, teacher.width, teacher.n_heads)
     return config
+
+
+def _end_rows_alike(teacher: HookedModel, student: HookedModel) -> None:
+    """Lets a student end what it writes at the teacher's end tokens; chat models name several beside their
+    configuration.
+    """
+    theirs, own = (getattr(model.model, "generation_config", None) for model in (teacher, student))
+    if theirs is not None and own is not None:
+        own.eos_token_id = theirs.eos_token_id
 
 
 def _plain(model: HookedModel) -> HookedModel:

@@ -1,9 +1,11 @@
 """Students cut from a teacher compute what was kept of it; untrained ones share its configuration alone."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import student_from_teacher, untrained_copy
@@ -56,6 +58,14 @@ def test_layers_that_share_blocks_are_cut_whatever_their_number(groups: int, cho
         expected = teacher.run(INPUTS).logits
     student.model.eval()
     torch.testing.assert_close(student.run(INPUTS).logits, expected)
+
+
+def test_what_a_student_writes_ends_at_the_teachers_end_tokens(tmp_path: Path) -> None:
+    teacher = hooked("llama")
+    teacher.model.generation_config = GenerationConfig(eos_token_id=[3, 4], repetition_penalty=9.0)
+    student_from_teacher(teacher, layers=[0], width=16).save_pretrained(tmp_path)
+    saved = GenerationConfig.from_pretrained(tmp_path)
+    assert saved.eos_token_id == [3, 4] and saved.repetition_penalty != 9.0
 
 
 def test_every_second_layer() -> None:
