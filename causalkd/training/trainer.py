@@ -176,7 +176,7 @@ class DistillationTrainer(Trainer):
         return repeatable(super()._get_train_sampler(*given), self.args, lambda: int(self.state.epoch or 0))
 
     def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
-        """What `measure` says of the student, in every process the same; without it the Trainer's mean over batches."""
+        """What `measure` says of the student, in every process the same; without it, the Trainer's mean of batches."""
         if self._measure is None:
             return super().evaluate(*given, metric_key_prefix=metric_key_prefix, **options)
         with evaluating([self.student]):
