@@ -42,7 +42,8 @@ def _mask_in_float32_too(*args: Any, **named: Any) -> Float[Tensor, "batch 1 que
     """Transformers' mask of eager attention, with numbers that are finite in float32: softmax is computed in it.
 
     float64's least number is -inf there, so that padding before a row, which sees no token, would become NaN, which the
-    next block would hand on to the row's own tokens. What sees a token stays the same to the last bit.
+    next block would hand on to the row's own tokens. What sees a token stays the same to the last bit, so this can hold
+    for every model of the process.
     """
     mask = eager_mask(*args, **named)
     return mask if mask is None or mask.dtype != torch.float64 else mask.clamp_(min=torch.finfo(torch.float32).min)
