@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
     [
         "analysis.pages.report_page",
         "causalkd.cli",
@@ -24,9 +24,11 @@ _CONTEXT.set_forkserver_preload(
         "causalkd.runs.evaluation.language_models",
         "causalkd.runs.evaluation.tasks",
         "causalkd.runs.finetune",
+        "causalkd.runs.study",
         "matplotlib.backends.backend_svg",
         "tests.processes.job",
         "tests.shrunk",
+        "tests.small_study",
         "tests.training.small",
     ]
 )
@@ -53,7 +55,7 @@ def ended(module: str, *arguments: str, environment: Mapping[str, str] | None = 
         for text in texts:
             text.touch()
         given = (module, arguments, {**os.environ, **(environment or {})}, texts)
-        program = _CONTEXT.Process(target=_run, args=given)
+        program = CONTEXT.Process(target=_run, args=given)
         program.start()
         program.join()
         return Ended(program.exitcode, *(text.read_bytes().decode() for text in texts))

@@ -1,10 +1,11 @@
 """A study that runs in seconds, and what can be read in its folder."""
 
+import gc
 import json
-import multiprocessing
 import os
 import signal
 from collections import Counter
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import yaml
@@ -12,9 +13,9 @@ import yaml
 from causalkd.recipe.study import Study
 from causalkd.runs.study import run_study
 from causalkd.runs.study_cells import StudyFolder
+from tests.forked import CONTEXT
 from tests.shrunk import TINY
 
-FORK = multiprocessing.get_context("fork")
 SMALL = {
     **{key: yaml.safe_load(value) for key, _, value in (change.partition("=") for change in TINY)},
     **{"teacher.config.num_hidden_layers": 2, "teacher.training.steps": 5, "teacher.training.batch_size": 8},
@@ -47,10 +48,21 @@ def begun(study: Study) -> Counter[str]:
     return Counter(json.loads(line)["cell"] for line in StudyFolder(study.folder).log.read_text().splitlines())
 
 
+def worker_of(study: Study) -> ForkServerProcess:
+    """A process that runs a study. It is no fork of this one, whose threads it would wait for in vain."""
+    worker = CONTEXT.Process(target=_run, args=(study,))
+    worker.start()
+    return worker
+
+
+def _run(study: Study) -> None:
+    gc.freeze()  # every training collects garbage, and would look for it in all that is imported
+    run_study(study)
+
+
 def kill_while_it_runs(study: Study, seconds: float) -> bool:
     """Runs the study in a process that is killed after so long; whether it was still at work."""
-    worker = FORK.Process(target=run_study, args=(study,))
-    worker.start()
+    worker = worker_of(study)
     assert worker.pid is not None
     worker.join(seconds)
     running = worker.is_alive()

@@ -15,7 +15,7 @@ from causalkd.runs.setup.source_files import SOURCES
 from causalkd.runs.study import read_study, run_study
 from causalkd.runs.study_cells import StudyFolder
 from causalkd.verification.results.report import VerificationReport
-from tests.small_study import FORK, VARIANTS, begun, kill_while_it_runs, small_study, tables_of
+from tests.small_study import VARIANTS, begun, kill_while_it_runs, small_study, tables_of, worker_of
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,7 @@ def test_a_study_that_is_killed_ten_times_gives_the_same_table(whole: Study, tmp
 
 def test_two_workers_share_a_folder_and_run_no_cell_twice(whole: Study, tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    workers = [FORK.Process(target=run_study, args=(study,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
+    workers = [worker_of(study) for _ in range(2)]
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
@@ -83,8 +81,7 @@ def test_a_worker_waits_for_the_cells_of_another(whole: Study, tmp_path: Path) -
     study = small_study(tmp_path)
     held = StudyFolder(study.folder).lock(study.cells()[0].name)
     with held:
-        worker = FORK.Process(target=run_study, args=(study,))
-        worker.start()
+        worker = worker_of(study)
         others = {cell.name for cell in study.cells()[1:]}
         deadline = time.monotonic() + 120
         while not all((study.folder / "cells" / name / "report.json").is_file() for name in others):

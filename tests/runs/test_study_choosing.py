@@ -13,7 +13,7 @@ from causalkd.runs.costs.step_costs import StepCost
 from causalkd.runs.setup import data as set_up
 from causalkd.runs.study import read_study, run_study
 from causalkd.runs.study_cells import StudyFolder
-from tests.small_study import FORK, VARIANTS, begun, kill_while_it_runs, small_study, tables_of
+from tests.small_study import VARIANTS, begun, kill_while_it_runs, small_study, tables_of, worker_of
 
 RATES = [1e-5, 1e-2]
 CHOOSE = {"fields": {"training.learning_rate": RATES}, "share": 0.25, "budget": {"steps": 4}}
@@ -72,9 +72,7 @@ def test_the_choice_is_written_down_and_used(whole: Study) -> None:
 
 def test_two_workers_try_no_setting_and_run_no_cell_twice(whole: Study, tmp_path: Path) -> None:
     study = _study(tmp_path)
-    workers = [FORK.Process(target=run_study, args=(study,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
+    workers = [worker_of(study) for _ in range(2)]
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
