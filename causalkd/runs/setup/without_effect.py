@@ -1,8 +1,8 @@
-"""Keys of a recipe that do nothing in it: one rule a key, which says what the key acts together with; and keys of the
-shared training that no student inherits.
+"""Keys of a recipe that do nothing in it, and keys of the shared training that no student inherits.
 
-Such a recipe is right, and a study may need it, as where one of its variants leaves an objective out; so it is said and
-not refused. A key that is given its default is not told from one that is not given.
+One rule a key says what the key acts together with. Such a recipe is right, and a study may need it, as where one of
+its variants leaves an objective out; so it is said and not refused. A key that is given its default is not told from
+one that is not given.
 """
 
 from collections.abc import Callable, Iterator

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from causalkd.data.batch import Batch, Inputs
+from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
+from causalkd.verification.interventions.pair_rows import pair_rows
 from causalkd.verification.interventions.predictions import TOLERANCE, Predictions, majority, same
 
 
@@ -49,22 +51,9 @@ def permuted_rows(
 
 
 def same_sources(batch: Batch) -> Bool[Tensor, "batch batch"]:
-    """Whether the source of the second row has the tokens of the source or of the base of the first row."""
-    known: dict[tuple[int, ...], int] = {}
-    base = _numbered(batch.inputs, known)
-    if batch.source is not None:
-        source = _numbered(batch.source, known)
-    else:
-        assert batch.source_rows is not None
-        source = base[batch.source_rows.cpu()]
+    """Whether the source of the second row is the source or the base of the first row; see `pair_rows`."""
+    base, source = torch.from_numpy(pair_rows(batch).astype(np.int64))
     return (source == source[:, None]) | (source == base[:, None])
-
-
-def _numbered(inputs: Inputs, known: dict[tuple[int, ...], int]) -> Int[Tensor, "batch"]:
-    """A number for each row, the same for rows with the same tokens, whatever their padding."""
-    tokens, real = inputs["input_ids"].tolist(), inputs["attention_mask"].tolist()
-    rows = (tuple(t for t, kept in zip(*row, strict=True) if kept) for row in zip(tokens, real, strict=True))
-    return torch.tensor([known.setdefault(row, len(known)) for row in rows])
 
 
 def _exchanged(

@@ -17,9 +17,9 @@ def test_a_point_a_seed_and_a_panel_a_measure(tmp_path: Path) -> None:
 
 
 def test_one_field_of_the_grid_is_the_axis(tmp_path: Path) -> None:
-    study = example_study(tmp_path, grid={"data.train_limit": [50, 100]})
+    study = example_study(tmp_path, grid={"data.max_length": [50, 100]})
     (axes, *_) = study_figure(study_table(study, example_results(study))).axes
-    assert axes.get_xlabel() == "data.train_limit" and axes.get_ylabel() == "accuracy"
+    assert axes.get_xlabel() == "data.max_length" and axes.get_ylabel() == "accuracy"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["50", "100"]
     assert [line.get_label() for line in axes.get_lines()] == list(ACCURACIES)
 
