@@ -14,15 +14,23 @@ _NUMBER = re.compile(r"\b(?:Errno|os error) (\d+)\b")
 
 def disk_fault(error: BaseException) -> int | None:
     """The number of the system's error behind an error or one of its causes; None where no disk is at fault."""
-    return next((number for each in _causes(error) if (number := _number(each)) in OF_THE_DISK), None)
+    for each, is_meant in _causes(error):
+        number = _number(each)
+        # A lack of rights that was met in passing, while something else failed, is no reason of that.
+        if number in OF_THE_DISK and (is_meant or number != errno.EACCES):
+            return number
+    return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _causes(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
+    """The error and those behind it, each with whether it was given as a cause."""
     seen: set[int] = set()
     found: BaseException | None = error
+    is_meant = True
     while found is not None and id(found) not in seen:
         seen.add(id(found))
-        yield found
+        yield found, is_meant
+        is_meant = is_meant and found.__cause__ is not None
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
 
 

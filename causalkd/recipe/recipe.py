@@ -112,8 +112,9 @@ class Recipe(Part):
         Args:
             fields: Dotted fields of the recipe that it was asked to have, with their values.
         """
-        asked = [field.split(".")[1] for field in fields if field.startswith("training.")]
-        asked += list(given) if isinstance(given := fields.get("training"), Mapping) else []
+        given = {field: value for field, value in fields.items() if value is not None}
+        asked = [field.split(".")[1] for field in given if field.startswith("training.")]
+        asked += list(whole) if isinstance(whole := given.get("training"), Mapping) else []
         lines = []
         for key, own in self.not_inherited().items():
             if key in asked:

@@ -60,8 +60,9 @@ def _shared(one: SetField, other: SetField, students: Sequence[str]) -> Key | No
     # A student's own key of its training shadows the shared one, whichever is set first.
     theirs = [key for key, _ in _leaves(path, other.value)]
     for (key, _), that in product(leaves, theirs):
-        is_shadowed = _shared_training(key) & _own_training(that) or _own_training(key) & _shared_training(that)
-        if is_shadowed:
+        if _shared_training(key) & _own_training(that):
+            return that
+        if _own_training(key) & _shared_training(that):
             return key
     return None
 

@@ -136,7 +136,11 @@ def _check(study: Study, folder: StudyFolder) -> None:
         names.add((asked.name, part.split))
     if study.choose is not None:
         _check_choice(study)
-    path = folder.path
+    _check_folder(folder.path)
+
+
+def _check_folder(path: Path) -> None:
+    """Refuses a folder of something else."""
     # Another worker may be writing the study's file, whose draft begins with a dot.
     entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
     holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
@@ -196,7 +200,7 @@ def read_study(study: Study) -> StudyTable:
             with have changed.
     """
     folder, chosen = StudyFolder(study.folder), ()
-    _check(study, folder)
+    _check_folder(folder.path)
     folder.path.mkdir(parents=True, exist_ok=True)
     if study.choose is not None:
         choosing = study.choosing()

@@ -29,6 +29,13 @@ def test_a_fault_of_the_disk(error: Exception, number: int | None) -> None:
     assert disk_fault(error) == number
 
 
+def test_a_lack_of_rights_in_passing_is_no_reason() -> None:
+    for number, found in ((errno.EACCES, None), (errno.ENOSPC, errno.ENOSPC)):
+        error = RuntimeError("shapes cannot be multiplied")
+        error.__context__ = OSError(number, "met before")
+        assert disk_fault(error) == found
+
+
 def test_causes_in_a_circle_end() -> None:
     one = ValueError("one")
     assert disk_fault(_raised(one, _raised(ValueError("other"), one))) is None

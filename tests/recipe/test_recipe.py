@@ -228,3 +228,4 @@ def test_a_change_that_a_student_inherits_is_made() -> None:
     assert [each.training for each in Recipe.load("quickstart", both).students] == 2 * [{"steps": None, "epochs": 2}]
     one = Recipe.load("quickstart", ["students.kd.training={}", "training.steps=100"])
     assert [one.training_of(each).steps for each in one.students] == [100, 1150]
+    Recipe.load("quickstart", ["training.epochs=null"])  # it asks for nothing

@@ -25,7 +25,7 @@ def _told(first: str, value: Any, second: str, other: Any = 1, reason: str = "")
         (f"students.*.{RATE}", 1, f"students.1.{RATE}", f"students.*.{RATE}"),
         ("training", {"learning_rate": 1, "steps": 3}, RATE, RATE),
         (RATE, 1, "training", RATE),
-        (STEPS, 1, "students.*.training.epochs", STEPS),
+        (STEPS, 1, "students.*.training.epochs", "students.*.training.epochs"),
         ("students", [{"name": "a", "training": {"learning_rate": 1}}], f"students.*.{RATE}", f"students.a.{RATE}"),
         ("students", [{"name": "a", "training": {"learning_rate": 1}}], RATE, f"students.a.{RATE}"),
         ("data.train_limit", 9, "data", "data.train_limit"),

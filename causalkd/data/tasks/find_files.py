@@ -31,13 +31,13 @@ _SPLIT_NAMES = {
 """How the name of a file in a folder, or of a split on the hub, shows which split it is."""
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 """What lies in the folder of a virtual environment."""
+_RUN = {"recipe.yaml", "data.json"}
 _WRITTEN_HERE = (
-    {"recipe.yaml", "data.json"},
     {"study.yaml", "cells.jsonl"},
     {"study.yaml", "step_costs.json"},
     {"pipeline.yaml", "results.json"},
 )
-"""What lies in the folder of a run, a study or a pipeline, whose files are results and no data."""
+"""What lies in the folder of a run, and in that of a study or a pipeline, whose files are results and no data."""
 
 
 def find_files(path: str) -> list[Path]:
@@ -101,7 +101,7 @@ class _Search:
         while waiting:
             folder = waiting.pop()
             entries = self._entries(folder)
-            if folder != first and _is_left_out({entry.name for entry in entries}):
+            if folder != first and _is_left_out(folder, {entry.name for entry in entries}):
                 continue
             yield folder, entries
             inside = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -139,9 +139,11 @@ class _Search:
             )
 
 
-def _is_left_out(names: set[str]) -> bool:
+def _is_left_out(folder: Path, names: set[str]) -> bool:
     """Whether a folder of these entries holds no data that anybody has put there."""
-    return any(name in names for name in _ENVIRONMENT) or any(marks <= names for marks in _WRITTEN_HERE)
+    if any(name in names for name in _ENVIRONMENT) or any(marks <= names for marks in _WRITTEN_HERE):
+        return True
+    return names >= _RUN and is_record(folder / "data.json")
 
 
 def _is_data(entry: os.DirEntry[str]) -> bool:

@@ -1,12 +1,9 @@
-"""What is recognised among the entries of a run's folder: the checkpoints of a training, and the record of a run."""
+"""The checkpoints of a training among the entries of a folder."""
 
-import json
 import re
 from pathlib import Path
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-_IN_A_RECORD = {"train", "heldout", "recipe"}
-"""Keys of a run's data.json; see `causalkd.runs.setup.provenance`."""
 
 
 def checkpoints_in(work: Path) -> list[Path]:
@@ -18,12 +15,3 @@ def checkpoints_in(work: Path) -> list[Path]:
 def step_of(checkpoint: Path) -> int:
     """The step after which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
-
-
-def is_record(file: Path) -> bool:
-    """Whether a file is a run's record of what it is made with, and not a file of the user's with the same name."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.keys() >= _IN_A_RECORD

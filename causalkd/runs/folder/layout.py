@@ -12,11 +12,12 @@ from typing import NamedTuple
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import read_yaml
 from causalkd.files.manifest import MANIFEST, damage, recorded_files
+from causalkd.files.records import is_record
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.folder.entries import checkpoints_in, is_record
+from causalkd.runs.folder.entries import checkpoints_in
 
 _FILES = (
     *("recipe.yaml", "alignment.yaml", "metrics.jsonl", "report.json", "finetune.json", "report.html", "report.md"),

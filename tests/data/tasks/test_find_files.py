@@ -90,6 +90,8 @@ def test_what_runs_have_written_is_no_data(tmp_path: Path) -> None:
     (kept,) = _written(tmp_path, "a/recipe.csv")
     _written(tmp_path, "runs/x/recipe.yaml", "runs/x/data.json", "runs/x/metrics.jsonl", "runs/x/costs/one.json")
     _written(tmp_path, "studies/s/study.yaml", "studies/s/cells.jsonl", "studies/s/failures/one.json")
+    assert len(find_files(str(tmp_path))) == 4, "a data.json of one's own beside a recipe of one's own is data"
+    (tmp_path / "runs/x/data.json").write_text('{"train": {}, "heldout": {}, "recipe": {}}')
     assert find_files(str(tmp_path)) == [kept] == find_files(f"{tmp_path}/**")
     assert find_files(f"{tmp_path}/runs/x/*.jsonl") == [tmp_path / "runs/x/metrics.jsonl"]
 

@@ -1,8 +1,8 @@
-"""Checkpoints and records are known from what has a similar name."""
+"""Checkpoints are known from what has a similar name."""
 
 from pathlib import Path
 
-from causalkd.runs.folder.entries import checkpoints_in, is_record, step_of
+from causalkd.runs.folder.entries import checkpoints_in, step_of
 
 
 def test_checkpoints_come_the_latest_first(tmp_path: Path) -> None:
@@ -10,11 +10,3 @@ def test_checkpoints_come_the_latest_first(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "checkpoint-11").write_text("a file")
     assert [step_of(path) for path in checkpoints_in(tmp_path)] == [10, 9] and checkpoints_in(tmp_path / "no") == []
-
-
-def test_a_record_has_its_keys(tmp_path: Path) -> None:
-    file = tmp_path / "data.json"
-    assert not is_record(file)
-    for text, found in (("[]", False), ("{", False), ('{"train": 1, "heldout": 1, "recipe": 1}', True)):
-        file.write_text(text)
-        assert is_record(file) == found

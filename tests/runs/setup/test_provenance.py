@@ -43,6 +43,9 @@ def test_one_label_makes_other_data(tmp_path: Path) -> None:
     assert changed_inputs(folder, data, {}) == {}
     write_identity(folder, recipe, data, 1)
     assert changed_inputs(folder, data, {}) == {} and identity(data)["train"]["rows"] == 96
+    rows = [{**row, "may_lack": False, "alone": {"words": []}} for row in data.train.examples]
+    noted = replace(data, train=replace(data.train, examples=rows))
+    assert changed_inputs(folder, noted, {}) == {}, "what earlier versions did not keep beside the same data"
     told = changed_inputs(folder, _replaced(data, "train"), {})
     assert list(told) == ["train"] and "train: the run was made with 96 rows of the planted task" in told["train"]
     folder.data.write_text(json.dumps({"train": {}}))
