@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,15 +178,30 @@ def _read_json(paths: list[Path]) -> "Dataset | None":
         _find_json_faults(filled)
         raise
     # JSON has no dates: a text that looks like one is a text, but is read as a time and loses its form.
-    return _as_written(filled) if "timestamp[" in str(rows.features.arrow_schema) else rows
+    return _as_written(rows, filled) if "timestamp[" in str(rows.features.arrow_schema) else rows
 
 
-def _as_written(paths: Sequence[Path]) -> "Dataset":
-    """The rows of JSON files with every text as it is in the file; they are in memory."""
-    from datasets import Dataset
+def _as_written(rows: "Dataset", paths: Sequence[Path]) -> "Dataset":
+    """The rows of JSON files with every text as it is in the file: columns with times are read anew, into memory."""
+    from datasets import Dataset, Features, concatenate_datasets
 
-    rows = [row for file in paths for row in _objects(file.read_text(encoding="utf-8-sig"))]
-    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in dict.fromkeys(chain(*rows))})
+    objects = [each for file in paths for each in _objects(file.read_text(encoding="utf-8-sig"))]
+    # The types are kept but for the times: of a column with values of several types none would be found anew.
+    features = {name: _without_times(feature) for name, feature in rows.features.items()}
+    changed = Features({name: each for name, each in features.items() if each != rows.features[name]})
+    texts = Dataset.from_dict({name: [each.get(name) for each in objects] for name in changed}, changed)
+    return concatenate_datasets([rows.remove_columns(list(changed)), texts], axis=1).select_columns(list(features))
+
+
+def _without_times(feature: Any) -> Any:
+    """The type of a column with texts where it has times, at any depth."""
+    from datasets import List, Value
+
+    if isinstance(feature, dict):
+        return {name: _without_times(each) for name, each in feature.items()}
+    if isinstance(feature, List):
+        return List(_without_times(feature.feature), feature.length)
+    return Value("string") if getattr(feature, "dtype", "").startswith("timestamp[") else feature
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

@@ -97,6 +97,8 @@ def encode(
             f"{type(tokenizer).__name__} is not a fast tokenizer, and only those say which token stands for which "
             "characters. Load it with AutoTokenizer, or give the folder of one that has a tokenizer.json"
         )
+    if not len(first):  # which the tokenizer itself cannot read
+        return []
     pair = None if second is None else list(second)
     with refused(f"{type(tokenizer).__name__} cannot read a text", "name a tokenizer that reads any word"):
         batch = tokenizer(

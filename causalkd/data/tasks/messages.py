@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from causalkd.data.tasks.encode import RowNames
+
 _SPEAKERS: Mapping[str, str] = {
     "system": "system",
     "human": "user",
@@ -27,11 +29,17 @@ def as_messages(value: Any) -> Any:
     ]
 
 
-def refuse_tools(tools: Sequence[Any], origin: str) -> None:
+def says_nothing(value: Any) -> bool:
+    """Whether a value is absent or empty, perhaps as a text in JSON, such as `[]` or `null`."""
+    return not value or (isinstance(value, str) and "".join(value.split()) in ("", "[]", "{}", '""', "null", "None"))
+
+
+def refuse_tools(tools: Sequence[Any], names: RowNames) -> None:
     """Raises ValueError where a conversation has tools, which a template would describe to the model before it."""
-    found = next((place for place, value in enumerate(tools) if value), None)
+    found = next((place for place, value in enumerate(tools) if not says_nothing(value)), None)
     if found is not None:
         raise ValueError(
-            f"{origin}: the column 'tools' says what the assistant may call (in row {found + 1} and perhaps others), "
-            "which is not read, so the rows would be other conversations. Remove these rows, or the column"
+            f"row {names.number(found)}{names.of}: the column 'tools' says what the assistant may call, here and "
+            "perhaps in other rows, which is not read, so the rows would be other conversations. Remove such rows, or "
+            "the column"
         )

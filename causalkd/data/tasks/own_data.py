@@ -8,6 +8,7 @@ from pathlib import Path
 from causalkd.data.tasks.columns import columns_of
 from causalkd.data.tasks.data_files import Table, hub_splits, read_files, read_hub
 from causalkd.data.tasks.declared_splits import declares_splits
+from causalkd.data.tasks.encode import RowNames
 from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.kinds import Kind, Metric
 from causalkd.data.tasks.labels import (
@@ -211,7 +212,8 @@ class OwnData:
         values = [named(list(table.rows[column]), declared[column]) for _, column in sought]
         if self.kind == "chat":
             values = [list(map(as_messages, column)) for column in values]
-            refuse_tools(table.rows["tools"][:] if "tools" in table.columns else (), table.origin)
+            tools = table.rows["tools"][:] if "tools" in table.columns else ()
+            refuse_tools(tools, RowNames(table.origin, table.numbers))
         if self.kind == "instructions" and columns["input"]:  # which a row may lack
             values[1] = ["" if value is None else value for value in values[1]]
         roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]

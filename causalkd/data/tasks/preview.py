@@ -141,12 +141,19 @@ def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[s
     roles = {role: names[0] if len(names) == 1 else list(names) for role, names in columns.items() if names}
     block: dict[str, Any] = {"path": own.path, "kind": own.kind, "columns": roles}
     block |= {name: value for name, value in (("config", own.config), ("revision", own.revision)) if value}
+    named = _splits_named(splits)
     if "validation" not in {split_of(name) or name for name in splits}:
         held = PartOf(split="train", share=0.1)
         if own.task in LANGUAGE_MODELS and rows < 2 and "text" in columns:  # one text, which is cut
             return _written(block | {"heldout_share": held.share})
-        block["splits"] = {"validation": {"part_of": held.split, "share": held.share, "seed": held.seed}}
-    return _written(block)
+        named["validation"] = {"part_of": held.split, "share": held.share, "seed": held.seed}
+    return _written(block | ({"splits": named} if named else {}))
+
+
+def _splits_named(splits: Sequence[str]) -> dict[str, Any]:
+    """The first of several splits that may be the one for training or validation, where a recipe must name one."""
+    may_be = {split: [name for name in splits if split_of(name) == split] for split in ("train", "validation")}
+    return {split: names[0] for split, names in may_be.items() if len(names) > 1 and split not in names}
 
 
 def _written(block: dict[str, Any]) -> str:

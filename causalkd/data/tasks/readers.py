@@ -65,20 +65,21 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
     neighbours of one kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form,
     and where the first column numbers the words, as in CoNLL-U, or repeats a name.
     """
-    sentences, words, tags, faults = [], [], [], []
+    sentences: list[list[list[str]]] = []
+    sentence: list[list[str]] = []
+    faults: list[int] = []
     table = [(line, line.split("\t") if "\t" in line else line.split(" ")) for line in [*lines(path), ""]]
     width = next((len(parts) for line, parts in table if not (_stands_between(parts) or line.startswith("# "))), 0)
     for number, (line, parts) in enumerate(table, 1):
         if _stands_between(parts):
-            if words:
-                sentences.append((words, tags))
-            words, tags = [], []
+            if sentence:
+                sentences.append(sentence)
+            sentence = []
         elif _COMMENT.fullmatch(line) or (line.startswith("# ") and len(parts) != (width or len(parts))):
             continue
         elif len(parts) >= 2 and parts[0] and parts[-1] and len(parts) == (width or len(parts)):
             width = len(parts)
-            words.append(parts[0])
-            tags.append(parts[-1])
+            sentence.append(parts)
         else:
             faults.append(number)
     if faults:
@@ -86,20 +87,33 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
             f"{path}: lines {faults[:5]} are not a word, a tab and a tag (or spaces for the tab), with as many "
             "columns as the others. Correct them"
         )
-    long = [words for words, _ in sentences if len(words) > 1]
-    if width > 2 and long and all(map(_are_no_words, long)):
+    long = [sentence for sentence in sentences if len(sentence) > 1]
+    if width > 2 and long and _have_no_words(long):
         raise ValueError(
-            f"{path}: the first column ({', '.join(long[0][:3])}) numbers the words or repeats a name, where words "
-            "must stand. Keep the columns of word and tag alone; of CoNLL-U, these are word and part of speech: "
-            r"`grep -v '^[0-9]*[-.]' a.conllu | cut -f 2,4 > a.conll`"
+            f"{path}: the first column ({', '.join(row[0] for row in long[0][:3])}) numbers the words or repeats a "
+            "name, where words must stand. Keep the columns of word and tag alone; of CoNLL-U, these are word and part "
+            r"of speech: `grep -v '^[0-9]*[-.]' a.conllu | cut -f 2,4 > a.conll`"
         )
-    return [(words, _entities_begun(tags)) for words, tags in sentences]
+    return [([row[0] for row in rows], _entities_begun([row[-1] for row in rows])) for rows in sentences]
 
 
-def _are_no_words(column: Sequence[str]) -> bool:
-    """Whether the first column of a sentence counts from 0 or 1, contractions (`1-2`) aside, or is always the same."""
+def _have_no_words(sentences: Sequence[Sequence[Sequence[str]]]) -> bool:
+    """Whether the first column of every sentence counts its words, or is always the same beside one that may be words.
+
+    A word may be repeated too (`ha ha`); its other columns then have one value, or two as of a chunk (`B-`, `I-`).
+    """
+    firsts = [[row[0] for row in rows] for rows in sentences]
+    is_name = [len(set(first)) == 1 for first in firsts]
+    others = zip(*(row[1:-1] for rows in sentences for row in rows), strict=True)
+    if all(is_name):
+        return any(len(set(column)) > 2 for column in others)
+    return all(same or _counts(first) for first, same in zip(firsts, is_name, strict=True))
+
+
+def _counts(column: Sequence[str]) -> bool:
+    """Whether a column counts from 0 or 1, contractions (`1-2`) aside."""
     numbers = [each for each in column if not re.fullmatch(r"\d+[-.]\d+", each)]
-    return len(set(column)) == 1 or any(numbers == list(map(str, range(n, n + len(numbers)))) for n in (0, 1))
+    return any(numbers == list(map(str, range(n, n + len(numbers)))) for n in (0, 1))
 
 
 def _stands_between(parts: Sequence[str]) -> bool:

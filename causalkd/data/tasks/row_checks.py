@@ -4,7 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from causalkd.data.tasks.labels import is_missing
+from causalkd.data.tasks.messages import says_nothing
 
+_NOT_READ = ("tool_calls", "tool_call_id", "function_call", "tools", "functions", "reasoning_content", "reasoning")
+_NOT_READ += ("thinking", "images", "audio", "videos", "name")
+"""What a turn may have that a chat template would write, besides role and content; anything else is about the turn."""
+_LEARNT = ("weight", "loss", "train")
+"""What says whether a turn is learnt, as 0 or 1."""
 _SHOWN = 5
 
 
@@ -111,15 +117,15 @@ def _spans(value: Any) -> bool:
 
 
 def _messages(value: Any) -> bool:
-    if not isinstance(value, list) or not value:
+    return isinstance(value, list) and bool(value) and all(map(_message, value))
+
+
+def _message(turn: Any) -> bool:
+    if not isinstance(turn, Mapping) or not all(isinstance(turn.get(key), str) for key in ("role", "content")):
         return False
-    return all(
-        isinstance(turn, Mapping)
-        and isinstance(turn.get("role"), str)
-        and isinstance(turn.get("content"), str)
-        and not any(each not in (None, "", []) for key, each in turn.items() if key not in ("role", "content"))
-        for turn in value
-    )
+    # The assistant's turns are learnt whole, and no others are.
+    is_learnt = (None, int(turn["role"] == "assistant"))
+    return all(says_nothing(turn.get(key)) for key in _NOT_READ) and all(turn.get(key) in is_learnt for key in _LEARNT)
 
 
 _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
@@ -135,8 +141,8 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "answers": ("answers with lists `answer_start` and `text`", _answers),
     "spans": ("answers as pairs of a start and a text", _spans),
     "messages": (
-        "a list of messages with texts as `role` and `content` (or `from` and `value`), and without anything else, "
-        "such as `tool_calls`, `reasoning_content` or `weight`, which is not read,",
+        "a list of messages with texts as `role` and `content` (or `from` and `value`), and without what changes a "
+        "conversation and is not read, such as `tool_calls`, `reasoning_content` or a `weight` of an assistant's turn,",
         _messages,
     ),
 }

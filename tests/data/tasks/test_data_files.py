@@ -1,6 +1,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -146,3 +147,17 @@ def test_texts_that_look_like_dates_stay_texts(tmp_path: Path, form: str) -> Non
     found = read_files([path]).rows
     assert found["text"][:] == [row["text"] for row in rows] and found["turns"][:] == [row["turns"] for row in rows]
     assert found["more"][:] == [None, None, "2020-01-01T00:00:00"]
+
+
+@pytest.mark.parametrize("other", ["x2", [1, "a"], {"a": [1, "a"]}])
+def test_dates_beside_a_column_of_several_types_stay_texts(tmp_path: Path, other: Any) -> None:
+    nested = [{"at": ["2020-01-01"], "id": 1}, {"at": None, "id": other}]
+    rows = [
+        {"created": "2020-01-01T00:00:00", "nested": nested[0], "id": 1},
+        {"created": None, "nested": nested[1], "id": other},
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    found = read_files([path]).rows
+    assert found.column_names == ["created", "nested", "id"] and found["nested"][:] == nested
+    assert found["created"][:] == ["2020-01-01T00:00:00", None] and found["id"][:] == [1, other]

@@ -128,6 +128,12 @@ def test_a_limit_draws_articles_by_the_seed_the_same_of_a_file_and_of_lines(tmp_
     ]
     ids = [[row["input_ids"] for row in rows] for rows in drawn]
     assert ids[0] == ids[1] != ids[2] == ids[3] and {len(rows) for rows in ids} == {4}
+    for text in (FileText.of([path], ARTICLE), RowText.of_lines(table, "text", ARTICLE)):
+        assert text[0][0].strip() == ""  # which is drawn too where the limit is all of the text, and has no tokens
+        rows = block_rows(text, gpt2_like(), 16, causal=True, limit=10_000, begins=ARTICLE)
+        whole = [token for row in rows for token in row["input_ids"]]
+        every = block_rows(text, gpt2_like(), 16, causal=True, begins=ARTICLE)
+        assert sorted(whole) == sorted(token for row in every for token in row["input_ids"])
 
 
 def test_lines_that_start_with_a_space_are_cut_into_pieces_with_the_tokens_of_the_whole(

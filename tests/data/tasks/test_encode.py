@@ -43,6 +43,10 @@ def test_a_word_that_a_tokenizer_cannot_read_is_refused() -> None:
         encode(tokenizer, ["T"])
 
 
+def test_of_no_texts_there_are_no_tokens() -> None:
+    assert encode(bert_like(), []) == encode(bert_like(), [], []) == token_ids(bert_like(), []) == []
+
+
 def test_a_length_without_room_for_text_is_refused() -> None:
     with pytest.raises(ValueError, match="max_length 1 leaves no room for text beside the special tokens"):
         room_for_blocks(llama_like(), 1)

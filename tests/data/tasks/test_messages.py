@@ -1,5 +1,6 @@
 import pytest
 
+from causalkd.data.tasks.encode import RowNames
 from causalkd.data.tasks.messages import as_messages, refuse_tools
 
 
@@ -19,7 +20,8 @@ def test_anything_else_stays_as_it_is_and_is_checked_afterwards() -> None:
     assert as_messages([{"from": "gpt", "weight": 0}]) == [{"role": "assistant", "content": None, "weight": 0}]
 
 
-def test_tools_are_refused_and_their_absence_is_not() -> None:
-    refuse_tools([None, []], "a.jsonl")
-    with pytest.raises(ValueError, match=r"^a\.jsonl: the column 'tools' .* \(in row 2 and perhaps others\).*Remove"):
-        refuse_tools([None, [{"name": "sing"}]], "a.jsonl")
+def test_tools_are_refused_by_their_row_in_the_file_and_their_absence_is_not() -> None:
+    refuse_tools([None, [], "", "[]", " [ ]\n", "{}", "null", {}], RowNames("a.jsonl"))
+    for tools in ([{"name": "sing"}], '[{"name": "sing"}]', {"name": "sing"}, "sing"):
+        with pytest.raises(ValueError, match=r"^row 10 of a\.jsonl: the column 'tools' .*Remove such rows"):
+            refuse_tools([None, tools], RowNames("a.jsonl", [3, 9]))

@@ -1,10 +1,12 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
 import yaml
 
+from causalkd.data.tasks.own_data import OwnData, PartOf
 from causalkd.data.tasks.preview import preview
 from causalkd.recipe.sections import DataPart
 from tests.data.tiny_tokenizers import bert_like
@@ -53,12 +55,28 @@ def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
     assert "has 1 different values in 4 rows, which are no classes" in preview(str(path))
 
 
-@pytest.mark.parametrize(("split", "is_divided"), [("val", False), ("validation_matched", False), ("test", True)])
-def test_a_validation_split_of_any_name_is_kept(tmp_path: Path, split: str, is_divided: bool) -> None:
+_DRAWN = {"part_of": "train", "share": 0.1, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("train", "val"), {}),
+        (("train", "validation_matched"), {}),
+        (("train", "test"), {"validation": _DRAWN}),
+        (("train_sft", "train_gen"), {"train": "train_sft", "validation": _DRAWN}),
+        (("train", "train_gen", "dev_a", "validation_b"), {"validation": "dev_a"}),
+    ],
+)
+def test_the_splits_of_a_block_are_accepted(tmp_path: Path, names: tuple[str, ...], splits: dict[str, Any]) -> None:
+    """The first one where several names fit; a part of the training split only where there is none for validation."""
     rows = datasets.Dataset.from_list([{"text": f"the fox {n}", "label": "ab"[n % 2]} for n in range(12)])
-    datasets.DatasetDict({"train": rows, split: rows}).save_to_disk(tmp_path / "both")
+    datasets.DatasetDict(dict.fromkeys(names, rows)).save_to_disk(tmp_path / "both")
     page = preview(str(tmp_path / "both"))
-    assert ("splits" in yaml.safe_load(page[page.index("data:") :])["data"]) == is_divided
+    block = yaml.safe_load(page[page.index("data:") :])["data"]
+    assert block.get("splits", {}) == splits and DataPart.model_validate(block)
+    named = {split: PartOf("train", 0.1) if name == _DRAWN else name for split, name in splits.items()}
+    assert {"train", "validation"} <= set(OwnData(block["path"], block["kind"], splits=named).known_splits)
 
 
 def test_of_one_text_a_share_of_what_it_is_cut_into_is_held_out(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def test_conll_with_numbers_or_a_name_before_the_words_is_refused(tmp_path: Path
     assert [len(words) for words, _ in read_conll(words)] == [4, 2]
 
 
+@pytest.mark.parametrize("rows", [["ha UH O"] * 2, ["ha UH B-INTJ O", *["ha UH I-INTJ O"] * 2], ["ha UH O"] * 3])
+def test_conll_of_a_word_that_is_repeated_is_read(tmp_path: Path, rows: list[str]) -> None:
+    """Where other columns have as few values; where one has many, as words have, the first one is a name."""
+    other = [row.replace("ha", "no") for row in rows]
+    found = read_conll(write(tmp_path, "a.conll", "\n".join([*rows, "", *other, "", rows[0]])))
+    assert [words for words, _ in found] == [["ha"] * len(rows), ["no"] * len(rows), ["ha"]]
+    assert read_conll(write(tmp_path, "b.conll", "\n".join(rows))) == [(["ha"] * len(rows), ["O"] * len(rows))]
+    with pytest.raises(ValueError, match=r"the first column \(a/b_0, a/b_0\) .* repeats a name"):
+        read_conll(write(tmp_path, "c.conll", "a/b_0 hi UH O\na/b_0 ho UH O\n\na/b_1 so RB O\na/b_1 so RB O\n"))
+
+
 def test_conll_comments_are_no_words_and_a_word_that_is_a_hash_is_one(tmp_path: Path) -> None:
     for tab in (" ", "\t"):
         rows = ["# sent_id = 1", "a X Y DET".replace(" ", tab), "# X Y SYM".replace(" ", tab), "", "# newdoc id = 1"]

@@ -3,6 +3,17 @@ import pytest
 from causalkd.data.tasks.row_checks import check_answers, check_rows
 
 TURN = {"role": "user", "content": "sing"}
+ABOUT = {
+    "id": 7,
+    "lang": "en",
+    "timestamp": "2023",
+    "toxic": False,
+    "turn_identifier": 3,
+    "train": False,
+    "weight": 0.0,
+}
+ABOUT |= {"loss": None, "tool_calls": {}, "function_call": "null", "thinking": "", "images": []}
+REPLY = {"role": "assistant", "content": "la"}
 FITTING = {
     "text": ["a", ""],
     "label": ["a", 1, 0.5],
@@ -10,7 +21,7 @@ FITTING = {
     "tags": [["O", 3]],
     "answers": [{"answer_start": [0], "text": ["a"]}, {"answer_start": [], "text": []}],
     "spans": [[(0, "a")], []],
-    "messages": [[TURN, {**TURN, "tool_calls": None, "name": ""}]],
+    "messages": [[TURN, {**TURN, "tool_calls": None, "name": ""}], [{**TURN, **ABOUT}, {**REPLY, "weight": 1.0}]],
 }
 WRONG = {
     "text": [None, 2020, ["a"]],
@@ -21,7 +32,9 @@ WRONG = {
     "spans": [None, [(None, "a")], [(0, 7)]],
     "messages": [
         *(None, [], [{"role": "user"}], [{"role": "user", "content": None}]),
-        *([{**TURN, "tool_calls": [{"function": {"name": "sing"}}]}], [{**TURN, "weight": 0}]),
+        *([{**TURN, "tool_calls": [{"function": {"name": "sing"}}]}], [{**REPLY, "weight": 0}]),
+        *([{**REPLY, **more}] for more in ({"train": False}, {"weight": 0.5}, {"thinking": "so"}, {"name": "x"})),
+        [{**TURN, "loss": True}],
     ],
 }
 
