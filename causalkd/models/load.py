@@ -85,7 +85,7 @@ def load_model(
         model = plain_model(model)
     tokenizer = find_tokenizer(name, revision)
     if tokenizer is not None:
-        check_tokens(model, tokenizer, str(name))
+        check_tokens(model, tokenizer, str(name), task)
         if isinstance(tokenizer.pad_token_id, int):
             complete_padding(model, tokenizer.pad_token_id)
     _let_end_token_learn(model, tokenizer)

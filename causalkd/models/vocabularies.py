@@ -4,12 +4,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import n_embeddings
-from causalkd.task_types import LANGUAGE_MODELS
+from causalkd.task_types import LANGUAGE_MODELS, Task
 
 _ROLES = ("bos", "eos", "sep", "cls", "pad", "mask")
 
 
-def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str, task: Task) -> None:
     """Refuses a model that lacks the embedding of a token that its tokenizer puts into rows beside their text.
 
     Tokenizers often have further tokens that no text has, such as one for images.
@@ -17,8 +17,8 @@ def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, nam
     Raises:
         ValueError: A token has a number that no embedding has.
     """
-    size = n_embeddings(model)
-    numbers = {role: getattr(tokenizer, f"{role}_token_id") for role in (*_ROLES, "unk")}
+    size, roles = n_embeddings(model), [role for role in _ROLES if role != "mask" or task == "masked_lm"]
+    numbers = {role: getattr(tokenizer, f"{role}_token_id") for role in (*roles, "unk")}
     lacking = {role: each for role, each in numbers.items() if isinstance(each, int) and each >= size}
     if lacking:
         tokens = ", ".join(

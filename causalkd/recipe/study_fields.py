@@ -61,7 +61,7 @@ def _shared(one: SetField, other: SetField, students: Sequence[str]) -> Key | No
     theirs = [key for key, _ in _leaves(path, other.value)]
     for (key, _), that in product(leaves, theirs):
         if _shared_training(key) & _own_training(that):
-            return that
+            return key if other.reason else that
         if _own_training(key) & _shared_training(that):
             return key
     return None

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
 
+from causalkd.files.records import is_record
+
 FORMATS: Mapping[str, str] = {
     ".csv": "csv",
     ".tsv": "tsv",

@@ -190,7 +190,8 @@ def _prompts(
     found = []
     for file in chosen:
         keys = ("instruction", "input", "output")
-        rows = read_jsonl(file, keys, {"input": ""})[:limit]
+        read = read_jsonl(file, keys, {"input": ""})[:limit]
+        rows = [(said, "" if more is None else more, answer) for said, more, answer in read]
         if not rows:
             raise ValueError(f"{file} has no rows; give a file with an instruction and an output a line")
         check_rows(keys, keys, list(zip(*rows, strict=True)), str(file))

@@ -59,6 +59,8 @@ def same_sources(batch: Batch) -> Bool[Tensor, "batch batch"]:
 def _exchanged(
     source_rows: Int[Tensor, "batch"], counts: Int[Tensor, "batch"], same: Bool[Tensor, "batch batch"]
 ) -> Int[Tensor, "batch"]:
+    if not same[torch.arange(len(same)), source_rows.cpu()].any():
+        return source_rows
     given, size = source_rows.tolist(), counts.tolist()
     barred = (same | torch.eye(len(given), dtype=torch.bool, device=same.device)).tolist()
     for row, own in enumerate(given):

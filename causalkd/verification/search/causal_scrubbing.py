@@ -49,7 +49,7 @@ class Scrubbed:
     """Mean losses in nats."""
 
     clean: float
-    """Run the model as it is."""
+    """The loss of the model as it is."""
     scrubbed: float
     """The loss of its predictions for scrubbed rows."""
     random: float
