@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import torch
@@ -189,21 +190,28 @@ def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tens
     if not all("label" in example for example in examples):
         return None
     labels = [example["label"] for example in examples]
-    if not per_token(examples):
-        return (
-            _at_their_places(examples, torch.tensor(labels), side) if _are_answers(examples) else torch.tensor(labels)
-        )
+    one_each = per_token(examples)
+    if _are_answers(examples):
+        return _at_their_places(examples, torch.tensor([[int(each) for each in ends] for ends in labels]), side)
+    if not one_each:
+        return torch.tensor(labels)
     return pad_rows([label if isinstance(label, list) else label.tolist() for label in labels], IGNORED, side)
 
 
 def _are_answers(examples: Sequence[Example]) -> bool:
-    """Whether labels are the two ends of answers: of rows that do not say so, two numbers that are no 0 and 1."""
+    """Whether labels are the two ends of answers: of rows that do not say so, two whole numbers that are no 0 and 1,
+    and no labels of two tokens each.
+    """
     if all("null" in example for example in examples):
         return True
     labels = [example["label"] for example in examples]
-    return all(isinstance(label, tuple) and len(label) == 2 for label in labels) and any(
-        max(each) > 1 for each in labels
-    )
+    labels = [label.tolist() if hasattr(label, "tolist") else label for label in labels]
+    if not all(isinstance(label, tuple | list) and len(label) == 2 for label in labels):
+        return False
+    if not all(isinstance(label, tuple) for label in labels) and all(len(row["input_ids"]) == 2 for row in examples):
+        return False
+    numbers = [each for label in labels for each in label]
+    return all(isinstance(each, Integral) for each in numbers) and max(numbers) > 1
 
 
 def _at_their_places(

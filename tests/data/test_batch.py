@@ -60,6 +60,11 @@ def test_the_ends_of_an_answer_are_where_padding_moves_them(told) -> None:
     assert pad_labels(rows, "left").tolist() == [[2, 3], [2, 3], [-100, -100]]
     flags = [{"input_ids": [5] * size, "label": label} for size, label in ((4, (1, 1)), (2, (0, 1)))]
     assert pad_labels(flags, "left").tolist() == [[1, 1], [0, 1]]
+    for kind in (list, torch.tensor):
+        ends = [{"input_ids": [5] * size, "label": kind(label)} for size, label in ((4, (2, 3)), (2, (0, 1)))]
+        assert pad_labels(ends, "left").tolist() == [[2, 3]] * 2
+    numbers = [{"input_ids": [5] * size, "label": (0.5, 2.5)} for size in (4, 2)]
+    assert pad_labels(numbers, "left").tolist() == [[0.5, 2.5]] * 2
 
 
 def test_no_examples_and_examples_without_tokens_are_errors() -> None:
