@@ -18,8 +18,8 @@ def _told(first: str, value: Any, second: str, other: Any = 1, reason: str = "")
     ("first", "value", "second", "key"),
     [
         (RATE, 1, RATE, RATE),
-        (RATE, 1, f"students.*.{RATE}", RATE),
-        (RATE, 1, f"students.a.{RATE}", RATE),
+        (RATE, 1, f"students.*.{RATE}", f"students.*.{RATE}"),
+        (RATE, 1, f"students.a.{RATE}", f"students.a.{RATE}"),
         (f"students.a.{RATE}", 1, RATE, f"students.a.{RATE}"),
         (f"students.0.{RATE}", 1, f"students.a.{RATE}", f"students.a.{RATE}"),
         (f"students.*.{RATE}", 1, f"students.1.{RATE}", f"students.*.{RATE}"),
