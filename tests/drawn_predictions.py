@@ -25,7 +25,7 @@ def comparisons(sites: int) -> tuple[Comparison, ...]:
     taught, own = ([Intervention((), f"{model}{site}") for site in range(sites)] for model in ("teacher", "student"))
     return tuple(
         Comparison(
-            *(f"pair{site}", "block_output", "pos", None, site, site, True, taught[site], own[site]),
+            *(f"pair{site}", "block_output", "pos", None, site, site, "aligned", taught[site], own[site]),
             wrong_layer=own[site - 1] if sites > 1 else None,
             shuffled=own[(site + 1) % sites] if sites > 1 else None,
         )

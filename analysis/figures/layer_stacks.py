@@ -1,6 +1,6 @@
 """Teacher and student as stacks of layers, the aligned sites joined and coloured by effective IIA: an inline SVG."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -8,8 +8,8 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex, to_rgba
 
 from analysis.figures.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on, shortened
-from causalkd.alignment.spec import GRID
 from causalkd.reporting.headline import percent
+from causalkd.reporting.site_layers import Layers, site_layers, written
 from causalkd.reporting.summary import best_baseline, mean
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
@@ -23,7 +23,7 @@ _LETTERS = 15
 
 @dataclass(frozen=True)
 class Join:
-    """One aligned pair of layers.
+    """The declared pairs of the same layers.
 
     Attributes:
         layers: The teacher's and the student's.
@@ -34,7 +34,7 @@ class Join:
         meaning: The exact numbers, for a tooltip.
     """
 
-    layers: tuple[int, int]
+    layers: tuple[Layers, Layers]
     value: float | None
     few: bool
     reachable: bool
@@ -42,12 +42,13 @@ class Join:
 
 
 def joins(report: VerificationReport, student: str) -> list[Join]:
-    """The aligned layers of one student; the declared ones where none was trained."""
-    rows = [row for row in report.interchange if row.student == student]
-    chosen = [row for row in rows if row.aligned] or [row for row in rows if not row.pair.startswith(GRID)]
+    """The aligned layers of one student."""
+    groups: dict[tuple[Layers, Layers], list[InterchangeRow]] = {}
+    for row in report.interchange:
+        if row.student == student and row.aligned:
+            groups.setdefault(site_layers(report, row), []).append(row)
     found = []
-    for layers in dict.fromkeys((row.teacher_layer, row.student_layer) for row in chosen):
-        here = [row for row in chosen if (row.teacher_layer, row.student_layer) == layers]
+    for layers, here in groups.items():
         measured = [row for row in here if row.baseline == "measured"]
         value = mean(row.iia_effective for row in _counted(measured))
         reachable = any(row.reachable for row in measured)
@@ -61,18 +62,25 @@ def layer_stacks(report: VerificationReport, student: str) -> Markup:
     depths = _depths(report, student)
     height = min(max(_LAYER * max(depths), _HEIGHTS[0]), _HEIGHTS[1])
     found = joins(report, student)
+    aligned = [_by_layer(found, model) for model in (0, 1)]
     parts = [
         Markup('<svg class="stacks" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
             _WIDTH, height + _TOP + 20, _described(student, depths, found)
         ),
         *(_heading(x, text) for x, text in ((_LEFT, "teacher"), (_RIGHT, student))),
         *(_link(join, depths, height) for join in found),
-        *_stack(_LEFT, depths[0], height, {join.layers[0]: None for join in found}),
-        *_stack(_RIGHT, depths[1], height, {join.layers[1]: join for join in found}),
+        *_stack(_LEFT, depths[0], height, {layer: [] for layer in aligned[0]}),
+        *_stack(_RIGHT, depths[1], height, aligned[1]),
         *(_label(x + _BOX / 2, height + _TOP + 14, "↑ input", "muted", 11.0) for x in (_LEFT, _RIGHT)),
         Markup("</svg>"),
     ]
     return Markup("").join(parts)
+
+
+def _by_layer(found: Sequence[Join], model: int) -> dict[int, list[Join]]:
+    """The joins that each layer of a model is in."""
+    layers = dict.fromkeys(layer for join in found for layer in join.layers[model])
+    return {layer: [join for join in found if layer in join.layers[model]] for layer in layers}
 
 
 def scale() -> Markup:
@@ -86,10 +94,11 @@ def _counted(rows: Sequence[InterchangeRow]) -> list[InterchangeRow]:
 
 
 def _meaning(
-    rows: Sequence[InterchangeRow], layers: tuple[int, int], value: float | None, reachable: bool, few: bool
+    rows: Sequence[InterchangeRow], layers: tuple[Layers, Layers], value: float | None, reachable: bool, few: bool
 ) -> str:
     components = ", ".join(dict.fromkeys(row.component for row in rows))
-    where = f"teacher layer {layers[0]} and student layer {layers[1]} ({components})"
+    teacher, student = (f"layer{'s' * (len(each) > 1)} {written(each)}" for each in layers)
+    where = f"teacher {teacher} and student {student} ({components})"
     if not reachable:
         return f"{where}: the intervention cannot reach the output"
     if value is None:
@@ -110,8 +119,9 @@ def _described(student: str, depths: tuple[int, int], found: Sequence[Join]) -> 
 
 def _depths(report: VerificationReport, student: str) -> tuple[int, int]:
     rows = [row for row in report.interchange if row.student == student]
-    teacher = max((row.teacher_layer for row in report.interchange), default=-1) + 1
-    return max(teacher, 1), max(max((row.student_layer for row in rows), default=-1) + 1, 1)
+    last = [max((site_layers(report, row)[model][-1] for row in rows), default=0) for model in (0, 1)]
+    teacher = max((row.teacher_layer for row in report.interchange), default=0)  # of every student's grid
+    return max(teacher, last[0]) + 1, last[1] + 1
 
 
 def _heading(x: float, text: str) -> Markup:
@@ -119,48 +129,59 @@ def _heading(x: float, text: str) -> Markup:
     return Markup("<g><title>{}</title>{}</g>").format(text, _label(x + _BOX / 2, 14.0, shown, "ink", 13.0))
 
 
-def _stack(x: float, depth: int, height: float, aligned: dict[int, Join | None]) -> list[Markup]:
+def _stack(x: float, depth: int, height: float, aligned: Mapping[int, Sequence[Join]]) -> list[Markup]:
     """The boxes of one model from the input at the bottom to the output at the top."""
     size = height / depth
     every = 1 if size >= 13 else 2 if size >= 7 else 4
     found = []
     for layer in range(depth):
-        join = aligned.get(layer)
-        style, ink = _box_style(layer in aligned, join)
-        text = _box_text(layer, join) if layer in aligned or layer % every == 0 else ""
+        joins = aligned.get(layer, ())
+        style, ink = _box_style(layer in aligned, joins)
+        text = _box_text(layer, joins) if layer in aligned or layer % every == 0 else ""
         y = _TOP + height - size * (layer + 1)
         gap = min(4.0, size / 4)
         box = Markup('<rect x="{}" y="{:.1f}" width="{}" height="{:.1f}" rx="4" style="{}"/>').format(
             x, y + gap / 2, _BOX, size - gap, style
         )
-        title = f"layer {layer}" if join is None else join.meaning
+        title = "; ".join(join.meaning for join in joins) or f"layer {layer}"
         label = _label(x + _BOX / 2, y + size / 2, text, ink, min(12.0, 0.9 * (size - gap)), "central")
         found.append(Markup("<g><title>{}</title>{}{}</g>").format(title, box, label))
     return found
 
 
-def _box_style(aligned: bool, join: Join | None) -> tuple[str, str]:
-    """The style of a box, and the colour of its text."""
-    if join is not None and join.value is not None and join.reachable:
-        colour = _colour(join.value)
+def _box_style(aligned: bool, joins: Sequence[Join]) -> tuple[str, str]:
+    """The style of a box, and the colour of its text; a layer of several joins has no colour of its own."""
+    if len(joins) == 1 and joins[0].value is not None and joins[0].reachable:
+        colour = _colour(joins[0].value)
         return f"fill: {colour}; stroke: var(--ink, {INK}); stroke-width: 1.5", readable_on(to_rgba(colour))
     edge = f"stroke: var(--ink, {INK}); stroke-width: 1.5" if aligned else f"stroke: var(--muted, {MUTED})"
     return f"fill: var(--tint, {FAINT}); {edge}", "ink"
 
 
-def _box_text(layer: int, join: Join | None) -> str:
-    if join is None:
+def _box_text(layer: int, joins: Sequence[Join]) -> str:
+    if not joins:
         return f"layer {layer}"
+    if len(joins) > 1:
+        return f"layer {layer}: {len(joins)} pairs"
+    (join,) = joins
     unknown = "few pairs" if join.few else "no value"
     told = "no effect" if not join.reachable else unknown if join.value is None else percent(join.value)
     return f"layer {layer}: {told}"
 
 
 def _link(join: Join, depths: tuple[int, int], height: float) -> Markup:
-    ends = [_TOP + height - height / depth * (layer + 0.5) for layer, depth in zip(join.layers, depths, strict=True)]
+    """A line from each of its teacher layers to each of its student layers."""
     left, right = _LEFT + _BOX, _RIGHT
     middle = (left + right) / 2
-    path = f"M {left} {ends[0]:.1f} C {middle} {ends[0]:.1f} {middle} {ends[1]:.1f} {right} {ends[1]:.1f}"
+    teacher, student = (
+        [_TOP + height - height / depth * (layer + 0.5) for layer in layers]
+        for layers, depth in zip(join.layers, depths, strict=True)
+    )
+    path = " ".join(
+        f"M {left} {start:.1f} C {middle} {start:.1f} {middle} {end:.1f} {right} {end:.1f}"
+        for start in teacher
+        for end in student
+    )
     width = max(3.0, min(8.0, 60.0 / max(depths)))
     drawn = [(f"var(--ink, {INK})", width + 2)]
     drawn += [(_colour(join.value) if join.value is not None and join.reachable else f"var(--paper, {PAPER})", width)]

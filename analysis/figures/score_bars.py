@@ -62,7 +62,7 @@ class BarGroup:
 def bar_groups(report: VerificationReport) -> list[BarGroup]:
     """The aligned sites, and the others where some were measured; the same sites as in the verdict."""
     found = standings(report)
-    measured = {row.aligned for row in report.interchange}
+    measured = {row.aligned for row in report.interchange if not row.touched}
     return [_group(report, found, aligned, named=True in measured) for aligned in (True, False) if aligned in measured]
 
 

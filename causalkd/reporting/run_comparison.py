@@ -43,7 +43,7 @@ def compare(reports: Mapping[str, VerificationReport]) -> Comparison:
 def _line(run: str, report: VerificationReport, name: str, with_metric: bool) -> tuple[str, ...]:
     found: list[StudentSummary] = [summary for summary in summaries(report) if summary.name == name]
     whole = found[-1]  # the mean, where there are several seeds
-    aligned, other = (standing(report, name, was) for was in (True, False))
+    aligned, other = standing(report, name, "aligned"), standing(report, name, "other")
     return (
         *(run, name, str(whole.seeds)),
         *([spread(whole.task_metric, whole.task_metric_sd)] if with_metric else []),
@@ -54,7 +54,17 @@ def _line(run: str, report: VerificationReport, name: str, with_metric: bool) ->
 
 
 def _site(row: InterchangeRow) -> tuple[object, ...]:
-    return (row.pair, row.component, row.unit, row.head, row.student_head, row.teacher_layer, row.student_layer)
+    """What tells the sites of a run apart; one that is aligned in one run alone is not the same site."""
+    return (
+        row.kind,
+        row.pair,
+        row.component,
+        row.unit,
+        row.head,
+        row.student_head,
+        row.teacher_layer,
+        row.student_layer,
+    )
 
 
 def _sites(report: VerificationReport) -> set[tuple[object, ...]]:

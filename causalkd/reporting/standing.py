@@ -13,6 +13,7 @@ from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.summary import rows_of
 from causalkd.verification.results.baselines import explaining
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
+from causalkd.verification.results.rows import SiteKind
 from causalkd.verification.statistics.aggregate import mean, sd
 from causalkd.verification.statistics.evidence import is_above
 from causalkd.verification.statistics.permutation import FEW_PAIRS
@@ -93,13 +94,13 @@ def alike(pairs: tuple[int, int]) -> str:
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
     """How each student stands, by name, at the aligned sites and at the others."""
-    return {name: (standing(report, name, True), standing(report, name, False)) for name in report.names}
+    return {name: (standing(report, name, "aligned"), standing(report, name, "other")) for name in report.names}
 
 
-def standing(report: VerificationReport, name: str, aligned: bool) -> Evidence:
+def standing(report: VerificationReport, name: str, kind: SiteKind) -> Evidence:
     """How one student stands at the aligned or the other sites."""
     seeds = [student.seed for student in report.students if student.name == name]
-    rows = [[row for row in rows_of(report, name, seed) if row.aligned == aligned] for seed in seeds]
+    rows = [[row for row in rows_of(report, name, seed) if row.kind == kind] for seed in seeds]
     by_seed = [_sites(each) for each in rows]
     shared = [key for key in by_seed[0] if all(key in sites for sites in by_seed)] if by_seed else []
     found = [[sites[key] for sites in by_seed] for key in shared]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from causalkd.alignment.spec import GRID
 from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.summary import best_baseline, rows_of
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
@@ -60,19 +59,9 @@ def measures(study: Study, result: CellResult, name: str) -> Measures:
 
 
 def _own_sites(report: VerificationReport, name: str, seed: int) -> tuple[list[InterchangeRow], list[InterchangeRow]]:
-    """The rows of one student at the declared pairs, and at the sites that none of them touches.
-
-    The second are a report's other sites where a student of its run was trained with interventions. Elsewhere a report
-    calls no site aligned; a study compares its methods at the same sites, whether or not their runs trained there.
-    """
+    """The rows of one student at the declared pairs, and at the sites that none of them touches."""
     rows = rows_of(report, name, seed)
-    declared = [row for row in rows if not row.pair.startswith(GRID)]
-    return declared, [
-        row
-        for row in rows
-        if row.pair.startswith(GRID)
-        if not any(p.touches(row.component, row.teacher_layer, row.student_layer) for p in report.alignment.pairs)
-    ]
+    return [row for row in rows if row.aligned], [row for row in rows if row.kind == "other"]
 
 
 def _at_sites(rows: Sequence[InterchangeRow], place: str) -> Measures:

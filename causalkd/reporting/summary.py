@@ -90,7 +90,7 @@ def few_pairs(report: VerificationReport) -> str | None:
 
 def _summary(report: VerificationReport, student: StudentResult) -> StudentSummary:
     rows = [row for row in rows_of(report, student.name, student.seed) if row.reachable]
-    aligned, other = (_levels([row for row in rows if row.aligned == was]) for was in (True, False))
+    aligned, other = (_levels([row for row in rows if row.kind == kind]) for kind in ("aligned", "other"))
     return StudentSummary(student.name, student.seed, 1, student.task_metric, student.agreement, aligned, other)
 
 

@@ -110,11 +110,11 @@ def left_out(report: VerificationReport) -> list[str]:
 def _pairs_in_means(report: VerificationReport) -> list[int]:
     """The numbers of effective pairs of the sites of which there are several of a kind."""
     found = []
-    for aligned in (True, False):
+    for kind in ("aligned", "other"):
         rows = [
             row
             for row in report.interchange
-            if row.aligned == aligned and row.baseline == "measured" and row.reachable and row.effective_pairs
+            if row.kind == kind and row.baseline == "measured" and row.reachable and row.effective_pairs
         ]
         found += [row.effective_pairs for row in rows] if len(set(map(site_of, rows))) > 1 else []
     return found

@@ -170,9 +170,8 @@ class _Watch:
 
 def _grids(run: TrainedRun, subjects: Sequence[Subject]) -> dict[str | None, list[MeasurementPlan]]:
     """The comparisons of each student, by component."""
-    trained = None if any(_intervenes(student.part) for student in run.students) else ()
     return {
-        component: [MeasurementPlan(plan(run.teacher, *subject, component, trained), BASELINES) for subject in subjects]
+        component: [MeasurementPlan(plan(run.teacher, *subject, component), BASELINES) for subject in subjects]
         for component in run.recipe.verification.components or (None,)
     }
 

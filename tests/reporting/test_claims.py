@@ -39,7 +39,7 @@ def test_a_copy_of_the_teacher_scores_one_and_is_above_its_baselines(copy_of_the
     assert len(own) == 3 and all(row.iia == 1.0 for row in own)
     assert verdict(copy_of_the_teacher)[0].startswith("At the aligned site, student predicts")
     assert "above its best baseline" in verdict(copy_of_the_teacher)[0]
-    assert standing(copy_of_the_teacher, "student", aligned=False).above
+    assert standing(copy_of_the_teacher, "student", "other").above
 
 
 @pytest.mark.seconds

@@ -52,7 +52,7 @@ def _measured(*components):
     """A table of one layer for each component; of 12 pairs as many as given are right, against 2 of a constant."""
 
     def score(pair, component, right, baseline):
-        comparison = Comparison(pair, component, "pos", None, 1, 0, True, *[Intervention((), pair)] * 2)
+        comparison = Comparison(pair, component, "pos", None, 1, 0, "aligned", *[Intervention((), pair)] * 2)
         matches, whole = (PairNumbers.of(1 * (np.arange(12) < count)) for count in (right, 12))
         return Score(comparison, baseline, True, dict(zip(COLUMNS, (matches, whole) * 2, strict=False)), None)
 

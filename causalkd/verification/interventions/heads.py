@@ -5,7 +5,8 @@ import torch
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.interventions.plan import Comparison, Intervention, alike
+from causalkd.verification.interventions.plan import Comparison, Intervention, alike, undeclared
+from causalkd.verification.results.rows import SiteKind
 
 BY_HEAD = "head_attention_value_output"
 """The component that is split by heads: each head's output before the output projection."""
@@ -15,6 +16,10 @@ def head_comparisons(
     teacher: HookedModel, student: HookedModel, alignment: ResolvedAlignment
 ) -> tuple[Comparison, ...]:
     """One comparison for every pair of heads."""
+
+    def kind(of_teacher: Intervention, of_student: Intervention) -> SiteKind:
+        return undeclared(of_teacher.sites, of_student.sites, alignment.pairs)
+
     comparisons = []
     positions = alike(alignment.alignment.policies())
     for pair in alignment.pairs:
@@ -24,7 +29,7 @@ def head_comparisons(
             for model, layer in zip((teacher, student), layers, strict=True)
         )
         comparisons += [
-            Comparison(pair.name, BY_HEAD, "h.pos", t, *layers, False, taught, own, student_head=s)
+            Comparison(pair.name, BY_HEAD, "h.pos", t, *layers, kind(taught, own), taught, own, student_head=s)
             for t, taught in enumerate(rows)
             for s, own in enumerate(columns)
         ]

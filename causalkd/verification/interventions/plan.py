@@ -1,7 +1,7 @@
 """Which teacher site is compared with which student site: the declared pairs, and the layer grid of a component."""
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.hooks.hook_names import tensor_of
 from causalkd.models.hooks.hook_points import COMPONENTS, absent
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.results.rows import SiteKind
 
 _ORTHOGONAL = 1e-4  # directions of float32 with a smaller product have nothing in common
 
@@ -49,9 +50,8 @@ class Comparison:
     head: int | None
     teacher_layer: int
     student_layer: int
-    aligned: bool
-    """Whether a trained pair writes, in both models, to something that these interventions write to, at whatever
-    positions."""
+    kind: SiteKind
+    """`aligned` for a declared pair; see `InterchangeRow` for the others."""
     teacher: Intervention
     student: Intervention
     wrong_layer: Intervention | None = None
@@ -67,7 +67,6 @@ def plan(
     student: HookedModel,
     alignment: ResolvedAlignment,
     component: str | None,
-    trained: Collection[str] | None,
 ) -> tuple[Comparison, ...]:
     """Every comparison to measure: a grid for each distinct position policy, and the declared pairs outside the
     grids.
@@ -77,38 +76,24 @@ def plan(
         student: Its layers are the columns of a grid.
         alignment: Its pairs are measured, and their policies give the positions of the grids.
         component: The whole component that a grid intervenes on in every layer; None for no grid.
-        trained: Names of the pairs that were in an objective; None means all of them.
 
     Raises:
-        ValueError: The component or a trained pair does not exist.
+        ValueError: The component does not exist.
     """
-    names = [pair.name for pair in alignment.pairs]
-    faults = [
-        f"trained pair {name!r} is not declared; the alignment has {names}"
-        for name in trained or ()
-        if name not in names
-    ]
     if component is not None and component not in COMPONENTS:
         close = difflib.get_close_matches(component, COMPONENTS, n=1, cutoff=0)
-        faults.append(f"component {component!r} does not exist; did you mean {close[0]}?")
-    if faults:
-        raise ValueError("\n".join(faults))
-    declared = [(pair, trained is None or pair.name in trained) for pair in alignment.pairs]
+        raise ValueError(f"component {component!r} does not exist; did you mean {close[0]}?")
     grids: list[ResolvedPair] = []
     for pair in alignment.pairs:
         if all(pair.policy != grid.policy for grid in grids):
             grids.append(pair)
     comparisons = (
-        [comparison for grid in grids for comparison in _grid(teacher, student, grid, component, declared)]
+        [comparison for grid in grids for comparison in _grid(teacher, student, grid, component, alignment.pairs)]
         if component
         else []
     )
     in_grid = {comparison.pair for comparison in comparisons}
-    own = [
-        _own_comparison(student, alignment, pair, _is_aligned(pair.teacher, pair.student, declared))
-        for pair in alignment.pairs
-        if pair.name not in in_grid
-    ]
+    own = [_own_comparison(student, alignment, pair) for pair in alignment.pairs if pair.name not in in_grid]
     return tuple(replace(comparison, shuffled=_shuffled(alignment, comparison)) for comparison in (*comparisons, *own))
 
 
@@ -117,7 +102,7 @@ def _grid(
     student: HookedModel,
     grid: ResolvedPair,
     component: str,
-    declared: list[tuple[ResolvedPair, bool]],
+    declared: Sequence[ResolvedPair],
 ) -> list[Comparison]:
     """The grid comparisons of one policy; a declared pair that equals a comparison gives it its name."""
     comparisons = []
@@ -125,15 +110,13 @@ def _grid(
     for t, teacher_intervention in layer_interventions(teacher, component, grid.name).items():
         for s, student_intervention in columns.items():
             exact = [
-                pair.name for pair, _ in declared if pair.policy == grid.policy and _is_in_grid(pair, component, t, s)
+                pair.name for pair in declared if pair.policy == grid.policy and _is_in_grid(pair, component, t, s)
             ]
-            aligned = _is_aligned(teacher_intervention.sites, student_intervention.sites, declared)
+            kind = "aligned" if exact else undeclared(teacher_intervention.sites, student_intervention.sites, declared)
             name = exact[0] if exact else f"{GRID}{grid.name}"
             wrong = columns.get(_wrong_layer(student, s)) if len(columns) > 1 else None
             comparisons.append(
-                Comparison(
-                    name, component, "pos", None, t, s, aligned, teacher_intervention, student_intervention, wrong
-                )
+                Comparison(name, component, "pos", None, t, s, kind, teacher_intervention, student_intervention, wrong)
             )
     return comparisons
 
@@ -209,16 +192,14 @@ def _part(site: ResolvedSite) -> bytes:
     return b"" if part is None else part.cpu().numpy().tobytes()
 
 
-def _own_comparison(
-    student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, aligned: bool
-) -> Comparison:
+def _own_comparison(student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair) -> Comparison:
     site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
     taught, own = declared_interventions(alignment)[pair.name]
     hook_point = pair.teacher[0].hook_point
     layers = (hook_point.layer, pair.student[0].hook_point.layer)
     moved = _moved(student, own)
     return Comparison(
-        pair.name, hook_point.component, site.unit, _only_head(site), *layers, aligned, taught, own, moved
+        pair.name, hook_point.component, site.unit, _only_head(site), *layers, "aligned", taught, own, moved
     )
 
 
@@ -238,11 +219,14 @@ def _is_in_grid(pair: ResolvedPair, component: str, teacher_layer: int, student_
     )
 
 
-def _is_aligned(
-    teacher: Sequence[ResolvedSite], student: Sequence[ResolvedSite], declared: list[tuple[ResolvedPair, bool]]
-) -> bool:
-    """Whether a trained pair writes, in both models, to something that these sites write to, alone or among others."""
-    return any(was and _meet(pair.teacher, teacher) and _meet(pair.student, student) for pair, was in declared)
+def undeclared(
+    teacher: Sequence[ResolvedSite], student: Sequence[ResolvedSite], declared: Sequence[ResolvedPair]
+) -> SiteKind:
+    """The kind of a comparison that no pair declares: whether a pair writes, in both models, to something that these
+    sites write to, alone or among others, at whatever positions.
+    """
+    touched = any(_meet(pair.teacher, teacher) and _meet(pair.student, student) for pair in declared)
+    return "touched" if touched else "other"
 
 
 def _meet(some: Sequence[ResolvedSite], others: Sequence[ResolvedSite]) -> bool:
@@ -254,5 +238,7 @@ def _overlap(one: ResolvedSite, other: ResolvedSite) -> bool:
     tensors = [tensor_of(site.hook_point.component, site.hook_point.layer) for site in (one, other)]
     if tensors[0] != tensors[1] or one.is_whole or other.is_whole:
         return tensors[0] == tensors[1]
+    if one.columns is not None and other.columns is not None and one.basis is other.basis is None:
+        return bool(torch.isin(one.columns, other.columns).any())
     first, second = (site.take(torch.eye(site.hook_point.width)) for site in (one, other))
     return bool((first.T @ second).abs().max() > _ORTHOGONAL)

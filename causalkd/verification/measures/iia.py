@@ -35,7 +35,6 @@ def measure(
     batches: Sequence[Batch],
     *,
     component: str | None = "block_output",
-    trained: Collection[str] | None = None,
     baselines: Collection[str] = BASELINES,
     seed: int = 0,
     tolerance: float = TOLERANCE,
@@ -46,7 +45,6 @@ def measure(
         [(student, alignment)],
         batches,
         component=component,
-        trained=trained,
         baselines=baselines,
         seeds=[seed],
         tolerance=tolerance,
@@ -60,7 +58,6 @@ def measure_all(
     batches: Sequence[Batch],
     *,
     component: str | None = "block_output",
-    trained: Collection[str] | None = None,
     baselines: Collection[str] = BASELINES,
     seeds: Sequence[int] | None = None,
     tolerance: float = TOLERANCE,
@@ -81,7 +78,6 @@ def measure_all(
         students: The students, each with the same alignment resolved against it.
         batches: Held-out pairs, with a source and positions for every declared pair.
         component: The whole component that the grid intervenes on in every layer; None for the declared pairs alone.
-        trained: Names of the declared pairs that were in an objective; None for all.
         baselines: The keys of the baselines to score as well.
         seeds: The seed of each student's untrained student, in their order; by default 0 for all.
         tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
@@ -93,7 +89,7 @@ def measure_all(
     for student, _ in students:
         check_pair(teacher, student, same_tokens=batches[0].student is None)
     share_entries(teacher, *(student for student, _ in students))
-    comparisons = [plan(teacher, student, alignment, component, trained) for student, alignment in students]
+    comparisons = [plan(teacher, student, alignment, component) for student, alignment in students]
     models = [student for student, _ in students]
     return measure_comparisons(
         teacher, models, comparisons, batches, baselines, seeds or [0] * len(students), tolerance

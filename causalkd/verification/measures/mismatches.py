@@ -50,7 +50,7 @@ def departures(
     if teacher.task != "classification" or teacher.tokenizer is None:
         lack = f"does {teacher.task}" if teacher.tokenizer is not None else "has no tokenizer, which shows the pairs"
         raise ValueError(f"mismatches are those of a classifier with a tokenizer; this teacher {lack}")
-    truth = TeacherCounterfactuals([MeasurementPlan(plan(teacher, student, alignment, None, None), ())])
+    truth = TeacherCounterfactuals([MeasurementPlan(plan(teacher, student, alignment, None), ())])
     found = Departures(teacher, truth, alignment, name=name, seed=seed, most=most)
     run_passes([ObservedModel(teacher, truth), ObservedModel(student, found)], batches)
     return found.rows()

@@ -209,7 +209,7 @@ def differences(
         others = [(other, measurements[other, seed]) for other in references[name] if (other, seed) in measurements]
         for score in measurement.scores:
             comparison = score.comparison
-            if not (comparison.aligned and score.reachable):
+            if not (comparison.kind == "aligned" and score.reachable):
                 continue
             layers = (comparison.teacher_layer, comparison.student_layer)
             site = (*layers, "measured", comparison.pair, comparison.head, comparison.student_head)
@@ -264,7 +264,8 @@ def _row(student: str, seed: int, score: Score, whole: Interval | None, effectiv
         head=comparison.head,
         teacher_layer=comparison.teacher_layer,
         student_layer=comparison.student_layer,
-        aligned=comparison.aligned,
+        aligned=comparison.kind == "aligned",
+        touched=comparison.kind == "touched",
         reachable=score.reachable,
         iia=score.iia,
         iia_low=whole and whole.low,

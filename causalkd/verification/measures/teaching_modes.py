@@ -109,7 +109,7 @@ def accuracies_by_mode(
     """
     _check(teacher, batches)
     truth = TeacherCounterfactuals(
-        MeasurementPlan(plan(teacher, student, alignment, None, None), ()) for student, alignment in students
+        MeasurementPlan(plan(teacher, student, alignment, None), ()) for student, alignment in students
     )
     odds, matches = _Odds(), [_Matches(truth, alignment) for _, alignment in students]
     of_students = [ObservedModel(student, each) for (student, _), each in zip(students, matches, strict=True)]

@@ -15,10 +15,17 @@ from causalkd.files.refusals import refused
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
-from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskDifferenceRow, TaskScoreRow
+from causalkd.verification.results.rows import (
+    Departure,
+    DistanceRow,
+    GroundTruthRow,
+    SiteKind,
+    TaskDifferenceRow,
+    TaskScoreRow,
+)  # fmt: skip
 from causalkd.verification.results.site_table import site_table
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The version of the keys of report.json; reports without the key are of version 1."""
 
 Measure = Literal["iia", "iia_effective"]
@@ -98,9 +105,7 @@ class InterchangeRow:
     student_layer: int
     """The layer of the student's first site."""
     aligned: bool
-    """Whether a declared pair names the site in both models and a student of this run was trained on it; the same
-    for every student of the run, so that they compare. The objectives in `students` say which of them was trained
-    there."""
+    """Whether it is a declared pair. The objectives in `students` say which of them was trained there."""
     reachable: bool
     """False where an intervention that changed activations changed no counted logit; such a row counts in no mean."""
     iia: float | None
@@ -129,6 +134,13 @@ class InterchangeRow:
     has 1."""
     student_head: int | None = None
     """The student's attention head, where heads are compared one by one."""
+    touched: bool = False
+    """Whether it is not a declared pair, but shares a part with one in both models; such a site is in no mean."""
+
+    @property
+    def kind(self) -> SiteKind:
+        """The sites among which it counts."""
+        return "aligned" if self.aligned else "touched" if self.touched else "other"
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+
+SiteKind = Literal["aligned", "touched", "other"]
+"""A declared pair; sites that share a part with one in both models without being it; all other sites."""
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _scores(
     (name,) = heldout[0].positions
     pair = proposal.pair(found.component).model_copy(update={"name": name})
     declared = resolve(Alignment(name="narrowed", positions=found.policy, pairs=(pair,)), teacher, model)
-    return measure(teacher, model, declared, heldout, component=None, trained=(), baselines=baselines, seed=seed).scores
+    return measure(teacher, model, declared, heldout, component=None, baselines=baselines, seed=seed).scores
 
 
 def _decided(proposal: Proposal, subspace: Subspace, rows: Sequence[InterchangeRow]) -> Proposal:

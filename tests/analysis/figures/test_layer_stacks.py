@@ -5,6 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from analysis.figures.layer_stacks import joins, layer_stacks, scale
+from causalkd.alignment.presets import preset
+from causalkd.alignment.spec import Site, SitePair
 from tests.example_report import example_report
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -22,7 +24,7 @@ def report():
 def test_the_aligned_layers_are_joined_with_their_exact_numbers(report):
     (join,) = joins(report, "diito")
     measured = [r for r in report.interchange if r.student == "diito" and r.aligned and r.baseline == "measured"]
-    assert join.layers == (1, 0) and join.reachable
+    assert join.layers == ((1,), (0,)) and join.reachable
     assert join.value == pytest.approx(sum(row.iia_effective for row in measured) / 3)
     assert join.meaning == (
         "teacher layer 1 and student layer 0 (block_output): effective IIA 88.8%, mean of 3 on 360 effective pairs, "
@@ -58,6 +60,31 @@ def test_the_best_baseline_is_a_mean_as_the_accuracy_beside_it_is(report):
     assert join.value == pytest.approx(0.6)
     assert "(block_output, mlp_output): effective" in join.meaning
     assert join.meaning.endswith("60.0%, mean of 2 on 150 to 200 effective pairs, best baseline 50.0%")
+
+
+def test_a_pair_of_several_layers_is_joined_with_all_of_them_and_a_layer_of_several_pairs_shows_none(report):
+    alignment = preset("full", 4, 2)
+    alignment = alignment.model_copy(
+        update={"pairs": (*alignment.pairs, SitePair(name="late", teacher=(Site(layer=3),), student=(Site(layer=1),)))}
+    )
+    first = next(
+        row for row in report.interchange if row.aligned and row.student == "kd" and row.baseline == "measured"
+    )
+    values = {"full_0": (0, 0, 0.95), "full_1": (2, 1, 0.9), "late": (3, 1, 0.3)}
+    rows = [
+        dataclasses.replace(first, pair=pair, teacher_layer=t, student_layer=s, iia_effective=value)
+        for pair, (t, s, value) in values.items()
+    ]
+    rows.append(dataclasses.replace(first, pair="grid:full_0", teacher_layer=1, aligned=False, touched=True))
+    report = dataclasses.replace(report, alignment=alignment, interchange=tuple(rows))
+    assert {(join.layers, join.value) for join in joins(report, "kd")} == {
+        (((0, 1), (0,)), 0.95), (((2, 3), (1,)), 0.9), (((3,), (1,)), 0.3)
+    }  # fmt: skip
+    picture = _parsed(layer_stacks(report, "kd"))
+    texts = [text.text for text in picture.findall(f".//{SVG}text")]
+    assert "layer 0: 95.0%" in texts and "layer 1: 2 pairs" in texts and texts.count("layer 3") == 1
+    assert [path.get("d").count("M") for path in picture.findall(f".//{SVG}path")] == [2, 2, 2, 2, 1, 1]
+    assert "teacher layers 0 and 1 and student layer 0 (block_output)" in picture.get("aria-label")
 
 
 def test_every_layer_is_a_box_and_every_join_a_line_with_a_tooltip(report):

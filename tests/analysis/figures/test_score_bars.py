@@ -19,7 +19,7 @@ def test_bars_are_the_numbers_of_the_verdict():
         "",
         "that have at least 30 effective pairs (360 to 420, each counted alike)",
     )
-    for group, kind in ((aligned, True), (other, False)):
+    for group, kind in ((aligned, "aligned"), (other, "other")):
         for bar in group.bars:
             found = standing(report, bar.name, kind)
             assert (bar.value, bar.baseline, bar.points) == (found.accuracy, found.baseline, found.levels)

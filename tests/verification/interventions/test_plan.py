@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
+import torch
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
-from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
+from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan, undeclared
 from tests.held_out import teacher_and_student
 
 SPAN = "name: a\npositions: {policy: consecutive, fraction: 0.3}\npairs:\n"
@@ -14,8 +17,8 @@ def models():
     return teacher_and_student()
 
 
-def _plan(models, pairs, component="block_output", trained=None):
-    return plan(*models, resolve(Alignment.from_yaml(SPAN + pairs), *models), component, trained)
+def _plan(models, pairs, component="block_output"):
+    return plan(*models, resolve(Alignment.from_yaml(SPAN + pairs), *models), component)
 
 
 def _named(comparisons):
@@ -29,8 +32,8 @@ def test_the_grid_holds_every_layer_pair_once_and_the_declared_one_by_its_name(m
     assert [(comparison.teacher_layer, comparison.student_layer) for comparison in comparisons] == [
         (t, s) for t in range(3) for s in range(2)
     ]
-    assert [comparison.pair for comparison in comparisons if comparison.aligned] == ["m"]
-    assert {comparison.pair for comparison in comparisons if not comparison.aligned} == {"grid:m"}
+    assert [comparison.pair for comparison in comparisons if comparison.kind == "aligned"] == ["m"]
+    assert {comparison.pair for comparison in comparisons if comparison.kind == "other"} == {"grid:m"}
 
 
 def test_comparisons_of_one_layer_share_their_intervention(models):
@@ -70,20 +73,20 @@ def test_pairs_of_one_policy_share_a_grid_and_others_get_their_own(models):
 """
     comparisons = _named(_plan(models, late))
     assert len(comparisons) == 6
-    assert comparisons["b", 2, 1].aligned and comparisons["b", 2, 1].teacher.positions == "a"
+    assert comparisons["b", 2, 1].kind == "aligned" and comparisons["b", 2, 1].teacher.positions == "a"
     apart = _plan(models, late.replace("student: [{layer: 1}]", "student: [{layer: 1}], positions: {policy: last}"))
     assert len(apart) == 12
     assert _named(apart)["b", 2, 1].teacher.positions == "b"
-    assert _named(apart)["grid:a", 2, 1].aligned  # trained at other positions, so no evidence either
+    assert _named(apart)["grid:a", 2, 1].kind == "touched"  # declared at other positions
     assert {comparison.pair for comparison in apart} == {"a", "b", "grid:a", "grid:b"}
 
 
-def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_sites_count_as_aligned(models):
+def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_sites_are_touched(models):
     comparisons = _plan(models, "- {name: full, teacher: [{layer: 0}, {layer: 1}], student: [{layer: 0}]}")
     own = [comparison for comparison in comparisons if comparison.pair == "full"]
     assert len(comparisons) == 7 and len(own) == 1
     assert len(own[0].teacher.sites) == 2 and (own[0].teacher_layer, own[0].student_layer) == (0, 0)
-    touched = {(c.teacher_layer, c.student_layer) for c in comparisons if c.pair == "grid:full" and c.aligned}
+    touched = {(c.teacher_layer, c.student_layer) for c in comparisons if c.pair == "grid:full" and c.kind == "touched"}
     assert touched == {(0, 0), (1, 0)}
     pair = SitePair(name="full", teacher=(Site(layer=0), Site(layer=1)), student=(Site(layer=0),))
     assert touched == {(t, s) for t in range(3) for s in range(2) if pair.touches("block_output", t, s)}
@@ -104,10 +107,10 @@ def test_a_separate_source_site_and_a_subspace_are_not_in_a_grid(models):
 def test_the_next_block_s_input_is_the_same_tensor(models):
     pair = "- {name: m, teacher: [{layer: 2, component: block_input}], student: [{layer: 1, component: block_input}]}"
     comparisons = _plan(models, pair)
-    assert {(c.teacher_layer, c.student_layer) for c in comparisons if c.aligned and c.component == "block_output"} == {
-        (1, 0)
-    }
-    assert _named(comparisons)["m", 2, 1].component == "block_input"
+    assert {(c.teacher_layer, c.student_layer) for c in comparisons if c.kind == "touched"} == {(1, 0)}
+    assert (
+        _named(comparisons)["m", 2, 1].component == "block_input" and _named(comparisons)["m", 2, 1].kind == "aligned"
+    )
     same = SitePair(name="m", teacher=(Site(layer=1),), student=(Site(layer=1, component="block_input"),))
     assert same.touches("block_output", 1, 0) and not same.touches("block_output", 1, 1)
 
@@ -116,7 +119,7 @@ def test_other_components_have_their_own_grid(models):
     pair = "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}"
     comparisons = _plan(models, pair, "mlp_output")
     assert len(comparisons) == 7
-    assert [comparison.pair for comparison in comparisons if comparison.aligned] == ["m"]
+    assert [comparison.pair for comparison in comparisons if comparison.kind == "aligned"] == ["m"]
     assert [(c.teacher_layer, c.student_layer) for c in _plan(models, pair, "token_embedding")][:-1] == [(0, 0)]
 
 
@@ -128,30 +131,33 @@ def test_without_a_component_the_declared_pairs_are_alone(models):
         1,
         0,
     )
-    assert comparison.aligned and comparison.wrong_layer is not None
+    assert comparison.kind == "aligned" and comparison.wrong_layer is not None
 
 
-def test_only_named_pairs_are_trained(models):
+def test_the_nearest_component_is_named(models):
+    with pytest.raises(ValueError, match="did you mean block_output"):
+        _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}", "block_outputs")
+
+
+def test_every_declared_pair_is_aligned_and_cells_that_share_a_part_with_one_are_touched(models):
+    part = "subspace_partition: [[0, 4]]"
+    pairs = f"- {{name: part, teacher: [{{layer: 1, {part}}}], student: [{{layer: 0, {part}}}]}}\n"
+    pairs += "- {name: late, teacher: [{layer: 2}], student: [{layer: 1}], positions: {policy: last}}"
+    for component, touched in (("block_output", {(1, 0), (2, 1)}), ("mlp_output", set()), (None, set())):
+        found = _plan(models, pairs, component)
+        assert {each.pair for each in found if each.kind == "aligned"} == {"part", "late"}
+        assert {(each.teacher_layer, each.student_layer) for each in found if each.kind == "touched"} == touched
+
+
+def test_parts_of_one_tensor_touch_if_they_have_columns_or_directions_in_common(models):
     pair = "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}"
-    assert not any(comparison.aligned for comparison in _plan(models, pair, trained=()))
-    with pytest.raises(ValueError) as error:
-        _plan(models, pair, "block_outputs", ["n"])
-    assert "trained pair 'n' is not declared; the alignment has ['m']" in str(error.value)
-    assert "did you mean block_output?" in str(error.value)
+    (pair,) = resolve(Alignment.from_yaml(SPAN + pair), *models).pairs
 
+    def parts(columns):
+        return tuple((replace(site, columns=torch.tensor(columns)),) for (site,) in (pair.teacher, pair.student))
 
-def test_what_shares_a_part_with_a_trained_pair_is_aligned_in_its_grid_and_outside_it_alike(models):
-    def pair(name, teacher=1, ends="[0, 32]", more=""):
-        part = f"subspace_partition: [{ends}]"
-        return f"- {{name: {name}, teacher: [{{layer: {teacher}, {part}}}], student: [{{layer: 0, {part}}}]{more}}}\n"
+    def kind(own, declared):
+        teacher, student = parts(declared)
+        return undeclared(*parts(own), [replace(pair, teacher=teacher, student=student)])
 
-    pairs = [
-        pair("m", ends="[0, 4]"),
-        pair("apart", teacher=2),
-        pair("beside", ends="[4, 32]"),
-        pair("over", ends="[3, 8]"),
-    ]
-    pairs.append("- {name: whole, teacher: [{layer: 1}], student: [{layer: 0}], positions: {policy: last}}")
-    for component in ("block_output", "mlp_output", None):
-        own = [each for each in _plan(models, "".join(pairs), component, ["m"]) if not each.pair.startswith("grid:")]
-        assert {each.pair for each in own if each.aligned} == {"m", "over", "whole"} and len(own) == len(pairs)
+    assert kind([0, 1, 2, 3], [3, 4]) == "touched" and kind([0, 1, 2, 3], [4, 5]) == "other"

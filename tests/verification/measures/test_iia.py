@@ -246,8 +246,8 @@ def test_modes_and_weights_are_left_as_they_were(setting):
     try:
         measure(teacher, student, alignment, batches[:1], baselines=("untrained_student",))
         assert [module.training for module in student.model.modules()] == modes
-        with pytest.raises(ValueError, match="trained pair 'nobody' is not declared"):
-            measure(teacher, student, alignment, batches[:1], trained=["nobody"])
+        with pytest.raises(ValueError, match="did you mean block_output"):
+            measure(teacher, student, alignment, batches[:1], component="block_outputs")
         assert all(parameter.grad is None for parameter in student.model.parameters())
     finally:
         student.model.eval()

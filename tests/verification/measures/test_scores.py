@@ -10,15 +10,15 @@ from causalkd.verification.measures.scores import Measurement, Score, difference
 
 
 @cache
-def _cell(t, s, trained):
-    pair = "m" if trained else "grid:m"
-    return Comparison(pair, "block_output", "pos", None, t, s, trained, Intervention((), "m"), Intervention((), "m"))
+def _cell(t, s, aligned):
+    pair, kind = ("m", "aligned") if aligned else ("grid:m", "other")
+    return Comparison(pair, "block_output", "pos", None, t, s, kind, Intervention((), "m"), Intervention((), "m"))
 
 
 def _score(
-    matches, effective, t=1, s=0, baseline="measured", trained=True, reachable=True, counts=None, divergence=None
+    matches, effective, t=1, s=0, baseline="measured", aligned=True, reachable=True, counts=None, divergence=None
 ):
-    comparison = _cell(t, s, trained)
+    comparison = _cell(t, s, aligned)
     matches, effective = np.array(matches, float), np.array(effective, float)
     counts = np.ones_like(matches) if counts is None else np.array(counts, float)
     numbers = {
@@ -72,9 +72,9 @@ def test_strictness_is_the_share_of_quiet_predictions_that_stay():
 
 
 def test_a_score_is_found_by_what_it_alone_has_or_the_error_says_which_there_are():
-    one, other = _score([1], [1]), _score([0], [1], trained=False)
+    one, other = _score([1], [1]), _score([0], [1], aligned=False)
     heads = [replace(other, comparison=replace(other.comparison, head=1, student_head=own)) for own in (0, 3)]
-    measured = Measurement((one, _score([0], [1], s=1, trained=False), *heads))
+    measured = Measurement((one, _score([0], [1], s=1, aligned=False), *heads))
     assert measured.score(1, 1).comparison.pair == "grid:m"
     assert measured.score(1, 0, pair="m").iia == 1 and measured.score(1, 0, student_head=3) is heads[1]
     with pytest.raises(ValueError, match=r"no scores at teacher layer 2.*\['measured'\].*\(1, 0, 'm', None, None\)"):
@@ -140,7 +140,7 @@ def test_differences_compare_aligned_sites_with_the_reference_and_with_the_own_b
             (
                 _score(matches, effective),
                 _score(guess, effective, baseline="majority_class"),
-                _score(matches, effective, s=1, trained=False),
+                _score(matches, effective, s=1, aligned=False),
                 _score(matches, effective, t=2, reachable=False),
             )
         )
