@@ -21,10 +21,10 @@ from analysis.figures.style import (
     OUTLINE,
     SHARE_MAP,
     readable_on,
-    shortened,
     styled,
     tip,
 )
+from causalkd.reporting.short_names import short_names
 from causalkd.reporting.summary import mean
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
@@ -67,11 +67,12 @@ def interchange_maps(
     axes = figure.subplots(rows, len(report.names), squeeze=False)
     every = [grid for row in panels for grid in row]
     shades = _shades(every, measure, above_baseline)
+    shown = short_names(report.names)
     for line, grids in zip(axes, panels, strict=True):
         for ax, grid, name in zip(line, grids, report.names, strict=True):
             _draw(ax, grid, measure, shades, above_baseline)
             where = f"\npositions of {grid.positions!r}" if rows > 1 else ""
-            ax.set_title(f"{shortened(name)}\nseed {students[name]}{where}", color=INK)
+            ax.set_title(f"{shown[name]}\nseed {students[name]}{where}", color=INK)
             ax.set_xlabel(grid.axes[1])
         _name_teacher_layers(line[0], grids[0])
         _count_pairs(line[-1], grids[-1], measure)

@@ -7,8 +7,9 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.colors import to_hex, to_rgba
 
-from analysis.figures.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on, shortened
-from causalkd.reporting.headline import percent
+from analysis.figures.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on
+from causalkd.reporting.numbers import percent
+from causalkd.reporting.short_names import short_name
 from causalkd.reporting.site_layers import Layers, site_layers, written
 from causalkd.reporting.summary import best_baseline, mean
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
@@ -125,7 +126,7 @@ def _depths(report: VerificationReport, student: str) -> tuple[int, int]:
 
 
 def _heading(x: float, text: str) -> Markup:
-    shown = shortened(text, _LETTERS)
+    shown = short_name(text, _LETTERS)
     return Markup("<g><title>{}</title>{}</g>").format(text, _label(x + _BOX / 2, 14.0, shown, "ink", 13.0))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.figures.style import student_colours
-from causalkd.reporting.headline import percent
+from causalkd.reporting.numbers import percent
 from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport

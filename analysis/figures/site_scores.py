@@ -4,7 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import FAINT, INK, MUTED, shortened, student_colours, styled
+from analysis.figures.style import FAINT, INK, MUTED, student_colours, styled
+from causalkd.reporting.short_names import short_names
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.report import VerificationReport
@@ -15,7 +16,7 @@ def site_scores(report: VerificationReport) -> Figure:
     """Effective IIA at aligned and at other sites: seeds as points with 95 % intervals, baselines as marks."""
     students = [summary for summary in summaries(report) if summary.seed is not None]
     names = list(dict.fromkeys(summary.name for summary in students))
-    colours = student_colours(names)
+    colours, shown = student_colours(names), short_names(names)
     figure = Figure(figsize=(8.6, 0.75 * len(names) + 1.95), layout="constrained")
     for ax, title in zip(figure.subplots(1, 2, sharey=True), ("aligned", "other"), strict=True):
         counted = []
@@ -25,7 +26,7 @@ def site_scores(report: VerificationReport) -> Figure:
             counted += [level for level in levels if level.cells]
             _draw_student(ax, line, levels, colours[name])
         _name_axes(ax, title, counted)
-        ax.set_yticks(range(len(names)), [_label(name, students) for name in names])
+        ax.set_yticks(range(len(names)), [_label(name, shown[name], students) for name in names])
         ax.set_ylim(len(names) - 0.5, -0.5)
     marks = [
         Line2D(
@@ -77,6 +78,6 @@ def _name_axes(ax: Axes, title: str, counted: list[SiteScores]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def _label(name: str, students: list[StudentSummary]) -> str:
+def _label(name: str, shown: str, students: list[StudentSummary]) -> str:
     seeds = sum(summary.name == name for summary in students)
-    return f"{shortened(name)}\n{seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{shown}\n{seeds} seed{'s' if seeds > 1 else ''}"

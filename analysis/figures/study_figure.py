@@ -15,6 +15,7 @@ from causalkd.reporting.study_types import Row, StudyTable
 
 _MOST_PANELS = 6
 _PANEL = (4.2, 2.6)
+_DASHED = (0, (3, 2))
 
 
 @styled
@@ -43,7 +44,7 @@ def study_figure(table: StudyTable, measures: Sequence[str] = ()) -> Figure:
     for number, measure in enumerate(chosen):
         axes = figure.add_subplot(lines, columns, number + 1)
         if len(fields) == 1:
-            _over_values(axes, table, measure, fields[0], methods)
+            _over_values(axes, table, measure, marks.get(measure), fields[0], methods)
         else:
             _over_methods(axes, table, measure, methods, with_names=number % columns == 0)
             _mark(axes, table, marks.get(measure))
@@ -52,20 +53,29 @@ def study_figure(table: StudyTable, measures: Sequence[str] = ()) -> Figure:
     return figure
 
 
-def _over_values(axes: Axes, table: StudyTable, measure: str, field: str, methods: Sequence[str]) -> None:
+def _over_values(
+    axes: Axes, table: StudyTable, measure: str, baseline: str | None, field: str, methods: Sequence[str]
+) -> None:
+    """Each method's means, joined, and its best baselines as a dashed line of the same colour."""
     values = list(dict.fromkeys(str(row.setting[field]) for row in table.rows))
     colours = student_colours(methods)
     for number, method in enumerate(methods):
         rows = [row for row in table.rows if row.method == method]
         shift = 0.08 * (number - (len(methods) - 1) / 2)
         places = [values.index(str(row.setting[field])) + shift for row in rows]
-        means = [nan if (middle := row.mean(measure)) is None else middle for row in rows]
-        axes.plot(places, means, color=colours[method], label=method)
+        axes.plot(places, _means(rows, measure), color=colours[method], label=method)
+        if baseline is not None:
+            axes.plot(places, _means(rows, baseline), color=colours[method], linewidth=1, linestyle=_DASHED)
         for x, row in zip(places, rows, strict=True):
             _points(axes, row, measure, x, colours[method], upright=True)
     axes.set_xticks(range(len(values)), values)
     axes.set_xlabel(field)
     axes.set_ylabel(measure)
+
+
+def _means(rows: Sequence[Row], measure: str) -> list[float]:
+    """The means of a measure; NaN, which is not drawn, where a row has none."""
+    return [nan if (middle := row.mean(measure)) is None else middle for row in rows]
 
 
 def _over_methods(axes: Axes, table: StudyTable, measure: str, methods: Sequence[str], with_names: bool) -> None:
@@ -93,7 +103,7 @@ def _mark(axes: Axes, table: StudyTable, measure: str | None) -> None:
     for y, row in enumerate(table.rows if measure else ()):
         middle = row.mean(measure or "")
         if middle is not None:
-            axes.plot([middle, middle], [y - 0.4, y + 0.4], color=CHANCE, linewidth=1.4, linestyle=(0, (3, 2)))
+            axes.plot([middle, middle], [y - 0.4, y + 0.4], color=CHANCE, linewidth=1.4, linestyle=_DASHED)
 
 
 def _points(axes: Axes, row: Row, measure: str, at: int | float, colour: str, upright: bool) -> None:

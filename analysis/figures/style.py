@@ -10,7 +10,6 @@ from typing import Any, ParamSpec
 
 import matplotlib
 from matplotlib.figure import Figure
-from rich.cells import cell_len
 
 Parameters = ParamSpec("Parameters")
 Draw = Callable[[], Figure]
@@ -81,18 +80,6 @@ def student_colours(names: Iterable[str]) -> dict[str, str]:
     """One colour a student, by the order in which the names first come; they repeat after twelve."""
     unique = list(dict.fromkeys(names))
     return {name: _STUDENTS[index % len(_STUDENTS)] for index, name in enumerate(unique)}
-
-
-def shortened(name: str, letters: int = 20) -> str:
-    """A name that fits its place in a figure: the beginning and the end of a long one.
-
-    Args:
-        name: What the figure names.
-        letters: So many Latin letters wide is the place; the letters of some scripts are twice as wide.
-    """
-    room = letters * len(name) // max(cell_len(name), 1)
-    end = room // 3
-    return name if len(name) <= room else f"{name[: room - end - 1]}…{name[len(name) - end :]}"
 
 
 def readable_on(colour: tuple[float, float, float, float]) -> str:

@@ -113,4 +113,4 @@ def _line(name: str, found: AttributionMap, text: int, view: int, note: str) -> 
 
 
 def _signed(value: float) -> str:
-    return "not defined" if isnan(value) else f"{value:+.3f}".replace("-", "−")
+    return "not defined" if isnan(value) else f"{value:+z.3f}".replace("-", "−")

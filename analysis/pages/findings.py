@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from analysis.figures.grids import Find, find_grids
 from analysis.figures.training_curves import Metrics
-from causalkd.reporting.headline import percent
 from causalkd.reporting.markdown_text import isolated
+from causalkd.reporting.numbers import percent
 from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.reporting.summary import mean, summaries
 from causalkd.verification.results.attribution import AttributionResults
@@ -192,7 +192,7 @@ def _loss(value: float | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+    return "–" if value is None else f"{value:z.3f}".replace("-", "−")
 
 
 def _listed(values: Mapping[str, float | None], write: Callable[[float | None], str] = _number) -> str:

@@ -29,7 +29,8 @@ from analysis.pages.text_views import SHOWN_VIEWS
 from causalkd.attribution.maps import AttributionMap
 from causalkd.reporting.attribution_tables import distance_rows
 from causalkd.reporting.explanation import explanation, not_concluded
-from causalkd.reporting.headline import named_students, percent
+from causalkd.reporting.headline import named_students
+from causalkd.reporting.numbers import percent, probability
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
 from causalkd.reporting.tables import (
@@ -138,7 +139,7 @@ def page_template() -> jinja2.Template:
     environment.filters |= {
         "share": _share,
         "signed": _signed,
-        "chance": _chance,
+        "chance": probability,
         "count": _count,
         "percent": percent,
         "width": _width,
@@ -288,11 +289,7 @@ def _code(text: str) -> Markup:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
-
-
-def _chance(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "–" if value is None else f"{value:+z.3f}".replace("-", "−")
 
 
 def _count(value: int | float | None) -> str:

@@ -110,4 +110,4 @@ def _with_interval(value: float | None, low: float | None, high: float | None) -
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+    return "–" if value is None else f"{value:z.3f}".replace("-", "−")

@@ -1,6 +1,7 @@
 """What a fine-tuning came to, as a table of text: a row a seed, and the mean over seeds."""
 
-from causalkd.reporting.tables import columns, number
+from causalkd.reporting.numbers import number
+from causalkd.reporting.tables import columns
 from causalkd.verification.results.finetuning import FinetuneResults
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from causalkd.reporting.counted import what_changed
 from causalkd.reporting.markdown_text import isolated
+from causalkd.reporting.numbers import percent
 from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import DifferenceRow, VerificationReport
@@ -70,11 +71,6 @@ def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str,
         f"{names} tie: each predicts what the teacher predicts on {percent(found[0].accuracy)} {what_changed(report)} "
         f"({certainties.pop() if len(certainties) == 1 else seeds}), {shown} ({levels}){beside}"
     )
-
-
-def percent(value: float | None) -> str:
-    """A share in percent with one decimal, or a dash."""
-    return "–" if value is None else f"{100 * value:.1f}%"
 
 
 def span(values: Sequence[float | None]) -> str:

@@ -8,8 +8,9 @@ from causalkd.reporting.counted import rows_called
 from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown import CAVEATS, bullets
 from causalkd.reporting.markdown_text import code_block, plain
+from causalkd.reporting.numbers import number
 from causalkd.reporting.summary import rows_of
-from causalkd.reporting.tables import chosen_checkpoints, learning_maps, number
+from causalkd.reporting.tables import chosen_checkpoints, learning_maps
 from causalkd.reporting.verdict import student_sentences, verdict
 from causalkd.verification.results.report import StudentResult, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS

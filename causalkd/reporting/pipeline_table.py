@@ -1,7 +1,10 @@
 """The one table of a pipeline, as text and as Markdown."""
 
+from collections.abc import Sequence
+
 from causalkd.reporting.markdown_text import plain
-from causalkd.reporting.tables import columns, number
+from causalkd.reporting.numbers import number, probability, signed
+from causalkd.reporting.tables import columns
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
 from causalkd.verification.statistics.paired_difference import paired_difference
 
@@ -59,13 +62,21 @@ def _differences(found: PipelineResults) -> list[tuple[str, ...]]:
         others = scores[run, firsts[run]]
         for task in ("stage 1", *found.tasks) if student != firsts[run] else ():
             pairs = [(_score(rows[seed], task), _score(others[seed], task)) for seed in rows if seed in others]
-            known = [(one, other) for one, other in pairs if one is not None and other is not None]
-            paired = paired_difference([one for one, _ in known], [other for _, other in known])
-            if paired is not None and paired.seeds > 1:
-                interval = f"{number(paired.low)} to {number(paired.high)}"
-                ends = (f"{paired.mean:+.3f}", interval, number(paired.p_value), number(paired.visible))
-                lines.append((run, student, firsts[run], task, str(paired.seeds), *ends))
+            if len(pairs) > 1 and any(None not in pair for pair in pairs):
+                lines.append((run, student, firsts[run], task, *_difference(pairs)))
     return lines
+
+
+def _difference(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[str, ...]:
+    """The seeds and the difference over them; no difference unless every seed has a score of both students."""
+    known = [(one, other) for one, other in pairs if one is not None and other is not None]
+    if len(known) < len(pairs):
+        return (f"{len(known)} of {len(pairs)}", "–", "–", "–", "–")
+    found = paired_difference([one for one, _ in known], [other for _, other in known])
+    if found is None:
+        return (str(len(pairs)), "–", "–", "–", "–")
+    interval = "–" if found.low is None else f"{number(found.low)} to {number(found.high)}"
+    return (str(len(pairs)), signed(found.mean), interval, probability(found.p_value), number(found.visible))
 
 
 def _score(row: ModelScores, task: str) -> float | None:

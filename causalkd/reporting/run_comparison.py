@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 
+from causalkd.reporting.numbers import number
 from causalkd.reporting.standing import standing, standings
 from causalkd.reporting.summary import StudentSummary, summaries
-from causalkd.reporting.tables import chosen_checkpoints, columns, number, spread
+from causalkd.reporting.tables import chosen_checkpoints, columns, spread
 from causalkd.verification.results.report import InterchangeRow, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 

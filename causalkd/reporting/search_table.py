@@ -1,6 +1,7 @@
 """The result of a search for corresponding layers, as a table of text."""
 
-from causalkd.reporting.tables import columns, number
+from causalkd.reporting.numbers import number
+from causalkd.reporting.tables import columns
 from causalkd.verification.search.search import Proposal, Search
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from causalkd.reporting.numbers import signed
 from causalkd.reporting.tables import trained_on_maps
 from causalkd.verification.results.report import DifferenceRow, StudentResult, VerificationReport
 from causalkd.verification.statistics.aggregate import mean, sd
@@ -48,7 +49,7 @@ def _sentence(report: VerificationReport, student: str, reference: str, rows: li
     spread = sd(by_seed)
     higher, lower = (_surely(report, rows, sign) for sign in (1, -1))
     return (
-        f"{student} − {reference}, {budget(report, student, reference)}: {mean(by_seed):+.3f}"
+        f"{student} − {reference}, {budget(report, student, reference)}: {signed(mean(by_seed))}"
         f"{'' if spread is None else f' ± {spread:.3f}'}; by more than chance higher in {higher} and lower "
         f"in {lower} of {len(rows)} comparison{'' if len(rows) == 1 else 's'}{_few(rows)}."
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from causalkd.files.whole_files import write_whole
 from causalkd.reporting.markdown_text import plain
+from causalkd.reporting.numbers import probability
 from causalkd.reporting.study_measures import COSTS
 from causalkd.reporting.study_table import said
 from causalkd.reporting.study_types import Choice, Difference, Planned, Row, StudyTable
@@ -123,8 +124,8 @@ def difference_cells(table: StudyTable, each: Difference) -> list[str]:
     pairs = "" if beyond is None else f"; over pairs in {beyond} of {over.seeds} seeds"
     return [
         *(each.method, each.reference, *_begin(each)[1:], each.measure, _number(over.mean, "+"), interval),
-        *(_chance(over.p_value), _chance(each.q_value), "–" if over.visible is None else _number(over.visible)),
-        _chance(each.p_over_rows) + (" (other sign)" if each.is_opposite_over_rows else ""),
+        *(probability(over.p_value), probability(each.q_value), "–" if over.visible is None else _number(over.visible)),
+        probability(each.p_over_rows) + (" (other sign)" if each.is_opposite_over_rows else ""),
         *(["–" if each.planned is None else _number(each.planned)] if table.planned else []),
         (f"yes{_otherwise_set(table, each)}" if each.found else "no") + pairs,
     ]
@@ -208,11 +209,7 @@ def _cost(row: Row) -> list[str]:
 
 def _number(value: float, sign: str = "") -> str:
     """Three decimals of what is a share, four digits of what is not."""
-    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign},.1f}"
-
-
-def _chance(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return f"{value:{sign}z.3f}" if abs(value) < 10 else f"{value:{sign},.1f}"
 
 
 def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.counted import rows_called
+from causalkd.reporting.numbers import number, probability, signed
 from causalkd.reporting.standing import alike, site_of
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.verification.results.baselines import BASELINES
@@ -80,8 +81,10 @@ def task_certainty(report: VerificationReport) -> list[Table]:
         scores.append((row.model, seed, number(row.value), f"{row.low:.3f}–{row.high:.3f}", rows))
     compared = [("students", "seed", "difference", "95 %", "p", unit)]
     for row in report.task_differences:
-        names, interval = f"{row.student} − {row.reference}", f"{row.low:+.3f} to {row.high:+.3f}"
-        compared.append((names, str(row.seed), f"{row.difference:+.3f}", interval, f"{row.p_value:.3f}", str(row.rows)))
+        names, interval = f"{row.student} − {row.reference}", f"{signed(row.low)} to {signed(row.high)}"
+        compared.append(
+            (names, str(row.seed), signed(row.difference), interval, probability(row.p_value), str(row.rows))
+        )
     found = [Table(f"Task metric with its 95 % interval over held-out {unit}", scores)] if report.task_scores else []
     return found + ([Table("Paired differences of the task metric", compared)] if report.task_differences else [])
 
@@ -216,8 +219,8 @@ def _sites(rows: list[InterchangeRow]) -> str:
 
 def _difference(row: DifferenceRow) -> str:
     return (
-        f"{row.student} − {row.reference}, seed {row.seed}, {row.pair}: {row.difference:+.3f} "
-        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.pairs} effective pairs{chance(row.p_value)}"
+        f"{row.student} − {row.reference}, seed {row.seed}, {row.pair}: {signed(row.difference)} "
+        f"[{signed(row.low)}, {signed(row.high)}] on {row.pairs} effective pairs{chance(row.p_value)}"
     )
 
 
@@ -229,8 +232,3 @@ def chance(p_value: float | None) -> str:
 def spread(value: float | None, deviation: float | None) -> str:
     """A number with its standard deviation, where there is one."""
     return number(value) if deviation is None else f"{number(value)} ± {deviation:.3f}"
-
-
-def number(value: float | None) -> str:
-    """Three decimals, or a dash."""
-    return "–" if value is None else f"{value:.3f}"

@@ -1,6 +1,6 @@
 """Teaching modes as Markdown tables of a report: one line per student, seed and declared pair."""
 
-from causalkd.reporting.tables import number
+from causalkd.reporting.numbers import number
 from causalkd.verification.results.teaching import ModeAccuracy, TeachingResults
 
 HEADS = (

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from causalkd.reporting.counted import rows_called
+from causalkd.reporting.numbers import number, signed
+from causalkd.reporting.short_names import short_names
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.reporting.tables import (
@@ -17,7 +19,6 @@ from causalkd.reporting.tables import (
     differences_between,
     left_out,
     no_numbers,
-    number,
     task_certainty,
     teacher_line,
     unreachable,
@@ -37,8 +38,6 @@ _FEW = 4
 _DIFFERENCES = 2
 """Lines about differences in the task metric."""
 _COMPARISONS = 4
-_NAME = 20
-"""Characters of a student's name in a table."""
 MEANING = (
     "On n pairs the intervention changes a prediction of the teacher; effective IIA is the share of such predictions "
     "that the student makes too. A best baseline needs no computing as the teacher does."
@@ -99,13 +98,13 @@ def _tables(report: VerificationReport, shown: list[StudentSummary]) -> list[tup
 
 def _students(report: VerificationReport, shown: list[StudentSummary]) -> Table:
     metric = "\n".join(report.teacher.metric.split("_"))
-    table = _table()
+    table, names = _table(), short_names(each.name for each in shown)
     _columns(table, "student", "seed", metric, "agree", "aligned", "95% or sd", "n", "baseline", "other", "baseline")
     for each in shown:
         seed = f"all {each.seeds}" if each.seed is None else str(each.seed)
         pairs = "–" if each.aligned.effective_pairs is None else f"{each.aligned.effective_pairs:.0f}"
         table.add_row(
-            _short(each.name), seed, number(each.task_metric), number(each.agreement),
+            Text(names[each.name]), seed, number(each.task_metric), number(each.agreement),
             number(each.aligned.iia_effective), _certainty(each.aligned), pairs, number(each.aligned.best_baseline),
             number(each.other.iia_effective), number(each.other.best_baseline),
         )  # fmt: skip
@@ -116,10 +115,10 @@ def _baselines(shown: list[StudentSummary], names: Sequence[BaselineName]) -> Ta
     """The baselines at aligned sites."""
     several = {each.name for each in shown if each.seed is None}
     means = [each for each in shown if each.seed is None or each.name not in several]
-    table = _table()
+    table, short = _table(), short_names(each.name for each in means)
     _columns(table, "student", *("\n".join(BASELINES[name].title.split()) for name in names))
     for each in means:
-        table.add_row(_short(each.name), *(number(each.aligned.baselines[name]) for name in names))
+        table.add_row(Text(short[each.name]), *(number(each.aligned.baselines[name]) for name in names))
     return table
 
 
@@ -135,8 +134,8 @@ def _metric_differences(report: VerificationReport) -> list[str]:
     """How students differ in the task metric, where the rows are few."""
     rows, metric = report.task_differences, report.teacher.metric.replace("_", " ")
     lines = [
-        f"{row.student} − {row.reference}, seed {row.seed}, {metric}: {row.difference:+.3f} "
-        f"[{row.low:+.3f}, {row.high:+.3f}] on {row.rows} {rows_called(report)}{chance(row.p_value)}"
+        f"{row.student} − {row.reference}, seed {row.seed}, {metric}: {signed(row.difference)} "
+        f"[{signed(row.low)}, {signed(row.high)}] on {row.rows} {rows_called(report)}{chance(row.p_value)}"
         for row in rows
     ]
     return lines if len(lines) <= _DIFFERENCES else []
@@ -152,11 +151,6 @@ def _certainty(levels: SiteScores) -> str:
     if levels.iia_effective_sd is not None:
         return f"± {levels.iia_effective_sd:.3f}"
     return "–" if levels.low is None or levels.high is None else f"{levels.low:.3f}–{levels.high:.3f}"
-
-
-def _short(name: str) -> Text:
-    """A name that fits its column: the beginning and the end of a long one."""
-    return Text(name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-(_NAME // 2 - 1) :]}")
 
 
 def _table() -> Table:

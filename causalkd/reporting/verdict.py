@@ -8,8 +8,9 @@ chance, the evidence is not of that layer, and a sentence says so.
 from collections.abc import Mapping
 
 from causalkd.reporting.counted import effective
-from causalkd.reporting.headline import headline, percent
+from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown_text import isolated
+from causalkd.reporting.numbers import percent
 from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.reporting.summary import few_pairs
 from causalkd.verification.results.report import VerificationReport

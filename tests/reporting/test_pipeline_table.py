@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from causalkd.reporting.pipeline_table import pipeline_lines, pipeline_markdown
-from causalkd.verification.results.pipeline import TaskScores
+from causalkd.verification.results.pipeline import PipelineResults, TaskScores
 from tests.verification.results.test_pipeline import results, scores
 
 FOUND = results(
@@ -50,18 +50,29 @@ def test_checkpoints_that_were_chosen_on_the_scored_rows_are_told() -> None:
     assert ends == [True, False, True] and "too high" not in text
 
 
-def test_students_of_several_seeds_are_compared_in_pairs() -> None:
-    values = {"kd": (0.50, 0.52, 0.51), "diito": (0.60, 0.63, 0.64)}
+def _several_seeds(values: dict[str, tuple[float | None, ...]]) -> PipelineResults:
     names = [(student, seed) for student in values for seed in range(3)]
     made = results(**{f"{student}-{seed}": {"rte": scores(values[student][seed])} for student, seed in names})
     rows = [
         replace(row, run="mlm", student=student, seed=seed)
         for row, (student, seed) in zip(made.rows, names, strict=True)
     ]
-    lines = pipeline_markdown(replace(made, rows=tuple(rows))).splitlines()
+    return replace(made, rows=tuple(rows))
+
+
+def test_students_of_several_seeds_are_compared_in_pairs() -> None:
+    values = {"kd": (0.50, 0.52, 0.51), "diito": (0.60, 0.63, 0.64)}
+    lines = pipeline_markdown(_several_seeds(values)).splitlines()
     (line,) = (line for line in lines if line.startswith("| mlm | diito | kd | rte | 3 | "))
     cells = [cell.strip() for cell in line.split("|")]
     expected = ttest_rel(values["diito"], values["kd"])
     assert float(cells[6]) == pytest.approx(sum(values["diito"]) / 3 - sum(values["kd"]) / 3, abs=5e-4)
     assert float(cells[8]) == pytest.approx(expected.pvalue, abs=5e-4)
-    assert not any("paired" in line for line in pipeline_markdown(made).splitlines())
+    assert "paired" not in pipeline_markdown(FOUND)
+
+
+def test_a_difference_needs_a_score_of_every_seed_and_certainty_a_spread() -> None:
+    lacking = pipeline_markdown(_several_seeds({"kd": (0.5, 0.52, None), "diito": (0.6, 0.63, 0.64)}))
+    assert "| mlm | diito | kd | rte | 2 of 3 | – | – | – | – |" in lacking
+    equal = pipeline_markdown(_several_seeds({"kd": (0.5, 0.5, 0.5), "diito": (0.625, 0.625, 0.625)}))
+    assert "| mlm | diito | kd | rte | 3 | +0.125 | – | – | – |" in equal

@@ -61,12 +61,22 @@ def _finite_fields(value: Any, names: list[str], owner: str) -> Any:
             bad = {key for key, each in found.items() if isinstance(each, float) and not math.isfinite(each)}
             names += [f"{named} {key} is {found[key]}" for key in sorted(bad)]
             changes |= {field: {key: None if key in bad else each for key, each in found.items()}} if bad else {}
+        elif not _all_finite(found):
+            names.append(f"{named} has values that are not finite, and its row is left out")
+            changes[field] = _LEFT_OUT
         else:
             changed = _finite(found, names, named if dataclasses.is_dataclass(found) else owner)
             changes |= {} if changed is found else {field: changed}
     if any(changed is _LEFT_OUT for changed in changes.values()):
         return _LEFT_OUT
     return dataclasses.replace(value, **changes) if changes else value
+
+
+def _all_finite(found: Any) -> bool:
+    """Whether a tuple of numbers, or of tuples of them, holds only finite ones; True for everything else."""
+    if isinstance(found, tuple):
+        return all(_all_finite(each) for each in found)
+    return not isinstance(found, float) or math.isfinite(found)
 
 
 def _owner(value: Any) -> str:

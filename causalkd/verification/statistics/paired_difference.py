@@ -21,24 +21,28 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean difference over shared units; what needs two of them is None for one."""
+    """The mean difference over shared units.
+
+    What needs a spread (the interval, the test, and the smallest difference that could be seen) is None for a single
+    unit and for differences that are all equal: these say nothing about how far others would lie apart.
+    """
 
     seeds: int
     mean: float
     sd: float | None
-    """Standard deviation (n - 1) of the differences."""
+    """Standard deviation (n - 1) of the differences; None for a single unit."""
     low: float | None
     """Lower end of the 95 % interval of the mean."""
     high: float | None
     p_value: float | None
-    """Two-sided, of the paired t-test; None where all differences are equal."""
+    """Two-sided, of the paired t-test."""
     visible: float | None
     """The smallest true mean difference that the test finds at 5 % with a probability of 80 %, if differences spread
     as these do. From few seeds it is itself a rough estimate."""
 
 
 def paired_difference(values: Sequence[float], reference: Sequence[float]) -> PairedDifference | None:
-    """The difference of two measurements, unit by unit; None where there is none.
+    """The difference of two measurements, unit by unit; None if there is no unit, or a difference is not finite.
 
     Args:
         values: One a seed, or one a row.
@@ -46,17 +50,17 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
     """
     found = np.asarray(values, dtype=float) - np.asarray(reference, dtype=float)
     number = len(found)
-    if not number:
+    if not number or not np.isfinite(found).all():
         return None
     mean = float(found.mean())
-    if number == 1:
-        return PairedDifference(1, mean, None, None, None, None, None)
     # Differences of shares that are equal differ in their last bits, which would pass for certainty.
     rounding = 8 * np.finfo(float).eps * max(np.abs(values).max(), np.abs(reference).max())
-    sd = float(found.std(ddof=1)) if np.ptp(found) > rounding else 0.0
+    if np.ptp(found) <= rounding:
+        return PairedDifference(number, mean, None if number == 1 else 0.0, None, None, None, None)
+    sd = float(found.std(ddof=1))
     error = sd / float(np.sqrt(number))
     half = float(t.ppf((1 + LEVEL) / 2, number - 1)) * error
-    p_value = None if error == 0 else float(2 * t.sf(abs(mean) / error, number - 1))
+    p_value = float(2 * t.sf(abs(mean) / error, number - 1))
     return PairedDifference(number, mean, sd, mean - half, mean + half, p_value, smallest_difference(sd, number))
 
 

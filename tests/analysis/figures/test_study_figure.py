@@ -24,6 +24,18 @@ def test_one_field_of_the_grid_is_the_axis(tmp_path: Path) -> None:
     assert [line.get_label() for line in axes.get_lines()] == list(ACCURACIES)
 
 
+@pytest.mark.parametrize("grid", [{}, {"data.max_length": [50, 100]}])
+def test_the_best_baseline_is_a_dashed_line_with_and_without_a_field(
+    tmp_path: Path, grid: dict[str, list[int]]
+) -> None:
+    study = example_study(tmp_path, grid=grid)
+    table = study_table(study, example_results(study))
+    names = ["effective IIA at declared pairs", "best baseline at declared pairs"]
+    (axes,) = study_figure(table, names).axes
+    styles = [line.get_linestyle() for line in axes.get_lines()]
+    assert styles.count("--") == styles.count("-") == (len(ACCURACIES) if grid else len(table.rows))
+
+
 def test_an_unknown_measure_is_refused(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     with pytest.raises(ValueError, match="there are no measures \\['f1'\\]; the study has accuracy"):

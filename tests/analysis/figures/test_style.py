@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.figures.style import readable_on, save, shortened, student_colours, styled, tip, to_svg
+from analysis.figures.style import readable_on, save, student_colours, styled, tip, to_svg
 
 
 @styled
@@ -129,9 +129,3 @@ def test_a_tip_becomes_a_title_and_makes_no_markup():
     found = re.findall(r"<title>(.*?)</title>", svg)
     assert [html.unescape(each) for each in found] == ['a "b" <c> & d'] and "<c>" not in svg
     assert "tip:" not in svg
-
-
-def test_long_names_keep_their_beginning_and_end_and_wide_letters_take_two_places():
-    assert shortened("a-student-of-20-chars") == "a-student-of-…-chars" and shortened("kd") == "kd"
-    assert shortened("a" * 20) == "a" * 20 and shortened("") == ""
-    assert shortened("学生模型通过因果干预学习老师", 15) == "学生模型…老师"

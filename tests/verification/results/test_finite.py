@@ -7,6 +7,7 @@ import pytest
 
 from causalkd.verification.results.finite import finite, finite_or_none
 from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.results.teaching import ModeText, StudentModes, TeachingResults
 from tests.example_maps import example_results
 from tests.example_report import example_report
 
@@ -37,6 +38,14 @@ def test_a_number_inside_of_attribution_results() -> None:
     cleared = finite(dataclasses.replace(results, agreement=agreement), names)
     assert cleared.agreement[0].cosine.mean is None
     assert names == ["student kd, seed 0, baseline measured: cosine: mean is nan"]
+
+
+def test_a_row_with_numbers_in_a_list_is_left_out_with_a_line() -> None:
+    texts = [ModeText(("a", "b"), (0, 1), (value, 0.2), (True, False)) for value in (0.1, math.nan)]
+    modes = TeachingResults(0.5, tuple(texts), (StudentModes("kd", 0, 0.1, 0.1, 0.1, ()),))
+    names: list[str] = []
+    assert finite(modes, names).texts == modes.texts[:1]
+    assert names == ["uncertainty has values that are not finite, and its row is left out"]
 
 
 def test_numbers_stay_the_same_object() -> None:

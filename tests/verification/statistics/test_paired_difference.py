@@ -35,9 +35,14 @@ def test_one_seed_says_how_much_and_not_how_surely() -> None:
     assert paired_difference([], []) is None
 
 
-def test_equal_differences_have_no_p() -> None:
+def test_equal_differences_say_nothing_of_how_far_others_would_lie_apart() -> None:
     found = paired_difference([1.0, 2.0], [0.5, 1.5])
-    assert found is not None and found.p_value is None and found.low == found.high == found.mean == 0.5
+    assert found is not None and (found.mean, found.sd) == (0.5, 0.0)
+    assert (found.low, found.high, found.p_value, found.visible) == (None, None, None, None)
+
+
+def test_a_difference_that_is_not_finite_leaves_none_to_be_measured() -> None:
+    assert paired_difference([0.5, float("-inf")], [0.5, 0.5]) is None
 
 
 def test_differences_that_are_equal_but_for_rounding_have_no_p_either() -> None:
