@@ -124,8 +124,8 @@ class Batch:
         """
         if "inputs" not in nested:
             raise ValueError(
-                f"a batch of {', '.join(nested)} is not what PairingCollator makes, but another collator, such as "
-                "transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) "
+                f"the batch has the keys {', '.join(nested)}, so another collator than PairingCollator made it, such "
+                "as transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) "
                 "and train_dataset=ExampleSet(examples)"
             )
         positions = {name: Positions(**drawn, is_checked=True) for name, drawn in nested.get("positions", {}).items()}

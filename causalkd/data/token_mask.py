@@ -72,10 +72,10 @@ def _positions(batch: Batch | None) -> dict[str, Tensor]:
     if batch is None:
         return {}
     per_token = batch.labels is None or batch.labels.shape == batch.counted.shape
-    asked: list[tuple[Task, Tokens]] = [("masked_lm", "all")]
+    kinds: list[tuple[Task, Tokens]] = [("masked_lm", "all")]
     if per_token:
-        asked.extend((("masked_lm", "labelled"), ("causal_lm", "labelled")))
-    masks = {_key(task, tokens): counted_tokens(task, batch, tokens) for task, tokens in asked}
+        kinds.extend((("masked_lm", "labelled"), ("causal_lm", "labelled")))
+    masks = {_key(task, tokens): counted_tokens(task, batch, tokens) for task, tokens in kinds}
     return {key: flat_positions(mask) for key, mask in masks.items() if mask is not None}
 
 

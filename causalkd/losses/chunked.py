@@ -133,9 +133,11 @@ class _LossOfRows(torch.autograd.Function):
             for chunk in chunks(logits.shape, logits.device.type):
                 rows = [_rows(each, chunk, temperature, values.dtype) for each in (logits, *others)]
                 loss, gradient_of = kernel(*rows)
-                values[chunk] = where(counted, chunk, loss)
+                values[chunk] = zero_uncounted(counted, chunk, loss)
                 if gradient is not None:
-                    gradient[chunk] = within(where(counted, chunk, gradient_of()), gradient.dtype, temperature)
+                    gradient[chunk] = clamped_to_dtype(
+                        zero_uncounted(counted, chunk, gradient_of()), gradient.dtype, temperature
+                    )
         ctx.gradient, ctx.temperature = gradient, temperature
         return values
 
@@ -157,7 +159,7 @@ def chunks(shape: torch.Size, device: str) -> Iterator[slice]:
         yield slice(start, min(start + rows, shape[0]))
 
 
-def where(counted: Tensor | None, chunk: slice, rows: Tensor) -> Tensor:
+def zero_uncounted(counted: Tensor | None, chunk: slice, rows: Tensor) -> Tensor:
     """Zeros in place of the rows that do not count, whatever they hold."""
     if counted is None:
         return rows
@@ -172,7 +174,7 @@ def _rows(tensor: Tensor, chunk: slice, temperature: float, dtype: torch.dtype) 
     return rows if temperature == 1 else rows / temperature
 
 
-def within(gradient: Tensor, dtype: torch.dtype, temperature: float) -> Tensor:
+def clamped_to_dtype(gradient: Tensor, dtype: torch.dtype, temperature: float) -> Tensor:
     """Float16 has no number for how steep a loss is towards what is ruled out; a division by T comes after."""
     if dtype != torch.float16:
         return gradient

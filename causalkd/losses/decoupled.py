@@ -24,7 +24,7 @@ from torch.linalg import vecdot
 from causalkd.losses.chunked import Kernel, loss_of_rows
 from causalkd.losses.divergence import Loss, Rows, through_softmax
 from causalkd.losses.fused import RowLoss
-from causalkd.losses.gold_odds import Gold, Others, TeacherOdds, Vector, known, with_gold
+from causalkd.losses.gold_odds import Gold, Others, TeacherOdds, Vector, safe_gold, with_gold
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.losses.tiled_odds import binary_kl
 
@@ -130,7 +130,7 @@ def atkd(
     easy_weight: float = 0.2,
     reverse: bool = False,
     sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
-    taught: TeacherOdds | None = None,
+    teacher_odds: TeacherOdds | None = None,
 ) -> Float[Tensor, ""]:
     """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD) (equation 5).
 
@@ -146,12 +146,12 @@ def atkd(
         easy_weight: λ.
         reverse: Whether to reverse the roles of teacher and student in TKD and DKD.
         sizes: How many easy and hard tokens to divide by, where these rows are part of a larger batch.
-        taught: What `teacher_odds` found of these predictions: hidden states are then compared tile by tile.
+        teacher_odds: What `teacher_odds` found of these predictions: hidden states are then compared tile by tile.
 
     Raises:
-        ValueError: `taught` is of other predictions, gold tokens or another temperature.
+        ValueError: `teacher_odds` is of other predictions, gold tokens or another temperature.
     """
-    settings = (mask, temperature, easy_weight, reverse, sizes, taught)
+    settings = (mask, temperature, easy_weight, reverse, sizes, teacher_odds)
     return atkd_rows(student_logits, teacher_logits, gold, hard, *settings).value()
 
 
@@ -165,10 +165,10 @@ def atkd_rows(
     easy_weight: float = 0.2,
     reverse: bool = False,
     sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
-    taught: TeacherOdds | None = None,
+    teacher_odds: TeacherOdds | None = None,
 ) -> RowLoss:
     """`atkd` as a loss that can share a pass with others."""
-    odds = None if taught is None else taught.checked(teacher_logits, gold, temperature)
+    odds = None if teacher_odds is None else teacher_odds.checked(teacher_logits, gold, temperature)
     mask = torch.ones_like(hard) if mask is None else mask
     target = hard.to(torch.promote_types(student_logits.dtype, torch.float32))
     sizes = sizes or ((mask & ~hard).sum(), (mask & hard).sum())
@@ -187,7 +187,7 @@ def atkd_rows(
         weights,
         temperature,
         divisor=torch.ones_like(easy),
-        taught=None if reverse else odds,
+        teacher_odds=None if reverse else odds,
     )
 
 
@@ -217,26 +217,26 @@ def _terms(
     """The kernel of target · TKD + diversity · DKD, and what it takes beside the logits of student and teacher."""
     dtype = torch.promote_types(student.dtype, torch.float32)
     weights = tuple(torch.as_tensor(w, dtype=dtype, device=gold.device).expand(gold.shape) for w in (target, diversity))
-    return _reverse_terms if reverse else _forward_terms, (known(gold, mask), *weights)
+    return _reverse_terms if reverse else _forward_terms, (safe_gold(gold, mask), *weights)
 
 
 def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = Others.of(student, gold), Others.of(teacher, gold)
-    x, y = learnt.log_odds, taught.log_odds
-    apart = taught.log_ratio(learnt, gold).mul_(taught.powers).sum(-1) / taught.total
+    ours, theirs = Others.of(student, gold), Others.of(teacher, gold)
+    x, y = ours.log_odds, theirs.log_odds
+    apart = theirs.log_ratio(ours, gold).mul_(theirs.powers).sum(-1) / theirs.total
     loss = target * binary_kl(y, x) + diversity * apart
 
     def gradient() -> Rows:
-        of_odds, q, p = target * (x.sigmoid() - y.sigmoid()), learnt.softmax_(), taught.softmax_()
+        of_odds, q, p = target * (x.sigmoid() - y.sigmoid()), ours.softmax_(), theirs.softmax_()
         return with_gold(q, torch.sub(q, p, out=p).mul_(diversity.unsqueeze(1)), of_odds, gold)
 
     return loss, gradient
 
 
 def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = Others.of(student, gold), Others.of(teacher, gold)
-    x, y, q = learnt.log_odds, taught.log_odds, learnt.softmax_()
-    log_ratio = learnt.log_ratio(taught, gold)
+    ours, theirs = Others.of(student, gold), Others.of(teacher, gold)
+    x, y, q = ours.log_odds, theirs.log_odds, ours.softmax_()
+    log_ratio = ours.log_ratio(theirs, gold)
     loss = target * binary_kl(x, y) + diversity * vecdot(q, log_ratio)
 
     def gradient() -> Rows:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from causalkd.losses.chunked import Kernel, check_no_gradient, check_rows, check_temperature, loss_of_rows
-from causalkd.losses.fused_pass import Plan, Term, run_pass
+from causalkd.losses.fused_pass import PassPlan, Term, run_pass
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.losses.projection import Projection
 from causalkd.losses.tiled_odds import Odds
@@ -36,8 +36,8 @@ class RowLoss:
         temperature: Divides all logits.
         divisor: What the sum is divided by; without it the number of rows that count, which makes it a mean.
         factor: What all of it is multiplied by.
-        taught: Of a forward decoupled loss alone, the odds that the teacher's pass found, at the same temperature: both
-            models' logits then exist tile by tile.
+        teacher_odds: Only for a forward decoupled loss: the odds that the teacher's pass found, at the same
+            temperature. Both models' logits then exist one tile at a time.
     """
 
     student: Tensor | Unprojected
@@ -48,7 +48,7 @@ class RowLoss:
     temperature: float = 1.0
     divisor: Shaped[Tensor, ""] | None = None
     factor: Float[Tensor, ""] | float = 1.0
-    taught: Odds | None = None
+    teacher_odds: Odds | None = None
 
     def times(self, factor: Tensor | float) -> "RowLoss":
         """The same loss, multiplied by a number."""
@@ -102,11 +102,11 @@ def fused_total(
     unweighted = [loss.coefficients(wide) for loss in losses]
     weights = [1.0] * len(losses) if weights is None else weights
     terms = [_term(loss, weight * own) for loss, weight, own in zip(losses, weights, unweighted, strict=True)]
-    (taught, *_), others = [loss.taught for loss in losses], losses[0].others
-    tiled = taught is not None and len(losses) == 1 and isinstance(others[0], Unprojected)
+    (teacher_odds, *_), others = [loss.teacher_odds for loss in losses], losses[0].others
+    tiled = teacher_odds is not None and len(losses) == 1 and isinstance(others[0], Unprojected)
     hidden = student.hidden.reshape(-1, student.hidden.shape[-1])
-    odds = Odds(*(each.flatten() for each in taught)) if tiled and taught is not None else None
-    plan = Plan(student.scale, student.cap, student.dtype, terms, torch.is_grad_enabled(), odds)
+    odds = Odds(*(each.flatten() for each in teacher_odds)) if tiled and teacher_odds is not None else None
+    plan = PassPlan(student.scale, student.cap, student.dtype, terms, torch.is_grad_enabled(), odds)
     total, rows = run_pass(hidden, student.weight, student.bias, plan)
     with torch.no_grad():
         return total, [(values * own).sum() for values, own in zip(rows, unweighted, strict=True)]

@@ -79,11 +79,11 @@ def teacher_odds(
 ) -> TeacherOdds:
     """The log-odds of the gold token and what they were made of; hidden states receive no gradient."""
     if isinstance(logits, Unprojected):
-        odds = tiled_odds_of(logits, known(gold, mask), temperature)
+        odds = tiled_odds_of(logits, safe_gold(gold, mask), temperature)
         found = odds.log_odds if mask is None else torch.where(mask, odds.log_odds, 0)
         return TeacherOdds(found, odds, logits, gold, temperature)
     given = logits if isinstance(logits, Tensor) else logits.whole()
-    found = loss_of_rows(_log_odds, given, (known(gold, mask),), mask, temperature)
+    found = loss_of_rows(_log_odds, given, (safe_gold(gold, mask),), mask, temperature)
     return TeacherOdds(found, None, logits, gold, temperature)
 
 
@@ -97,7 +97,7 @@ def uncertainty(
     return teacher_odds(teacher_logits, gold, mask, temperature).uncertainty
 
 
-def known(gold: Tensor, mask: Tensor | None) -> Tensor:
+def safe_gold(gold: Tensor, mask: Tensor | None) -> Tensor:
     """Some token where none counts: what is at −100 cannot be looked up."""
     return gold if mask is None else gold.where(mask, 0)
 

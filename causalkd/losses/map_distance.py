@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 
 Distance = Literal["l1", "l2", "smooth_l1"]
 _EPSILON = 1e-12  # torch's, and so the release's
@@ -32,7 +32,7 @@ def map_distance(
         distance: |·|, (·)², or Huber's with δ = 1, which below 1 is (·)² / 2.
         norm: The norm that every map is scaled by.
     """
-    student, teacher = at_least_float32(student), at_least_float32(teacher)
+    student, teacher = at_least_float32_clamped(student), at_least_float32_clamped(teacher)
     known = (teacher != 0).any(-1, keepdim=True)
     known = known if valid is None else known & valid[:, None]
     student, teacher = (each.where(known, 0) for each in (student, teacher))

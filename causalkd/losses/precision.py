@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def at_least_float32(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def at_least_float32_clamped(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """The tensor in float32 if it is of half precision, else as it is.
 
     Sums and norms in half precision overflow (float16 ends at 65,504) or lose digits (bfloat16 has 8 bits of them). A

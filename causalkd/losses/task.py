@@ -7,7 +7,7 @@ from torch import Tensor
 
 from causalkd.losses.divergence import Loss, Rows
 from causalkd.losses.fused import RowLoss
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 from causalkd.losses.predictions import Unprojected
 from causalkd.task_types import Task
 
@@ -39,16 +39,16 @@ def task_loss(
         ValueError: The labels of a regression are not one for each row.
     """
     if task == "regression":
-        predicted = at_least_float32(logits.squeeze(-1))
+        predicted = at_least_float32_clamped(logits.squeeze(-1))
         return F.mse_loss(predicted, one_number_a_row(labels).to(predicted.dtype))
     if task == "multi_label":
-        outputs, known = at_least_float32(logits), labels != _IGNORED
+        outputs, known = at_least_float32_clamped(logits), labels != _IGNORED
         each = F.binary_cross_entropy_with_logits(outputs, labels.where(known, 0).to(outputs.dtype), reduction="none")
         return each.where(known, 0).sum() / known.sum().clamp(min=1)
     if task == "question_answering":
         logits = logits.transpose(1, 2)
         logits = logits if real is None else logits.masked_fill(~real[:, None], -torch.inf)
-    flat, wanted = at_least_float32(logits.flatten(0, -2)), labels.flatten()
+    flat, wanted = at_least_float32_clamped(logits.flatten(0, -2)), labels.flatten()
     total = F.cross_entropy(flat, wanted, ignore_index=_IGNORED, reduction="sum")
     return total / (wanted != _IGNORED).sum().clamp(min=1)
 

@@ -43,7 +43,7 @@ class Odds(NamedTuple):
 
     @property
     def log_odds(self) -> Float[Tensor, "*batch"]:
-        """Log p(g) − log(1 − p(g))."""
+        """The log-odds of the gold token: log p(g) − log(1 − p(g))."""
         return self.gold - (self.most + self.total.log())
 
     @classmethod

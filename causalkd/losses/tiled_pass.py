@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.linalg import vecdot
 
-from causalkd.losses.chunked import within
+from causalkd.losses.chunked import clamped_to_dtype
 from causalkd.losses.projection import Projection
 from causalkd.losses.tiled_odds import Odds, binary_kl, furthest, place
 
@@ -32,7 +32,7 @@ class Decoupled:
         gold: The gold token of each row.
         target: Factor of TKD.
         diversity: Factor of DKD.
-        taught: The teacher's odds.
+        teacher_odds: The teacher's odds.
         counted: The rows that count; None for all.
         temperature: Divides the logits of both.
     """
@@ -40,7 +40,7 @@ class Decoupled:
     gold: Int[Tensor, " row"]
     target: Vector
     diversity: Vector
-    taught: Odds
+    teacher_odds: Odds
     counted: Bool[Tensor, " row"] | None
     temperature: float
 
@@ -87,31 +87,33 @@ def tiled_pass(
     """
     dtype, gold = coefficients.dtype, loss.gold
     own = tiled_odds(student, gold, loss.temperature, dtype)
-    x, y = own.log_odds, loss.taught.log_odds
+    x, y = own.log_odds, loss.teacher_odds.log_odds
     of_odds = loss.target * (x.sigmoid() - y.sigmoid())
-    shift = (loss.taught.total.log() - own.total.log()).unsqueeze(1)
+    shift = (loss.teacher_odds.total.log() - own.total.log()).unsqueeze(1)
     diverging = torch.zeros_like(x)
     factors = _where(loss.counted, coefficients / loss.temperature)
     for part, blocks in _columns(len(gold), len(student.weight), gold.device.type):
         of_weight = _Sum(gradients.weight, part)
         for block in blocks:
             raw = student.logits(block, part)
-            learnt = own.rows(block).shifted(_scaled(raw, loss.temperature, dtype, copy=True), gold[block], part.start)
-            taught = _scaled(teacher.logits(block, part), loss.temperature, dtype)
-            taught = loss.taught.rows(block).shifted(taught, gold[block], part.start)
-            p = taught.exp().div_(loss.taught.total[block].unsqueeze(1))
-            ratio = taught.sub_(learnt).nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)).sub_(shift[block])
+            own_tile = own.rows(block).shifted(
+                _scaled(raw, loss.temperature, dtype, copy=True), gold[block], part.start
+            )
+            teacher_tile = _scaled(teacher.logits(block, part), loss.temperature, dtype)
+            teacher_tile = loss.teacher_odds.rows(block).shifted(teacher_tile, gold[block], part.start)
+            p = teacher_tile.exp().div_(loss.teacher_odds.total[block].unsqueeze(1))
+            ratio = teacher_tile.sub_(own_tile).nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)).sub_(shift[block])
             diverging[block] += vecdot(p, ratio)
             if not gradients.wanted:
                 continue
-            q = learnt.exp_().div_(own.total[block].unsqueeze(1))
+            q = own_tile.exp_().div_(own.total[block].unsqueeze(1))
             whole = torch.sub(q, p, out=p).mul_(loss.diversity[block].unsqueeze(1))
             whole.addcmul_(q, of_odds[block].unsqueeze(1), value=-1)
             at, inside = place(whole, gold[block], part.start)
             whole.scatter_(1, at, torch.where(inside, of_odds[block], whole.gather(1, at).squeeze(1)).unsqueeze(1))
             whole.mul_(factors[block].unsqueeze(1))
             whole = whole if loss.counted is None else whole.masked_fill_(~loss.counted[block].unsqueeze(1), 0)
-            whole = within(student.before_projection(whole, raw), raw.dtype, 1.0).to(raw.dtype)
+            whole = clamped_to_dtype(student.before_projection(whole, raw), raw.dtype, 1.0).to(raw.dtype)
             _further(gradients, of_weight, whole, student, block, part)
         of_weight.finish()
     return _where(loss.counted, loss.target * binary_kl(y, x) + loss.diversity * diverging)

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from causalkd.losses.chunked import check_temperature
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 from causalkd.losses.reduction import mean_where
 
 
@@ -39,4 +39,4 @@ def universal_logit_distance(
 
 
 def _sorted(logits: Tensor, temperature: float) -> Tensor:
-    return (at_least_float32(logits) / temperature).softmax(-1).sort(-1, descending=True).values
+    return (at_least_float32_clamped(logits) / temperature).softmax(-1).sort(-1, descending=True).values

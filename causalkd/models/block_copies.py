@@ -81,8 +81,8 @@ def check_copy(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]
             f" This architecture's code reads {', '.join(names)} together with a block's number." if names else ""
         )
         raise ValueError(
-            f"blocks {list(chosen)} of this {teacher.architecture} do not compute as a student's blocks "
-            f"0–{len(chosen) - 1} what they compute in the teacher:\n"
+            f"blocks {list(chosen)} of this {teacher.architecture} compute something else as a student's blocks "
+            f"0–{len(chosen) - 1} than they do in the teacher:\n"
             + "\n".join(f"- {fault}" for fault in faults)
             + f"\nChoose blocks that keep their numbers (0, 1, 2, …) or their kind, or use another student.{suspected}"
         )

@@ -55,7 +55,7 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
         found = [file.parent for depth in ("*", "*/*") for file in Path(location).glob(f"{depth}/config.json")]
         inside = few(sorted(map(str, found)), 5)
         raise ValueError(
-            f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
+            f"no checkpoint {str(name)!r}: it is neither a folder with a config.json nor a model that the hub gave. "
             + (f"It has checkpoints inside: {inside}. Name one of these" if inside else "Name a folder")
             + f", a hub model, or one of {', '.join(PACKAGED)}."
         ) from error
@@ -145,7 +145,7 @@ def _check_written(file: Path) -> None:
         raise ValueError(fault)
     values = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(values.get("model_type", ""), str):
-        raise ValueError(f"`model_type` is {values['model_type']!r}, and it is a name")
+        raise ValueError(f"`model_type` is {values['model_type']!r}, but must be a name")
     if faults := beyond_bounds(values):
         raise ValueError("; ".join(faults))
 
@@ -154,10 +154,10 @@ def _check_values(config: PreTrainedConfig) -> None:
     """What transformers takes as it is, and fails at later."""
     heads, names = config.architectures, config.id2label
     if heads is not None and not (isinstance(heads, list) and all(isinstance(each, str) for each in heads)):
-        raise ValueError(f"`architectures` is {heads!r}, and it is a list of names")
+        raise ValueError(f"`architectures` is {heads!r}, but must be a list of names")
     known = dict(names or {})
     if sorted(known) != list(range(len(known))) or not all(isinstance(each, str) for each in known.values()):
-        raise ValueError(f"`id2label` is {names!r}, and it gives a name to each number from 0")
+        raise ValueError(f"`id2label` is {names!r}, but must give a name to each number from 0")
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:

@@ -63,7 +63,7 @@ def set_labels(
         if not new_head and not same and not unnamed:
             order = " in this order" if sorted(map(str.casefold, own)) == sorted(map(str.casefold, labels)) else ""
             raise ValueError(
-                f"checkpoint {name} has the labels {own}, asked for were {list(labels)}{order}; "
+                f"checkpoint {name} has the labels {own}, but the labels {list(labels)} were asked for{order}; "
                 f"use a checkpoint of this task, or train a new head: it starts at random {NEW_HEAD}"
             )
         config.id2label = dict(enumerate(labels))

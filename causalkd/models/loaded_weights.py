@@ -110,8 +110,8 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
         instead = f", but it has {few(keys.unused)}" if keys.unused else ""
         raise ValueError(
             f"checkpoint {name} has no weights of the right size for {few(of_body)}{instead}. They would start at "
-            "random, and a model without its pretrained weights is no start: correct its config.json, or save its "
-            "weights under the names of the stock model"
+            "random, which defeats the use of a pretrained model: correct its config.json, or save its weights under "
+            "the names of the stock model"
         )
     if keys.lacking and not new_head:
         raise ValueError(

@@ -19,14 +19,14 @@ def loading_options(
     revision: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of transformers' `from_pretrained`; only those that were given."""
-    asked = {
+    given = {
         "attn_implementation": attention,
         "dtype": dtype,
         "device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map,
         "quantization_config": quantization,
         "revision": revision,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def named_options(dtype: str | None, device_map: str | None) -> dict[str, Any]:

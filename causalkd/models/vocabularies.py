@@ -25,9 +25,9 @@ def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, nam
             f"{getattr(tokenizer, f'{role}_token')!r} ({role}, {each})" for role, each in lacking.items()
         )
         raise ValueError(
-            f"{name} has embeddings of {size} tokens, and its tokenizer others: {tokens}; give the stock model "
-            f"more, by resize_token_embeddings({max(lacking.values()) + 1}), and save it again, or let the tokenizer "
-            "use a token that the model has, such as its end token for padding"
+            f"{name} has embeddings of {size} tokens, but its tokenizer has tokens beyond them: {tokens}; give the "
+            f"stock model more, by resize_token_embeddings({max(lacking.values()) + 1}), and save it again, or let "
+            "the tokenizer use a token that the model has, such as its end token for padding"
         )
 
 

@@ -79,7 +79,7 @@ class ADKD:
         at, self._place = hook_point_of(teacher, teacher_hook_point or hook_point), hook_point_of(student, hook_point)
         for model, entry in ((teacher, at), (student, self._place)):
             _check_reach(model, entry)
-        self.asked = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
+        self.query = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
         self._distance: Distance = distance
         self._norm: Literal[1, 2] = norm
         self._window = attention_window(teacher.model)
@@ -88,7 +88,7 @@ class ADKD:
             logits="labelled",
             over_micro_batches=True,
             second_order=True,
-            teacher_query=self.asked,
+            teacher_query=self.query,
         )
 
     def requirements(self) -> Requirements:
@@ -97,24 +97,24 @@ class ADKD:
 
     def maps(self, run: StepContext) -> tuple[Float[Tensor, "view batch pos"], Float[Tensor, "view batch pos"]]:
         """The student's scores of the positions, in its graph, and the teacher's."""
-        student, asked = run.student, self.asked
-        answer = run.teacher_answer(asked)
-        logits = explained_logits(run.student_run, asked.position(student.task, run.batch))
+        student, query = run.student, self.query
+        answer = run.teacher_answer(query)
+        logits = explained_logits(run.student_run, query.position(student.task, run.batch))
         values = traced_attributions(
             student,
             run.student_run,
             logits,
-            asked.views_of(answer, student.task, run.batch, logits.shape[-1]),
+            query.views_of(answer, student.task, run.batch, logits.shape[-1]),
             hook_point=self._place,
-            steps=asked.steps,
-            target=asked.target,
+            steps=query.steps,
+            target=query.target,
             differentiable=torch.is_grad_enabled(),
         )
         return token_norms(values), answer["scores"].permute(2, 0, 1)
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
-        valid = self.asked.valid(run.student.task, run.batch)
+        valid = self.query.valid(run.student.task, run.batch)
         term = map_distance(*self.maps(run), valid, self._distance, self._norm)
         if run.micro_batches is None:
             return term
@@ -127,10 +127,10 @@ class ADKD:
     def _amount(self, run: StepContext, batch: Batch) -> Int[Tensor, ""]:
         task = run.student.task
         if self._window is None or batch.counted.shape[1] <= self._window:
-            return self.asked.amount(task, batch)
+            return self.query.amount(task, batch)
         # Which positions a view is reached from depends on the layers after the hook point: the map itself says it.
-        scores = run.teacher_answer(self.asked, None if batch is run.batch else batch)["scores"]
-        valid = self.asked.valid(task, batch)
+        scores = run.teacher_answer(self.query, None if batch is run.batch else batch)["scores"]
+        valid = self.query.valid(task, batch)
         reach = (scores != 0).any(-1)
         return (reach if valid is None else reach & valid[:, None]).sum()
 
@@ -139,9 +139,8 @@ def _check_reach(model: HookedModel, hook_point: HookPoint) -> None:
     """Refuses a hook point after the last attention: there only the position that the head reads has a score."""
     if hook_point.layer == model.n_layers - 1 and hook_point.component not in ("token_embedding", "block_input"):
         raise ValueError(
-            f"adkd's hook point is {hook_point.name} of {model}, after whose last attention a map is of one position, "
-            "the same "
-            "for every model; name a hook point before it"
+            f"adkd's hook point is {hook_point.name} of {model}, which has no attention layer after it, so only the "
+            "position that the head reads would have a score, in every model; name an earlier hook point"
         )
 
 

@@ -82,9 +82,9 @@ class ATKD(nn.Module):
         if not self.counts_ahead or setup.micro_batches == 1 or setup.cache_top_k is None:
             return None
         return (
-            "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher cache "
-            "with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
-            "accumulation, or set atkd's split to 'batch'"
+            "atkd counts the easy and hard tokens of all micro-batches by the teacher's outputs, and a teacher cache "
+            "with top_k changes these from the second epoch on; leave top_k out, do without gradient accumulation, or "
+            "set atkd's split to 'batch'"
         )
 
     @property
@@ -106,18 +106,18 @@ class ATKD(nn.Module):
             )
         gold = gold_of(run, "atkd")
         student, teacher, label, mask = gold
-        taught = gold.teacher_odds(self.temperature)
-        hard = self._hard(gold, taught, run.student_run, run, remember=run.student.model.training)
-        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard), taught)
+        teacher_odds = gold.teacher_odds(self.temperature)
+        hard = self._hard(gold, teacher_odds, run.student_run, run, remember=run.student.model.training)
+        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard), teacher_odds)
         term = atkd_rows(student, teacher, label, hard, mask, *settings).times(self.temperature**2)
         if run.micro_batches is None or self.counts_ahead:
             return term
         return term.times(self._share(run, run.micro_batches, run.student_run.hidden.dtype))
 
     def _hard(
-        self, gold: Gold, taught: TeacherOdds, base: ForwardOutput, run: StepContext, remember: bool
+        self, gold: Gold, teacher_odds: TeacherOdds, base: ForwardOutput, run: StepContext, remember: bool
     ) -> Bool[Tensor, " item"]:
-        odds = -taught.log_odds
+        odds = -teacher_odds.log_odds
         if self._quantile is not None:
             return self._quantile(odds, gold.mask, run.step, remember)
         if self._split == "batch":
@@ -149,8 +149,8 @@ class ATKD(nn.Module):
         def count(batch: Batch) -> Tensor:
             teacher_outputs = run.teacher_on(batch, self.requirements().logits_at(run.student.task, batch))
             gold = gold_of(replace(run, batch=batch, student_run=teacher_outputs, teacher_run=teacher_outputs), "atkd")
-            taught = gold.teacher_odds(self.temperature)
-            hard = self._hard(gold, taught, teacher_outputs, run, remember=False)
+            teacher_odds = gold.teacher_odds(self.temperature)
+            hard = self._hard(gold, teacher_odds, teacher_outputs, run, remember=False)
             return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])
 
         easy, hard = run.micro_batches.average(self, count, run.student_run.hidden.dtype)

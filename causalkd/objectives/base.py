@@ -179,7 +179,7 @@ class StepContext:
             given = "no teacher" if self.teacher_run is None else "a finished run of it"
             raise ValueError(
                 f"this objective asks more of a teacher than its predictions, and the step has {given}; give "
-                "`teacher_run=TeacherOutputs(teacher, batch, asked=objective.requirements().teacher_query)`"
+                "`teacher_run=TeacherOutputs(teacher, batch, query=objective.requirements().teacher_query)`"
             )
         return self.teacher_run.answer(query) if batch is None else self.teacher_run.answer_of_rows(query, batch)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -41,12 +41,12 @@ class OutputCache(Protocol):
     counterfactuals: bool
     is_all: bool
 
-    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
+    def recall(self, what: str, batch: Batch, depends_on: Tensor | None = None) -> Mapping[str, Tensor] | None:
         """The outputs kept for every row of a batch, items of all rows in one tensor; None where a row is missing."""
         ...
 
-    def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
-        """Keeps the teacher's outputs of each row; `beside` is what they depend on in addition to the row's tokens."""
+    def keep(self, what: str, batch: Batch, answer: Counterfactual, depends_on: Tensor | None = None) -> None:
+        """Keeps the teacher's outputs of each row; `depends_on` holds what they depend on besides the row's tokens."""
         ...
 
 
@@ -116,7 +116,7 @@ class CachedForwards:
         batch: The step's rows.
         logits_at: The positions where a per-token head predicts, numbered through the rows.
         about: What was done to the run, such as an interchange; empty for base itself.
-        beside: What the run depends on besides the row's tokens.
+        depends_on: What the run depends on besides the row's tokens.
     """
 
     def __init__(
@@ -126,17 +126,19 @@ class CachedForwards:
         batch: Batch,
         logits_at: Tensor | None,
         about: str = "",
-        beside: Tensor | None = None,
+        depends_on: Tensor | None = None,
     ) -> None:
         self._teacher, self._memory, self._batch, self._logits_at = teacher, memory, batch, logits_at
-        self._about, self._beside = about, beside
+        self._about, self._depends_on = about, depends_on
         self._per_token = logits_at is not None and teacher.task in TOKEN_TASKS
         self._possible = self._per_token or teacher.task not in TOKEN_TASKS
         self._top_k = memory.top_k if teacher.task in LANGUAGE_MODELS else None
 
     def predictions(self) -> CachedPredictions | None:
         """The predictions for these rows at these positions; None where they are not known."""
-        found = self._memory.recall(self._asked, self._predicting, self._beside) if self._possible else None
+        found = (
+            self._memory.recall(self._predictions_key, self._predicting, self._depends_on) if self._possible else None
+        )
         if found is None:
             return None
         return CachedPredictions(found[_LOGITS] if self._top_k is None else self._whole(found))
@@ -147,7 +149,7 @@ class CachedForwards:
             return None
         predicted = self.predictions()
         states = (
-            None if predicted is None else self._memory.recall(self._states(hook_points), self._batch, self._beside)
+            None if predicted is None else self._memory.recall(self._states(hook_points), self._batch, self._depends_on)
         )
         if predicted is None or states is None:
             return None
@@ -161,15 +163,15 @@ class CachedForwards:
         if not self._possible:
             return
         predicted: Counterfactual = self._few(run.logits) if self._per_token else {_LOGITS: run.logits}
-        self._memory.keep(self._asked, self._predicting, predicted, self._beside)
+        self._memory.keep(self._predictions_key, self._predicting, predicted, self._depends_on)
         if self._memory.states:
             states = {"hidden": run.hidden} | {
                 hook_point.name: run.activations[hook_point] for hook_point in hook_points
             }
-            self._memory.keep(self._states(hook_points), self._batch, states, self._beside)
+            self._memory.keep(self._states(hook_points), self._batch, states, self._depends_on)
 
     @property
-    def _asked(self) -> str:
+    def _predictions_key(self) -> str:
         which = "" if self._top_k is None else f", the {self._top_k} largest"
         # Students that pad the vocabulary to another size learn from the logits of fewer entries.
         of = "" if self._teacher.entries is None else f", of {self._teacher.entries} entries"
@@ -192,7 +194,9 @@ class CachedForwards:
         """The logits row by row, or the largest and the rest, as log-probabilities."""
         found = {_LOGITS: logits}
         if self._top_k is not None:
-            logits = at_least_float32(logits)  # half precision would round each logarithm by more than its logit
+            logits = at_least_float32_clamped(
+                logits
+            )  # half precision would round each logarithm by more than its logit
             whole = logits.logsumexp(-1, keepdim=True)
             largest = logits.topk(min(self._top_k, logits.shape[-1]), dim=-1)
             rest = logits.scatter(-1, largest.indices, float("-inf")).logsumexp(-1, keepdim=True)

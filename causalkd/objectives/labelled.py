@@ -55,8 +55,8 @@ def gold_of(run: StepContext, objective: str) -> Gold:
     task, labels = run.student.task, run.batch.labels
     if task not in (*TOKEN_TASKS, "classification"):
         raise ValueError(
-            f"the objective `{objective}` separates the gold label from others, and {task} has none in one softmax; "
-            "leave it out"
+            f"the objective `{objective}` compares the gold label with all others in one softmax over labels, and "
+            f"{task} has none; leave it out"
         )
     if labels is None:
         raise ValueError(f"the objective `{objective}` needs gold labels and the data have none; label the data")

@@ -61,7 +61,7 @@ class TeacherMap:
         """The settings that a row's map depends on in addition to its drawn position; the seed is not one of them."""
         return repr(replace(self, seed=0))
 
-    def beside(self, task: Task, batch: Batch) -> Tensor | None:
+    def depends_on(self, task: Task, batch: Batch) -> Tensor | None:
         """What a map depends on besides the row: the explained position, counted from the first real one, or label."""
         found = self.position(task, batch)
         if found is not None:

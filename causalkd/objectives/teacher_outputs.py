@@ -38,7 +38,7 @@ class TeacherQuery(Protocol):
         """The answer, with one entry a row; uses up the run's graph."""
         ...
 
-    def beside(self, task: Task, batch: Batch) -> Tensor | None:
+    def depends_on(self, task: Task, batch: Batch) -> Tensor | None:
         """What a row's answer depends on besides its tokens, (batch, …); None where there is nothing."""
         ...
 
@@ -51,7 +51,7 @@ class TeacherOutputs:
         batch: The step's rows.
         hook_points: The hook points whose activations the run keeps.
         logits_at: The positions where a per-token head predicts.
-        asked: What some objective will ask beside predictions and activations.
+        query: What some objective will ask beside predictions and activations.
         memory: The outputs of earlier epochs.
     """
 
@@ -61,11 +61,11 @@ class TeacherOutputs:
         batch: Batch,
         hook_points: tuple[HookPoint, ...] = (),
         logits_at: Int[Tensor, " item"] | None = None,
-        asked: TeacherQuery | None = None,
+        query: TeacherQuery | None = None,
         memory: OutputCache | None = None,
     ) -> None:
         self._teacher, self._batch, self._hook_points, self.logits_at = teacher, batch, hook_points, logits_at
-        self._asked, self._memory = asked, memory
+        self._query, self._memory = query, memory
         self._runs = None if memory is None else CachedForwards(teacher, memory, batch, logits_at)
         # Places are kept for counterfactuals, which such a memory gives itself.
         self._kept_places = () if memory is not None and memory.counterfactuals else hook_points
@@ -75,7 +75,7 @@ class TeacherOutputs:
     def run(self) -> ForwardOutput:
         """The teacher's run, without a graph; what is asked for is made of the same forward."""
         if self._run is None:
-            remembered = self._asked is None or self._remembered()
+            remembered = self._query is None or self._remembered()
             known = self._runs.run(self._kept_places) if self._runs is not None and remembered else None
             self._run = known or self._fresh(with_answer=not remembered)
         return self._run
@@ -92,7 +92,7 @@ class TeacherOutputs:
         self,
         about: str,
         batch: Batch,
-        beside: Callable[[], Tensor],
+        depends_on: Callable[[], Tensor],
         logits_at: Int[Tensor, " item"] | None,
         make: Callable[[], ForwardOutput],
     ) -> ForwardOutput:
@@ -101,8 +101,8 @@ class TeacherOutputs:
         Args:
             about: Which interchange.
             batch: The rows that are intervened on.
-            beside: Gives what the output depends on besides these rows, sources and positions; called where outputs are
-                remembered, since it waits for the device.
+            depends_on: Gives what the output depends on besides these rows, sources and positions; called only if
+                outputs are remembered, since it waits for the device.
             logits_at: Where a per-token head predicts.
             make: Runs the interchange.
 
@@ -112,7 +112,7 @@ class TeacherOutputs:
         memory = self._memory
         if memory is None or not memory.counterfactuals:
             return make()
-        runs = CachedForwards(self._teacher, memory, batch, logits_at, f"{about}: ", beside())
+        runs = CachedForwards(self._teacher, memory, batch, logits_at, f"{about}: ", depends_on())
         known = runs.run(())
         if known is not None:
             return known
@@ -127,24 +127,24 @@ class TeacherOutputs:
         """The teacher's run of other rows of the same step."""
         return TeacherOutputs(self._teacher, batch, (), logits_at, memory=self._memory).run()
 
-    def answer_of_rows(self, asked: TeacherQuery, batch: Batch) -> Mapping[str, Tensor]:
+    def answer_of_rows(self, query: TeacherQuery, batch: Batch) -> Mapping[str, Tensor]:
         """The answer for other rows of the same step."""
         at = predicting_at(self._teacher.task, batch, "labelled")
-        return TeacherOutputs(self._teacher, batch, (), at, asked, self._memory).answer(asked)
+        return TeacherOutputs(self._teacher, batch, (), at, query, self._memory).answer(query)
 
-    def answer(self, asked: TeacherQuery) -> Mapping[str, Tensor]:
-        """The answer to the query that was announced as `asked`."""
-        if asked != self._asked:
-            raise ValueError(f"{asked} was not announced in the objective's `requirements`; it was {self._asked}")
+    def answer(self, query: TeacherQuery) -> Mapping[str, Tensor]:
+        """The answer to the query that was announced as `query`."""
+        if query != self._query:
+            raise ValueError(f"{query} was not announced in the objective's `requirements`; it was {self._query}")
         if not self._remembered():
             self.run()
         assert self._answer is not None
         return self._answer
 
     def _remembered(self) -> bool:
-        if self._answer is None and self._asked is not None and self._memory is not None:
-            beside = self._asked.beside(self._teacher.task, self._batch)
-            self._answer = self._memory.recall(self._asked.key, self._batch, beside)
+        if self._answer is None and self._query is not None and self._memory is not None:
+            depends_on = self._query.depends_on(self._teacher.task, self._batch)
+            self._answer = self._memory.recall(self._query.key, self._batch, depends_on)
         return self._answer is not None
 
     def _check_there_is_a_teacher(self, what: str) -> None:
@@ -165,11 +165,11 @@ class TeacherOutputs:
         return self._teacher.run(self._batch.inputs, self._hook_points, logits_at=self.logits_at)
 
     def _with_answer(self) -> ForwardOutput:
-        assert self._asked is not None
+        assert self._query is not None
         teacher, batch = self._teacher, self._batch
-        run = run_from(teacher, batch.inputs, self._asked.hook_point, self._hook_points, self.logits_at)
-        self._answer = self._asked.of(teacher, run, batch)
+        run = run_from(teacher, batch.inputs, self._query.hook_point, self._hook_points, self.logits_at)
+        self._answer = self._query.of(teacher, run, batch)
         if self._memory is not None:
-            self._memory.keep(self._asked.key, batch, self._answer, self._asked.beside(teacher.task, batch))
+            self._memory.keep(self._query.key, batch, self._answer, self._query.depends_on(teacher.task, batch))
         kept = {hook_point: run.activations[hook_point].detach() for hook_point in self._hook_points}
         return replace(run, predicted=run.predicted.detach(), hidden=run.hidden.detach(), activations=kept)

@@ -14,7 +14,7 @@ from causalkd.objectives.base import StepContext, Weighted
 
 
 @runtime_checkable
-class OfPredictions(Protocol):
+class PredictionObjective(Protocol):
     """An objective that is a loss of the student's predictions on base, row by row."""
 
     def row_loss(self, run: StepContext) -> RowLoss | None:
@@ -39,7 +39,7 @@ def terms_of(objectives: Mapping[str, Weighted], run: StepContext) -> Terms:
     shared: dict[str, RowLoss] = {}
     alone: dict[str, Tensor] = {}
     for name, (_, objective) in objectives.items():
-        rows = objective.row_loss(run) if isinstance(objective, OfPredictions) else None
+        rows = objective.row_loss(run) if isinstance(objective, PredictionObjective) else None
         if rows is not None and isinstance(rows.student, Unprojected) and objectives[name].weight:
             shared[name] = rows.times(_share(name, objectives[name], run, run.student_run.hidden.dtype))
         else:

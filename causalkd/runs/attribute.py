@@ -12,7 +12,6 @@ from causalkd.attribution.agreement import TOP
 from causalkd.attribution.faithfulness import check_portions
 from causalkd.attribution.integrated_gradients import Baseline, check_steps
 from causalkd.attribution.maps import AttributionMap
-from causalkd.attribution.targets import TOKENS
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -27,7 +26,7 @@ from causalkd.runs.setup.prepare import build_collator
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.teaching import teaching_of
 from causalkd.runs.trained_run import Trained, TrainedRun
-from causalkd.task_types import Task
+from causalkd.task_types import TOKEN_TASKS, Task
 from causalkd.verification.measures.attribution_maps import AttributionBatch, How, ModelAttributions, measure_maps
 from causalkd.verification.measures.map_scores import agreement_row, faithfulness_row, gap_row, large_gaps
 from causalkd.verification.results.attribution import (
@@ -220,6 +219,6 @@ def _agreements(student: StudentAttributions, teacher: ModelAttributions, draw: 
 def _in_words(task: Task, found: AttributionMap) -> str:
     if task == "regression":
         return "the number"
-    if task in TOKENS:
+    if task in TOKEN_TASKS:
         return "the teacher's likeliest choice where it last counts"
     return "every class: " + ", ".join(view[0] for view in found.views)

@@ -1,4 +1,4 @@
-"""The callbacks of a training: a file of terms, the epoch number for the data, and what is measured when saving."""
+"""Trainer callbacks: a file of terms, the data's epoch number, an evaluation at the last save, a call at the start."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -77,7 +77,7 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
         return dict(json.loads(line))
 
 
-class EpochOfData(TrainerCallback):
+class SetEpoch(TrainerCallback):
     """Passes the number of the epoch, on which every drawn source and position depends, to the data.
 
     Args:
@@ -92,7 +92,7 @@ class EpochOfData(TrainerCallback):
         self._examples.set_epoch(int(state.epoch or 0))
 
 
-class MeasureWhatIsSaved(TrainerCallback):
+class EvaluateAtSave(TrainerCallback):
     """Where checkpoints are measured at all, also measures the one that is saved at the last step."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -101,7 +101,7 @@ class MeasureWhatIsSaved(TrainerCallback):
             control.should_evaluate = True
 
 
-class WhenTrainingBegins(TrainerCallback):
+class OnTrainBegin(TrainerCallback):
     """Calls a function when training begins, or goes on.
 
     Args:

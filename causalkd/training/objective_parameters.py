@@ -12,7 +12,7 @@ from causalkd.objectives.base import Weighted
 _FILE = "objectives.safetensors"
 
 
-class Learned:
+class ObjectiveParameters:
     """The parameters of the objectives that have some.
 
     They are no part of the gradient whose norm `max_grad_norm` limits, and weight decay applies to all of them.

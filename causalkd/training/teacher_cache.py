@@ -70,16 +70,16 @@ class TeacherCache:
         self._size = 0 if file is None else file.size()
         self._is_full = False
 
-    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> dict[str, Tensor] | None:
+    def recall(self, what: str, batch: Batch, depends_on: Tensor | None = None) -> dict[str, Tensor] | None:
         """The outputs kept for every row of a batch; None where a row is missing."""
-        found = [self._answers.get(key) for key in self._keys(what, batch, beside)]
+        found = [self._answers.get(key) for key in self._keys(what, batch, depends_on)]
         rows = [load(each) for each in found if each is not None]
         if len(rows) < len(found):
             return None
         counted = batch.counted
         return {name.removeprefix(_ITEMS): _together(name, [row[name] for row in rows], counted) for name in rows[0]}
 
-    def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
+    def keep(self, what: str, batch: Batch, answer: Counterfactual, depends_on: Tensor | None = None) -> None:
         """Keeps an output row by row, as far as there is room.
 
         Tensors of three dimensions are (batch, pos, …); what comes as one tensor for each row is of its own items.
@@ -87,7 +87,7 @@ class TeacherCache:
         counted = batch.counted.cpu()
         host = {name: each.detach().cpu() for name, each in answer.items() if isinstance(each, Tensor)}
         items = {name: [row.cpu() for row in each] for name, each in answer.items() if not isinstance(each, Tensor)}
-        for row, key in enumerate(self._keys(what, batch, beside)):
+        for row, key in enumerate(self._keys(what, batch, depends_on)):
             if key in self._answers:
                 continue
             own = {name: each[row][counted[row]] if each.dim() == 3 else each[row] for name, each in host.items()}
@@ -115,15 +115,15 @@ class TeacherCache:
                 stacklevel=3,
             )
 
-    def _keys(self, what: str, batch: Batch, beside: Tensor | None) -> list[bytes]:
+    def _keys(self, what: str, batch: Batch, depends_on: Tensor | None) -> list[bytes]:
         counted = batch.counted.cpu()
         read = {name: tensor.cpu() for name, tensor in sorted(batch.inputs.items()) if name != "attention_mask"}
-        others = None if beside is None else beside.cpu()
-        asked = f"{what} {_autocast(batch.counted.device.type)}".encode()
+        others = None if depends_on is None else depends_on.cpu()
+        what_for = f"{what} {_autocast(batch.counted.device.type)}".encode()
         teacher, keys = self._teacher_now(), []
         for row, real in enumerate(counted):
             stands = real.nonzero()[:, 0]
-            parts = [teacher, asked, _bytes(stands - stands[:1] if self._teacher.decodes else stands)]
+            parts = [teacher, what_for, _bytes(stands - stands[:1] if self._teacher.decodes else stands)]
             for name, tensor in read.items():
                 parts += [name.encode(), _bytes(tensor[row][real])]
             if others is not None:

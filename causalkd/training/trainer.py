@@ -24,9 +24,9 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
-from causalkd.training.around_step import AroundStep
-from causalkd.training.callbacks import WhenTrainingBegins
-from causalkd.training.objective_parameters import Learned
+from causalkd.training.callbacks import OnTrainBegin
+from causalkd.training.gradient_reset import GradientReset
+from causalkd.training.objective_parameters import ObjectiveParameters
 from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
@@ -107,14 +107,14 @@ class DistillationTrainer(Trainer):
             sharded, on_policy = self.is_fsdp_enabled, sequences is not None
             check_compiled(self.objectives, self.args, sharded=sharded, on_policy=on_policy)
         self._compiled, self._sequences = compile_blocks, sequences
-        self._learned = Learned(self.objectives)
+        self._learned = ObjectiveParameters(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
         self._unreached = Unreached()
-        self.add_callback(AroundStep(self._learned, self._unreached))
+        self.add_callback(GradientReset(self._learned, self._unreached))
         self._micro_batches: MicroBatches | None = None
         self._sums, self._unlogged = TermSums(), Unlogged()
-        self.add_callback(WhenTrainingBegins(self._continue_terms))
+        self.add_callback(OnTrainBegin(self._continue_terms))
         if teacher is not None:
             move_to(teacher, self.args.device)
 
@@ -219,14 +219,16 @@ class DistillationTrainer(Trainer):
         """Adds the mean of every term since the last log, and the watched measurements.
 
         Raises:
-            ValueError: The loss or a term is not a finite number any more.
+            ValueError: The loss or a term is not a finite number.
         """
         if self._sums.count and "loss" in logs:
             means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
             logs |= {f"term/{name}": mean for name, mean in means.items()}
             spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
             if spoilt:
-                raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
+                raise ValueError(
+                    f"at step {self.state.global_step} these values are not finite: {', '.join(spoilt)}. {_DIVERGED}"
+                )
             with evaluating([self.student]):
                 logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
@@ -237,13 +239,13 @@ class DistillationTrainer(Trainer):
         return self._sums.totals()
 
     def check_weights(self) -> None:
-        """Refuses a student whose weights are not finite numbers any more.
+        """Refuses a student with weights that are not finite numbers.
 
         Raises:
             ValueError: A weight is not a finite number.
         """
         if spoilt := not_finite(self.student.model):
-            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
+            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, are not finite. {_DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer, which also trains what objectives learn; a given one that does not is refused."""
@@ -264,7 +266,7 @@ class DistillationTrainer(Trainer):
         # Where it lies now: the folder may have moved since it was written down.
         best = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.best_global_step}"
         if not best.is_dir():
-            raise ValueError(f"the best checkpoint, {best}, is not there any more; train again from the beginning")
+            raise ValueError(f"the best checkpoint, {best}, does not exist; train again from the beginning")
         self.state.best_model_checkpoint = str(best)
         super()._load_best_model()
         self._restore_rest(best)

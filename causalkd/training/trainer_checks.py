@@ -58,9 +58,7 @@ def check_given(
     _check_weights(student, teacher)
     for model in (student, teacher) if isinstance(collator, PairingCollator) and collator.side == "left" else ():
         if model is not None and not takes_left_padding(model.model, decodes=model.decodes):
-            raise ValueError(
-                f"the collator pads on the left, where {model!r} would read another row; give side='right'"
-            )
+            raise ValueError(f"the collator pads on the left, which changes what {model!r} reads; give side='right'")
 
 
 def _check_weights(student: HookedModel, teacher: HookedModel | None) -> None:

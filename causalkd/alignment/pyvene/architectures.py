@@ -14,7 +14,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from causalkd.alignment.basis import Basis, orthonormal
-from causalkd.models.adapters import TabledAdapter, adapter_for, is_known
+from causalkd.models.adapters import TableAdapter, adapter_for, is_known
 from causalkd.models.hooks.find_hook_points import find_hook_points
 from causalkd.models.hooks.hook_points import HookPoint
 
@@ -144,7 +144,7 @@ def teach_model(model: PreTrainedModel) -> None:
         ValueError: TransformerLens has no adapter for the class, or its layers share blocks.
     """
     adapter = adapter_for(model)
-    if isinstance(adapter, TabledAdapter) and adapter.repeats:
+    if isinstance(adapter, TableAdapter) and adapter.repeats:
         raise ValueError(
             f"the layers of {type(model).__name__} share a block, and pyvene names a layer by its block; use "
             "causalkd's own interchange, which counts the calls"

@@ -21,7 +21,7 @@ from causalkd.data.batch import (
     pad_labels,
     questions_of,
 )
-from causalkd.data.made_batches import MadeBatches
+from causalkd.data.lazy_batches import LazyBatches
 from causalkd.data.masking import Masking
 from causalkd.data.pairs.draw_positions import RowFacts, check_rows, draw_positions
 from causalkd.data.pairs.position_policy import PositionPolicy
@@ -159,21 +159,21 @@ class PairingCollator:
         batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable, questions=questions)
         return self._read_twice(replace(batch, source_labels=source_labels), rows, source_rows)
 
-    def in_order(self, size: int) -> MadeBatches:
+    def in_order(self, size: int) -> LazyBatches:
         """Batches of `size` of the examples, in their order."""
         rows = ExampleSet(self.examples)
-        return MadeBatches(len(rows), size, lambda here: Batch.from_tensors(self([rows[number] for number in here])))
+        return LazyBatches(len(rows), size, lambda here: Batch.from_tensors(self([rows[number] for number in here])))
 
     def of_pairs(
         self, base: Int[Tensor, "pairs"], source: Int[Tensor, "pairs"], key: Int[Tensor, "pairs"], size: int
-    ) -> MadeBatches:
+    ) -> LazyBatches:
         """Batches of `size` of these pairs, in their order; see `pair`."""
 
         def make(rows: range) -> Batch:
             here = slice(rows.start, rows.stop)
             return self.pair(base[here], source[here], key[here])
 
-        return MadeBatches(len(base), size, make)
+        return LazyBatches(len(base), size, make)
 
     def _read_twice(self, batch: Batch, rows: Sequence[Example], sources: Sequence[Example] = ()) -> Batch:
         """The batch with what a student with another tokenizer reads, where there is one."""

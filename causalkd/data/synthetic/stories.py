@@ -107,8 +107,8 @@ class PlantedLM:
         ids = _token_ids(persons, places, asked, rng.choice(len(TIMES), persons.shape, p=list(TIMES.values())))
         tokens = np.array(TOKENS)[ids]
         rows = [(row, " ".join(words[1:-1])) for row, words in zip(ids.tolist(), tokens.tolist(), strict=True)]
-        learnt = [{"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS)} for row, _ in rows]
-        return [example | {"text": text, "bytes": len(text)} for example, (_, text) in zip(learnt, rows, strict=True)]
+        examples = [{"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS)} for row, _ in rows]
+        return [example | {"text": text, "bytes": len(text)} for example, (_, text) in zip(examples, rows, strict=True)]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """A stock fast tokenizer, one token a word; encodes a story exactly as `examples` does."""

@@ -25,7 +25,7 @@ def columns_of(kind: Kind, given: Mapping[str, str | Sequence[str]], table: Tabl
     used = [column for columns in found.values() for column in columns]
     twice = sorted({column for column in used if used.count(column) > 1})
     if twice:
-        faults.append(f"{', '.join(map(repr, twice))} would be used twice, which shows a model its own label")
+        faults.append(f"{', '.join(map(repr, twice))} would fill two roles, so a model could read its own label")
     if faults:
         raise ValueError(
             f"{table.origin} has the columns {few(table.columns)}: {'; '.join(faults)}. Correct `columns` of "

@@ -29,6 +29,6 @@ Metric = Literal[
     "exact_match",
     "perplexity",
 ]
-"""The metric of a task; `causalkd.verification.measures.task_metrics` computes them."""
+"""The metric of a task; `causalkd.verification.measures.metrics` computes them."""
 LESS_IS_BETTER: tuple[Metric, ...] = ("perplexity",)
 """The metrics of which a lower value is a better one."""

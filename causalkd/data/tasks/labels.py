@@ -106,8 +106,8 @@ def check_names(names: Sequence[str], rows: int, kind: str, origin: str) -> None
         )
     if len(names) < 2 or (len(names) > rows / 2 and len(names) > 50):
         raise ValueError(
-            f"{origin} has {len(names)} different values in {rows} rows, which are no classes. Name another column as "
-            f"`columns.label`, or use another kind than {kind}"
+            f"{origin} has {len(names)} different values in {rows} rows, which is too few or too many for classes. "
+            f"Name another column as `columns.label`, or use another kind than {kind}"
         )
 
 

@@ -48,7 +48,7 @@ class Examples:
     further: tuple[Metric, ...] = ()
     """Metrics that are reported with the task's own, besides the usual ones."""
     positive: int = 1
-    """The number of the class that F1 is of: the task's second, wherever another order of the labels puts it."""
+    """The index of the positive class for `f1`: the task's second label, at whatever index a model's order puts it."""
     student_pad_id: int | None = None
     """The padding of a student's own tokens, where its tokenizer is not the teacher's; see `read_twice`."""
     student_truncated: int | None = 0

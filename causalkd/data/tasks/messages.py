@@ -39,7 +39,7 @@ def refuse_tools(tools: Sequence[Any], names: RowNames) -> None:
     found = next((place for place, value in enumerate(tools) if not says_nothing(value)), None)
     if found is not None:
         raise ValueError(
-            f"row {names.number(found)}{names.of}: the column 'tools' says what the assistant may call, here and "
-            "perhaps in other rows, which is not read, so the rows would be other conversations. Remove such rows, or "
-            "the column"
+            f"row {names.number(found)}{names.of}: the column 'tools' lists functions that the assistant may call, "
+            "here and perhaps in other rows. Tools are not supported, and without them the conversations would mean "
+            "something else. Remove such rows, or the column"
         )

@@ -79,8 +79,8 @@ class OwnData:
         """The sources that exist by their own name: files of a local path, splits of a hub data set."""
         if self._found and (self.config or self.revision):
             raise ValueError(
-                f"`config` and `revision` are of a hub data set, and {self.path!r} names {len(self._found)} file(s) "
-                "here, which have neither. Remove them, or name the files of the wanted configuration as `path`"
+                f"`config` and `revision` belong to hub data sets, but {self.path!r} names {len(self._found)} local "
+                "file(s). Remove them, or name the files of the wanted configuration as `path`"
             )
         if not self._found and not declares_splits(self.path):
             if Path(self.path).suffix or Path(self.path).is_absolute() or Path(self.path).is_dir():
@@ -113,8 +113,8 @@ class OwnData:
             other = [name for name in self.splits if name not in ("train", "test")]
             if other:
                 raise ValueError(
-                    f"`splits` names {', '.join(other)} and no `validation`, so a part of `train` would be held out "
-                    "unseen. Call the split that students are measured on `validation`, or declare that part: "
+                    f"`splits` names {', '.join(other)} but no `validation`, so a part of `train` would be held out by "
+                    "default. Name the split that students are measured on `validation`, or declare that part: "
                     f"`validation: {{part_of: train, share: {self.validation_share}}}`"
                 )
             known["validation"] = PartOf("train", self.validation_share)

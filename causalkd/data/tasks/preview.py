@@ -91,7 +91,7 @@ def _length_lines(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Non
     over = int((lengths > longest).sum())
     return [
         f"length in {unit}: median {half}, 5 % have at most {low}, 95 % at most {most}, the longest {top}",
-        f"longer than max_length {longest}: {over} of {len(lengths)} rows, special tokens not counted"
+        f"rows longer than max_length {longest}: {over} of {len(lengths)} (in {unit}, special tokens not counted)"
         + ("; words are fewer than tokens, so name the model's tokenizer to know" if tokenizer is None else ""),
         *([f"unknown to the tokenizer: {100 * unknown:.1f} % of tokens"] if unknown else []),
     ]

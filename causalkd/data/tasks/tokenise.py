@@ -193,8 +193,8 @@ def _windows(
             f"questions that leave no room for their context within max_length {max_length}, {names.some(long)} "
             f"(the longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
         )
-    for asked, read, room in _batches(questions, contexts, rooms):
-        yield from _windows_of_some(asked, read, [min(overlap, own // 2) for own in room], tokenizer, max_length)
+    for some, read, room in _batches(questions, contexts, rooms):
+        yield from _windows_of_some(some, read, [min(overlap, own // 2) for own in room], tokenizer, max_length)
 
 
 def _windows_of_some(
@@ -208,8 +208,8 @@ def _windows_of_some(
     found: dict[int, list[Encoding]] = {}
     for stride in sorted(set(strides)):  # a tokenizer takes one length for all rows of a call
         rows = [row for row, own in enumerate(strides) if own == stride]
-        asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
-        encodings = encode(tokenizer, asked, read, "only_second", max_length, stride=stride)
+        some, read = ([texts[row] for row in rows] for texts in (questions, contexts))
+        encodings = encode(tokenizer, some, read, "only_second", max_length, stride=stride)
         found |= {row: [encoding, *encoding.overflowing] for row, encoding in zip(rows, encodings, strict=True)}
     # A tokenizer that cuts on the left gives the last window first.
     return [sorted(found[row], key=_context_start) for row in range(len(questions))]

@@ -80,7 +80,7 @@ def carried(examples: Examples) -> str | None:
         found += sum(stop - start for *_, start, stop in read["pieces"])
     return (
         f"{found} of {total} tokens of the students' own tokenizer ({found / total:.1%}) lie in parts of the text that "
-        "the teacher's divides at the same places; no intervention reaches the others"
+        "are whole tokens of both tokenizers; no intervention reaches the others"
     )
 
 

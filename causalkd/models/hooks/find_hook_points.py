@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 
-from causalkd.models.adapters import TabledAdapter
+from causalkd.models.adapters import TableAdapter
 from causalkd.models.hooks.hook_points import ADDED, INSIDE_BLOCK, INSTEAD, HookPoint
 
 
@@ -20,12 +20,12 @@ def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Ho
         ValueError: The adapter's list of blocks is not in the model.
     """
     found: dict[tuple[str, int], HookPoint] = {}
-    for hook_point in possible_places(adapter, model):
+    for hook_point in candidate_hook_points(adapter, model):
         found.setdefault((hook_point.component, hook_point.layer), hook_point)
     return tuple(found.values())
 
 
-def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[HookPoint]:
+def candidate_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[HookPoint]:
     """The same with several candidates for a component where more than one may be right, the likelier first.
 
     Raises:
@@ -86,7 +86,7 @@ def blocks_of_layers(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[in
         ValueError: The adapter's list of blocks is not in the model.
     """
     blocks = len(block_list(adapter, model))
-    layers = adapter.cfg.n_layers if isinstance(adapter, TabledAdapter) and adapter.repeats else blocks
+    layers = adapter.cfg.n_layers if isinstance(adapter, TableAdapter) and adapter.repeats else blocks
     return tuple(layer * blocks // layers for layer in range(layers))
 
 

@@ -133,7 +133,7 @@ def tensor_of(component: str, layer: int) -> tuple[str, int]:
 
 def _elsewhere(name: str, hook_point: HookPoint, architecture: str) -> str:
     return (
-        f"{name!r} is in TransformerLens what is added to the residual stream, which in {architecture} is not the "
-        f"output of the sublayer's last linear map, and is not a hook point here; that map's output is "
+        f"{name!r} is in TransformerLens the tensor that the sublayer adds to the residual stream. In {architecture} "
+        f"it is not the output of the sublayer's last linear map, and not a hook point here; that map's output is "
         f"{hook_point.name}"
     )

@@ -80,8 +80,8 @@ def forward_options(model: PreTrainedModel) -> dict[str, bool]:
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
     config = model.config.get_text_config()
     options = {"use_cache": False} if "use_cache" in taken else {}
-    asked = [name for name in _FURTHER_OUTPUTS if getattr(config, name, None) or getattr(model.config, name, None)]
-    options |= {name: False for name in asked if name in taken or takes_any}
+    wanted = [name for name in _FURTHER_OUTPUTS if getattr(config, name, None) or getattr(model.config, name, None)]
+    options |= {name: False for name in wanted if name in taken or takes_any}
     # Whether or not its signature says so, every class of transformers takes this argument.
     return options if model.config.return_dict else options | {"return_dict": True}
 
@@ -256,8 +256,8 @@ def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> No
         )
     if not _takes_positions(model):
         raise ValueError(
-            f"rows are packed, and {config.model_type} takes no positions, so a packed row's documents "
-            "would run on in one another; turn packing off"
+            f"rows are packed, and {config.model_type} takes no positions, so tokens of different documents in a row "
+            "would see each other; turn packing off"
         )
     kinds = _kinds(model)
     if carried := sorted(kinds - _WITHOUT_STATE):

@@ -22,7 +22,7 @@ from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_collator, build_pairs
 from causalkd.runs.setup.sequences import on_policy, reply_ends
 from causalkd.runs.setup.training_arguments import arguments, best_by, freeze
-from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile
+from causalkd.training.callbacks import EvaluateAtSave, MetricsFile, SetEpoch
 from causalkd.training.precomputed import PrecomputedOutputs
 from causalkd.training.progress import Progress, TrainingProgress
 from causalkd.training.teacher_cache import TeacherCache
@@ -88,7 +88,7 @@ def build_trainer(
         train_dataset=examples,
         eval_dataset=ExampleSet(data.heldout.examples),
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
-        callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed), MeasureWhatIsSaved()],
+        callbacks=[SetEpoch(examples), MetricsFile(metrics, name, seed), EvaluateAtSave()],
     )
     _check_is_whole(is_sharded=trainer.is_fsdp_enabled)
     if intervened is not None and recipe.data.sources == "batch":

@@ -11,7 +11,15 @@ from causalkd.attribution.agreement import random_scores
 from causalkd.attribution.faithfulness import Faithfulness, faithfulness
 from causalkd.attribution.integrated_gradients import Baseline
 from causalkd.attribution.maps import AttributionMap, attribution_maps
-from causalkd.attribution.targets import CLASSES, TOKENS, Target, Views, class_views, logits_at, token_views
+from causalkd.attribution.targets import (
+    CLASSES,
+    Target,
+    Views,
+    check_explicable,
+    class_views,
+    logits_at,
+    token_views,
+)
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -62,10 +70,7 @@ class AttributionBatch:
         """
         check_one_reading(batch, "an agreement of maps")
         task, rows = teacher.task, len(batch.counted)
-        if task not in CLASSES + TOKENS:
-            raise ValueError(
-                f"a {task} head predicts no single class or token of a row; maps explain {', '.join(CLASSES + TOKENS)}"
-            )
+        check_explicable(task)
         if task in CLASSES:
             logits = teacher.run(batch.inputs).logits
             return cls(batch, class_views(logits.shape[1], rows, logits.device), logits.argmax(1))

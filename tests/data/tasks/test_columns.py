@@ -28,5 +28,5 @@ def test_a_pair_or_one_text_is_named_where_both_are_there() -> None:
         columns_of("classification", {}, both)
     found = columns_of("classification", {"text": ["premise", "hypothesis"]}, both)
     assert found == {"text": ("premise", "hypothesis"), "label": ("label",)}
-    with pytest.raises(ValueError, match=r"names \['body'\], which are not there; 'text' would be used twice, which"):
+    with pytest.raises(ValueError, match=r"names \['body'\], which are not there; 'text' would fill two roles, so"):
         columns_of("classification", {"text": ["body", "text"], "label": "text"}, both)

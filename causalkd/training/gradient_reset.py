@@ -4,11 +4,11 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from causalkd.training.objective_parameters import Learned
+from causalkd.training.objective_parameters import ObjectiveParameters
 from causalkd.training.unreached import Unreached
 
 
-class AroundStep(TrainerCallback):
+class GradientReset(TrainerCallback):
     """Forgets gradients that a step must not see: of weights that no objective reaches, and of what objectives learn.
 
     Args:
@@ -16,7 +16,7 @@ class AroundStep(TrainerCallback):
         unreached: The weights that no objective reaches.
     """
 
-    def __init__(self, learned: Learned, unreached: Unreached) -> None:
+    def __init__(self, learned: ObjectiveParameters, unreached: Unreached) -> None:
         self._learned, self._unreached = learned, unreached
 
     def on_pre_optimizer_step(

@@ -6,7 +6,7 @@ from typing import overload
 from causalkd.data.batch import Batch
 
 
-class MadeBatches(Sequence[Batch]):
+class LazyBatches(Sequence[Batch]):
     """Batches of `size` neighbouring rows, the last one of what is left; each is made anew whenever it is asked for.
 
     Args:
