@@ -34,8 +34,8 @@ def interchange(
     The k-th selected base position of a row receives the activation of the k-th selected source position of the same
     row. Several sites are intervened on in one run, each with the activation of the source's own plain run. Gradient
     flows through the base and the source (a teacher has none). With dropout on, everything before the first site keeps
-    the base run's dropout, and everything after it draws its own. Where a base has its run's rows in another order
-    (`as_base`), a row has inside the first site's block the dropout of the row whose place it takes.
+    the base run's dropout, and everything after it draws its own. If the base is a run with reordered rows
+    (`ForwardOutput.as_base`), row i has inside the first site's block the dropout of the run's original row i.
 
     Costs the blocks after the first site, including its own where it lies inside one, plus a forward for a base given
     as inputs, plus the blocks up to the last site that is read for a source given as inputs.

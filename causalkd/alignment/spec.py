@@ -70,7 +70,7 @@ class Site(BaseModel):
 
 
 GRID = "grid:"
-"""The prefix of the names of sites that are measured beside the declared pairs."""
+"""The prefix of the names of sites that are measured in addition to the declared pairs."""
 
 
 class SitePair(BaseModel):
@@ -169,14 +169,14 @@ class Alignment(BaseModel):
         name: str = "from_pyvene",
         positions: PositionPolicy | None = None,
     ) -> "Alignment":
-        """Make an alignment of two pyvene configs; what pyvene cannot hold must be given, or added later.
+        """Make an alignment of two pyvene configs; fields that pyvene cannot hold must be given, or added later.
 
-        Sites of one `group_key` form a pair, in whatever order each config lists the groups; groups that run through
-        one another, or that only one config has, are one pair together. Without group keys the k-th site of one config
-        corresponds to the k-th of the other, or all to all where they have different numbers of sites. What pyvene
-        works out by itself when it builds an `IntervenableModel` (names, dimensions) is not read, and neither is
-        `max_number_of_units`: how many positions an intervention has is for the position policy to say. Of a partition
-        all groups are intervened on; pyvene takes them with each call, and exchanges the whole unit without.
+        Sites with one `group_key` form a pair, in whatever order each config lists the groups. Groups that are
+        interleaved, or that only one config has, are merged into one pair. Without group keys the k-th site of one
+        config corresponds to the k-th of the other, or all to all if they have different numbers of sites. Names and
+        dimensions, which pyvene derives when it builds an `IntervenableModel`, are not read, and neither is
+        `max_number_of_units`: the position policy sets the number of positions. All groups of a partition are
+        intervened on; pyvene takes the groups with each call, and without them replaces the whole unit.
 
         Args:
             teacher_config: A pyvene `IntervenableConfig`, or what its `representations` may be; never changed.
@@ -231,7 +231,7 @@ class Alignment(BaseModel):
         return {pair.name: self.policy(pair) for pair in self.pairs}
 
     def _side(self, side: Literal["teacher", "student"], by_pair: bool) -> list[dict[str, Any]]:
-        """The fields of one model's sites; with the pair's number as group key if asked for."""
+        """The fields of one model's sites, with the pair's number as group key if `by_pair`."""
         numbered = [(number, site) for number, pair in enumerate(self.pairs) for site in getattr(pair, side)]
         return [{**site.model_dump(), "group_key": number if by_pair else None} for number, site in numbered]
 
@@ -250,7 +250,7 @@ class Alignment(BaseModel):
                 lines.append(f"{path}.positions: {_said(pair.positions)}")
             for side in ("teacher", "student"):
                 for index, site in enumerate(getattr(pair, side)):
-                    # Called without subspaces, pyvene exchanges the whole unit.
+                    # Called without subspaces, pyvene replaces the whole unit.
                     groups = None if site.subspace_partition is None else tuple(range(len(site.subspace_partition)))
                     subspaces = groups if site.subspaces is None else site.subspaces
                     kept = {"heads": site.heads, "subspaces": subspaces, "source": site.source}

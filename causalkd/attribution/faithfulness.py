@@ -2,22 +2,22 @@
 
     AOPC(order) = mean over j of  F(x) − F(x without the first j portions of the order)
 
-F is a view's probability (of a regression, its number). Removing what the map scores highest first gives its
+F is a view's probability (for a regression, its number). Removing what the map scores highest first gives its
 *comprehensiveness*, which should be high; removing what it scores lowest first its *sufficiency*, which should be low
 (DeYoung et al. 2020, arXiv 1911.03429). Neither compares across models, because how far a prediction can fall depends
 on the model. Normalised AOPC does (Edin et al. 2024, arXiv 2408.08137):
 
     NAOPC = (AOPC − lower) / (upper − lower),   the lowest and the highest AOPC of any order of this text's tokens
 
-Differs from the paper: tokens go in portions rather than one by one. The two extremes are those of all orders where a
-text has at most six tokens that can go; of more they are found by a greedy search (a beam of one) or are those of any
-other order that was tried, the map's own among them: NAOPC stays within 0 and 1.
+Differs from the paper: tokens go in portions rather than one by one. For texts with at most six removable tokens the
+two extremes are exact. For longer texts they come from a greedy search (a beam of one) and from every other order that
+was tried, the map's own included, so NAOPC lies between 0 and 1.
 
-Taken away means hidden from attention: no other position reads the token any more. Unlike a mask or padding token this
-inserts nothing that has a meaning of its own, is the same for every architecture, and leaves the other tokens
-where they are (OPT counts its positions by the attention mask and closes the gap). What is never taken away: the first
-and the last token of a text and special tokens, from which heads read and where attention rests, and for a per-token
-view the position that predicts it.
+A removed token is hidden from attention: no other position reads it. Unlike a mask or padding token this inserts
+nothing that has a meaning of its own, is the same for every architecture, and leaves the other tokens where they are
+(OPT counts its positions by the attention mask and closes the gap). Never removed are the first and the last token of a
+text and special tokens, from which heads read and where attention rests, and for a per-token view the position that
+predicts it.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from causalkd.models.hooks.model_inputs import complete
 from causalkd.models.vocabularies import entries_without_text
 
 _ROUNDING = 4
-"""So many units in the last place of a prediction are no difference between two orders."""
+"""Two orders that differ by at most this many units in the last place of a prediction count as equal."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,9 +69,9 @@ def integrated_gradients(
 ) -> Attributions:
     """The attributions of a batch, without a graph and in eval mode, by default at the embedding output.
 
-    Costs the blocks up to the hook point, then for each step the blocks after it, forward and, for each view, backward
-    (for all K classes K − 1 times; K times with the target `logit`), and as much once more at the start of the path.
-    Steps go through the model together, as many as 8,192 positions hold; memory does not grow with more of them.
+    Costs the blocks up to the hook point, then for each step, and once more at the start of the path, one forward and
+    several backward passes through the blocks after it: one per view, and for all K classes K − 1 (K with the target
+    `logit`). Steps go through the model together, as many as 8,192 positions hold; memory does not grow with more.
 
     Raises:
         ValueError: Fewer than one step, no such hook point, a view of no class or token, or a missing baseline.

@@ -106,7 +106,7 @@ class AttributionMap:
         made = dict.fromkeys((part.made, len(part.views)) for part in parts)
         if len(made) != 1:
             found = ", ".join(f"{views} views of {settings}" for settings, views in made) or "no map"
-            raise ValueError(f"{found} given; maps are joined where they were made with the same settings")
+            raise ValueError(f"{found} given; only maps that were made with the same settings can be joined")
         width = max(part.mask.shape[1] for part in parts)
         scores, masks = (
             torch.cat([pad(each, (0, width - each.shape[-1])) for each in kind], dim=-2)
@@ -197,7 +197,7 @@ def attribution_maps(
 def token_norms(
     values: Float[Tensor, "view batch pos width"], top_k: int | None = None
 ) -> Float[Tensor, "view batch pos"]:
-    """The Euclidean norm of each position's attributions, of the `top_k` largest dimensions if given (AD-KD, eq. 5).
+    """The Euclidean norm of each position's attributions, over the `top_k` largest dimensions if given (AD-KD, eq. 5).
 
     It is computed in float32 at least: the squares of float16's small numbers are 0.
     """

@@ -1,7 +1,7 @@
-"""What a model says of texts without some of their tokens, and searches for the tokens that matter most.
+"""F for texts without some of their tokens, and searches for the order of removal with the highest and lowest mean F.
 
-Everything that is known to be needed is asked at once: the removals of all orders, and of a search the tokens that are
-tried in both directions. What would be asked twice is asked once.
+Every removal that is known to be needed is computed in one go: those of all orders, and the tokens that a search tries
+in both directions. None is computed twice.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from causalkd.attribution.targets import Target, Views, logits_at, view_values
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 
-# Of texts in one forward the longest is at most this much longer than the shortest: padding costs as much as a token.
+# The longest text of a forward is at most this many times as long as the shortest: padding costs as much as a token.
 _LONGER = 2
 _FEW = 6
-"""All orders of so few tokens are compared: that needs 63 removals, of which a greedy search asks for up to 40."""
+"""All orders of up to this many tokens are compared: that needs 63 removals, and a greedy search up to 40 of these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Removal:
     Attributes:
         model: The model.
         inputs: A batch.
-        views: What is explained.
+        views: The outputs to explain.
         can_go: The tokens that can be removed.
         counts: The tokens that are removed after each portion.
         positions: The largest number of positions of one forward, padding included.
@@ -64,7 +64,7 @@ class Removal:
         return order
 
     def _among_all(self, item: Int[Tensor, "some"], tokens: int) -> Float[Tensor, "2 some pos"]:
-        """The two orders of items that all have so many tokens."""
+        """The two orders of items that all have this many tokens."""
         device = self.can_go.device
         every = torch.tensor(list(permutations(range(tokens))), device=device)
         # What is gone after each portion of an order is a number whose bits are the tokens.

@@ -65,7 +65,7 @@ def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> Non
 
     Args:
         views: The outputs to explain.
-        task: What the head computes.
+        task: The task of the head.
         real: True at the rows' tokens.
 
     Raises:
@@ -117,7 +117,7 @@ def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
 
 
 def logits_at(views: Views, width: int) -> Int[Tensor, "batch"] | None:
-    """The views' positions numbered through rows of this many positions; None where the head predicts once per row."""
+    """The views' positions numbered through rows of this many positions; None if the head predicts once per row."""
     if views.position is None:
         return None
     return torch.arange(len(views.position), device=views.position.device) * width + views.position

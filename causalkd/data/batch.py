@@ -30,7 +30,7 @@ Reader = Literal["teacher", "student"]
 READERS: tuple[Reader, ...] = get_args(Reader)
 
 IGNORED = -100
-"""The label of what does not count."""
+"""The label of a position or row without a label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +57,10 @@ class Batch:
     """The same rows, sources and positions in the student's tokens, where its tokenizer is not the teacher's."""
     answerable: Bool[Tensor, "batch pos"] | None = None
     """The tokens among which an answer may lie: those of the context, and the one that stands for "there is no answer".
-    None where the examples do not say it; then every real token is one."""
+    None if the examples do not say it; then every real token is one."""
     questions: Int[Tensor, "batch 2"] | None = None
-    """The numbers of the questions that base and source are windows of; None where a row is no window of another."""
+    """The number of the question whose context window each base row and each source row is; None outside question
+    answering."""
     source_labels: Tensor | None = None
     """The labels of separate sources, which count where these become base (DIITO's crossway)."""
 
@@ -223,7 +224,7 @@ def _at_their_places(
 
 
 def pad_answerable(examples: Sequence[Example], side: PaddingSide = "right") -> Bool[Tensor, "batch pos"] | None:
-    """Where an answer may lie in each row, as `Batch.answerable`; None for examples that are no questions."""
+    """The tokens of each row among which an answer may lie, as `Batch.answerable`; None outside question answering."""
     if not all("null" in example for example in examples):
         return None
     rows = []

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a batch that somebody else made, so that they are not read as something else."""
+"""Checks of examples that users made: columns and labels that would be ignored or misread are refused."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

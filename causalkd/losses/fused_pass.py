@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.losses.chunked import Kernel, check_backward, chunks, clamped_to_dtype, zero_uncounted
+from causalkd.losses.chunked import Kernel, check_backward, chunks, clamped_to_dtype, scaled, zero_uncounted
 from causalkd.losses.predictions import CompressedLogits, Predictions, Unprojected
 from causalkd.losses.projection import Projection
 from causalkd.losses.tiled_odds import Odds
 from causalkd.losses.tiled_pass import Decoupled, Gradients, tile_elements, tiled_pass
 
-# Logits in a chunk. A matrix product of few rows spends its time on reading the head's weight.
+# Logits in a chunk. A matrix product of few rows spends its time reading the head's weight.
 _CHUNK_ON_CPU, _CHUNK = 2**22, 2**25
-# Entries of a vocabulary whose gradient is summed up at a time, where that takes a tensor of its own.
+# Entries of a vocabulary whose gradient is summed up at a time, if that takes a tensor of its own.
 _ENTRIES = 2**13
 
 
@@ -26,21 +26,21 @@ class Term(NamedTuple):
     kernel: Kernel
     others: tuple[Predictions, ...]
     coefficients: Float[Tensor, " row"]
-    """What the loss of each row is multiplied by in the sum."""
+    """The factor of each row's loss in the sum."""
     counted: Bool[Tensor, " row"] | None
     temperature: float
 
 
 @dataclass(frozen=True, eq=False)
 class PassPlan:
-    """What is done with the logits.
+    """The head's settings and the losses of its logits.
 
     Attributes:
-        scale: What the linear map's result is multiplied by.
-        cap: The c of c · tanh(z / c); None where there is none.
-        dtype: In which the head computes.
+        scale: The factor of the linear map's result.
+        cap: The c of c · tanh(z / c); None if there is none.
+        dtype: The dtype in which the head computes.
         terms: The losses.
-        is_learning: Whether gradients are wanted at all.
+        is_learning: Whether gradients are needed at all.
     """
 
     scale: float
@@ -49,7 +49,7 @@ class PassPlan:
     terms: Sequence[Term]
     is_learning: bool
     teacher_odds: Odds | None = None
-    """The teacher's odds of a single forward decoupled loss, with which the pass goes tile by tile."""
+    """The teacher's odds, for a single forward decoupled loss alone; with them the pass goes tile by tile."""
 
 
 class _FusedRows(torch.autograd.Function):
@@ -78,7 +78,7 @@ class _FusedRows(torch.autograd.Function):
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
         check_backward(ctx.kept)
         factor, kept = factors[0] * ctx.largest, ctx.kept
-        # The graph is used once, unless someone retains it: then the gradients must stay as they are for the next time.
+        # The graph is used once, unless the caller retains it: then the gradients must stay unchanged for the next one.
         if torch._C._autograd._get_current_graph_task_keep_graph():  # pyright: ignore[reportAttributeAccessIssue]
             return *(None if each is None else (each * factor).to(dtype) for each, dtype in kept), None
         ctx.kept = None
@@ -91,7 +91,7 @@ def run_pass(hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: PassPlan
 
 
 class _Gradients:
-    """The gradients of hidden states, weight and bias, those that are wanted, added up chunk by chunk."""
+    """The needed gradients of hidden states, weight and bias, added up chunk by chunk."""
 
     def __init__(
         self, wanted: Sequence[bool], hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
@@ -107,7 +107,7 @@ class _Gradients:
         return any(each is not None for each in (self.hidden, self.weight, self.bias))
 
     def add(self, chunk: slice, of_logits: Tensor, hidden: Tensor, weight: Tensor) -> None:
-        """Takes the gradient in the logits of a chunk further."""
+        """Adds the gradients that follow from the gradient in the logits of a chunk."""
         if self.hidden is not None:
             torch.mm(of_logits, weight, out=self.hidden[chunk])
         if self.bias is not None:
@@ -183,19 +183,14 @@ def _walk(
 def _arguments(
     term: Term, logits: Tensor, of_teachers: dict[int, Tensor], part: slice, at: slice, dtype: torch.dtype
 ) -> list[Tensor]:
-    given = [_scaled(logits, term.temperature, dtype)]
+    given = [scaled(logits, term.temperature, dtype)]
     for other in term.others:
         if id(other) in of_teachers:
-            given.append(_scaled(of_teachers[id(other)][part], term.temperature, dtype))
+            given.append(scaled(of_teachers[id(other)][part], term.temperature, dtype))
         else:
             assert isinstance(other, Tensor)
             given.append(other[at])
     return given
-
-
-def _scaled(rows: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
-    rows = rows.to(dtype)
-    return rows if temperature == 1 else rows / temperature
 
 
 def _sum_of_gradients(terms: Sequence[Term], found: Sequence[Any], coefficients: Tensor, at: slice) -> Tensor:
@@ -210,7 +205,7 @@ def _sum_of_gradients(terms: Sequence[Term], found: Sequence[Any], coefficients:
 
 
 class _Rows:
-    """Logits that are there, or made row by row by someone else."""
+    """Logits in memory, or in a form from which they are made row by row."""
 
     def __init__(self, given: Tensor | CompressedLogits) -> None:
         self._given = given

@@ -56,7 +56,7 @@ class Unprojected(Protocol):
 
 @runtime_checkable
 class CompressedLogits(Protocol):
-    """A teacher's logits that are kept in a shorter form, and made as they are needed."""
+    """A teacher's logits in a shorter form, from which they are made when they are needed."""
 
     @property
     def shape(self) -> torch.Size:

@@ -1,8 +1,8 @@
-"""Decoupled losses of two heads in tiles of tokens and vocabulary: their memory is a tile's, however large both are.
+"""Decoupled losses of two heads in tiles of tokens and vocabulary, which take the memory of a tile, however large both.
 
 A head's weight is read once for a block of tokens, and its gradient written once, in its own precision. The price is
-one more matrix product: the student's logits are made twice, first for what they sum up to, then for loss and gradient.
-The teacher's are made once, because what they sum up to is known from measuring its uncertainty.
+one more matrix product: the student's logits are made twice, first for their normaliser, then for loss and gradient.
+The teacher's are made once, because their normaliser is known from measuring its uncertainty.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Decoupled:
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Those of hidden states, weight and bias; None for what needs none."""
+    """The gradients of hidden states, weight and bias; None for a tensor that needs none."""
 
     hidden: Tensor | None
     weight: Tensor | None
@@ -76,11 +76,11 @@ def tiled_odds(head: Projection, gold: Int[Tensor, " row"], temperature: float, 
 def tiled_pass(
     student: Projection, teacher: Projection, loss: Decoupled, coefficients: Vector, gradients: Gradients
 ) -> Vector:
-    """The loss of each row; the gradients of their sum, each times its coefficient, are written where they are wanted.
+    """The loss of each row; the gradients of the sum of all, each times its coefficient, are written if needed.
 
     Args:
-        student: What learns.
-        teacher: What teaches.
+        student: The student's head.
+        teacher: The teacher's head.
         loss: The loss.
         coefficients: The factors of the rows.
         gradients: Tensors of zeros; that of the hidden states is at least in float32.
@@ -122,7 +122,7 @@ def tiled_pass(
 def _further(
     gradients: Gradients, of_weight: "_Sum", whole: Tensor, student: Projection, block: slice, part: slice
 ) -> None:
-    """Takes the gradient in the logits of a tile further."""
+    """Adds the gradients that follow from the gradient in the logits of a tile."""
     if gradients.hidden is not None:
         found = gradients.hidden[block]
         if found.dtype == whole.dtype:
@@ -135,14 +135,14 @@ def _further(
 
 
 class _Sum:
-    """The gradient of some entries of the weight, summed up over blocks of tokens, in float32 where that is wider."""
+    """The gradient of some entries of the weight, summed up over blocks of tokens, in float32 if that is wider."""
 
     def __init__(self, whole: Tensor | None, part: slice) -> None:
         self._target = None if whole is None else whole[part]
         self._wide: Tensor | None = None
 
     def add(self, of_logits: Tensor, hidden: Tensor) -> None:
-        """Takes a block."""
+        """Adds a block."""
         if self._target is None:
             return
         if self._target.dtype in (torch.float32, torch.float64):

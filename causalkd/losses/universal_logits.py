@@ -19,13 +19,13 @@ def universal_logit_distance(
 ) -> Float[Tensor, ""]:
     """Mean over predictions of Σ |p − q|, where p and q are the probabilities, each in descending order.
 
-    The smaller vocabulary is padded with zeros. The distance lies between 0 and 2, and is 0 where the sorted
-    probabilities agree, whichever entries they belong to. Costs a sort of either vocabulary.
+    The smaller vocabulary is padded with zeros. The distance lies between 0 and 2, and is 0 if the sorted
+    probabilities agree, whichever entries they belong to. Costs a sort of each vocabulary.
 
     Args:
         student: Logits.
         teacher: Logits over another vocabulary, without a graph.
-        mask: The predictions that count; all without it. Where none counts, the distance is 0.
+        mask: The predictions that count; all without it. If none counts, the distance is 0.
         temperature: T, dividing both logits.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The adapters that TransformerLens 4.3 lacks: of DistilBERT, of `architectures.py`, of other prediction heads.
+"""The adapters that TransformerLens 4.3 lacks: for DistilBERT, for `architectures.py`, for further prediction heads.
 
 Without an entry of its own, a classification, tagging or question answering head silently gets its language model's
 adapter (right blocks, absent head) or raises. Here the adapter of such a head is made from its language model's, for

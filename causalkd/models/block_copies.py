@@ -22,9 +22,9 @@ _Plain = bool | int | float | str | None
 
 
 def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> tuple[str, ...]:
-    """Copies all weights of the same name and shape into the student, in the teacher's precision, blocks by chosen
-    number; at the teacher's width also the chosen blocks' parts of weights outside the blocks that hold something for
-    each block.
+    """Copies weights of the same name and shape into the student, in the teacher's precision: those of the chosen
+    blocks, and all outside blocks. At the teacher's width it also copies, from weights outside the blocks that hold one
+    group of entries per block, the groups of the chosen blocks.
 
     Returns:
         The teacher's weights outside blocks or in chosen ones that the student has no room for, and the student's that
@@ -41,7 +41,7 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
     for name, parameter in student.model.state_dict().items():
         origin = _origin(name, prefix, behind)
         weight = given.get(origin)
-        # Of a narrower student any size may be another one; of one as wide only what goes by the number of blocks.
+        # In a narrower student any size may differ, in one of the same width only those that depend on the block count.
         if weight is not None and weight.shape != parameter.shape and is_as_wide and not name.startswith(prefix):
             weight = _of_blocks(weight, parameter.shape, teacher.n_layers, chosen)
         if weight is None or weight.shape != parameter.shape:

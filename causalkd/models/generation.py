@@ -32,7 +32,7 @@ class Sampling:
     max_tokens: int
     """The largest number of new tokens per row."""
     temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest token, of a mixture that of the model that the share draws."""
+    """Divides the logits; 0 takes the likeliest token (with a mixture, of the model that is drawn for the token)."""
     longest: int | None = None
     """The largest number of tokens of a row with its prompt; None means the positions of the models that write."""
     ends: tuple[int, ...] = ()

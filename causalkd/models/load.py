@@ -117,7 +117,8 @@ def _config_with_head(name: str | Path, task: Task, revision: str | None) -> Pre
             f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
             "ask for one of those, or use another architecture"
         )
-    # A wish of whoever saved it, which transformers refuses to write again with the attention that it chooses.
+    # A checkpoint may ask for attention weights as outputs; transformers refuses to save this setting together with the
+    # attention implementation that it chooses.
     config.output_attentions = False
     return config
 

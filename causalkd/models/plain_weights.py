@@ -17,13 +17,6 @@ _LIMIT = 0.1
 """Of the size of a layer's output: some quantised layers round what enters them to eight bits too."""
 
 
-def bare(module: nn.Module) -> nn.Module:
-    """The layer that adapters are wrapped around; any other module itself."""
-    while isinstance(inner := module._modules.get(_BASE), nn.Module):
-        module = inner
-    return module
-
-
 def has_adapters(model: nn.Module) -> bool:
     """Whether a layer of the model has a peft adapter around it."""
     return any(_BASE in module._modules for module in model.modules())

@@ -28,14 +28,14 @@ Split = Literal["batch", "sequence", "running"]
 class ATKD(nn.Module):
     """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD), on base.
 
-    A labelled token is hard where the teacher's uncertainty reaches its lower median. Costs no further forward, and of
-    the losses one more pass over the teacher's logits. With sequences that the student wrote it is the paper's
+    A labelled token is hard if the teacher's uncertainty reaches its lower median. Costs no further forward, but one
+    more pass of the losses over the teacher's logits. With sequences that the student wrote it is the paper's
     ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
 
-    With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release; of several
-    processes it is the batch of all of them together. The other splits do not depend on it (`running` from the second
-    step on: the first has no past), and both means are over the tokens of the whole step; to count those, the teacher
-    runs twice, and a teacher cache may not shorten its outputs (`top_k`).
+    With `split="batch"` and gradient accumulation, the quantile and the means are over the micro-batch, as in the
+    release; with several processes, over their micro-batches together. The other splits do not depend on it (`running`
+    from the second step on: the first has no past), and both means are over the tokens of the whole step; to count
+    those, the teacher runs twice, and a teacher cache may not shorten its outputs (`top_k`).
 
     Args:
         temperature: T, dividing both models' logits; the term is multiplied by T², which is 1 in the paper.

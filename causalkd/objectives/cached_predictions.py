@@ -29,11 +29,11 @@ class OutputCache(Protocol):
     """A store of a teacher's outputs between epochs.
 
     Attributes:
-        top_k: How many of a language model's logits are kept for each prediction, with what is left for all others
-            together; None keeps all.
+        top_k: The number of a language model's logits that are kept for each prediction, with the total probability of
+            all others; None keeps all.
         states: Whether hidden states and activations are kept too.
         counterfactuals: Whether what the teacher outputs after an interchange is kept too.
-        is_all: Whether there is no teacher beside it that could be asked.
+        is_all: Whether it replaces the teacher, so that outputs that it lacks cannot be computed.
     """
 
     top_k: int | None
@@ -42,7 +42,7 @@ class OutputCache(Protocol):
     is_all: bool
 
     def recall(self, what: str, batch: Batch, depends_on: Tensor | None = None) -> Mapping[str, Tensor] | None:
-        """The outputs kept for every row of a batch, items of all rows in one tensor; None where a row is missing."""
+        """The outputs kept for every row of a batch, items of all rows in one tensor; None if a row is missing."""
         ...
 
     def keep(self, what: str, batch: Batch, answer: Counterfactual, depends_on: Tensor | None = None) -> None:
@@ -78,9 +78,9 @@ class TopK:
 
     Attributes:
         largest: Log-probabilities.
-        choice: What they are of.
+        choice: The choices they belong to.
         rest: The logarithm of what is left for all others together.
-        choices: How many choices there are.
+        choices: The number of choices.
     """
 
     largest: Float[Tensor, "item k"]
@@ -104,19 +104,20 @@ class TopK:
 
 
 class CachedForwards:
-    """A teacher's runs of base in a memory: predictions, and where the memory has `states` all that a run keeps.
+    """A teacher's runs of base in a memory: predictions, and if the memory has `states`, all that a run keeps.
 
     With `top_k`, the k likeliest predictions come back with their own probabilities, and all others share the rest
-    evenly: every divergence then compares whole distributions. At temperature 1 what is not among the k is all that is
-    lost; at another, the others' share is that of an even tail.
+    evenly: every divergence then compares whole distributions. At temperature 1 only the distribution among the
+    remaining choices is lost; at other temperatures their total probability, too, is that of an even distribution over
+    them.
 
     Args:
         teacher: The frozen model.
         memory: The store of the outputs.
         batch: The step's rows.
         logits_at: The positions where a per-token head predicts, numbered through the rows.
-        about: What was done to the run, such as an interchange; empty for base itself.
-        depends_on: What the run depends on besides the row's tokens.
+        about: The change to the run, such as an interchange; empty for base itself.
+        depends_on: Further values that the run depends on besides the row's tokens.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class CachedForwards:
         self._top_k = memory.top_k if teacher.task in LANGUAGE_MODELS else None
 
     def predictions(self) -> CachedPredictions | None:
-        """The predictions for these rows at these positions; None where they are not known."""
+        """The predictions for these rows at these positions; None if they are not known."""
         found = (
             self._memory.recall(self._predictions_key, self._predicting, self._depends_on) if self._possible else None
         )
@@ -144,7 +145,7 @@ class CachedForwards:
         return CachedPredictions(found[_LOGITS] if self._top_k is None else self._whole(found))
 
     def run(self, hook_points: Sequence[HookPoint]) -> ForwardOutput | None:
-        """The run with its states at these hook points; None where they are not known, or states are not kept."""
+        """The run with its states at these hook points; None if they are not known, or states are not kept."""
         if not self._memory.states:
             return None
         predicted = self.predictions()

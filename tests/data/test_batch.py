@@ -118,7 +118,7 @@ def test_numbers_are_those_of_the_examples_or_of_the_rows():
 
 
 def test_what_another_collator_made_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"a batch of input_ids, labels is not .*data_collator=PairingCollator"):
+    with pytest.raises(ValueError, match=r"input_ids, labels, so another collator .*data_collator=PairingCollator"):
         Batch.from_tensors({"input_ids": torch.ones(1, 2), "labels": torch.ones(1)})
 
 

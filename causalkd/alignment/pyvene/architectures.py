@@ -151,7 +151,7 @@ def teach_model(model: PreTrainedModel) -> None:
         )
     blocks = adapter.translate_transformer_lens_path("blocks")
     hook_points = [hook_point for hook_point in find_hook_points(adapter, model) if hook_point.layer == 0]
-    dimensions = _dimensions(model.config, {hook_point.component: hook_point for hook_point in hook_points})
+    dimensions = _dimensions(model.config)
     modules = {hook_point.component: _module(hook_point, blocks) for hook_point in hook_points}
     cls = type(model)
     type_to_module_mapping[cls] = {**type_to_module_mapping.get(cls, {}), **modules}
@@ -182,11 +182,11 @@ def _module(hook_point: HookPoint, blocks: str) -> tuple[Any, ...]:
     return (path, hook, (split_head_and_permute, "n_head")) if hook_point.component == _BY_HEAD else (path, hook)
 
 
-def _dimensions(config: PretrainedConfig, hook_points: Mapping[str, HookPoint]) -> dict[str, tuple[str, ...]]:
+def _dimensions(config: PretrainedConfig) -> dict[str, tuple[str, ...]]:
     """Widths as names in a config, because pyvene keeps one entry for models of every size.
 
-    Where a width is left out a vanilla intervention takes all columns. The attention's values are, where the config has
-    a `head_dim`: pyvene's notation has no product of two names, and its own `hidden_size` would take only a part.
+    If a width is left out, a vanilla intervention takes all columns. The width of the attention's values is left out if
+    the config has a `head_dim`: pyvene's notation has no product of two names, and `hidden_size` would take only a part.
     """
     text = config.get_text_config()
     prefix = next((f"{key}." for key, part in vars(config).items() if part is text), "")

@@ -42,8 +42,8 @@ class HookPoint:
         heads: Number of equal column groups; 1 where the tensor is not split by heads.
         is_overwritten: Whether the model changes this tensor in place afterwards.
         added: Path of the module whose output TransformerLens calls `hook_attn_out` or `hook_mlp_out`, where this is
-            the same tensor (but for dropout); None elsewhere. Where weights are not in memory nothing is measured,
-            and it is taken for the same.
+            the same tensor (but for dropout); None elsewhere. If the weights are not in memory, it is assumed to be
+            the same tensor without being measured.
     """
 
     name: str
@@ -63,7 +63,7 @@ class HookPoint:
 
     @property
     def tensor(self) -> tuple[int, str, str]:
-        """What tells the tensors of a forward pass apart: layers can share a module, and blocks share a boundary."""
+        """The identity of the tensor in a forward pass: layers can share a module, and blocks share a boundary."""
         if self.component in BOUNDARIES:
             return self.layer + (self.component == "block_output"), "", ""
         return self.layer, self.module, self.side

@@ -1,4 +1,4 @@
-"""What stock models need so that a padded or packed row is read as the row alone.
+"""The inputs and checks by which a stock model reads a padded or packed row as it reads the row alone.
 
 Stock decoders count positions from the edge of the padded row: padded on the left, GPT-2 would see every token at a
 shifted position. And they expect one document per row: in a packed row each token would attend to earlier documents.
@@ -39,11 +39,12 @@ _WITHOUT_STATE = {"full_attention", *_LOCAL, "moe", "mlp"}
 
 
 def _mask_in_float32_too(*args: Any, **named: Any) -> Float[Tensor, "batch 1 query key"] | None:
-    """Transformers' mask of eager attention, with numbers that are finite in float32: softmax is computed in it.
+    """Transformers' mask of eager attention, with numbers that are finite in float32.
 
-    float64's least number is -inf there, so that padding before a row, which sees no token, would become NaN, which the
-    next block would hand on to the row's own tokens. What sees a token stays the same to the last bit, so this can hold
-    for every model of the process.
+    Eager attention computes its softmax in float32. A mask with float64's least number becomes -inf there, and padding
+    before a row, which sees no token, becomes NaN, which the next block hands on to the row's own tokens. So the mask
+    uses float32's least number. Positions that see a token stay the same to the last bit, so this can hold for every
+    model of the process.
     """
     mask = eager_mask(*args, **named)
     return mask if mask is None or mask.dtype != torch.float64 else mask.clamp_(min=torch.finfo(torch.float32).min)
@@ -275,7 +276,7 @@ def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> No
 
 
 def attention_window(model: PreTrainedModel) -> int | None:
-    """How many tokens a token attends to in the layers where these are fewest; None where it attends to all."""
+    """The number of tokens that a token attends to in the layers where it is least; None if it attends to all."""
     config, kinds = model.config.get_text_config(), _kinds(model)
     # Without a list of kinds, all layers are of the one that the configuration has a size for.
     sizes = (getattr(config, size, None) for kind, size in _LOCAL.items() if kind in kinds or not kinds)
