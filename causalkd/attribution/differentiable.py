@@ -2,7 +2,7 @@
 
 The path of integrated gradients from a zero baseline ends at the run itself, so its last step costs no forward. The
 steps before it keep nothing: their second-order gradient is taken in a second walk along the path, step by step, once
-the gradient with respect to the attributions is known. Memory so does not grow with the steps.
+the gradient with respect to the attributions is known. So memory does not grow with the steps.
 """
 
 from typing import Any

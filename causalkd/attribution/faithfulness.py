@@ -42,16 +42,16 @@ _ROUNDING = 4
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """AOPCs of every view and row, in units of probability (of a regression, of its number).
+    """AOPCs of every view and row, in units of probability (for a regression, of its number).
 
-    They are NaN where a row has no token that can be removed.
+    They are NaN for a row without a token that can be removed.
 
     Attributes:
         comprehensiveness: The AOPC of the map's order, most important first; NaN where a score is.
         sufficiency: The AOPC of the opposite order; NaN where a score is.
         random: The mean over random orders: what either would be by chance.
-        lower: The lowest AOPC that was found; of few tokens that of all orders.
-        upper: The highest AOPC that was found; `lower` where the two differ by rounding alone.
+        lower: The lowest AOPC that was found; for few tokens the lowest of all orders.
+        upper: The highest AOPC that was found; `lower` if the two differ by rounding alone.
     """
 
     comprehensiveness: Float[Tensor, "view batch"]
@@ -82,21 +82,21 @@ def faithfulness(
     random_orders: int = 5,
     positions: int = 2**16,
 ) -> Faithfulness:
-    """How far each view's prediction falls as tokens are removed in the order of its scores.
+    """The fall of each view's prediction as tokens are removed in the order of its scores.
 
     Costs, for each view and row of n tokens, (2 + `random_orders`) · portions forwards of its text and about
-    n · portions more for the extremes, in at most `portions` + 2 calls of the model where texts are of similar length;
-    in more where they are not, or exceed `positions`.
+    n · portions more for the extremes, in at most `portions` + 2 calls of the model if texts are of similar length, and
+    in more if they are not, or exceed `positions`.
 
     Args:
         model: The model that is explained.
         inputs: A batch.
         views: The outputs that are explained.
         scores: The map, such as `AttributionMap.scores`; only their order matters.
-        generator: Draws the random orders, for all texts together: a text's depend on what it is batched with.
-        portions: The number of equal portions of a text's tokens; one token each where there are fewer.
+        generator: Draws the random orders for all texts together, so those of a text depend on its batch.
+        portions: The number of equal portions of a text's tokens; one token each if there are fewer.
         random_orders: The number of random orders to try.
-        positions: The largest number of positions of one forward pass, padding included; one text goes through whole.
+        positions: The largest number of positions of one forward pass, padding included; a text is never divided.
 
     Raises:
         ValueError: The number of portions or of random orders is below 1, or the scores are of other views or inputs.

@@ -55,7 +55,7 @@ class Removal:
         return found.nanmean(1)
 
     def search(self, whole: Float[Tensor, "item"]) -> Float[Tensor, "2 item pos"]:
-        """The order with the lowest mean of F and that with the highest: of few tokens among all, of more greedily."""
+        """The order with the lowest mean of F and that with the highest: among all of few tokens, greedily of more."""
         tokens = self.can_go.sum(-1)
         order = self._greedy(whole, self.can_go & (tokens > _FEW)[:, None])
         for number in tokens[(tokens > 0) & (tokens <= _FEW)].unique().tolist():
@@ -99,7 +99,7 @@ class Removal:
         return order
 
     def values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
-        """F of some items, each without some tokens; in float32 at least. What is given twice is computed once."""
+        """F of some items, each without some tokens; in float32 at least. Items given twice are computed once."""
         if not len(item):
             return torch.zeros(0, device=item.device)
         both, place = torch.cat([item[:, None], gone.long()], dim=1).unique(dim=0, return_inverse=True)
@@ -150,7 +150,7 @@ def counts_of(tokens: Int[Tensor, "item"], portions: int) -> Int[Tensor, "portio
 
 
 def ranks(order: Float[Tensor, "*item pos"], among: Bool[Tensor, "*item pos"]) -> Int[Tensor, "*item pos"]:
-    """The rank: 0 for the highest; of equals the earlier position is first, and those not `among` come last."""
+    """The rank: 0 for the highest; among equals the earlier position is first, and those not `among` come last."""
     # Sorting by scores first and then by membership keeps infinities of the scores apart from what is left out.
     by_score = order.argsort(dim=-1, descending=True, stable=True)
     members = among.gather(-1, by_score).long().argsort(dim=-1, descending=True, stable=True)

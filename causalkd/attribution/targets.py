@@ -1,4 +1,4 @@
-"""Views: which outputs of a model a map explains."""
+"""Views: the outputs of a model that a map explains."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -42,7 +42,7 @@ class Views:
 
 
 def class_views(classes: int, rows: int, device: torch.device | str = "cpu") -> Views:
-    """Every class of a classification (the one number of a regression)."""
+    """Every class of a classification, or the one number of a regression."""
     return Views(torch.arange(classes, device=device)[:, None].expand(classes, rows), every=True)
 
 
@@ -69,7 +69,7 @@ def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> Non
         real: True at the rows' tokens.
 
     Raises:
-        ValueError: The views do not suit; the message says what the head needs, or which row has no token there.
+        ValueError: The views do not suit; the message says what the head needs, or names the row without a token there.
     """
     check_explicable(task)
     if (views.position is None) == (task in TOKEN_TASKS):
@@ -138,7 +138,7 @@ def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Tar
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Converts to float32 what half precision would lose: the log of a probability near 1, the norm of small
-    numbers.
+    """The values in float32 if they are of half precision, which would lose the log of a probability near 1 or the norm
+    of small numbers; else unchanged.
     """
     return values.to(torch.promote_types(values.dtype, torch.float32))

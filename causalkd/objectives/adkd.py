@@ -32,10 +32,10 @@ class ADKD:
     Differs from the paper: F is the loss −log p of a view, as in the release; the paper explains the probability
     (`target`). Differs from the release: the path's last step is the base run itself, dropout included.
 
-    Costs at one step: with K views K − 1 backward passes to the embedding per model (K where they are not all classes,
-    or with the target `logit`), and the student's second-order backward through them. Each further step: another
-    forward with as many backward passes per model, the student's twice. The student runs with eager attention. With
-    gradient accumulation, a teacher whose attention has a window makes the maps of rows that are longer twice.
+    Costs with one step, per model: one backward pass to the embedding per view, and for all K classes K − 1 (K with the
+    target `logit`); also the student's second-order backward through them. Each further step costs another forward with
+    as many backward passes per model, the student's twice. The student runs with eager attention. With gradient
+    accumulation, a teacher whose attention has a window computes the maps of rows longer than the window twice.
 
     Args:
         teacher: The frozen model.
@@ -45,16 +45,16 @@ class ADKD:
             row.
         target: The scalar of a view that is explained.
         steps: Number of integration steps; 1 is input × gradient.
-        top_k: How many of the teacher's largest dimensions count, as a number or a fraction; None for all.
+        top_k: The number, or the fraction, of the teacher's largest dimensions that count; None for all.
         distance: `l1`, `l2` or `smooth_l1`.
         norm: The norm over positions by which maps are scaled.
-        hook_point: The hook point that both models are entered at; None for the output of the embeddings.
+        hook_point: The hook point of both models' maps; None for the output of the embeddings.
         teacher_hook_point: The teacher's hook point, such as the output of a later block; None for `hook_point`.
         seed: Seed of the drawn positions.
 
     Raises:
         ValueError: Views that the head does not have, `top_k` beyond the teacher's width, no step, no such hook point,
-            one after which no position is read by another, or a setting of another name.
+            one after which no position is read by another, or an unknown setting.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class ADKD:
         task = run.student.task
         if self._window is None or batch.counted.shape[1] <= self._window:
             return self.query.amount(task, batch)
-        # Which positions a view is reached from depends on the layers after the hook point: the map itself says it.
+        # The positions that reach a view depend on the layers after the hook point; the map itself shows them.
         scores = run.teacher_answer(self.query, None if batch is run.batch else batch)["scores"]
         valid = self.query.valid(task, batch)
         reach = (scores != 0).any(-1)

@@ -1,4 +1,4 @@
-"""StepContext: what every objective may look at; and what an objective is and requires."""
+"""StepContext, which every objective receives at a step; and the definition and requirements of an objective."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class Requirements(NamedTuple):
     same_tokens: bool = True
     """Whether the teacher must read the student's own tokens, or both the same texts and predict over labels."""
     two_tokenizers: bool = False
-    """Whether it compares predictions alone, and so is right where each model reads its own tokens of the texts."""
+    """Whether it compares predictions alone, and so is right if each model reads its own tokens of the texts."""
     count: Callable[[Task, Batch], Int[Tensor, ""]] | None = None
     """The number of items of a batch that its term is a mean of; None for all predictions that `logits` names, or else
     all real tokens."""
@@ -100,7 +100,7 @@ class StepContext:
         shared: Results of one objective that another can use, by key; empty when a step starts.
         micro_batches: The other batches of the optimizer step; None if this batch is the only one.
         logits: The real tokens at which heads must predict in runs of other rows than base, such as crossed ones.
-        read_by_teacher: The same batch as the teacher reads it, where it has another tokenizer.
+        read_by_teacher: The same batch as the teacher reads it, if it has another tokenizer.
     """
 
     student: HookedModel
@@ -163,7 +163,7 @@ class StepContext:
         logits_at: Tensor | None,
         make: Callable[[], ForwardOutput],
     ) -> ForwardOutput:
-        """The teacher's output on `base` after an interchange: `make` runs it where it is not known from before."""
+        """The teacher's output on `base` after an interchange; `make` runs it if it is not known already."""
         given = self.teacher_run
         if not isinstance(given, TeacherOutputs):
             return make()

@@ -32,7 +32,7 @@ class OutputCache(Protocol):
         top_k: The number of a language model's logits that are kept for each prediction, with the total probability of
             all others; None keeps all.
         states: Whether hidden states and activations are kept too.
-        counterfactuals: Whether what the teacher outputs after an interchange is kept too.
+        counterfactuals: Whether the teacher's outputs after an interchange are kept too.
         is_all: Whether it replaces the teacher, so that outputs that it lacks cannot be computed.
     """
 
@@ -79,7 +79,7 @@ class TopK:
     Attributes:
         largest: Log-probabilities.
         choice: The choices they belong to.
-        rest: The logarithm of what is left for all others together.
+        rest: The logarithm of the total probability of all others.
         choices: The number of choices.
     """
 
@@ -90,7 +90,7 @@ class TopK:
 
     @property
     def shape(self) -> torch.Size:
-        """That of the logits."""
+        """The shape of the logits."""
         return torch.Size([len(self.choice), self.choices])
 
     def rows(self, chunk: slice) -> Float[Tensor, "row choice"]:
@@ -160,7 +160,7 @@ class CachedForwards:
         )
 
     def keep(self, run: ForwardOutput, hook_points: Sequence[HookPoint]) -> None:
-        """Keeps a run as far as the memory has settings for it."""
+        """Keeps the parts of a run that the memory's settings ask for."""
         if not self._possible:
             return
         predicted: Counterfactual = self._few(run.logits) if self._per_token else {_LOGITS: run.logits}

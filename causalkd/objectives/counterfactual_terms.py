@@ -44,7 +44,7 @@ def crossed_counterfactuals(run: StepContext, pair: ResolvedPair) -> Counterfact
 
 
 def _identity(pair: ResolvedPair) -> tuple[Any, ...]:
-    """What a pair's counterfactuals depend on: pairs of two alignments may have one name and other sites."""
+    """A key of a pair's counterfactuals; its name is not enough, as pairs of two alignments may share one."""
     return (pair.name, *(tuple(site.identity for site in sites) for sites in (pair.teacher, pair.student)))
 
 
@@ -83,7 +83,7 @@ def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) 
 
 
 def _name(pair: ResolvedPair) -> str:
-    """What of a teacher's interchange its output depends on, besides rows and positions."""
+    """The name and a digest of a teacher's sites: its output depends on them besides rows and positions."""
     sites = sha256(repr([site.identity for site in pair.teacher]).encode()).hexdigest()
     return f"{pair.name} at sites {sites}"
 
@@ -95,7 +95,7 @@ def _sources(
     base: ForwardOutput,
     sites: Sequence[ResolvedSite],
 ) -> SourceActivations:
-    """What a model has on the sources wherever the pairs read it: already there, or from one forward."""
+    """A model's activations on the sources at all hook points that the pairs read, known or from one forward."""
     source = batch.source
     if source is None:
         return base.source_activations(batch.source_rows)

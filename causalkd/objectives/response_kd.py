@@ -30,7 +30,7 @@ class ResponseKD:
         temperature: T, dividing both models' logits.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones (DIITO's restrict_ce_to_mask).
         divergence: The divergence instead of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
-            `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM), or what is registered.
+            `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM), or a registered one.
         share: β of `jensen_shannon` (default 0.5) or α of the skewed ones (default 0.1).
         scale_by_t2: Whether to multiply by T².
         anneal_temperature: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one

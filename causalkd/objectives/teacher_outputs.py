@@ -19,19 +19,19 @@ from causalkd.task_types import Task
 
 @runtime_checkable
 class TeacherQuery(Protocol):
-    """What an objective asks of the teacher's base run that needs the run's graph, such as attributions.
+    """A result, such as attributions, that an objective needs from the graph of the teacher's base run.
 
-    Queries are equal when their answers are, and can be keys of a dictionary.
+    Queries are equal if their answers are, and can be keys of a dictionary.
     """
 
     @property
     def hook_point(self) -> HookPoint:
-        """Where the graph of the run begins."""
+        """The hook point where the graph of the run begins."""
         ...
 
     @property
     def key(self) -> str:
-        """The settings that a row's answer depends on: what is kept of earlier epochs is kept under it."""
+        """The settings that a row's answer depends on; answers are kept for later epochs under this key."""
         ...
 
     def of(self, teacher: HookedModel, run: ForwardOutput, batch: Batch) -> dict[str, Tensor]:
@@ -39,19 +39,19 @@ class TeacherQuery(Protocol):
         ...
 
     def depends_on(self, task: Task, batch: Batch) -> Tensor | None:
-        """What a row's answer depends on besides its tokens, (batch, …); None where there is nothing."""
+        """Further values that a row's answer depends on besides its tokens, (batch, …); None if there are none."""
         ...
 
 
 class TeacherOutputs:
-    """A teacher before one batch: it runs at most once, and not at all where every output is in the memory.
+    """A teacher and one batch: the teacher runs at most once, and not at all if every output is in the memory.
 
     Args:
         teacher: The frozen model.
         batch: The step's rows.
         hook_points: The hook points whose activations the run keeps.
         logits_at: The positions where a per-token head predicts.
-        query: What some objective will ask beside predictions and activations.
+        query: A further result, besides predictions and activations, that some objective will need.
         memory: The outputs of earlier epochs.
     """
 
@@ -67,21 +67,21 @@ class TeacherOutputs:
         self._teacher, self._batch, self._hook_points, self.logits_at = teacher, batch, hook_points, logits_at
         self._query, self._memory = query, memory
         self._runs = None if memory is None else CachedForwards(teacher, memory, batch, logits_at)
-        # Places are kept for counterfactuals, which such a memory gives itself.
-        self._kept_places = () if memory is not None and memory.counterfactuals else hook_points
+        # Hook points are kept for counterfactuals, which such a memory holds itself.
+        self._kept_hook_points = () if memory is not None and memory.counterfactuals else hook_points
         self._run: ForwardOutput | None = None
         self._answer: Mapping[str, Tensor] | None = None
 
     def run(self) -> ForwardOutput:
-        """The teacher's run, without a graph; what is asked for is made of the same forward."""
+        """The teacher's run, without a graph; the answer to the query comes from the same forward."""
         if self._run is None:
             remembered = self._query is None or self._remembered()
-            known = self._runs.run(self._kept_places) if self._runs is not None and remembered else None
+            known = self._runs.run(self._kept_hook_points) if self._runs is not None and remembered else None
             self._run = known or self._fresh(with_answer=not remembered)
         return self._run
 
     def predictions(self) -> ForwardOutput | CachedPredictions:
-        """The run, or only its predictions where they are in the memory."""
+        """The run, or only its predictions if they are in the memory."""
         if self._run is None and self._runs is not None:
             known = self._runs.predictions()
             if known is not None:
@@ -96,18 +96,18 @@ class TeacherOutputs:
         logits_at: Int[Tensor, " item"] | None,
         make: Callable[[], ForwardOutput],
     ) -> ForwardOutput:
-        """What the teacher outputs after an interchange: remembered, or made.
+        """The teacher's output after an interchange, from the memory or from a run.
 
         Args:
-            about: Which interchange.
+            about: The identity of the interchange.
             batch: The rows that are intervened on.
             depends_on: Gives what the output depends on besides these rows, sources and positions; called only if
                 outputs are remembered, since it waits for the device.
-            logits_at: Where a per-token head predicts.
+            logits_at: The positions where a per-token head predicts.
             make: Runs the interchange.
 
         Raises:
-            ValueError: It is not remembered, and there is no teacher to run it.
+            ValueError: It is not in the memory, and there is no teacher to run it.
         """
         memory = self._memory
         if memory is None or not memory.counterfactuals:
@@ -155,10 +155,10 @@ class TeacherOutputs:
             )
 
     def _fresh(self, with_answer: bool) -> ForwardOutput:
-        self._check_there_is_a_teacher("what is asked of it" if with_answer else "its predictions or hidden states")
+        self._check_there_is_a_teacher("its attributions" if with_answer else "its predictions or hidden states")
         run = self._with_answer() if with_answer else self._without_answer()
         if self._runs is not None:
-            self._runs.keep(run, self._kept_places)
+            self._runs.keep(run, self._kept_hook_points)
         return run
 
     def _without_answer(self) -> ForwardOutput:
