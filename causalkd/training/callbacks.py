@@ -61,7 +61,7 @@ class MetricsFile(TrainerCallback):
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; empty where there is no file.
+    """The rows of a file of JSON lines; empty if there is no file.
 
     A last line without its line break was left by a killed process, and is ignored.
     Raises ValueError for a damaged line, with its number.
@@ -93,7 +93,7 @@ class SetEpoch(TrainerCallback):
 
 
 class EvaluateAtSave(TrainerCallback):
-    """Where checkpoints are measured at all, also measures the one that is saved at the last step."""
+    """If checkpoints are evaluated at all, also evaluates the one that is saved at the last step."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Asks for an evaluation."""

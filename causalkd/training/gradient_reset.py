@@ -1,4 +1,4 @@
-"""What happens around an optimizer step of a DistillationTrainer."""
+"""The resetting of gradients around an optimizer step of a DistillationTrainer."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from causalkd.training.unreached import Unreached
 
 
 class GradientReset(TrainerCallback):
-    """Forgets gradients that a step must not see: of weights that no objective reaches, and of what objectives learn.
+    """Resets gradients that a step must not see: of weights that no objective reaches, and of objectives' parameters.
 
     Args:
-        learned: What objectives learn.
+        learned: The parameters of the objectives.
         unreached: The weights that no objective reaches.
     """
 
@@ -22,11 +22,11 @@ class GradientReset(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Leaves weights that no objective reaches as they are."""
+        """Leaves weights that no objective reaches unchanged."""
         self._unreached.forget_gradients()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Lets what objectives learn begin the next step anew; also called after one that mixed precision skipped."""
+        """Clears the gradients of objectives' parameters, also after a step that mixed precision skipped."""
         self._learned.forget_gradients()
