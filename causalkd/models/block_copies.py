@@ -27,7 +27,7 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
     group of entries per block, the groups of the chosen blocks.
 
     Returns:
-        The teacher's weights outside blocks or in chosen ones that the student has no room for, and the student's that
+        The teacher's weights outside blocks or in chosen ones that do not fit into the student, and the student's that
         got no weight of the teacher; each under the name that its model uses.
     """
     prefix = teacher.adapter.translate_transformer_lens_path("blocks") + "."

@@ -60,7 +60,7 @@ class Continued(NamedTuple):
 def continue_prompts(
     model: HookedModel, prompts: Inputs, sampling: Sampling, seed: int, mixture: Mixture | None = None
 ) -> Continued:
-    """Continue some prompts with a model; modes and the global random state stay as they were.
+    """Continue some prompts with a model; modes and the global random state are unchanged afterwards.
 
     The checkpoint's own generation settings (a repetition penalty, beams, …) are ignored, except its end tokens:
     only `sampling` counts.
@@ -156,7 +156,7 @@ def _longest(models: list[HookedModel], sampling: Sampling) -> int:
 
 @contextmanager
 def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
-    """Clears the checkpoint's generation settings meanwhile, from which transformers takes what a call leaves open."""
+    """Clears the checkpoint's generation settings meanwhile, from which transformers takes settings that a call omits."""
     own = model.generation_config
     try:
         model.generation_config = GenerationConfig()

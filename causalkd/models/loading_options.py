@@ -1,4 +1,4 @@
-"""How the weights of a checkpoint are loaded into memory: precision, devices, quantisation, attention, revision."""
+"""The options of loading a checkpoint's weights: precision, devices, quantisation, attention, revision."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ def is_spread(model: PreTrainedModel) -> bool:
 
 
 def check_in_memory(model: PreTrainedModel, name: str) -> None:
-    """Refuses a model of which `device_map` left weights on the disk or in another device's memory.
+    """Refuses a model some of whose weights `device_map` left on the disk or in another device's memory.
 
     Raises:
         ValueError: Some weights are not on the device that computes with them.

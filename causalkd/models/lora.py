@@ -38,8 +38,8 @@ def add_lora(
         seed: Seed of the factors that are initialised at random.
 
     Raises:
-        ValueError: peft is not installed, a target is no linear layer of the blocks, alpha is not positive, or the
-            model is no student without adapters.
+        ValueError: peft is not installed, a target is not a linear layer of the blocks, alpha is not positive, or the
+            model is not a student without adapters.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

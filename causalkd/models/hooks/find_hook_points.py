@@ -14,7 +14,7 @@ def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Ho
     """Every hook point of a stock model that its adapter can name, in the order in which a forward pass reaches
     them.
 
-    A component that a block does not have is left out; what enters and leaves a block always exists.
+    A component that a block does not have is left out; the input and output of a block always exist.
 
     Raises:
         ValueError: The adapter's list of blocks is not in the model.
@@ -26,7 +26,7 @@ def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Ho
 
 
 def candidate_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[HookPoint]:
-    """The same with several candidates for a component where more than one may be right, the likelier first.
+    """The same with several candidates for a component if more than one may be right, the likelier first.
 
     Raises:
         ValueError: The adapter's list of blocks is not in the model.
@@ -54,7 +54,7 @@ def candidate_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> Ite
 
 
 def _added(adapter: ArchitectureAdapter, model: nn.Module, block: int, component: str) -> str | None:
-    """The stock path of the module whose output TransformerLens takes for what a sublayer adds; None where none is."""
+    """The stock path of the module whose output TransformerLens takes for what a sublayer adds; None if none is."""
     bridge = (adapter.component_mapping or {}).get("blocks")
     target = getattr(bridge, "hook_aliases", {}).get(ADDED.get(component, ""))
     if not isinstance(target, str) or not target.endswith(".hook_out"):
@@ -67,7 +67,7 @@ def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:
     """The stock model's list of blocks.
 
     Raises:
-        ValueError: There is none where its adapter says.
+        ValueError: The adapter's list of blocks is not in the model.
     """
     found = module_at(model, adapter, "blocks")
     if found is None or not isinstance(found[1], nn.ModuleList):
@@ -91,7 +91,7 @@ def blocks_of_layers(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[in
 
 
 def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tuple[str, nn.Module] | None:
-    """The stock path and the module of a TransformerLens name; None where the model has no such module."""
+    """The stock path and the module of a TransformerLens name; None if the model has no such module."""
     try:
         stock = adapter.translate_transformer_lens_path(path)
         return stock, model.get_submodule(stock)
@@ -100,7 +100,7 @@ def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tupl
 
 
 def _input_width(linear: nn.Module) -> int | None:
-    """The input width of a linear map; None where it does not say."""
+    """The input width of a linear map; None if it cannot be read from the module."""
     if isinstance(linear, nn.Linear):
         return linear.in_features
     # GPT-2's Conv1D keeps its weight as (in, out); a wrapper of a linear map gives the number of input columns.

@@ -43,8 +43,8 @@ class HookedModel:
 
     Args:
         model: A stock model with a head.
-        tokenizer: The tokenizer that belongs to it; None where inputs are made elsewhere.
-        task: What the head computes.
+        tokenizer: The tokenizer that belongs to it; None if inputs are made elsewhere.
+        task: The task of the head.
         role: `teacher` or `student`.
     """
 
@@ -76,7 +76,7 @@ class HookedModel:
             model.eval()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied and pickled as what it is made of, and measured anew: no file can name an adapter's class."""
+        """Copied and pickled as its arguments, and measured again: no file can name an adapter's class."""
         kind = partial(type(self), task=self.task, role=self.role)
         return kind, (self.model, self.tokenizer), {"entries": self.entries}
 
@@ -85,7 +85,7 @@ class HookedModel:
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The stock model's own list of blocks; shorter than `layers` where layers share a block."""
+        """The stock model's own list of blocks; shorter than `layers` if layers share a block."""
         return self.layers.stock
 
     @property

@@ -72,7 +72,7 @@ def complete(inputs: Inputs) -> Inputs:
 
 
 def forward_options(model: PreTrainedModel) -> dict[str, bool]:
-    """The arguments of a stock forward pass besides its inputs: it gives what is read here, and no more.
+    """The arguments of a stock forward pass besides its inputs, by which it returns only the outputs that are read here.
 
     A decoder would build a key-value cache. A configuration can ask for further outputs, some of which are collected
     from every block, or for a tuple.
@@ -97,7 +97,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
         model: The stock model.
         inputs: `input_ids`, `attention_mask`, …, perhaps `documents`: (batch, pos), the number of a token's document
             from 1, 0 at padding.
-        decodes: Whether the model is a decoder; others get the inputs as they are.
+        decodes: Whether the model is a decoder; others get the inputs unchanged.
 
     Raises:
         ValueError: Rows are packed and this model's attention cannot be kept inside documents, or rows are padded on
@@ -128,7 +128,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
 
 
 def n_embeddings(model: PreTrainedModel) -> int:
-    """The number of tokens that a model has embeddings of, also where it holds only its part of the weights."""
+    """The number of tokens that a model has embeddings of, even if it holds only its part of the weights."""
     embedding = model.get_input_embeddings()
     assert isinstance(embedding.weight, Tensor)
     return getattr(embedding, "num_embeddings", len(embedding.weight))
@@ -156,7 +156,7 @@ def complete_padding(model: PreTrainedModel, token: int) -> None:
 
 
 def most_tokens(model: PreTrainedModel) -> int:
-    """The most tokens that a row may have, by the model's configuration; `sys.maxsize` where that sets no bound."""
+    """The most tokens that a row may have, by the model's configuration; `sys.maxsize` if that sets no bound."""
     config = model.config.get_text_config()
     named = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
     most = next((number for number in named if number is not None), None)

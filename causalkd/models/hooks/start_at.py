@@ -24,7 +24,7 @@ def hook_point_of(model: HookedModel, given: HookPoint | str | None) -> HookPoin
 
 
 def resume_hook_point(model: HookedModel, hook_point: HookPoint) -> HookPoint | None:
-    """The last block boundary at or before a hook point; None where it comes before every block."""
+    """The last block boundary at or before a hook point; None if it comes before every block."""
     if hook_point.component == "token_embedding":
         return None
     return hook_point if hook_point.component in BOUNDARIES else model.hook_point("block_input", hook_point.layer)
