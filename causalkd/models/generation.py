@@ -156,7 +156,7 @@ def _longest(models: list[HookedModel], sampling: Sampling) -> int:
 
 @contextmanager
 def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
-    """Clears the checkpoint's generation settings meanwhile, from which transformers takes settings that a call omits."""
+    """Clears the checkpoint's generation settings meanwhile, which transformers uses for settings that a call omits."""
     own = model.generation_config
     try:
         model.generation_config = GenerationConfig()

@@ -121,7 +121,7 @@ def _merged(model: PreTrainedModel) -> PreTrainedModel:
             _replace(untrained_student, name, _merged_layer(module, name))
         elif "original_module" in module._modules:  # a layer that was trained whole in addition to the adapters
             raise ValueError(
-                f"{name} of this {type(model).__name__} was trained as a copy besides the adapters; merge and unload them "
+                f"{name} of this {type(model).__name__} is a trained copy beside the adapters; merge and unload them "
                 "with peft, and give the model that results"
             )
     untrained_student.__dict__.pop("peft_config", None)

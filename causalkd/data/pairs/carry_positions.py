@@ -43,8 +43,8 @@ class _Pieces(NamedTuple):
     Attributes:
         starts: The position at which each begins.
         sizes: Its number of tokens.
-        at: The number of the piece that each position is in; any number outside of all.
-        offset: How many tokens of that piece lie before the position.
+        at: The number of the piece that each position is in; meaningless outside of all pieces.
+        offset: The number of tokens of that piece before the position.
         inside: Whether the position is in a piece.
     """
 
@@ -106,5 +106,5 @@ def carry_positions(positions: Positions, base: Rows, source: Rows) -> tuple[Pos
 
 
 def _received(taking: _Pieces, giving: _Pieces, giver: Int[Tensor, "batch piece"]) -> Int[Tensor, "batch pos"]:
-    """The position of source that corresponds to each of base, where base's pieces are replaced by source's."""
+    """The position of source that corresponds to each of base, if base's pieces are replaced by source's."""
     return giving.starts.gather(1, giver).gather(1, taking.at) + taking.offset

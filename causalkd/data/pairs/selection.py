@@ -15,7 +15,7 @@ from causalkd.data.pairs.collator import check_number, evaluation_pairs
 
 Pairs = tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]
 Fits = Callable[[Int[Tensor, "pairs"], Int[Tensor, "pairs"]], Bool[Tensor, "pairs"]]
-"""Which pairs are selected, given the numbers of their bases and sources."""
+"""The mask of selected pairs, given the numbers of their bases and sources."""
 
 
 _AT_ONCE = 1 << 18

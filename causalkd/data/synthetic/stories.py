@@ -63,13 +63,13 @@ SEGMENTS = (
 )
 """Named half-open ranges of token positions."""
 HELDOUT = 4
-"""A story is held out where the indices of its four places add up to a multiple of this: a quarter of all stories."""
+"""A story is held out if the indices of its four places add up to a multiple of this: a quarter of all stories."""
 
 
 def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """Every variable of the causal model, with those in `interventions` held at the values given.
 
-    inputs: the variables `INPUTS`, arrays of one shape. Where no fact is about the person asked for, which only an
+    inputs: the variables `INPUTS`, arrays of one shape. If no fact is about the person asked for, which only an
     intervention can bring about, the mention is the first fact.
     """
     held = interventions or {}

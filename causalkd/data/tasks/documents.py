@@ -24,7 +24,7 @@ from causalkd.files.digests import files_digest
 _AT_ONCE = 16
 """The number of pieces that are tokenised at once."""
 _MADE_BY = files_digest(Path(module) for module in (__file__, encoding_module.__file__, pieces_module.__file__))
-"""The code that makes blocks: those that another version of it made and that are still kept may be others."""
+"""The version of the code that makes blocks: blocks of other versions, which may still be cached, may differ."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ Kind = Literal[
     "instructions",
     "chat",
 ]
-"""What the rows are used for: one head's task each, and for a causal LM plain text, instructions or conversations."""
+"""The use of rows: one head's task each, and for a causal LM plain text, instructions or conversations."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Every kind of rows, in the order of declaration."""
 Metric = Literal[
@@ -31,4 +31,4 @@ Metric = Literal[
 ]
 """The metric of a task; `causalkd.verification.measures.metrics` computes them."""
 LESS_IS_BETTER: tuple[Metric, ...] = ("perplexity",)
-"""The metrics of which a lower value is a better one."""
+"""The metrics whose lower values are better."""

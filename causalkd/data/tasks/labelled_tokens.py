@@ -1,4 +1,4 @@
-"""Rows of tokens of which some are trained on, in five bytes a token."""
+"""Rows of tokens, some of which are trained on, in five bytes a token."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from causalkd.data.batch import IGNORED
 
 
 class LabelledTokens(Sequence[dict[str, Any]]):
-    """Examples of a causal LM, each made when it is asked for; a slice shares the memory of the whole.
+    """Examples of a causal LM, each made on access; a slice shares the memory of the whole.
 
     Segments are `prompt`, up to the first token that is trained on, and `response`; `bytes` are those of the text
     that is trained on.

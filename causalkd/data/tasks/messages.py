@@ -17,7 +17,7 @@ _SPEAKERS: Mapping[str, str] = {
 
 
 def as_messages(value: Any) -> Any:
-    """Turns with `from` and `value` as messages with `role` and `content`; anything else, or anyone else, unchanged."""
+    """Turns with `from` and `value` as messages with `role` and `content`; other values and speakers unchanged."""
     if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
         return value
     if not all(turn.get("from") in _SPEAKERS and "role" not in turn for turn in value):
@@ -35,7 +35,7 @@ def says_nothing(value: Any) -> bool:
 
 
 def refuse_tools(tools: Sequence[Any], names: RowNames) -> None:
-    """Raises ValueError where a conversation has tools, which a template would describe to the model before it."""
+    """Raises ValueError if a conversation has tools, which a template would describe to the model before it."""
     found = next((place for place, value in enumerate(tools) if not says_nothing(value)), None)
     if found is not None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which split each of several data files belongs to, by its own name or that of a folder that it lies in."""
+"""The split of each of several data files, by its own name or that of a folder that it lies in."""
 
 from collections.abc import Callable, Mapping, Sequence
 from glob import has_magic

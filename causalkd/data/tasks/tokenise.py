@@ -120,7 +120,7 @@ def answer_examples(
     `second`, the window. Examples also have `question`, its number; `text`, the whole context; `offsets`, the
     characters of it that each token stands for, (0, 0) elsewhere; `answers`, the accepted texts; `null`; `may_lack`,
     whether questions of the task may have no answer: by default, whether one of these has none.
-    Raises ValueError where an answer is not in its context or a question leaves no room.
+    Raises ValueError if an answer is not in its context or a question leaves no room.
     """
     check_answers(contexts, answers, "the questions")
     lost, may_lack = 0, not all(answers) if may_lack is None else may_lack

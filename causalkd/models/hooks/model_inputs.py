@@ -72,7 +72,7 @@ def complete(inputs: Inputs) -> Inputs:
 
 
 def forward_options(model: PreTrainedModel) -> dict[str, bool]:
-    """The arguments of a stock forward pass besides its inputs, by which it returns only the outputs that are read here.
+    """The arguments of a stock forward pass besides its inputs, by which it returns only outputs that are read here.
 
     A decoder would build a key-value cache. A configuration can ask for further outputs, some of which are collected
     from every block, or for a tuple.

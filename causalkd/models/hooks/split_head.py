@@ -32,7 +32,7 @@ _ROUNDINGS = 8
 
 
 def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
-    """The logits of a stock output, for the first `entries` choices if given; for question answering those of both ends."""
+    """The logits of a stock output, for the first `entries` choices if given; for answers those of both ends."""
     if "logits" in output:
         return output["logits"] if entries is None else output["logits"][..., :entries]
     return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
