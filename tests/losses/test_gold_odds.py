@@ -26,5 +26,5 @@ def test_odds_of_something_else_are_refused() -> None:
     with pytest.raises(ValueError, match=r"belong to temperature 2\.0, but the loss has 1\.0"):
         atkd(student, teacher, GOLD, MASK, teacher_odds=taught)
     for other in ((head(3, 4, seed=2, learns=False), GOLD), (teacher, GOLD.clone())):
-        with pytest.raises(ValueError, match="of other predictions or gold tokens"):
+        with pytest.raises(ValueError, match="belong to other predictions or gold tokens"):
             atkd(student, *other, MASK, temperature=2.0, teacher_odds=taught)
