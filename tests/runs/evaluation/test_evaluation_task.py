@@ -104,7 +104,7 @@ def test_a_file_that_is_absent_and_a_block_that_is_no_mapping_are_refused(tmp_pa
     with pytest.raises(ValueError, match=r"there is no file .*absent.yaml; name a YAML file with a `data` block"):
         EvaluationTask.of(str(tmp_path / "absent.yaml"))
     (tmp_path / "rows.csv").write_text("text,label\n")
-    with pytest.raises(ValueError, match=r"rows.csv is no YAML file; .* which `causalkd data .*rows.csv` prints"):
+    with pytest.raises(ValueError, match=r"rows.csv is not a YAML file; .* which `causalkd data .*rows.csv` prints"):
         EvaluationTask.of(str(tmp_path / "rows.csv"))
     (tmp_path / "words.yaml").write_text("data: reviews.csv")
     with pytest.raises(ValueError, match=r"the data of .*words.yaml cannot be used"):
