@@ -52,8 +52,7 @@ class DataPart(Part):
     labels: Listed[LabelName] = ()
     """Names of the classes or tags of `path` in order, the second the positive class of `f1`; default: sorted names."""
     splits: Mapping[str, str | SplitPart] = {}
-    """The source of each split: a file, a split of `path`, or a part of another split; by default a part of `train` is
-    held out if there is no validation split."""
+    """The source of each split: a file, a split of `path`, or a part of another one, as by default of `train`."""
     config: str | None = None
     """Configuration of the hub data set."""
     revision: str | None = None
@@ -99,10 +98,7 @@ class DataPart(Part):
         if (self.task is None) == (self.path is None):
             raise ValueError(f"give either `task` or `path`; got task={self.task!r}, path={self.path!r}")
         if self.path is None and given:
-            raise ValueError(
-                f"keys that describe your own data are given without `path`: {', '.join(given)}; give `path`, or leave "
-                "them out"
-            )
+            raise ValueError(f"{', '.join(given)} describe your own data and need `path`; give it, or leave them out")
         if self.path is not None and self.kind is None:
             raise ValueError(f"`path` is {self.path!r}: say with `kind` what its rows are used for: {', '.join(KINDS)}")
         return self
@@ -148,8 +144,7 @@ class TeacherCachePart(Part):
     top_k: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     """The number of a language model's predictions kept per token, the rest being spread evenly; None keeps all."""
     states: bool = False
-    """Whether to keep hidden states and activations at aligned sites too, so that the teacher need not run on base
-    again."""
+    """Whether to keep hidden states and activations at aligned sites, so that the teacher need not run on base again."""
 
 
 class TrainingPart(OptimizerPart):
@@ -221,10 +216,7 @@ class TeacherPart(LoadingPart):
         if faults:
             raise ValueError("; ".join(faults))
         if self.outputs is not None and (self.model is None or self.training is not None):
-            raise ValueError(
-                f"`outputs` is {self.outputs!r}, which belongs to a teacher checkpoint: give that as `model`, without "
-                "`training`"
-            )
+            raise ValueError(f"`outputs` is {self.outputs!r}, of a checkpoint: give it as `model`, without `training`")
         if self.config is not None and self.training is None:
             raise ValueError("a teacher with fresh weights must be trained first: give its `training`")
         return self
@@ -273,9 +265,8 @@ class VerificationPart(Part):
     pairs: int = Field(default=2000, ge=2, le=MOST_ROWS)
     """Number of held-out pairs of base and source."""
     pair_selection: PairChoice = "uniform"
-    """The pairs to draw: any two examples; examples of the same length; with the same segments at the same tokens; with
-    different labels; both predicted correctly by the teacher and every student; or differing in one variable of a
-    planted task."""
+    """The pairs: any two examples; of the same length; with the same segments at the same tokens; with different labels;
+    both predicted correctly by the teacher and every student; or differing in one variable of a planted task."""
     variable: str | None = None
     """The variable, for `other_variable`."""
     components: Listed[str] = ("block_output",)
