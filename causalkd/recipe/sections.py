@@ -47,8 +47,7 @@ class DataPart(Part):
     kind: Kind | None = None
     """The use of the rows of `path`, such as classification or text for a causal LM."""
     columns: Mapping[str, str | Listed[str]] = {}
-    """The column of `path` for each role that the kind has, such as `text` and `label`; `text` may be two columns, the
-    texts of a pair. Columns with the usual names are found without being declared."""
+    """The column of `path` for each role of the kind (`text`, `label`, …; two for a pair); usual names are found."""
     labels: Listed[LabelName] = ()
     """Names of the classes or tags of `path` in order, the second the positive class of `f1`; default: sorted names."""
     splits: Mapping[str, str | SplitPart] = {}
@@ -144,7 +143,7 @@ class TeacherCachePart(Part):
     top_k: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     """The number of a language model's predictions kept per token, the rest being spread evenly; None keeps all."""
     states: bool = False
-    """Whether to keep hidden states and activations at aligned sites, so that the teacher need not run on base again."""
+    """Whether to keep hidden states and activations at aligned sites, so that the teacher skips base."""
 
 
 class TrainingPart(OptimizerPart):
@@ -265,7 +264,7 @@ class VerificationPart(Part):
     pairs: int = Field(default=2000, ge=2, le=MOST_ROWS)
     """Number of held-out pairs of base and source."""
     pair_selection: PairChoice = "uniform"
-    """The pairs: any two examples; of the same length; with the same segments at the same tokens; with different labels;
+    """Pairs: any two examples; of equal length; with the same segments at the same tokens; with different labels;
     both predicted correctly by the teacher and every student; or differing in one variable of a planted task."""
     variable: str | None = None
     """The variable, for `other_variable`."""
