@@ -115,7 +115,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "depths of a ready-made alignment": (
         ("alignment=middle", "students.kd.layers=[0, 1, 2, 3]"),
         (
-            "'middle' means different layers for students of different depths",
+            "'middle' selects different layers for students of different depths",
             "give them the same depth, or make one run for each",
         ),
     ),

@@ -162,5 +162,7 @@ def test_blocks_are_compiled_where_nothing_looks_inside_them(parts: dict[str, An
 
 
 def test_a_run_refuses_a_sharded_student() -> None:
-    with pytest.raises(ValueError, match="FSDP was asked for, but a run's checkpoints are made by processes that hold"):
+    with pytest.raises(
+        ValueError, match="FSDP is switched on, but a run's checkpoints are made by processes that hold"
+    ):
         _check_is_whole(is_sharded=True)
