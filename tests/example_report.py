@@ -3,11 +3,10 @@
 import numpy as np
 
 from causalkd.alignment.spec import Alignment
+from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
 from causalkd.verification.results.report import (
     BaselineName,
-    DifferenceRow,
     Environment,
-    InterchangeRow,
     StudentResult,
     TeacherResult,
     VerificationReport,

@@ -3,7 +3,7 @@
 import pytest
 
 from causalkd import Recipe, VerificationReport, distill
-from causalkd.verification.results.report import DifferenceRow, InterchangeRow
+from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
 
 pytestmark = pytest.mark.slow
 

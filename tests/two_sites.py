@@ -3,7 +3,8 @@
 import dataclasses
 from itertools import product
 
-from causalkd.verification.results.report import DifferenceRow, StudentResult
+from causalkd.verification.results.interchange_rows import DifferenceRow
+from causalkd.verification.results.report import StudentResult
 from tests.example_report import example_report
 
 BASELINES = ("measured", "majority_class", "permuted_source")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from causalkd.alignment.spec import GRID
 from causalkd.reporting.summary import rows_of
 from causalkd.verification.results.baselines import explaining
-from causalkd.verification.results.report import BaselineName, InterchangeRow, Measure, VerificationReport
+from causalkd.verification.results.interchange_rows import InterchangeRow, Measure
+from causalkd.verification.results.report import BaselineName, VerificationReport
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from analysis.figures.style import (
 from causalkd.reporting.short_names import short_names
 from causalkd.reporting.summary import mean
 from causalkd.verification.results.baselines import BASELINES
-from causalkd.verification.results.report import InterchangeRow, Measure, VerificationReport
+from causalkd.verification.results.interchange_rows import InterchangeRow, Measure
+from causalkd.verification.results.report import VerificationReport
 
 _CELL = (0.62, 0.46)  # inches
 _NAMES = {"iia": "IIA", "iia_effective": "effective IIA"}

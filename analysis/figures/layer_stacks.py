@@ -12,7 +12,8 @@ from causalkd.reporting.numbers import percent
 from causalkd.reporting.short_names import short_name
 from causalkd.reporting.site_layers import Layers, site_layers, written
 from causalkd.reporting.summary import best_baseline, mean
-from causalkd.verification.results.report import InterchangeRow, VerificationReport
+from causalkd.verification.results.interchange_rows import InterchangeRow
+from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _WIDTH, _TOP, _BOX, _LEFT, _RIGHT = 300.0, 22.0, 110.0, 4.0, 186.0

@@ -10,7 +10,8 @@ from causalkd.reporting.numbers import percent
 from causalkd.reporting.standing import Evidence, is_trained_there, standings
 from causalkd.reporting.summary import mean, summaries
 from causalkd.verification.results.attribution import AttributionResults
-from causalkd.verification.results.report import Measure, VerificationReport
+from causalkd.verification.results.interchange_rows import Measure
+from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.rows import GroundTruthRow
 from causalkd.verification.results.teaching import TeachingResults
 from causalkd.verification.statistics.aggregate import mean_over_seeds

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from causalkd.verification.results.baselines import BASELINES
-from causalkd.verification.results.report import InterchangeRow, VerificationReport
+from causalkd.verification.results.interchange_rows import InterchangeRow
+from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.rows import GroundTruthRow
 
 

@@ -43,7 +43,8 @@ from causalkd.reporting.tables import (
 )
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
-from causalkd.verification.results.report import Measure, VerificationReport
+from causalkd.verification.results.interchange_rows import Measure
+from causalkd.verification.results.report import VerificationReport
 
 _MEASURES: dict[Measure, tuple[str, str]] = {
     "iia_effective": (

@@ -1,6 +1,7 @@
 """The layers of a row's sites, of which a declared pair may have several in each model."""
 
-from causalkd.verification.results.report import InterchangeRow, VerificationReport
+from causalkd.verification.results.interchange_rows import InterchangeRow
+from causalkd.verification.results.report import VerificationReport
 
 Layers = tuple[int, ...]
 

@@ -10,7 +10,7 @@ from scipy.stats import ttest_rel
 from causalkd.reporting.study_formats import table_csv, table_markdown
 from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import StudyTable
-from causalkd.verification.results.report import DifferenceRow
+from causalkd.verification.results.interchange_rows import DifferenceRow
 from causalkd.verification.statistics.paired_difference import paired_difference
 from tests.example_study import ACCURACIES, FAILURE, example_results, example_study
 

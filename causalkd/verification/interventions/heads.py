@@ -1,12 +1,12 @@
-"""Compare single attention heads: every teacher head with every student head in the layers of a declared pair."""
+"""Comparisons of single attention heads: every teacher head with every student head in a declared pair's layers."""
 
 import torch
 
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.interventions.plan import Comparison, Intervention, alike, undeclared
-from causalkd.verification.results.rows import SiteKind
+from causalkd.verification.interventions.plan import Comparison, Intervention, pairs_of_positions, undeclared
+from causalkd.verification.results.interchange_rows import SiteKind
 
 BY_HEAD = "head_attention_value_output"
 """The component that is split by heads: each head's output before the output projection."""
@@ -17,11 +17,11 @@ def head_comparisons(
 ) -> tuple[Comparison, ...]:
     """One comparison for every pair of heads."""
 
-    def kind(of_teacher: Intervention, of_student: Intervention) -> SiteKind:
-        return undeclared(of_teacher.sites, of_student.sites, alignment.pairs)
+    def kind(teacher: Intervention, student: Intervention) -> SiteKind:
+        return undeclared(teacher.sites, student.sites, alignment.pairs)
 
     comparisons = []
-    positions = alike(alignment.alignment.policies())
+    positions = pairs_of_positions(alignment.alignment.policies())
     for pair in alignment.pairs:
         layers = (pair.teacher[0].hook_point.layer, pair.student[0].hook_point.layer)
         rows, columns = (
@@ -29,9 +29,19 @@ def head_comparisons(
             for model, layer in zip((teacher, student), layers, strict=True)
         )
         comparisons += [
-            Comparison(pair.name, BY_HEAD, "h.pos", t, *layers, kind(taught, own), taught, own, student_head=s)
-            for t, taught in enumerate(rows)
-            for s, own in enumerate(columns)
+            Comparison(
+                pair.name,
+                BY_HEAD,
+                "h.pos",
+                t,
+                *layers,
+                kind(of_teacher, of_student),
+                of_teacher,
+                of_student,
+                student_head=s,
+            )
+            for t, of_teacher in enumerate(rows)
+            for s, of_student in enumerate(columns)
         ]
     return tuple(comparisons)
 
