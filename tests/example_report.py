@@ -3,14 +3,9 @@
 import numpy as np
 
 from causalkd.alignment.spec import Alignment
+from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
-from causalkd.verification.results.report import (
-    BaselineName,
-    Environment,
-    StudentResult,
-    TeacherResult,
-    VerificationReport,
-)
+from causalkd.verification.results.report import Environment, StudentResult, TeacherResult, VerificationReport
 
 CONTROL_NAMES: tuple[BaselineName, ...] = (
     "measured",

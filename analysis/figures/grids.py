@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from causalkd.alignment.spec import GRID
 from causalkd.reporting.summary import rows_of
-from causalkd.verification.results.baselines import explaining
+from causalkd.verification.results.baselines import BaselineName, explaining
 from causalkd.verification.results.interchange_rows import InterchangeRow, Measure
-from causalkd.verification.results.report import BaselineName, VerificationReport
+from causalkd.verification.results.report import VerificationReport
 
 
 @dataclass(frozen=True)

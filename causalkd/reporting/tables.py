@@ -8,9 +8,9 @@ from causalkd.reporting.counted import rows_called
 from causalkd.reporting.numbers import number, probability, signed
 from causalkd.reporting.standing import alike, site_of
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
-from causalkd.verification.results.baselines import BASELINES
+from causalkd.verification.results.baselines import BASELINES, BaselineName
 from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
-from causalkd.verification.results.report import BaselineName, StudentResult, VerificationReport
+from causalkd.verification.results.report import StudentResult, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3  # measurements without a number

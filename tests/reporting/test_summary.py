@@ -25,7 +25,7 @@ def test_each_seed_has_a_summary_and_each_name_a_mean(report):
 def test_trained_levels_are_those_of_the_trained_row(report):
     (row,) = (r for r in rows_of(report, "diito", 1) if r.aligned and r.baseline == "measured")
     found = _by_name(report)["diito", 1].aligned
-    assert (found.cells, found.iia, found.iia_effective, found.low, found.high) == (
+    assert (found.sites, found.iia, found.iia_effective, found.low, found.high) == (
         1, row.iia, row.iia_effective, row.iia_effective_low, row.iia_effective_high,
     )  # fmt: skip
     assert found.baselines["no_intervention"] == 0.0
@@ -34,7 +34,7 @@ def test_trained_levels_are_those_of_the_trained_row(report):
 def test_unreachable_sites_count_in_no_mean(report):
     rows = [r for r in rows_of(report, "kd", 0) if r.baseline == "measured" and not r.aligned]
     found = _by_name(report)["kd", 0].other
-    assert found.cells == sum(row.reachable for row in rows) < len(rows)
+    assert found.sites == sum(row.reachable for row in rows) < len(rows)
     known = [row.iia_effective for row in rows if row.reachable and row.iia_effective is not None]
     assert found.iia_effective == pytest.approx(sum(known) / len(known))
     spoiled = tuple(
@@ -99,4 +99,4 @@ def test_the_best_baseline_is_that_of_each_site_and_the_same_as_the_headline_s(r
 
 def test_sites_without_effective_pairs_are_counted_apart(report):
     other = _by_name(report)["kd", 0].other
-    assert (other.cells, other.counted, other.effective_pairs) == (5, 3, 400.0)
+    assert (other.sites, other.counted, other.effective_pairs) == (5, 3, 400.0)

@@ -11,7 +11,7 @@ from causalkd.attribution.faithfulness import Faithfulness
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.runs import attribute as attributions
 from causalkd.runs import distill as runs
-from causalkd.runs.attribute import ask, attribute
+from causalkd.runs.attribute import attribute, attribution_batches
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.map_files import load_maps
 from causalkd.runs.trained_run import TrainedRun
@@ -101,10 +101,10 @@ def test_texts_come_short_first_and_no_more_than_there_are(
 ) -> None:
     monkeypatch.setattr(attributions, "_ROWS", 9)
     run = TrainedRun.load(quickstart.folder.path)
-    questions = ask(run, 1000)
+    questions = attribution_batches(run, 1000)
     numbers = torch.cat([question.batch.index for question in questions if question.batch.index is not None])
     lengths = torch.cat([question.batch.counted.sum(1) for question in questions])
-    assert sorted(numbers.tolist()) == list(range(24)) and [len(q.asked) for q in questions] == [9, 9, 6]
+    assert sorted(numbers.tolist()) == list(range(24)) and [len(q.predicted_view) for q in questions] == [9, 9, 6]
     assert lengths.tolist() == sorted(lengths.tolist())
 
 

@@ -22,7 +22,7 @@ from causalkd.verification.interventions.pair_rows import PairRows, check_given,
 from causalkd.verification.interventions.passes import ObservedModel, Observer, run_passes
 from causalkd.verification.interventions.plan import Intervention, check_component, layer_interventions
 from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
-from causalkd.verification.results.report import BaselineName
+from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.rows import GroundTruthRow
 from causalkd.verification.statistics.intervals import Shared, intervals, shares
 from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p

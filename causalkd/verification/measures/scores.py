@@ -12,9 +12,8 @@ from jaxtyping import Float
 
 from causalkd.verification.interventions.plan import Comparison
 from causalkd.verification.measures.pair_numbers import PairNumbers
-from causalkd.verification.results.baselines import MEASURED
+from causalkd.verification.results.baselines import MEASURED, BaselineName
 from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow, Measure
-from causalkd.verification.results.report import BaselineName
 from causalkd.verification.statistics.intervals import Interval, Shared, difference_interval, intervals, shares
 from causalkd.verification.statistics.permutation import benjamini_hochberg, paired_permutation_p
 

@@ -99,7 +99,7 @@ def test_an_objective_brings_its_own_cost(tmp_path: Path) -> None:
     intervening = ObjectivesPart.model_validate({"response_kd": {}, "diito": {}})
     taught, alone = (
         step_flops(intervening, step),
-        step_flops(intervening, replace(step, taught=0.0, is_precomputed=True)),
+        step_flops(intervening, replace(step, teacher_share=0.0, is_precomputed=True)),
     )
     forward = ForwardCost(teacher).forward(step.shape)
     assert taught - alone > 1.1 * forward  # the teacher's interchange is precomputed too
