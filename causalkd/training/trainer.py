@@ -24,8 +24,9 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
+from causalkd.training.all_processes import AllProcesses
 from causalkd.training.around_step import AroundStep
-from causalkd.training.callbacks import WhenTrainingBegins
+from causalkd.training.callbacks import EpochOfData, WhenTrainingBegins
 from causalkd.training.objective_parameters import Learned
 from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
@@ -95,9 +96,9 @@ class DistillationTrainer(Trainer):
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
         self._memory, self._watch, self._measure = memory, watch, measure
         self._kept = hook_points_of(self.objectives)
-        processes = self.accelerator.num_processes
+        self._processes = AllProcesses(self.accelerator)
         setup = TrainingSetup(
-            self.args.gradient_accumulation_steps * processes,
+            self.args.gradient_accumulation_steps * self._processes.number,
             None if memory is None else memory.top_k,
             sequences is not None,
             twice,
@@ -111,10 +112,11 @@ class DistillationTrainer(Trainer):
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
         self._unreached = Unreached()
-        self.add_callback(AroundStep(self._learned, self._unreached))
         self._micro_batches: MicroBatches | None = None
         self._sums, self._unlogged = TermSums(), Unlogged()
+        self.add_callback(AroundStep(self._learned, self._unreached))
         self.add_callback(WhenTrainingBegins(self._continue_terms))
+        self.add_callback(EpochOfData(self.train_dataset))
         if teacher is not None:
             move_to(teacher, self.args.device)
 
@@ -162,10 +164,9 @@ class DistillationTrainer(Trainer):
         if self._sequences is not None:
             batches = tuple(self._sequences(batch, self.state.global_step, n) for n, batch in enumerate(batches))
             samples = [batch.tensors() for batch in batches]
-        processes = self.accelerator.num_processes
-        self._micro_batches = None
-        if len(batches) * processes > 1:
-            self._micro_batches = MicroBatches(batches, processes, self._over_processes, self._of_processes)
+        here, self._micro_batches = self._processes, None
+        if len(batches) * here.number > 1:
+            self._micro_batches = MicroBatches(batches, here.number, here.sum, here.list)
         return samples, items
 
     def get_train_dataloader(self) -> DataLoader:
@@ -184,17 +185,6 @@ class DistillationTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def _over_processes(self, count: Tensor) -> Tensor:
-        total = self.accelerator.reduce(count, reduction="sum")
-        assert isinstance(total, Tensor)
-        return total
-
-    def _of_processes(self, values: Tensor, filler: float) -> Tensor:
-        padded = self.accelerator.pad_across_processes(values, pad_index=filler)  # type: ignore[arg-type]
-        gathered = self.accelerator.gather(padded)
-        assert isinstance(gathered, Tensor)
-        return gathered
 
     def _base_run(self, model: nn.Module, batch: Batch, student_run: ForwardOutput) -> StepContext:
         teacher_outputs, kept = None, self._kept
@@ -222,7 +212,7 @@ class DistillationTrainer(Trainer):
             ValueError: The loss or a term is not a finite number any more.
         """
         if self._sums.count and "loss" in logs:
-            means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
+            means = self._sums.take_means(self._processes.sum, self._processes.number)
             logs |= {f"term/{name}": mean for name, mean in means.items()}
             spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
             if spoilt:

@@ -37,7 +37,7 @@ Sources = Literal["batch", "dataset"]
 class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
     """Examples that know their number and the epoch, on which every draw depends; the data set of a Trainer.
 
-    The caller must call `set_epoch`: accelerate does so in one process, but not where it shards a seedable sampler.
+    A `DistillationTrainer` says which epoch begins; another loop over epochs must call `set_epoch` itself.
     """
 
     def __init__(self, examples: Sequence[Example]):
