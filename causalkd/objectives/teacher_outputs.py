@@ -144,7 +144,7 @@ class TeacherOutputs:
     def _remembered(self) -> bool:
         if self._answer is None and self._asked is not None and self._memory is not None:
             beside = self._asked.beside(self._teacher.task, self._batch)
-            self._answer = self._memory.recall(self._asked.key, self._batch, beside)
+            self._answer = self._memory.recall(_kept_as(self._asked), self._batch, beside)
         return self._answer is not None
 
     def _check_there_is_a_teacher(self, what: str) -> None:
@@ -170,6 +170,11 @@ class TeacherOutputs:
         run = run_from(teacher, batch.inputs, self._asked.hook_point, self._hook_points, self.logits_at)
         self._answer = self._asked.of(teacher, run, batch)
         if self._memory is not None:
-            self._memory.keep(self._asked.key, batch, self._answer, self._asked.beside(teacher.task, batch))
+            self._memory.keep(_kept_as(self._asked), batch, self._answer, self._asked.beside(teacher.task, batch))
         kept = {hook_point: run.activations[hook_point].detach() for hook_point in self._hook_points}
         return replace(run, predicted=run.predicted.detach(), hidden=run.hidden.detach(), activations=kept)
+
+
+def _kept_as(asked: TeacherQuery) -> str:
+    # Not by the query's key alone: so were answers kept when nothing said over how many vocabulary entries they were.
+    return f"answer to {asked.key}"

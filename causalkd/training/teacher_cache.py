@@ -28,12 +28,12 @@ class TeacherCache:
     """Keeps a teacher's outputs by the content of the row, so that an outdated output cannot be read.
 
     The key of an output is a digest of the teacher (weights, configuration, attention), made again when its weights
-    have changed, of what was computed with all its settings, of the row's tokens and segments, and of what else the
-    output depends on: autocast, and where the tokens stand, counted from the first, or in an encoder from the edge of
-    the row. Padding is not kept: a row may be recalled beside longer ones. When the limit is reached, nothing more is
-    kept and nothing dropped: every epoch needs all rows once, so a dropped row would be needed before the one that
-    replaced it. It then
-    warns: a batch with one unknown row is computed whole, so a cache that holds half the rows saves next to nothing.
+    have changed, of what was computed with all its settings and over how many entries of the vocabulary, of the row's
+    tokens and segments, and of what else the output depends on: autocast, and where the tokens stand, counted from the
+    first, or in an encoder from the edge of the row. Padding is not kept: a row may be recalled beside longer ones.
+    When the limit is reached, nothing more is kept and nothing dropped: every epoch needs all rows once, so a dropped
+    row would be needed before the one that replaced it. It then warns: a batch with one unknown row is computed whole,
+    so a cache that holds half the rows saves next to nothing.
     With several processes on one file, each counts what it found there and what it wrote.
 
     Costs a copy of the tokens and outputs to the host, which a lookup by content needs.
@@ -119,7 +119,9 @@ class TeacherCache:
         counted = batch.counted.cpu()
         read = {name: tensor.cpu() for name, tensor in sorted(batch.inputs.items()) if name != "attention_mask"}
         others = None if beside is None else beside.cpu()
-        asked = f"{what} {_autocast(batch.counted.device.type)}".encode()
+        # Students that pad the vocabulary to another size learn from what the teacher says over fewer entries.
+        of = "" if self._teacher.entries is None else f", of {self._teacher.entries} entries"
+        asked = f"{what}{of} {_autocast(batch.counted.device.type)}".encode()
         teacher, keys = self._teacher_now(), []
         for row, real in enumerate(counted):
             stands = real.nonzero()[:, 0]
