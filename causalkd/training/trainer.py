@@ -176,10 +176,14 @@ class DistillationTrainer(Trainer):
     def _get_train_sampler(self, *given: Any) -> Sampler | None:
         return repeatable(super()._get_train_sampler(*given), self.args, lambda: int(self.state.epoch or 0))
 
-    def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
-        """What `measure` says of the student, in every process the same; without it, the Trainer's mean of batches."""
-        if self._measure is None:
-            return super().evaluate(*given, metric_key_prefix=metric_key_prefix, **options)
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """What `measure` says of the student, in every process the same; of data that are given, or without `measure`,
+        the Trainer's mean of batches.
+        """
+        if self._measure is None or eval_dataset is not None:
+            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         with evaluating([self.student]):
             metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
         self.log(metrics)

@@ -171,8 +171,10 @@ def test_a_term_of_weight_0_is_logged_and_reaches_no_weight(tmp_path: Path) -> N
 def test_evaluation_changes_no_logged_term(tmp_path: Path) -> None:
     one = trainer(tmp_path, models(dropout=0.0))
     other = trainer(tmp_path, models(dropout=0.0))
-    metrics = one.evaluate(ExampleSet(examples(8)))  # type: ignore[arg-type]
-    assert metrics["eval_loss"] > 0
+    one._measure = lambda: {"measured": 1.0}
+    assert one.evaluate()["eval_measured"] == 1.0
+    metrics = one.evaluate({"test": ExampleSet(examples(8))})  # of which `measure` says nothing
+    assert metrics["eval_test_loss"] > 0 and "eval_test_measured" not in metrics
     one.train()
     other.train()
     assert logged(one, "term/diito") == logged(other, "term/diito")
