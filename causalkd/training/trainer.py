@@ -31,7 +31,7 @@ from causalkd.training.objective_parameters import Learned
 from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
-from causalkd.training.term_sums import TermSums, Unlogged
+from causalkd.training.term_sums import DIVERGED, TermSums, Unlogged, check_finite
 from causalkd.training.trainer_checks import (
     check_compiled,
     check_given,
@@ -41,9 +41,6 @@ from causalkd.training.trainer_checks import (
     reads_twice,
 )
 from causalkd.training.unreached import Unreached
-
-_DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
-
 
 class DistillationTrainer(Trainer):
     """Trains a student on Σ weight · term; everything else (devices, resuming, trackers) is the Trainer's.
@@ -121,9 +118,16 @@ class DistillationTrainer(Trainer):
             move_to(teacher, self.args.device)
 
     def train(self, *given: Any, **named: Any) -> Any:
-        """Trains, between compiled blocks where that was asked for."""
+        """Trains, between compiled blocks where that was asked for.
+
+        Raises:
+            ValueError: The training has diverged, which also shows where no row of the log follows.
+        """
         with compiled_blocks(self.student) if self._compiled else nullcontext():
-            return super().train(*given, **named)
+            finished = super().train(*given, **named)
+        check_finite(self.state.global_step, self._sums.means(self._processes.sum, self._processes.number))
+        self.check_weights()
+        return finished
 
     def create_accelerator_and_postprocess(self) -> None:
         """Accelerate's own, which also shards on CPUs where FSDP is asked for."""
@@ -217,10 +221,9 @@ class DistillationTrainer(Trainer):
         """
         if self._sums.count and "loss" in logs:
             means = self._sums.take_means(self._processes.sum, self._processes.number)
-            logs |= {f"term/{name}": mean for name, mean in means.items()}
-            spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
-            if spoilt:
-                raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
+            terms = {f"term/{name}": mean for name, mean in means.items()}
+            check_finite(self.state.global_step, {"loss": logs["loss"], **terms})
+            logs |= terms
             with evaluating([self.student]):
                 logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
@@ -237,7 +240,7 @@ class DistillationTrainer(Trainer):
             ValueError: A weight is not a finite number.
         """
         if spoilt := not_finite(self.student.model):
-            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
+            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer, which also trains what objectives learn; a given one that does not is refused."""

@@ -107,6 +107,9 @@ def test_a_training_that_diverges_ends_with_a_word(tmp_path: Path) -> None:
     spoilt = trainer(tmp_path, models(), learning_rate=1e30)
     with pytest.raises(ValueError, match=r"at step \d no number: .*term/task.* The training has diverged; lower"):
         spoilt.train()
+    unlogged = trainer(tmp_path, models(), max_steps=2, learning_rate=1e30, logging_strategy="no")
+    with pytest.raises(ValueError, match=r"at step 2 no number: .*task.* The training has diverged; lower"):
+        unlogged.train()
     spoilt.student.model.classifier.bias.data[0] = math.nan
     with pytest.raises(ValueError, match=r"weights, such as .*, hold what is no number. The training has diverged"):
         spoilt.check_weights()
