@@ -228,6 +228,21 @@ class DistillationTrainer(Trainer):
                 logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
 
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The loss of a batch, its logits and labels; the Trainer's own finds no loss in rows without `labels`."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        if prediction_loss_only:
+            return loss.detach(), None, None
+        return loss.detach(), outputs["logits"].detach(), inputs.get("labels")
+
     @property
     def terms_so_far(self) -> dict[str, float]:
         """The sum of every term over this process's micro-batches since the last log."""
