@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-
 DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.attention import twice_differentiable
@@ -27,6 +26,7 @@ from causalkd.objectives.terms import terms_of
 from causalkd.training.all_processes import AllProcesses
 from causalkd.training.around_step import AroundStep
 from causalkd.training.callbacks import EpochOfData, WhenTrainingBegins
+from causalkd.training.evaluating import EvaluatingTrainer
 from causalkd.training.objective_parameters import Learned
 from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
@@ -42,7 +42,8 @@ from causalkd.training.trainer_checks import (
 )
 from causalkd.training.unreached import Unreached
 
-class DistillationTrainer(Trainer):
+
+class DistillationTrainer(EvaluatingTrainer):
     """Trains a student on Σ weight · term; everything else (devices, resuming, trackers) is the Trainer's.
 
     Every term is logged unweighted under `term/<name>`, averaged over all processes' steps since the last log. Batches
@@ -84,6 +85,7 @@ class DistillationTrainer(Trainer):
         if teacher is not None:
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)
             share_entries(teacher, student)
+        self._entries = student.entries
         args = trainer.get("args")
         check_settings(args, trainer, student)
         check_saving(student)
@@ -145,6 +147,7 @@ class DistillationTrainer(Trainer):
 
         Per-token heads predict where some objective looks; where outputs are returned, everywhere.
         """
+        self._share_entries()
         both = Batch.from_tensors(inputs)
         batch, everywhere = both.read_by("student"), return_outputs and both.student is None
         logits_at = None if everywhere else self._kept.logits_at(self.student.task, batch)
@@ -163,6 +166,7 @@ class DistillationTrainer(Trainer):
 
         Where they are several, or other processes have more, they are noted.
         """
+        self._share_entries()
         samples, items = super().get_batch_samples(*given)
         batches = tuple(Batch.from_tensors(sample).to(self.args.device) for sample in samples)
         if self._sequences is not None:
@@ -173,26 +177,18 @@ class DistillationTrainer(Trainer):
             self._micro_batches = MicroBatches(batches, here.number, here.sum, here.list)
         return samples, items
 
+    def _share_entries(self) -> None:
+        # Again in every step: another training of this teacher, or a measurement, may have shared other entries since.
+        for model in (self.student, self.teacher):
+            if model is not None:
+                model.entries = self._entries
+
     def get_train_dataloader(self) -> DataLoader:
         """The Trainer's, which draws nothing from the generator of the process where its workers stay."""
         return seeded(super().get_train_dataloader(), self.args)
 
     def _get_train_sampler(self, *given: Any) -> Sampler | None:
         return repeatable(super()._get_train_sampler(*given), self.args, lambda: int(self.state.epoch or 0))
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """What `measure` says of the student, in every process the same; of data that are given, or without `measure`,
-        the Trainer's mean of batches.
-        """
-        if self._measure is None or eval_dataset is not None:
-            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
-        with evaluating([self.student]):
-            metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
 
     def _base_run(self, model: nn.Module, batch: Batch, student_run: ForwardOutput) -> StepContext:
         teacher_outputs, kept = None, self._kept
@@ -227,21 +223,6 @@ class DistillationTrainer(Trainer):
             with evaluating([self.student]):
                 logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
-
-    def prediction_step(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        prediction_loss_only: bool,
-        ignore_keys: list[str] | None = None,
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """The loss of a batch, its logits and labels; the Trainer's own finds no loss in rows without `labels`."""
-        inputs = self._prepare_inputs(inputs)
-        with torch.no_grad(), self.compute_loss_context_manager():
-            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-        if prediction_loss_only:
-            return loss.detach(), None, None
-        return loss.detach(), outputs["logits"].detach(), inputs.get("labels")
 
     @property
     def terms_so_far(self) -> dict[str, float]:
