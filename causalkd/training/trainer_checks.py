@@ -105,6 +105,7 @@ def check_settings(
         )
         if given.get(name) is not None
     ]
+    faults += _single_row_faults(args, given.get("data_collator"))
     faults += _epoch_faults(given.get("train_dataset"), given.get("eval_dataset"))
     faults += [] if args is None else _faults(args)
     recomputes = args is not None and args.activation_checkpointing
@@ -114,6 +115,17 @@ def check_settings(
         )
     if faults:
         raise ValueError("\n".join(faults))
+
+
+def _single_row_faults(args: TrainingArguments | None, collator: object) -> list[str]:
+    """Refuses batches of one row where sources are to be other rows of the batch."""
+    paired = isinstance(collator, PairingCollator) and collator.policies and collator.sources == "batch"
+    if args is None or args.per_device_train_batch_size > 1 or not paired:
+        return []
+    return [
+        "a batch of one row was asked for, but sources come from the other rows of the batch; use a larger batch size, "
+        "or draw sources from the data set (sources='dataset')"
+    ]
 
 
 def _epoch_faults(train: object, evaluated: object) -> list[str]:
