@@ -26,6 +26,7 @@ from causalkd.objectives.terms import terms_of
 from causalkd.training.all_processes import AllProcesses
 from causalkd.training.around_step import AroundStep
 from causalkd.training.callbacks import EpochOfData, WhenTrainingBegins
+from causalkd.training.checked_batches import CheckedBatches
 from causalkd.training.evaluating import EvaluatingTrainer
 from causalkd.training.objective_parameters import Learned
 from causalkd.training.repeatable import repeatable, seeded
@@ -288,4 +289,4 @@ class DistillationTrainer(EvaluatingTrainer):
 
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
-        return data_collator
+        return CheckedBatches.of(data_collator, self.student, self.teacher)
