@@ -20,8 +20,8 @@ class EvaluatingTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """What `measure` says of the student, in every process the same; of data that are given, or without `measure`,
-        the Trainer's mean of batches.
+        """The result of `measure`, the same in every process; for given data, or without it, the Trainer's mean of
+        batches.
         """
         if self._measure is None or eval_dataset is not None:
             return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
@@ -41,7 +41,8 @@ class EvaluatingTrainer(Trainer):
         """The loss of a batch, its logits and labels; the Trainer's own finds no loss in rows without `labels`."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+            found: Any = self.compute_loss(model, inputs, return_outputs=True)
+        loss, outputs = found
         if prediction_loss_only:
             return loss.detach(), None, None
         return loss.detach(), outputs["logits"].detach(), inputs.get("labels")

@@ -135,7 +135,7 @@ def test_atkd_counts_what_a_short_memory_would_change(tmp_path: Path) -> None:
         finished.append(logged(_trained(tmp_path, times, chosen, teacher, student, TeacherCache(teacher)), "term/atkd"))
     assert finished[1] == pytest.approx(finished[0], rel=1e-9)
     teacher, student = _models()
-    with pytest.raises(ValueError, match="a teacher cache with top_k makes it say something else in later epochs"):
+    with pytest.raises(ValueError, match="a teacher cache with top_k changes these from the second epoch on"):
         _trained(tmp_path, 4, {"atkd": ATKD(split="running")}, teacher, student, TeacherCache(teacher, top_k=5))
 
 

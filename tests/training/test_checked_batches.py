@@ -25,7 +25,7 @@ def test_class_labels_are_one_for_each_row_whatever_they_were_given_as() -> None
     assert torch.equal(_batch(label=[2]).labels, _batch(label=2).labels)  # type: ignore[arg-type]
     unlabelled = _batch(label=-100)
     assert (unlabelled.labels == -100).all()  # type: ignore[union-attr]
-    assert not ADKD(TEACHER, STUDENT, views="label").asked.valid("classification", unlabelled).any()  # type: ignore[union-attr]
+    assert not ADKD(TEACHER, STUDENT, views="label").query.valid("classification", unlabelled).any()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
