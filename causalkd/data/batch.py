@@ -186,7 +186,7 @@ def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tens
     """The labels of the examples: one per token padded with -100, or stacked; None if they have none.
 
     The ends of answers are counted from the row's first token, and come back as positions of the padded row.
-    Raises ValueError for lists of labels that are not one for each token.
+    Raises ValueError for labels that are no numbers, and for lists of them that are not one for each token.
     """
     if not all("label" in example for example in examples):
         return None
@@ -195,8 +195,18 @@ def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tens
     if _are_answers(examples):
         return _at_their_places(examples, torch.tensor([[int(each) for each in ends] for ends in labels]), side)
     if not one_each:
-        return torch.tensor(labels)
+        return _as_numbers(labels)
     return pad_rows([label if isinstance(label, list) else label.tolist() for label in labels], IGNORED, side)
+
+
+def _as_numbers(labels: Sequence[Any]) -> Tensor:
+    try:
+        return torch.tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"labels such as {labels[0]!r} are no numbers, or not equally many in each row ({error}); give numbers, "
+            f"and what has no label {IGNORED}"
+        ) from error
 
 
 def _are_answers(examples: Sequence[Example]) -> bool:

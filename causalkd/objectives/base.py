@@ -63,8 +63,8 @@ class Requirements(NamedTuple):
     two_tokenizers: bool = False
     """Whether it compares predictions alone, and so is right if each model reads its own tokens of the texts."""
     count: Callable[[Task, Batch], Int[Tensor, ""]] | None = None
-    """The number of items of a batch that its term is a mean of; None for all predictions that `logits` names, or else
-    all real tokens."""
+    """The number of items of a batch, as the student reads it, that its term is a mean of; None for all predictions
+    that `logits` names, or else all real tokens."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""

@@ -174,9 +174,7 @@ class CachedForwards:
     @property
     def _predictions_key(self) -> str:
         which = "" if self._top_k is None else f", the {self._top_k} largest"
-        # Students that pad the vocabulary to another size learn from the logits of fewer entries.
-        of = "" if self._teacher.entries is None else f", of {self._teacher.entries} entries"
-        return f"{self._about}{_LOGITS}{which}{of}"
+        return f"{self._about}{_LOGITS}{which}"
 
     @property
     def _predicting(self) -> Batch:

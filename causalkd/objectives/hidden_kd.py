@@ -23,8 +23,8 @@ class HiddenKD(nn.Module):
         teacher: The frozen model.
         student: The model being trained.
         distance: `cosine` (1 − cos) or `squared` (summed over the width).
-        projection: Whether to learn a linear map from the student's width to the teacher's; it is not part of the
-            student's checkpoint. Without it the widths must be equal.
+        projection: Whether to learn a linear map from the student's last hidden states to the teacher's; it is not part
+            of the student's checkpoint. Without it their widths must be equal.
         seed: Seed of the projection's first weights.
 
     Raises:
@@ -62,10 +62,10 @@ def require_equal_widths(objective: str, teacher: HookedModel, student: HookedMo
     Raises:
         ValueError: The widths differ; the message says what can be done.
     """
-    if teacher.width != student.width:
+    if teacher.hidden_width != student.hidden_width:
         raise ValueError(
-            f"{objective} compares hidden states, and the teacher is {teacher.width} wide, the student "
-            f"{student.width}; this needs equal widths or a learned projection. "
+            f"{objective} compares hidden states, and the teacher's are {teacher.hidden_width} wide, the student's "
+            f"{student.hidden_width}; this needs equal widths or a learned projection. "
             f"Use a student of equal width, or {way_out}."
         )
 
@@ -73,5 +73,5 @@ def require_equal_widths(objective: str, teacher: HookedModel, student: HookedMo
 def _linear_map(student: HookedModel, teacher: HookedModel, seed: int) -> nn.Linear:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        linear = nn.Linear(student.width, teacher.width, bias=False)
+        linear = nn.Linear(student.hidden_width, teacher.hidden_width, bias=False)
     return linear.to(device=student.model.device, dtype=student.model.dtype)

@@ -18,7 +18,7 @@ class MicroBatches:
     averages over the processes.
 
     Attributes:
-        batches: The micro-batches of this process.
+        batches: The micro-batches of this process, as the teacher reads them.
         processes: The number of processes, each with as many micro-batches.
         over_processes: Sums a tensor over the processes.
         of_processes: Concatenates the values of all processes, with a filler for those that have fewer.
@@ -31,12 +31,15 @@ class MicroBatches:
     _totals: dict[Hashable, Tensor] = field(default_factory=dict)
 
     def average(self, key: Hashable, count: Callable[[Batch], Tensor], dtype: torch.dtype) -> Tensor:
-        """The mean number of something in a micro-batch; counted once per step, under the key."""
+        """The mean number of something in a micro-batch as the teacher reads it; counted once a step, under the key."""
         if key not in self._totals:
             self._totals[key] = self.over_processes(torch.stack([count(batch) for batch in self.batches]).sum(0))
         return self._totals[key].to(torch.promote_types(dtype, torch.float32)) / (self.processes * len(self.batches))
 
     def share(self, key: Hashable, count: Callable[[Batch], Tensor], batch: Batch, dtype: torch.dtype) -> Tensor:
-        """The factor of a micro-batch's mean, so that the Trainer's average is the mean over all."""
-        average = self.average(key, count, dtype)
-        return count(batch) / torch.where(average > 0, average, 1)
+        """The factor of a micro-batch's mean, so that the Trainer's average is the mean over all.
+
+        All are counted as the student reads them.
+        """
+        average = self.average(key, lambda each: count(each.read_by("student")), dtype)
+        return count(batch.read_by("student")) / torch.where(average > 0, average, 1)

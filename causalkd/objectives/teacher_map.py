@@ -11,7 +11,7 @@ from torch import Tensor
 from causalkd.attribution.differentiable import traced_attributions
 from causalkd.attribution.maps import token_norms
 from causalkd.attribution.targets import Target, Views, class_views, label_views, logits_at, token_views
-from causalkd.data.batch import Batch
+from causalkd.data.batch import IGNORED, Batch
 from causalkd.data.rng import Stream, uniforms
 from causalkd.data.token_mask import counted_tokens
 from causalkd.losses.task import one_number_a_row
@@ -76,7 +76,7 @@ class TeacherMap:
             return found[1]
         if self.views != "label" or labels is None or task == "regression":
             return None
-        return labels >= 0
+        return labels != IGNORED
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
         """The number of positions that have an attribution, for each view, if every layer attends to all tokens."""

@@ -144,7 +144,7 @@ class TeacherOutputs:
     def _remembered(self) -> bool:
         if self._answer is None and self._query is not None and self._memory is not None:
             depends_on = self._query.depends_on(self._teacher.task, self._batch)
-            self._answer = self._memory.recall(self._query.key, self._batch, depends_on)
+            self._answer = self._memory.recall(_kept_as(self._query), self._batch, depends_on)
         return self._answer is not None
 
     def _check_there_is_a_teacher(self, what: str) -> None:
@@ -170,6 +170,11 @@ class TeacherOutputs:
         run = run_from(teacher, batch.inputs, self._query.hook_point, self._hook_points, self.logits_at)
         self._answer = self._query.of(teacher, run, batch)
         if self._memory is not None:
-            self._memory.keep(self._query.key, batch, self._answer, self._query.depends_on(teacher.task, batch))
+            self._memory.keep(_kept_as(self._query), batch, self._answer, self._query.depends_on(teacher.task, batch))
         kept = {hook_point: run.activations[hook_point].detach() for hook_point in self._hook_points}
         return replace(run, predicted=run.predicted.detach(), hidden=run.hidden.detach(), activations=kept)
+
+
+def _kept_as(query: TeacherQuery) -> str:
+    # Answers that were kept under the query's key alone may be over another number of vocabulary entries.
+    return f"answer to {query.key}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Subset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.pairs.collator import ExampleSet
@@ -78,18 +79,24 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
 
 
 class SetEpoch(TrainerCallback):
-    """Passes the number of the epoch, on which every drawn source and position depends, to the data.
+    """Passes the number of the epoch, on which every drawn source, position and mask depends, to the data.
+
+    Accelerate's loader does so only in one process that was not interrupted. A `DistillationTrainer` has this callback.
 
     Args:
-        examples: The training data.
+        data: The training data: an `ExampleSet`, or a part of one (`torch.utils.data.Subset`). Of others, which know of
+            no epoch, nothing is done.
     """
 
-    def __init__(self, examples: ExampleSet) -> None:
-        self._examples = examples
+    def __init__(self, data: object) -> None:
+        while isinstance(data, Subset):
+            data = data.dataset
+        self._examples = data if isinstance(data, ExampleSet) else None
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Passes the epoch on."""
-        self._examples.set_epoch(int(state.epoch or 0))
+        if self._examples is not None:
+            self._examples.set_epoch(int(state.epoch or 0))
 
 
 class EvaluateAtSave(TrainerCallback):

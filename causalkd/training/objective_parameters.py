@@ -1,6 +1,6 @@
 """The parameters that objectives train together with the student: optimised with it, but not in its checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,7 +23,10 @@ class ObjectiveParameters:
 
     def __init__(self, objectives: Mapping[str, Weighted]) -> None:
         modules = {name: weighted.objective for name, weighted in objectives.items()}
-        self.modules = nn.ModuleDict({name: each for name, each in modules.items() if isinstance(each, nn.Module)})
+        learning = {name: each for name, each in modules.items() if isinstance(each, nn.Module)}
+        # By names that a ModuleDict takes, which refuses a point and the names of its own methods, such as `half`.
+        self._names = {_module_name(name): name for name in learning}
+        self.modules = nn.ModuleDict({_module_name(name): each for name, each in learning.items()})
         self.parameters = list(self.modules.parameters())
 
     def average_gradients(self) -> None:
@@ -52,7 +55,7 @@ class ObjectiveParameters:
         """
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         left_out = [
-            name
+            self._names[name]
             for name, each in self.modules.items()
             if any(parameter.requires_grad and id(parameter) not in trained for parameter in each.parameters())
         ]
@@ -68,9 +71,29 @@ class ObjectiveParameters:
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
 
     def load(self, folder: Path) -> None:
-        """Reads them when training resumes."""
-        if self.modules.state_dict():
-            self.modules.load_state_dict(load_file(folder / _FILE))
+        """Reads them when training resumes.
+
+        Raises:
+            ValueError: The checkpoint is of other objectives.
+        """
+        expected = self.modules.state_dict()
+        saved = load_file(folder / _FILE) if (folder / _FILE).is_file() else {}
+        if {name: each.shape for name, each in saved.items()} != {name: each.shape for name, each in expected.items()}:
+            raise ValueError(
+                f"{folder} was written with other objectives than these: what they learn differs "
+                f"({_listed(saved)} there, {_listed(expected)} here); continue with the same objectives, or train "
+                "again from the beginning"
+            )
+        self.modules.load_state_dict(saved)
+
+
+def _module_name(name: str) -> str:
+    taken = "." in name or hasattr(nn.ModuleDict(), name)
+    return f"named {name}".replace(".", "·") if taken else name
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
 
 
 def _average(parameter: Tensor) -> None:

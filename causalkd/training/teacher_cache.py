@@ -28,13 +28,13 @@ class TeacherCache:
     """Keeps a teacher's outputs by the content of the row, so that an outdated output cannot be read.
 
     The key of an output is a digest of the teacher (weights, configuration, attention), made again when its weights
-    have changed, of the kind of output with all its settings, of the row's tokens and segments, and of everything else
-    that the output depends on: autocast, and the tokens' positions, counted from the first, or in an encoder from the
-    edge of the row. Padding is not kept: a row may be recalled in a batch with longer ones. When the limit is reached,
-    nothing more is kept and nothing dropped: every epoch needs all rows once, so a dropped row would be needed before
-    the one that replaced it. It then warns: a batch with one unknown row is computed whole, so a cache that holds half
-    the rows saves next to nothing. With several processes on one file, each counts what it found there and what it
-    wrote.
+    have changed, of the kind of output with all its settings and the number of vocabulary entries it is over, of the
+    row's tokens and segments, and of everything else that the output depends on: autocast, and the tokens' positions,
+    counted from the first, or in an encoder from the edge of the row. Padding is not kept: a row may be recalled in a
+    batch with longer ones. When the limit is reached, nothing more is kept and nothing dropped: every epoch needs all
+    rows once, so a dropped row would be needed before the one that replaced it. It then warns: a batch with one unknown
+    row is computed whole, so a cache that holds half the rows saves next to nothing. With several processes on one
+    file, each counts what it found there and what it wrote.
 
     Costs a copy of the tokens and outputs to the host, which a lookup by content needs.
 
@@ -120,7 +120,9 @@ class TeacherCache:
         counted = batch.counted.cpu()
         read = {name: tensor.cpu() for name, tensor in sorted(batch.inputs.items()) if name != "attention_mask"}
         others = None if depends_on is None else depends_on.cpu()
-        what_for = f"{what} {_autocast(batch.counted.device.type)}".encode()
+        # Students that pad the vocabulary to another size learn from the teacher's outputs over fewer entries.
+        of = "" if self._teacher.entries is None else f", of {self._teacher.entries} entries"
+        what_for = f"{what}{of} {_autocast(batch.counted.device.type)}".encode()
         teacher, keys = self._teacher_now(), []
         for row, real in enumerate(counted):
             stands = real.nonzero()[:, 0]

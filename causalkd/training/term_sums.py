@@ -1,6 +1,7 @@
 """The sums of the terms since the last row of the log, and the part of them that a checkpoint keeps."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,18 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
+
+
+def check_finite(step: int, logged: Mapping[str, float]) -> None:
+    """Refuses a loss or a term that is not a finite number.
+
+    Raises:
+        ValueError: One is not; the message names all of them, and the step.
+    """
+    if spoilt := [name for name, value in logged.items() if not math.isfinite(value)]:
+        raise ValueError(f"at step {step} these values are not finite: {', '.join(spoilt)}. {DIVERGED}")
 
 
 class TermSums:
@@ -34,14 +47,19 @@ class TermSums:
         """The sums as numbers."""
         return {name: total.item() for name, total in self._sums.items()}
 
-    def take_means(self, over_processes: Callable[[Tensor], Tensor], processes: int) -> dict[str, float]:
-        """The mean of every term over the micro-batches of all processes; the sums then begin at zero.
+    def means(self, over_processes: Callable[[Tensor], Tensor], processes: int) -> dict[str, float]:
+        """The mean of every term over the micro-batches of all processes; nothing if nothing was added.
 
         It is the one copy of the terms from the device, at the rate of logging.
         """
+        if not self._sums:
+            return {}
         sums = over_processes(torch.stack(list(self._sums.values())))
-        means = (sums / (self.count * processes)).tolist()
-        found = dict(zip(self._sums, means, strict=True))
+        return dict(zip(self._sums, (sums / (self.count * processes)).tolist(), strict=True))
+
+    def take_means(self, over_processes: Callable[[Tensor], Tensor], processes: int) -> dict[str, float]:
+        """The means; the sums then begin at zero."""
+        found = self.means(over_processes, processes)
         self._begun, self._sums, self.count = {}, {}, 0
         return found
 

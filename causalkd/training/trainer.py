@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.attention import twice_differentiable
@@ -24,13 +23,16 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
-from causalkd.training.callbacks import OnTrainBegin
+from causalkd.training.all_processes import AllProcesses
+from causalkd.training.callbacks import OnTrainBegin, SetEpoch
+from causalkd.training.checked_batches import CheckedBatches
+from causalkd.training.evaluating import EvaluatingTrainer
 from causalkd.training.gradient_reset import GradientReset
 from causalkd.training.objective_parameters import ObjectiveParameters
 from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
-from causalkd.training.term_sums import TermSums, Unlogged
+from causalkd.training.term_sums import DIVERGED, TermSums, Unlogged, check_finite
 from causalkd.training.trainer_checks import (
     check_compiled,
     check_given,
@@ -41,10 +43,8 @@ from causalkd.training.trainer_checks import (
 )
 from causalkd.training.unreached import Unreached
 
-_DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
 
-
-class DistillationTrainer(Trainer):
+class DistillationTrainer(EvaluatingTrainer):
     """Trains a student on Σ weight · term; everything else (devices, resuming, trackers) is the Trainer's.
 
     Every term is logged unweighted under `term/<name>`, averaged over all processes' steps since the last log. Batches
@@ -86,6 +86,7 @@ class DistillationTrainer(Trainer):
         if teacher is not None:
             check_pair(teacher, student, same_tokens=hook_points_of(objectives).same_tokens and not twice)
             share_entries(teacher, student)
+        self._entries = student.entries
         args = trainer.get("args")
         check_settings(args, trainer, student)
         check_saving(student)
@@ -95,9 +96,9 @@ class DistillationTrainer(Trainer):
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
         self._memory, self._watch, self._measure = memory, watch, measure
         self._kept = hook_points_of(self.objectives)
-        processes = self.accelerator.num_processes
+        self._processes = AllProcesses(self.accelerator)
         setup = TrainingSetup(
-            self.args.gradient_accumulation_steps * processes,
+            self.args.gradient_accumulation_steps * self._processes.number,
             None if memory is None else memory.top_k,
             sequences is not None,
             twice,
@@ -111,17 +112,25 @@ class DistillationTrainer(Trainer):
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
         self._unreached = Unreached()
-        self.add_callback(GradientReset(self._learned, self._unreached))
         self._micro_batches: MicroBatches | None = None
         self._sums, self._unlogged = TermSums(), Unlogged()
+        self.add_callback(GradientReset(self._learned, self._unreached))
         self.add_callback(OnTrainBegin(self._continue_terms))
+        self.add_callback(SetEpoch(self.train_dataset))
         if teacher is not None:
             move_to(teacher, self.args.device)
 
     def train(self, *given: Any, **named: Any) -> Any:
-        """Trains, with compiled blocks if requested."""
+        """Trains, with compiled blocks if requested.
+
+        Raises:
+            ValueError: The training has diverged, which is also found if no row of the log follows.
+        """
         with compiled_blocks(self.student) if self._compiled else nullcontext():
-            return super().train(*given, **named)
+            finished = super().train(*given, **named)
+        check_finite(self.state.global_step, self._sums.means(self._processes.sum, self._processes.number))
+        self.check_weights()
+        return finished
 
     def create_accelerator_and_postprocess(self) -> None:
         """Accelerate's own, which also shards on CPUs if FSDP is requested."""
@@ -139,6 +148,7 @@ class DistillationTrainer(Trainer):
 
         Per-token heads predict at the positions that some objective needs; if outputs are returned, at all.
         """
+        self._share_entries()
         both = Batch.from_tensors(inputs)
         batch, everywhere = both.read_by("student"), return_outputs and both.student is None
         logits_at = None if everywhere else self._kept.logits_at(self.student.task, batch)
@@ -157,16 +167,22 @@ class DistillationTrainer(Trainer):
 
         If there are several, or other processes have more, they are noted.
         """
+        self._share_entries()
         samples, items = super().get_batch_samples(*given)
         batches = tuple(Batch.from_tensors(sample).to(self.args.device) for sample in samples)
         if self._sequences is not None:
             batches = tuple(self._sequences(batch, self.state.global_step, n) for n, batch in enumerate(batches))
             samples = [batch.tensors() for batch in batches]
-        processes = self.accelerator.num_processes
-        self._micro_batches = None
-        if len(batches) * processes > 1:
-            self._micro_batches = MicroBatches(batches, processes, self._over_processes, self._of_processes)
+        here, self._micro_batches = self._processes, None
+        if len(batches) * here.number > 1:
+            self._micro_batches = MicroBatches(batches, here.number, here.sum, here.list)
         return samples, items
+
+    def _share_entries(self) -> None:
+        # Again in every step: another training of this teacher, or a measurement, may have shared other entries since.
+        for model in (self.student, self.teacher):
+            if model is not None:
+                model.entries = self._entries
 
     def get_train_dataloader(self) -> DataLoader:
         """The Trainer's, which draws nothing from the generator of the process if its workers stay."""
@@ -174,27 +190,6 @@ class DistillationTrainer(Trainer):
 
     def _get_train_sampler(self, *given: Any) -> Sampler | None:
         return repeatable(super()._get_train_sampler(*given), self.args, lambda: int(self.state.epoch or 0))
-
-    def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
-        """The result of `measure`, the same in every process; without it, the Trainer's mean of batches."""
-        if self._measure is None:
-            return super().evaluate(*given, metric_key_prefix=metric_key_prefix, **options)
-        with evaluating([self.student]):
-            metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def _over_processes(self, count: Tensor) -> Tensor:
-        total = self.accelerator.reduce(count, reduction="sum")
-        assert isinstance(total, Tensor)
-        return total
-
-    def _of_processes(self, values: Tensor, filler: float) -> Tensor:
-        padded = self.accelerator.pad_across_processes(values, pad_index=filler)  # type: ignore[arg-type]
-        gathered = self.accelerator.gather(padded)
-        assert isinstance(gathered, Tensor)
-        return gathered
 
     def _base_run(self, model: nn.Module, batch: Batch, student_run: ForwardOutput) -> StepContext:
         teacher_outputs, kept = None, self._kept
@@ -222,13 +217,10 @@ class DistillationTrainer(Trainer):
             ValueError: The loss or a term is not a finite number.
         """
         if self._sums.count and "loss" in logs:
-            means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
-            logs |= {f"term/{name}": mean for name, mean in means.items()}
-            spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
-            if spoilt:
-                raise ValueError(
-                    f"at step {self.state.global_step} these values are not finite: {', '.join(spoilt)}. {_DIVERGED}"
-                )
+            means = self._sums.take_means(self._processes.sum, self._processes.number)
+            terms = {f"term/{name}": mean for name, mean in means.items()}
+            check_finite(self.state.global_step, {"loss": logs["loss"], **terms})
+            logs |= terms
             with evaluating([self.student]):
                 logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
@@ -245,7 +237,7 @@ class DistillationTrainer(Trainer):
             ValueError: A weight is not a finite number.
         """
         if spoilt := not_finite(self.student.model):
-            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, are not finite. {_DIVERGED}")
+            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, are not finite. {DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer with the objectives' parameters added; a given one that lacks them is refused."""
@@ -297,4 +289,4 @@ class DistillationTrainer(Trainer):
 
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
-        return data_collator
+        return CheckedBatches.of(data_collator, self.student, self.teacher)

@@ -51,6 +51,8 @@ def check_given(
             )
         if not isinstance(given.weight, int | float) or not math.isfinite(given.weight):
             raise ValueError(f"the weight of {name} is {given.weight!r}; give a finite number")
+    if not any(given.weight for given in objectives.values()):
+        raise ValueError("every objective has weight 0, so there is nothing to train on; give one of them a weight")
     if student.role != "student":
         raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
     if teacher is not None and teacher.role != "teacher":
@@ -103,6 +105,7 @@ def check_settings(
         )
         if given.get(name) is not None
     ]
+    faults += _single_row_faults(args, given.get("data_collator"))
     faults += _epoch_faults(given.get("train_dataset"), given.get("eval_dataset"))
     faults += [] if args is None else _faults(args)
     recomputes = args is not None and args.activation_checkpointing
@@ -112,6 +115,17 @@ def check_settings(
         )
     if faults:
         raise ValueError("\n".join(faults))
+
+
+def _single_row_faults(args: TrainingArguments | None, collator: object) -> list[str]:
+    """Refuses batches of one row where sources are to be other rows of the batch."""
+    paired = isinstance(collator, PairingCollator) and collator.policies and collator.sources == "batch"
+    if args is None or args.per_device_train_batch_size > 1 or not paired:
+        return []
+    return [
+        "a batch of one row was asked for, but sources come from the other rows of the batch; use a larger batch size, "
+        "or draw sources from the data set (sources='dataset')"
+    ]
 
 
 def _epoch_faults(train: object, evaluated: object) -> list[str]:

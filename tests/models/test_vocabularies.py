@@ -2,15 +2,20 @@
 
 import pytest
 import torch
+from transformers import TrainingArguments
 
+from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_pair
 from causalkd.models.students import untrained_copy
 from causalkd.models.vocabularies import entries_without_text, share_entries
+from causalkd.objectives.base import Weighted
+from causalkd.objectives.response_kd import ResponseKD
+from causalkd.training.trainer import DistillationTrainer
 from tests.data.tiny_tokenizers import bert_like, gpt2_like, llama_like
+from tests.tiny import PAD, tiny, tiny_inputs
 from tests.tiny import VOCABULARY as TINY_VOCABULARY
-from tests.tiny import tiny, tiny_inputs
 
 
 def pair(size: int) -> tuple[HookedModel, HookedModel]:
@@ -74,3 +79,16 @@ def test_an_unknown_word_is_text_unless_its_token_also_ends_one():
     both = gpt2_like()
     both.unk_token = both.eos_token
     assert entries_without_text(both) == [both.eos_token_id]
+
+
+def test_trainings_of_one_teacher_each_keep_their_entries(tmp_path):
+    teacher, padded = pair(TINY_VOCABULARY + 31)
+    _, equal = pair(TINY_VOCABULARY)
+    rows = [{"input_ids": [4, 5, 6]}]
+    collator, terms = PairingCollator(rows, {}, PAD), {"kd": Weighted(1.0, ResponseKD())}
+    args = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True)
+    given = {"args": args, "train_dataset": ExampleSet(rows), "data_collator": collator}
+    trainings = [DistillationTrainer(student, terms, teacher, **given) for student in (padded, equal)]
+    for training, entries in zip(trainings, (len(VOCABULARY), None), strict=True):
+        assert training.evaluate(ExampleSet(rows))["eval_loss"] >= 0
+        assert teacher.entries == training.student.entries == entries

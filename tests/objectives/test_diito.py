@@ -160,7 +160,7 @@ def test_widths_need_not_match_for_predictions_but_for_hidden_states() -> None:
     mine = objective(step_of(objective, teacher, student, batch_of()))
     assert_same_term(student, mine, _oracle(teacher, student, BASE, SOURCE, PAIRS))
     with pytest.raises(
-        ValueError, match=r"diito_hidden compares hidden states, and the teacher is 32 wide, the student 16"
+        ValueError, match=r"diito_hidden compares hidden states, and the teacher's are 32 wide, the student's 16"
     ):
         DIITOHidden(resolved, teacher, student)
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModelForCausalLM, OPTConfig
 
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.students import student_from_teacher
@@ -33,7 +34,7 @@ def test_unequal_widths_are_refused() -> None:
     with pytest.raises(ValueError) as caught:
         HiddenKD(teacher, _narrow(teacher))
     message = str(caught.value)
-    assert message.startswith("hidden_kd compares hidden states, and the teacher is 32 wide, the student 16; ")
+    assert message.startswith("hidden_kd compares hidden states, and the teacher's are 32 wide, the student's 16; ")
     assert message.endswith(
         "needs equal widths or a learned projection. Use a student of equal width, or set hidden_kd's `projection` to "
         "learn one."
@@ -55,3 +56,24 @@ def test_a_projection_from_its_seed() -> None:
     t = teacher.run(batch.inputs).hidden[batch.counted]
     s = (run.student_run.hidden @ weights[0].T)[batch.counted]
     torch.testing.assert_close(objectives[0](run), (1 - nn.functional.cosine_similarity(s, t)).mean())
+
+
+def _opt(projected: int, role: str) -> HookedModel:
+    config = OPTConfig(
+        vocab_size=97, hidden_size=32, word_embed_proj_dim=projected, num_attention_heads=4, ffn_dim=64,
+        num_hidden_layers=2, max_position_embeddings=40, do_layer_norm_before=False, dropout=0.0,
+    )  # fmt: skip
+    stock = AutoModelForCausalLM.from_config(config)
+    return HookedModel(stock, task="causal_lm", role=role)  # type: ignore[arg-type]
+
+
+def test_last_hidden_states_may_be_narrower_than_the_blocks() -> None:
+    """Those of OPT-350m are projected before the head."""
+    teacher, student, batch = _opt(16, "teacher"), _opt(16, "student"), batch_of("causal_lm")
+    for projection in (False, True):
+        objective = HiddenKD(teacher, student, projection=projection)
+        assert objective(step_of(objective, teacher, student, batch)).isfinite()
+    with pytest.raises(ValueError, match="the teacher's are 16 wide, the student's 32"):
+        HiddenKD(teacher, _opt(32, "student"))
+    with torch.device("meta"):
+        assert _opt(16, "teacher").hidden_width == 16  # of which only the configuration is known

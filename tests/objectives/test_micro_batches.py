@@ -1,5 +1,7 @@
 """What a micro-batch has on average of what an optimizer step learns from."""
 
+from dataclasses import replace
+
 import torch
 
 from causalkd.data.batch import Batch
@@ -39,6 +41,9 @@ def test_means_of_micro_batches_become_parts_of_the_mean_over_all() -> None:
         for batch, mean in zip(batches, means, strict=True)
     ]
     assert (sum(parts) / 3).item() == (3 * 5 + 6 * 2) / 9
+    read_twice = MicroBatches(tuple(replace(_rows(4), student=batch) for batch in batches), 1, lambda count: count)
+    shares = [read_twice.share("tokens", lambda each: each.counted.sum(), batch, torch.float64) for batch in batches]
+    assert [share.item() for share in shares] == [1.0, 2.0, 0.0]
     nothing = MicroBatches((_rows(0),), 1, lambda count: count)
     assert nothing.share("tokens", lambda each: each.counted.sum(), _rows(0), torch.float32).item() == 0
 

@@ -70,7 +70,7 @@ def test_equal_settings_are_equal() -> None:
 
 def test_rows_that_count() -> None:
     batch = batch_of("classification")
-    labels = torch.tensor([2, IGNORED, 0, -1])
+    labels = torch.tensor([2, IGNORED, 0, IGNORED])
     by_label, every = replace(ASKED, views="label"), replace(ASKED, views="all")
     assert every.valid("classification", replace(batch, labels=labels)) is None
     valid = by_label.valid("classification", replace(batch, labels=labels))

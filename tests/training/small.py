@@ -16,7 +16,6 @@ from causalkd.objectives.base import Weighted
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
-from causalkd.training.callbacks import SetEpoch
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import PAD, tiny
 
@@ -72,7 +71,6 @@ def trainer(
     """Six steps over two epochs of three batches, unless the options say otherwise."""
     teacher, student = pair
     rows = examples() if rows is None else rows
-    data = ExampleSet(rows)
     chosen = {
         "per_device_train_batch_size": 8,
         "max_steps": 6,
@@ -90,9 +88,8 @@ def trainer(
         objectives(teacher, student) if terms is None else terms,
         teacher,
         args=TrainingArguments(str(folder), **{**chosen, **options}),
-        train_dataset=data,
+        train_dataset=ExampleSet(rows),
         data_collator=PairingCollator(rows, ALIGNMENT.policies(), PAD, group=group),
-        callbacks=[SetEpoch(data)],
         compile_blocks=compile_blocks,
         optimizers=optimizers,
     )

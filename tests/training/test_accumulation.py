@@ -18,7 +18,6 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
-from causalkd.training.callbacks import SetEpoch
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import PAD, tiny
@@ -89,7 +88,6 @@ def _trained(
     terms = {name: Weighted(1.0, objective) for name, objective in chosen.items()}
     trainer = DistillationTrainer(
         *(student, terms, teacher), memory=memory, args=arguments, train_dataset=data, data_collator=collator,
-        callbacks=[SetEpoch(data)],
     )  # fmt: skip
     trainer.train()
     return trainer

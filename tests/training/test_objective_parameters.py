@@ -39,6 +39,17 @@ def test_nothing_learned_writes_and_reads_nothing(tmp_path: Path) -> None:
     nothing.save(tmp_path)
     nothing.load(tmp_path)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match=r"with other objectives .* \(nothing there, hidden_kd._project.weight here\)"):
+        _learned().load(tmp_path)
+
+
+def test_any_name_can_be_learned_under() -> None:
+    for name in ("hidden.kd", "half", "training"):
+        projected = HiddenKD(*models(), projection=True)
+        learned = ObjectiveParameters({name: Weighted(1.0, projected)})
+        assert len(learned.parameters) == 1
+        with pytest.raises(ValueError, match=f"^{name} learns parameters"):
+            learned.check_in(torch.optim.SGD([torch.zeros(1)]))
 
 
 def test_one_process_keeps_its_gradient() -> None:

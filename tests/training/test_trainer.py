@@ -109,6 +109,11 @@ def test_a_training_that_diverges_ends_with_a_word(tmp_path: Path) -> None:
         ValueError, match=r"at step \d these values are not finite: .*term/task.* The training has diverged; lower"
     ):
         spoilt.train()
+    unlogged = trainer(tmp_path, models(), max_steps=2, learning_rate=1e30, logging_strategy="no")
+    with pytest.raises(
+        ValueError, match=r"at step 2 these values are not finite: .*task.* The training has diverged; lower"
+    ):
+        unlogged.train()
     spoilt.student.model.classifier.bias.data[0] = math.nan
     with pytest.raises(ValueError, match=r"weights, such as .*, are not finite. The training has diverged"):
         spoilt.check_weights()
@@ -173,8 +178,14 @@ def test_a_term_of_weight_0_is_logged_and_reaches_no_weight(tmp_path: Path) -> N
 def test_evaluation_changes_no_logged_term(tmp_path: Path) -> None:
     one = trainer(tmp_path, models(dropout=0.0))
     other = trainer(tmp_path, models(dropout=0.0))
-    metrics = one.evaluate(ExampleSet(examples(8)))  # type: ignore[arg-type]
-    assert metrics["eval_loss"] > 0
+    one._measure = lambda: {"measured": 1.0}
+    assert one.evaluate()["eval_measured"] == 1.0
+    metrics = one.evaluate({"test": ExampleSet(examples(8))})  # of which `measure` says nothing
+    assert metrics["eval_test_loss"] > 0 and "eval_test_measured" not in metrics
+    one.objectives = {"kd": Weighted(1.0, ResponseKD())}
+    without = one.evaluate(ExampleSet([{"input_ids": row["input_ids"]} for row in examples(8)]))
+    assert without["eval_loss"] == one.evaluate(ExampleSet(examples(8)))["eval_loss"] > 0
+    one.objectives = other.objectives
     one.train()
     other.train()
     assert logged(one, "term/diito") == logged(other, "term/diito")

@@ -192,6 +192,8 @@ def test_what_is_no_weighted_objective_is_refused() -> None:
         with pytest.raises(ValueError, match=message):
             _check_given(student, given, teacher)
     _check_given(student, {"task": Weighted(1, TaskLoss())}, None)
+    with pytest.raises(ValueError, match="every objective has weight 0"):
+        _check_given(student, {"task": Weighted(0, TaskLoss())}, None)
 
 
 def test_each_model_has_its_role() -> None:

@@ -37,7 +37,7 @@ Sources = Literal["batch", "dataset"]
 class ExampleSet(Dataset[dict[str, Any]], Sequence[dict[str, Any]]):
     """Examples that know their number and the epoch, on which every draw depends; the data set of a Trainer.
 
-    The caller must call `set_epoch`: accelerate does so in one process, but not where it shards a seedable sampler.
+    A `DistillationTrainer` says which epoch begins; another loop over epochs must call `set_epoch` itself.
     """
 
     def __init__(self, examples: Sequence[Example]):
@@ -81,7 +81,8 @@ class PairingCollator:
     side: PaddingSide = "right"
     """The side on which rows are padded."""
     sources: Sources = "batch"
-    """Whether a source is another row of the batch (its activations are then there already) or any other example."""
+    """Whether a source is another row of the batch (its activations are then there already) or any other example. A row
+    that is alone in its batch, as the last one of an epoch may be, takes another example in either case."""
     group: int = 8
     """The size of the groups of consecutive rows from which in-batch sources come; batches that are cut between
     groups (e.g. over processes) have the same sources."""
@@ -96,7 +97,7 @@ class PairingCollator:
         check_choice("sources", self.sources, get_args(Sources))
         if self.group < 2:
             raise ValueError(f"group is {self.group}: a source is another row of the group; give 2 or more")
-        if self.policies and self.sources == "dataset" and len(self.examples) < 2:
+        if self.policies and len(self.examples) < 2:
             raise ValueError(
                 f"{len(self.examples)} examples: a source is another example than its base; give 2 or more"
             )
@@ -104,10 +105,7 @@ class PairingCollator:
             _check_examples(policy, self.examples, self.masking is not None)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> NestedTensors:
-        """The batch of some rows of an `ExampleSet`, in their order.
-
-        Raises ValueError for a batch of one row if sources come from the batch.
-        """
+        """The batch of some rows of an `ExampleSet`, in their order."""
         lacking = [name for name in ("index", "epoch") if name not in rows[0]]
         if lacking:
             raise ValueError(
@@ -122,7 +120,7 @@ class PairingCollator:
             answerable = pad_answerable(rows, self.side)
             batch = Batch(inputs, labels, index=index, host_index=host_index, answerable=answerable)
             return with_positions(self._read_twice(batch, rows)).tensors()
-        if self.sources == "dataset":
+        if self.sources == "dataset" or len(rows) == 1:
             sources = dataset_sources(index, len(self.examples), self.seed, epoch)
             # The rows may be others than the collator's, such as those of an evaluation; their sources are its own.
             paired = self._pair(rows, index, sources, index, epoch)

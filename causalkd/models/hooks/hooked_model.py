@@ -58,18 +58,18 @@ class HookedModel:
         self.role: Role = role
         self.adapter = adapter_for(model)
         self.architecture = type(model).__name__
-        of_layers = blocks_of_layers(self.adapter, model)
         blocks = self.adapter.translate_transformer_lens_path("blocks")
-        self.layers = BlocksByLayer(model, blocks, of_layers)
+        self.layers = BlocksByLayer(model, blocks, blocks_of_layers(self.adapter, model))
         self.n_layers = len(self.layers)
         self.n_heads: int = self.adapter.cfg.n_heads
         self.width: int = self.adapter.cfg.d_model
         self.entries: int | None = None  # the number of vocabulary entries that have a logit: see `share_entries`
         self.decodes = is_causal(self.adapter, model)
         self.options: Mapping[str, bool] = forward_options(model)
-        self._hook_points, self._body, self._returned = measured(
+        self._hook_points, self._body, self._returned, hidden_width = measured(
             model, blocks, self.layers.calls, candidate_hook_points(self.adapter, model), self.options
         )
+        self.hidden_width: int = hidden_width or self.width  # of the last hidden states, which OPT-350m projects
         self._head = SplitHead(model, task, self.options)
         if role == "teacher":
             model.requires_grad_(False)

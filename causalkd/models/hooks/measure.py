@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
 
 from causalkd.models.hooks.hook_functions import entering, leaving
 from causalkd.models.hooks.hook_points import HookPoint
@@ -31,11 +32,13 @@ class MeasuredHookPoints(NamedTuple):
             blocks that returns no logits.
         returned: For each layer the length of the tuple that its block returns; None if it returns its hidden states
             alone.
+        hidden_width: The width of the last hidden states, which some models project; None where it is not known.
     """
 
     hook_points: tuple[HookPoint, ...]
     body: str
     returned: tuple[int | None, ...]
+    hidden_width: int | None
 
 
 def measured(
@@ -61,7 +64,8 @@ def measured(
     parts = blocks_path.split(".")
     around = [".".join(parts[:depth]) for depth in range(1, len(parts))]
     if not can_run(model):
-        return MeasuredHookPoints(_first(possible), around[-1] if around else "", (None,) * len(calls))
+        projected = getattr(model.config.get_text_config(), "word_embed_proj_dim", None)  # of OPT
+        return MeasuredHookPoints(_first(possible), around[-1] if around else "", (None,) * len(calls), projected)
     seen: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
     returned: list[tuple[int, int | None]] = []
     handles = [block.register_forward_hook(partial(_note_returned, returned, i)) for i, block in enumerate(blocks)]
@@ -73,7 +77,7 @@ def measured(
             handles.append(module.register_forward_pre_hook(partial(_note_entering, passed), with_kwargs=True))
         else:
             handles.append(module.register_forward_hook(partial(_note_leaving, passed)))
-    called: dict[str, bool] = dict.fromkeys(around, False)
+    called: dict[str, int] = {}
     handles += [model.get_submodule(name).register_forward_hook(partial(_note_called, called, name)) for name in around]
     try:
         with still(model):
@@ -88,8 +92,8 @@ def measured(
             handle.remove()
     hook_points = _first(_sized(possible, seen, calls))
     _check_blocks(type(model).__name__, [block for block, _ in returned], calls, possible, hook_points)
-    body = next((name for name, is_called in called.items() if is_called), "")
-    return MeasuredHookPoints(hook_points, body, tuple(length for _, length in returned))
+    body = next((name for name in around if name in called), "")
+    return MeasuredHookPoints(hook_points, body, tuple(length for _, length in returned), called.get(body) or None)
 
 
 def advice(model: PreTrainedModel) -> str:
@@ -212,8 +216,10 @@ def _seen(passing: Any) -> _Seen:
     return _Seen(passing, passing._version if isinstance(passing, Tensor) else 0)
 
 
-def _note_called(called: dict[str, bool], name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-    called[name] = called[name] or not (isinstance(output, Mapping) and "logits" in output)
+def _note_called(called: dict[str, int], name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    if not (isinstance(output, Mapping) and "logits" in output):
+        first = output[0] if isinstance(output, tuple | list | ModelOutput) else output
+        called.setdefault(name, first.shape[-1] if isinstance(first, Tensor) and first.dim() else 0)
 
 
 def _note_returned(

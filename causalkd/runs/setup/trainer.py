@@ -22,7 +22,7 @@ from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_collator, build_pairs
 from causalkd.runs.setup.sequences import on_policy, reply_ends
 from causalkd.runs.setup.training_arguments import arguments, best_by, freeze
-from causalkd.training.callbacks import EvaluateAtSave, MetricsFile, SetEpoch
+from causalkd.training.callbacks import EvaluateAtSave, MetricsFile
 from causalkd.training.precomputed import PrecomputedOutputs
 from causalkd.training.progress import Progress, TrainingProgress
 from causalkd.training.teacher_cache import TeacherCache
@@ -72,7 +72,6 @@ def build_trainer(
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
         _check_outside(training, alignment, teacher, student)
         watch = _live(recipe, data, teacher, student, alignment)
-    examples = ExampleSet(data.train.examples)
     trainer = made(
         student,
         objectives,
@@ -83,10 +82,10 @@ def build_trainer(
         best_by(training.metric_for_best_model, recipe.data, data, student),
         training.compile_blocks,
         args=arguments(training, folder, seed),
-        train_dataset=examples,
+        train_dataset=ExampleSet(data.train.examples),
         eval_dataset=ExampleSet(data.heldout.examples),
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
-        callbacks=[SetEpoch(examples), MetricsFile(metrics, name, seed), EvaluateAtSave()],
+        callbacks=[MetricsFile(metrics, name, seed), EvaluateAtSave()],
     )
     _check_is_whole(is_sharded=trainer.is_fsdp_enabled)
     if intervened is not None and recipe.data.sources == "batch":

@@ -102,10 +102,12 @@ def test_whole_groups_have_the_same_sources_in_any_batch() -> None:
         assert torch.equal(batch_sources(index[start : start + 16], 8, 3, epoch=2) + start, whole[start : start + 16])
 
 
-def test_a_batch_of_one_row_says_what_to_do() -> None:
+def test_a_row_that_is_left_over_alone_takes_its_source_from_the_data() -> None:
+    alone, expected = collate([4]), collate([4], sources="dataset")
+    assert alone.source is not None and expected.source is not None and alone.source_rows is None
+    assert torch.equal(alone.source["input_ids"], expected.source["input_ids"])
     with pytest.raises(ValueError, match=r"batch of one row.*drop the last incomplete batch, or draw sources from the"):
-        collate([4])
-    assert collate([4], sources="dataset").source is not None
+        batch_sources(torch.tensor([4]), 8, 0)
     assert collate([4], policies={}).source is None
 
 

@@ -101,11 +101,11 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "width of hidden_kd": (
         ("students.kd.width=8", "students.kd.objectives.hidden_kd={}"),
-        ("student 'kd': hidden_kd", "the teacher is 16 wide, the student 8", "set hidden_kd's `projection`"),
+        ("student 'kd': hidden_kd", "the teacher's are 16 wide, the student's 8", "set hidden_kd's `projection`"),
     ),
     "width of diito_hidden": (
         ("students.diito.width=8", "students.diito.objectives.diito_hidden={}"),
-        ("student 'diito': diito_hidden", "the teacher is 16 wide, the student 8", "leave this objective out"),
+        ("student 'diito': diito_hidden", "the teacher's are 16 wide, the student's 8", "leave this objective out"),
     ),
     "teacher layer of a student": (
         ("students.kd.layers=[0, 4]",),

@@ -1,0 +1,85 @@
+"""Batches whose labels and tokens a training's models have: checked where they are made, on the host."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from causalkd.data.batch import IGNORED, NestedTensors
+from causalkd.data.token_mask import TOKEN_TASKS
+from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.model_inputs import n_embeddings
+from causalkd.task_types import LANGUAGE_MODELS, Task
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedBatches:
+    """A collator whose batches are checked against the models: all objectives then read the same labels.
+
+    Class labels of shape (batch, 1) become (batch,). What has no label is −100, for every objective.
+    """
+
+    make: Callable[[Sequence[Mapping[str, Any]]], NestedTensors]
+    """The collator."""
+    task: Task
+    """The task of the models."""
+    labels: int
+    """How many labels the student's head has."""
+    tokens: int
+    """How many tokens the student has embeddings of."""
+    teacher_tokens: int
+    """How many tokens the teacher has embeddings of."""
+
+    @classmethod
+    def of(
+        cls, make: Callable[..., NestedTensors], student: HookedModel, teacher: HookedModel | None
+    ) -> "CheckedBatches":
+        """The batches of a collator for two models, or for one that has no teacher."""
+        choices = student.vocabulary if student.task in LANGUAGE_MODELS else student.model.config.num_labels or 0
+        tokens = [n_embeddings(model.model) for model in (student, teacher or student)]
+        return cls(make, student.task, choices, *tokens)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> NestedTensors:
+        """The batch of some rows.
+
+        Raises:
+            ValueError: A label is none of the head's, or a model has no embedding of a token.
+        """
+        batch = dict(self.make(rows))
+        own = batch.get("student")
+        if own is not None:
+            batch["student"] = self._checked(own, self.tokens)
+        return self._checked(batch, self.teacher_tokens if own is not None else min(self.tokens, self.teacher_tokens))
+
+    def _checked(self, batch: NestedTensors, tokens: int) -> NestedTensors:
+        for part in ("inputs", "source"):
+            ids = batch.get(part, {}).get("input_ids")
+            if ids is not None and not 0 <= int(ids.min()) <= int(ids.max()) < tokens:
+                raise ValueError(
+                    f"a row has the token {int(ids.max())}, and the model that reads it has embeddings of the tokens 0 "
+                    f"to {tokens - 1}; tokenise with the model's own tokenizer"
+                )
+        read = {name: self._read(batch[name], batch) for name in ("labels", "source_labels") if name in batch}
+        return {**batch, **read}
+
+    def _read(self, labels: Tensor, batch: NestedTensors) -> Tensor:
+        by_token = self.task in TOKEN_TASKS and labels.shape == batch["inputs"]["input_ids"].shape
+        if self.task == "classification" and labels.shape == (len(labels), 1):
+            labels = labels[:, 0]
+        if self.task == "classification" and labels.dim() != 1:
+            raise ValueError(f"class labels have shape {tuple(labels.shape)}; give each row one whole number")
+        if self.task == "classification" or by_token:
+            self._check_values(labels)
+        return labels
+
+    def _check_values(self, labels: Tensor) -> None:
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            raise ValueError(f"labels are of type {labels.dtype}; a class or a token is a whole number")
+        wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= self.labels))]
+        if len(wrong):
+            raise ValueError(
+                f"there is the label {int(wrong[0])}, and the head has the labels 0 to {self.labels - 1}; correct it, "
+                f"or give what has no label {IGNORED}"
+            )

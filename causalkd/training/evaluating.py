@@ -1,0 +1,48 @@
+"""The evaluations of a DistillationTrainer: by a measure of its own, or the mean loss of batches, labelled or not."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer
+
+from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.hooked_model import HookedModel
+
+
+class EvaluatingTrainer(Trainer):
+    """A Trainer whose batches are nested, and which may have a measure of its own for `student`."""
+
+    student: HookedModel
+    _measure: Callable[[], Mapping[str, float]] | None = None
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """The result of `measure`, the same in every process; for given data, or without it, the Trainer's mean of
+        batches.
+        """
+        if self._measure is None or eval_dataset is not None:
+            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        with evaluating([self.student]):
+            metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The loss of a batch, its logits and labels; the Trainer's own finds no loss in rows without `labels`."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            found: Any = self.compute_loss(model, inputs, return_outputs=True)
+        loss, outputs = found
+        if prediction_loss_only:
+            return loss.detach(), None, None
+        return loss.detach(), outputs["logits"].detach(), inputs.get("labels")
