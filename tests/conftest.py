@@ -64,12 +64,6 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_sessionfinish() -> None:
-    """Looks for garbage once: pytest does so five times at its end, for errors in what nobody refers to any more."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def loaded_left_out() -> None:
     """Leaves what is loaded by now, such as late imports, out of garbage collections if the last ones were slow."""
