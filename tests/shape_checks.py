@@ -20,6 +20,8 @@ def checked(what: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
     """Takes the place of `jaxtyping.jaxtyped`, with which pytest's option `--jaxtyping-packages` decorates."""
     if what is None:
         return partial(checked, typechecker=typechecker)
+    if inspect.isfunction(what) and "<locals>" in what.__qualname__ and what.__module__.startswith("causalkd."):
+        return what  # it would be decorated anew at every call of the function that it is in
     if inspect.isclass(what):
         if dataclasses.is_dataclass(what) and "__init__" in vars(what):
             what.__init__ = checked(what.__init__, typechecker=typechecker)

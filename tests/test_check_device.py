@@ -122,5 +122,6 @@ def test_waits_are_noted_by_whose_code_they_are_in() -> None:
 
 def test_every_check_takes_the_device_it_is_given() -> None:
     """On a device that only has shapes the checks must fail, not fall back to the processor."""
-    for line in checked(torch.device("meta"), TINY, CHECKS[:2]):
-        assert not line.is_good, line
+    lines = checked(torch.device("meta"), TINY, CHECKS[:2])
+    assert [line.check for line in lines] == [check.__name__ for check in CHECKS[:2]]
+    assert all(line.has_failed and line.note.startswith("RuntimeError: ") for line in lines), lines

@@ -1,6 +1,7 @@
 """What the tests of the interchange share: tiny hooked models, sites, positions, and the oracle's reading of them."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -24,6 +25,10 @@ PAIRS: Pairs = [[(0, 3), (9, 7)], [(2, 2)], [], [(1, 4), (2, 0), (6, 1)]]
 def hooked(architecture: str = "bert", task: Task | None = None, role: Role = "student", **options: Any) -> HookedModel:
     task = task or TASKS_OF[architecture][0]
     return HookedModel(tiny(architecture, task, **options), task=task, role=role)
+
+
+shared = cache(hooked)
+"""The same model at every call, for tests that leave its weights and modules as they are."""
 
 
 def doubled(architecture: str = "bert", task: Task | None = None, **options: Any) -> HookedModel:

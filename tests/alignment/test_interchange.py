@@ -28,12 +28,17 @@ from tests.alignment.interventions import (
     hooked,
     oracle,
     positions,
+    shared,
     site,
 )
 from tests.oracles.interchange import Pairs
 from tests.tiny import ARCHITECTURES, MODELS, tiny_inputs
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def _doubled(architecture: str = "bert", task: Task | None = None) -> HookedModel:
+    return shared(architecture, task, dtype=torch.float64)
 
 
 def _compare(
@@ -57,13 +62,13 @@ def _compare(
 @pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_logits_and_gradients_equal_plain_hooks(architecture: str, component: str) -> None:
-    model = doubled(architecture)
+    model = _doubled(architecture)
     _compare(model, [site(model, component)])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_left_padding(architecture: str) -> None:
-    model = doubled(architecture)
+    model = _doubled(architecture)
     base, source = tiny_inputs(4, 10, side="left"), tiny_inputs(4, 8, seed=1, side="left")
     if architecture in ("gpt2", "gpt_neox", "llama", "qwen2"):  # whose stock forwards count from the edge of the row
         for inputs in (base, source):
@@ -76,14 +81,14 @@ def test_left_padding(architecture: str) -> None:
 
 @pytest.mark.parametrize(("architecture", "task"), [model for model in MODELS if model[1] != "question_answering"])
 def test_every_head(architecture: str, task: Task) -> None:
-    model = doubled(architecture, task)
+    model = _doubled(architecture, task)
     _compare(model, [site(model)], pairs=[[(0, 3), (9, 7)], [(0, 0), (8, 6)], [(0, 1), (7, 5)], [(0, 4), (6, 1)]])
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_blocks_of_different_kinds(layer: int) -> None:
     """Qwen2 reads by index which of its blocks look through a window; here it is shorter than the rows."""
-    model = doubled("qwen2")
+    model = _doubled("qwen2")
     config = Qwen2Config(**{**model.model.config.to_dict(), "use_sliding_window": True, "sliding_window": 3})
     config.layer_types = ["full_attention", "sliding_attention", "full_attention"]
     windowed = HookedModel(Qwen2ForCausalLM(config).double().eval(), task="causal_lm", role="student")
@@ -94,7 +99,7 @@ def test_blocks_of_different_kinds(layer: int) -> None:
 
 
 def test_token_types_reach_the_counterfactual() -> None:
-    model = doubled("bert")
+    model = _doubled("bert")
     _compare(model, [site(model)], tiny_inputs(4, 10, types=True), tiny_inputs(4, 8, seed=1, types=True))
 
 
@@ -102,14 +107,14 @@ def test_token_types_reach_the_counterfactual() -> None:
 @pytest.mark.parametrize("component", COMPONENTS[1:])
 def test_the_first_and_the_last_layer(component: str, layer: int) -> None:
     for architecture in ("bert", "gpt2"):
-        model = doubled(architecture)
+        model = _doubled(architecture)
         _compare(model, [site(model, component, layer)])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_several_sites(architecture: str) -> None:
     """Each receives what the source's own run has there, although an earlier site changed what enters the later one."""
-    model = doubled(architecture)
+    model = _doubled(architecture)
     _compare(model, [site(model, "block_output", 1), site(model, "attention_output", 0)])
     _compare(model, [site(model, "mlp_output", 1), site(model, "attention_output", 1), site(model, "block_input", 2)])
     _compare(model, [site(model, "token_embedding"), site(model, "block_output", 2)])
@@ -118,14 +123,14 @@ def test_several_sites(architecture: str) -> None:
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_columns(component: str) -> None:
     for architecture in ("bert", "opt"):
-        model = doubled(architecture)
+        model = _doubled(architecture)
         chosen = {"subspace_partition": ((0, 3), (3, 6), (6, 8)), "subspaces": (2, 0)}
         _compare(model, [site(model, component, **chosen)])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_heads(architecture: str) -> None:
-    model = doubled(architecture)
+    model = _doubled(architecture)
     heads = site(model, "head_attention_value_output", heads=(3, 1))
     assert heads.columns is not None and heads.columns.tolist() == [*range(24, 32), *range(8, 16)]
     _compare(model, [heads])
@@ -137,7 +142,7 @@ def test_heads(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_separate_source_site(architecture: str) -> None:
     """As in the DIITO release, one block early; and columns of one hook point into other columns of another."""
-    model = doubled(architecture)
+    model = _doubled(architecture)
     _compare(model, [site(model, source={"layer": 1, "component": "block_input"})])
     other = {"layer": 2, "component": "mlp_output", "subspace_partition": ((20, 24),)}
     _compare(model, [site(model, "attention_output", 0, subspace_partition=((1, 5),), source=other)])
@@ -147,7 +152,7 @@ def test_a_separate_source_site(architecture: str) -> None:
 def test_directions(component: str) -> None:
     """Two directions of a hook point; and directions of one hook point into as many of another."""
     for architecture in ("bert", "opt", "llama"):
-        model = doubled(architecture)
+        model = _doubled(architecture)
         first, second = (Basis.of(random_basis(model.width, 2, seed).numpy()) for seed in (0, 1))
         _compare(model, [site(model, component, basis=first)])
         _compare(model, [site(model, basis=first, source={"layer": 2, "component": "mlp_output", "basis": second})])
@@ -161,7 +166,7 @@ def _exactly_orthonormal(width: int) -> np.ndarray:
 
 
 def test_every_direction_is_the_whole_hook_point() -> None:
-    model = doubled("bert")
+    model = _doubled("bert")
     columns = _exactly_orthonormal(model.width)
     assert (columns.T @ columns == np.eye(model.width)).all() and (np.abs(columns) == 0.25).any(0).all()
     whole, turned = site(model), site(model, basis=Basis.of(columns))
@@ -173,7 +178,7 @@ def test_every_direction_is_the_whole_hook_point() -> None:
 @pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_source_equal_to_base_changes_nothing(architecture: str, component: str) -> None:
-    model = hooked(architecture)
+    model = shared(architecture)
     one = site(model, component)
     run = model.run(BASE, hook_points_needed(model, [one]))
     for base, source in ((BASE, BASE), (run, run), (run, run.source_activations())):
@@ -185,7 +190,7 @@ def test_source_equal_to_base_changes_nothing(architecture: str, component: str)
 @pytest.mark.parametrize("task", ["lm", "classification"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_position_of_the_last_block_gives_the_source_run(architecture: str, task: str) -> None:
-    model = hooked(architecture, None if task == "lm" else "classification")
+    model = shared(architecture, None if task == "lm" else "classification")
     source = {**BASE, "input_ids": BASE["input_ids"].roll(1, 1).where(BASE["attention_mask"].bool(), 1)}
     run = interchange(model, [site(model, layer=2)], BASE, source, every_position(BASE))
     counted = BASE["attention_mask"].bool() if task == "lm" else slice(None)
@@ -196,7 +201,7 @@ def test_every_position_of_the_last_block_gives_the_source_run(architecture: str
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_rows_never_mix(architecture: str) -> None:
-    model = hooked(architecture)
+    model = shared(architecture)
     one = [site(model)]
     expected = interchange(model, one, BASE, SOURCE, positions(PAIRS)).logits
     for changed, row in (("base", 0), ("source", 3)):
@@ -237,7 +242,7 @@ def _norm_exactly(model: HookedModel) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_kept_activations_are_the_counterfactuals(architecture: str) -> None:
     """Activations are those of base before the site, the written ones at the site, and their consequences after it."""
-    model = doubled(architecture)
+    model = _doubled(architecture)
     one = site(model, "mlp_output", 1)
     run = interchange(model, [one], BASE, SOURCE, positions(PAIRS), keep=model.hook_points())
     base, source = model.run(BASE, model.hook_points()), model.run(SOURCE, [one.hook_point])
@@ -256,7 +261,7 @@ def test_kept_activations_are_the_counterfactuals(architecture: str) -> None:
 
 def test_filler_is_never_used() -> None:
     """Filler points at position 0, which a real pair may write as well."""
-    model = doubled()
+    model = _doubled()
     filled = Positions(torch.tensor([[0, 0]]), torch.tensor([[3, 0]]), torch.tensor([[True, False]]))
     base, source = ({name: tensor[:1] for name, tensor in each.items()} for each in (BASE, SOURCE))
     expected = oracle(model, [site(model)], base, source, [[(0, 3)]])[0]
@@ -264,7 +269,7 @@ def test_filler_is_never_used() -> None:
 
 
 def test_source_activations_may_be_given_alone() -> None:
-    model = doubled()
+    model = _doubled()
     one = site(model)
     given = model.run(SOURCE, [one.hook_point]).activations[one.hook_point].detach()
     source_activations = SourceActivations({one.hook_point: given}, SOURCE["attention_mask"])

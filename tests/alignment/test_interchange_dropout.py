@@ -10,7 +10,7 @@ from causalkd.alignment.interchange import hook_points_needed, interchange
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
-from tests.alignment.interventions import BASE, PAIRS, SOURCE, every_position, hooked, positions, site
+from tests.alignment.interventions import BASE, PAIRS, SOURCE, every_position, positions, shared, site
 from tests.tiny import ARCHITECTURES
 
 INSIDE = ("attention_value_output", "head_attention_value_output", "attention_output", "mlp_output")
@@ -19,7 +19,7 @@ ATTENTION_ONLY = ("llama", "qwen2")
 
 
 def _student(architecture: str) -> HookedModel:
-    model = hooked(architecture, dropout=0.3)
+    model = shared(architecture, dropout=0.3)
     model.model.train()
     return model
 

@@ -1,5 +1,7 @@
 """What the tests of attribution share: tiny models in float64, and views that suit their heads."""
 
+from functools import cache
+
 import torch
 
 from causalkd.attribution.targets import CLASSES, Target, Views, class_views, token_views
@@ -17,6 +19,10 @@ def hooked(
     """Two layers in float64."""
     stock = tiny(architecture, task, layers=2, dtype=torch.float64, dropout=dropout)
     return HookedModel(stock, task=task, role=role)
+
+
+shared = cache(hooked)
+"""The same model at every call, for tests that leave its weights and modules as they are."""
 
 
 def views_of(model: HookedModel, inputs: dict[str, torch.Tensor]) -> Views:

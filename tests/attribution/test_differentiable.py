@@ -13,7 +13,7 @@ from causalkd.models.hooks.attention import twice_differentiable
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import entered, entry_hook_points, hook_point_of
-from tests.attribution.targets import hooked, views_of
+from tests.attribution.targets import hooked, shared, views_of
 from tests.tiny import tiny_inputs
 
 INPUTS = tiny_inputs(3, 6)
@@ -60,7 +60,7 @@ def _gradients(model: HookedModel, make: Callable[[], Tensor]) -> tuple[Tensor, 
 @pytest.mark.parametrize("target", ["loss", "probability", "logit"])
 @pytest.mark.parametrize("name", [None, "blocks.0.attn.o.hook_out", "embed.hook_out", "blocks.0.hook_out"])
 def test_step_by_step_is_at_once(name: str | None, target: Target, dropout: float) -> None:
-    model, views = hooked(role="student", dropout=dropout), class_views(3, 3)
+    model, views = shared(role="student", dropout=dropout), class_views(3, 3)
     model.model.train()
     ours, mine = _gradients(model, lambda: _traced(model, views, target, 3, name))
     theirs, expected = _gradients(model, lambda: _at_once(model, views, target, 3, name))

@@ -8,7 +8,7 @@ from causalkd.attribution import integrated_gradients as integrated
 from causalkd.attribution.integrated_gradients import integrated_gradients
 from causalkd.attribution.targets import Target, class_views, label_views
 from causalkd.models.hooks.attention import attention_of
-from tests.attribution.targets import hooked, target_of, views_of
+from tests.attribution.targets import hooked, shared, target_of, views_of
 from tests.data.tiny_tokenizers import bert_like
 from tests.oracles.gradients import slow_gradients
 from tests.tiny import ENCODERS, LABELS, MODELS, PAD, tiny_inputs
@@ -21,7 +21,7 @@ SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 @pytest.mark.parametrize("target", ["probability", "log_probability", "logit", "loss"])
 @pytest.mark.parametrize("hook_point", [None, "blocks.1.hook_in", "blocks.0.attn.o.hook_out", "embed.hook_out"])
 def test_equal_to_a_loop(target: Target, hook_point: str | None) -> None:
-    model = hooked()
+    model = shared()
     named = hook_point or "blocks.0.hook_in"
     (at,) = (each for each in model.hook_points() if each.name == named)
     for views in (class_views(3, 4), label_views(torch.tensor([0, 2, 1, 1]))):
@@ -36,7 +36,7 @@ def test_every_head_at_equal_terms(architecture: str, task: str) -> None:
     inputs = tiny_inputs(4, 10, side="left" if architecture not in ENCODERS else "right")
     found = []
     for role in ("teacher", "student"):
-        model = hooked(architecture, task, role)  # type: ignore[arg-type]
+        model = shared(architecture, task, role)  # type: ignore[arg-type]
         at, views, target = model.hook_point("block_input", 0), views_of(model, inputs), target_of(model.task)
         found.append(integrated_gradients(model, inputs, views, steps=1, target=target).values)
         expected = slow_gradients(model, inputs, views, target, 1, at.module, at.side)

@@ -33,6 +33,8 @@ os.chdir({folder!r})
 tempfile.tempdir = {folder!r}
 del gc, os, tempfile
 """
+_LENGTH = re.compile(r"\b((?:\w+_)?(?:steps|limit)(?:=|: ))(\d[\d_]{2,})\b")
+"""The steps and rows of trainings, from a hundred on: fewer are of other things, such as a path of gradients."""
 _OF_A_MACHINE = (
     (re.compile(r"(?:/[\w.+-]+)+/tmp[a-z0-9_]{8}\b"), "folder"),  # made by tempfile
     (re.compile(r"\btmp[a-z0-9_]{8}\b"), "folder"),
@@ -47,9 +49,19 @@ def read(path: Path) -> NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def executed(path: Path, folder: Path, kernel: KernelManager) -> NotebookNode:
-    """A notebook after all its cells have run, from a cleared namespace, in a folder where it may write."""
+def executed(path: Path, folder: Path, kernel: KernelManager, *, is_short: bool = False) -> NotebookNode:
+    """A notebook after all its cells have run, from a cleared namespace, in a folder where it may write.
+
+    Args:
+        path: The notebook.
+        folder: Where it may write.
+        kernel: The Python that runs it.
+        is_short: Whether it trains a fifth of its steps on a fifth of its rows: the numbers are then others.
+    """
     notebook = cleared(read(path))
+    for cell in notebook.cells:
+        if is_short and cell.cell_type == "code":
+            cell.source = _LENGTH.sub(lambda found: f"{found[1]}{int(found[2]) // 5}", cell.source)
     notebook.cells.insert(0, new_code_cell(_BEGINNING.format(folder=str(folder))))
     client = NotebookClient(notebook, km=kernel, timeout=SECONDS, coalesce_streams=True)
     try:

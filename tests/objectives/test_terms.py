@@ -13,7 +13,7 @@ from causalkd.objectives.diito import DIITO
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.objectives.terms import Terms, terms_of
-from causalkd.task_types import Task
+from causalkd.task_types import LANGUAGE_MODELS, Task
 from tests.objectives.steps import aligned, batch_of, models
 
 PAIRS: tuple[tuple[Task, str, str], ...] = (
@@ -39,7 +39,7 @@ def _objectives(task: Task, teacher: HookedModel, student: HookedModel) -> dict[
     return found | ({"atkd": Weighted(0.4, ATKD(temperature=1.5))} if task == "causal_lm" else {})
 
 
-def _step(task: Task, architectures: tuple[str, str]) -> tuple[Terms, dict[str, torch.Tensor]]:
+def _step(task: Task, architectures: tuple[str, str], is_split: bool) -> tuple[Terms, dict[str, torch.Tensor]]:
     teacher, student = models(task, *architectures)
     objectives, batch = _objectives(task, teacher, student), batch_of(task)
     kept = hook_points_of(objectives)
@@ -49,6 +49,9 @@ def _step(task: Task, architectures: tuple[str, str]) -> tuple[Terms, dict[str, 
         teacher,
         teacher.run(batch.inputs, kept.teacher, logits_at=at),
     )
+    of_student, _, of_teacher = runs
+    for run in (of_student, of_teacher):
+        assert isinstance(run.predicted, split_head.UnprojectedLogits) == is_split
     terms = terms_of(objectives, Context(student, batch, *runs, logits=kept.logits))
     terms.loss.backward()
     return terms, {name: each.grad for name, each in student.model.named_parameters() if each.grad is not None}
@@ -56,9 +59,9 @@ def _step(task: Task, architectures: tuple[str, str]) -> tuple[Terms, dict[str, 
 
 @pytest.mark.parametrize(("task", "teacher", "student"), PAIRS)
 def test_they_are_those_of_logits(task: Task, teacher: str, student: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    split, gradients = _step(task, (teacher, student))
+    split, gradients = _step(task, (teacher, student), is_split=task in LANGUAGE_MODELS)
     monkeypatch.setattr(split_head, "_not_now", lambda *_: "a test wants it so")
-    plain, expected = _step(task, (teacher, student))
+    plain, expected = _step(task, (teacher, student), is_split=False)
     torch.testing.assert_close(split.loss, plain.loss, rtol=1e-10, atol=1e-10)
     assert list(split.by_name) == list(plain.by_name)
     for name, term in plain.by_name.items():
@@ -77,7 +80,7 @@ def test_the_terms_of_base_predictions_share_one_pass(monkeypatch: pytest.Monkey
         return plain(*given)
 
     monkeypatch.setattr(fused, "run_pass", counted)
-    _step("masked_lm", ("bert", "distilbert"))
+    _step("masked_lm", ("bert", "distilbert"), is_split=True)
     # DIITO's counterfactuals, DKD of weight 0, and the three losses of base's predictions.
     assert sorted(passes) == [1, 1, 3]
 

@@ -20,7 +20,7 @@ from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.task_types import Task
 from tests.objectives.steps import assert_same_term, slow
-from tests.objectives.two_tokenizers import POLICIES, SOURCES, Pair, pair_of, trained
+from tests.objectives.two_tokenizers import POLICIES, SOURCES, Pair, pair_of, shared_pair, trained
 from tests.oracles import decoupled as oracle
 from tests.oracles.interchange import Pairs
 
@@ -70,7 +70,7 @@ def _counterfactual(pair: Pair, model: HookedModel, layer: int, sources: list[in
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(("teacher", "student"), MODELS)
 def test_each_model_learns_from_its_own_tokens(task, teacher, student, tmp_path: Path) -> None:
-    pair = pair_of(task, teacher, student)
+    pair = shared_pair(task, teacher, student)
     batch = pair.batch().tensors()
     trainer = trained(pair, ResponseKD(**_tokens(task)), str(tmp_path))
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_each_model_learns_from_its_own_tokens(task, teacher, student, tmp_path:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_task_loss_is_that_of_the_student_alone(task, tmp_path: Path) -> None:
-    pair = pair_of(task)
+    pair = shared_pair(task)
     trainer = trained(pair, TaskLoss(), str(tmp_path))
     mine, logits = trainer.compute_loss(pair.student.model, pair.batch().tensors()), _stock(pair, pair.student)
     labels = [row["label"] for row in pair.examples.examples]
@@ -100,7 +100,7 @@ def test_the_task_loss_is_that_of_the_student_alone(task, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("teacher", "student"), MODELS)
 @pytest.mark.parametrize("inside", [False, True])
 def test_both_are_intervened_on_at_the_same_characters(task, teacher, student, inside, tmp_path: Path) -> None:
-    pair = pair_of(task, teacher, student)
+    pair = shared_pair(task, teacher, student)
     batch = pair.batch(inside=inside)
     sources = SOURCES if batch.source_rows is None else batch.source_rows.tolist()
     trainer = trained(pair, _diito(pair), str(tmp_path))
@@ -114,7 +114,7 @@ def test_both_are_intervened_on_at_the_same_characters(task, teacher, student, i
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_base_and_source_reversed(inside, tmp_path: Path) -> None:
-    pair = pair_of("classification")
+    pair = shared_pair("classification")
     batch = pair.batch(inside=inside)
     sources = SOURCES if batch.source_rows is None else batch.source_rows.tolist()
     terms = []
@@ -132,7 +132,7 @@ def test_base_and_source_reversed(inside, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["classification", "token_classification"])
 def test_decoupled_terms_are_those_of_the_predictions_alone(task, tmp_path: Path) -> None:
-    pair = pair_of(task)
+    pair = shared_pair(task)
     with torch.no_grad():
         taught = _stock(pair, pair.teacher)
     labels = [row["label"] for row in pair.examples.examples]
@@ -157,13 +157,13 @@ def test_decoupled_terms_are_those_of_the_predictions_alone(task, tmp_path: Path
     ids=["hidden_kd", "adkd", "diito_hidden"],
 )
 def test_what_compares_token_by_token_is_refused(make, said, tmp_path: Path) -> None:
-    pair = pair_of("classification")
+    pair = shared_pair("classification")
     with pytest.raises(ValueError, match=said):
         trained(pair, make(pair, _diito(pair).alignment), str(tmp_path))
 
 
 def test_taggers_are_compared_at_words_alone(tmp_path: Path) -> None:
-    pair = pair_of("token_classification")
+    pair = shared_pair("token_classification")
     with pytest.raises(ValueError, match="share only the labelled ones, of which each word has one; set its `tokens`"):
         trained(pair, ResponseKD(), str(tmp_path))
     with pytest.raises(ValueError, match="diito's crossway predicts at the tokens of sources"):

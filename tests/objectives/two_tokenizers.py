@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -120,6 +121,10 @@ def pair_of(task: Task, teacher: str = "bert", student: str = "gpt2", draw: int 
     pair = Pair(*models, examples)
     _balance(pair)
     return pair
+
+
+shared_pair = cache(pair_of)
+"""The same pair at every call, for tests that leave its models as they are."""
 
 
 def _balance(pair: Pair) -> None:

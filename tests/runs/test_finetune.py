@@ -83,7 +83,9 @@ def test_models_that_were_changed_are_not_measured(tuned: RunFolder, tmp_path: P
 
 
 def test_the_scores_are_those_of_the_predictions(tuned: RunFolder) -> None:
-    for each in FinetuneResults.read(tuned.finetuned).scores:
+    scores = FinetuneResults.read(tuned.finetuned).scores
+    assert len(scores) == 2
+    for each in scores:
         rows = Dataset.from_parquet(str(tuned.path / each.predictions))
         share = sum(a == b for a, b in zip(rows["label"], rows["prediction"], strict=True)) / len(rows)
         assert len(rows) == 12 and each.metrics["accuracy"] == pytest.approx(share)

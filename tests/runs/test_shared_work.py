@@ -12,7 +12,7 @@ from tests.forked import ended
 from tests.runs.shared_work import ERRORS, OUTPUT
 from tests.shrunk import FinishedRun
 
-COUNTS = (1, 4)
+COUNTS = (1, 3)
 _PROMPTS = [{"instruction": f"tom has {number} keys", "output": "yes"} for number in range(2, 20)]
 
 

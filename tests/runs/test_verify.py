@@ -67,7 +67,7 @@ def _measured(*components):
 
 def test_tests_are_adjusted_for_the_sites_of_all_components_and_a_pair_that_is_in_several_counts_once():
     declared = ("declared", "block_output", 8)
-    tables = {
+    counters = {
         "block_output": [SimpleNamespace(measurement=lambda: _measured(declared))],
         "mlp_output": [SimpleNamespace(measurement=lambda: _measured(declared, ("grid:a", "mlp_output", 7)))],
         "attention_output": [
@@ -76,7 +76,10 @@ def test_tests_are_adjusted_for_the_sites_of_all_components_and_a_pair_that_is_i
     }
     students = Recipe.load("quickstart").students[:1]
     run = SimpleNamespace(students=[(students[0], 0, None)], recipe=SimpleNamespace(students=students))
-    for rows in _Watch.interchange(SimpleNamespace(run=run, tables=tables)):
+    accuracies, compared = _Watch.interchange(SimpleNamespace(run=run, counters=counters))
+    assert {row.measure for row in compared} == {"iia", "iia_effective"}
+    for rows in (accuracies, compared):
+        assert rows
         for measure in {getattr(row, "measure", None) for row in rows}:
             tests = [r for r in rows if r.p_value is not None and getattr(r, "measure", None) == measure]
             assert len(tests) == 3 and len({row.p_value for row in tests}) == 3

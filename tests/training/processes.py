@@ -32,6 +32,8 @@ TERMS: Mapping[str, Callable[[HookedModel, HookedModel], object]] = {
     "hidden": lambda teacher, student: HiddenKD(teacher, student, projection=True),
 }
 TRAININGS = {**{name: (name,) for name in TERMS}, "all": tuple(TERMS)}
+CASES = (*((name, 64) for name in TRAININGS), ("all", 32))
+"""The trainings and their types: float64 tells the objectives apart, and what all of them do in float32 is one case."""
 
 
 def train(folder: Path, name: str, dtype: torch.dtype, processes: int) -> None:
@@ -57,9 +59,8 @@ def train(folder: Path, name: str, dtype: torch.dtype, processes: int) -> None:
 
 
 def _learn(processes: int, folder: Path) -> None:
-    for name in TRAININGS:
-        for dtype in (torch.float32, torch.float64):
-            train(folder, name, dtype, processes)
+    for name, bits in CASES:
+        train(folder, name, {32: torch.float32, 64: torch.float64}[bits], processes)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.forked import ended
-from tests.training.processes import COUNTS, TRAININGS
+from tests.training.processes import CASES, COUNTS, TRAININGS
 
 BOUNDS = {32: 1e-6, 64: 1e-12}
 _WITHOUT_GRADIENT = ".k_lin.bias"
@@ -29,8 +29,7 @@ def _read(folder: Path, processes: int, name: str, bits: int) -> Any:
 
 
 @pytest.mark.parametrize("processes", COUNTS[1:])
-@pytest.mark.parametrize("bits", BOUNDS)
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize(("name", "bits"), CASES)
 def test_processes_learn_what_one_learns(found: Path, name: str, bits: int, processes: int) -> None:
     one, several = (_read(found, count, name, bits) for count in (1, processes))
     assert {weight.dtype for weight in one["weights"].values()} == {torch.float32 if bits == 32 else torch.float64}

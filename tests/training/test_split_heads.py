@@ -14,7 +14,7 @@ from tests.tiny import tiny
 from tests.training.small import examples, logged, trainer, weights
 
 
-def _trained(folder: Path, accumulated: int) -> tuple[dict[str, torch.Tensor], list[float]]:
+def _trained(folder: Path, accumulated: int, is_split: bool) -> tuple[dict[str, torch.Tensor], list[float]]:
     teacher, student = (
         HookedModel(
             tiny(name, "causal_lm", seed=seed, layers=2, dtype=torch.float64),
@@ -41,14 +41,16 @@ def _trained(folder: Path, accumulated: int) -> tuple[dict[str, torch.Tensor], l
         learning_rate=0.1,
     )
     one.train()
+    run = student.run({"input_ids": torch.tensor([rows[0]["input_ids"]])})
+    assert isinstance(run.predicted, split_head.UnprojectedLogits) == is_split
     return weights(student), logged(one)
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_the_weights_after_a_few_steps(tmp_path: Path, accumulated: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    split, losses = _trained(tmp_path / "split", accumulated)
+    split, losses = _trained(tmp_path / "split", accumulated, True)
     monkeypatch.setattr(split_head, "_not_now", lambda *_: "a test wants it so")
-    whole, expected = _trained(tmp_path / "whole", accumulated)
+    whole, expected = _trained(tmp_path / "whole", accumulated, False)
     assert losses == pytest.approx(expected, rel=1e-4)  # the log has four decimals
     for name, weight in whole.items():
         torch.testing.assert_close(split[name], weight, rtol=1e-9, atol=1e-10, msg=name)

@@ -67,7 +67,9 @@ def test_segments_are_the_same_where_they_begin_and_end_alike():
 def test_pairs_that_differ_in_a_planted_variable():
     task = PlantedNLI()
     fits = other_variable(PLANTED, lambda example: task.variables(dict(example))["noun_relation"])
-    for base, source in _numbers(choose_pairs(PLANTED, 100, 0, fits)):
+    found = _numbers(choose_pairs(PLANTED, 100, 0, fits))
+    assert len(set(found)) == 100
+    for base, source in found:
         values = [task.variables(PLANTED[n])["noun_relation"] for n in (base, source)]
         assert values[0] != values[1]
 

@@ -10,6 +10,12 @@ from causalkd.data.tasks.loading import TASKS, load_examples
 from causalkd.data.tasks.registry import TaskSpec
 from tests.data.tiny_tokenizers import bert_like, gpt2_like
 
+SMALLER_SPLITS = [
+    (name, split)
+    for name, spec in TASKS.items()
+    if spec.files and spec.fields != ("text",)
+    for split in spec.splits[1:]
+]
 QUESTIONS = {
     "question": ["who ?", "where ?"],
     "context": ["the fox ran", "a cat in Paris"],
@@ -245,17 +251,16 @@ def test_the_planted_task_needs_its_own_vocabulary_and_room() -> None:
 
 
 @pytest.mark.needs_data
-@pytest.mark.parametrize("task", [name for name, spec in TASKS.items() if spec.files and spec.fields != ("text",)])
-def test_real_rows_become_examples(data_folder: Path, task: str) -> None:
-    for split in TASKS[task].splits[1:]:  # the smaller ones
-        if not (data_folder / TASKS[task].files[split].path).is_file():
-            pytest.skip(f"the folder of real data has no {TASKS[task].files[split].path}")
-        tokenizer = gpt2_like() if TASKS[task].kind == "causal_lm" else bert_like()
-        loaded = load_examples(task, split, tokenizer, limit=70, max_length=192, model_limit=192)
-        rows = {example.get("question", number) for number, example in enumerate(loaded.examples)}
-        assert len(rows) + loaded.left_out == 70  # the windows of one question are one row
-        lengths = [len(example["input_ids"]) for example in loaded.examples]
-        assert max(lengths) <= 192 and loaded.truncated <= lengths.count(192)
+@pytest.mark.parametrize(("task", "split"), SMALLER_SPLITS)
+def test_real_rows_become_examples(data_folder: Path, task: str, split: str) -> None:
+    if not (data_folder / TASKS[task].files[split].path).is_file():
+        pytest.skip(f"the folder of real data has no {TASKS[task].files[split].path}")
+    tokenizer = gpt2_like() if TASKS[task].kind == "causal_lm" else bert_like()
+    loaded = load_examples(task, split, tokenizer, limit=70, max_length=192, model_limit=192)
+    rows = {example.get("question", number) for number, example in enumerate(loaded.examples)}
+    assert len(rows) + loaded.left_out == 70  # the windows of one question are one row
+    lengths = [len(example["input_ids"]) for example in loaded.examples]
+    assert max(lengths) <= 192 and loaded.truncated <= lengths.count(192)
 
 
 @pytest.mark.needs_data

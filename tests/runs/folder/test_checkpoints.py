@@ -42,18 +42,28 @@ def _step_999(path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "global_step": 999}))
 
 
-@pytest.mark.parametrize(
-    ("name", "spoil"),
-    [
-        ("trainer_state.json", lambda path: path.write_bytes(b"")),
-        ("trainer_state.json", _step_999),
-        ("optimizer.pt", lambda path: path.write_bytes(path.read_bytes()[:100])),
-        ("scheduler.pt", Path.unlink),
-        ("rng_state.pth", Path.unlink),
-        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-8])),
-    ],
-)
-def test_a_spoilt_checkpoint_is_passed_over(
+SPOILT = [
+    ("trainer_state.json", _step_999),
+    ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-8])),
+    ("trainer_state.json", lambda path: path.write_bytes(b"")),
+    ("optimizer.pt", lambda path: path.write_bytes(path.read_bytes()[:100])),
+    ("scheduler.pt", Path.unlink),
+    ("rng_state.pth", Path.unlink),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil"), SPOILT)
+def test_a_spoilt_checkpoint_is_passed_over(cut: RunFolder, tmp_path: Path, name: str, spoil: Any) -> None:
+    folder, told = RunFolder(shutil.copytree(cut.path, tmp_path / "run")), []
+    spoil(folder.work("only-seed0") / "checkpoint-4" / name)
+    assert resumable(folder, "only-seed0", told.append) == folder.work("only-seed0") / "checkpoint-2"
+    assert not (folder.work("only-seed0") / "checkpoint-4").exists()
+    (line,) = told
+    assert "checkpoint-4 cannot be used: " in line and name in line and "from the checkpoint before" in line
+
+
+@pytest.mark.parametrize(("name", "spoil"), SPOILT[:2])
+def test_a_run_with_a_spoilt_checkpoint_ends_as_one_without(
     cut: RunFolder, whole: RunFolder, tmp_path: Path, name: str, spoil: Any
 ) -> None:
     folder, told = RunFolder(shutil.copytree(cut.path, tmp_path / "run")), []

@@ -76,6 +76,7 @@ def test_results_do_not_depend_on_the_batch_size(setting, measured):
     small = measure(
         teacher, student, alignment, pairs_of(teacher, student, batch_size=3)[1], baselines=("majority_class",)
     )
+    assert len(small.scores) == 2 * 3 * 2  # measured and a baseline, for each pair of blocks
     for score in small.scores:
         same = measured.score(score.comparison.teacher_layer, score.comparison.student_layer, score.baseline)
         assert score.matches.tolist() == same.matches.tolist()
@@ -93,6 +94,7 @@ def test_in_batch_sources_equal_the_same_rows_as_separate_sources(setting):
     source = {name: tensor[rows] for name, tensor in inside.inputs.items()}
     apart = Batch(inside.inputs, source=source, positions={"middle": first})
     one, other = (measure(teacher, student, alignment, [batch], baselines=()) for batch in (inside, apart))
+    assert len(one.scores) == 3 * 2
     for first_score, second_score in zip(one.scores, other.scores, strict=True):
         assert first_score.matches.tolist() == second_score.matches.tolist()
         assert first_score.effective_counts.tolist() == second_score.effective_counts.tolist()

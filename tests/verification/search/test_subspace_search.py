@@ -16,7 +16,7 @@ from tests.handmade import PAD, examples, handmade
 from tests.held_out import teacher_and_student
 
 POLICY = PositionPolicy(policy="segments", segments=("bit",))
-QUICK = Fit(epochs=20)
+QUICK = Fit(epochs=8)
 
 
 def _pairs(seed, n):
