@@ -51,6 +51,11 @@ def student_from_teacher(
         return made, left
 
     student, left = cut(config.dtype if as_wide else own)
+    if student.width != (width or teacher.width):
+        raise ValueError(
+            f"a {config.model_type} keeps its width of {student.width} where width={width} is asked for; leave `width` "
+            "out, or train a student that has a configuration of its own"
+        )
     if as_wide:
         check_copy(given, student, chosen, left)
     if as_wide and own != (config.dtype or torch.get_default_dtype()):
