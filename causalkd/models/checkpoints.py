@@ -54,7 +54,7 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
         found = [file.parent for depth in ("*", "*/*") for file in Path(location).glob(f"{depth}/config.json")]
         inside = few(sorted(map(str, found)), 5)
         raise ValueError(
-            f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
+            f"no checkpoint {str(name)!r}: it is neither a folder with a config.json nor a model that the hub gave. "
             + (f"It has checkpoints inside: {inside}. Name one of these" if inside else "Name a folder")
             + f", a hub model, or one of {', '.join(PACKAGED)}."
         ) from error
@@ -70,7 +70,7 @@ def _refuse_adapters(folder: Path) -> None:
 
 
 def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a checkpoint; None where it has no file of one, for which transformers often makes one without
+    """The tokenizer of a checkpoint; None if it has no file of one, for which transformers often makes one without
     words.
 
     Raises:
@@ -93,7 +93,7 @@ def read_tokenizer(origin: str | Path, revision: str | None = None) -> PreTraine
 
     Raises:
         ValueError: There is none, a file of it is damaged, or it needs a library that is missing or code of its own;
-            says which, and where it can the key.
+            the message names it, and if possible the key.
     """
     folder = Path(locate(origin))
     _check_tokenizer_files(folder)
@@ -104,7 +104,7 @@ def read_tokenizer(origin: str | Path, revision: str | None = None) -> PreTraine
     elif has_tokenizer_files(folder):
         what = f"the tokenizer in {folder} cannot be loaded"
         advice = (
-            f"install what it needs, put its files back from a copy, or save it anew, by a class of transformers {code}"
+            f"install what it needs, put its files back from a copy, or save it again as one of transformers {code}"
         )
     else:
         what, advice = f"{folder} has no tokenizer", "save one there, or name another folder"
@@ -120,7 +120,7 @@ def read_tokenizer(origin: str | Path, revision: str | None = None) -> PreTraine
 
 
 def _check_tokenizer_files(folder: Path) -> None:
-    """Refuses a folder with a file of a tokenizer that is no JSON mapping.
+    """Refuses a folder with a file of a tokenizer that is not a JSON mapping.
 
     Raises:
         ValueError: Names every such file.
@@ -128,7 +128,7 @@ def _check_tokenizer_files(folder: Path) -> None:
     faults = [fault for name in (WORDS, SETTINGS, *_FURTHER) if (fault := json_fault(folder / name)) is not None]
     if faults:
         raise ValueError(
-            "\n".join(f"{fault}; put the file back from a copy, or save the tokenizer anew" for fault in faults)
+            "\n".join(f"{fault}; put the file back from a copy, or save the tokenizer again" for fault in faults)
         )
 
 
@@ -137,19 +137,19 @@ def _check_written(file: Path) -> None:
         raise ValueError(fault)
     values = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(values.get("model_type", ""), str):
-        raise ValueError(f"`model_type` is {values['model_type']!r}, and it is a name")
+        raise ValueError(f"`model_type` is {values['model_type']!r}, but must be a name")
     if faults := beyond_bounds(values):
         raise ValueError("; ".join(faults))
 
 
 def _check_values(config: PreTrainedConfig) -> None:
-    """What transformers takes as it is, and fails at later."""
+    """Refuses values that transformers accepts, but at which it fails later."""
     heads, names = config.architectures, config.id2label
     if heads is not None and not (isinstance(heads, list) and all(isinstance(each, str) for each in heads)):
-        raise ValueError(f"`architectures` is {heads!r}, and it is a list of names")
+        raise ValueError(f"`architectures` is {heads!r}, but must be a list of names")
     known = dict(names or {})
     if sorted(known) != list(range(len(known))) or not all(isinstance(each, str) for each in known.values()):
-        raise ValueError(f"`id2label` is {names!r}, and it gives a name to each number from 0")
+        raise ValueError(f"`id2label` is {names!r}, but must give a name to each number from 0")
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:

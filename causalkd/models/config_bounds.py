@@ -1,4 +1,4 @@
-"""Sizes that no model has: building one of them would take all memory, or time without end."""
+"""Bounds of the sizes of a model: building a larger one would take all memory, or time without end."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,10 @@ _BOUNDS = (
 
 
 def beyond_bounds(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What a configuration and its parts ask for beyond the bounds, a line each; `prefix` stands before every key."""
+    """The sizes of a configuration and its parts that are beyond the bounds, a line each.
+
+    `prefix` is written before every key.
+    """
     return list(_beyond(config, prefix))
 
 
@@ -29,4 +32,4 @@ def _beyond(config: Mapping[str, Any], prefix: str) -> Iterator[str]:
             yield from _beyond(value, f"{prefix}{key}.")
         most = next((most for names, most in _BOUNDS if names.search(str(key))), None)
         if isinstance(value, int) and most is not None and value > most:
-            yield f"`{prefix}{key}` is {value}, and a model has at most {most:,}; give a smaller number"
+            yield f"`{prefix}{key}` is {value}, but at most {most:,} is supported; give a smaller number"

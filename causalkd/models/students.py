@@ -50,7 +50,7 @@ def student_from_teacher(
         move_to(made, given.model.device)
         return made, left
 
-    student, left = cut(config.dtype if as_wide else own)
+    student, left = cut(config.dtype if as_wide else own)  # pyright: ignore[reportArgumentType]
     if student.width != (width or teacher.width):
         raise ValueError(
             f"a {config.model_type} keeps its width of {student.width} where width={width} is asked for; leave `width` "
