@@ -27,6 +27,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from causalkd.models.architectures import Architecture, architecture_of, refusal_of
 from causalkd.models.heads import HEAD_NAMES, head_classes
+from causalkd.models.layer_settings import is_decoder_alone
 
 # The modules where heads other than language-model heads keep their last linear map.
 _HEAD_MODULES = ("score", "classifier.out_proj", "classifier", "qa_outputs")
@@ -196,6 +197,9 @@ def adapter_for(model: PreTrainedModel) -> ArchitectureAdapter:
 
 def _fitted(model: PreTrainedModel, architecture: str) -> ArchitectureAdapter:
     config = build_bridge_config_from_hf(model.config, architecture, model.name_or_path or architecture, model.dtype)
+    text = model.config.get_text_config()
+    if is_decoder_alone(text) and "decoder_attention_heads" in vars(text):
+        config.n_heads = text.decoder_attention_heads
     described = architecture_of(model.config.model_type)
     if described is not None:
         for name, value in described.requires.items():

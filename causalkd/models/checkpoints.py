@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
@@ -10,14 +9,14 @@ from causalkd.errors import few
 from causalkd.files.refusals import json_fault, refused
 from causalkd.models.architectures import refusal_of
 from causalkd.models.config_bounds import beyond_bounds
+from causalkd.models.filed_tokenizers import SETTINGS, WORDS, as_filed, folder_of_files, has_tokenizer_files
 from causalkd.models.heads import head_classes
 from causalkd.models.packaged_weights import PACKAGED, packaged_folder
 from causalkd.task_types import TASK_TYPES, Task
 
-_WORDS = "tokenizer.json"
 _ADAPTERS = "adapter_config.json"
 _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
-_BESIDE_WORDS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
+_FURTHER = ("special_tokens_map.json", "added_tokens.json", "vocab.json")
 
 
 def locate(name: str | Path) -> str:
@@ -71,60 +70,53 @@ def _refuse_adapters(folder: Path) -> None:
 
 
 def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a checkpoint; None if there is none, for which transformers often makes one without words.
-
-    Some kinds of tokenizers raise other errors than that of a missing file if there is none, or if a library that they
-    need is missing.
+    """The tokenizer of a checkpoint; None if it has no file of one, for which transformers often makes one without
+    words.
 
     Raises:
-        ValueError: No such checkpoint, or a file of its tokenizer is damaged.
+        ValueError: No such checkpoint, or one with a tokenizer that transformers cannot load; says why.
     """
     read_config(name, revision)
-    location = Path(locate(name))
-    if (location / _WORDS).is_file():
-        return read_tokenizer(location)
-    _check_tokenizer_files(location)
-    try:
-        found = AutoTokenizer.from_pretrained(str(location), revision=revision or "main", trust_remote_code=False)
-    except (ImportError, OSError, TypeError, ValueError):
+    location = locate(name)
+    if Path(location).is_dir() and not has_tokenizer_files(Path(location)):
         return None
-    return found if len(found) > len(found.all_special_tokens) else None
+    try:
+        return read_tokenizer(name, revision)
+    except ValueError:
+        if has_tokenizer_files(folder_of_files(location, revision)):
+            raise
+        return None
 
 
-def read_tokenizer(origin: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder, of the hub, or of a package.
+def read_tokenizer(origin: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, of the hub, or of a package; it splits text as its tokenizer.json says.
 
     Raises:
-        ValueError: There is none, or a file of it is damaged; the message names the file, and if possible the key.
+        ValueError: There is none, a file of it is damaged, or it needs a library that is missing or code of its own;
+            the message names it, and if possible the key.
     """
     folder = Path(locate(origin))
     _check_tokenizer_files(folder)
-    what, advice = f"tokenizer {str(origin)!r} is neither a folder nor on the hub", "name another"
-    if folder.is_dir():
-        what, advice = f"the tokenizer in {folder} cannot be loaded", "put its files back from a copy, or save it again"
+    code = "(code that comes with a tokenizer is not run)"
+    if not folder.is_dir():
+        what = f"tokenizer {str(origin)!r} is neither a folder nor on the hub, or cannot be loaded"
+        advice = f"name another, or install what it needs {code}"
+    elif has_tokenizer_files(folder):
+        what = f"the tokenizer in {folder} cannot be loaded"
+        advice = (
+            f"install what it needs, put its files back from a copy, or save it again as one of transformers {code}"
+        )
+    else:
+        what, advice = f"{folder} has no tokenizer", "save one there, or name another folder"
     with refused(what, advice):
-        found = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-        _check_kind(folder / _WORDS, found)
+        options = {"revision": revision or "main", "trust_remote_code": False}
+        found = AutoTokenizer.from_pretrained(str(folder), **options)
+        if len(found) <= len(found.all_special_tokens):
+            raise ValueError("it has no words")
         longest = found.model_max_length
         if isinstance(longest, bool) or not isinstance(longest, int | float) or longest < 1:
             raise ValueError(f"`model_max_length` in its tokenizer_config.json is {longest!r}, which is no length")
-    return found
-
-
-def _check_kind(file: Path, found: PreTrainedTokenizerBase) -> None:
-    """Refuses a tokenizer that splits words otherwise than its file says.
-
-    For some types of models transformers makes the tokenizer that these usually have, whatever the file says.
-    """
-    backend: Any = getattr(found, "backend_tokenizer", None)
-    if not file.is_file() or backend is None:
-        return
-    kind, made = json.loads(file.read_text(encoding="utf-8")).get("model") or {}, backend.model
-    if kind.get("type") not in (None, type(made).__name__):
-        raise ValueError(
-            f"its tokenizer.json splits words by a {kind['type']}, of which transformers makes a "
-            f"{type(found).__name__}, which splits them by a {type(made).__name__}"
-        )
+        return as_filed(found, folder_of_files(str(folder), revision))
 
 
 def _check_tokenizer_files(folder: Path) -> None:
@@ -133,7 +125,7 @@ def _check_tokenizer_files(folder: Path) -> None:
     Raises:
         ValueError: Names every such file.
     """
-    faults = [fault for name in (_WORDS, *_BESIDE_WORDS) if (fault := json_fault(folder / name)) is not None]
+    faults = [fault for name in (WORDS, SETTINGS, *_FURTHER) if (fault := json_fault(folder / name)) is not None]
     if faults:
         raise ValueError(
             "\n".join(f"{fault}; put the file back from a copy, or save the tokenizer again" for fault in faults)
@@ -168,9 +160,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     """
     found = find_tokenizer(name)
     if found is None:
-        raise ValueError(
-            f"checkpoint {name} has no tokenizer that transformers can load; save the one it was trained with beside it"
-        )
+        raise ValueError(f"checkpoint {name} has no tokenizer; save the one it was trained with beside it")
     return found
 
 

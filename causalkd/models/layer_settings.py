@@ -24,6 +24,10 @@ _FIRST_BLOCKS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers
 _BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "moe_layers", "ple_layer_ids")
 # Settings that give how many blocks the layers share: every block serves a layer.
 _SHARED_BLOCKS = ("num_hidden_groups",)
+# Widths inside a block, which shrink with the block's; and further settings that are the width itself: of the pooler
+# of a classifier, and of what brings images to the text's width.
+_INNER_WIDTHS = ("intermediate_size", "ffn_dim", "decoder_ffn_dim", "hidden_dim", "n_inner")
+_OF_THE_WIDTH = ("pooler_hidden_size", "out_hidden_size", "projection_dim")
 # Lists and numbered entries of tokens, labels and names, which every architecture has; bounds and factors of parts of
 # a block, which may be as many as there are blocks; and blocks in addition to those that are counted.
 _OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$|_limit$|_multipliers$|^mtp_")
@@ -52,22 +56,41 @@ def chosen_blocks(total: int, layers: Sequence[int] | None, every: int | None) -
 def set_width(config: PreTrainedConfig, width: int, whole: int, heads: int) -> None:
     """Changes a configuration of width `whole` with this many heads to another width; heads keep theirs.
 
+    Of a model that also reads images the text's part is changed, and what brings images to the text's width.
+
     Raises:
-        ValueError: The width is not a multiple of a head's width.
+        ValueError: The width leaves no whole number of heads.
     """
-    head_width = whole // heads
-    if width <= 0 or width % head_width:
-        raise ValueError(f"width={width} does not divide into heads of {head_width}; give a multiple of {head_width}")
-    ratio = width / whole
-    config.hidden_size, config.num_attention_heads = width, width // head_width
-    for name in ("intermediate_size", "ffn_dim", "hidden_dim", "n_inner"):
-        if getattr(config, name, None) is not None:
-            setattr(config, name, round(getattr(config, name) * ratio))
-    if getattr(config, "num_key_value_heads", None) is not None:
-        heads, most = config.num_attention_heads, max(1, round(config.num_key_value_heads * ratio))
-        config.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
-    if getattr(config, "word_embed_proj_dim", None) is not None:
-        config.word_embed_proj_dim = width
+    share = whole // heads
+    if width <= 0 or width % share:
+        raise ValueError(
+            f"width={width} is no whole number of heads, of which the teacher has one for every {share} of its width "
+            f"of {whole}; give a multiple of {share}"
+        )
+    text, ratio = config.get_text_config(), width / whole
+    text.hidden_size, text.num_attention_heads = width, width // share
+    if is_decoder_alone(text):
+        text.decoder_attention_heads = width // share
+    # By their own names, of which several can stand for one setting.
+    for name in {text.attribute_map.get(name, name) for name in _INNER_WIDTHS}:
+        if getattr(text, name, None) is not None:
+            setattr(text, name, round(getattr(text, name) * ratio))
+    if getattr(text, "num_key_value_heads", None) is not None:
+        heads, most = width // share, max(1, round(text.num_key_value_heads * ratio))
+        text.num_key_value_heads = max(count for count in range(1, most + 1) if heads % count == 0)
+    if getattr(text, "word_embed_proj_dim", None) is not None:
+        text.word_embed_proj_dim = width
+    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+        for name, value in list(vars(part).items() if isinstance(part, PreTrainedConfig) else ()):
+            if name in _OF_THE_WIDTH and value == whole:
+                setattr(part, name, width)
+
+
+def is_decoder_alone(text: PreTrainedConfig) -> bool:
+    """Whether this is a decoder with the configuration of an encoder with a decoder, whose usual names are those of the
+    encoder.
+    """
+    return "decoder_layers" in vars(text) and not text.is_encoder_decoder
 
 
 def keep_blocks(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedConfig:
@@ -134,10 +157,8 @@ def settings_by_number(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def _depth(text: PreTrainedConfig) -> str:
-    """The setting with the number of blocks; a decoder alone may have the configuration of an encoder with a decoder,
-    whose `num_hidden_layers` are those of the encoder.
-    """
-    if "decoder_layers" in vars(text) and not text.is_encoder_decoder:
+    """The setting with the number of blocks."""
+    if is_decoder_alone(text):
         return "decoder_layers"
     return text.attribute_map.get("num_hidden_layers", "num_hidden_layers")
 

@@ -77,6 +77,9 @@ def load_model(
     _check_as_written(Path(name))
     config = _config_with_head(name, task, revision)
     set_labels(config, task, labels, new_head=new_head, name=str(name))
+    if role == "student" and not config.to_dict().get("quantization_config"):
+        # From the start: what a model computes for itself and does not save would stay rounded.
+        dtype = trainable(dtype or config.dtype or torch.float32)  # pyright: ignore[reportArgumentType]
     options = loading_options(
         attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
     )
@@ -165,13 +168,16 @@ def model_from_config(
     role: Role,
     labels: Sequence[str] | None = None,
     seed: int = 0,
+    dtype: torch.dtype | None = None,
 ) -> HookedModel:
     """Build a model with fresh weights drawn from `seed`; the global random state is unchanged.
+
+    They are in `dtype`; None takes the configuration's, and for a student float32 at least.
 
     Raises:
         ValueError: No model can be built of this configuration.
     """
-    made = fresh_model(config, tokenizer, task=task, role=role, labels=labels, seed=seed)
+    made = fresh_model(config, tokenizer, task=task, role=role, labels=labels, seed=seed, dtype=dtype)
     self_test(made)
     return made
 
@@ -184,15 +190,19 @@ def fresh_model(
     role: Role,
     labels: Sequence[str] | None,
     seed: int,
+    dtype: torch.dtype | None = None,
 ) -> HookedModel:
     """The same as `model_from_config` without its self-test, for a configuration that has passed it."""
     config = copy.deepcopy(config)
     set_labels(config, task, labels, new_head=True, name=config.model_type)
+    if dtype is None:
+        own: Any = config.dtype
+        dtype = own if role == "teacher" else trainable(own or torch.get_default_dtype())
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         what = f"transformers cannot build a {config.model_type} of this configuration"
         with refused(what, "correct its sizes and names"):
-            model = auto_class(config, task).from_config(config, trust_remote_code=False)
+            model = auto_class(config, task).from_config(config, dtype=dtype, trust_remote_code=False)
     _let_end_token_learn(model, tokenizer)
     return HookedModel(model, tokenizer, task=task, role=role)
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from causalkd.errors import few
@@ -20,7 +21,10 @@ from causalkd.task_types import TASK_TYPES, Task
 # Parts of a body that only some heads read, so that a checkpoint of another head lacks them.
 _OF_HEADS = re.compile(r"(^|\.)pooler\.")
 # Tensors that older versions of transformers saved among the weights: masks and tables that the configuration implies.
-_TABLES = re.compile(r"((attn|attention)\.bias|masked_bias|causal_mask|inv_freq|position_ids|embed_positions)$")
+_TABLES = re.compile(
+    r"((attn|attention)\.bias|masked_bias|causal_mask|inv_freq|(position|token_type)_ids|embed_positions(\.weights?)?|"
+    r"embed_scale)$"
+)
 
 
 class LoadedKeys(NamedTuple):
@@ -121,7 +125,7 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
 
 
 def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
-    """Refuses a model that lacks blocks of the checkpoint.
+    """Refuses a model whose blocks, or whose layers outside them, are not all that the checkpoint has of them.
 
     Weights of other heads and of other stacks are left out silently.
 
@@ -131,17 +135,26 @@ def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
         name: The checkpoint's name in messages.
 
     Raises:
-        ValueError: The checkpoint has further blocks, or further weights in them; says which.
+        ValueError: The checkpoint has further blocks, or further weights of a block or layer; says which.
     """
-    blocks = model.adapter.translate_transformer_lens_path("blocks")
     # A body that was saved alone has names without its prefix.
-    starts = (f"{blocks}.", f"{blocks.removeprefix(f'{model.model.base_model_prefix}.')}.")
+    prefix = f"{model.model.base_model_prefix}."
+    blocks = model.adapter.translate_transformer_lens_path("blocks")
+    starts = (f"{blocks}.", f"{blocks.removeprefix(prefix)}.")
+    layers = {name for name, module in model.model.named_modules() if _has_weights_alone(module)}
+    layers |= {name.removeprefix(prefix) for name in layers}
     if model.model.config.to_dict().get("quantization_config"):
         return  # its codes come with scales, which transformers reads in its own ways
-    unused = [key for key in keys.unused if key.startswith(starts) and not _TABLES.search(key)]
+    theirs = [key for key in keys.unused if key.startswith(starts) or key.rpartition(".")[0] in layers]
+    unused = [key for key in theirs if not _TABLES.search(key)]
     if unused:
         raise ValueError(
             f"checkpoint {name} has the weights {few(unused)}, for which a {model.architecture} of its configuration, "
             f"of {model.n_layers} layers, has no place, so it would compute something else than the model that was "
             "saved; correct its config.json, or save the model with the blocks that it is to have"
         )
+
+
+def _has_weights_alone(module: nn.Module) -> bool:
+    """Whether a module is one layer, such as a head, a norm or an embedding."""
+    return next(module.children(), None) is None and next(module.parameters(recurse=False), None) is not None

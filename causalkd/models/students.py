@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from transformers import PreTrainedConfig
 
 from causalkd.models.block_copies import check_copy, copy_weights
@@ -40,13 +41,27 @@ def student_from_teacher(
     given, chosen = _plain(teacher), chosen_blocks(teacher.n_layers, layers, every)
     config = cut_config(given, layers=layers, every=every, width=width)
     as_wide = width is None or width == teacher.width
-    student = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed)
-    _end_rows_alike(teacher, student)
-    left = copy_weights(given, student, chosen)
-    move_to(student, given.model.device)
+    own = trainable(given.model.dtype)
+
+    def cut(dtype: torch.dtype | None) -> tuple[HookedModel, tuple[str, ...]]:
+        made = model_from_config(config, teacher.tokenizer, task=teacher.task, role="student", seed=seed, dtype=dtype)
+        _end_rows_alike(teacher, made)
+        left = copy_weights(given, made, chosen)
+        move_to(made, given.model.device)
+        return made, left
+
+    student, left = cut(config.dtype if as_wide else own)  # pyright: ignore[reportArgumentType]
+    if student.width != (width or teacher.width):
+        raise ValueError(
+            f"a {config.model_type} keeps its width of {student.width} where width={width} is asked for; leave `width` "
+            "out, or train a student that has a configuration of its own"
+        )
     if as_wide:
         check_copy(given, student, chosen, left)
-    move_to(student, given.model.device, trainable(given.model.dtype))
+    if as_wide and own != (config.dtype or torch.get_default_dtype()):
+        # Built anew, because what a model computes for itself and does not save was rounded as in the teacher.
+        student, _ = cut(own)
+    move_to(student, given.model.device, own)
     return student
 
 

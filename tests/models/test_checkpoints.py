@@ -24,7 +24,7 @@ from causalkd.models.load import load_model
 from causalkd.task_types import TASK_TYPES, Task
 from tests.architectures.zoo import tiny_of
 from tests.data.tiny_tokenizers import bert_like
-from tests.models.small import with_adapters, word_tokenizer
+from tests.models.small import with_adapters
 from tests.tiny import MODELS, TASKS_OF, tiny
 
 
@@ -130,7 +130,7 @@ def test_a_configuration_that_is_there_and_will_not_do(tmp_path: Path) -> None:
 def test_a_checkpoint_without_a_tokenizer(saved: Path, name: str) -> None:
     """transformers makes an empty one, to which every word is unknown."""
     assert find_tokenizer(saved / name) is None
-    with pytest.raises(ValueError, match="has no tokenizer that transformers can load; save the one it was trained"):
+    with pytest.raises(ValueError, match="has no tokenizer; save the one it was trained"):
         load_tokenizer(saved / name)
     assert load_model(saved / name, task=tasks_of(saved / name)[0], role="teacher").tokenizer is None
 
@@ -139,14 +139,6 @@ def test_the_tokenizer_of_a_checkpoint(saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved / "bert-classification", tmp_path, dirs_exist_ok=True)
     bert_like().save_pretrained(tmp_path)
     assert load_tokenizer(tmp_path).get_vocab() == bert_like().get_vocab()
-
-
-def test_a_tokenizer_that_transformers_reads_as_another_kind(saved: Path, tmp_path: Path) -> None:
-    """Of a Qwen2 it makes the tokenizer that these usually have, which took every word of this one for nothing."""
-    tiny("qwen2", "causal_lm").save_pretrained(tmp_path)
-    word_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"splits words by a WordLevel, of which transformers makes a Qwen2Tok"):
-        find_tokenizer(tmp_path)
 
 
 def test_packaged_weights_are_found_or_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

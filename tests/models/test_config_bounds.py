@@ -9,4 +9,10 @@ def test_every_size_beyond_the_bounds_is_told() -> None:
         "`config.num_hidden_layers` is 1001, but at most 1,000 is supported; give a smaller number",
         f"`config.vocab_size` is {10**18}, but at most 10,000,000 is supported; give a smaller number",
     ]
+    text = {"text_config": {"hidden_size": 10**9, "rope_parameters": {"rope_theta": 10**9}}}
+    assert beyond_bounds(text) == [
+        "`text_config.hidden_size` is 1000000000, but at most 10,000,000 is supported; give a smaller number"
+    ]
+    # Those of published models, of which the first was written as a whole number.
+    assert beyond_bounds({"rope_theta": 50_000_000, "max_position_embeddings": 10_485_760, "eos_token_id": 10**8}) == []
     assert beyond_bounds({"vocab_size": MOST_ENTRIES, "num_hidden_layers": MOST_LAYERS}) == []

@@ -13,9 +13,10 @@ from causalkd.files.manifest import write_manifest
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import complete_padding
-from causalkd.models.load import check_pair, load_model
+from causalkd.models.load import check_pair, load_model, model_from_config
 from causalkd.models.students import student_from_teacher
 from causalkd.task_types import Task
+from tests.architectures.zoo import tiny_of
 from tests.models.small import hooked, same_weights, word_tokenizer
 from tests.tiny import PAD, tiny, tiny_inputs
 
@@ -192,15 +193,39 @@ def test_a_students_checkpoint_needs_nothing_of_ours(saved: Path, tmp_path: Path
     assert same_weights(again, student) and again.tokenizer is not None
 
 
-def test_a_student_is_in_float32_at_least(tmp_path: Path) -> None:
-    """AdamW's steps are lost in half precision, and in float16 it divides by zero."""
-    tiny("opt", "causal_lm", dtype=torch.float16).save_pretrained(tmp_path)
-    teacher = load_model(tmp_path, task="causal_lm", role="teacher")
-    student = load_model(tmp_path, task="causal_lm", role="student")
-    assert (teacher.model.dtype, student.model.dtype) == (torch.float16, torch.float32)
-    assert student_from_teacher(teacher, layers=[0]).model.dtype == torch.float32
+@pytest.mark.parametrize("architecture", ["gemma2", "gptj"])
+def test_a_student_is_in_float32_at_least(architecture: str, tmp_path: Path) -> None:
+    """AdamW's steps are lost in half precision, and in float16 it divides by zero.
+
+    A scale or a table of positions that the model computes for itself is not saved; it was still rounded to half.
+    """
+    tiny_of(architecture, "causal_lm").bfloat16().save_pretrained(tmp_path / "teacher")
+    teacher = load_model(tmp_path / "teacher", task="causal_lm", role="teacher")
+    assert teacher.model.dtype == torch.bfloat16
+    width = teacher.width // teacher.n_heads
+    students = [
+        load_model(tmp_path / "teacher", task="causal_lm", role="student"),
+        student_from_teacher(teacher, layers=[0]),
+        student_from_teacher(teacher, layers=[0], width=width),
+        model_from_config(teacher.model.config, None, task="causal_lm", role="student"),
+    ]
+    for number, student in enumerate(students):
+        assert student.model.dtype == torch.float32
+        student.model.eval()
+        student.save_pretrained(tmp_path / str(number))
+        again = load_model(tmp_path / str(number), task="causal_lm", role="teacher")
+        assert torch.equal(again.run(INPUTS).logits, student.run(INPUTS).logits)
     double = HookedModel(tiny("opt", "causal_lm", dtype=torch.float64), task="causal_lm", role="teacher")
     assert student_from_teacher(double, layers=[0]).model.dtype == torch.float64
+
+
+def test_a_model_that_runs_in_float32_alone_says_so(tmp_path: Path) -> None:
+    tiny_of("deberta", "masked_lm").half().save_pretrained(tmp_path)
+    assert load_model(tmp_path, task="masked_lm", role="student").model.dtype == torch.float32
+    with pytest.raises(
+        ValueError, match=r"does not run on 3 tokens .*load it with dtype=torch\.float32, in which more"
+    ):
+        load_model(tmp_path, task="masked_lm", role="teacher")
 
 
 def test_a_checkpoint_without_weights(tmp_path: Path) -> None:

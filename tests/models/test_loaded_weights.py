@@ -148,5 +148,8 @@ def test_what_is_read_says_by_which_weights_it_differs(saved: Path) -> None:
         check_lacking(model, keys, "it", "masked_lm", new_head=False)
     check_lacking(model, keys, "it", "masked_lm", new_head=True)
     check_unused(hooked("bert", "masked_lm"), keys, "it")
-    with pytest.raises(ValueError, match=r"it has the weights bert.encoder.layer.9.x"):
-        check_unused(hooked("bert", "masked_lm"), LoadedKeys((), ("bert.encoder.layer.9.x",)), "it")
+    head, tables = "cls.predictions.transform.dense.scale", ("bert.embeddings.position_ids", "cls.predictions.version")
+    check_unused(hooked("bert", "masked_lm"), LoadedKeys((), tables), "it")
+    for key in ("bert.encoder.layer.9.x", head, "bert.embeddings.LayerNorm.scale", "embeddings.word_embeddings.bias"):
+        with pytest.raises(ValueError, match=f"it has the weights {key}, for which"):
+            check_unused(hooked("bert", "masked_lm"), LoadedKeys((), (key, *tables)), "it")

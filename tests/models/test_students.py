@@ -7,9 +7,12 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from causalkd.models import students
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.load import model_from_config
 from causalkd.models.students import student_from_teacher, untrained_copy
-from tests.architectures.zoo import tiny_of
+from causalkd.task_types import Task
+from tests.architectures.zoo import tiny_config, tiny_of
 from tests.models.small import hooked, same_weights, word_tokenizer
 from tests.tiny import ARCHITECTURES, TASKS_OF, tiny, tiny_inputs
 
@@ -99,6 +102,45 @@ def test_a_narrower_student(architecture: str, width: int) -> None:
     assert not same_weights(student, student_from_teacher(teacher, every=2, width=width, seed=4))
 
 
+@pytest.mark.parametrize(
+    ("model_type", "task", "settings"),
+    [
+        ("gemma3", "causal_lm", {}),
+        ("qwen3_vl", "causal_lm", {}),
+        ("deberta-v2", "classification", {"pooler_hidden_size": 32}),
+        ("bart", "causal_lm", {"decoder_attention_heads": 4, "encoder_attention_heads": 2, "decoder_ffn_dim": 16}),
+    ],
+)
+def test_a_narrower_student_of_a_configuration_with_further_widths(
+    model_type: str, task: Task, settings: dict[str, int]
+) -> None:
+    """Of text within a model that reads images, of a pooler, and of a decoder beside an encoder that it has not."""
+    config = tiny_config(model_type, task)
+    for name, value in settings.items():
+        setattr(config, name, value)
+    teacher = model_from_config(config, None, task=task, role="teacher")
+    assert teacher.n_heads == 4
+    student = student_from_teacher(teacher, layers=[0], width=16)
+    assert (student.width, student.n_heads) == (16, 2)
+    assert {hook_point.width for hook_point in student.hook_points() if hook_point.component == "block_output"} == {16}
+    assert student.run(INPUTS).logits.shape == teacher.run(INPUTS).logits.shape
+    outer, text = student.model.config, student.model.config.get_text_config()
+    assert text.hidden_size == 16 and (outer is text or "hidden_size" not in vars(outer))
+    if model_type == "qwen3_vl":
+        assert outer.vision_config.out_hidden_size == 16
+    if model_type == "bart":
+        assert (
+            text.decoder_attention_heads == 2
+            and student.layers[0].get_submodule("fc1").get_parameter("weight").shape[0] == 8
+        )
+
+
+def test_a_student_that_keeps_its_width_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(students, "set_width", lambda *_: None)
+    with pytest.raises(ValueError, match="a bert keeps its width of 32 where width=16 is asked for; leave `width` out"):
+        student_from_teacher(hooked(), layers=[0], width=16)
+
+
 @pytest.mark.parametrize("architecture", ["bert", "gpt2", "llama"])
 def test_a_narrower_student_starts_from_no_part_of_a_wider_weight(architecture: str) -> None:
     """Of half the blocks and half the width, columns of the embeddings were taken for what belongs to a block."""
@@ -118,7 +160,10 @@ def test_a_narrower_student_starts_from_no_part_of_a_wider_weight(architecture: 
         ({"every": 4}, "every=4 leaves no block; the teacher has 3 blocks"),
         ({"layers": (0, 3)}, r"layers=\[0, 3\]: the teacher has blocks 0–2; name only these"),
         ({"layers": ()}, "name only these, at least one"),
-        ({"every": 1, "width": 20}, "width=20 does not divide into heads of 8; give a multiple of 8"),
+        (
+            {"every": 1, "width": 20},
+            "width=20 is no whole number of heads, .* one for every 8 of its width of 32; give a multiple of 8",
+        ),
     ],
 )
 def test_a_student_that_cannot_be_cut(options: dict[str, object], message: str) -> None:

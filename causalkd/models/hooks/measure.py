@@ -101,7 +101,7 @@ def advice(model: PreTrainedModel) -> str:
     other = "use another architecture, or another version of transformers"
     return (
         f"load it with dtype=torch.float32, in which more models run, or {other}"
-        if model.dtype == torch.float64
+        if model.dtype != torch.float32
         else other
     )
 

@@ -97,7 +97,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no such activation": (("teacher.config.hidden_act=gelo",), ("configuration: KeyError: 'gelo'",)),
     "student width that does not divide": (
         ("students.kd.width=9",),
-        ("student 'kd': width=9 does not divide into heads of 8; give a multiple of 8",),
+        ("student 'kd': width=9 is no whole number of heads", "give a multiple of 8"),
     ),
     "width of hidden_kd": (
         ("students.kd.width=8", "students.kd.objectives.hidden_kd={}"),

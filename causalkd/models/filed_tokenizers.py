@@ -1,0 +1,102 @@
+"""A tokenizer as its own files describe it, whichever tokenizer its type of model usually has.
+
+Of many types of models transformers takes only the vocabulary of a tokenizer.json and splits text as these types
+usually do, so that a tokenizer with its own normalizer or pre-tokenizer gives other tokens than it was made with.
+"""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+WORDS = "tokenizer.json"
+SETTINGS = "tokenizer_config.json"
+_OF_A_TOKENIZER = ("tokenizer*", "vocab*", "merges*", "*.model", "*.tiktoken")
+# The settings of both files that say how text is changed before it is split: the name in each.
+_IN_BOTH = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+_PROBES = (
+    "The Quick brown FOX doesn't jump; it's 12 or 3456789 feet (99.5%)!",
+    "  two spaces,   three, and one at the end ",
+    "def f(x):\n\n    return x\n\tend\r\n \n",
+    "<think>\nOkay, so...\n</think>",
+    "Café naïve Œuvre Straße, cafe\u0301, \ufb01ne ① １２, 猫と犬 кот 🙂 \u200b\u00a0.",
+)
+_MOST_ENTRIES = 2000
+
+
+def folder_of_files(location: str, revision: str | None) -> Path:
+    """The folder with the files of a checkpoint or tokenizer: itself, or where the hub's were stored when loaded."""
+    if not Path(location).is_dir():
+        for name in (SETTINGS, WORDS, "config.json"):
+            cached = try_to_load_from_cache(location, name, revision=revision)
+            if isinstance(cached, str):
+                return Path(cached).parent
+    return Path(location)
+
+
+def has_tokenizer_files(folder: Path) -> bool:
+    """Whether a folder has any file of a tokenizer."""
+    return any(file.is_file() for names in _OF_A_TOKENIZER for file in folder.glob(names))
+
+
+def as_filed(found: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer itself where it splits text as its tokenizer.json says, otherwise the one of that file.
+
+    Both are compared by what they make of a few texts and of the vocabulary's own entries. Special tokens and the chat
+    template are kept.
+
+    Raises:
+        ValueError: tokenizer_config.json contradicts tokenizer.json.
+    """
+    if not (folder / WORDS).is_file() or not _has_a_way_of_its_own(found):
+        return found
+    kept: dict[str, Any] = {"model_input_names": found.model_input_names, "padding_side": found.padding_side}
+    filed = PreTrainedTokenizerFast.from_pretrained(str(folder), **kept)
+    entries, named, known = filed.get_vocab(), filed.special_tokens_map, found.special_tokens_map
+    filed.add_special_tokens({name: known[name] for name in known if name not in named and known[name] in entries})
+    if _split_alike(found, filed):
+        return found
+    _refuse_contradictions(folder)
+    filed.name_or_path = found.name_or_path
+    warnings.warn(
+        f"transformers makes of {folder / WORDS} a {type(found).__name__}, which splits text otherwise than that file "
+        "says; it is read as the file says. Outside of causalkd, read it and what is saved with it by "
+        "PreTrainedTokenizerFast.from_pretrained, not by AutoTokenizer",
+        stacklevel=2,
+    )
+    return filed
+
+
+def _has_a_way_of_its_own(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether its class may split text in another way than a tokenizer.json says."""
+    return isinstance(tokenizer, PreTrainedTokenizerFast) and type(tokenizer) is not PreTrainedTokenizerFast
+
+
+def _split_alike(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> bool:
+    entries = sorted(second.get_vocab())
+    texts = (*_PROBES, " ".join(entries[:: len(entries) // _MOST_ENTRIES + 1]))
+    made = (
+        [each(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts] for each in (first, second)
+    )
+    return next(made) == next(made)
+
+
+def _refuse_contradictions(folder: Path) -> None:
+    """Refuses settings that both files give, and give differently: either may be the one that was meant."""
+    file = folder / SETTINGS
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    normalizer = json.dumps(json.loads((folder / WORDS).read_text(encoding="utf-8")).get("normalizer"))
+    for name, stored in _IN_BOTH.items():
+        given = settings.get(name)
+        if isinstance(given, bool) and f'"{stored}": {json.dumps(not given)}' in normalizer:
+            raise ValueError(
+                f"{SETTINGS} says `{name}`: {json.dumps(given)}, and the normalizer of {WORDS} `{stored}`: "
+                f"{json.dumps(not given)}; let both say what the tokenizer was trained with"
+            )
