@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from causalkd.files.strict_yaml import load_text
+from causalkd.files.strict_yaml import has_comment, load_text
 
 LENGTHS = ("steps", "epochs")
 """The keys of a training that say how long it is; each replaces the other."""
@@ -35,15 +35,20 @@ def apply_change(data: dict[str, Any], change: str) -> None:
     """Puts `a.b.0.c=value` into the data; the value is read as YAML. In the place of an item of a list `*` is each.
 
     Raises:
-        ValueError: There is no value, it is no YAML, or there is no such place.
+        ValueError: There is no value, it is no YAML or has a comment, or there is no such place.
     """
     path, separator, value = change.partition("=")
     if not separator or not path:
         raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
     try:
-        parsed = load_text(value)
-    except ValueError:
-        raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes") from None
+        parsed, is_cut = load_text(value), has_comment(value)
+    except ValueError as error:
+        raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes ({error})") from None
+    if is_cut:
+        raise ValueError(
+            f"change {change!r}: YAML leaves out what follows a # after a space, as a comment; put the text "
+            "that has it in single quotes, inside those of the shell"
+        )
     _set(data, path.split("."), parsed, change)
 
 

@@ -1,6 +1,7 @@
 """A recipe that extends another differs in what it names."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,16 @@ def test_a_star_is_every_item() -> None:
     assert data["a"] == [{"name": "x", "b": {"c": [2, 3], "d": 2}}, {"name": "y", "b": {"c": [2, 3]}}]
     with pytest.raises(ValueError, match=r"s\.\* is 1 and holds no keys"):
         apply_change(data, "s.*.b=1")
+
+
+@pytest.mark.parametrize("value", ["runs/exp #2", "#3", "[a, b] # c", "my data #1.csv", "[a, #b\n b]", "'x #1' #2"])
+def test_a_value_that_a_comment_would_cut_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="YAML leaves out what follows a # after a space"):
+        apply_change({}, f"output={value}")
+
+
+@pytest.mark.parametrize("value", ["'runs/exp #2'", '"x #2"', "x#2", "[a, 'b #1']", "|\n t # x"])
+def test_a_hash_that_begins_no_comment_is_of_the_value(value: str) -> None:
+    data: dict[str, Any] = {}
+    apply_change(data, f"output={value}")
+    assert "#" in str(data["output"])
