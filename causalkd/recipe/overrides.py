@@ -52,6 +52,12 @@ def apply_change(data: dict[str, Any], change: str) -> None:
     _set(data, path.split("."), parsed, change)
 
 
+def fields_of(changes: Sequence[str]) -> dict[str, Any]:
+    """The dotted fields of changes like `a.b.0.c=value`, with their values."""
+    given = dict(change.split("=", 1) for change in changes)
+    return {field: load_text(value) for field, value in given.items()}
+
+
 def set_field(data: dict[str, Any], field: str, value: Any) -> None:
     """Puts a value at a dotted field, as `apply_change` does with `field=value`; the value is copied.
 

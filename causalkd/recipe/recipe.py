@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml, shown
 from causalkd.files.html_table import html_table
-from causalkd.files.strict_yaml import dump_text, load_text
+from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
-from causalkd.recipe.overrides import LENGTHS, apply_change, merged
+from causalkd.recipe.overrides import apply_change, fields_of, merged
 from causalkd.recipe.part import Part
 from causalkd.recipe.sections import (
     NAME,
@@ -26,6 +26,7 @@ from causalkd.recipe.sections import (
     TrainingPart,
     VerificationPart,
 )
+from causalkd.recipe.shared_keys import inherited, not_inherited, swallowed
 
 _SHIPPED = resources.files("causalkd") / "recipe" / "shipped"
 
@@ -90,42 +91,23 @@ class Recipe(Part):
         either.
         """
         shared = self.training.model_dump(exclude_unset=True)
-        if set(LENGTHS) & set(student.training):
-            shared = {key: value for key, value in shared.items() if key not in LENGTHS}
-        return TrainingPart.model_validate({**shared, **student.training})
+        return TrainingPart.model_validate(inherited(shared, student.training))
 
-    def not_inherited(self) -> dict[str, dict[str, Any]]:
-        """Keys of `training` that do nothing, since every student sets them itself, or another length of training; with
-        what each student sets instead, by its name.
-        """
-        found = {}
-        for key in (name for name in TrainingPart.model_fields if name in self.training.model_fields_set):
-            same = LENGTHS if key in LENGTHS else (key,)
-            own = {part.name: {k: part.training[k] for k in same if k in part.training} for part in self.students}
-            if all(own.values()):
-                found[key] = own
-        return found
+    def not_inherited(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Keys of `training` that do nothing, since every student sets them itself; with what each sets instead."""
+        shared = (key for key in TrainingPart.model_fields if key in self.training.model_fields_set)
+        return not_inherited(shared, {part.name: part.training for part in self.students})
 
-    def swallowed(self, fields: Mapping[str, Any]) -> list[str]:
+    def swallowed(self, fields: Mapping[str, Any], place: str = "") -> list[str]:
         """A line for each key of `training` that is asked for and does nothing, and what to write instead.
 
         Args:
-            fields: Dotted fields of the recipe that it was asked to have, with their values.
+            fields: Dotted fields that the recipe was asked to have, with their values.
+            place: What their names begin with where the recipe is a part of something, such as `distill.0.`.
         """
-        given = {field: value for field, value in fields.items() if value is not None}
-        asked = [field.split(".")[1] for field in given if field.startswith("training.")]
-        asked += list(whole) if isinstance(whole := given.get("training"), Mapping) else []
-        lines = []
-        for key, own in self.not_inherited().items():
-            if key in asked:
-                said = ", ".join(f"{name} {k}: {value}" for name, keys in own.items() for k, value in keys.items())
-                other = next((k for keys in own.values() for k in keys if k != key), None)
-                null = f", with students.*.training.{other} null" if other else ""
-                lines.append(
-                    f"training.{key} would have no effect: every student sets its own ({said}); give "
-                    f"students.*.training.{key} instead{null}, or a student's name in the place of *"
-                )
-        return lines
+        own = f"{place}students.*.training"
+        lines = swallowed(fields, f"{place}training", "student", own, self.not_inherited())
+        return [f"{line}, or a student's name in the place of *" for line in lines]
 
     @classmethod
     def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "Recipe":
@@ -137,8 +119,7 @@ class Recipe(Part):
         """
         data = read_mapping(source, changes)
         recipe = cls.parse(data, str(source))
-        asked = dict(change.split("=", 1) for change in changes)
-        faults = recipe.swallowed({field: load_text(value) for field, value in asked.items()})
+        faults = recipe.swallowed(fields_of(changes))
         if faults:
             raise ValueError(listed(refusal("recipe", source, "distill", data), faults))
         return recipe

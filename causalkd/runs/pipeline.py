@@ -30,6 +30,7 @@ from causalkd.runs.setup.prepared import Prepared
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.provenance import other_processes
 from causalkd.runs.setup.source_files import changed_sources
+from causalkd.runs.setup.without_effect import without_effect_in_tasks
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
 from causalkd.verification.results.report import VerificationReport
@@ -78,6 +79,8 @@ def run_pipeline(
             processes.in_first(partial(_note, folder, outdated))
 
     processes.in_first(begin)
+    for line in without_effect_in_tasks(recipe):
+        _say(tell, line)
     runs = recipe.runs()
     for number, run in enumerate(runs, start=1):
         if run.name in outdated or not _done(run):

@@ -14,6 +14,7 @@ from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.objective_entry import ObjectiveEntry
 from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.recipe.part import Part
+from causalkd.recipe.pipeline import PipelineRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart
 from causalkd.task_types import Task
@@ -125,6 +126,15 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
         for place, part in _parts(recipe, rule.place)
         if (field := type(part).model_fields.get(rule.key)) is not None
         if (given := getattr(part, rule.key)) != field.default
+    ]
+
+
+def without_effect_in_tasks(recipe: PipelineRecipe) -> list[str]:
+    """A line for every key that the tasks of a pipeline share and each sets itself."""
+    return [
+        f"finetune.{part}.{key} is {getattr(recipe.finetune, part)[key]!r} and has no effect: every task sets it"
+        for part, keys in recipe.not_inherited().items()
+        for key in keys
     ]
 
 
