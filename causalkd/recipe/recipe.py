@@ -28,6 +28,8 @@ from causalkd.recipe.sections import (
 )
 from causalkd.recipe.shared_keys import inherited, not_inherited, swallowed
 
+TAUGHT = ("sequences", "teacher_cache")
+"""Keys of a training that act only where a model is taught by another."""
 _SHIPPED = resources.files("causalkd") / "recipe" / "shipped"
 
 
@@ -58,6 +60,14 @@ class Recipe(Part):
         for what, names in (("students", [student.name for student in self.students]), ("seeds", list(self.seeds))):
             if len(set(names)) < len(names):
                 raise ValueError(f"{what} appear twice: {names}; give each once")
+        taught = [
+            f"`teacher.training.{key}`" for key in TAUGHT if getattr(self.teacher.training, key, None) is not None
+        ]
+        if taught:
+            raise ValueError(
+                f"{' and '.join(taught)} given, but nothing teaches the teacher; leave it out, or give it below "
+                "`students`"
+            )
         if self.data.tokenizer is not None and self.teacher.model is not None:
             raise ValueError(
                 f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with one; "

@@ -61,7 +61,8 @@ class Rule:
     """A key that has an effect only together with something else.
 
     Attributes:
-        place: The part of the recipe that has the key; `*` is every student, or every objective of one.
+        place: The part of the recipe that has the key; `*` is every student, or every objective of one. `training` is
+            also that of each student.
         key: The key in it.
         needs: What it acts together with, in words.
         acts: Whether that is there.
@@ -114,7 +115,6 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
         recipe: The recipe.
         kind: What its models predict.
     """
-    run = Run(recipe, kind)
     shared = [
         f"training.{key} is {getattr(recipe.training, key)!r} and has no effect in this recipe: every student sets it"
         for key in (recipe.not_inherited() if isinstance(recipe, Recipe) else ())
@@ -122,8 +122,8 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
     return shared + [
         f"{place}.{rule.key} is {given!r} and has no effect in this recipe: it acts only with {rule.needs}"
         for rule in RULES
-        if not rule.acts(run)
-        for place, part in _parts(recipe, rule.place)
+        for place, part, of in _parts(recipe, rule)
+        if not rule.acts(Run(of, kind))
         if (field := type(part).model_fields.get(rule.key)) is not None
         if (given := getattr(part, rule.key)) != field.default
     ]
@@ -138,14 +138,24 @@ def without_effect_in_tasks(recipe: PipelineRecipe) -> list[str]:
     ]
 
 
-def _parts(recipe: Recipe | FinetuneRecipe, place: str) -> Iterator[tuple[str, Part]]:
-    """The parts of a recipe that a place means, with their names; none where the recipe has no such place."""
-    wanted = place.removeprefix("students.*.objectives.")
-    if wanted == place:
-        if place in type(recipe).model_fields:
-            yield place, getattr(recipe, place)
-        return
-    for student in recipe.students if isinstance(recipe, Recipe) else ():
-        for name, objective in student.objectives.chosen().items():
-            if wanted in ("*", name):
-                yield f"students.{student.name}.objectives.{name}", objective
+def _parts(recipe: Recipe | FinetuneRecipe, rule: Rule) -> Iterator[tuple[str, Part, Recipe | FinetuneRecipe]]:
+    """The parts of a recipe that a rule is of, with their names, and the recipe with no more students than have them;
+    none where the recipe has no such place.
+    """
+    students = recipe.students if isinstance(recipe, Recipe) else ()
+    wanted = rule.place.removeprefix("students.*.objectives.")
+    if wanted != rule.place:
+        for student in students:
+            for name, objective in student.objectives.chosen().items():
+                if wanted in ("*", name):
+                    yield f"students.{student.name}.objectives.{name}", objective, recipe
+    elif rule.place == "training" and isinstance(recipe, Recipe):
+        own = [student for student in students if rule.key in student.training]
+        heirs = tuple(student for student in students if student not in own)
+        if heirs:  # without any, the key does nothing whatever the rule says
+            yield "training", recipe.training, recipe.model_copy(update={"students": heirs})
+        for student in own:
+            alone = recipe.model_copy(update={"students": (student,)})
+            yield f"students.{student.name}.training", recipe.training_of(student), alone
+    elif rule.place in type(recipe).model_fields:
+        yield rule.place, getattr(recipe, rule.place), recipe
