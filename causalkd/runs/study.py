@@ -174,8 +174,8 @@ def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
     others = _of_other_files(folder, cells)
     if others:
         raise ValueError(
-            f"{others} Their figures cannot stand in one table with new ones; put the files back, or choose another "
-            "`output`"
+            f"in {folder.path} {others} Their figures cannot stand in one table with new ones; put the files back, or "
+            "choose another `output`"
         )
 
 
@@ -188,8 +188,8 @@ def _of_other_files(folder: StudyFolder, cells: Sequence[Cell]) -> str:
         return ""
     keys = dict.fromkeys(key for found in changed.values() for key in found)
     return (
-        f"{len(others)} of the finished cells in {folder.path}, such as {others[0]}, were run with other files than "
-        f"there are now: those of {', '.join(keys)}."
+        f"{len(others)} of the finished cells, such as {others[0]}, were run with other files than there are now: "
+        f"those of {', '.join(keys)}."
     )
 
 

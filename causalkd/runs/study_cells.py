@@ -49,8 +49,8 @@ def check_folder(study: Study) -> None:
     # Where there are cells of this study, it is the same one, whose recipe has moved.
     if before != study.recipe and not any(cell.recipe.folder.is_dir() for cell in study.cells()):
         raise ValueError(
-            f"{path} holds a study of the recipe {before!r}, and this one is of {study.recipe!r}; choose another `name` "
-            f"or `output`, or, to go on there, write this recipe into {file}"
+            f"{path} holds a study of the recipe {before!r}, and this one is of {study.recipe!r}; choose another "
+            f"`name` or `output`, or, to go on there, write this recipe into {file}"
         )
 
 

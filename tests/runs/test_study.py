@@ -2,7 +2,9 @@
 
 import json
 import random
+import re
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import Processes
 from causalkd.recipe.study import Study
+from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.source_files import SOURCES
 from causalkd.runs.study import read_study, run_study
@@ -153,7 +156,7 @@ def test_finished_cells_of_other_files_are_refused_beside_new_ones(
     write_whole(done.path.parents[1] / "study.yaml", "")
     write_whole(done.report, "{}")
     write_whole(done.data, json.dumps({SOURCES: {"data.path": "of what the file was"}}))
-    said = rf"1 of the finished cells .*{done.path.name}, were .* of data\.path\."
+    said = rf"1 of the finished cells, .*{done.path.name}, were .* of data\.path\."
     with pytest.raises(ValueError, match=said):
         run_study(study)
     assert not (study.folder / "cells.jsonl").exists(), "no cell was begun"
