@@ -45,7 +45,7 @@ class Recipe(Part):
     alignment: Alignment | LocalPath
     """An alignment, the path of its YAML file, or `middle`, `late`, `full`."""
     students: Listed[StudentPart] = Field(min_length=1)
-    """The students; the first is the one the others are compared with."""
+    """The students; the others are compared with the first."""
     training: TrainingPart
     """The training of the students."""
     seeds: Listed[Seed] = Field(default=(0,), min_length=1)
@@ -97,35 +97,35 @@ class Recipe(Part):
         return html_table(caption, ("student", "begins as", "objectives (weight)"), rows)
 
     def training_of(self, student: StudentPart) -> TrainingPart:
-        """The student's training: the recipe's, changed by the student's own keys. Its `steps` or `epochs` replaces
-        either.
+        """The student's training: the recipe's, changed by the student's own keys; the student's `steps` or `epochs`
+        replaces either of the recipe's.
         """
         shared = self.training.model_dump(exclude_unset=True)
         return TrainingPart.model_validate(inherited(shared, student.training))
 
     def not_inherited(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Keys of `training` that do nothing, since every student sets them itself; with what each sets instead."""
+        """Keys of `training` that have no effect, since every student sets them itself; with what each sets instead."""
         shared = (key for key in TrainingPart.model_fields if key in self.training.model_fields_set)
         return not_inherited(shared, {part.name: part.training for part in self.students})
 
     def swallowed(self, fields: Mapping[str, Any], place: str = "") -> list[str]:
-        """A line for each key of `training` that is asked for and does nothing, and what to write instead.
+        """A line for each key of `training` that was given and has no effect; it says what to write instead.
 
         Args:
-            fields: Dotted fields that the recipe was asked to have, with their values.
+            fields: Dotted fields that were given as changes, with their values.
             place: What their names begin with where the recipe is a part of something, such as `distill.0.`.
         """
         own = f"{place}students.*.training"
         lines = swallowed(fields, f"{place}training", "student", own, self.not_inherited())
-        return [f"{line}, or a student's name in the place of *" for line in lines]
+        return [f"{line}, or a student's name instead of *" for line in lines]
 
     @classmethod
     def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "Recipe":
         """Read a shipped recipe by name, a YAML file or YAML text, and apply changes such as `training.steps=100`.
 
         Raises:
-            ValueError: The recipe does not exist, it has faults, listed one per line with the nearest valid key, or a
-                change is of a key that no student inherits.
+            ValueError: The recipe does not exist; it has faults, listed one per line with the nearest valid key; or a
+                change sets a key that no student inherits.
         """
         data = read_mapping(source, changes)
         recipe = cls.parse(data, str(source))
@@ -167,11 +167,11 @@ def read_mapping(
     """The plain data of a shipped recipe, a YAML file or YAML text, with changes like `training.steps=100`.
 
     A recipe with `extends`, the name of a shipped recipe or a file, has all keys of that one that it does not replace
-    (see `causalkd.recipe.overrides.merged`). Files are looked for beside the one that names them, too.
+    (see `causalkd.recipe.overrides.merged`). Files are also looked for in the folder of the file that names them.
 
     Raises:
-        ValueError: No such recipe, no YAML, no mapping, recipes that extend one another, or a change that cannot be
-            made.
+        ValueError: There is no such recipe, it is not YAML or not a mapping, recipes extend one another, or a change
+            cannot be made.
     """
     data = _with_extended(source, beside, ())
     for change in changes:
@@ -239,7 +239,7 @@ def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     """The data with an inline alignment parsed to an `Alignment`; if that fails, a placeholder and the alignment's
     faults.
 
-    pydantic would report the faults of every kind of thing that may stand there.
+    pydantic would report the faults of every type that is allowed there.
     """
     given = data.get("alignment")
     if not isinstance(given, Mapping):

@@ -1,8 +1,8 @@
-"""Keys of a recipe that do nothing in it, and keys of the shared training that no student inherits.
+"""A search for keys that have no effect in a recipe, including keys of the shared training that no student inherits.
 
-One rule a key says what the key acts together with. Such a recipe is right, and a study may need it, as where one of
-its variants leaves an objective out; so it is said and not refused. A key that is given its default is not told from
-one that is not given.
+For each such key, a rule says what it needs to have an effect. Such a recipe is valid, and a study may need it, for
+instance if a variant leaves an objective out; so a line about it is printed, and it is not refused. A key that is set
+to its default cannot be distinguished from one that is left out.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,17 +58,17 @@ def entries_of(student: StudentPart) -> list[ObjectiveEntry]:
 
 @dataclass(frozen=True)
 class Rule:
-    """A key that has an effect only together with something else.
+    """A condition for a key to have an effect.
 
     Attributes:
-        place: The part of the recipe that has the key; `*` is every student, or every objective of one. `training` is
-            also that of each student.
+        part: The path of the part of the recipe that has the key; `*` is every student, or every objective of one.
+            `training` is also that of each student.
         key: The key in it.
-        needs: What it acts together with, in words.
-        acts: Whether that is there.
+        needs: The condition in words.
+        acts: Whether the condition holds.
     """
 
-    place: str
+    part: str
     key: str
     needs: str
     acts: Callable[[Run], bool]
@@ -105,24 +105,24 @@ RULES = (
     ),
     Rule("students.*.objectives.*", "tokens", "predictions for each token", lambda run: run.kind in TOKEN_TASKS),
 )
-"""Every such key."""
+"""The rules, one for each such key."""
 
 
 def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
-    """A line for every key of a recipe that does nothing in it.
+    """A line for every key that has no effect in a recipe.
 
     Args:
         recipe: The recipe.
-        kind: What its models predict.
+        kind: The kind of its models' predictions.
     """
     shared = [
         f"training.{key} is {getattr(recipe.training, key)!r} and has no effect in this recipe: every student sets it"
         for key in (recipe.not_inherited() if isinstance(recipe, Recipe) else ())
     ]
     return shared + [
-        f"{place}.{rule.key} is {given!r} and has no effect in this recipe: it acts only with {rule.needs}"
+        f"{path}.{rule.key} is {given!r} and has no effect in this recipe: it acts only with {rule.needs}"
         for rule in RULES
-        for place, part, of in _parts(recipe, rule)
+        for path, part, of in _parts(recipe, rule)
         if not rule.acts(Run(of, kind))
         if (field := type(part).model_fields.get(rule.key)) is not None
         if (given := getattr(part, rule.key)) != field.default
@@ -139,17 +139,17 @@ def without_effect_in_tasks(recipe: PipelineRecipe) -> list[str]:
 
 
 def _parts(recipe: Recipe | FinetuneRecipe, rule: Rule) -> Iterator[tuple[str, Part, Recipe | FinetuneRecipe]]:
-    """The parts of a recipe that a rule is of, with their names, and the recipe with no more students than have them;
-    none where the recipe has no such place.
+    """The parts of a recipe that a rule is about, with their own paths, and the recipe with the students that have the
+    part; none if the recipe has no such part.
     """
     students = recipe.students if isinstance(recipe, Recipe) else ()
-    wanted = rule.place.removeprefix("students.*.objectives.")
-    if wanted != rule.place:
+    wanted = rule.part.removeprefix("students.*.objectives.")
+    if wanted != rule.part:
         for student in students:
             for name, objective in student.objectives.chosen().items():
                 if wanted in ("*", name):
                     yield f"students.{student.name}.objectives.{name}", objective, recipe
-    elif rule.place == "training" and isinstance(recipe, Recipe):
+    elif rule.part == "training" and isinstance(recipe, Recipe):
         own = [student for student in students if rule.key in student.training]
         heirs = tuple(student for student in students if student not in own)
         if heirs:  # without any, the key does nothing whatever the rule says
@@ -157,5 +157,5 @@ def _parts(recipe: Recipe | FinetuneRecipe, rule: Rule) -> Iterator[tuple[str, P
         for student in own:
             alone = recipe.model_copy(update={"students": (student,)})
             yield f"students.{student.name}.training", recipe.training_of(student), alone
-    elif rule.place in type(recipe).model_fields:
-        yield rule.place, getattr(recipe, rule.place), recipe
+    elif rule.part in type(recipe).model_fields:
+        yield rule.part, getattr(recipe, rule.part), recipe
