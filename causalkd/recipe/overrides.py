@@ -67,24 +67,29 @@ def set_field(data: dict[str, Any], field: str, value: Any) -> None:
     _set(data, field.split("."), value, f"{field}={value}")
 
 
-def _set(data: Any, path: Sequence[str], value: Any, change: str) -> None:
-    *parents, last = path
-    target = data
-    for depth, key in enumerate(parents):
-        _check_holds_keys(target, parents[:depth], change)
-        if key == "*" and isinstance(target, list):
-            for item in target:
-                _check_holds_keys(item, parents[: depth + 1], change)
-                _set(item, path[depth + 1 :], value, change)
-            return
-        if isinstance(target, list):
-            target = target[_key(target, key, change)]
-        else:
-            # A key that is present but empty holds no keys yet.
-            target[key] = {} if target.get(key) is None else target[key]
-            target = target[key]
-    _check_holds_keys(target, parents, change)
-    target[_key(target, last, change) if isinstance(target, list) else last] = deepcopy(value)
+def _set(target: Any, path: Sequence[str], value: Any, change: str, above: tuple[str, ...] = ()) -> None:
+    """Puts a value at a path below what is at the path `above`."""
+    _check_holds_keys(target, above, change)
+    if isinstance(target, list) and path[0] == "*" and len(path) > 1:
+        for item in target:
+            _set(item, path[1:], value, change, (*above, "*"))
+        return
+    names = [_name(item) for item in target] if isinstance(target, list) else list(target)
+    steps = steps_of_name(path, names)
+    key: Any = ".".join(path[:steps])
+    if isinstance(target, list):
+        key = _key(target, key, change)
+    if steps == len(path):
+        target[key] = deepcopy(value)
+        return
+    if isinstance(target, dict) and target.get(key) is None:  # a key that is present but empty holds no keys yet
+        target[key] = {}
+    _set(target[key], path[steps:], value, change, (*above, *path[:steps]))
+
+
+def steps_of_name(path: Sequence[str], names: Sequence[Any]) -> int:
+    """How many steps of a path are the name that it begins with, which may hold dots; 1 where no name does."""
+    return next((steps for steps in range(len(path), 1, -1) if ".".join(path[:steps]) in names), 1)
 
 
 def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:

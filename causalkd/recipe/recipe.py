@@ -173,13 +173,14 @@ def read_mapping(
         ValueError: There is no such recipe, it is not YAML or not a mapping, recipes extend one another, or a change
             cannot be made.
     """
-    data = _with_extended(source, beside, ())
+    data = _with_extended(source, beside, {})
     for change in changes:
         apply_change(data, change)
     return data
 
 
-def _with_extended(source: str | Path | dict[str, Any], beside: Path | None, seen: tuple[str, ...]) -> dict[str, Any]:
+def _with_extended(source: str | Path | dict[str, Any], beside: Path | None, seen: Mapping[str, str]) -> dict[str, Any]:
+    """The data of a recipe with those that it extends; `seen` has their names as they were given, by their places."""
     if isinstance(source, dict):
         data = source
     else:
@@ -191,9 +192,12 @@ def _with_extended(source: str | Path | dict[str, Any], beside: Path | None, see
     base, own = data["extends"], {key: value for key, value in data.items() if key != "extends"}
     if not isinstance(base, str):
         raise ValueError(f"`extends` is {base!r}; give the name of a shipped recipe, or a file")
-    if base in seen:
-        raise ValueError(f"recipes extend one another in a circle: {', '.join((*seen, base))}; take one `extends` out")
-    return merged(_with_extended(base, beside, (*seen, base)), own)
+    named = Path(_beside(base, beside))
+    place = str(named.resolve()) if is_file(named) else base
+    if place in seen:
+        names = ", ".join((*seen.values(), base))
+        raise ValueError(f"recipes extend one another in a circle: {names}; take one `extends` out")
+    return merged(_with_extended(base, beside, {**seen, place: base}), own)
 
 
 def _beside(source: str | Path, folder: Path | None) -> str | Path:

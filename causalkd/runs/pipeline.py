@@ -166,12 +166,12 @@ def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe, wai
     folder = RunFolder(now.folder)
     if not folder.recipe.is_file():
         return False
-    if before == now and folder.finished:
-        return not waits and bool(changed_sources(folder, now))
-    if before == now:
-        begins = waits or not begun(folder, now)
-        return not begins and bool(changed_sources(folder, now) or other_processes(folder, now))
-    return folder.finished or bool(differences(folder, before, now))
+    if folder.finished:
+        return before != now or (not waits and bool(changed_sources(folder, now)))
+    if differences(folder, before, now):
+        return True
+    begins = waits or not begun(folder, now)
+    return not begins and bool(changed_sources(folder, now) or other_processes(folder, now))
 
 
 def _done(run: Recipe | FinetuneRecipe) -> bool:

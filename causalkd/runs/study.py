@@ -11,7 +11,7 @@ studies/NAME/seconds.csv      the seconds of each training, which depend on the 
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from causalkd.processes.processes import all_processes
 from causalkd.recipe.overrides import LENGTHS
 from causalkd.recipe.sections import DataPart
 from causalkd.recipe.study import Cell, Study, with_length
-from causalkd.recipe.study_parts import BudgetPart
 from causalkd.reporting.study_choice import as_changes, choices
 from causalkd.reporting.study_formats import write_table
 from causalkd.reporting.study_measures import ALIGNED, OTHER, CellResult
@@ -260,7 +259,7 @@ def _within_budget(study: Study, folder: StudyFolder, cells: Sequence[Cell], tel
     if study.budget is None or study.budget.unit in LENGTHS:
         return tuple(cells)
     file, budget = folder.path / "step_costs.json", study.budget
-    found: dict[str, dict[str, StepCost]] = {}
+    found: dict[str, dict[str, dict[str, int]]] = {}
     with folder.lock("step_costs").acquire(timeout=-1):
         with refused(f"{file} is damaged", "delete it, and the costs are measured again"):
             known = dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
@@ -276,13 +275,14 @@ def _within_budget(study: Study, folder: StudyFolder, cells: Sequence[Cell], tel
                     record_failure(folder, cell, error, tell)
                     continue
                 write_whole(file, json.dumps(known, indent=1))
-            found[cell.name] = {name: StepCost(**cost) for name, cost in known[key].items()}
-    return tuple(_with_steps(cell, budget, found[cell.name]) if cell.name in found else cell for cell in cells)
-
-
-def _with_steps(cell: Cell, budget: BudgetPart, costs: Mapping[str, StepCost]) -> Cell:
-    lengths = {name: {"steps": cost.steps(budget)} for name, cost in costs.items()}
-    return replace(cell, recipe=with_length(cell.recipe, lengths))
+            try:
+                found[cell.name] = {n: {"steps": StepCost(**cost).steps(budget)} for n, cost in known[key].items()}
+            except ValueError as error:
+                record_failure(folder, cell, error, tell)
+    return tuple(
+        replace(cell, recipe=with_length(cell.recipe, found[cell.name])) if cell.name in found else cell
+        for cell in cells
+    )
 
 
 def _unseeded(cell: Cell) -> str:

@@ -65,12 +65,27 @@ def test_what_cannot_be_extended(tmp_path: Path, texts: dict[str, str], told: st
         read_mapping(tmp_path / "one.yaml")
 
 
+def test_files_of_one_name_in_two_folders_are_no_circle(tmp_path: Path) -> None:
+    for folder, base in (("a/b", "../base.yaml"), ("a", "../base.yaml"), (".", "quickstart")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        name = "one.yaml" if folder == "a/b" else "base.yaml"
+        (tmp_path / folder / name).write_text(f"extends: {base}\n")
+    assert read_mapping(tmp_path / "a" / "b" / "one.yaml")["name"] == "quickstart"
+
+
 def test_a_change_names_its_place() -> None:
     data = {"a": {"b": [{"name": "x", "c": 1}]}}
     apply_change(data, "a.b.x.c=[2, 3]")
     assert data == {"a": {"b": [{"name": "x", "c": [2, 3]}]}}
     with pytest.raises(ValueError, match="'y' is not an item of a list of 1; items are numbered from 0, or named: x"):
         apply_change(data, "a.b.y.c=1")
+
+
+def test_a_name_may_hold_dots() -> None:
+    data = {"a": [{"name": "v1", "b": 0}, {"name": "v1.5", "b": {"c": 1}}], "tasks": {"rte-v1.5": {"d": 2}}}
+    for change in ("a.v1.5.b.c=3", "a.v1.b=4", "tasks.rte-v1.5.d=5"):
+        apply_change(data, change)
+    assert data == {"a": [{"name": "v1", "b": 4}, {"name": "v1.5", "b": {"c": 3}}], "tasks": {"rte-v1.5": {"d": 5}}}
 
 
 def test_a_star_is_every_item() -> None:
