@@ -198,6 +198,8 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: 
     assert recipe.folder == tmp_path / "run"
     assert recipe.alignment == str(tmp_path / "mine.yaml")
     assert (recipe.teacher.model, recipe.students[0].model) == (f"{tmp_path}/teacher", f"{tmp_path}/student")
+    own = Recipe.load(MINIMAL, ["data={path: ~/a.csv, kind: classification, splits: {train: ~/b.csv}}"]).data
+    assert (own.path, own.splits["train"]) == (f"{tmp_path}/a.csv", f"{tmp_path}/b.csv")
 
 
 def test_a_message_is_at_most_a_page() -> None:
