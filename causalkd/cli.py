@@ -91,7 +91,11 @@ def study(
     table: Annotated[bool, typer.Option("--table", help="Run nothing; sum up what is finished.")] = False,
     retry_failed: Annotated[bool, typer.Option(help="Run cells again that have failed before.")] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="Calculate the smallest difference that can be shown, then stop.")
+        bool,
+        typer.Option(
+            "--power",
+            help="Run the choice and the pilot, calculate the smallest difference that can be shown, and stop.",
+        ),
     ] = False,
 ) -> None:
     """Run a grid of recipes, fields and seeds, alone or as one of several workers; the same command continues it.

@@ -1,7 +1,11 @@
-"""YAML as users write it: 1e-4 is a number, no key is written twice, and no text can take unbounded work to read."""
+"""YAML as users write it: 1e-4 is a number, no key is written twice, and no text can take unbounded work to read.
+
+A number in base 8 or 60, which YAML 1.1 alone takes 010 and 1:30 for, is refused.
+"""
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -20,6 +24,8 @@ _NO_VALUES = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
 # PyYAML reads YAML 1.1, which knows 1.0e-4 but takes 1e-4 for text.
 _SHORT_FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)[eE][-+]?[0-9]+$")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_INT = "tag:yaml.org,2002:int"
+_OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
 
 class _ShortFloats(yaml.resolver.Resolver):
@@ -58,6 +64,7 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
         return joined
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        _check_decimal(node)
         try:
             return super().construct_object(node, deep)
         except ValueError as error:  # a date that does not exist, a number of too many digits
@@ -126,6 +133,12 @@ def _copied(value: Any) -> Any:
             return value
 
 
+def has_comment(text: str) -> bool:
+    """Whether something of a YAML text is dropped as a comment: a `#` outside quotes, at its start or after a space."""
+    marks = [(token.start_mark.index, token.end_mark.index) for token in yaml.scan(text, yaml.SafeLoader)]
+    return any("#" in text[end:start] for (_, end), (start, _) in pairwise(marks))
+
+
 def dump_text(value: Any, **options: Any) -> str:
     """Write a value as YAML text that `load_text` reads back, with the keys in their order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **options)
@@ -134,6 +147,18 @@ def dump_text(value: Any, **options: Any) -> str:
 def _check_values(values: int) -> None:
     if values > MOST_VALUES:
         raise ValueError(f"it holds more than {MOST_VALUES:,} keys and values, aliases counted in full; shorten it")
+
+
+def _check_decimal(node: yaml.Node) -> None:
+    """Refuses what YAML 1.1 alone reads as a number, and as another one than it looks like: 010 as 8, 1:30 as 90."""
+    if node.tag == _INT and _OCTAL.fullmatch(node.value):
+        how = "a number that begins with 0 in base 8"
+    elif node.tag in (_INT, _FLOAT) and ":" in node.value:
+        how = "digits with colons in base 60"
+    else:
+        return
+    problem = f"{node.value} would be read as {how}; write a decimal number, or put text in quotes"
+    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def _check_size(root: yaml.Node) -> None:

@@ -10,7 +10,7 @@ from causalkd.errors import fault_lines, listed
 from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.part import MOST_ROWS, Part
-from causalkd.recipe.recipe import read_mapping
+from causalkd.recipe.recipe import TAUGHT, read_mapping
 from causalkd.recipe.sections import (
     NAME,
     DataPart,
@@ -48,7 +48,7 @@ class FinetuneRecipe(Part):
         faults = [f"seeds appear twice: {list(self.seeds)}; give each once"] if _twice(self.seeds) else []
         faults += [
             f"`training.{key}` is given, but there is no teacher; leave it out, or use a recipe of `causalkd distill`"
-            for key in ("sequences", "teacher_cache")
+            for key in TAUGHT
             if getattr(self.training, key) is not None
         ]
         if self.data.tokenizer is not None and self.model is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from causalkd.files.strict_yaml import load_text
+from causalkd.files.strict_yaml import has_comment, load_text
 
 LENGTHS = ("steps", "epochs")
 """The keys of a training that say how long it is; each replaces the other."""
@@ -35,16 +35,27 @@ def apply_change(data: dict[str, Any], change: str) -> None:
     """Puts `a.b.0.c=value` into the data; the value is read as YAML. `*` means every item of a list.
 
     Raises:
-        ValueError: There is no value, it is not YAML, or the data have no such field.
+        ValueError: There is no value, it is not YAML or has a comment, or the data have no such field.
     """
     path, separator, value = change.partition("=")
     if not separator or not path:
         raise ValueError(f"change {change!r} has no value; write KEY.KEY=VALUE, such as training.steps=100")
     try:
-        parsed = load_text(value)
-    except ValueError:
-        raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes") from None
+        parsed, is_cut = load_text(value), has_comment(value)
+    except ValueError as error:
+        raise ValueError(f"change {change!r}: {value!r} is not a YAML value; put text in quotes ({error})") from None
+    if is_cut:
+        raise ValueError(
+            f"change {change!r}: YAML leaves out what follows a # after a space, as a comment; put the text "
+            "that has it in single quotes, inside those of the shell"
+        )
     _set(data, path.split("."), parsed, change)
+
+
+def fields_of(changes: Sequence[str]) -> dict[str, Any]:
+    """The dotted fields of changes like `a.b.0.c=value`, with their values."""
+    given = dict(change.split("=", 1) for change in changes)
+    return {field: load_text(value) for field, value in given.items()}
 
 
 def set_field(data: dict[str, Any], field: str, value: Any) -> None:
@@ -56,24 +67,29 @@ def set_field(data: dict[str, Any], field: str, value: Any) -> None:
     _set(data, field.split("."), value, f"{field}={value}")
 
 
-def _set(data: Any, path: Sequence[str], value: Any, change: str) -> None:
-    *parents, last = path
-    target = data
-    for depth, key in enumerate(parents):
-        _check_holds_keys(target, parents[:depth], change)
-        if key == "*" and isinstance(target, list):
-            for item in target:
-                _check_holds_keys(item, parents[: depth + 1], change)
-                _set(item, path[depth + 1 :], value, change)
-            return
-        if isinstance(target, list):
-            target = target[_key(target, key, change)]
-        else:
-            # A key that is present but empty holds no keys yet.
-            target[key] = {} if target.get(key) is None else target[key]
-            target = target[key]
-    _check_holds_keys(target, parents, change)
-    target[_key(target, last, change) if isinstance(target, list) else last] = deepcopy(value)
+def _set(target: Any, path: Sequence[str], value: Any, change: str, above: tuple[str, ...] = ()) -> None:
+    """Puts a value at a path below what is at the path `above`."""
+    _check_holds_keys(target, above, change)
+    if isinstance(target, list) and path[0] == "*" and len(path) > 1:
+        for item in target:
+            _set(item, path[1:], value, change, (*above, "*"))
+        return
+    names = [_name(item) for item in target] if isinstance(target, list) else list(target)
+    steps = steps_of_name(path, names)
+    key: Any = ".".join(path[:steps])
+    if isinstance(target, list):
+        key = _key(target, key, change)
+    if steps == len(path):
+        target[key] = deepcopy(value)
+        return
+    if isinstance(target, dict) and target.get(key) is None:  # a key that is present but empty holds no keys yet
+        target[key] = {}
+    _set(target[key], path[steps:], value, change, (*above, *path[:steps]))
+
+
+def steps_of_name(path: Sequence[str], names: Sequence[Any]) -> int:
+    """How many steps of a path are the name that it begins with, which may hold dots; 1 where no name does."""
+    return next((steps for steps in range(len(path), 1, -1) if ".".join(path[:steps]) in names), 1)
 
 
 def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:

@@ -10,10 +10,11 @@ from causalkd.errors import fault_lines, is_file, listed
 from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.recipe.overrides import apply_change
+from causalkd.recipe.overrides import apply_change, fields_of
 from causalkd.recipe.part import MOST_ROWS, Part
 from causalkd.recipe.recipe import Recipe, read_mapping
 from causalkd.recipe.sections import NAME, Listed, LocalPath, Seed
+from causalkd.recipe.shared_keys import inherited, not_inherited, swallowed
 
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -114,19 +115,47 @@ class PipelineRecipe(Part):
             ValueError: Keys of `data` or `training` that do not exist or do not fit; every fault, one a line.
         """
         part, shared = self.finetune.tasks[task], self.finetune
-        data = {**shared.data, **part.data}
+        data = inherited(shared.data, part.data)
         if "task" not in data and "path" not in data:
             data["task"] = task
         given = {
             "name": f"{subject.name}-{task}"[:100],
             "model": subject.model,
             "data": data,
-            "training": _without_the_other_length(shared.training, part.training),
+            "training": inherited(shared.training, part.training),
             "seeds": list(shared.seeds),
             "eval_batch_size": shared.eval_batch_size,
             "output": str(self.folder / "finetune" / subject.name / task),
         }
         return FinetuneRecipe.parse(given, f"finetune.tasks.{task}")
+
+    def not_inherited(self) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+        """Keys of `finetune.training` and of `finetune.data` that do nothing, since every task sets them itself."""
+        tasks, shared = self.finetune.tasks, self.finetune
+        training = not_inherited(shared.training, {name: part.training for name, part in tasks.items()})
+        data = not_inherited(shared.data, {name: part.data for name, part in tasks.items()})
+        return {"training": training, "data": data}
+
+    def swallowed(self, fields: Mapping[str, Any]) -> list[str]:
+        """A line for each key that is asked for and does nothing, since every student or every task sets its own.
+
+        Args:
+            fields: Dotted fields that the pipeline was asked to have, with their values.
+        """
+        lines = []
+        for number, run in enumerate(self.distill):
+            place = f"distill.{run.name}."
+            named = ("distill.*.", f"distill.{number}.", place)
+            below = {
+                f"{place}{field.removeprefix(name)}": value
+                for name in named
+                for field, value in fields.items()
+                if field.startswith(name)
+            }
+            lines += run.swallowed(below, place)
+        for part, found in self.not_inherited().items():
+            lines += swallowed(fields, f"finetune.{part}", "task", f"finetune.tasks.TASK.{part}", found)
+        return lines
 
     @classmethod
     def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "PipelineRecipe":
@@ -135,7 +164,8 @@ class PipelineRecipe(Part):
         Changes reach into the runs of stage 1 by their number or name: `distill.0.training.steps=100`.
 
         Raises:
-            ValueError: No such pipeline, or every fault in it and in its recipes, one a line.
+            ValueError: No such pipeline, every fault in it and in its recipes, one a line, or a change is of a key that
+                no student or no task inherits.
         """
         data, beside = read_mapping(source), Path(str(source)).parent if is_file(Path(str(source))) else None
         runs = data.get("distill")
@@ -143,7 +173,11 @@ class PipelineRecipe(Part):
             data["distill"] = [read_mapping(run, beside=beside) if isinstance(run, str | dict) else run for run in runs]
         for change in changes:
             apply_change(data, change)
-        return cls.parse(data, str(source))
+        pipeline = cls.parse(data, str(source))
+        faults = pipeline.swallowed(fields_of(changes))
+        if faults:
+            raise ValueError(listed(refusal("pipeline", source, "pipeline", data), faults))
+        return pipeline
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], origin: str = "pipeline") -> "PipelineRecipe":
@@ -183,10 +217,3 @@ class PipelineRecipe(Part):
     def to_yaml(self) -> str:
         """The complete pipeline, defaults and recipes included; loads to an equal one."""
         return dump_text(self.model_dump(mode="json"))
-
-
-def _without_the_other_length(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A training with a task's own keys, whose `steps` or `epochs` replaces either of the shared ones."""
-    lengths = {"steps", "epochs"}
-    kept = shared if not lengths & set(own) else {key: value for key, value in shared.items() if key not in lengths}
-    return {**kept, **own}

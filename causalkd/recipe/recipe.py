@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml, shown
 from causalkd.files.html_table import html_table
-from causalkd.files.strict_yaml import dump_text, load_text
+from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
-from causalkd.recipe.overrides import LENGTHS, apply_change, merged
+from causalkd.recipe.overrides import apply_change, fields_of, merged
 from causalkd.recipe.part import Part
 from causalkd.recipe.sections import (
     NAME,
@@ -26,7 +26,10 @@ from causalkd.recipe.sections import (
     TrainingPart,
     VerificationPart,
 )
+from causalkd.recipe.shared_keys import inherited, not_inherited, swallowed
 
+TAUGHT = ("sequences", "teacher_cache")
+"""Keys of a training that act only where a model is taught by another."""
 _SHIPPED = resources.files("causalkd") / "recipe" / "shipped"
 
 
@@ -57,6 +60,14 @@ class Recipe(Part):
         for what, names in (("students", [student.name for student in self.students]), ("seeds", list(self.seeds))):
             if len(set(names)) < len(names):
                 raise ValueError(f"{what} appear twice: {names}; give each once")
+        taught = [
+            f"`teacher.training.{key}`" for key in TAUGHT if getattr(self.teacher.training, key, None) is not None
+        ]
+        if taught:
+            raise ValueError(
+                f"{' and '.join(taught)} given, but nothing teaches the teacher; leave it out, or give it below "
+                "`students`"
+            )
         if self.data.tokenizer is not None and self.teacher.model is not None:
             raise ValueError(
                 f"`data.tokenizer` is {self.data.tokenizer!r}, but the teacher {self.teacher.model!r} comes with one; "
@@ -90,42 +101,23 @@ class Recipe(Part):
         replaces either of the recipe's.
         """
         shared = self.training.model_dump(exclude_unset=True)
-        if set(LENGTHS) & set(student.training):
-            shared = {key: value for key, value in shared.items() if key not in LENGTHS}
-        return TrainingPart.model_validate({**shared, **student.training})
+        return TrainingPart.model_validate(inherited(shared, student.training))
 
-    def not_inherited(self) -> dict[str, dict[str, Any]]:
-        """Keys of `training` that have no effect, since every student sets them itself or sets the other length; with
-        the keys that each student sets instead, by its name.
-        """
-        found = {}
-        for key in (name for name in TrainingPart.model_fields if name in self.training.model_fields_set):
-            same = LENGTHS if key in LENGTHS else (key,)
-            own = {part.name: {k: part.training[k] for k in same if k in part.training} for part in self.students}
-            if all(own.values()):
-                found[key] = own
-        return found
+    def not_inherited(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Keys of `training` that have no effect, since every student sets them itself; with what each sets instead."""
+        shared = (key for key in TrainingPart.model_fields if key in self.training.model_fields_set)
+        return not_inherited(shared, {part.name: part.training for part in self.students})
 
-    def swallowed(self, fields: Mapping[str, Any]) -> list[str]:
+    def swallowed(self, fields: Mapping[str, Any], place: str = "") -> list[str]:
         """A line for each key of `training` that was given and has no effect; it says what to write instead.
 
         Args:
-            fields: Dotted fields of the recipe that were given as changes, with their values.
+            fields: Dotted fields that were given as changes, with their values.
+            place: What their names begin with where the recipe is a part of something, such as `distill.0.`.
         """
-        given = {field: value for field, value in fields.items() if value is not None}
-        asked = [field.split(".")[1] for field in given if field.startswith("training.")]
-        asked += list(whole) if isinstance(whole := given.get("training"), Mapping) else []
-        lines = []
-        for key, own in self.not_inherited().items():
-            if key in asked:
-                said = ", ".join(f"{name} {k}: {value}" for name, keys in own.items() for k, value in keys.items())
-                other = next((k for keys in own.values() for k in keys if k != key), None)
-                null = f", with students.*.training.{other} null" if other else ""
-                lines.append(
-                    f"training.{key} would have no effect: every student sets its own ({said}); give "
-                    f"students.*.training.{key} instead{null}, or a student's name instead of *"
-                )
-        return lines
+        own = f"{place}students.*.training"
+        lines = swallowed(fields, f"{place}training", "student", own, self.not_inherited())
+        return [f"{line}, or a student's name instead of *" for line in lines]
 
     @classmethod
     def load(cls, source: str | Path, changes: Sequence[str] = ()) -> "Recipe":
@@ -137,8 +129,7 @@ class Recipe(Part):
         """
         data = read_mapping(source, changes)
         recipe = cls.parse(data, str(source))
-        asked = dict(change.split("=", 1) for change in changes)
-        faults = recipe.swallowed({field: load_text(value) for field, value in asked.items()})
+        faults = recipe.swallowed(fields_of(changes))
         if faults:
             raise ValueError(listed(refusal("recipe", source, "distill", data), faults))
         return recipe
@@ -182,13 +173,14 @@ def read_mapping(
         ValueError: There is no such recipe, it is not YAML or not a mapping, recipes extend one another, or a change
             cannot be made.
     """
-    data = _with_extended(source, beside, ())
+    data = _with_extended(source, beside, {})
     for change in changes:
         apply_change(data, change)
     return data
 
 
-def _with_extended(source: str | Path | dict[str, Any], beside: Path | None, seen: tuple[str, ...]) -> dict[str, Any]:
+def _with_extended(source: str | Path | dict[str, Any], beside: Path | None, seen: Mapping[str, str]) -> dict[str, Any]:
+    """The data of a recipe with those that it extends; `seen` has their names as they were given, by their places."""
     if isinstance(source, dict):
         data = source
     else:
@@ -200,9 +192,12 @@ def _with_extended(source: str | Path | dict[str, Any], beside: Path | None, see
     base, own = data["extends"], {key: value for key, value in data.items() if key != "extends"}
     if not isinstance(base, str):
         raise ValueError(f"`extends` is {base!r}; give the name of a shipped recipe, or a file")
-    if base in seen:
-        raise ValueError(f"recipes extend one another in a circle: {', '.join((*seen, base))}; take one `extends` out")
-    return merged(_with_extended(base, beside, (*seen, base)), own)
+    named = Path(_beside(base, beside))
+    place = str(named.resolve()) if is_file(named) else base
+    if place in seen:
+        names = ", ".join((*seen.values(), base))
+        raise ValueError(f"recipes extend one another in a circle: {names}; take one `extends` out")
+    return merged(_with_extended(base, beside, {**seen, place: base}), own)
 
 
 def _beside(source: str | Path, folder: Path | None) -> str | Path:

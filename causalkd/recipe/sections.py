@@ -50,7 +50,7 @@ class DataPart(Part):
     """The column of `path` for each role of the kind (`text`, `label`, …; two for a pair); usual names are found."""
     labels: Listed[LabelName] = ()
     """Names of the classes or tags of `path` in order, the second the positive class of `f1`; default: sorted names."""
-    splits: Mapping[str, str | SplitPart] = {}
+    splits: Mapping[str, LocalPath | SplitPart] = {}
     """The source of each split: a file, a split of `path`, or a part of another one, as by default of `train`."""
     config: str | None = None
     """Configuration of the hub data set."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
-from causalkd.recipe.overrides import LENGTHS
+from causalkd.recipe.overrides import LENGTHS, steps_of_name
 
 Key = tuple[frozenset[str], ...]
 """The path of a value in a recipe: for each step all its names, which for an item of a list are its number and name."""
@@ -68,7 +68,11 @@ def _shared(one: SetField, other: SetField, students: Sequence[str]) -> Key | No
 
 
 def _path(field: str, students: Sequence[str]) -> Key:
-    steps = [frozenset({step}) for step in field.split(".")]
+    first, *rest = field.split(".")
+    if frozenset({first}) == _STUDENTS and rest:
+        length = steps_of_name(rest, students)
+        rest = [".".join(rest[:length]), *rest[length:]]
+    steps = [frozenset({step}) for step in (first, *rest)]
     if steps[0] == _STUDENTS and len(steps) > 1:
         aliases = [frozenset({str(number), name}) for number, name in enumerate(students)]
         steps[1] = next((each for each in aliases if steps[1] <= each), steps[1])

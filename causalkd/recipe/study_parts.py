@@ -1,5 +1,6 @@
 """The parts of a study: budgets, further tasks, the choice of settings, and the calculation of power."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -7,7 +8,7 @@ from pydantic import Field, model_validator
 
 from causalkd.recipe.part import MOST_ROWS, MOST_STEPS, Part
 from causalkd.recipe.recipe import Recipe
-from causalkd.recipe.sections import Listed, Seed
+from causalkd.recipe.sections import Listed, LocalPath, Seed
 
 Unit = Literal["steps", "epochs", "block_forwards", "operations", "minutes"]
 
@@ -49,7 +50,7 @@ class BudgetPart(Part):
 class EvaluationPart(Part):
     """A task on which the models of each cell are measured, in addition to the recipe's own."""
 
-    task: str
+    task: LocalPath
     """Name of a registered task, or the path of a YAML file that describes your own data."""
     split: str = "validation"
     """One of its labelled splits."""
@@ -94,6 +95,16 @@ class ChoosePart(Part):
             if not field.startswith(("training.", "objectives."))
         ]
         faults += [f"{field} has no values" for field, values in self.fields.items() if not values]
+        given = {
+            field: [json.dumps(value, sort_keys=True, default=str) for value in self.fields[field]]
+            for field in self.fields
+        }
+        given["seeds"] = [str(seed) for seed in self.seeds]
+        faults += [
+            f"{name} has a value twice: {', '.join(values)}; give each once"
+            for name, values in given.items()
+            if len(set(values)) < len(values)
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -30,6 +30,7 @@ from causalkd.runs.setup.prepared import Prepared
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.provenance import other_processes
 from causalkd.runs.setup.source_files import changed_sources
+from causalkd.runs.setup.without_effect import without_effect_in_tasks
 from causalkd.verification.results.finetuning import FinetuneResults
 from causalkd.verification.results.pipeline import ModelScores, PipelineResults, TaskScores
 from causalkd.verification.results.report import VerificationReport
@@ -78,6 +79,8 @@ def run_pipeline(
             processes.in_first(partial(_note, folder, outdated))
 
     processes.in_first(begin)
+    for line in without_effect_in_tasks(recipe):
+        _say(tell, line)
     runs = recipe.runs()
     for number, run in enumerate(runs, start=1):
         if run.name in outdated or not _done(run):
@@ -163,12 +166,12 @@ def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe, wai
     folder = RunFolder(now.folder)
     if not folder.recipe.is_file():
         return False
-    if before == now and folder.finished:
-        return not waits and bool(changed_sources(folder, now))
-    if before == now:
-        begins = waits or not begun(folder, now)
-        return not begins and bool(changed_sources(folder, now) or other_processes(folder, now))
-    return folder.finished or bool(differences(folder, before, now))
+    if folder.finished:
+        return before != now or (not waits and bool(changed_sources(folder, now)))
+    if differences(folder, before, now):
+        return True
+    begins = waits or not begun(folder, now)
+    return not begins and bool(changed_sources(folder, now) or other_processes(folder, now))
 
 
 def _done(run: Recipe | FinetuneRecipe) -> bool:

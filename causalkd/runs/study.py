@@ -11,7 +11,7 @@ studies/NAME/seconds.csv      the seconds of each training, which depend on the 
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from causalkd.processes.processes import all_processes
 from causalkd.recipe.overrides import LENGTHS
 from causalkd.recipe.sections import DataPart
 from causalkd.recipe.study import Cell, Study, with_length
-from causalkd.recipe.study_parts import BudgetPart
 from causalkd.reporting.study_choice import as_changes, choices
 from causalkd.reporting.study_formats import write_table
 from causalkd.reporting.study_measures import ALIGNED, OTHER, CellResult
@@ -38,7 +37,7 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import data_of
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.source_files import changed_sources
-from causalkd.runs.study_cells import OWN, StudyFolder, Tell, attempted, cell_result, record_failure
+from causalkd.runs.study_cells import StudyFolder, Tell, attempted, cell_result, check_folder, record_failure
 from causalkd.task_types import Task
 from causalkd.verification.measures.metrics import reported
 
@@ -137,16 +136,7 @@ def _check(study: Study, folder: StudyFolder) -> None:
         names.add((task.name, part.split))
     if study.choose is not None:
         _check_choice(study)
-    _check_folder(folder.path)
-
-
-def _check_folder(path: Path) -> None:
-    """Refuses a folder that holds something else."""
-    # Another worker may be writing the study's file, whose draft begins with a dot.
-    entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
-    if holds and not (path / "study.yaml").is_file():
-        raise ValueError(f"{path} holds something that is not a study; choose another `output`")
+    check_folder(study)
 
 
 def _check_choice(study: Study) -> None:
@@ -178,28 +168,40 @@ def _metrics_of(data: DataPart) -> tuple[Task, tuple[str, ...]]:
 
 
 def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
-    """Refuses to continue if files that finished cells name have changed since: the table would mix both."""
-    finished = [(cell, RunFolder(cell.recipe.folder)) for cell in cells]
-    changed = {cell.name: changed_sources(run, cell.recipe) for cell, run in finished if run.finished}
-    others = [name for name, keys in changed.items() if keys]
+    """Refuses to go on where files that cells name are others than when these cells were run: the table would mix
+    both.
+    """
+    others = _of_other_files(folder, cells)
     if others:
-        keys = dict.fromkeys(key for found in changed.values() for key in found)
         raise ValueError(
-            f"{len(others)} of the finished cells in {folder.path}, such as {others[0]}, were run with other files "
-            f"than there are now: those of {', '.join(keys)}. Their figures cannot be in one table with new ones; "
-            "put the files back, or choose another `output`"
+            f"in {folder.path} {others} Their figures cannot stand in one table with new ones; put the files back, or "
+            "choose another `output`"
         )
 
 
+def _of_other_files(folder: StudyFolder, cells: Sequence[Cell]) -> str:
+    """A sentence about the finished cells that were run with other files than there are now; empty without any."""
+    finished = [(cell, RunFolder(cell.recipe.folder)) for cell in cells]
+    changed = {cell.name: changed_sources(run, cell.recipe) for cell, run in finished if run.finished}
+    others = [name for name, keys in changed.items() if keys]
+    if not others:
+        return ""
+    keys = dict.fromkeys(key for found in changed.values() for key in found)
+    return (
+        f"{len(others)} of the finished cells, such as {others[0]}, were run with other files than there are now: "
+        f"those of {', '.join(keys)}."
+    )
+
+
 def read_study(study: Study) -> StudyTable:
-    """The table of the results so far; runs nothing, and writes the table.
+    """The table of what there is so far; runs nothing, and writes the table. Where files that finished cells were run
+    with have changed, it says so.
 
     Raises:
-        ValueError: The study cannot be used, the folder holds something else, or files that finished cells were run
-            with have changed.
+        ValueError: The study cannot be used, or the folder holds something else or another study.
     """
     folder, chosen = StudyFolder(study.folder), ()
-    _check_folder(folder.path)
+    check_folder(study)
     folder.path.mkdir(parents=True, exist_ok=True)
     if study.choose is not None:
         choosing = study.choosing()
@@ -211,8 +213,7 @@ def read_study(study: Study) -> StudyTable:
             return table
         chosen = choices(study, table)
     cells = study.cells(as_changes(chosen))
-    _refuse_changed(folder, cells)
-    return _summed_up(study, folder, cells, chosen)
+    return _summed_up(study, folder, cells, chosen, _of_other_files(folder, cells))
 
 
 def _run_all(study: Study, folder: StudyFolder, cells: Sequence[Cell], tell: Tell) -> None:
@@ -239,13 +240,16 @@ def _fail_without_choice(folder: StudyFolder, cells: Sequence[Cell], chosen: Seq
                 record_failure(folder, cell, error, tell)
 
 
-def _summed_up(study: Study, folder: StudyFolder, cells: Sequence[Cell], chosen: Sequence[Choice]) -> StudyTable:
+def _summed_up(
+    study: Study, folder: StudyFolder, cells: Sequence[Cell], chosen: Sequence[Choice], note: str = ""
+) -> StudyTable:
     planned: tuple[Planned, ...] = ()
     pilot = _pilot(study, cells)
     if study.power is not None and all(folder.is_settled(cell, study) for cell in pilot):
         first = study_table(study, [cell_result(study, folder, cell) for cell in pilot]) if pilot else None
         planned = planned_differences(study, first)
     table = study_table(study, [cell_result(study, folder, cell) for cell in cells], chosen, planned)
+    table = replace(table, budget=f"{table.budget} {note}".rstrip())
     write_table(table, folder.path)
     return table
 
@@ -255,7 +259,7 @@ def _within_budget(study: Study, folder: StudyFolder, cells: Sequence[Cell], tel
     if study.budget is None or study.budget.unit in LENGTHS:
         return tuple(cells)
     file, budget = folder.path / "step_costs.json", study.budget
-    found: dict[str, dict[str, StepCost]] = {}
+    found: dict[str, dict[str, dict[str, int]]] = {}
     with folder.lock("step_costs").acquire(timeout=-1):
         with refused(f"{file} is damaged", "delete it, and the costs are measured again"):
             known = dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
@@ -271,13 +275,14 @@ def _within_budget(study: Study, folder: StudyFolder, cells: Sequence[Cell], tel
                     record_failure(folder, cell, error, tell)
                     continue
                 write_whole(file, json.dumps(known, indent=1))
-            found[cell.name] = {name: StepCost(**cost) for name, cost in known[key].items()}
-    return tuple(_with_steps(cell, budget, found[cell.name]) if cell.name in found else cell for cell in cells)
-
-
-def _with_steps(cell: Cell, budget: BudgetPart, costs: Mapping[str, StepCost]) -> Cell:
-    lengths = {name: {"steps": cost.steps(budget)} for name, cost in costs.items()}
-    return replace(cell, recipe=with_length(cell.recipe, lengths))
+            try:
+                found[cell.name] = {n: {"steps": StepCost(**cost).steps(budget)} for n, cost in known[key].items()}
+            except ValueError as error:
+                record_failure(folder, cell, error, tell)
+    return tuple(
+        replace(cell, recipe=with_length(cell.recipe, found[cell.name])) if cell.name in found else cell
+        for cell in cells
+    )
 
 
 def _unseeded(cell: Cell) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from causalkd.errors import read_yaml
 from causalkd.files.disk_faults import disk_fault
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
@@ -30,6 +31,28 @@ cell's result."""
 OWN = frozenset({"cells", "cells.jsonl", "choosing", "failures", "locks", "teachers", "step_costs.json", "seconds.csv"})
 OWN |= {f"{name}.{ending}" for name in ("table", "study") for ending in ("json", "csv", "md", "yaml", "html", "svg")}
 """The entries that a study writes into its folder."""
+
+
+def check_folder(study: Study) -> None:
+    """Refuses a folder of something else, or of a study of another recipe, whose table would be replaced.
+
+    Raises:
+        ValueError: It is one of these.
+    """
+    path, file = study.folder, study.folder / "study.yaml"
+    # Another worker may be writing the study's file, whose draft begins with a dot.
+    entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
+    if holds and not file.is_file():
+        raise ValueError(f"{path} holds something that is not a study; choose another `output`")
+    found = read_yaml(file) if file.is_file() else None
+    before = found.get("recipe") if isinstance(found, dict) else study.recipe
+    # Where there are cells of this study, it is the same one, whose recipe has moved.
+    if before != study.recipe and not any(cell.recipe.folder.is_dir() for cell in study.cells()):
+        raise ValueError(
+            f"{path} holds a study of the recipe {before!r}, and this one is of {study.recipe!r}; choose another "
+            f"`name` or `output`, or, to go on there, write this recipe into {file}"
+        )
 
 
 @dataclass(frozen=True)

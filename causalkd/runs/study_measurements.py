@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from causalkd.data.tasks.registry import TASKS
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
+from causalkd.recipe.sections import DataPart
 from causalkd.recipe.study import Study
 from causalkd.recipe.study_parts import EvaluationPart
 from causalkd.runs.evaluation.evaluation_task import data_part
@@ -82,11 +84,15 @@ def _settings(study: Study) -> dict[str, Any]:
 
 
 def _data(task: EvaluationPart) -> list[Any] | None:
-    """The keys of a task that is a YAML file, and digests of the files that they name."""
+    """The keys of a task that is a YAML file, and digests of the files that they or the task's name stand for; None
+    for a name without files on this machine.
+    """
     part = data_part(task.task)
-    if part is None:
-        return None
-    return [part.model_dump(mode="json", exclude_defaults=True), digests_of(data_files(part))]
+    if part is not None:
+        return [part.model_dump(mode="json", exclude_defaults=True), digests_of(data_files(part))]
+    # A name that no task has is refused by whoever measures it.
+    files = digests_of(data_files(DataPart(task=task.task))) if task.task in TASKS else {}
+    return [{}, files] if files else None
 
 
 def _lacking(study: Study, run: RunFolder) -> Iterator[str]:

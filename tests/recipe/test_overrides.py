@@ -1,6 +1,7 @@
 """A recipe that extends another differs in what it names."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,14 @@ def test_what_cannot_be_extended(tmp_path: Path, texts: dict[str, str], told: st
         read_mapping(tmp_path / "one.yaml")
 
 
+def test_files_of_one_name_in_two_folders_are_no_circle(tmp_path: Path) -> None:
+    for folder, base in (("a/b", "../base.yaml"), ("a", "../base.yaml"), (".", "quickstart")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        name = "one.yaml" if folder == "a/b" else "base.yaml"
+        (tmp_path / folder / name).write_text(f"extends: {base}\n")
+    assert read_mapping(tmp_path / "a" / "b" / "one.yaml")["name"] == "quickstart"
+
+
 def test_a_change_names_its_place() -> None:
     data = {"a": {"b": [{"name": "x", "c": 1}]}}
     apply_change(data, "a.b.x.c=[2, 3]")
@@ -72,9 +81,29 @@ def test_a_change_names_its_place() -> None:
         apply_change(data, "a.b.y.c=1")
 
 
+def test_a_name_may_hold_dots() -> None:
+    data = {"a": [{"name": "v1", "b": 0}, {"name": "v1.5", "b": {"c": 1}}], "tasks": {"rte-v1.5": {"d": 2}}}
+    for change in ("a.v1.5.b.c=3", "a.v1.b=4", "tasks.rte-v1.5.d=5"):
+        apply_change(data, change)
+    assert data == {"a": [{"name": "v1", "b": 4}, {"name": "v1.5", "b": {"c": 3}}], "tasks": {"rte-v1.5": {"d": 5}}}
+
+
 def test_a_star_is_every_item() -> None:
     data = {"a": [{"name": "x", "b": {"c": 1, "d": 2}}, {"name": "y"}], "s": [1, 2]}
     apply_change(data, "a.*.b.c=[2, 3]")
     assert data["a"] == [{"name": "x", "b": {"c": [2, 3], "d": 2}}, {"name": "y", "b": {"c": [2, 3]}}]
     with pytest.raises(ValueError, match=r"s\.\* is 1 and holds no keys"):
         apply_change(data, "s.*.b=1")
+
+
+@pytest.mark.parametrize("value", ["runs/exp #2", "#3", "[a, b] # c", "my data #1.csv", "[a, #b\n b]", "'x #1' #2"])
+def test_a_value_that_a_comment_would_cut_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="YAML leaves out what follows a # after a space"):
+        apply_change({}, f"output={value}")
+
+
+@pytest.mark.parametrize("value", ["'runs/exp #2'", '"x #2"', "x#2", "[a, 'b #1']", "|\n t # x"])
+def test_a_hash_that_begins_no_comment_is_of_the_value(value: str) -> None:
+    data: dict[str, Any] = {}
+    apply_change(data, f"output={value}")
+    assert "#" in str(data["output"])

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.pipeline import PipelineRecipe
 from causalkd.recipe.recipe import Recipe
+from causalkd.runs.setup.without_effect import without_effect_in_tasks
 
 TUNING = {"tasks": {"rte": {}, "again": {"data": {"task": "rte"}}}, "training": {"epochs": 3, "learning_rate": 1e-5}}
 
@@ -79,3 +81,53 @@ def test_every_fault_of_every_part_is_told() -> None:
 def test_names_in_the_table_are_distinct(changes: dict) -> None:
     with pytest.raises(ValueError, match="named twice"):
         PipelineRecipe.parse(plain(**changes))
+
+
+OWN = {"rte": {"training": {"steps": 5, "learning_rate": 1e-4}, "data": {"max_length": 16}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "finetune.training.learning_rate=0.5",
+            r"finetune.training.learning_rate .* \(rte learning_rate: 0.0001\); give",
+        ),
+        ("finetune.training.epochs=7", r"give finetune.tasks.TASK.training.epochs .*, with .*TASK.training.steps null"),
+        ("finetune.training={learning_rate: 0.5}", "finetune.training.learning_rate would have no effect: every task"),
+        ("finetune.data.max_length=9", "finetune.data.max_length would have no effect: every task sets its own"),
+        (
+            "distill.0.training.steps=50",
+            r"distill.quickstart.training.steps .* give distill.quickstart.students.\*.trai",
+        ),
+        ("distill.other.training={steps: 50}", "distill.other.training.steps would have no effect: every student sets"),
+        (
+            "distill.*.training.steps=50",
+            r"quickstart.training.steps[^$]*\n- distill.other.training.steps would have no",
+        ),
+    ],
+)
+def test_a_change_that_every_student_or_task_undoes_is_refused(change: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "both.yaml").write_text(dump_text(plain(finetune={**TUNING, "tasks": OWN})))
+    with pytest.raises(ValueError, match=said):
+        PipelineRecipe.load(tmp_path / "both.yaml", [change])
+
+
+def test_a_change_that_some_task_inherits_is_made() -> None:
+    text = dump_text(plain(finetune={**TUNING, "tasks": {**OWN, "cola": {}}}))
+    changes = [
+        "finetune.training.learning_rate=0.5",
+        "finetune.tasks.rte.training.steps=6",
+        "distill.0.training.steps=null",
+    ]
+    pipeline = PipelineRecipe.load(text, changes)
+    tuned = [pipeline.finetuning(next(pipeline.subjects()), task).training for task in ("rte", "cola")]
+    assert [(each.steps, each.learning_rate) for each in tuned] == [(6, 1e-4), (None, 0.5)]
+
+
+def test_a_key_of_the_file_that_every_task_undoes_is_told() -> None:
+    lines = without_effect_in_tasks(PipelineRecipe.parse(plain(finetune={**TUNING, "tasks": OWN})))
+    assert lines == [
+        "finetune.training.epochs is 3 and has no effect: every task sets it",
+        "finetune.training.learning_rate is 1e-05 and has no effect: every task sets it",
+    ]

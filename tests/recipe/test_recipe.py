@@ -104,6 +104,8 @@ FAULTS = {
     "alignment=3": "- alignment: 3 given; name a file or middle, late, full, or write its keys here",
     "data.train_limit=0": "- data.train_limit: 0 given; input should be greater than or equal to 2",
     "data.sources=bach": "- data.sources: 'bach' is not valid; did you mean batch?",
+    "teacher.training.teacher_cache={max_mib: 1}": "`teacher.training.teacher_cache` given, but nothing teaches the",
+    "teacher.training.sequences={generator: teacher}": "`teacher.training.sequences` given, but nothing teaches the",
     "training.schedule=lineer": "- training.schedule: 'lineer' is not valid; did you mean linear?",
     "verification.components=[block_outpt]": "- verification.components: 'block_outpt': did you mean block_output?",
     "verification.pairs=1": "- verification.pairs: 1 given; input should be greater than or equal to 2",
@@ -196,6 +198,8 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: 
     assert recipe.folder == tmp_path / "run"
     assert recipe.alignment == str(tmp_path / "mine.yaml")
     assert (recipe.teacher.model, recipe.students[0].model) == (f"{tmp_path}/teacher", f"{tmp_path}/student")
+    own = Recipe.load(MINIMAL, ["data={path: ~/a.csv, kind: classification, splits: {train: ~/b.csv}}"]).data
+    assert (own.path, own.splits["train"]) == (f"{tmp_path}/a.csv", f"{tmp_path}/b.csv")
 
 
 def test_a_message_is_at_most_a_page() -> None:

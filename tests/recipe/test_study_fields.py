@@ -11,7 +11,7 @@ RATE, STEPS = "training.learning_rate", "training.steps"
 
 def _told(first: str, value: Any, second: str, other: Any = 1, reason: str = "") -> list[str]:
     groups = [[SetField(f"variants.v.{first}", first, value)], [SetField(f"grid.{second}", second, other, reason)]]
-    return overlaps(groups, ["a", "b"])
+    return overlaps(groups, ["a", "b", "kd-v1.5"])
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,8 @@ def _told(first: str, value: Any, second: str, other: Any = 1, reason: str = "")
         (f"students.a.{RATE}", 1, RATE, f"students.a.{RATE}"),
         (f"students.0.{RATE}", 1, f"students.a.{RATE}", f"students.a.{RATE}"),
         (f"students.*.{RATE}", 1, f"students.1.{RATE}", f"students.*.{RATE}"),
+        (f"students.kd-v1.5.{RATE}", 1, f"students.2.{RATE}", f"students.kd-v1.5.{RATE}"),
+        (f"students.kd-v1.5.{RATE}", 1, RATE, f"students.kd-v1.5.{RATE}"),
         ("training", {"learning_rate": 1, "steps": 3}, RATE, RATE),
         (RATE, 1, "training", RATE),
         (STEPS, 1, "students.*.training.epochs", "students.*.training.epochs"),

@@ -1,5 +1,7 @@
 """The parts of a study: what they say and what they refuse."""
 
+import os
+
 import pytest
 from pydantic import ValidationError
 
@@ -19,6 +21,7 @@ def test_a_budget_has_one_unit(unit: str, amount: float) -> None:
 
 def test_a_further_task_has_a_label() -> None:
     assert EvaluationPart(task="mrpc").label == "mrpc/validation"
+    assert EvaluationPart(task="~/x.yaml").task == os.path.expanduser("~/x.yaml")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,8 @@ def test_what_cannot_be_chosen(field: str, words: str) -> None:
         ChoosePart.model_validate({"fields": {field: [1]}})
     with pytest.raises(ValidationError, match="has no values"):
         ChoosePart.model_validate({"fields": {"training.batch_size": []}})
+    with pytest.raises(ValidationError, match=r"batch_size has a value twice: 8, 8; .*; seeds has a value twice: 0, 0"):
+        ChoosePart.model_validate({"fields": {"training.batch_size": [8, 8]}, "seeds": [0, 0]})
 
 
 def test_a_student_is_not_given_an_objective_as_a_setting() -> None:

@@ -208,6 +208,10 @@ def test_an_unfinished_run_that_cannot_go_on_is_named_and_replaced(
     (tuned / "finetune.json").unlink()
     (tuned / "data.json").write_text(as_made.replace('"data.task": "', '"data.task": "other'))
     assert runs._changed(goes_on, runs._before(goes_on), []) == ["teacher/rte"]
+    given["finetune"]["eval_batch_size"] = 7  # which alone lets it go on
+    slower = PipelineRecipe.parse(given)
+    assert "teacher/rte" in runs._changed(slower, runs._before(slower), [])
+    del given["finetune"]["eval_batch_size"]
     (tuned / "data.json").write_text(as_made)
     (tuned / "finetune.json").write_text(scores)
     given["distill"][1]["training"]["learning_rate"] = 1e-2

@@ -2,7 +2,9 @@
 
 import json
 import random
+import re
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import Processes
 from causalkd.recipe.study import Study
+from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.source_files import SOURCES
 from causalkd.runs.study import read_study, run_study
@@ -142,7 +145,9 @@ def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path, monkeypa
         run_study(small_study(tmp_path))
 
 
-def test_finished_cells_of_other_files_are_refused_beside_new_ones(tmp_path: Path) -> None:
+def test_finished_cells_of_other_files_are_refused_beside_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "rows.csv").write_text("text,label\na,b\n")
     own = {"path": str(tmp_path / "rows.csv"), "kind": "classification"}
     study = small_study(tmp_path, variants={"own": {**VARIANTS["kd"], "data": own}})
@@ -151,7 +156,24 @@ def test_finished_cells_of_other_files_are_refused_beside_new_ones(tmp_path: Pat
     write_whole(done.path.parents[1] / "study.yaml", "")
     write_whole(done.report, "{}")
     write_whole(done.data, json.dumps({SOURCES: {"data.path": "of what the file was"}}))
-    for call in (run_study, read_study):
-        with pytest.raises(ValueError, match=rf"1 of the finished cells .*{done.path.name}, were .* of data\.path"):
-            call(study)
+    said = rf"1 of the finished cells, .*{done.path.name}, were .* of data\.path\."
+    with pytest.raises(ValueError, match=said):
+        run_study(study)
     assert not (study.folder / "cells.jsonl").exists(), "no cell was begun"
+    unread = partial(CellResult, report=None, evaluations={}, rows={}, elsewhere={}, fault="not read here")
+    monkeypatch.setattr("causalkd.runs.study.cell_result", lambda study, folder, cell: unread(cell))
+    assert re.search(said, read_study(study).budget) and re.search(said, (study.folder / "table.md").read_text())
+
+
+def test_a_study_of_another_recipe_leaves_the_table_that_is_there(tmp_path: Path) -> None:
+    table = tmp_path / "out" / "table.md"
+    table.parent.mkdir()
+    write_whole(table.with_name("study.yaml"), "name: small\nrecipe: quickstart-lm\n")
+    table.write_text("the table of the other")
+    study = small_study(tmp_path)
+    for call in (run_study, read_study):
+        with pytest.raises(ValueError, match=r"a study of the recipe 'quickstart-lm', and this one is of 'quickstart'"):
+            call(study)
+    assert table.read_text() == "the table of the other"
+    study.cells()[0].recipe.folder.mkdir(parents=True)  # a cell of this study: the recipe was called otherwise
+    assert set(read_study(study).failures.values()) == {"it is not finished"}

@@ -96,6 +96,20 @@ def test_what_is_asked_of_a_file_changes_with_the_rows_that_it_names(tmp_path: P
     block.write_text(f"data: {{path: {rows}, kind: classification}}")
     part = EvaluationPart(task=str(block))
     before = _data(part)
-    assert _data(part) == before and _data(EvaluationPart(task="rte")) is None
+    assert _data(part) == before
     rows.write_text("text,label\na,c\n")
     assert _data(part) != before
+
+
+def test_what_is_asked_of_a_task_changes_with_its_file_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    part, rows = EvaluationPart(task="sst2"), tmp_path / "SST-2" / "dev.tsv"
+    assert _data(part) is None
+    rows.parent.mkdir()
+    rows.write_text("sentence\tlabel\ngood\t1\n")
+    before = _data(part)
+    assert before is not None and _data(part) == before
+    rows.write_text("sentence\tlabel\nother\t0\n")
+    assert _data(part) not in (before, None)

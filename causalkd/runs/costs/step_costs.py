@@ -41,10 +41,19 @@ class StepCost:
     """Floating-point operations, calculated from the shapes of the batches; see `causalkd.runs.costs.plan`."""
 
     def steps(self, budget: BudgetPart) -> int:
-        """The number of whole steps that a budget allows, at least one."""
+        """The number of whole steps that a budget allows.
+
+        Raises:
+            ValueError: It allows none.
+        """
         costs = {"block_forwards": self.block_forwards, "operations": self.operations, "minutes": self.seconds / 60}
         each = costs[budget.unit]
-        return max(int(budget.amount / each), 1)
+        if budget.amount < each:
+            raise ValueError(
+                f"a step costs {each:.3g} {budget.unit}, more than the budget of {budget.amount:g}; give a "
+                "larger budget"
+            )
+        return int(budget.amount / each)
 
 
 def step_costs(recipe: Recipe) -> dict[str, StepCost]:

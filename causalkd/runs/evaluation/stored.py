@@ -32,6 +32,12 @@ def origin_of(origin: str | Path) -> str:
     return str(Path(origin).resolve()) if Path(origin).exists() else str(origin)
 
 
+def model_name(origin: str | Path) -> str:
+    """What a checkpoint is called in files: the last part of its hub name or folder, also where that is `.` or `..`."""
+    name = Path(origin).name
+    return Path(origin).resolve().name if name in ("", "..") else name
+
+
 def files_for(names: Sequence[str], facts: Mapping[str, Any], folder: Path, *, overwrite: bool) -> dict[str, Path]:
     """The file of each model, without an ending; other rows and other ways of scoring give other names.
 

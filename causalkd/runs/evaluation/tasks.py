@@ -24,7 +24,7 @@ from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import load_model
 from causalkd.processes.processes import ALONE, Processes, all_processes
 from causalkd.runs.evaluation.evaluation_task import EvaluationTask, data_trained_on
-from causalkd.runs.evaluation.stored import evaluation_folder, files_for, origin_of, write
+from causalkd.runs.evaluation.stored import evaluation_folder, files_for, model_name, origin_of, write
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.prepare import build_masking
@@ -136,8 +136,8 @@ def subjects_of(origin: str | Path, task: EvaluationTask) -> Iterator[tuple[str,
         for path in finished_models(folder) if folder.recipe.is_file() else [origin]:
             model = load_model(path, task=task.kind, role="teacher", labels=_labels_at(path, task))
             tokenizer = with_padding(model.tokenizer or load_tokenizer(path))
-            _check_has_numbers(Path(path).name, model)
-            yield Path(path).name, completed(model, tokenizer), tokenizer
+            _check_has_numbers(name := model_name(path), model)
+            yield name, completed(model, tokenizer), tokenizer
         return
     run = TrainedRun.load(origin)
     models = {"teacher": run.teacher, **{student.folder_name: student.model for student in run.students}}

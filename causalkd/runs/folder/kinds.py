@@ -29,6 +29,11 @@ def other_kind(path: Path) -> str | None:
     if (path / "study.yaml").is_file():
         table = f"`causalkd study {path / 'study.yaml'} --table` shows its table"
         return f"{path} holds a study; {table}. The runs of its cells are in {path / 'cells'}"
+    if RunFolder(folder.replaced).recipe.is_file():
+        return (
+            f"the run in {path} is set aside in {folder.replaced}, for a call that was to replace it; the same call "
+            f"goes on, and `causalkd verify {path}` takes the run back"
+        )
     return f"{path} does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"
 
 

@@ -52,7 +52,11 @@ def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable
 
     @wraps(function)
     def alone(path: str | Path, *args: P.args, **options: P.kwargs) -> R:
-        if not RunFolder(Path(path)).recipe.is_file():  # the function itself reports that this is not a run
+        folder = RunFolder(Path(path))
+        aside = RunFolder(
+            folder.replaced
+        )  # what a killed call was to replace, which comes back where nobody is at work
+        if not (folder.recipe.is_file() or aside.recipe.is_file()):  # the function itself reports that this is no run
             return function(path, *args, **options)
         processes = all_processes()
         with ExitStack() as held:

@@ -45,12 +45,14 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
             _rehearse_alone(recipe, recipe.teacher, data.in_teachers_tokens(), prepared.learner, TEACHER)
         except ValueError as error:
             raise ValueError(f"teacher: {error}") from error
-    alignments = []
+    alignments, faults = [], []
     for part in recipe.students:
         try:
             alignments.append(_rehearse_student(recipe, part, data, teacher))
         except ValueError as error:
-            raise ValueError(f"student {part.name!r}: {error}") from error
+            faults.append(f"student {part.name!r}: {error}")
+    if faults:
+        raise ValueError("\n".join(faults))
     if any(alignment != alignments[0] for alignment in alignments):
         raise ValueError(
             f"the preset alignment {recipe.alignment!r} selects different layers for students of different depths; "

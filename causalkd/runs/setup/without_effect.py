@@ -14,6 +14,7 @@ from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.objective_entry import ObjectiveEntry
 from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.recipe.part import Part
+from causalkd.recipe.pipeline import PipelineRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart
 from causalkd.task_types import Task
@@ -61,6 +62,7 @@ class Rule:
 
     Attributes:
         part: The path of the part of the recipe that has the key; `*` is every student, or every objective of one.
+            `training` is also that of each student.
         key: The key in it.
         needs: The condition in words.
         acts: Whether the condition holds.
@@ -113,7 +115,6 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
         recipe: The recipe.
         kind: The kind of its models' predictions.
     """
-    run = Run(recipe, kind)
     shared = [
         f"training.{key} is {getattr(recipe.training, key)!r} and has no effect in this recipe: every student sets it"
         for key in (recipe.not_inherited() if isinstance(recipe, Recipe) else ())
@@ -121,21 +122,40 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
     return shared + [
         f"{path}.{rule.key} is {given!r} and has no effect in this recipe: it acts only with {rule.needs}"
         for rule in RULES
-        if not rule.acts(run)
-        for path, part in _parts(recipe, rule.part)
+        for path, part, of in _parts(recipe, rule)
+        if not rule.acts(Run(of, kind))
         if (field := type(part).model_fields.get(rule.key)) is not None
         if (given := getattr(part, rule.key)) != field.default
     ]
 
 
-def _parts(recipe: Recipe | FinetuneRecipe, path: str) -> Iterator[tuple[str, Part]]:
-    """The parts of a recipe that a path with `*` selects, with their own paths; none if the recipe has no such part."""
-    wanted = path.removeprefix("students.*.objectives.")
-    if wanted == path:
-        if path in type(recipe).model_fields:
-            yield path, getattr(recipe, path)
-        return
-    for student in recipe.students if isinstance(recipe, Recipe) else ():
-        for name, objective in student.objectives.chosen().items():
-            if wanted in ("*", name):
-                yield f"students.{student.name}.objectives.{name}", objective
+def without_effect_in_tasks(recipe: PipelineRecipe) -> list[str]:
+    """A line for every key that the tasks of a pipeline share and each sets itself."""
+    return [
+        f"finetune.{part}.{key} is {getattr(recipe.finetune, part)[key]!r} and has no effect: every task sets it"
+        for part, keys in recipe.not_inherited().items()
+        for key in keys
+    ]
+
+
+def _parts(recipe: Recipe | FinetuneRecipe, rule: Rule) -> Iterator[tuple[str, Part, Recipe | FinetuneRecipe]]:
+    """The parts of a recipe that a rule is about, with their own paths, and the recipe with the students that have the
+    part; none if the recipe has no such part.
+    """
+    students = recipe.students if isinstance(recipe, Recipe) else ()
+    wanted = rule.part.removeprefix("students.*.objectives.")
+    if wanted != rule.part:
+        for student in students:
+            for name, objective in student.objectives.chosen().items():
+                if wanted in ("*", name):
+                    yield f"students.{student.name}.objectives.{name}", objective, recipe
+    elif rule.part == "training" and isinstance(recipe, Recipe):
+        own = [student for student in students if rule.key in student.training]
+        heirs = tuple(student for student in students if student not in own)
+        if heirs:  # without any, the key does nothing whatever the rule says
+            yield "training", recipe.training, recipe.model_copy(update={"students": heirs})
+        for student in own:
+            alone = recipe.model_copy(update={"students": (student,)})
+            yield f"students.{student.name}.training", recipe.training_of(student), alone
+    elif rule.part in type(recipe).model_fields:
+        yield rule.part, getattr(recipe, rule.part), recipe

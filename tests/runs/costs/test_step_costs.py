@@ -32,7 +32,8 @@ def test_a_budget_buys_whole_steps() -> None:
     assert cost.steps(BudgetPart(block_forwards=100)) == 3
     assert cost.steps(BudgetPart(minutes=0.1)) == 12
     assert cost.steps(BudgetPart(operations=1e7)) == 5
-    assert cost.steps(BudgetPart(block_forwards=1)) == 1
+    with pytest.raises(ValueError, match="a step costs 30 block_forwards, more than the budget of 29; give a larger"):
+        cost.steps(BudgetPart(block_forwards=29))
 
 
 def test_the_backward_passes_of_maps_count_as_operations() -> None:

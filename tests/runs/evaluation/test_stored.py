@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from causalkd.runs.evaluation.stored import evaluation_folder, files_for, origin_of
+from causalkd.runs.evaluation.stored import evaluation_folder, files_for, model_name, origin_of
 
 FACTS: dict[str, Any] = {"task": "own", "split": "test", "data": {"given": {"path": "a.csv", "labels": ("no", "yes")}}}
 
@@ -44,3 +44,13 @@ def test_a_model_has_a_folder_or_a_name(tmp_path: Path) -> None:
     assert evaluation_folder(tmp_path, None) == tmp_path / "evaluations" and origin_of(tmp_path) == str(tmp_path)
     assert evaluation_folder("someone/bert", None) == Path("evaluations/someone--bert")
     assert evaluation_folder(tmp_path, "out") == Path("out") and origin_of("someone/bert") == "someone/bert"
+
+
+def test_a_checkpoint_is_named_by_its_folder_wherever_it_is_called_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kd-seed0" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "kd-seed0" / "below")
+    for given in ("..", "../", Path("../.."), "../../kd-seed0", "org/kd-seed0"):
+        assert model_name(given) == (tmp_path.name if given == Path("../..") else "kd-seed0")
+    assert model_name(".") == model_name("") == "below"

@@ -23,6 +23,7 @@ def test_every_kind_is_named_with_the_command_for_it(tmp_path: Path) -> None:
     line = _write(tmp_path / "line", "pipeline.yaml", "results.json", "distill/a/recipe.yaml")
     begun = _write(tmp_path / "begun", "pipeline.yaml")
     study = _write(tmp_path / "study", "study.yaml")
+    aside = _write(tmp_path / "aside", "replaced/report.json", "replaced/recipe.yaml")
     assert other_kind(run) is None
     for path, message in (
         (tuned, f"`causalkd report {tuned}` shows its scores, and `causalkd evaluate {tuned} --task TASK`"),
@@ -30,6 +31,7 @@ def test_every_kind_is_named_with_the_command_for_it(tmp_path: Path) -> None:
         (line, f"`causalkd report {line}` shows its table. Its runs are {line / 'distill' / 'a'}"),
         (begun, "holds an unfinished pipeline; continue it with the same `causalkd pipeline` call"),
         (study, f"`causalkd study {study / 'study.yaml'} --table` shows its table"),
+        (aside, f"the run in {aside} is set aside in {aside / 'replaced'}, for a call that was to replace it"),
         (run / "report.json", f"is a file; name the folder of a run: {run}"),
         (tmp_path / "nowhere", "does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"),
     ):

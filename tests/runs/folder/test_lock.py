@@ -46,3 +46,9 @@ def test_the_second_process_is_refused_and_a_kill_releases_the_lock(tmp_path: Pa
 def test_a_folder_without_a_run_is_not_touched(tmp_path: Path) -> None:
     assert working_alone(lambda path: [*Path(path).iterdir()])(tmp_path) == []
     assert working_alone(lambda path: "reached")(tmp_path / "nowhere") == "reached"
+
+
+def test_a_run_that_a_killed_call_had_set_aside_is_there(tmp_path: Path) -> None:
+    (tmp_path / "replaced").mkdir()
+    (tmp_path / "replaced" / "recipe.yaml").write_text("of the run")
+    assert working_alone(lambda path: (Path(path) / "recipe.yaml").read_text())(tmp_path) == "of the run"

@@ -111,6 +111,10 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("students.kd.layers=[0, 4]",),
         ("student 'kd': layers=[0, 4]: the teacher has blocks 0–3",),
     ),
+    "every student's fault at once": (
+        ("students.kd.layers=[0, 4]", "students.diito.layers=[0, 9]"),
+        ("student 'kd': layers=[0, 4]: the teacher has", "student 'diito': layers=[0, 9]: the teacher has blocks 0–3"),
+    ),
     "every": ((OTHER_STUDENT, "students.kd.every=9"), ("every=9 leaves no block; the teacher has 4 blocks",)),
     "depths of a ready-made alignment": (
         ("alignment=middle", "students.kd.layers=[0, 1, 2, 3]"),

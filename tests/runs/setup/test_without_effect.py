@@ -39,7 +39,9 @@ SOMETHING = [
 ]
 
 
-def _recipe(objectives: dict[str, Any], changes: dict[str, dict[str, Any]]) -> Recipe:
+def _recipe(
+    objectives: dict[str, Any], changes: dict[str, dict[str, Any]], students: list[dict[str, Any]] | None = None
+) -> Recipe:
     parts: dict[str, dict[str, Any]] = {
         "data": {"path": "rows.csv", "kind": "classification"},
         "teacher": {"model": "somewhere"},
@@ -48,7 +50,7 @@ def _recipe(objectives: dict[str, Any], changes: dict[str, dict[str, Any]]) -> R
     }
     student = {"name": "one", "layers": [0], "objectives": objectives}
     made = {part: {**keys, **changes.get(part, {})} for part, keys in parts.items()}
-    return Recipe.parse({"name": "r", "alignment": "middle", "students": [student], **made})
+    return Recipe.parse({"name": "r", "alignment": "middle", "students": students or [student], **made})
 
 
 @pytest.mark.parametrize(("kind", "objectives", "changes", "said"), NOTHING)
@@ -71,6 +73,31 @@ def test_a_shared_key_that_every_student_sets_itself_is_said() -> None:
     shared = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 2.0})})
     (line,) = without_effect(shared, "classification")
     assert line == "training.epochs is 2.0 and has no effect in this recipe: every student sets it"
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "said"),
+    [
+        (None, {"task": 1}, ["students.task.training.teacher_cache"]),
+        (None, {"kd": 1}, []),
+        (3, {"kd": 1}, ["training.teacher_cache"]),  # which only the student without a teacher inherits
+        (3, {"task": 1}, ["students.task.training.teacher_cache"]),
+        (3, {"task": None}, []),
+        (3, {}, []),
+    ],
+)
+def test_a_student_s_own_key_is_judged_by_its_own_objectives(
+    shared: int | None, own: dict[str, int | None], said: list[str]
+) -> None:
+    def cache(size: int | None) -> dict[str, Any]:
+        return {"teacher_cache": None if size is None else {"max_mib": size}}
+
+    students = [
+        {"name": name, "layers": [0], "objectives": objectives, "training": cache(own[name]) if name in own else {}}
+        for name, objectives in (("kd", {"response_kd": {}}), ("task", {"task": {}}))
+    ]
+    recipe = _recipe(KD, {"training": cache(shared)}, students)
+    assert [line.partition(" ")[0] for line in without_effect(recipe, "classification")] == said
 
 
 def test_every_rule_is_tried() -> None:
