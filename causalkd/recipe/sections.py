@@ -47,8 +47,7 @@ class DataPart(Part):
     kind: Kind | None = None
     """What the rows of `path` are used for."""
     columns: Mapping[str, str | Listed[str]] = {}
-    """The column of `path` for each thing a row of the kind has, such as `text` and `label`; `text` may be two columns,
-    the texts of a pair. Columns with the usual names are found."""
+    """The column of `path` for each role of the kind, such as `label`; `text` may be two. Usual names are found."""
     labels: Listed[LabelName] = ()
     """Names of the classes or tags of `path` in order (`f1` is of the second); default: sorted, from training rows."""
     splits: Mapping[str, str | SplitPart] = {}
@@ -66,12 +65,13 @@ class DataPart(Part):
     """Largest number of held-out examples; None means all."""
     heldout_share: float | None = Field(default=None, gt=0, lt=1)
     """Hold out this share of the training examples, drawn by `seed`; the validation split is then not read."""
+    keep_validation: bool = False
+    """With `heldout_share`: the rows of `path` that are the validation split where none is named are not read, too."""
     max_length: int | None = Field(default=None, ge=3, le=MOST_TOKENS)
     """Longest row in tokens of each model; what is longer is cut, and the number of such rows is reported. None for
     128, or what the tokenizer takes where that is less."""
     prompt: Literal["alpaca", "chat"] = "alpaca"
-    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template. Of `kind: chat` it is always
-    the template."""
+    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template, as always of `kind: chat`."""
     packing: bool = False
     """Whether to pack several training examples of a causal LM into one row; not with objectives that intervene."""
     seed: Seed = 0

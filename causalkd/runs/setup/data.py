@@ -179,7 +179,7 @@ def data_of(part: DataPart) -> str | OwnData:
         for name, found in part.splits.items()
     }
     own = OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, part.metrics)
-    return own if part.heldout_share is None else replace(own, validation_share=None)
+    return own if part.heldout_share is None or part.keep_validation else replace(own, validation_share=None)
 
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
