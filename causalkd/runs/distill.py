@@ -69,7 +69,8 @@ def distill(
 
     Args:
         recipe: The recipe of the run.
-        overwrite: Replace an earlier run in the folder, which is set aside until the new one is done.
+        overwrite: Replace an earlier run in the folder, which is set aside until the new one is done; an
+            unfinished one that was itself begun so goes on.
         page: Makes report.html; None writes none.
         teachers: Store of trained teachers that several runs share; None trains one for this run alone.
         tell: Receives lines that describe the data, before training starts.

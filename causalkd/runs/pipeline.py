@@ -90,7 +90,8 @@ def run_pipeline(
         wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
         if name in outdated or not _done(wanted):
             _say(tell, f"stage 2, run {number} of {len(tunings)}: {name}")
-            finetune(wanted, overwrite=name in outdated, tell=tell)  # even a half of it may be of the earlier student
+            # Even a half of it may be of the earlier student; of the new one, it goes on.
+            finetune(wanted, overwrite=name in outdated, tell=tell)
             replaced(name)
     found = _results(recipe)
 

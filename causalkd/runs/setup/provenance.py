@@ -27,7 +27,7 @@ from causalkd.runs.setup.source_files import (
 )
 
 SPLITS = ("train", "heldout")
-_CHECKPOINTS, _PROCESSES, _RECIPE = "checkpoints", "processes", "recipe"
+_CHECKPOINTS, _PROCESSES, _RECIPE, _OVERWRITES = "checkpoints", "processes", "recipe", "overwrites"
 
 _OTHERS = {OUTPUTS: "the outputs are of another teacher, or keep another number of predictions (--top-k),"}
 
@@ -48,9 +48,11 @@ def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     return found | outputs_digest(recipe)
 
 
-def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int) -> None:
-    """Record in the run with which recipe, which data and how many processes it is made, and the digests of the files
-    that it names.
+def write_identity(
+    folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int, *, overwrites: bool = False
+) -> None:
+    """Record in the run with which recipe, which data and how many processes it is made, whether it was begun to
+    overwrite what was there, and the digests of the files that it names.
 
     Costs one reading of these files (see `source_digests`).
     """
@@ -60,6 +62,7 @@ def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Dat
         **files,
         **outputs_of(recipe),
         _PROCESSES: processes,
+        _OVERWRITES: overwrites,
         _RECIPE: recipe.model_dump(mode="json"),
     }
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
@@ -72,6 +75,15 @@ def processes_of(folder: RunFolder) -> int | None:
         ValueError: The run's record cannot be read.
     """
     return read_record(folder).get(_PROCESSES)
+
+
+def overwrites(folder: RunFolder) -> bool:
+    """Whether a run was begun to overwrite what was in its folder.
+
+    Raises:
+        ValueError: The run's record cannot be read.
+    """
+    return bool(read_record(folder).get(_OVERWRITES))
 
 
 def other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
