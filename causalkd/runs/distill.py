@@ -97,7 +97,7 @@ def distill(
         try:
             # Of an absent teacher, which cannot be measured, the checkpoint is read.
             known = prepared if recipe.teacher.outputs is None else None
-            _verify(folder.path, page, processes, prepared=known)
+            _verify(folder.path, page, processes, tell=tell, prepared=known)
         except FailedElsewhere:
             raise
         except ValueError as error:
@@ -126,7 +126,7 @@ def verify(
         page: Makes report.html; None writes none, and deletes that of an earlier report.
         accept_changed_data: Whether to measure with data, a teacher, settings or an alignment other than those that the
             run was made with.
-        tell: Receives one line for each difference.
+        tell: Receives one line for each difference, and one where attribution maps are left out as they are of others.
 
     Several processes (torchrun, accelerate launch) share the work; the first one writes.
 
@@ -150,6 +150,11 @@ def _verify(
         for line in run.changed:
             tell(f"not as the run was made: {line}")
     report = verified(run, processes)
+    if tell is not None and processes.is_first and report.attribution is None and run.folder.attributions.is_dir():
+        tell(
+            f"the attribution maps in {run.folder.attributions} are of other models or rows than there are now, or of "
+            f"an earlier version, and are left out of the report; `causalkd attribute {run.folder.path}` makes new ones"
+        )
     processes.in_first(partial(_write, page, report, run))
     return report
 

@@ -37,6 +37,8 @@ class Upload(NamedTuple):
     """Where each file lies here, by its path in the repository."""
     licensed: bool
     """Whether the card names a licence."""
+    changed: tuple[str, ...] = ()
+    """What of the run was not as it was made when it was measured; report and card say so."""
 
     def lines(self) -> list[str]:
         """What would be sent, a file a line, with its size."""
@@ -48,7 +50,7 @@ class Upload(NamedTuple):
     def advice(self) -> list[str]:
         """What is left to the user."""
         own = f"{self.files[_CARD]} names no licence; write `license: NAME` at its top, or choose one on the hub"
-        return [] if self.licensed else [own]
+        return [*(f"not measured as the run was made: {line}" for line in self.changed), *[own] * (not self.licensed)]
 
 
 @working_alone
@@ -115,7 +117,7 @@ def _checked(folder: RunFolder, repo: str, student: str | None, seed: int | None
     place = folder.student(recipe, name, number)
     if (fault := damage(place)) is not None:
         raise ValueError(f"{place} is not as the run wrote it: {fault}; restore it from a copy, or train it again")
-    _check_report(folder, name, number)
+    changed = _check_report(folder, name, number)
     card = place / _CARD
     if not card.is_file():
         raise ValueError(f"{card} is missing; `causalkd verify {folder.path}` writes it again")
@@ -123,11 +125,13 @@ def _checked(folder: RunFolder, repo: str, student: str | None, seed: int | None
     files = {path.relative_to(place).as_posix(): path for path in model}
     reports = [folder.path / f"report.{kind}" for kind in ("json", "html", "md")]
     files |= {path.name: path for path in (folder.alignment, *reports) if path.is_file()}
-    return Upload(repo, private, files, _names_licence(card))
+    return Upload(repo, private, files, _names_licence(card), changed)
 
 
-def _check_report(folder: RunFolder, name: str, seed: int) -> None:
-    """Refuses a report that is about other students, or another alignment, than those in the folder."""
+def _check_report(folder: RunFolder, name: str, seed: int) -> tuple[str, ...]:
+    """Refuses a report that is about other students, or another alignment, than those in the folder; what of the run
+    was not as it was made when it was measured.
+    """
     report = VerificationReport.read(folder.report)
     faults = []
     if (name, seed) not in [(each.name, each.seed) for each in report.students]:
@@ -138,6 +142,7 @@ def _check_report(folder: RunFolder, name: str, seed: int) -> None:
         raise ValueError(
             f"{folder.report} {' and '.join(faults)}; `causalkd verify {folder.path}` measures the run again"
         )
+    return () if report.measured_on is None else report.measured_on.changed
 
 
 def _chosen(recipe: Recipe, student: str | None, seed: int | None) -> tuple[str, int]:

@@ -1,7 +1,10 @@
 """The data of a recipe: both splits with one tokenizer, and what a row may hold."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -39,6 +42,11 @@ class Data:
     student_tokenizer: PreTrainedTokenizerBase | None = None
     """The students' tokenizer, where it is another than the teacher's; the examples then hold both readings."""
 
+    @cached_property
+    def identity(self) -> dict[str, dict[str, Any]]:
+        """Origin, rows and digest of the tokens of each split; another tokenizer makes other data."""
+        return {"train": _identity(self.train), "heldout": _identity(self.heldout)}
+
     @property
     def labels(self) -> tuple[str, ...] | None:
         """Label names, where the task has labels."""
@@ -51,6 +59,15 @@ class Data:
     def in_teachers_tokens(self) -> "Data":
         """The data as the teacher alone reads them, also while it is trained."""
         return Data(in_teachers_tokens(self.train), in_teachers_tokens(self.heldout), self.tokenizer)
+
+
+def _identity(split: Examples) -> dict[str, Any]:
+    digest = hashlib.sha256(json.dumps([split.kind, split.labels]).encode())
+    for example in split.examples:
+        # What earlier versions did not keep: labels for a teacher alone, and that all questions have answers.
+        kept = {key: value for key, value in example.items() if key != "alone" and (key != "may_lack" or value)}
+        digest.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
+    return {"origin": split.origin, "rows": len(split.examples), "sha256": digest.hexdigest()}
 
 
 def build_data(part: DataPart, teacher: TeacherPart, students: Sequence[StudentPart] = ()) -> Data:

@@ -1,13 +1,10 @@
 """What a run was made with, kept in it and compared later: its recipe, the data of both splits, and checkpoints."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from causalkd.alignment.spec import Alignment
-from causalkd.data.tasks.loading import Examples
 from causalkd.files.digests import files_digest_once
 from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import all_processes
@@ -32,11 +29,6 @@ _CHECKPOINTS, _PROCESSES, _RECIPE, _OVERWRITES = "checkpoints", "processes", "re
 _OTHERS = {OUTPUTS: "the outputs are of another teacher, or keep another number of predictions (--top-k),"}
 
 
-def identity(data: Data) -> dict[str, dict[str, Any]]:
-    """Origin, rows and digest of the tokens of each split; another tokenizer makes other data."""
-    return {name: _of(split) for name, split in zip(SPLITS, (data.train, data.heldout), strict=True)}
-
-
 def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     """A digest of the configuration and the weights of each checkpoint in a folder, and of what a teacher's precomputed
     outputs are of, by the key that names it.
@@ -58,7 +50,7 @@ def write_identity(
     """
     files = {_CHECKPOINTS: checkpoints_of(recipe), SOURCES: source_digests(recipe)}
     made_with = {
-        **identity(data),
+        **data.identity,
         **files,
         **outputs_of(recipe),
         _PROCESSES: processes,
@@ -156,7 +148,7 @@ def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]
     with record_readable(folder):
         kept = {name: (before[name]["rows"], before[name]["sha256"], before[name]["origin"]) for name in SPLITS}
         digests = dict(before.get(_CHECKPOINTS, {}))
-    now = identity(data)
+    now = data.identity
     return {
         name: f"{name}: the run was made with {rows} rows of {origin} (sha256 {digest[:12]}), and there are now "
         f"{now[name]['rows']} rows of {now[name]['origin']} (sha256 {now[name]['sha256'][:12]})"
@@ -171,12 +163,3 @@ def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]
 
 def _that_make_a_model(folder: Path) -> list[Path]:
     return sorted(path for pattern in ("config.json", "*.safetensors", "*.bin") for path in folder.glob(pattern))
-
-
-def _of(split: Examples) -> dict[str, Any]:
-    digest = hashlib.sha256(json.dumps([split.kind, split.labels]).encode())
-    for example in split.examples:
-        # What earlier versions did not keep: labels for a teacher alone, and that all questions have answers.
-        kept = {key: value for key, value in example.items() if key != "alone" and (key != "may_lack" or value)}
-        digest.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
-    return {"origin": split.origin, "rows": len(split.examples), "sha256": digest.hexdigest()}

@@ -15,6 +15,7 @@ from causalkd.files.refusals import refused
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
+from causalkd.verification.results.measured_on import MeasuredOn
 from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskDifferenceRow, TaskScoreRow
 from causalkd.verification.results.site_table import site_table
 
@@ -208,6 +209,8 @@ class VerificationReport:
     """The task metric of each student beside those it is compared with."""
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
     """Measurements that gave NaN or an infinity, each with its model: the value is null, or its row is left out."""
+    measured_on: Annotated[MeasuredOn | None, Field(exclude_if=lambda found: found is None)] = None
+    """The held-out rows, and what is not as the run was made; None where it is not known."""
 
     def __post_init__(self) -> None:
         names: list[str] = []
