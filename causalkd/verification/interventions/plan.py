@@ -1,4 +1,4 @@
-"""Which teacher site is compared with which student site: the declared pairs, and the layer grid of a component."""
+"""The comparisons of teacher sites with student sites: the declared pairs, and the layer grid of a component."""
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from causalkd.models.hooks.hook_names import tensor_of
 from causalkd.models.hooks.hook_points import COMPONENTS, absent
 from causalkd.models.hooks.hooked_model import HookedModel
 
-_ORTHOGONAL = 1e-4  # directions of float32 with a smaller product have nothing in common
+_ORTHOGONAL = 1e-4  # float32 directions with a smaller product count as orthogonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Intervention:
 
     @cached_property
     def _key(self) -> tuple[object, ...]:
-        """The positions, and what each site writes and reads."""
+        """The positions, and the hook points and parts that each site writes and reads."""
         each = [part for site in self.sites for part in (site, site.source or site)]
         return (self.positions, *((part.hook_point, _part(part)) for part in each))
 
@@ -50,15 +50,15 @@ class Comparison:
     teacher_layer: int
     student_layer: int
     aligned: bool
-    """Whether a trained pair writes, in both models, to something that these interventions write to, at whatever
+    """Whether a trained pair writes, in both models, to a part of a tensor that these interventions write to, at any
     positions."""
     teacher: Intervention
     student: Intervention
     wrong_layer: Intervention | None = None
     """The student's intervention half its depth away; None where it has only one layer, or the site has no layer."""
     shuffled: Intervention | None = None
-    """The student's intervention of the next declared pair; None for a grid comparison, or where that is also
-    measured."""
+    """The student's intervention of the next declared pair that writes elsewhere; None for a grid comparison, or if
+    there is no such pair."""
     student_head: int | None = None
 
 
@@ -73,9 +73,9 @@ def plan(
     grids.
 
     Args:
-        teacher: Its layers are the rows of a grid.
-        student: Its layers are the columns of a grid.
-        alignment: Its pairs are measured, and their policies give the positions of the grids.
+        teacher: The model whose layers are the rows of a grid.
+        student: The model whose layers are the columns of a grid.
+        alignment: The alignment whose pairs are measured, and whose policies give the positions of the grids.
         component: The whole component that a grid intervenes on in every layer; None for no grid.
         trained: Names of the pairs that were in an objective; None means all of them.
 
@@ -142,7 +142,7 @@ def check_component(model: HookedModel, component: str) -> None:
     """Refuses a component that no layer of a model has.
 
     Raises:
-        ValueError: There is none; the message lists those that exist.
+        ValueError: No layer has it; the message lists the components that exist.
     """
     if all(hook_point.component != component for hook_point in model.hook_points()):
         raise ValueError(absent(component, 0, model.architecture, model.hook_points()))
@@ -156,15 +156,15 @@ def layer_interventions(model: HookedModel, component: str, positions: str) -> d
 
 def declared_interventions(alignment: ResolvedAlignment) -> dict[str, tuple[Intervention, Intervention]]:
     """The teacher's and the student's intervention of each declared pair, by its name."""
-    positions = alike(alignment.alignment.policies())
+    positions = pairs_of_positions(alignment.alignment.policies())
     return {
         pair.name: (Intervention(pair.teacher, positions[pair.name]), Intervention(pair.student, positions[pair.name]))
         for pair in alignment.pairs
     }
 
 
-def alike(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
-    """The name of the first declared pair of the same policy, for each pair: they use the same positions."""
+def pairs_of_positions(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
+    """For each declared pair, the first pair with the same policy, whose positions it uses."""
     first: dict[PositionPolicy, str] = {}
     return {name: first.setdefault(policy, name) for name, policy in policies.items()}
 
@@ -204,7 +204,7 @@ def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, bytes]]:
 
 
 def _part(site: ResolvedSite) -> bytes:
-    """The part of its hook point that a site takes; equal for equal parts."""
+    """The bytes of the part of its hook point that a site takes; equal for equal parts."""
     part = site.columns if site.basis is None else site.basis
     return b"" if part is None else part.cpu().numpy().tobytes()
 
@@ -213,12 +213,12 @@ def _own_comparison(
     student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair, aligned: bool
 ) -> Comparison:
     site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
-    taught, own = declared_interventions(alignment)[pair.name]
+    of_teacher, of_student = declared_interventions(alignment)[pair.name]
     hook_point = pair.teacher[0].hook_point
     layers = (hook_point.layer, pair.student[0].hook_point.layer)
-    moved = _moved(student, own)
+    moved = _moved(student, of_student)
     return Comparison(
-        pair.name, hook_point.component, site.unit, _only_head(site), *layers, aligned, taught, own, moved
+        pair.name, hook_point.component, site.unit, _only_head(site), *layers, aligned, of_teacher, of_student, moved
     )
 
 
@@ -227,7 +227,7 @@ def _only_head(site: Site) -> int | None:
 
 
 def _is_in_grid(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
-    """Whether the pair is one whole hook point per model, read where it is written."""
+    """Whether the pair is one whole hook point per model, read at the site where it is written."""
     sites_of_layers = ((pair.teacher, teacher_layer), (pair.student, student_layer))
     return all(
         len(sites) == 1
@@ -241,12 +241,12 @@ def _is_in_grid(pair: ResolvedPair, component: str, teacher_layer: int, student_
 def _is_aligned(
     teacher: Sequence[ResolvedSite], student: Sequence[ResolvedSite], declared: list[tuple[ResolvedPair, bool]]
 ) -> bool:
-    """Whether a trained pair writes, in both models, to something that these sites write to, alone or among others."""
+    """Whether a trained pair writes, in both models, to a part of a tensor that these sites write to."""
     return any(was and _meet(pair.teacher, teacher) and _meet(pair.student, student) for pair, was in declared)
 
 
 def _meet(some: Sequence[ResolvedSite], others: Sequence[ResolvedSite]) -> bool:
-    """Whether a site of each have a part of one tensor in common."""
+    """Whether a site of each have a part of a tensor in common."""
     return any(_overlap(one, other) for one in some for other in others)
 
 
