@@ -97,13 +97,7 @@ def attribute(
     check_steps(steps)
     check_portions(portions, _RANDOM_ORDERS)
     run = TrainedRun.load(path)
-    report = VerificationReport.read(run.folder.report)
-    known, rows = report.measured_on, run.data.identity["heldout"]["sha256"]
-    if known is not None and (known.sha256, known.changed) != (rows, run.changed):
-        raise ValueError(
-            f"{run.folder.report} is about other rows, or another teacher, than there are now; measure the run again "
-            f"first: `causalkd verify {run.folder.path}`"
-        )
+    report = _report_of(run)
     questions = attribution_batches(run, limit)
     training_texts = spread(len(run.data.train.examples), limit)
     teaching = teaching_of(run, training_texts, processes) if run.teacher.task == "causal_lm" else None
@@ -125,6 +119,18 @@ def attribute(
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
     report = dataclasses.replace(report, attribution=results)
     processes.in_first(partial(_write, run.folder, {TEACHER: teacher.maps, **maps}, report, page))
+    return report
+
+
+def _report_of(run: TrainedRun) -> VerificationReport:
+    """The report of a run; refused if it is about other rows, or another teacher, than there are now."""
+    report = VerificationReport.read(run.folder.report)
+    known, rows = report.measured_on, run.data.identity["heldout"]["sha256"]
+    if known is not None and (known.sha256, known.changed) != (rows, run.changed):
+        raise ValueError(
+            f"{run.folder.report} is about other rows, or another teacher, than there are now; measure the run again "
+            f"first: `causalkd verify {run.folder.path}`"
+        )
     return report
 
 
