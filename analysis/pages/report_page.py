@@ -35,6 +35,7 @@ from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import summaries
 from causalkd.reporting.tables import (
     chosen_checkpoints,
+    held_out,
     learning_maps,
     left_out,
     no_numbers,
@@ -100,7 +101,7 @@ def render(
         report=report,
         summaries=summaries(report),
         site_means=[*site_means(report), *left_out(report)],
-        notes=[*chosen_checkpoints(report), *no_numbers(report)],
+        notes=[*chosen_checkpoints(report), *no_numbers(report), *held_out(report)],
         certainty=task_certainty(report),
         verdict=verdict(report),
         explanation=explanation(report),

@@ -65,12 +65,12 @@ class DataPart(Part):
     """Largest number of held-out examples; None means all."""
     heldout_share: float | None = Field(default=None, gt=0, lt=1)
     """Hold out this share of the training examples, drawn by `seed`; the validation split is then not read."""
+    keep_validation: bool = False
+    """With `heldout_share`: the rows of `path` that are the validation split where none is named are not read, too."""
     max_length: int | None = Field(default=None, ge=3, le=MOST_TOKENS)
-    """Longest row in tokens of each model; longer rows are cut, and their number is reported. None means 128, or the
-    tokenizer's limit if that is less."""
+    """Longest row in tokens of each model; longer ones are cut and counted. None: 128, or the tokenizer's limit."""
     prompt: Literal["alpaca", "chat"] = "alpaca"
-    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template. For `kind: chat` it is always
-    the template."""
+    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template, as always of `kind: chat`."""
     packing: bool = False
     """Whether to pack several training examples of a causal LM into one row; not with objectives that intervene."""
     seed: Seed = 0

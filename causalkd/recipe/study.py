@@ -197,6 +197,8 @@ class Study(Part):
             raise ValueError("; ".join(faults))
         for number, part in enumerate(recipe.students):
             _changed(data["students"][number], chosen.get(choice_key(variant, part.name, setting), {}))
+        if self._is_choosing and recipe.data.path is not None:  # whose default validation rows the study holds out
+            set_field(data, "data.keep_validation", True)
         return Recipe.parse(data, self.recipe)
 
     def _cell(self, variant: str, setting: Mapping[str, Any], recipe: Recipe, seed: int) -> "Cell":

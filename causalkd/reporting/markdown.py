@@ -11,6 +11,7 @@ from causalkd.reporting.tables import (
     MEANING,
     chosen_checkpoints,
     differences_between,
+    held_out,
     learning_maps,
     left_out,
     no_numbers,
@@ -87,6 +88,7 @@ def _making(report: VerificationReport) -> list[str]:
     again = "`causalkd distill` with the run's recipe.yaml repeats the run, `causalkd verify` repeats the measurement."
     return [
         pipes(rows),
+        *map(plain, held_out(report)),
         *learning_maps(report.students),
         code_block(report.alignment.to_yaml(), "yaml"),
         plain(settings),

@@ -10,7 +10,7 @@ from causalkd.reporting.markdown import CAVEATS, bullets
 from causalkd.reporting.markdown_text import code_block, plain
 from causalkd.reporting.numbers import number
 from causalkd.reporting.summary import rows_of
-from causalkd.reporting.tables import chosen_checkpoints, learning_maps
+from causalkd.reporting.tables import chosen_checkpoints, held_out, learning_maps
 from causalkd.reporting.verdict import student_sentences, verdict
 from causalkd.verification.results.report import StudentResult, VerificationReport
 from causalkd.verification.statistics.permutation import FEW_PAIRS
@@ -49,6 +49,7 @@ def model_card(
         f"the teacher's: {number(report.teacher.task_metric)}. "
         f"Agreement with the teacher: {number(student.agreement)}.",
         *chosen_checkpoints(report, [student]),
+        *held_out(report),
     ]
     if student.block_forwards is not None:
         facts.append(f"Training cost {student.block_forwards:,.0f} forwards of one block over one row.")

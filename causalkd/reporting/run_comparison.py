@@ -38,7 +38,14 @@ def compare(reports: Mapping[str, VerificationReport]) -> Comparison:
     heads = ("run", "student", "seeds", *metric, "agree", "aligned", "best baseline", "above", "other", "above")
     rows = [_line(run, report, name, bool(metric)) for run, report in common.items() for name in report.names]
     chosen = [f"{run}: {line}" for run, report in reports.items() if metric for line in chosen_checkpoints(report)]
-    lines = [*_warnings(reports), *_left_out(reports, shared), *columns([heads, *rows]), *_too_few(common), *chosen]
+    lines = [
+        *_warnings(reports),
+        *_not_as_made(reports),
+        *_left_out(reports, shared),
+        *columns([heads, *rows]),
+        *_too_few(common),
+        *chosen,
+    ]
     return Comparison("\n".join(lines) + "\n")
 
 
@@ -121,6 +128,22 @@ def _layers(rows: tuple[InterchangeRow, ...]) -> tuple[list[int], list[int]]:
     return [row.teacher_layer for row in rows], [row.student_layer for row in rows]
 
 
+def _held_out(report: VerificationReport) -> str:
+    """Which rows were held out."""
+    found = report.measured_on
+    return "unknown ones" if found is None else f"{found.rows:,} of {found.origin} (sha256 {found.sha256[:12]})"
+
+
+def _not_as_made(reports: Mapping[str, VerificationReport]) -> list[str]:
+    """What of each run is not as it was made."""
+    measured_on = {run: report.measured_on for run, report in reports.items()}
+    return [
+        f"{run} is not measured as it was made: {line}."
+        for run, found in measured_on.items()
+        for line in (() if found is None else found.changed)
+    ]
+
+
 def _warnings(reports: Mapping[str, VerificationReport]) -> list[str]:
     """The differences that prevent comparing the lines number by number, with the value of each run."""
     said = {
@@ -128,12 +151,14 @@ def _warnings(reports: Mapping[str, VerificationReport]) -> list[str]:
         "tasks": {run: f"{r.teacher.task} scored by {r.teacher.metric}" for run, r in reports.items()},
         "depths": {run: _depths(r) for run, r in reports.items()},
         "alignments": {run: r.alignment.name for run, r in reports.items()},
+        "held-out rows": {run: _held_out(r) for run, r in reports.items()},
         "seeds of the held-out pairs": {run: str(r.environment.seed) for run, r in reports.items()},
         "numbers of held-out pairs": {run: _pairs(r) for run, r in reports.items()},
         "selections of pairs": {run: r.environment.pair_selection or "unknown" for run, r in reports.items()},
         "tolerances": {run: _tolerance(r) for run, r in reports.items()},
     }
     compared = {**said, "alignments": {run: r.alignment.to_yaml() for run, r in reports.items()}}
+    compared["held-out rows"] = {run: r.measured_on.sha256 if r.measured_on else "" for run, r in reports.items()}
     return [
         f"The runs differ in their {what}: {'; '.join(f'{run} has {value}' for run, value in said[what].items())}."
         for what, values in compared.items()

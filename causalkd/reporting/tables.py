@@ -37,6 +37,12 @@ def teacher_line(report: VerificationReport) -> str:
     return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)}{further} ({teacher.task})"
 
 
+def held_out(report: VerificationReport) -> list[str]:
+    """A line about the rows that all was measured on, where they are known."""
+    found = report.measured_on
+    return [] if found is None else [f"Held out: {found.rows:,} rows of {found.origin} (sha256 {found.sha256[:12]})."]
+
+
 def tables(report: VerificationReport) -> list[Table]:
     """The tables of the students at aligned sites, at other sites, and of their baselines."""
     found = summaries(report)

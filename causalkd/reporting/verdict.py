@@ -30,6 +30,11 @@ def verdict(report: VerificationReport) -> tuple[str, ...]:
         sentences.append(
             "Some measurements gave no finite number, so a model may have diverged; they are listed below."
         )
+    if report.measured_on is not None and report.measured_on.changed:
+        sentences.append(
+            "Not measured as the run was made, so held-out rows may be ones that models were trained on: "
+            f"{'; '.join(report.measured_on.changed)}."
+        )
     warning = few_pairs(report)
     return (*sentences, *([warning] if warning else []))
 

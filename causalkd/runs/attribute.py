@@ -21,6 +21,7 @@ from causalkd.runs.distill import Page, write_pages
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.lock import working_alone
 from causalkd.runs.folder.map_files import replace_maps
+from causalkd.runs.made_of import made_of
 from causalkd.runs.map_distances import map_distances
 from causalkd.runs.setup.prepare import build_collator
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
@@ -96,7 +97,7 @@ def attribute(
     check_steps(steps)
     check_portions(portions, _RANDOM_ORDERS)
     run = TrainedRun.load(path)
-    report = VerificationReport.read(run.folder.report)
+    report = _report_of(run)
     questions = attribution_batches(run, limit)
     training_texts = spread(len(run.data.train.examples), limit)
     teaching = teaching_of(run, training_texts, processes) if run.teacher.task == "causal_lm" else None
@@ -114,10 +115,22 @@ def attribute(
     for line in large_gaps(results.completeness, steps, baseline):
         say(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS), processes)
-    results = dataclasses.replace(results, teaching=teaching, map_distances=distances)
+    results = dataclasses.replace(results, teaching=teaching, map_distances=distances, made_of=made_of(run))
     maps = {f"{each.name}-seed{each.seed}": each.own.maps for each in students}
     report = dataclasses.replace(report, attribution=results)
     processes.in_first(partial(_write, run.folder, {TEACHER: teacher.maps, **maps}, report, page))
+    return report
+
+
+def _report_of(run: TrainedRun) -> VerificationReport:
+    """The report of a run; refused if it is about other rows, or another teacher, than there are now."""
+    report = VerificationReport.read(run.folder.report)
+    known, rows = report.measured_on, run.data.identity["heldout"]["sha256"]
+    if known is not None and (known.sha256, known.changed) != (rows, run.changed):
+        raise ValueError(
+            f"{run.folder.report} is about other rows, or another teacher, than there are now; measure the run again "
+            f"first: `causalkd verify {run.folder.path}`"
+        )
     return report
 
 

@@ -69,7 +69,8 @@ def distill(
 
     Args:
         recipe: The recipe of the run.
-        overwrite: Replace an earlier run in the folder, which is set aside until the new one is done.
+        overwrite: Replace an earlier run in the folder, which is set aside until the new one is done; an
+            unfinished one that was itself begun so goes on.
         page: Makes report.html; None writes none.
         teachers: Store of trained teachers that several runs share; None trains one for this run alone.
         tell: Receives lines that describe the data, before training starts.
@@ -96,7 +97,7 @@ def distill(
         try:
             # An absent teacher cannot be measured, so its checkpoint is read.
             known = prepared if recipe.teacher.outputs is None else None
-            _verify(folder.path, page, processes, prepared=known)
+            _verify(folder.path, page, processes, tell=tell, prepared=known)
         except FailedElsewhere:
             raise
         except ValueError as error:
@@ -125,7 +126,7 @@ def verify(
         page: Makes report.html; None writes none, and deletes that of an earlier report.
         accept_changed_data: Whether to measure with data, a teacher, settings or an alignment other than those that the
             run was made with.
-        tell: Receives one line for each difference.
+        tell: Receives one line for each difference, and one where attribution maps are left out as they are of others.
 
     Several processes (torchrun, accelerate launch) share the work; the first one writes.
 
@@ -149,6 +150,11 @@ def _verify(
         for line in run.changed:
             tell(f"not as the run was made: {line}")
     report = verified(run, processes)
+    if tell is not None and processes.is_first and report.attribution is None and run.folder.attributions.is_dir():
+        tell(
+            f"the attribution maps in {run.folder.attributions} are of other models or rows than there are now, or of "
+            f"an earlier version, and are left out of the report; `causalkd attribute {run.folder.path}` makes new ones"
+        )
     processes.in_first(partial(_write, page, report, run))
     return report
 

@@ -50,7 +50,8 @@ def finetune(
 
     Args:
         recipe: The recipe of the fine-tuning.
-        overwrite: Replace an earlier run in the folder, which is set aside until the new one is done.
+        overwrite: Replace an earlier run in the folder, which is set aside until the new one is done; an
+            unfinished one that was itself begun so goes on.
         tell: Receives a line about each split of the data, before training begins.
 
     Raises:

@@ -93,7 +93,7 @@ def run_pipeline(
         wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
         if name in outdated or not _done(wanted):
             _say(tell, f"stage 2, run {number} of {len(tunings)}: {name}")
-            # An unfinished folder may hold a checkpoint of the earlier student, so it is overwritten too.
+            # An unfinished folder may hold a checkpoint of the earlier student, which is then overwritten too.
             finetune(wanted, overwrite=name in outdated, tell=tell)
             replaced(name)
     found = _results(recipe)

@@ -37,6 +37,8 @@ class Upload(NamedTuple):
     """The path of each file on this machine, by its path in the repository."""
     licensed: bool
     """Whether the card names a licence."""
+    changed: tuple[str, ...] = ()
+    """What of the run was not as it was made when it was measured; report and card say so."""
 
     def lines(self) -> list[str]:
         """The files that would be sent, one per line, with their sizes."""
@@ -48,7 +50,7 @@ class Upload(NamedTuple):
     def advice(self) -> list[str]:
         """Lines about tasks that are left to the user."""
         own = f"{self.files[_CARD]} names no licence; write `license: NAME` at its top, or choose one on the hub"
-        return [] if self.licensed else [own]
+        return [*(f"not measured as the run was made: {line}" for line in self.changed), *[own] * (not self.licensed)]
 
 
 @working_alone
@@ -115,7 +117,7 @@ def _checked(folder: RunFolder, repo: str, student: str | None, seed: int | None
     checkpoint = folder.student(recipe, name, number)
     if (fault := damage(checkpoint)) is not None:
         raise ValueError(f"{checkpoint} is not as the run wrote it: {fault}; restore it from a copy, or train it again")
-    _check_report(folder, name, number)
+    changed = _check_report(folder, name, number)
     card = checkpoint / _CARD
     if not card.is_file():
         raise ValueError(f"{card} is missing; `causalkd verify {folder.path}` writes it again")
@@ -123,11 +125,13 @@ def _checked(folder: RunFolder, repo: str, student: str | None, seed: int | None
     files = {path.relative_to(checkpoint).as_posix(): path for path in model}
     reports = [folder.path / f"report.{kind}" for kind in ("json", "html", "md")]
     files |= {path.name: path for path in (folder.alignment, *reports) if path.is_file()}
-    return Upload(repo, private, files, _names_licence(card))
+    return Upload(repo, private, files, _names_licence(card), changed)
 
 
-def _check_report(folder: RunFolder, name: str, seed: int) -> None:
-    """Refuses a report that is about other students, or another alignment, than those in the folder."""
+def _check_report(folder: RunFolder, name: str, seed: int) -> tuple[str, ...]:
+    """Refuses a report that is about other students, or another alignment, than those in the folder; what of the run
+    was not as it was made when it was measured.
+    """
     report = VerificationReport.read(folder.report)
     faults = []
     if (name, seed) not in [(each.name, each.seed) for each in report.students]:
@@ -138,6 +142,7 @@ def _check_report(folder: RunFolder, name: str, seed: int) -> None:
         raise ValueError(
             f"{folder.report} {' and '.join(faults)}; `causalkd verify {folder.path}` measures the run again"
         )
+    return () if report.measured_on is None else report.measured_on.changed
 
 
 def _chosen(recipe: Recipe, student: str | None, seed: int | None) -> tuple[str, int]:

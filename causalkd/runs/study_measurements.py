@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from causalkd.data.tasks.registry import TASKS
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
+from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart
 from causalkd.recipe.study import Study
 from causalkd.recipe.study_parts import EvaluationPart
@@ -21,6 +22,7 @@ from causalkd.runs.evaluation.row_scores import row_scores
 from causalkd.runs.evaluation.stored import FOLDER
 from causalkd.runs.evaluation.tasks import evaluate_task
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.made_of import models_of
 from causalkd.runs.setup.source_files import data_files, digests_of
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import verified
@@ -55,7 +57,7 @@ def measure_further(study: Study, run: RunFolder) -> None:
     for name in _lacking(study, run):
         task = next((task for task in study.evaluate if task.label == name), None)
         files = _at_alignment(study, run, name) if task is None else _on_task(run, task)
-        found = _record(run) | {name: {"asked": _settings(study)[name], "files": files}}
+        found = _record(run) | {name: {"asked": _settings(study)[name], "made_of": _made_of(run), "files": files}}
         write_whole(_folder(run) / "study.json", json.dumps(found, indent=1) + "\n")
 
 
@@ -96,11 +98,18 @@ def _data(task: EvaluationPart) -> list[Any] | None:
 
 
 def _lacking(study: Study, run: RunFolder) -> Iterator[str]:
-    record = _record(run)
-    for name, settings in _settings(study).items():
+    record, asked_for = _record(run), _settings(study)
+    made_of = _made_of(run) if asked_for else {}
+    for name, asked in asked_for.items():
         known = record.get(name, {"asked": None, "files": {}})
-        if known["asked"] != settings or not all((_folder(run) / file).is_file() for file in known["files"].values()):
+        is_other = known["asked"] != asked or known.get("made_of") != made_of
+        if is_other or not all((_folder(run) / file).is_file() for file in known["files"].values()):
             yield name
+
+
+def _made_of(run: RunFolder) -> dict[str, str]:
+    """Which models a run has now, which may have been trained anew since something was measured of them."""
+    return models_of(run, Recipe.load(run.recipe))
 
 
 def _record(run: RunFolder) -> dict[str, Any]:

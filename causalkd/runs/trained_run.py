@@ -1,6 +1,7 @@
 """A trained run, read from its folder: recipe, data, alignment and models."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from causalkd.runs.setup.prepared import Prepared
 from causalkd.runs.setup.provenance import changed_inputs, changed_settings, checkpoints_of
 from causalkd.training.precomputed import INDEX, read_index
 from causalkd.training.teacher_cache import weights_digest
+from causalkd.verification.results.report import VerificationReport
 
 
 class Trained(NamedTuple):
@@ -61,7 +63,7 @@ class TrainedRun:
         Args:
             path: The folder.
             accept_changed_data: Whether to accept data, a teacher, settings or an alignment other than those that the
-                run was made with.
+                run was made with. Those that the run's report says it was measured with are accepted in any case.
             prepared: The data and the trained teacher, if the caller has them already; None builds and reads them.
 
         Raises:
@@ -78,10 +80,11 @@ class TrainedRun:
             build_data(recipe.data, recipe.teacher, _as_trained(folder, recipe)) if prepared is None else prepared.data
         )
         changed += changed_inputs(folder, data, _teacher_as_given(recipe) if prepared is None else {}).values()
-        if changed and not accept_changed_data:
+        if changed and not accept_changed_data and tuple(changed) != _accepted(folder):
             raise ValueError(
                 f"what the run in {folder.path} was made with has changed. {'; '.join(changed)}. Put it "
-                "back, or measure with this on purpose: `causalkd verify RUN --accept-changed-data`"
+                "back, or measure with this on purpose: `causalkd verify RUN --accept-changed-data`, whose report says "
+                "so; then other commands take it, too"
             )
         if prepared is not None:
             teacher = prepared.teacher
@@ -102,6 +105,14 @@ class TrainedRun:
             move_to(model, device)
         share_entries(teacher, *(student.model for student in students))
         return cls(folder, recipe, data, alignment, teacher, students, tuple(changed))
+
+
+def _accepted(folder: RunFolder) -> tuple[str, ...]:
+    """What of a run is not as it was made and was accepted on purpose, as its report says."""
+    with suppress(ValueError):  # without a report that can be read, nothing was
+        measured_on = VerificationReport.read(folder.report).measured_on
+        return () if measured_on is None else measured_on.changed
+    return ()
 
 
 def _teacher_as_given(recipe: Recipe) -> dict[str, str]:

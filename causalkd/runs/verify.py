@@ -15,6 +15,7 @@ from causalkd.processes.processes import ALONE, Processes
 from causalkd.recipe.sections import StudentPart, VerificationPart
 from causalkd.runs.folder.map_files import check_maps
 from causalkd.runs.folder.stages import TEACHER
+from causalkd.runs.made_of import made_of
 from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_pairs, build_rows
 from causalkd.runs.setup.train import chosen_by
@@ -34,6 +35,7 @@ from causalkd.verification.measures.task_metrics import Behaviour, choices, eval
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BASELINES, explaining
 from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
+from causalkd.verification.results.measured_on import MeasuredOn
 from causalkd.verification.results.report import StudentResult, TeacherResult, VerificationReport
 
 
@@ -51,6 +53,8 @@ def verified(
     """
     check_maps(run.folder)
     attribution = AttributionResults.read(run.folder.attribution_results)
+    if attribution is not None and attribution.made_of != made_of(run):
+        attribution = None  # of other weights or rows
     teacher, results, certainty = _results(run, processes)
     pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run, processes))
     watch = _Watch.of(run, pairs)
@@ -68,6 +72,7 @@ def verified(
         mismatches=tuple(row for found in watch.mismatches for row in found.rows()),
         off_distribution=tuple(row for found in watch.distances for row in found.rows()),
         heads=watch.of_heads(),
+        measured_on=MeasuredOn(**run.data.identity["heldout"], changed=run.changed),
         **certainty,
     )
 

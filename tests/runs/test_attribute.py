@@ -92,6 +92,12 @@ def test_verifying_again_keeps_the_maps_and_attributing_again_finds_the_same(
     again = attribute(folder.path, **SMALL, page=lambda report, rows, maps: pages.append((report, maps)) or "a page")
     assert again.attribution == before.attribution and (folder.path / "report.html").read_text() == "a page"
     assert pages[0][0] == again and set(pages[0][1]) == {"teacher", "kd-seed0", "diito-seed0"}
+    shutil.rmtree(folder.path / "student" / "kd-seed0")
+    shutil.copytree(folder.path / "student" / "diito-seed0", folder.path / "student" / "kd-seed0")
+    told: list[str] = []
+    assert runs.verify(folder.path, tell=told.append).attribution is None
+    (line,) = told
+    assert "are of other models or rows than there are now" in line and "causalkd attribute" in line
     folder.clear()
     assert not folder.attributions.exists()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from causalkd.files.manifest import MANIFEST
 from causalkd.recipe.study_parts import EvaluationPart
 from causalkd.runs.study import run_study
 from causalkd.runs.study_cells import StudyFolder
@@ -63,7 +64,10 @@ def test_what_is_asked_otherwise_is_measured_again(tmp_path: Path) -> None:
         assert stored["examples"] == limit
         rows = VerificationReport.read(folder / "at-there.json").interchange
         assert {row.component for row in rows} == {component}
-    assert begun(study)[cell.name] == 2
+    assert begun(study)[cell.name] == 2 and StudyFolder(study.folder).is_settled(cell, study)
+    manifest = cell.recipe.folder / "student" / MANIFEST
+    manifest.write_text(f"{manifest.read_text()}\n")  # as of a student that was trained anew
+    assert not StudyFolder(study.folder).is_settled(cell, study)
     (folder / "study.json").write_text("{")
     with pytest.raises(ValueError, match=r"study.json is damaged: .*; delete it, and call the study again"):
         run_study(study)

@@ -27,9 +27,10 @@ from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.processes.processes import Processes, all_processes
 from causalkd.recipe.sections import DataPart
 from causalkd.runs.evaluation.harness import HarnessOptions, harness_faults, harness_scores
-from causalkd.runs.evaluation.measured_rows import merged, read_rows, write_rows
+from causalkd.runs.evaluation.measured_rows import merged, of_these_models, read_rows, write_rows
 from causalkd.runs.folder.layout import write_whole
 from causalkd.runs.folder.lock import working_alone
+from causalkd.runs.made_of import models_of
 from causalkd.runs.setup.data import longest_row
 from causalkd.runs.setup.prepare import build_batches
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
@@ -124,13 +125,16 @@ def evaluate_run(
     files = [_fitting([subject.model for subject in subjects], given, max_tokens) for given in files]
     inputs = _Inputs(_texts(run, texts, limit), files, harness, options, limit, max_tokens, processes)
     file, rows = run.folder.path / "evaluation.json", []
-    known = read_rows(file)
+    weights, known = models_of(run.folder, run.recipe), read_rows(file)
+    kept = of_these_models(known, weights)
+    if len(kept) < len(known) and tell is not None and processes.is_first:
+        tell(f"{len(known) - len(kept)} measurements in {file} are of models that were trained anew, and are left out")
     for subject in subjects:
         for row in _measurements(run, subject, inputs):
-            rows.append({"model": subject.name, **row})
+            rows.append({"model": subject.name, **row, "weights": weights[subject.name]})
             if tell is not None and processes.is_first:
                 tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items() if value is not None))
-        processes.in_first(partial(write_rows, file, merged(known, rows)))
+        processes.in_first(partial(write_rows, file, merged(kept, rows)))
     return rows
 
 

@@ -4,7 +4,7 @@ runs/NAME/evaluation.json    one object per measurement, with its settings; null
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,16 @@ def read_rows(file: Path) -> list[Row]:
     with refused(f"{file} is damaged", "delete it"):
         found = [dict(row) for row in json.loads(file.read_text(encoding="utf-8"))]
     return [row for row in found if "limit" in row]
+
+
+def of_these_models(rows: Sequence[Row], weights: Mapping[str, str]) -> list[Row]:
+    """The rows without those of a model that has been trained anew; of rows without `weights`, nothing is known.
+
+    Args:
+        rows: Some rows.
+        weights: A digest of each model as it is now.
+    """
+    return [row for row in rows if row.get("weights") in (None, weights.get(row["model"]))]
 
 
 def merged(known: Sequence[Row], new: Sequence[Row]) -> list[Row]:

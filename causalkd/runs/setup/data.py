@@ -1,7 +1,10 @@
 """The data of a recipe: both splits with their tokenizers, and checks of their rows."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -38,6 +41,11 @@ class Data:
     student_tokenizer: PreTrainedTokenizerBase | None = None
     """The students' tokenizer, if it is another than the teacher's; the examples then hold both readings."""
 
+    @cached_property
+    def identity(self) -> dict[str, dict[str, Any]]:
+        """Origin, rows and digest of the tokens of each split; another tokenizer makes other data."""
+        return {"train": _identity(self.train), "heldout": _identity(self.heldout)}
+
     @property
     def labels(self) -> tuple[str, ...] | None:
         """Label names, if the task has labels."""
@@ -50,6 +58,15 @@ class Data:
     def in_teachers_tokens(self) -> "Data":
         """The data as the teacher alone reads them, including for its own training."""
         return Data(in_teachers_tokens(self.train), in_teachers_tokens(self.heldout), self.tokenizer)
+
+
+def _identity(split: Examples) -> dict[str, Any]:
+    digest = hashlib.sha256(json.dumps([split.kind, split.labels]).encode())
+    for example in split.examples:
+        # What earlier versions did not keep: labels for a teacher alone, and that all questions have answers.
+        kept = {key: value for key, value in example.items() if key != "alone" and (key != "may_lack" or value)}
+        digest.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
+    return {"origin": split.origin, "rows": len(split.examples), "sha256": digest.hexdigest()}
 
 
 def build_data(part: DataPart, teacher: TeacherPart, students: Sequence[StudentPart] = ()) -> Data:
@@ -178,7 +195,7 @@ def data_of(part: DataPart) -> str | OwnData:
         for name, found in part.splits.items()
     }
     own = OwnData(part.path, part.kind, part.columns, part.labels, splits, part.config, part.revision, part.metrics)
-    return own if part.heldout_share is None else replace(own, validation_share=None)
+    return own if part.heldout_share is None or part.keep_validation else replace(own, validation_share=None)
 
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -18,6 +18,7 @@ from causalkd.runs.setup.provenance import (
     changed_inputs,
     checkpoints_of,
     other_processes,
+    overwrites,
     processes_of,
     recipe_as_made,
     with_present_paths,
@@ -69,7 +70,7 @@ def begin(
         data: The data of the run.
         alignment: The alignment; None if the recipe has none.
         is_held: The result of `hold`: whether other processes are kept out already.
-        overwrite: Whether a run in the folder may be set aside.
+        overwrite: Whether a run in the folder may be set aside; one that was itself begun so continues if it can.
         tell: Receives a line about each split of the data, and about each key without effect.
 
     Raises:
@@ -79,7 +80,7 @@ def begin(
     def open_folder() -> None:
         if not is_held:
             _make(folder, held)
-        _open(folder, recipe, data, alignment, overwrite)
+        _open(folder, recipe, data, alignment, overwrite, tell or (lambda line: None))
         if tell is not None:
             for split in (data.train, data.heldout):
                 tell(split.summary())
@@ -104,24 +105,61 @@ def _make(folder: RunFolder, held: ExitStack) -> None:
 
 
 def _open(
-    folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, alignment: Alignment | None, overwrite: bool
+    folder: RunFolder,
+    recipe: Recipe | FinetuneRecipe,
+    data: Data,
+    alignment: Alignment | None,
+    overwrite: bool,
+    tell: Callable[[str], None],
 ) -> None:
     """Begins a run, or checks that the folder holds an unfinished one that can continue with this recipe."""
     if not folder.hardly_begun():
-        if overwrite:
+        if overwrite and not _overwrites_already(folder, recipe, data):
             folder.set_aside()
         elif folder.recipe.is_file():
             _refuse_finished(folder)
+            if overwrite:
+                tell(f"the run that an earlier --overwrite began in {folder.path} goes on; delete it to begin anew")
             _continue(folder, recipe, data, alignment)
             return
         else:
             raise ValueError(f"{folder.path} holds something that is not a run; choose another `output`")
-    write_identity(folder, recipe, data, all_processes().count)
+    write_identity(folder, recipe, data, all_processes().count, overwrites=overwrite)
     folder.start(recipe, alignment)
+
+
+def _overwrites_already(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data) -> bool:
+    """Whether the unfinished run in a folder was itself begun to overwrite, and can go on: it is that call again."""
+    if folder.finished or not folder.recipe.is_file():
+        return False
+    try:
+        if (folder.replaced / folder.recipe.name).is_file() or overwrites(folder):
+            _how_it_goes_on(folder, recipe, data)
+            return True
+    except ValueError:  # which a run that is not to be overwritten is refused with
+        pass
+    return False
 
 
 def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, alignment: Alignment | None) -> None:
     """Lets an unfinished run continue with a recipe that may differ in settings that no training so far depends on."""
+    differs, processes = _how_it_goes_on(folder, recipe, data)
+    if differs:
+        for shared in (
+            *folder.path.glob("unfinished/teacher_cache.sqlite*"),
+            *folder.path.glob("unfinished/*/*.jsonl"),
+        ):
+            shared.unlink()  # the teacher or the data that it was made from may have changed
+    write_identity(folder, recipe, data, processes, overwrites=overwrites(folder))
+    folder.start(recipe, alignment)
+
+
+def _how_it_goes_on(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data) -> tuple[bool, int]:
+    """Whether anything has changed since the unfinished run in a folder was begun, and in how many processes it was.
+
+    Raises:
+        ValueError: It cannot go on with this recipe.
+    """
     try:
         before = recipe_as_made(folder, type(recipe))
     except ValueError as error:
@@ -143,11 +181,4 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             f"or processes: {'; '.join(faults)}; go back to those, choose another `output`, or overwrite it "
             "(--overwrite)"
         )
-    if recipe != before or changed:
-        for shared in (
-            *folder.path.glob("unfinished/teacher_cache.sqlite*"),
-            *folder.path.glob("unfinished/*/*.jsonl"),
-        ):
-            shared.unlink()  # the teacher or the data that it was made from may have changed
-    write_identity(folder, recipe, data, processes)
-    folder.start(recipe, alignment)
+    return recipe != before or bool(changed), processes

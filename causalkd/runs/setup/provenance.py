@@ -1,13 +1,10 @@
 """The record of a run's recipe, data and checkpoints, which is kept in its folder and compared later."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from causalkd.alignment.spec import Alignment
-from causalkd.data.tasks.loading import Examples
 from causalkd.files.digests import files_digest_once
 from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import all_processes
@@ -27,14 +24,9 @@ from causalkd.runs.setup.source_files import (
 )
 
 SPLITS = ("train", "heldout")
-_CHECKPOINTS, _PROCESSES, _RECIPE = "checkpoints", "processes", "recipe"
+_CHECKPOINTS, _PROCESSES, _RECIPE, _OVERWRITES = "checkpoints", "processes", "recipe", "overwrites"
 
 _OTHERS = {OUTPUTS: "the outputs are of another teacher, or keep another number of predictions (--top-k),"}
-
-
-def identity(data: Data) -> dict[str, dict[str, Any]]:
-    """Origin, number of rows and digest of the tokens of each split; another tokenizer makes other data."""
-    return {name: _of(split) for name, split in zip(SPLITS, (data.train, data.heldout), strict=True)}
 
 
 def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
@@ -48,18 +40,21 @@ def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     return found | outputs_digest(recipe)
 
 
-def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int) -> None:
-    """Writes the record of a run: its recipe, its data, the number of processes, and the digests of the files that the
-    recipe names.
+def write_identity(
+    folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int, *, overwrites: bool = False
+) -> None:
+    """Record in the run with which recipe, which data and how many processes it is made, whether it was begun to
+    overwrite what was there, and the digests of the files that it names.
 
     Costs one reading of these files (see `source_digests`).
     """
     files = {_CHECKPOINTS: checkpoints_of(recipe), SOURCES: source_digests(recipe)}
     made_with = {
-        **identity(data),
+        **data.identity,
         **files,
         **outputs_of(recipe),
         _PROCESSES: processes,
+        _OVERWRITES: overwrites,
         _RECIPE: recipe.model_dump(mode="json"),
     }
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
@@ -72,6 +67,15 @@ def processes_of(folder: RunFolder) -> int | None:
         ValueError: The run's record cannot be read.
     """
     return read_record(folder).get(_PROCESSES)
+
+
+def overwrites(folder: RunFolder) -> bool:
+    """Whether a run was begun to overwrite what was in its folder.
+
+    Raises:
+        ValueError: The run's record cannot be read.
+    """
+    return bool(read_record(folder).get(_OVERWRITES))
 
 
 def other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
@@ -144,7 +148,7 @@ def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]
     with record_readable(folder):
         kept = {name: (before[name]["rows"], before[name]["sha256"], before[name]["origin"]) for name in SPLITS}
         digests = dict(before.get(_CHECKPOINTS, {}))
-    now = identity(data)
+    now = data.identity
     return {
         name: f"{name}: the run was made with {rows} rows of {origin} (sha256 {digest[:12]}), and there are now "
         f"{now[name]['rows']} rows of {now[name]['origin']} (sha256 {now[name]['sha256'][:12]})"
@@ -159,12 +163,3 @@ def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]
 
 def _that_make_a_model(folder: Path) -> list[Path]:
     return sorted(path for pattern in ("config.json", "*.safetensors", "*.bin") for path in folder.glob(pattern))
-
-
-def _of(split: Examples) -> dict[str, Any]:
-    digest = hashlib.sha256(json.dumps([split.kind, split.labels]).encode())
-    for example in split.examples:
-        # Keys that earlier versions did not write are left out, so that their digests can be compared.
-        kept = {key: value for key, value in example.items() if key != "alone" and (key != "may_lack" or value)}
-        digest.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
-    return {"origin": split.origin, "rows": len(split.examples), "sha256": digest.hexdigest()}

@@ -83,6 +83,12 @@ RULES = (
         lambda run: run.intervenes and run.recipe.data.sources == "batch",
     ),
     Rule("data", "seed", "generated rows, a limit or `heldout_share`", lambda run: run.draws_rows),
+    Rule(
+        "data",
+        "keep_validation",
+        "`path` and `heldout_share`",
+        lambda run: run.recipe.data.path is not None and run.recipe.data.heldout_share is not None,
+    ),
     Rule("data", "prompt", "rows of kind instructions", lambda run: run.has_prompts),
     Rule(
         "teacher",

@@ -1,7 +1,8 @@
 """The measurements of a run's attribution maps as frozen dataclasses: the attribution section of a report."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -147,6 +148,8 @@ class AttributionResults:
     """The teaching modes of tokens; only for causal LMs."""
     map_distances: Annotated[tuple[MapDistanceRow, ...], Field(exclude_if=lambda found: not found)] = ()
     """The distances of AD-KD's term; only for runs with a student that was trained on it."""
+    made_of: Annotated[Mapping[str, str], Field(exclude_if=lambda found: not found)] = field(default_factory=dict)
+    """A digest of each model and of the rows of each split that were measured; empty where they are not known."""
 
     def to_json(self) -> str:
         """The results as JSON text, keys in the order of the fields."""

@@ -15,6 +15,7 @@ from causalkd.files.refusals import refused
 from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.finite import finite
 from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
+from causalkd.verification.results.measured_on import MeasuredOn
 from causalkd.verification.results.rows import (
     GroundTruthRow,
     Mismatch,
@@ -132,6 +133,8 @@ class VerificationReport:
     """The paired differences of the task metric between students."""
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
     """Measurements that gave NaN or an infinity, each with its model: the value is null, or its row is left out."""
+    measured_on: Annotated[MeasuredOn | None, Field(exclude_if=lambda found: found is None)] = None
+    """The held-out rows, and what is not as the run was made; None where it is not known."""
 
     def __post_init__(self) -> None:
         names: list[str] = []

@@ -79,7 +79,8 @@ def test_a_run_is_evaluated(stories: FinishedRun, monkeypatch: pytest.MonkeyPatc
     for row in rows:
         if "texts" in row:
             assert row["texts"] == "planted_lm" and row["tokens"] == 24 and row["perplexity"] > row["per_byte"] > 1
-    assert next(row for row in rows if "harness" in row) == {
+    assert all(len(row["weights"]) == 64 for row in rows)
+    assert {key: it for key, it in next(row for row in rows if "harness" in row).items() if key != "weights"} == {
         "model": "teacher",
         "harness": "bbh",
         **asked_with,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from causalkd.runs.evaluation.measured_rows import merged, read_rows, write_rows
+from causalkd.runs.evaluation.measured_rows import merged, of_these_models, read_rows, write_rows
 
 
 def test_rows_are_replaced_by_what_was_asked_in_the_same_way(tmp_path: Path) -> None:
@@ -17,6 +17,8 @@ def test_rows_are_replaced_by_what_was_asked_in_the_same_way(tmp_path: Path) -> 
     known = read_rows(file)
     assert known == [whole, few, {**text, "perplexity": None}]  # without the row that does not say how
     assert merged(known, [shots, {**few, "acc": 0.9}]) == [whole, known[2], shots, {**few, "acc": 0.9}]
+    of_old, of_new = {**whole, "weights": "a"}, {**shots, "weights": "b"}
+    assert of_these_models([whole, of_old, of_new], {"teacher": "b"}) == [whole, of_new]
     file.write_text("{")
     with pytest.raises(ValueError, match=r"evaluation.json is damaged: .*; delete it"):
         read_rows(file)

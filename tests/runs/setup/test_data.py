@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from causalkd.data.synthetic.nli import PlantedNLI
-from causalkd.data.tasks.loading import load_examples
+from causalkd.data.tasks.loading import Examples, load_examples
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, TeacherPart, TrainingPart
+from causalkd.recipe.study import Study
 from causalkd.runs.setup.data import Data, build_data, data_of
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.shrunk import planted_model
@@ -47,6 +49,54 @@ def test_a_share_of_the_training_rows_is_held_out_and_the_validation_rows_are_no
         ValueError, match=r"data.heldout_share: 0.01 of 20 training examples are 0; hold out at least 2"
     ):
         build_data(given.model_copy(update={"heldout_share": 0.01}), part)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"seed": 3, "train_limit": 60},
+        {"splits": {"validation": {"part_of": "train", "share": 0.1, "seed": 4}}},
+        {"splits": {"validation": "other.csv"}},
+        {"task": "sst2"},
+        {"task": "planted", "train_limit": 300, "eval_limit": 50},
+    ],
+)
+def test_settings_are_chosen_on_what_the_study_trains_on(
+    tmp_path: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, first in (("t", 0), ("other", 200)):
+        rows = "".join(
+            f"{chr(97 + n % 26)} {' fox' * (1 + n // 26)},{'xy'[n % 2]}\n" for n in range(first, first + 200)
+        )
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}")
+    for split, first in (("train", 0), ("dev", 200)):
+        (tmp_path / "SST-2").mkdir(exist_ok=True)
+        rows = "".join(f"{chr(97 + n % 26)} {' fox' * (1 + n // 26)}\t{n % 2}\n" for n in range(first, first + 200))
+        (tmp_path / "SST-2" / f"{split}.tsv").write_text(f"sentence\tlabel\n{rows}")
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    bert_like().save_pretrained(tmp_path / "tokenizer")
+    own = {} if "task" in given else {"task": None, "path": str(tmp_path / "t.csv"), "kind": "classification"}
+    own |= {} if given.get("task") == "planted" else {"tokenizer": str(tmp_path / "tokenizer")}
+    part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
+    (tmp_path / "study.yaml").write_text(
+        json.dumps(
+            {
+                "name": "s",
+                "recipe": "quickstart",
+                "grid": {"data": [{**own, **given}]},
+                "choose": {"fields": {"training.learning_rate": [1e-3]}, "share": 0.2},
+            }
+        )
+    )
+    study = Study.load(tmp_path / "study.yaml")
+    whole, choosing = (build_data(each.cells()[0].recipe.data, part) for each in (study, study.choosing()))
+
+    def texts(*examples: Examples) -> list[str]:
+        return sorted(str(row["input_ids"]) for each in examples for row in each.examples)
+
+    assert not {*texts(whole.heldout)} & {*texts(choosing.train, choosing.heldout)}
+    assert {*texts(choosing.train, choosing.heldout)} <= {*texts(whole.train)}
 
 
 def test_how_many_rows_were_cut_is_told_of_all_rows_and_not_of_each_part(tmp_path: Path) -> None:

@@ -62,6 +62,45 @@ def test_a_training_goes_on_only_in_as_many_processes(tmp_path: Path, recipe: Fi
     assert json.loads(folder.data.read_text())["processes"] == 2
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_same_overwriting_call_goes_on(tmp_path: Path, recipe: FinetuneRecipe, data: Data, there: bool) -> None:
+    folder = RunFolder(tmp_path / "run")
+    checkpoint = folder.work("model-seed0") / "checkpoint-2"
+
+    def opened(recipe: FinetuneRecipe, overwrite: bool = True) -> bool:
+        with ExitStack() as held:
+            is_held = hold(folder, held, overwrite)
+            begin(folder, held, recipe, data, is_held=is_held, overwrite=overwrite, tell=None)
+        going_on = checkpoint.is_dir()
+        if not going_on:
+            checkpoint.mkdir(parents=True)
+            write_manifest(checkpoint)
+        return going_on
+
+    other = recipe.model_copy(update={"seeds": (0, 1)})
+    if there:
+        assert not opened(other, overwrite=False)
+        folder.finetuned.write_text("{}")
+    assert not opened(recipe)
+    assert opened(recipe) and opened(recipe, overwrite=False) and opened(recipe)
+    assert not opened(other) and opened(other)  # another recipe's training is not this one's
+    assert (folder.replaced / "finetune.json").is_file() is there
+    folder.finetuned.write_text("{}")
+    assert not opened(other)
+
+
+def test_an_unfinished_run_that_overwrites_nothing_is_overwritten(
+    tmp_path: Path, recipe: FinetuneRecipe, data: Data
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    for overwrite in (False, True):
+        with ExitStack() as held:
+            is_held = hold(folder, held, overwrite)
+            begin(folder, held, recipe, data, is_held=is_held, overwrite=overwrite, tell=None)
+        assert not folder.work("model-seed0").is_dir()
+        folder.work("model-seed0").mkdir(parents=True)
+
+
 def test_a_foreign_folder_is_refused(tmp_path: Path, recipe: FinetuneRecipe, data: Data) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     for overwrite in (False, True):

@@ -11,22 +11,27 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.pages.report_page import render
 from causalkd.files import digests
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
+from causalkd.reporting.run_comparison import compare
+from causalkd.reporting.terminal import as_text
 from causalkd.runs import distill as runs
 from causalkd.runs import trained_run
+from causalkd.runs.attribute import attribute
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.push import push
 from causalkd.runs.setup.data import Data, build_data
 from causalkd.runs.setup.preflight import preflight
 from causalkd.runs.setup.provenance import (
     changed_inputs,
     checkpoints_of,
-    identity,
     with_present_paths,
     write_identity,
 )
 from causalkd.runs.setup.source_files import source_digests
+from causalkd.runs.trained_run import TrainedRun
 from tests.shrunk import RESUMED, FinishedRun, interrupted, planted_model, shrunk
 
 
@@ -42,7 +47,7 @@ def test_one_label_makes_other_data(tmp_path: Path) -> None:
     data = build_data(recipe.data, recipe.teacher)
     assert changed_inputs(folder, data, {}) == {}
     write_identity(folder, recipe, data, 1)
-    assert changed_inputs(folder, data, {}) == {} and identity(data)["train"]["rows"] == 96
+    assert changed_inputs(folder, data, {}) == {} and data.identity["train"]["rows"] == 96
     rows = [{**row, "may_lack": False, "alone": {"words": []}} for row in data.train.examples]
     noted = replace(data, train=replace(data.train, examples=rows))
     assert changed_inputs(folder, noted, {}) == {}, "what earlier versions did not keep beside the same data"
@@ -77,10 +82,27 @@ def test_verify_takes_other_data_only_on_purpose(
     monkeypatch.setattr(trained_run, "build_data", lambda *given: _replaced(build_data(*given), "heldout"))
     with pytest.raises(ValueError, match=r"has changed. heldout: .*24 rows.*--accept-changed-data"):
         runs.verify(path)
-    monkeypatch.setattr(runs, "verified", lambda *_: quickstart_report)
-    quickstart_report = runs.VerificationReport.read(quickstart.folder.report)
-    runs.verify(path, accept_changed_data=True, tell=told.append)
+    before = runs.VerificationReport.read(quickstart.folder.report)
+    found = runs.verify(path, accept_changed_data=True, tell=told.append)
     assert len(told) == 1 and told[0].startswith("not as the run was made: heldout: the run was made with 24 rows")
+    line = told[0].removeprefix("not as the run was made: ")
+    for made in (before, found):
+        assert made.measured_on is not None and made.measured_on.rows == 24
+        assert made.measured_on.changed == ((line,) if made is found else ())
+    card, compared = (path / "student" / "kd-seed0" / "README.md").read_text(), compare({"a": before, "b": found})
+    said = " ".join(line.split(" (")[0].split())
+    for text in (card, (path / "report.md").read_text(), render(found, [], {}), as_text(found), str(compared)):
+        assert said in " ".join(text.split()) and "planted task" in text
+    assert "The runs differ in their held-out rows: a has 24 of " in compared and "b is not measured as it" in compared
+    push(path, "me/student", student="kd", dry_run=True, tell=told.append)
+    assert f"not measured as the run was made: {line}" in told
+    assert TrainedRun.load(path).changed == (line,), "what was accepted, and is said in the report, stays accepted"
+    monkeypatch.setattr(trained_run, "build_data", lambda *given: _replaced(build_data(*given), "train"))
+    with pytest.raises(ValueError, match=r"has changed. train: .*--accept-changed-data"):
+        runs.verify(path)
+    monkeypatch.setattr(trained_run, "build_data", build_data)
+    with pytest.raises(ValueError, match=r"report.json is about other rows, .*causalkd verify"):
+        attribute(path)
 
 
 def _edit(file: Path, old: str, new: str) -> None:
