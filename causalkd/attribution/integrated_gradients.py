@@ -22,6 +22,8 @@ from causalkd.attribution.targets import (
     check_rows,
     check_views,
     logits_at,
+    slopes,
+    steep_values,
     view_values,
 )
 from causalkd.errors import check_choice
@@ -203,7 +205,7 @@ def view_gradients(
     *,
     create_graph: bool = False,
 ) -> Float[Tensor, "view batch pos width"]:
-    """The gradient of every view's target with respect to hidden states in the graph of the logits.
+    """The gradient of every view's target with respect to hidden states in the graph of the logits; in float32 at least.
 
     Without `create_graph` the graph is used up. Rows do not mix in a forward, so one backward of a sum over rows gives
     the gradient of each. Costs a backward a view; for all K classes K − 1, or K with the target `logit`. They come one
@@ -213,14 +215,18 @@ def view_gradients(
     if views.every and target != "logit":
         return _class_gradients(logits, hidden, target, create_graph)
     with torch.enable_grad():
-        totals = view_values(logits, views, target).sum(1).unbind()
-    return torch.stack(_backwards(totals, hidden, create_graph))
+        steep = steep_values(logits, views, target)
+        totals = steep.sum(1).unbind()
+    found = torch.stack(_backwards(totals, hidden, create_graph))
+    # The slope, such as p (1 − p), stays outside of the backward: in float16 that of a sure model would be lost.
+    with torch.set_grad_enabled(create_graph), torch.autocast(hidden.device.type, enabled=False):
+        return slopes(steep, views, target)[..., None, None] * at_least_float32(found)
 
 
 def _class_gradients(
     logits: Float[Tensor, "batch class"], hidden: Float[Tensor, "batch pos width"], target: Target, create_graph: bool
 ) -> Float[Tensor, "class batch pos width"]:
-    """∇ log p_c = Σ_j p_j (d_c − d_j) with d_c = ∇(z_c − z_0), so d_0 = 0 needs no backward. In float32 at least.
+    """∇ log p_c = Σ_j p_j (d_c − d_j) with d_c = ∇(z_c − z_0), so d_0 = 0 needs no backward.
 
     Nothing is divided by p, and 1 − p_c is summed from the other classes: written as d_c − Σ_j p_j d_j, the map of a
     class of which a model is sure would be the difference of two equal things, of which bfloat16 leaves nothing.

@@ -118,16 +118,42 @@ def logits_at(views: Views, width: int) -> Int[Tensor, "batch"] | None:
 
 def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
     """The explained scalar of each view and row, from each row's logits at its position; in float32 at least."""
+    if _is_of_logits(views, target):
+        chosen = _chosen(logits, views)
+        return chosen if target == "logit" or views.goal is None else (chosen - views.goal).square()
+    # log_softmax's gradient takes p from 1, which leaves little near 1.
+    log_p = logsigmoid(_log_odds(logits, views))
+    return {"loss": log_p.neg, "probability": log_p.exp}.get(target, lambda: log_p)()
+
+
+def steep_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
+    """Of what the target is a function, and whose gradient is of order one where the target's can be tiny: the logit,
+    or the log odds. The target's gradient is the `slopes` times that of these.
+    """
+    return _chosen(logits, views) if _is_of_logits(views, target) else _log_odds(logits, views)
+
+
+def slopes(steep: Float[Tensor, "view batch"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
+    """The derivative of each view's target at its `steep_values`."""
+    if _is_of_logits(views, target):
+        return torch.ones_like(steep) if target == "logit" or views.goal is None else 2 * (steep - views.goal)
+    others = (-steep).sigmoid()
+    return {"loss": others.neg, "probability": lambda: steep.sigmoid() * others}.get(target, lambda: others)()
+
+
+def _is_of_logits(views: Views, target: Target) -> bool:
+    return target == "logit" or (target == "loss" and views.goal is not None)
+
+
+def _chosen(logits: Float[Tensor, "batch choice"], views: Views) -> Float[Tensor, "view batch"]:
+    return at_least_float32(logits).T.gather(0, views.choice)
+
+
+def _log_odds(logits: Float[Tensor, "batch choice"], views: Views) -> Float[Tensor, "view batch"]:
+    """log p / (1 − p) = z − log Σ of the others' exp."""
     logits = at_least_float32(logits)
-    if target == "loss" and views.goal is not None:
-        return (logits.T.gather(0, views.choice) - views.goal).square()
-    chosen = logits.T.gather(0, views.choice)
-    if target == "logit":
-        return chosen
-    # log p = log σ(z − log Σ of the others' exp): log_softmax's gradient takes p from 1, which leaves little near 1.
-    others = logits.expand(len(views.choice), -1, -1).scatter(-1, views.choice[..., None], -torch.inf).logsumexp(-1)
-    chosen = logsigmoid(chosen - others)
-    return {"loss": chosen.neg, "probability": chosen.exp}.get(target, lambda: chosen)()
+    others = logits.expand(len(views.choice), -1, -1).scatter(-1, views.choice[..., None], -torch.inf)
+    return logits.T.gather(0, views.choice) - others.logsumexp(-1)
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
