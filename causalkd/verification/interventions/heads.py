@@ -1,12 +1,15 @@
 """Compare single attention heads: every teacher head with every student head in the layers of a declared pair."""
 
+import warnings
+from collections.abc import Sequence
+
 import torch
 
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.models.hooks.hook_points import by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.plan import Comparison, Intervention, alike, undeclared
-from causalkd.verification.results.rows import SiteKind
 
 BY_HEAD = "head_attention_value_output"
 """The component that is split by heads: each head's output before the output projection."""
@@ -15,28 +18,39 @@ BY_HEAD = "head_attention_value_output"
 def head_comparisons(
     teacher: HookedModel, student: HookedModel, alignment: ResolvedAlignment
 ) -> tuple[Comparison, ...]:
-    """One comparison for every pair of heads."""
-
-    def kind(of_teacher: Intervention, of_student: Intervention) -> SiteKind:
-        return undeclared(of_teacher.sites, of_student.sites, alignment.pairs)
-
+    """One comparison for every pair of heads; of a pair in whose layers a model has no heads none, with a warning."""
     comparisons = []
     positions = alike(alignment.alignment.policies())
     for pair in alignment.pairs:
-        layers = (pair.teacher[0].hook_point.layer, pair.student[0].hook_point.layer)
         rows, columns = (
-            _interventions(model, layer, positions[pair.name])
-            for model, layer in zip((teacher, student), layers, strict=True)
+            _interventions(model, sites, positions[pair.name])
+            for model, sites in ((teacher, pair.teacher), (student, pair.student))
         )
+        if not (rows and columns):
+            lacking = teacher if columns else student
+            warnings.warn(
+                f"pair {pair.name!r} is not in the table of heads: {lacking.architecture} has none in its layers",
+                stacklevel=2,
+            )
         comparisons += [
-            Comparison(pair.name, BY_HEAD, "h.pos", t, *layers, kind(taught, own), taught, own, student_head=s)
-            for t, taught in enumerate(rows)
-            for s, own in enumerate(columns)
+            Comparison(pair.name, BY_HEAD, "h.pos", t, *layers, kind, taught, own, student_head=s)
+            for (at, t), taught in rows.items()
+            for (own_at, s), own in columns.items()
+            for layers in [(at, own_at)]
+            for kind in [undeclared(taught.sites, own.sites, alignment.pairs)]
         ]
     return tuple(comparisons)
 
 
-def _interventions(model: HookedModel, layer: int, positions: str) -> list[Intervention]:
-    hook_point = model.hook_point(BY_HEAD, layer)
-    columns = torch.arange(hook_point.width).chunk(hook_point.heads)
-    return [Intervention((ResolvedSite(hook_point, part),), positions) for part in columns]
+def _interventions(
+    model: HookedModel, sites: Sequence[ResolvedSite], positions: str
+) -> dict[tuple[int, int], Intervention]:
+    """The intervention on each head, by layer and head, of the layers of these sites."""
+    by_head = by_layer(BY_HEAD, model.hook_points())
+    found = {}
+    for layer in dict.fromkeys(site.hook_point.layer for site in sites):
+        if layer in by_head:
+            parts = torch.arange(by_head[layer].width).chunk(by_head[layer].heads)
+            for head, part in enumerate(parts):
+                found[layer, head] = Intervention((ResolvedSite(by_head[layer], part),), positions)
+    return found
